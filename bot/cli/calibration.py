@@ -1,0 +1,166 @@
+"""`assay calibration`: the outcomes that the threshold rests on, and every change an operator can make to them.
+
+Each command reads the ledger, lets a pure function decide what to add, and shows the calibration that results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bot.cli.calibration_seed import seed_command
+from bot.cli.calibration_view import change_fields, describe, render
+from bot.cli.output import print_result
+from bot.cli.whole_file import read_whole, write_whole
+from bot.settings import load_settings
+from pipeline.records import AssayError, Outcome, OutcomeKind
+from pipeline.screening.calibration import decided
+from pipeline.screening.calibration_set import CalibrationSet, adoption, change, require_known
+from pipeline.screening.entries import OUTCOME_KINDS, Entry, Excluded, Included, Recorded
+from pipeline.screening.exchange import parse_exchange, plan_import, render_exchange
+from pipeline.screening.fields import MOST_BYTES
+from pipeline.screening.ledger import amend, calibration_folder, load_calibration_set
+from pipeline.screening.seed import Seed, load_seed
+
+app = typer.Typer(add_completion=False, help="Show and change the outcomes that the threshold rests on.")
+app.command("seed")(seed_command)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Repo = Annotated[str, typer.Argument(help="The repository, as owner/name.")]
+
+
+@app.command()
+def show(as_json: AsJson = False) -> None:
+    """Show the threshold, what it rests on, and how often it was right."""
+    calibration_set = load_calibration_set(_folder(), load_seed())
+    print_result(describe(calibration_set), as_json, render)
+
+
+@app.command()
+def add(
+    repo: Repo,
+    density: Annotated[float, typer.Option(help="Its mean defect signal density, from 0 to 1.")],
+    outcome: Annotated[str, typer.Option(help="WIN, SOFT-LOSS, HARD-LOSS or INCONCLUSIVE.")],
+    decided_at: Annotated[str, typer.Option(help="When it was decided (ISO 8601); now, if not given.")] = "",
+    base_model_family: Annotated[str, typer.Option(help="The family of the base model.")] = "unknown",
+    as_json: AsJson = False,
+) -> None:
+    """Add the outcome of a fine-tuning run under the label recipe that decides."""
+    if not (math.isfinite(density) and 0 <= density <= 1):
+        raise AssayError(f"--density is a number from 0 to 1, not {density}")
+    decided(decided_at)
+    at = _now()
+    measured = Outcome(
+        repo=repo,
+        density=density,
+        outcome=parse_outcome_kind(outcome),
+        provenance="measured",
+        label_recipe_id="",
+        decided_at=decided_at or at,
+        base_model_family=base_model_family,
+    )
+    _amend(as_json, at, lambda known: (Recorded(at, (replace(measured, label_recipe_id=known.deciding),)),))
+
+
+def parse_outcome_kind(text: str) -> OutcomeKind:
+    """`soft-loss`, `SOFT LOSS` and the like. Raises AssayError with the words there are."""
+    wanted = " ".join(text.upper().replace("-", " ").replace("_", " ").split())
+    for kind in OUTCOME_KINDS:
+        if kind == wanted:
+            return kind
+    words = ", ".join(kind.replace(" ", "-") for kind in OUTCOME_KINDS)
+    raise AssayError(f"--outcome is one of {words}, not {text[:40]!a}")
+
+
+@app.command()
+def exclude(
+    repo: Repo,
+    reason: Annotated[str, typer.Option(help="Why: it is shown wherever the outcome is.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let no outcome of a repository count, now or later, until it is included again."""
+    if not reason.strip():
+        raise AssayError("--reason is empty: say why this repository should not count")
+    at = _now()
+
+    def decide(known: CalibrationSet) -> Sequence[Entry]:
+        require_known(known, repo)
+        return () if known.exclusions.get(repo) == reason else (Excluded(at, repo, reason),)
+
+    _amend(as_json, at, decide)
+
+
+@app.command()
+def include(repo: Repo, as_json: AsJson = False) -> None:
+    """Let the outcomes of an excluded repository count again."""
+    at = _now()
+
+    def decide(known: CalibrationSet) -> Sequence[Entry]:
+        if repo not in known.exclusions:
+            excluded = ", ".join(sorted(known.exclusions)) or "none"
+            raise AssayError(f"{repo} is not excluded; excluded repositories: {excluded}")
+        return (Included(at, repo),)
+
+    _amend(as_json, at, decide)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `assay calibration export` wrote.")], as_json: AsJson = False
+) -> None:
+    """Add the outcomes and exclusions of another calibration set. Importing twice changes nothing."""
+    outcomes = parse_exchange(read_whole(file, MOST_BYTES), file.name)
+    at = _now()
+    _amend(as_json, at, lambda known: plan_import(outcomes, known).entries(at))
+
+
+@app.command()
+def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_json: AsJson = False) -> None:
+    """Write the calibration set, published outcomes included, to a JSON file."""
+    calibration_set = load_calibration_set(_folder(), load_seed())
+    write_whole(file, render_exchange(calibration_set.outcomes))
+    exported = {"exported": len(calibration_set.outcomes), "file": str(file)}
+    print_result(describe(calibration_set) | exported, as_json, render)
+
+
+@app.command()
+def adopt(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the verdicts that would flip; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let this release's label recipe decide from now on."""
+    seed, at = load_seed(), _now()
+    if dry_run:
+        known = load_calibration_set(_folder(), seed)
+        would = change(known.predictions, known.calibrate(), known.calibrate(seed.label_recipe_id))
+        result = describe(known, would.after) | change_fields(would) | {"dry_run": True}
+        print_result(result, as_json, render)
+        return
+    _amend(as_json, at, lambda known: _adopting(known, seed, at))
+
+
+def _adopting(known: CalibrationSet, seed: Seed, at: str) -> Sequence[Entry]:
+    settled = known.pinned and known.deciding == seed.label_recipe_id
+    return () if settled else (adoption(seed, seed.label_recipe_id, at),)
+
+
+def _amend(as_json: bool, at: str, decide: Callable[[CalibrationSet], Sequence[Entry]]) -> None:
+    calibration_set, changed = amend(_folder(), load_seed(), at, decide)
+    result: dict[str, Any] = describe(calibration_set, changed.after) | change_fields(changed)
+    print_result(result, as_json, render)
+
+
+def _folder() -> Path:
+    return calibration_folder(load_settings().data_dir)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

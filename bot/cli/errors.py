@@ -1,0 +1,160 @@
+"""The one outermost error handler: it tells a user's mistake from the world's failures from our own bugs.
+
+    0    success
+    2    bad usage or bad input: one line on stderr says what to do (AssayError, wrong options)
+    1    failure: a full disk, no permission, no memory (one line); or a bug of ours (one line that names the file
+         with the traceback)
+    130  interrupted with Ctrl-C
+
+With `--json` stdout carries one JSON object on failure too, `{"error": "the same line"}`, so a program that reads it
+need not guess. A reader that closes the pipe early (`assay screen . | head`) is not told about it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from io import TextIOWrapper
+from pathlib import Path
+
+from typer import Abort, Context, Exit
+from typer.exceptions import TyperException
+
+from bot import __version__
+from pipeline.records import AssayError
+
+SUCCESS, FAILURE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+@")
+
+
+def handled(command: Callable[[], object], args: list[str]) -> int:
+    """Run `command` and return the exit code, having told the user what went wrong, if anything did.
+
+    A command that has told its story and yet failed (`assay doctor`) raises typer.Exit(1).
+    """
+    for stream in (sys.stdout, sys.stderr):  # a locale that lacks a letter must not end the program
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        command()
+        sys.stdout.flush()
+    except Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, Abort):
+        return _tell("interrupted", INTERRUPTED, args)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            return _leave_quietly()
+        return _tell(*decide(error, args), args)
+    return SUCCESS
+
+
+def decide(error: Exception, args: list[str]) -> tuple[str, int]:
+    """The line to say and the exit code. Writes the traceback of a bug to a file."""
+    if isinstance(error, AssayError):
+        return str(error), BAD_INPUT
+    if isinstance(error, TyperException):
+        return _usage(error), BAD_INPUT
+    return failure_of_the_machine(error) or _bug(error, args), FAILURE
+
+
+def failure_of_the_machine(error: Exception) -> str | None:
+    """What to do about a failure that is neither the user's mistake nor our bug; None for anything else."""
+    if isinstance(error, MemoryError):
+        return "out of memory: try fewer processes (--jobs 1) or a machine with more memory"
+    if not isinstance(error, OSError):
+        return None
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in DISK_FULL:
+        return f"the disk is full{where}: free some space, or set ASSAY_DATA_DIR to a folder on another disk"
+    if error.errno in NO_PERMISSION:
+        return f"no permission{where}: check who owns it, or set ASSAY_DATA_DIR to a folder you can write to"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files: raise the limit (ulimit -n 4096) and try again"
+    return None
+
+
+def _usage(error: TyperException) -> str:
+    context: Context | None = getattr(error, "ctx", None)
+    if context is None:
+        return error.format_message()
+    commands = getattr(context.command, "commands", {})
+    is_help_page = "\n" in error.format_message()  # what Typer raises for a group without a command
+    line = f"name a command: {', '.join(commands)}" if is_help_page and commands else error.format_message()
+    return f"{' '.join(line.split())} (see {context.command_path} --help)"
+
+
+def _bug(error: Exception, args: list[str]) -> str:
+    name = type(error).__name__
+    first_line = redacted(str(error)).strip().partition("\n")[0]
+    what = f"{name}: {first_line}" if first_line else name
+    try:
+        return f"this is a bug in Assay, please report it ({what}); the details are in {_write_report(error, args)}"
+    except OSError as failed:
+        return f"this is a bug in Assay, please report it ({what}); its details could not be written: {failed}"
+
+
+def _write_report(error: Exception, args: list[str]) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    lines = [
+        f"assay {__version__}, Python {platform.python_version()}, {platform.platform()}",
+        f"command: assay {' '.join(args)}",
+        "",
+        *traceback.format_exception(error),
+    ]
+    path = _report_folder() / f"bug-{stamp}-{os.getpid()}.txt"
+    path.touch(mode=0o600)
+    path.write_text(redacted("\n".join(lines)), encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def _report_folder() -> Path:
+    from bot.settings import load_settings  # slow to import, and needed only here
+
+    try:
+        folder = load_settings().data_dir / "bugs"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (AssayError, OSError):
+        return Path(tempfile.gettempdir())
+    return folder
+
+
+def redacted(text: str) -> str:
+    """`text` without the user name and password or token of any URL in it."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def _tell(line: str, code: int, args: list[str]) -> int:
+    line = redacted(line)
+    try:
+        print(f"assay: {line}", file=sys.stderr, flush=True)
+        if "--json" in args:
+            print(json.dumps({"error": line}), flush=True)
+    except BrokenPipeError:
+        return _leave_quietly()
+    return code
+
+
+def _reader_is_gone() -> bool:
+    try:
+        print(flush=True)  # an empty line does no harm, not even in front of JSON
+    except BrokenPipeError:
+        return True
+    return False
+
+
+def _leave_quietly() -> int:
+    # The interpreter flushes stdout once more at exit and would complain there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILURE

@@ -1,0 +1,86 @@
+"""`assay`: one row a command. A command's module is imported only when that command runs, so `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from bot import __version__
+from bot.cli import errors
+
+# name, where it lives (a function, or a Typer app with commands of its own), what it does
+COMMANDS = (
+    ("screen", "bot.cli.screen:screen", "Tell whether fine-tuning on this repository is worth trying: RUN or SKIP."),
+    ("pairs", "bot.cli.pairs:pairs", "Write the training pairs and the holdout of a repository to a Parquet file."),
+    ("calibration", "bot.cli.calibration:app", "Show and change the outcomes that the threshold rests on."),
+    ("doctor", "bot.cli.doctor:doctor", "Check the installation and say what is missing."),
+)
+
+
+class LazyCommands(TyperGroup):
+    """Knows each command by its row until it is asked for."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        for name, place, _ in COMMANDS:
+            if args and args[0] == name:
+                self.commands[name] = _load(name, place)
+        return super().resolve_command(ctx, args)
+
+
+def _load(name: str, place: str) -> Any:
+    module_name, _, attribute = place.partition(":")
+    found = getattr(import_module(module_name), attribute)
+    if not isinstance(found, typer.Typer):
+        found, function = typer.Typer(add_completion=False), found
+        found.command(name)(function)
+    command = typer.main.get_command(found)
+    command.name = name
+    return command
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"assay {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=LazyCommands, add_completion=False)
+
+
+@app.callback()
+def assay(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Find out, before the GPU time is spent, whether fine-tuning on a repository's bug fixes is worth it."""
+
+
+def _row(name: str, what_it_does: str) -> None:
+    @app.command(name, help=what_it_does)
+    def listed_only() -> None:
+        raise AssertionError(f"{name} was not loaded")
+
+
+for _name, _, _help in COMMANDS:
+    _row(_name, _help)
+
+
+def run(args: list[str]) -> int:
+    """Run one command line and return the exit code: 0 success, 2 bad usage or input, 1 failure, 130 interrupted."""
+    command = typer.main.get_command(app)
+
+    def invoke() -> object:  # and not command.main(), which has handlers of its own
+        with command.make_context("assay", list(args) or ["--help"]) as context:
+            return command.invoke(context)
+
+    return errors.handled(invoke, args)
+
+
+def main() -> None:
+    """The `assay` console script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""What a command's PATH or URL names: a repository on this machine, cloned first where it is a URL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.mining.clone import clone_or_fetch, looks_like_url, parse_url
+
+from bot.settings import Settings
+from pipeline.mining.mine import Progress
+from pipeline.mining.repository import Repository, open_repository
+from pipeline.records import AssayError
+
+
+def open_source(source: str, settings: Settings, progress: Progress) -> Repository:
+    """The repository at a path, or the clone of a URL in the data directory, brought up to date.
+
+    Raises AssayError for anything that is no repository, and for a URL that cannot be cloned.
+    """
+    if not looks_like_url(source):
+        return open_repository(Path(source).expanduser())
+    url = parse_url(source)
+    name = hashlib.sha256(url.text.encode()).hexdigest()[:16]
+    into = settings.data_dir / "clones" / f"{name}.git"
+    folder = clone_or_fetch(url, into, progress=_teller(progress), ca_bundle=settings.ca_bundle)
+    return open_repository(folder)
+
+
+def _teller(progress: Progress) -> Callable[[str], None]:
+    def tell(line: str) -> None:
+        progress(line, 0, None)
+
+    return tell
+
+
+def parse_as_of(text: str | None) -> int | None:
+    """Seconds since 1970 of an ISO 8601 date or time; a time without a zone is UTC, a date means its last second.
+
+    Raises AssayError for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise AssayError(f"--as-of {text!r} is no date: write 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if len(text) <= 10:
+        moment = moment.replace(hour=23, minute=59, second=59)
+    return int(moment.timestamp())
+
+
+def default_jobs() -> int:
+    """As many processes as this process may use cores, eight at most: beyond that the disk and one walk decide."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores)
+
+
+def peak_rss_mb() -> float:
+    """The largest resident size of this process or of one of its children so far, in MiB; 0 where nobody can tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / unit

@@ -1,0 +1,209 @@
+"""Which files are not product code, told by their path alone, and which files say themselves that they are generated.
+
+DESIGN.md section 2, "Function": tests, fixtures, generated, vendored, minified, documentation code and declaration
+files are out by default. A path cannot always know; these decisions were taken on sixteen public histories:
+
+- Below `src/main/` of Java and Kotlin folders are package names (`org/.../boot/test`, `com.example.demo`), so test and
+  documentation names count only above it, and there only where they name a whole project that exists to be tested or
+  shown: `smoke-test/`, `*-tests/`, `samples/`, or a project inside `src/test/`. Modules called `*-test` are shipped.
+- Shipped for testers, and kept: `testing/`, `unittest/`, `test-utils/`, Ruby's `lib/**/test/`, and Python packages
+  called `test` that are not at the top of the tree (django/test), of which only files named like tests are out.
+- `spec/` is a test folder in Ruby, PHP and JavaScript only. Benchmarks count as tests: nobody ships them.
+- `build/`, `contrib/`, `gen/`, `mock/`, `scripts/`, `templates/` and `migrations/` are kept: they hold written code in
+  too many projects (the generated part of a Django migration has no functions). `dist/` and `compiled/` are out for
+  JavaScript only (Go's cmd/dist is a program), `deps/`, `external/` and `extern/` for C and C++ only.
+- `doc/` and `sample/` are documentation only at the top of the tree (Go's go/doc and cmd/doc are programs); `docs/`,
+  `examples/`, `demos/`, `samples/`, `website/`, `playground/` and `*-examples/` are anywhere.
+
+Where several reasons hold the first of `PRECEDENCE` is told.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+GENERATED_HEADER_BYTES: Final = 2_048
+
+PRECEDENCE: Final = ("minified", "vendored", "generated", "declaration", "fixture", "test", "documentation")
+
+_VENDORED = (
+    b"vendor vendors vendored _vendor _vendored third_party third-party thirdparty 3rdparty 3rd_party 3rd-party"
+    b" node_modules bower_components jspm_packages godeps site-packages externals .yarn pods carthage"
+)
+_GENERATED = (
+    b"generated __generated__ _generated generated-src generated-sources generated_src deno_dist .next .nuxt"
+    b" .svelte-kit"
+)
+_FIXTURE = (
+    b"fixture fixtures __fixtures__ __testfixtures__ testfixtures testdata test-data test_data __snapshots__ __mocks__"
+    b" mocks cassettes"
+)
+# Test folders that stay test folders above a `src/main/`: whole projects that exist to be tested.
+_TEST_PROJECTS = (
+    b"integration-test integration-tests integration_tests integrationtest integrationtests smoke-test smoke-tests"
+    b" smoketest system-test system-tests functional-tests functional_tests acceptance-tests e2e e2e-tests benchmarks"
+)
+_TEST = (
+    b"test tests __tests__ __test__ inttest unittests unit-tests unit_tests androidtest __benchmarks__ benches"
+    b" asv_benchmarks dts-test type-tests typetests cypress " + _TEST_PROJECTS
+)
+_DOCUMENTATION = (
+    b"docs documentation docs_src docsrc docs-src examples example _examples demos demo samples tutorials tutorial"
+    b" website playground playgrounds cookbook"
+)
+_FOLDERS: Final = {
+    name: reason
+    for reason, names in (
+        ("vendored", _VENDORED),
+        ("generated", _GENERATED),
+        ("fixture", _FIXTURE),
+        ("test", _TEST),
+        ("documentation", _DOCUMENTATION),
+        ("declaration", b"flow-typed"),
+    )
+    for name in names.split()
+}
+_TOP_FOLDERS: Final = {b"doc": "documentation", b"sample": "documentation", b"bench": "test", b"benchmark": "test"}
+_TEST_PROJECT_ENDS: Final = tuple(b"-tests _tests .tests .test unittests integrationtests .specs -bench".split())
+_DOCUMENTATION_ENDS: Final = tuple(
+    b"-examples -samples -demos -docs -playground .samples .examples _examples".split(),
+)
+# Gradle's and Maven's source sets: src/intTest/, src/commonTest/, src/testFixtures/; src/main/, src/commonMain/.
+_TEST_SOURCES = re.compile(rb"(?:^|/)src/(?:test|it|[a-z][A-Za-z0-9]*Test|test[A-Z][A-Za-z0-9]*)/")
+_MAIN_SOURCES = re.compile(rb"(?:^|/)src/(?:main|[a-z][A-Za-z0-9]*Main)/")
+
+_JAVASCRIPT: Final = frozenset(b"js jsx mjs cjs ts tsx mts cts".split())
+_C: Final = frozenset(b"c h cc cpp cxx hh hpp hxx c++ h++ inl".split())
+_JVM: Final = frozenset(b"java kt kts".split())
+_SPEC_LANGUAGES: Final = _JAVASCRIPT | {b"rb", b"php"}
+_LANGUAGE_FOLDERS: Final = (
+    (_SPEC_LANGUAGES, {b"spec": "test", b"specs": "test"}),
+    (_JAVASCRIPT, {b"dist": "generated", b"compiled": "vendored"}),
+    (_C, {b"deps": "vendored", b"external": "vendored", b"extern": "vendored"}),
+)
+_NONE: Final[dict[bytes, str]] = {}
+_FOLDERS_BY_LANGUAGE: Final = {
+    extension: {
+        name: reason
+        for extensions, table in _LANGUAGE_FOLDERS
+        if extension in extensions
+        for name, reason in table.items()
+    }
+    for extension in _SPEC_LANGUAGES | _C
+}
+_PROJECTS: Final = frozenset(_TEST_PROJECTS.split())
+
+_NAME_TESTS: Final = {
+    frozenset([b"py"]): rb"test_.*|.*_tests?|conftest|tests?|runtests",
+    frozenset([b"go"]): rb".*_test",
+    _JVM: rb".*(?:Tests?|TestCase|TestSuite|TestKt|Spec)|.*[a-z0-9]IT|Test[A-Z].*",
+    frozenset([b"cs"]): rb".*(?:Tests?|Specs|TestBase)",
+    frozenset([b"rb"]): rb".*_spec|.*_test|test_.*|spec_helper|test_helper|rails_helper",
+    frozenset([b"php"]): rb".*(?:Test|TestCase|Cest)",
+    frozenset([b"rs"]): rb"tests?|.*_tests?",
+    _JAVASCRIPT: (
+        rb".*\.(?:test|spec|e2e|cy|bench|test-d|e2e-spec|unit|stories)(?:\..*)?"
+        rb"|.*[-_](?:test|spec)(?:\.(?:internal|node|browser|js))?|setup-?tests?"
+    ),
+    _C: rb"test_.*|.*_(?:unit|browser)?tests?|.*_benchmark|.*Tests?",
+}
+_TEST_NAME: Final = {ext: re.compile(pattern, re.DOTALL) for exts, pattern in _NAME_TESTS.items() for ext in exts}
+
+_DECLARATION = re.compile(rb"\.d\.[mc]?ts$|\.d\.[^./]+\.ts$|\.pyi$")
+_MINIFIED = re.compile(
+    rb"[.-]min\.(?:js|mjs|cjs)$|\.(?:bundle|pack|packed)\.(?:js|mjs|cjs)$|\.min\.[^./]+\.js$", re.IGNORECASE
+)
+_GENERATED_NAME = re.compile(
+    rb"(?:\.pb\.(?:go|cc|h|c|rb|rs)|\.pb\.gw\.go|\.pb\.validate\.go|_pb2(?:_grpc)?\.py|_pb\.(?:js|ts|rb)|_grpc_pb\.js"
+    rb"|[._]generated\.\w+|\.gen\.\w+|(?:^|/)zz_generated[^/]*|\.designer\.cs|\.g(?:\.i)?\.cs|AssemblyInfo\.cs"
+    rb"|(?:^|[/_])bindata\.go|(?:^|/)y\.go|(?:^|/)lex\.yy\.cc?|\.(?:tab|yy)\.(?:c|h|cc|cpp|hpp)"
+    rb"|(?:^|/)(?:moc|qrc)_[^/]*\.cpp|(?:^|/)ui_[^/]*\.h|(?:^|/)\.pnp\.[cm]?js)$",
+    re.IGNORECASE,
+)
+_SAYS_GENERATED = re.compile(
+    # Go's own form (golang.org/s/generatedcode) asks for a line of its own that begins with "// Code generated".
+    rb"^(?://|#|/\*|\*|--|<!--)?[ \t]*(?:code generated [^\n]{0,200}do not edit|<auto-?generated\b"
+    rb"|auto(?:matically)?[- ]?generated\b[^\n]{0,80}(?:do not|don't) (?:edit|modify)"
+    rb"|this (?:file|code) (?:was|is|has been) auto(?:matically)?[- ]?generated\b"
+    rb"|generated by the protocol buffer compiler|a lexical scanner generated by flex|a bison parser, made by)"
+    rb"|@generated\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def excluded_path(path: bytes) -> str | None:
+    """Why a file is out by default, one of `PRECEDENCE`, or none. About 10 microseconds: ask once for each path."""
+    folders, _, name = path.rpartition(b"/")
+    extension = name.rpartition(b".")[2].lower()
+    if extension in _JVM and (main := _MAIN_SOURCES.search(path)):
+        found = _shipped_jvm_reasons(path[: main.start() + 1], path[main.end() :])
+    else:
+        found = _folder_reasons(folders, name, extension)
+        if _named_like_test(name, extension) or (extension in _JVM and _TEST_SOURCES.search(path)):
+            found.add("test")
+    if _GENERATED_NAME.search(path):
+        found.add("generated")
+    if _DECLARATION.search(name):
+        found.add("declaration")
+    if _MINIFIED.search(name):
+        found.add("minified")
+    return next((reason for reason in PRECEDENCE if reason in found), None)
+
+
+def is_test_path(path: bytes) -> bool:
+    """Whether a file only serves tests, wherever it stands: a test or a fixture."""
+    return excluded_path(path) in ("test", "fixture")
+
+
+def says_generated(content: bytes) -> bool:
+    """Whether the head of a file says that a tool wrote it: Go's "Code generated by x. DO NOT EDIT.", `@generated`."""
+    return bool(_SAYS_GENERATED.search(content[:GENERATED_HEADER_BYTES]))
+
+
+def _named_like_test(name: bytes, extension: bytes) -> bool:
+    pattern = _TEST_NAME.get(extension)
+    return bool(pattern and pattern.fullmatch(name[: -len(extension) - 1]))
+
+
+def _shipped_jvm_reasons(above: bytes, packages: bytes) -> set[str]:
+    """What is still out below a `src/main/`: projects that exist to be tested or shown, and generated packages."""
+    parts = above.lower().split(b"/")
+    found = {reason for part in parts if (reason := _FOLDERS.get(part)) and reason != "test"}
+    if b"generated" in packages.split(b"/"):
+        found.add("generated")
+    if any(part.endswith(_DOCUMENTATION_ENDS) for part in parts):
+        found.add("documentation")
+    if _TEST_SOURCES.search(above) or any(part in _PROJECTS or part.endswith(_TEST_PROJECT_ENDS) for part in parts):
+        found.add("test")
+    return found
+
+
+def _folder_reasons(folders: bytes, name: bytes, extension: bytes) -> set[str]:
+    parts = folders.lower().split(b"/")
+    by_language = _FOLDERS_BY_LANGUAGE.get(extension, _NONE)
+    found = {reason for part in parts if (reason := _FOLDERS.get(part) or by_language.get(part) or _by_end(part))}
+    if reason := _TOP_FOLDERS.get(parts[0]):
+        found.add(reason)
+    if "test" in found and not _test_folders_hold(parts, name, extension):
+        found.discard("test")
+    return found
+
+
+def _by_end(folder: bytes) -> str | None:
+    if folder.endswith(_TEST_PROJECT_ENDS):
+        return "test"
+    return "documentation" if folder.endswith(_DOCUMENTATION_ENDS) else None
+
+
+def _test_folders_hold(parts: list[bytes], name: bytes, extension: bytes) -> bool:
+    """Python ships packages called `test`, Ruby test libraries below `lib/`: there the folder alone does not tell."""
+    if extension == b"py":
+        return parts[0] == b"test" or any(part != b"test" and _is_test_folder(part) for part in parts)
+    if extension == b"rb" and b"lib" in parts:
+        return any(map(_is_test_folder, parts[: parts.index(b"lib")]))
+    return True
+
+
+def _is_test_folder(part: bytes) -> bool:
+    return _FOLDERS.get(part) == "test" or part in (b"spec", b"specs") or part.endswith(_TEST_PROJECT_ENDS)

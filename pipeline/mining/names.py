@@ -1,0 +1,150 @@
+"""How a syntax node says what it is called: node -> raw name, and raw name -> text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from tree_sitter import Node
+
+from pipeline.records import printable
+
+# A computed key or an operator can be a whole program; nobody reads on.
+LONGEST_NAME_BYTES = 200
+_DEEPEST_DECLARATOR = 64
+
+Namer = Callable[[Node, bytes], bytes]
+
+_GENERIC_ARGUMENTS = re.compile(rb"<[^<>]*>")
+_QUOTES = (b'"', b"'", b"`")
+
+
+def text(node: Node | None, data: bytes) -> bytes:
+    """The source of a node, empty for none."""
+    return data[node.start_byte : node.end_byte] if node is not None else b""
+
+
+def field(name: str) -> Namer:
+    """The text of a field of the node."""
+    return lambda node, data: text(node.child_by_field_name(name), data)
+
+
+def constant(name: bytes) -> Namer:
+    """A name that the language implies, such as `default` or `constructor`."""
+    return lambda _node, _data: name
+
+
+def prefixed(prefix: bytes, name: str) -> Namer:
+    """A field's text after a fixed prefix, as in `~A` or `operator +`."""
+    return lambda node, data: prefix + text(node.child_by_field_name(name), data)
+
+
+def first_of(node_type: str, otherwise: bytes = b"") -> Namer:
+    """The text of the first child of a type."""
+
+    def name(node: Node, data: bytes) -> bytes:
+        return next((text(child, data) for child in node.named_children if child.type == node_type), otherwise)
+
+    return name
+
+
+def kotlin_property(node: Node, data: bytes) -> bytes:
+    """`val NAME: Type = ...`: the identifier of the variable, without its type."""
+    variable = next((child for child in node.named_children if child.type == "variable_declaration"), None)
+    return text(variable.named_child(0), data) if variable is not None and variable.named_child_count else b""
+
+
+def kotlin_companion(node: Node, data: bytes) -> bytes:
+    """A companion object is called Companion unless it says otherwise."""
+    return text(node.child_by_field_name("name"), data) or b"Companion"
+
+
+def go_method(node: Node, data: bytes) -> bytes:
+    """`func (t *T[K]) M()`: `T.M`."""
+    receiver = node.child_by_field_name("receiver")
+    parameter = receiver.named_child(0) if receiver is not None and receiver.named_child_count else None
+    owner = parameter.child_by_field_name("type") if parameter is not None else None
+    for _ in range(_DEEPEST_DECLARATOR):
+        if owner is None or owner.type not in ("pointer_type", "parenthesized_type", "generic_type"):
+            break
+        owner = owner.child_by_field_name("type") or (owner.named_child(0) if owner.named_child_count else None)
+    name = text(node.child_by_field_name("name"), data)
+    return text(owner, data) + b"." + name if owner is not None else name
+
+
+def without_arguments(name: Namer) -> Namer:
+    """The name without generic arguments: `Vec<T>` is `Vec`."""
+    return lambda node, data: strip_arguments(name(node, data))
+
+
+def strip_arguments(name: bytes) -> bytes:
+    """`a<b<c>>::d` without what stands in angle brackets; operators keep theirs."""
+    head, operator, tail = name.partition(b"operator")
+    for _ in range(_DEEPEST_DECLARATOR):
+        stripped = _GENERIC_ARGUMENTS.sub(b"", head)
+        if stripped == head:
+            break
+        head = stripped
+    return head + operator + tail
+
+
+def rust_impl(node: Node, data: bytes) -> bytes:
+    """The type that an `impl` block is for, without references and generic arguments."""
+    name = strip_arguments(text(node.child_by_field_name("type"), data)).lstrip(b"&( ")
+    for word in (b"mut ", b"dyn "):
+        name = name.removeprefix(word)
+    return name.rstrip(b") ")
+
+
+def c_declarator(node: Node, data: bytes) -> bytes:
+    """The innermost name of a C or C++ declarator: of `char *(*f(int))(void)` it is `f`."""
+    at = node.child_by_field_name("declarator")
+    for _ in range(_DEEPEST_DECLARATOR):
+        if at is None:
+            return b""
+        if at.type == "operator_cast":
+            return _conversion(at, data)
+        if at.type == "qualified_identifier":
+            return _qualified(at, data)
+        inner = at.child_by_field_name("declarator")
+        if inner is None and at.type in ("reference_declarator", "parenthesized_declarator", "attributed_declarator"):
+            inner = at.named_child(0) if at.named_child_count else None
+        if inner is None:
+            return strip_arguments(text(at, data))
+        at = inner
+    return b""
+
+
+def _qualified(node: Node, data: bytes) -> bytes:
+    """`ns::X<T>::operator bool() const`: the path, without the parameters of a conversion."""
+    last: Node | None = node
+    for _ in range(_DEEPEST_DECLARATOR):
+        if last is None or last.type != "qualified_identifier":
+            break
+        last = last.child_by_field_name("name")
+    if last is not None and last.type == "operator_cast":
+        return strip_arguments(data[node.start_byte : last.start_byte]) + _conversion(last, data)
+    return strip_arguments(text(node, data))
+
+
+def _conversion(node: Node, data: bytes) -> bytes:
+    declarator = node.child_by_field_name("declarator")
+    end = declarator.start_byte if declarator is not None else node.end_byte
+    return data[node.start_byte : end].strip()
+
+
+def ruby_singleton(node: Node, data: bytes) -> bytes:
+    """`def self.x` is `x`, `def other.x` is `other.x`."""
+    owner = text(node.child_by_field_name("object"), data)
+    name = text(node.child_by_field_name("name"), data)
+    return name if owner == b"self" else owner + b"." + name
+
+
+@lru_cache(maxsize=1 << 16)
+def readable(raw: bytes) -> str:
+    """A raw name as it is shown: no quotes, single spaces, `.` for `::`, printable, cut at 200 bytes."""
+    name = b" ".join(raw[:LONGEST_NAME_BYTES].split())
+    if len(name) > 2 and name[:1] in _QUOTES and name[-1:] == name[:1]:
+        name = name[1:-1]
+    return printable(name.replace(b"::", b"."))

@@ -1,0 +1,316 @@
+"""One pack of a git repository: where an object is (from the .idx) and what stands there (from the .pack).
+
+Format: https://git-scm.com/docs/pack-format. Nothing in the files is trusted: sizes, offsets and streams are checked.
+The index is mapped, the pack is read with pread: pages of a mapped pack would count as memory of the process
+(260 MB on a pack of that size, measured) and a pack cut short by somebody else would kill it with SIGBUS.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from struct import Struct, unpack_from
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+COMMIT: Final = 1
+TREE: Final = 2
+BLOB: Final = 3
+TAG: Final = 4
+OFS_DELTA: Final = 6
+REF_DELTA: Final = 7
+
+LARGEST_OBJECT_BYTES: Final = 64 << 20  # of anything that is inflated, bases of deltas included
+
+_WINDOW_BYTES: Final = 4096  # most entries fit into one read
+_ONE_SHOT_BYTES: Final = 8192  # below this a bomb inflates to 9 MB at most, so no incremental inflating
+_MAPPED_BYTES: Final = 1 << 20
+_FAN_OUT: Final = Struct(">256I")
+_TRAILER_BYTES: Final = 20
+_NEAR: Final = 48  # ids on each side of the guess: three standard deviations for packs of a quarter of a million
+
+
+class ObjectProblem(Exception):  # noqa: N818 (the fault lies in the repository, not in the program)
+    """An object that cannot be used. `id` is the object asked for (20 bytes), empty where it is not known yet."""
+
+    id: bytes = b""
+
+
+class MissingObject(ObjectProblem):
+    """No pack and no loose file holds the object."""
+
+
+class CorruptObject(ObjectProblem):
+    """The object is there and makes no sense."""
+
+
+class ObjectTooLarge(ObjectProblem):
+    """The object is larger than the caller allows, or than `LARGEST_OBJECT_BYTES`."""
+
+
+class Entry(NamedTuple):
+    """The header of a pack entry."""
+
+    kind: int  # 1 to 4, OFS_DELTA or REF_DELTA
+    size_bytes: int  # declared, of the inflated stream
+    base: int | bytes  # OFS_DELTA: an offset; REF_DELTA: 20 bytes; else 0
+    start: int  # offset of the deflated stream in the pack
+    window: bytes  # what was read from the pack, beginning at `start - skip`
+    skip: int
+
+
+class PackFile:
+    """The .pack file: entries by offset. It is opened when it is first read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self.end = 0  # offset of the checksum that follows the last entry
+        self.declared_count = 0
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Open the .pack file. Raises CorruptObject where it is gone or is no pack."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError as error:
+            raise CorruptObject(f"{self.path.name}: {error.strerror}") from None
+        head = os.pread(fd, 12, 0)
+        if head[:4] != b"PACK" or head[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
+            os.close(fd)
+            raise CorruptObject(f"{self.path.name} is no pack")
+        self._fd = fd
+        self.size_bytes = os.fstat(fd).st_size
+        self.end = self.size_bytes - _TRAILER_BYTES
+        self.declared_count = int.from_bytes(head[8:12], "big")
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    def bytes_at(self, offset: int, size_bytes: int) -> bytes:
+        """What the file holds there; less at its end."""
+        return os.pread(self._fd, size_bytes, offset)
+
+    def entry(self, offset: int) -> Entry:
+        """Read the header of the entry at an offset. Raises CorruptObject."""
+        if self._fd < 0:
+            self.open()
+        if not 12 <= offset < self.end:
+            raise CorruptObject(f"an offset outside of {self.path.name}")
+        window = os.pread(self._fd, _WINDOW_BYTES, offset)
+        try:
+            byte = window[0]
+            at = 1
+            kind = (byte >> 4) & 7
+            size_bytes = byte & 15
+            shift = 4
+            while byte & 0x80:
+                byte = window[at]
+                at += 1
+                size_bytes |= (byte & 0x7F) << shift
+                shift += 7
+            base: int | bytes = 0
+            if kind == OFS_DELTA:
+                byte = window[at]
+                at += 1
+                distance = byte & 0x7F
+                while byte & 0x80:
+                    byte = window[at]
+                    at += 1
+                    distance = ((distance + 1) << 7) | (byte & 0x7F)
+                base = offset - distance
+                if distance == 0:
+                    raise CorruptObject("a delta against itself")
+            elif kind == REF_DELTA:
+                base = window[at : at + 20]
+                at += 20
+        except IndexError:
+            raise CorruptObject(f"an entry of {self.path.name} is cut off") from None
+        if shift > 70 or kind in (0, 5):
+            raise CorruptObject(f"an entry of {self.path.name} is damaged")
+        return Entry(kind, size_bytes, base, offset + at, window, at)
+
+    def inflate(self, entry: Entry) -> bytes:
+        """The inflated stream of an entry. Raises CorruptObject, ObjectTooLarge."""
+        size_bytes = entry.size_bytes
+        if size_bytes > LARGEST_OBJECT_BYTES:
+            raise ObjectTooLarge(f"{size_bytes:,} bytes")
+        most_in = size_bytes + (size_bytes >> 10) + 64
+        if entry.skip + most_in <= _WINDOW_BYTES:
+            deflated = entry.window[entry.skip : entry.skip + most_in]
+        else:
+            deflated = os.pread(self._fd, most_in, entry.start)
+        if size_bytes <= _ONE_SHOT_BYTES:
+            try:
+                data = zlib.decompress(deflated, 15, size_bytes + 1)
+            except zlib.error:
+                data = b""
+            if len(data) == size_bytes > 0:
+                return data
+        return inflate_bounded(deflated, size_bytes, lambda done: os.pread(self._fd, most_in, entry.start + done))
+
+    def result_size(self, entry: Entry) -> int:
+        """The size in bytes of what a delta makes, read from its first bytes. Raises CorruptObject."""
+        try:
+            head = zlib.decompressobj().decompress(entry.window[entry.skip :], 32)
+        except zlib.error as error:
+            raise CorruptObject(str(error)) from None
+        return delta_sizes(head)[1]
+
+    def close(self) -> None:
+        """Close the pack; it opens again when it is read."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Pack(PackFile):
+    """A pack and its index. Raises CorruptObject where the index cannot be used."""
+
+    def __init__(self, index_path: Path) -> None:
+        super().__init__(index_path.with_suffix(".pack"))
+        with open(index_path, "rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes < _FAN_OUT.size + 2 * _TRAILER_BYTES:
+                raise CorruptObject(f"{index_path.name} is too short")
+            # A mapping holds a file descriptor, and repositories with a thousand small packs exist.
+            self._index: bytes | mmap.mmap = (
+                file.read() if size_bytes < _MAPPED_BYTES else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            )
+        try:
+            self._read_layout(index_path.name, size_bytes)
+        except CorruptObject:
+            self.close_index()
+            raise
+
+    def _read_layout(self, name: str, size_bytes: int) -> None:
+        second = self._index[:4] == b"\377tOc"
+        if second and unpack_from(">I", self._index, 4)[0] != 2:
+            raise CorruptObject(f"{name} has an unknown version")
+        head = 8 if second else 0
+        if size_bytes < head + _FAN_OUT.size:
+            raise CorruptObject(f"{name} is too short")
+        fan_out = _FAN_OUT.unpack_from(self._index, head)
+        self.count = fan_out[255]
+        self._fan_out = (0, *fan_out)
+        self._version = 2 if second else 1
+        self._stride = 20 if second else 24
+        self._names = head + _FAN_OUT.size + (0 if second else 4)
+        self._offsets = head + _FAN_OUT.size + (24 * self.count if second else 0)
+        self._large = self._offsets + 4 * self.count
+        self._index_end = size_bytes - 2 * _TRAILER_BYTES
+        needed = head + _FAN_OUT.size + (28 if second else 24) * self.count
+        if any(a > b for a, b in zip(self._fan_out, fan_out, strict=False)) or needed > self._index_end:
+            raise CorruptObject(f"{name} is damaged")
+
+    def find(self, id: bytes) -> int | None:
+        """The offset of an object, None where this pack does not hold it. Raises CorruptObject."""
+        first = id[0]
+        low = self._fan_out[first]
+        high = self._fan_out[first + 1]
+        if low == high:
+            return None
+        # Ids are uniform: look for the bytes around the place where this one should be, bisect only where that fails.
+        guess = low + ((high - low) * int.from_bytes(id[1:4], "big") >> 24) - _NEAR
+        guess = max(guess, low)
+        at = self._names + guess * self._stride
+        near = self._index[at : at + 2 * _NEAR * self._stride].find(id)
+        number = guess + near // self._stride
+        if near >= 0 and near % self._stride == 0 and number < high:
+            return self._offset(number)
+        return self._bisect(id, low, high)
+
+    def _bisect(self, id: bytes, low: int, high: int) -> int | None:
+        while low < high:
+            middle = (low + high) >> 1
+            at = self._names + middle * self._stride
+            found = self._index[at : at + 20]
+            if found < id:
+                low = middle + 1
+            elif found == id:
+                return self._offset(middle)
+            else:
+                high = middle
+        return None
+
+    def _offset(self, number: int) -> int:
+        offset: int
+        if self._version == 1:
+            (offset,) = unpack_from(">I", self._index, self._offsets + number * 24)
+            return offset
+        (offset,) = unpack_from(">I", self._index, self._offsets + number * 4)
+        if not offset & 0x80000000:
+            return offset
+        at = self._large + (offset & 0x7FFFFFFF) * 8
+        if at + 8 > self._index_end:
+            raise CorruptObject(f"the index of {self.path.name} is damaged")
+        (offset,) = unpack_from(">Q", self._index, at)
+        return offset
+
+    def close_index(self) -> None:
+        if isinstance(self._index, mmap.mmap):
+            self._index.close()
+
+
+def inflate_bounded(deflated: bytes, size_bytes: int, more: Callable[[int], bytes]) -> bytes:
+    """Inflate a stream that must hold exactly `size_bytes`; `more(done)` gives input from byte `done` of the stream on.
+
+    Never makes more than one byte too many, and gives up on a stream that is far longer than any honest encoder makes.
+    Raises CorruptObject.
+    """
+    stream = zlib.decompressobj()
+    parts: list[bytes] = []
+    missing = size_bytes + 1
+    read = 0
+    most_in = 2 * size_bytes + 65_536
+    try:
+        while deflated and read <= most_in:
+            read += len(deflated)
+            while deflated and missing > 0:
+                part = stream.decompress(deflated, missing)
+                parts.append(part)
+                missing -= len(part)
+                deflated = stream.unconsumed_tail
+            if missing <= 0:
+                raise CorruptObject("larger than it says")
+            if stream.eof:
+                break
+            deflated = more(read)
+    except zlib.error as error:
+        raise CorruptObject(f"damaged data ({error})") from None
+    if missing != 1 or not stream.eof:
+        raise CorruptObject("smaller than it says")
+    return b"".join(parts)
+
+
+def delta_sizes(delta: bytes) -> tuple[int, int]:
+    """(size of the base, size of the result) in bytes, as a delta declares them. Raises CorruptObject."""
+    at = base = result = shift = 0
+    try:
+        while (byte := delta[at]) & 0x80 and shift < 63:
+            base |= (byte & 0x7F) << shift
+            shift += 7
+            at += 1
+        base |= byte << shift
+        at += 1
+        shift = 0
+        while (byte := delta[at]) & 0x80 and shift < 63:
+            result |= (byte & 0x7F) << shift
+            shift += 7
+            at += 1
+    except IndexError:
+        raise CorruptObject("a damaged delta") from None
+    return base, result | byte << shift

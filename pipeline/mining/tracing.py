@@ -1,0 +1,166 @@
+"""From a function as a fix saw it to the function that was alive when the window began.
+
+Backwards along the diffs of the first-parent chain (and of a side branch, down to where it left the chain), only
+where the function's file changed, and with function matching only where the function was born. That gives the same
+lineage as following every function of the repository forwards through every diff, for a fraction of the parsing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.mining.fact_book import FactBook, NotYet
+from pipeline.mining.facts import ChangeWant, FunctionsWant, StepWant
+from pipeline.mining.history import History, first_parent
+from pipeline.mining.lineage import FunctionKey
+from pipeline.mining.trees import FileChange
+
+ALIVE = -1
+
+
+class Root(NamedTuple):
+    """The beginning of a lineage as far as a window is concerned."""
+
+    path: bytes
+    key: FunctionKey
+    born_at: int  # ALIVE: at the window's beginning; else the chain position whose diff gave birth to it
+
+
+class Tracer:
+    """Traces functions within the chain positions above `floor`. Raises NotYet where facts are missing."""
+
+    def __init__(
+        self,
+        history: History,
+        book: FactBook,
+        chain_changes: Mapping[int, Sequence[FileChange]],
+        floor: int,
+        changes_of: Callable[[int], Sequence[FileChange]],
+        alive: Callable[[bytes, FunctionKey], bool],
+        blob_at_floor: Callable[[bytes], bytes | None],
+    ) -> None:
+        """`chain_changes` by chain position; `changes_of` a graph index against its first parent."""
+        self._history = history
+        self._book = book
+        self.floor = floor
+        self._chain_changes = chain_changes
+        self._changes_of = changes_of
+        self._alive = alive
+        self._blob_at_floor = blob_at_floor
+        self._by_path: dict[bytes, list[tuple[int, FileChange]]] = {}
+        for position in sorted(p for p in chain_changes if p > floor):
+            for change in chain_changes[position]:
+                self._by_path.setdefault(change.path, []).append((position, change))
+        self._births: dict[bytes, dict[FunctionKey, list[int]]] = {}
+
+    def root_of_fix(self, commit: int, path: bytes, key: FunctionKey) -> Root | None:
+        """The lineage of a function that stands in the first parent of `commit`; None if it cannot be told."""
+        landing = self._history.landing[commit]
+        place: tuple[bytes, FunctionKey] | None = (path, key)
+        at = first_parent(self._history, commit)
+        while at is not None and self._history.landing[at] == landing and self._history.chain[landing] != at:
+            above = first_parent(self._history, at)
+            place = self._before(at, above, *place) if place and above is not None else None
+            if place is None:
+                return Root(path, key, landing)  # born on the branch: with its landing, as far as the chain can tell
+            at = above
+        if at is None or place is None:
+            return None
+        position = self._history.landing[at]
+        if position >= self.floor:
+            return self.trace(*place, position)
+        return self._by_name(*place, landing)
+
+    def _by_name(self, path: bytes, key: FunctionKey, landing: int) -> Root | None:
+        """For a branch that began before the window: the function of that name just before its landing, or after it."""
+        for position in (landing - 1, landing):
+            if position >= self.floor and self._stands(path, key, position):
+                return self.trace(path, key, position)
+        return None
+
+    def _stands(self, path: bytes, key: FunctionKey, position: int) -> bool:
+        changes = self._by_path.get(path, [])
+        count = bisect_right(changes, position, key=lambda c: c[0])
+        blob = changes[count - 1][1].new if count else self._blob_at_floor(path)
+        if blob is None:
+            return False
+        return any(
+            f.qualified_name == key.qualified_name and f.ordinal == key.ordinal
+            for f in self._book.functions(FunctionsWant(blob, path)).functions
+        )
+
+    def trace(self, path: bytes, key: FunctionKey, position: int) -> Root | None:
+        """The lineage of a function that stands in the tree of chain position `position`; None if it cannot be told."""
+        while True:
+            born_at = self._last_birth(path, key, position)
+            if born_at is None:
+                return Root(path, key, ALIVE) if self._alive(path, key) else None
+            chain = self._history.chain
+            place = self._before(chain[born_at], chain[born_at - 1], path, key, self._chain_changes[born_at])
+            if place is None:
+                return Root(path, key, born_at)
+            (path, key), position = place, born_at - 1
+
+    def prepare(self, path: bytes) -> bool:
+        """Ask for all that tracing within a path needs; False if some of it is not known yet."""
+        return self._book.knows_all(self._path_wants(path))
+
+    def path_changes(self, path: bytes) -> Sequence[tuple[int, FileChange]]:
+        """The changes of a path on the chain above the floor, oldest first."""
+        return self._by_path.get(path, ())
+
+    def born_in_path(self, path: bytes, key: FunctionKey, position: int) -> int | None:
+        """Chain position of the last diff up to `position` that gave the path this function, if one did."""
+        return self._last_birth(path, key, position)
+
+    def _last_birth(self, path: bytes, key: FunctionKey, position: int) -> int | None:
+        births = self._births.get(path)
+        if births is None:
+            births = self._births[path] = self._read_births(path)
+        positions = births.get(key)
+        if not positions:
+            return None
+        count = bisect_right(positions, position)
+        return positions[count - 1] if count else None
+
+    def _read_births(self, path: bytes) -> dict[FunctionKey, list[int]]:
+        wants = self._path_wants(path)
+        if not self._book.knows_all(wants):
+            raise NotYet
+        births: dict[FunctionKey, list[int]] = {}
+        for (position, _), want in zip(self._by_path.get(path, ()), wants, strict=True):
+            for key in self._book.change(want).born:
+                births.setdefault(key, []).append(position)
+        return births
+
+    def _path_wants(self, path: bytes) -> list[ChangeWant]:
+        return [ChangeWant(c.old, c.new, path, path, False) for _, c in self._by_path.get(path, ())]
+
+    def _before(
+        self,
+        commit: int,
+        parent: int,
+        path: bytes,
+        key: FunctionKey,
+        changes: Sequence[FileChange] | None = None,
+    ) -> tuple[bytes, FunctionKey] | None:
+        """Where a function of `commit` stood in `parent`, None if it was born between them."""
+        if changes is None:
+            changes = self._changes_of(commit)
+        change = next((c for c in changes if c.path == path), None)
+        if change is None:
+            return path, key
+        want = ChangeWant(change.old, change.new, path, path, False)
+        if change.old is not None and key not in self._book.change(want).born:
+            return path, key
+        trees = self._history.graph.trees
+        step = self._book.step(StepWant(trees[parent], trees[commit], tuple(changes), moves=True))
+        old_path = step.renames.get(path)
+        if old_path is not None:
+            old = next(c.old for c in changes if c.path == old_path)
+            renamed = ChangeWant(old, change.new, old_path, path, False)
+            if key not in self._book.change(renamed).born:
+                return old_path, key
+        return (step.moves or {}).get((path, key))

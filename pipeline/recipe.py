@@ -1,0 +1,95 @@
+"""Every choice that changes a number, frozen, and the short hash that names it.
+
+A density or a threshold is meaningful only within one label recipe, an outcome only within one recipe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+from pipeline.records import DAY_S, Curve
+
+# Raised whenever mining would give another number for the same history.
+MINER_VERSION = 1
+
+# The grammar wheels whose trees decide what a function is. pyproject.toml pins the same versions (tested).
+GRAMMARS = (
+    ("tree-sitter", "0.26.1"),
+    ("tree-sitter-c", "0.24.2"),
+    ("tree-sitter-c-sharp", "0.23.5"),
+    ("tree-sitter-cpp", "0.23.4"),
+    ("tree-sitter-go", "0.25.0"),
+    ("tree-sitter-java", "0.23.5"),
+    ("tree-sitter-javascript", "0.25.0"),
+    ("tree-sitter-kotlin", "1.1.0"),
+    ("tree-sitter-php", "0.25.1"),
+    ("tree-sitter-python", "0.25.0"),
+    ("tree-sitter-ruby", "0.23.1"),
+    ("tree-sitter-rust", "0.24.2"),
+    ("tree-sitter-typescript", "0.23.2"),
+)
+
+
+@dataclass(frozen=True)
+class LabelRecipe:
+    """The label rules of DESIGN.md section 2. Times in days, weights in units of credit."""
+
+    name: str = "messages"
+    evidence_sources: tuple[str, ...] = ("messages",)
+    # Windows
+    training_days: int = 730
+    horizon_days: int = 365
+    history_share: float = 2 / 3  # W + H is at most this share of the age of the first-parent chain
+    shortest_training_days: int = 180
+    alive_share: float = 0.30  # functions alive at T_train, as a share of those alive at T_eval
+    shrink: float = 0.9  # factor of one step when too few are alive
+    outlier_days: int = 30
+    neighbours: int = 11
+    # Functions
+    shortest_function_lines: int = 3
+    same_name_similarity: float = 0.5
+    other_name_similarity: float = 0.75
+    short_function_tokens: int = 20  # below this, equal tokens only
+    file_similarity: float = 0.5
+    # Evidence
+    weights: tuple[tuple[str, float], ...] = (("issue", 1.0), ("label", 1.0), ("prefix", 0.7), ("keyword", 0.7))
+    # Credit
+    subsystem_merge_commits: int = 50  # a larger landing is taken commit by commit
+    most_files: int = 20  # a unit that touches more gives no credit
+    most_functions: int = 20
+    series_gap_s: int = 5  # first-parent commits of one author this close together are one rebased landing
+    # Signal
+    curve: Curve = "relative"
+    scale_top: int = 10
+    # What mining refuses to read: deterministic limits, not time limits
+    most_file_bytes: int = 1 << 20
+    longest_mean_line: int = 400  # bytes; more is minified
+    miner_version: int = MINER_VERSION
+    grammars: tuple[tuple[str, str], ...] = GRAMMARS
+
+    def weight(self, kind: str) -> float:
+        return dict(self.weights)[kind]
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        canonical = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def default_window_s(self) -> int:
+        return (self.training_days + self.horizon_days) * DAY_S
+
+
+MESSAGES = LabelRecipe()
+
+# A screening is judged on its holdout: 40 % of the functions alive at T_eval.
+HOLDOUT_SHARE = 0.4
+FEWEST_HELD_OUT = 200
+FEWEST_HELD_OUT_POSITIVES = 20
+
+BOOTSTRAP_RESAMPLES = 1_000
+BOOTSTRAP_SEED = 20_260_101

@@ -1,0 +1,70 @@
+"""What `assay screen --json` prints: the fields that DESIGN.md section 5 promises, documented in docs/json.md."""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.records import Screening, Windows
+from pipeline.reports.inert import encodable
+from pipeline.reports.numerals import iso
+
+
+def screen_json(screening: Screening) -> dict[str, object]:
+    """The fields in the promised order; times in ISO 8601 (UTC), shares in [0, 1], null where there is no pair.
+
+    Raises ValueError for a number that is not finite: JSON has none, and such a verdict must not pass silently.
+    """
+    mined, density, verdict = screening.mined, screening.density, screening.verdict
+    fields: dict[str, object] = {
+        "repo": encodable(mined.repo),
+        "head_sha": mined.head_sha,
+        "as_of": iso(mined.windows.as_of),
+        "commits": mined.commits,
+        "fix_commits": mined.fix_commits,
+        "windows": _windows(mined.windows),
+        "pairs": density.pairs if density else 0,
+        "positives": density.positives if density else 0,
+        "positive_share": density.positive_share if density else None,
+        "file_positive_share": density.file_positive_share if density else None,
+        "density": density.value if density else None,
+        "density_low": density.low if density else None,
+        "density_high": density.high if density else None,
+        "threshold": screening.threshold.value,
+        "threshold_source": screening.threshold.source,
+        "band": [screening.threshold.band_low, screening.threshold.band_high],
+        "verdict": verdict.verdict,
+        "measurable": verdict.measurable,
+        "near_boundary": verdict.near_boundary,
+        "reasons": [encodable(reason) for reason in verdict.reasons],
+        "evidence": dict(sorted(screening.evidence.items())),
+        "label_recipe_id": screening.label_recipe_id,
+        "config_hash": screening.config_hash,
+        "seconds": round(screening.seconds, 3),
+        "peak_rss_mb": round(screening.peak_rss_mb, 1),
+    }
+    _require_finite("screen", fields)
+    return fields
+
+
+def _windows(windows: Windows) -> dict[str, object]:
+    return {
+        "train_start": iso(windows.train_start),
+        "eval_start": iso(windows.eval_start),
+        "as_of": iso(windows.as_of),
+        "window_days": windows.window_days,
+        "horizon_days": windows.horizon_days,
+        "history_days": windows.history_days,
+        "too_little_history": windows.too_little_history,
+        "shortened": windows.shortened,
+    }
+
+
+def _require_finite(name: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is not a finite number: {value}")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _require_finite(str(key), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _require_finite(name, inner)

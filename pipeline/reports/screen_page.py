@@ -1,0 +1,111 @@
+"""One screening as one HTML page that needs nothing else: no script, no font, no image, no link out.
+
+Safe to open and to send on whatever a repository holds: see `templating` for how its text is kept inert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.recipe import LabelRecipe
+from pipeline.records import FunctionHistory, Screening
+from pipeline.reports import numerals
+from pipeline.reports.plots import Bar, DensityAxis, Part, density_axis, histogram, mix, timeline
+from pipeline.reports.templating import EVIDENCE_WORDS, environment
+from pipeline.screening.density import signals_of
+
+MOST_FUNCTIONS = 20
+MOST_COMMITS = 200
+
+OUTCOME_WORDS = {"winner": "fine-tuning won", "loser": "fine-tuning did not win", "here": "this repository"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    function: FunctionHistory
+    signal: float
+
+
+def render_screen_page(screening: Screening, label_recipe: LabelRecipe, *, version: str = "") -> str:
+    """The page as text to be written as UTF-8. `version` is Assay's own, for the footer."""
+    mined, density = screening.mined, screening.density
+    scored = score(screening, label_recipe)
+    axis = density_axis(mined.repo, density, screening.threshold, screening.standing)
+    bars, parts = histogram(row.signal for row in scored), mix(screening.evidence)
+    return (
+        environment()
+        .get_template("screen.html.j2")
+        .render(
+            screening=screening,
+            mined=mined,
+            density=density,
+            threshold=screening.threshold,
+            standing=screening.standing,
+            verdict=screening.verdict,
+            recipe=label_recipe,
+            version=version,
+            tone=_tone(screening),
+            axis=axis,
+            axis_title=_axis_title(axis, screening),
+            outcome_words=OUTCOME_WORDS,
+            bars=bars,
+            histogram_title=_histogram_title(bars),
+            parts=parts,
+            mix_title=_mix_title(parts),
+            line=timeline(mined.windows, mined.counted),
+            timeline_title=_timeline_title(screening),
+            worst=most_fix_prone(scored),
+            newest=mined.counted[: -MOST_COMMITS - 1 : -1],
+        )
+    )
+
+
+def score(screening: Screening, label_recipe: LabelRecipe) -> list[Scored]:
+    """Every function alive at T_train with its signal; nothing without a density."""
+    train, density = screening.mined.train, screening.density
+    if density is None:
+        return []
+    signals = signals_of(train, label_recipe, density.curve).tolist()
+    return [Scored(function, signal) for function, signal in zip(train, signals, strict=True)]
+
+
+def most_fix_prone(scored: Sequence[Scored], most: int = MOST_FUNCTIONS) -> list[Scored]:
+    """Functions with credit, most credit first; equal credit in the order of path and line."""
+    fixed = [row for row in scored if row.function.credit > 0]
+    fixed.sort(key=lambda row: (-row.function.credit, row.function.path, row.function.start_line))
+    return fixed[:most]
+
+
+def _tone(screening: Screening) -> str:
+    """The colour of the answer: none where nothing could be measured."""
+    if not screening.verdict.measurable:
+        return "quiet"
+    return "run" if screening.verdict.verdict == "RUN" else "skip"
+
+
+def _axis_title(axis: DensityAxis, screening: Screening) -> str:
+    threshold = numerals.density(screening.threshold.value)
+    own = f"This repository has {numerals.density(screening.density.value)}. " if screening.density else ""
+    marks = [row.mark for row in axis.rows]
+    return (
+        f"Density of repositories around the threshold of {threshold}. {own}"
+        f"{numerals.counted(marks.count('winner'), 'winner')}, {numerals.counted(marks.count('loser'), 'loser')}."
+    )
+
+
+def _histogram_title(bars: Sequence[Bar]) -> str:
+    return "Functions by signal. " + "; ".join(f"{bar.label}: {bar.count}" for bar in bars if bar.count)
+
+
+def _mix_title(parts: Sequence[Part]) -> str:
+    named = (f"{EVIDENCE_WORDS.get(part.name, part.name)} {numerals.share(part.share)}" for part in parts)
+    return "Evidence mix: " + ", ".join(named)
+
+
+def _timeline_title(screening: Screening) -> str:
+    windows = screening.mined.windows
+    return (
+        f"Training window from {numerals.day(windows.train_start)} to {numerals.day(windows.eval_start)}, "
+        f"horizon from there to {numerals.day(windows.as_of)}."
+    )

@@ -1,0 +1,220 @@
+"""One screening as lines for a terminal: the answer first, then what it rests on."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from pipeline.records import Density, Screening
+from pipeline.reports import numerals
+from pipeline.reports.inert import inert
+from pipeline.reports.plots import DensityAxis, density_axis
+from pipeline.reports.templating import EVIDENCE_WORDS
+
+WIDTH = 92
+NARROWEST = 72
+MOST_NOTES = 5
+MOST_EXCLUDED = 6
+
+_LABEL = 11
+_ASCII = str.maketrans(
+    {"●": "W", "○": "L", "◆": "#", "─": "-", "├": "|", "┤": "|", "│": "|", "┼": "+", "┴": "+", "░": ":", "•": "*"}
+    | {"…": "...", "±": "+/-", "−": "-", "’": "'"}
+)
+
+
+def lines(screening: Screening, *, width: int = WIDTH, unicode: bool = True) -> list[str]:
+    """Plain lines of at most `width` (72 or more) columns, without colour; ASCII where a terminal knows no more."""
+    width = max(width, NARROWEST)
+    found = [
+        f"{inert(screening.mined.repo, 60)}: {inert(screening.verdict.words)}",
+        "",
+        *_figures(screening),
+        "",
+        *_axis(screening, width),
+        "",
+        *(line for reason in screening.verdict.reasons for line in _bullet(reason, width)),
+        "",
+        *(line for label, text in _facts(screening) for line in _labelled(label, text, width)),
+    ]
+    return found if unicode else [_ascii(line) for line in found]
+
+
+def _ascii(line: str) -> str:
+    return line.translate(_ASCII).encode("ascii", "backslashreplace").decode()
+
+
+def _figures(screening: Screening) -> list[str]:
+    density, threshold = screening.density, screening.threshold
+    band = (
+        f"too close to call from {numerals.density(threshold.band_low)} to {numerals.density(threshold.band_high)} (░)"
+    )
+    if density is None:
+        measured = "none     not one function was alive when the training window began"
+    else:
+        low, high = numerals.density(density.low), numerals.density(density.high)
+        measured = f"{numerals.density(density.value):<9}95 % interval {low} to {high}"
+    return [_line("density", measured), _line("threshold", f"{numerals.density(threshold.value):<9}{band}")]
+
+
+def _axis(screening: Screening, width: int) -> list[str]:
+    """Winners above, this repository with its interval in the middle, losers below, on one logarithmic axis."""
+    axis = density_axis(screening.mined.repo, screening.density, screening.threshold, screening.standing)
+    columns = width - 2 - _LABEL - 4
+    drawn = [
+        _line("winners", _row(axis, columns, "winner", "●")),
+        _line("this one", _own_row(axis, columns)),
+        _line("losers", _row(axis, columns, "loser", "○")),
+        _line("", _scale(axis, columns)),
+        _line("", _tick_labels(axis, columns)),
+    ]
+    return drawn if screening.density else drawn[:1] + drawn[2:]
+
+
+def _column(position: float, columns: int) -> int:
+    return round(position * (columns - 1))
+
+
+def _blank(axis: DensityAxis, columns: int) -> list[str]:
+    """An empty row with the band and the threshold in it."""
+    cells = [" "] * columns
+    low, high = (_column(at, columns) for at in axis.band)
+    cells[low : high + 1] = "░" * (high + 1 - low)
+    cells[_column(axis.threshold, columns)] = "│"
+    return cells
+
+
+def _row(axis: DensityAxis, columns: int, mark: str, sign: str) -> str:
+    cells = _blank(axis, columns)
+    for row in axis.rows:
+        if row.mark == mark:
+            cells[_column(row.at, columns)] = sign
+    return "".join(cells)
+
+
+def _own_row(axis: DensityAxis, columns: int) -> str:
+    cells = _blank(axis, columns)
+    for row in axis.rows:
+        if row.mark == "here":
+            low, high = _column(row.left, columns), _column(row.right, columns)
+            cells[low : high + 1] = ["┼" if cell == "│" else "─" for cell in cells[low : high + 1]]
+            cells[low], cells[high] = "├", "┤"
+            cells[_column(row.at, columns)] = "◆"
+    return "".join(cells)
+
+
+def _scale(axis: DensityAxis, columns: int) -> str:
+    cells = ["─"] * columns
+    for tick in axis.ticks:
+        cells[_column(tick.at, columns)] = "┴"
+    return "".join(cells)
+
+
+def _tick_labels(axis: DensityAxis, columns: int) -> str:
+    """Labels under their ticks, left out where two would touch; the last may stand out a little to the right."""
+    text = ""
+    for tick in axis.ticks:
+        start = max(0, _column(tick.at, columns) - len(tick.label) // 2)
+        if not text or start > len(text):
+            text = text.ljust(start) + tick.label
+    return text
+
+
+def _facts(screening: Screening) -> list[tuple[str, str]]:
+    """Labels and what they label; a fact without a text is left out."""
+    mined = screening.mined
+    exceptions = ", ".join(_capped(screening.standing.counterexamples, MOST_NOTES))
+    facts = [
+        ("stands", _stands(screening)),
+        ("functions", _functions(screening.density)),
+        ("windows", _windows(screening)),
+        ("commits", _commits(screening)),
+        ("left out", _excluded(screening)),
+        ("evidence", _evidence(screening)),
+        ("exceptions", f"{exceptions}: on the wrong side of the threshold" if exceptions else ""),
+        *(("note", note) for note in _capped(mined.notes, MOST_NOTES)),
+        ("measured", _provenance(screening)),
+    ]
+    return [(label, text) for label, text in facts if text]
+
+
+def _functions(density: Density | None) -> str:
+    if density is None:
+        return ""
+    return (
+        f"{density.pairs:,} measured, {density.positives:,} of them fixed ({numerals.share(density.positive_share)}); "
+        f"{numerals.share(density.file_positive_share)} are in a fixed file"
+    )
+
+
+def _commits(screening: Screening) -> str:
+    mined = screening.mined
+    return (
+        f"{mined.commits:,}, {mined.window_commits:,} of them in the training window; "
+        f"{numerals.counted(mined.fix_commits, 'fix commit')}, {len(mined.counted):,} gave credit"
+    )
+
+
+def _evidence(screening: Screening) -> str:
+    kinds = sorted(screening.evidence.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{numerals.share(part)} {EVIDENCE_WORDS.get(kind, kind)}" for kind, part in kinds)
+
+
+def _provenance(screening: Screening) -> str:
+    own = f", this repository’s own configuration {screening.config_hash}" if screening.config_hash else ""
+    return (
+        f"at {screening.mined.head_sha[:12]}, label recipe {screening.label_recipe_id}{own}, "
+        f"in {screening.seconds:.1f} s and {numerals.size_mb(screening.peak_rss_mb)}"
+    )
+
+
+def _stands(screening: Screening) -> str:
+    """Its two neighbours in the calibration set; nothing without a density or without a set."""
+    density, standing = screening.density, screening.standing
+    outcomes = [(value, name, "won") for name, value in standing.winners]
+    outcomes += [(value, name, "did not win") for name, value in standing.losers]
+    if density is None or not outcomes:
+        return ""
+    denser = min((o for o in outcomes if o[0] >= density.value), default=None)
+    thinner = max((o for o in outcomes if o[0] < density.value), default=None)
+    sides = [
+        f"{side} {o[1]} ({numerals.density(o[0])}, {o[2]})" for side, o in (("below", denser), ("above", thinner)) if o
+    ]
+    ends = "" if denser and thinner else f", the {'densest' if thinner else 'thinnest'} of all"
+    return f"{' and '.join(sides)}{ends}"
+
+
+def _windows(screening: Screening) -> str:
+    windows = screening.mined.windows
+    return (
+        f"fixes from {numerals.day(windows.train_start)} to {numerals.day(windows.eval_start)} give the signal, "
+        f"the time to {numerals.day(windows.as_of)} is kept to judge a run"
+    )
+
+
+def _excluded(screening: Screening) -> str:
+    groups = screening.mined.excluded
+    named = [f"{group.reason} ({group.commits:,})" for group in groups[:MOST_EXCLUDED]]
+    rest = sum(group.commits for group in groups[MOST_EXCLUDED:])
+    return "; ".join([*named, f"other reasons ({rest:,})"] if rest else named)
+
+
+def _capped(texts: Sequence[str], most: int) -> list[str]:
+    return [*texts[:most], f"and {len(texts) - most} more"] if len(texts) > most else list(texts)
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL}}{text}".rstrip()
+
+
+def _labelled(label: str, text: str, width: int) -> list[str]:
+    wrapped = _wrapped(text, width - 2 - _LABEL) or [""]
+    return [_line(label, wrapped[0]), *(_line("", more) for more in wrapped[1:])]
+
+
+def _bullet(text: str, width: int) -> list[str]:
+    return [("    " if i else "  • ") + line for i, line in enumerate(_wrapped(text, width - 4))]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(inert(text, 600), width, break_on_hyphens=False)

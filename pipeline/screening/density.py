@@ -1,0 +1,78 @@
+"""The mean defect signal density, with its interval (DESIGN.md section 2, "Density"). Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.recipe import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, LabelRecipe
+from pipeline.records import Curve, Density, FunctionHistory
+from pipeline.screening.signal import Floats, scale_of, signals
+
+_MOST_DRAWS_AT_ONCE = 2_000_000  # 16 MB of file numbers
+
+
+def signals_of(pairs: Sequence[FunctionHistory], recipe: LabelRecipe, curve: Curve | None = None) -> Floats:
+    """The signal of each pair, in the order of `pairs`."""
+    credits = np.array([p.credit for p in pairs], dtype=np.float64)
+    touches = np.array([p.touches for p in pairs], dtype=np.int64)
+    return signals(credits, touches, curve or recipe.curve, recipe.scale_top)
+
+
+def measure_density(
+    pairs: Sequence[FunctionHistory],
+    fix_files: frozenset[str],
+    recipe: LabelRecipe,
+    curve: Curve | None = None,
+) -> Density | None:
+    """Mean signal over all pairs; None without a pair.
+
+    `file_positive_share` is the share of pairs that would be positive if labels were taken from files: those in a file
+    that a credited fix changed. Its distance from `positive_share` is how much file labels inflate.
+    """
+    if not pairs:
+        return None
+    curve = curve or recipe.curve
+    values = signals_of(pairs, recipe, curve)
+    low, high = clustered_interval(values, [p.path for p in pairs])
+    positives = int(np.count_nonzero(values))
+    return Density(
+        value=math.fsum(values) / len(pairs),
+        low=low,
+        high=high,
+        pairs=len(pairs),
+        positives=positives,
+        positive_share=positives / len(pairs),
+        file_positive_share=sum(p.path in fix_files for p in pairs) / len(pairs),
+        scale=scale_of(np.array([p.credit for p in pairs], dtype=np.float64), recipe.scale_top),
+        curve=curve,
+    )
+
+
+def clustered_interval(values: Floats, clusters: Sequence[str]) -> tuple[float, float]:
+    """95 % percentile interval of the mean under a seeded bootstrap that draws whole clusters (files).
+
+    After Field and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007): clusters are drawn with replacement and
+    the mean is that of all drawn members, so the number of members varies.
+    """
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
+    cluster = np.array([numbers[name] for name in clusters], dtype=np.int64)
+    sums: Floats = np.bincount(cluster, weights=values, minlength=len(numbers)).astype(np.float64)
+    sizes = np.bincount(cluster, minlength=len(numbers)).astype(np.float64)
+    means = _resampled_means(sums, sizes)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _resampled_means(sums: Floats, sizes: Floats) -> Floats:
+    random = np.random.Generator(np.random.PCG64(BOOTSTRAP_SEED))
+    count = len(sums)
+    at_once = max(1, _MOST_DRAWS_AT_ONCE // count)
+    means: list[NDArray[np.float64]] = []
+    for start in range(0, BOOTSTRAP_RESAMPLES, at_once):
+        draws = random.integers(0, count, size=(min(at_once, BOOTSTRAP_RESAMPLES - start), count), dtype=np.int32)
+        means.append(sums[draws].sum(axis=1) / sizes[draws].sum(axis=1))
+    return np.concatenate(means)

@@ -1,0 +1,103 @@
+"""A repository measured: windows, functions, density, and what a run could be judged on. The front door to mining."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.mining.mine import Miner, Progress, silent
+from pipeline.mining.repository import Repository
+from pipeline.recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, LabelRecipe
+from pipeline.records import Curve, Density, Mined
+from pipeline.screening.density import measure_density
+from pipeline.screening.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, SeedMeasurement
+from pipeline.screening.signal import signals
+from pipeline.screening.windows import fit_windows
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A mined repository with its density, and what its holdout is expected to hold."""
+
+    mined: Mined
+    density: Density | None
+    evidence: dict[str, float]  # share of credit by evidence kind
+    held_out: int
+    held_out_positives: int
+
+
+def facts_path(data_dir: Path, repository: Repository) -> Path:
+    """Where mining remembers a repository between runs."""
+    place = hashlib.sha256(str(repository.git_dir.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return data_dir / "facts" / f"{place}.sqlite"
+
+
+def measure(
+    repository: Repository,
+    recipe: LabelRecipe,
+    *,
+    data_dir: Path | None = None,
+    as_of: int | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> Measured:
+    """Mine a repository as it stood at `as_of` (seconds since 1970; now where None) and measure its density."""
+    store = facts_path(data_dir, repository) if data_dir else None
+    with Miner(repository, recipe, store, jobs, progress) as miner:
+        if as_of is not None:
+            miner.cut(as_of)
+        history = miner.history
+        now = min(history.effective_at[-1], miner.first_seen())
+        windows = fit_windows(history.effective_at[0], now, recipe, miner.count_alive)
+        mined = miner.mine(windows)
+    positives = sum(function.credit > 0 for function in mined.holdout)
+    return Measured(
+        mined=mined,
+        density=measure_density(mined.train, mined.fix_files, recipe),
+        evidence=evidence_mix(mined),
+        held_out=round(HOLDOUT_SHARE * len(mined.holdout)),
+        held_out_positives=round(HOLDOUT_SHARE * positives),
+    )
+
+
+def evidence_mix(mined: Mined) -> dict[str, float]:
+    """Share of the given credit by kind of evidence; empty without credit."""
+    total = math.fsum(credit for _, credit in mined.credit_by_kind)
+    return {kind: credit / total for kind, credit in mined.credit_by_kind} if total else {}
+
+
+def seed_measurement(measured: Measured, recipe: LabelRecipe) -> SeedMeasurement:
+    """What the seed data keeps of a measured history, for every curve. Raises ValueError without a pair."""
+    mined, density = measured.mined, measured.density
+    if density is None:
+        raise ValueError(f"{mined.repo} has no function at the beginning of its training window")
+    credits = np.array([p.credit for p in mined.train])
+    touches = np.array([p.touches for p in mined.train])
+
+    def density_of(chosen: NDArray[np.int64], curve: Curve) -> float:
+        values = signals(credits[chosen], touches[chosen], curve, recipe.scale_top)
+        return math.fsum(values) / len(values)
+
+    random = np.random.Generator(np.random.PCG64(BOOTSTRAP_SEED))
+    size = min(SAMPLE_SIZE, len(credits))
+    samples = [np.sort(random.choice(len(credits), size, replace=False)) for _ in range(SAMPLES)]
+    return SeedMeasurement(
+        head_sha=mined.head_sha,
+        label_recipe_id=recipe.id,
+        windows=mined.windows,
+        commits=mined.window_commits,
+        fix_commits=mined.fix_commits,
+        evidence=measured.evidence,
+        density=density,
+        curves={curve: density_of(np.arange(len(credits)), curve) for curve in CURVES},
+        samples={curve: tuple(density_of(sample, curve) for sample in samples) for curve in CURVES},
+        functions_alive=len(mined.holdout),
+        held_out=measured.held_out,
+        held_out_positives=measured.held_out_positives,
+        notes=mined.notes,
+    )

@@ -1,0 +1,215 @@
+"""The published table against our own measurements: verdicts, separation by curve, and why a verdict disagrees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.records import DAY_S, Curve, Verdict
+from pipeline.screening.calibration import Calibration
+from pipeline.screening.cut import Points, place_cuts
+from pipeline.screening.screener import judge
+from pipeline.screening.seed_records import CURVES, SAMPLES, Seed, SeedMeasurement, SeedRecord
+
+YEAR_DAYS = 365.25
+LONG_LAG_DAYS = 365.0
+# A share or a size this many times its peers' median is named as a cause.
+FAR = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A published outcome and what Assay would have said."""
+
+    record: SeedRecord
+    verdict: Verdict
+    left_out_verdict: str | None  # by the threshold of the others; none where the repository is not fitted
+    left_out_threshold: float | None
+
+    @property
+    def won(self) -> bool:
+        return self.record.published.outcome == "win"
+
+    @property
+    def agrees(self) -> bool:
+        return (self.verdict.verdict == "RUN") == self.won
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """How far a density tells winners from losers."""
+
+    weakest_winner: str
+    strongest_loser: str
+    ratio: float  # of their densities, above 1 where separable; infinite where no loser has any
+    errors: int  # outcomes on the wrong side of the best cut
+
+    @property
+    def separable(self) -> bool:
+        return self.ratio > 1
+
+
+@dataclass(frozen=True, slots=True)
+class CurveCheck:
+    """One curve, on the fitted repositories of the table and on all measurable ones."""
+
+    curve: Curve
+    table: Separation | None  # none where a class is missing
+    every: Separation | None
+    size_correlation: float | None  # Spearman of density and log(pairs) over all repositories
+    table_samples: tuple[Separation, ...]  # on samples of 1,000 functions each
+    every_samples: tuple[Separation, ...]
+
+
+def check(seed: Seed, calibration: Calibration) -> tuple[Checked, ...]:
+    """Every record judged by `calibration`, and the fitted ones by the threshold that never saw them."""
+    left_out = {left.repo: left.threshold for left in calibration.left_out}
+    return tuple(_check(record, calibration, left_out.get(record.published.name)) for record in seed.records)
+
+
+def _check(record: SeedRecord, calibration: Calibration, threshold: float | None) -> Checked:
+    measured = record.measured
+    verdict = judge(measured.density, measured.windows, measured.held_out, measured.held_out_positives, calibration)
+    if threshold is None:
+        return Checked(record, verdict, None, None)
+    runs = verdict.measurable and measured.density.value >= threshold
+    return Checked(record, verdict, "RUN" if runs else "SKIP", threshold)
+
+
+def lag_days(measured: SeedMeasurement, published_as_of: int) -> float:
+    """How long before the publication's last possible day the mined history ends; 0 where it ends later."""
+    return max(0.0, (published_as_of - measured.windows.as_of) / DAY_S)
+
+
+def separate(points: Sequence[tuple[str, bool, float]]) -> Separation | None:
+    """The separation of (name, won, density) triples; None where a class is missing."""
+    ordered = sorted(points, key=lambda point: (point[2], point[0]))
+    winners, losers = [p for p in ordered if p[1]], [p for p in ordered if not p[1]]
+    if not winners or not losers:
+        return None
+    weakest, strongest = winners[0], losers[-1]
+    densities, won = np.array([p[2] for p in ordered]), np.array([p[1] for p in ordered])
+    cut = place_cuts(Points(densities, won, np.ones(len(ordered))), np.ones((1, len(ordered))), None)[0]
+    return Separation(
+        weakest_winner=weakest[0],
+        strongest_loser=strongest[0],
+        ratio=weakest[2] / strongest[2] if strongest[2] > 0 else math.inf if weakest[2] > 0 else 1.0,
+        errors=int(((densities >= cut) != won).sum()),
+    )
+
+
+def check_curves(seed: Seed) -> tuple[CurveCheck, ...]:
+    return tuple(_check_curve(curve, seed) for curve in CURVES)
+
+
+def _check_curve(curve: Curve, seed: Seed) -> CurveCheck:
+    def separation(fitted: bool, density: Callable[[SeedMeasurement], float]) -> Separation | None:
+        chosen = [r for r in seed.records if (r.calibrates if fitted else r.measured.measurable)]
+        return separate([(r.published.name, r.published.outcome == "win", density(r.measured)) for r in chosen])
+
+    def samples(fitted: bool) -> tuple[Separation, ...]:
+        found = [separation(fitted, lambda m, i=i: m.samples[curve][i]) for i in range(SAMPLES)]  # type: ignore[misc]
+        return tuple(s for s in found if s is not None)
+
+    densities = [record.measured.curves[curve] for record in seed.records]
+    sizes = [math.log(record.measured.density.pairs) for record in seed.records]
+    return CurveCheck(
+        curve=curve,
+        table=separation(True, lambda m: m.curves[curve]),
+        every=separation(False, lambda m: m.curves[curve]),
+        size_correlation=spearman(densities, sizes),
+        table_samples=samples(True),
+        every_samples=samples(False),
+    )
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Spearman's ρ with average ranks for ties; None where one side is constant or there are fewer than two."""
+    if len(set(x)) < 2 or len(set(y)) < 2:
+        return None
+    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    ordered = sorted(values)
+    first: dict[float, int] = {}
+    last: dict[float, int] = {}
+    for position, value in enumerate(ordered, start=1):
+        first.setdefault(value, position)
+        last[value] = position
+    return [(first[value] + last[value]) / 2 for value in values]
+
+
+def likely_causes(checked: Checked, everyone: Sequence[Checked], published_as_of: int) -> tuple[str, ...]:
+    """What was measured of a repository that may explain why its verdict disagrees; each a clause without a full stop.
+
+    Peers are the others with the same published outcome: a cause is what sets the repository apart from them.
+    """
+    peers = [c.record.measured for c in everyone if c.won == checked.won and c is not checked]
+    found = [
+        *_too_few_held_out(checked.record.measured),
+        *_fix_share(checked, peers),
+        *_size(checked, [c.record.measured for c in everyone if c is not checked]),
+        *_lag(checked.record.measured, published_as_of),
+        *_closeness(checked.verdict),
+    ]
+    return tuple(found) or ("nothing that was measured sets it apart: a counter-example to the rule",)
+
+
+def _too_few_held_out(measured: SeedMeasurement) -> list[str]:
+    if measured.held_out < FEWEST_HELD_OUT:
+        return [f"a run cannot be judged: {measured.held_out:,} held-out functions, and {FEWEST_HELD_OUT} are needed"]
+    if measured.held_out_positives < FEWEST_HELD_OUT_POSITIVES:
+        few, needed = measured.held_out_positives, FEWEST_HELD_OUT_POSITIVES
+        return [f"a run cannot be judged: {few} of the held-out functions have a fix, and {needed} are needed"]
+    return []
+
+
+def _fix_share(checked: Checked, peers: Sequence[SeedMeasurement]) -> list[str]:
+    """Evidence that is much rarer than among other winners, or much more frequent than among other losers."""
+    if not peers:
+        return []
+    own, usual = checked.record.measured.fix_share, median(peer.fix_share for peer in peers)
+    shares = f"{100 * own:.1f} % of the commits in its training window"
+    if checked.won and own * FAR <= usual:
+        return [
+            f"its commits name issues and not fixes: only {shares} carry fix evidence in their message, against a "
+            f"median of {100 * usual:.1f} % among the other published wins"
+        ]
+    if not checked.won and own >= usual * FAR:
+        return [
+            f"its messages speak of fixes more than those of its peers: {shares} carry fix evidence, against a median "
+            f"of {100 * usual:.1f} % among the other published losses"
+        ]
+    return []
+
+
+def _size(checked: Checked, others: Sequence[SeedMeasurement]) -> list[str]:
+    """The relative curve falls with size: a large winner can look sparse, a small loser dense."""
+    density = checked.record.measured.density
+    if density.curve != "relative" or not others:
+        return []
+    usual = median(other.density.pairs for other in others)
+    if checked.won and density.pairs >= FAR * usual:
+        return [f"it is large ({density.pairs:,} pairs, median {usual:,.0f}), and a relative density falls with size"]
+    if not checked.won and density.pairs * FAR <= usual:
+        return [
+            f"it is small ({density.pairs:,} pairs, median {usual:,.0f}), and a relative density rises as size falls"
+        ]
+    return []
+
+
+def _lag(measured: SeedMeasurement, published_as_of: int) -> list[str]:
+    days = lag_days(measured, published_as_of)
+    if days < LONG_LAG_DAYS:
+        return []
+    return [f"the mined history ends {days / YEAR_DAYS:.1f} years before the published one"]
+
+
+def _closeness(verdict: Verdict) -> list[str]:
+    return ["it is near the boundary, where a verdict can turn either way"] if verdict.near_boundary else []

@@ -1,0 +1,39 @@
+"""A repository screened: measured, compared with the threshold of its label recipe, judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.recipe import LabelRecipe
+from pipeline.records import Screening
+from pipeline.screening.calibration import Calibration
+from pipeline.screening.measure import Measured
+from pipeline.screening.screener import judge
+
+# A repository's own configuration is an overlay on the recipe; this stands for having none.
+NO_CONFIG_HASH = ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a screening took, told by whoever can look at the process."""
+
+    seconds: float
+    peak_rss_mb: float
+
+
+def judge_measured(measured: Measured, recipe: LabelRecipe, calibration: Calibration, cost: Cost) -> Screening:
+    """The verdict on a measured repository, with everything that goes on show beside it."""
+    mined = measured.mined
+    return Screening(
+        mined=mined,
+        density=measured.density,
+        evidence=measured.evidence,
+        threshold=calibration.threshold,
+        standing=calibration.standing,
+        verdict=judge(measured.density, mined.windows, measured.held_out, measured.held_out_positives, calibration),
+        label_recipe_id=recipe.id,
+        config_hash=NO_CONFIG_HASH,
+        seconds=cost.seconds,
+        peak_rss_mb=cost.peak_rss_mb,
+    )

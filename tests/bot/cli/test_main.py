@@ -1,0 +1,83 @@
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import typer
+
+from bot import __version__
+from bot.cli import main
+from bot.cli.main import COMMANDS, run
+
+NAMES = [name for name, _, _ in COMMANDS]
+
+
+@pytest.mark.parametrize("args", [[], ["--help"]])
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+    assert run(args) == 0
+    out = capsys.readouterr().out
+    assert [name for name in NAMES if name in out] == NAMES
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"assay {__version__}\n"
+
+
+def test_the_console_script_ends_with_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["assay", "no-such-command"])
+    with pytest.raises(SystemExit) as ending:
+        main.main()
+    assert ending.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["scren"], "Did you mean 'screen'? (see assay --help)"),
+        (["--nonsense"], "No such option: --nonsense (see assay --help)"),
+        (["doctor", "--nonsense"], "No such option: --nonsense (see assay doctor --help)"),
+        (["doctor", "surplus"], "(see assay doctor --help)"),
+        (["screen"], "Missing argument"),
+        (["pairs"], "Missing argument"),
+        (["calibration"], "name a command: "),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_the_help_page(
+    capsys: pytest.CaptureFixture[str], args: list[str], words: str
+) -> None:
+    assert run(args) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("assay: ")
+    assert words in err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_a_help_page(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert run([name, "--help"]) == 0
+    assert f"Usage: assay {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [name for name, place, _ in COMMANDS if not place.endswith(":app")])
+def test_every_command_speaks_json(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    run([name, "--help"])
+    assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "place", "what_it_does"), COMMANDS, ids=NAMES)
+def test_the_list_says_what_the_commands_own_page_says(name: str, place: str, what_it_does: str) -> None:
+    module_name, _, attribute = place.partition(":")
+    found = getattr(import_module(module_name), attribute)
+    own = found.info.help if isinstance(found, typer.Typer) else found.__doc__
+    assert own is not None
+    assert own.strip().startswith(what_it_does.rstrip("."))
+
+
+def test_help_imports_neither_a_command_nor_the_pipeline() -> None:
+    script = "import sys; from bot.cli.main import run; run(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert loaded & {place.partition(":")[0] for _, place, _ in COMMANDS} == set()
+    assert {name for name in loaded if name.startswith("pipeline.")} == {"pipeline.records"}
+    assert loaded & {"numpy", "dulwich", "tree_sitter", "pyarrow", "jinja2", "pydantic"} == set()

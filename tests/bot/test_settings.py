@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from bot.settings import default_data_dir, load_settings
+from pipeline.records import AssayError
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in ("ASSAY_DATA_DIR", "ASSAY_CA_BUNDLE", "ASSAY_LOG_FORMAT", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_without_any_variable_there_are_defaults() -> None:
+    settings = load_settings()
+    assert (settings.data_dir, settings.ca_bundle, settings.log_format) == (default_data_dir(), None, "console")
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, "{home}/.local/share/assay"),
+        ("linux", {"XDG_DATA_HOME": "/elsewhere"}, "/elsewhere/assay"),
+        ("linux", {"XDG_DATA_HOME": "relative"}, "{home}/.local/share/assay"),
+        ("linux", {"XDG_DATA_HOME": ""}, "{home}/.local/share/assay"),
+        ("darwin", {}, "{home}/Library/Application Support/assay"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/assay"),
+    ],
+)
+def test_the_data_folder_is_where_the_platform_wants_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, environment: dict[str, str], expected: str
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert str(default_data_dir()) == expected.format(home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("/srv/assay", "/srv/assay"), ("~/d", "{home}/d"), ("d", "{here}/d"), ("", "{home}/.local/share/assay")],
+)
+def test_the_data_folder_can_be_chosen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, expected: str
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("ASSAY_DATA_DIR", given)
+    assert str(load_settings().data_dir) == expected.format(home=tmp_path, here=Path.cwd())
+
+
+def test_without_a_home_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(AssayError, match="set ASSAY_DATA_DIR"):
+        load_settings()
+
+
+def test_unknown_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_OF_ANOTHER_RELEASE", "x")
+    assert load_settings().log_format == "console"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ASSAY_LOG_FORMAT", "xml", "'console' or 'json'"),
+        ("ASSAY_CA_BUNDLE", "/no/such/file.pem", "file"),
+        ("ASSAY_DATA_DIR", "~nobody-of-this-name/x", "home directory"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(AssayError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"{name}: ")
+    assert words in str(raised.value)
+
+
+def test_all_wrong_values_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_LOG_FORMAT", "xml")
+    monkeypatch.setenv("ASSAY_CA_BUNDLE", "/no/such/file.pem")
+    with pytest.raises(AssayError, match=r"ASSAY_CA_BUNDLE: .*; ASSAY_LOG_FORMAT: "):
+        load_settings()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().log_format = "json"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline.reports.screen_json import screen_json
+from tests.builders import screenings as build
+from tests.pipeline.reports.doc_tables import table
+
+PROMISED = [
+    *["repo", "head_sha", "as_of", "commits", "fix_commits", "windows", "pairs", "positives", "positive_share"],
+    *["file_positive_share", "density", "density_low", "density_high", "threshold", "threshold_source", "band"],
+    *["verdict", "measurable", "near_boundary", "reasons", "evidence", "label_recipe_id", "config_hash", "seconds"],
+    "peak_rss_mb",
+]
+TYPES: dict[type, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    dict: "object",
+    list: "array",
+    type(None): "null",
+}
+
+
+def test_the_fields_are_the_promised_ones_in_order() -> None:
+    assert list(screen_json(build.screening())) == PROMISED
+
+
+def test_the_values_are_those_of_the_screening() -> None:
+    made = screen_json(build.screening())
+    assert made["as_of"] == "2023-11-14T22:13:20Z"
+    assert made["windows"] == {
+        "train_start": "2020-11-14T22:13:20Z",
+        "eval_start": "2022-11-14T22:13:20Z",
+        "as_of": "2023-11-14T22:13:20Z",
+        "window_days": 730.0,
+        "horizon_days": 365.0,
+        "history_days": 3_650.0,
+        "too_little_history": False,
+        "shortened": False,
+    }
+    assert (made["density"], made["density_low"], made["density_high"]) == (0.0593, 0.0521, 0.0672)
+    assert (made["threshold"], made["band"], made["threshold_source"]) == (0.0412, [0.035, 0.0474], "seed")
+    assert (made["pairs"], made["positives"], made["commits"], made["fix_commits"]) == (40, 10, 4_321, 87)
+    assert (made["verdict"], made["measurable"], made["near_boundary"]) == ("RUN", True, False)
+    assert made["evidence"] == {"keyword": 0.25, "prefix": 0.75}
+
+
+def test_without_a_pair_the_density_is_null_and_the_counts_are_zero() -> None:
+    made = screen_json(build.screening(density=None, evidence={}))
+    nulls = {name for name, value in made.items() if value is None}
+    assert nulls == {"density", "density_low", "density_high", "positive_share", "file_positive_share"}
+    assert (made["pairs"], made["positives"]) == (0, 0)
+
+
+def test_it_survives_strict_json_whatever_the_repository_is_called() -> None:
+    made = screen_json(build.screening(mined=build.mined(repo='\udcff"\x00\u202e</script>')))
+    assert json.loads(json.dumps(made, allow_nan=False, ensure_ascii=False).encode("utf-8")) == made
+    assert made["repo"] == '\\udcff"\x00\u202e</script>'
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"density": build.density(value=float("nan"))}, "density"),
+        ({"threshold": build.threshold(band_high=float("inf"))}, "band"),
+        ({"evidence": {"prefix": float("nan")}}, "prefix"),
+        ({"mined": build.mined(windows=build.windows(history_days=float("inf")))}, "history_days"),
+        ({"seconds": float("inf")}, "seconds"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused_by_name(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{field} is not a finite number"):
+        screen_json(build.screening(**changes))
+
+
+def _documented(heading: str) -> dict[str, set[str]]:
+    return {name: set(kind.split(" or ")) for name, kind, _ in table("json.md", heading)}
+
+
+def test_the_page_documents_every_field_with_its_types() -> None:
+    full, empty = screen_json(build.screening()), screen_json(build.screening(density=None))
+    found = {name: {TYPES[type(full[name])], TYPES[type(empty[name])]} for name in full}
+    documented = _documented("## `assay screen`")
+    assert list(documented) == list(found)
+    assert documented == found
+
+
+def test_the_page_documents_every_field_of_the_windows() -> None:
+    windows = screen_json(build.screening())["windows"]
+    assert isinstance(windows, dict)
+    assert _documented("### Fields of `windows`") == {name: {TYPES[type(value)]} for name, value in windows.items()}
