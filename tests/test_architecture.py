@@ -25,8 +25,8 @@ ROOMS = ("records", "recipe", "mining", "screening", "ranking", "finetuning", "r
 
 # Where a third-party library may be imported: a module, or a folder with all that is in it.
 WRAPPED = {
-    "dulwich": ("pipeline.mining.objects", "pipeline.mining.packs", "pipeline.mining.chains", "pipeline.mining.repository",
-                "pipeline.mining.clone", "pipeline.mining.clones", "pipeline.mining.trees"),
+    "dulwich": ("pipeline.mining.objects", "pipeline.mining.packs", "pipeline.mining.chains",
+                "pipeline.mining.repository", "pipeline.mining.clone", "pipeline.mining.indexing"),
     "rapidfuzz": ("pipeline.mining.hunks", "pipeline.mining.tokens", "pipeline.mining.functions"),
     "tree_sitter": ("pipeline.mining.languages", "pipeline.mining.names", "pipeline.mining.outline",
                     "pipeline.mining.parsing", "pipeline.mining.tokens", "pipeline.mining.functions"),
@@ -50,12 +50,14 @@ TOUCHES_THE_WORLD = {
     "pipeline.mining.clone": "clones and fetches",
     "pipeline.mining.crew": "starts processes",
     "pipeline.mining.fact_store": "remembers facts between runs",
+    "pipeline.mining.indexing": "writes the index of a pack that was fetched",
     "pipeline.mining.mine": "says where facts are remembered",
     "pipeline.mining.objects": "reads loose objects",
     "pipeline.mining.packs": "reads packs",
     "pipeline.mining.repository": "finds and reads a repository",
     "pipeline.reports.pairs_parquet": "writes Parquet",
     "pipeline.screening.ledger": "appends to the ledger",
+    "pipeline.screening.measure": "says where facts are remembered",
     "pipeline.screening.published": "reads a data file of the package",
     "pipeline.screening.seed": "reads a data file of the package",
 }

@@ -14,7 +14,7 @@ from rich.text import Text
 from bot.cli.output import Progress, print_result, progress_display
 from bot.cli.whole_file import require_writable, write_whole
 from bot.settings import load_settings
-from pipeline.recipe import MESSAGES, LabelRecipe
+from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
 from pipeline.reports.numerals import count, interval
 from pipeline.reports.numerals import density as number
@@ -27,12 +27,11 @@ from pipeline.screening.seed_json import render_seed
 SEED_FILE = Path("pipeline/screening/seed.json")
 TABLE_FILE = Path("docs/published_table.md")
 
-Measure = Callable[[Path, LabelRecipe, Progress], SeedMeasurement]
-Clone = Callable[[str, Path, Progress], Path]
+Measure = Callable[[str], SeedMeasurement]  # of a path or URL
 
 
 def seed_command(
-    source: Annotated[
+    clones: Annotated[
         Path | None, typer.Option("--from", help="A folder of clones; without it they are cloned from GitHub.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The seed file to write.")] = SEED_FILE,
@@ -40,47 +39,47 @@ def seed_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Mine the histories with a published outcome and write the seed data that ships with Assay."""
-    from bot.cli.seed_measure import (
-        clone,
-        measure_history,
-    )  # mining is slow to import and the other commands need none of it
+    from bot.cli.seed_measure import measure_history  # imports mining, which the other commands do without
 
     for file in (out, docs):
         require_writable(file)
-    facts = load_published()
+    facts, settings = load_published(), load_settings()
+    sources = locate_all(facts.repositories, clones) if clones else urls(facts.repositories)
     with progress_display() as progress:
-        if source is not None:
-            folders = locate_all(facts.repositories, source)
-        else:
-            folders = clone_all(facts.repositories, clone, load_settings().data_dir, progress)
-        measurements = measure_all(folders, measure_history, MESSAGES, progress)
+        measurements = measure_all(
+            sources, lambda source: measure_history(source, MESSAGES, settings, progress), progress
+        )
     seed = assemble(facts, measurements, MESSAGES.id)
     write_whole(out, render_seed(seed))
     write_whole(docs, render_published_table(seed))
     print_result(describe_seed(seed) | {"seed": str(out), "docs": str(docs)}, as_json, _render)
 
 
-def locate_all(repositories: Sequence[Published], source: Path) -> dict[str, Path]:
-    """The folder in `source` of every history, by published name. Raises AssayError that names all that are missing."""
-    if not source.is_dir():
-        raise AssayError(f"--from: there is no folder {source}")
-    found = {published.name: locate(published.history, source) for published in repositories}
+def urls(repositories: Sequence[Published]) -> dict[str, str]:
+    """Where GitHub has every history, by published name."""
+    return {published.name: f"https://github.com/{published.history}.git" for published in repositories}
+
+
+def locate_all(repositories: Sequence[Published], clones: Path) -> dict[str, str]:
+    """The folder in `clones` of every history, by published name. Raises AssayError that names all that are missing."""
+    if not clones.is_dir():
+        raise AssayError(f"--from: there is no folder {clones}")
+    found = {published.name: locate(published.history, clones) for published in repositories}
     missing = [published.history for published in repositories if found[published.name] is None]
     if missing:
-        raise AssayError(f"--from {source}: not found: {', '.join(missing)}; clone each as {source}/OWNER/NAME.git")
-    return {name: folder for name, folder in found.items() if folder is not None}
+        raise AssayError(f"--from {clones}: not found: {', '.join(missing)}; clone each as {clones}/OWNER/NAME.git")
+    return {name: str(folder) for name, folder in found.items()}
 
 
-def locate(history: str, source: Path) -> Path | None:
+def locate(history: str, clones: Path) -> Path | None:
     """The git directory or work tree of `owner/name` among the usual ways to name one; None where there is none."""
     owner, _, name = history.partition("/")
     candidates = (
-        source / f"{owner}+{name}" / "repo",
-        source / f"{owner}+{name}" / "repo" / ".git",
-        source / owner / name,
-        source / owner / f"{name}.git",
-        source / f"{name}.git",
-        source / name,
+        clones / f"{owner}+{name}" / "repo",
+        clones / owner / name,
+        clones / owner / f"{name}.git",
+        clones / f"{name}.git",
+        clones / name,
     )
     return next((folder for folder in candidates if _is_repository(folder)), None)
 
@@ -89,23 +88,12 @@ def _is_repository(folder: Path) -> bool:
     return (folder / ".git").exists() or ((folder / "HEAD").is_file() and (folder / "objects").is_dir())
 
 
-def clone_all(repositories: Sequence[Published], clone: Clone, data_dir: Path, progress: Progress) -> dict[str, Path]:
-    """Every history cloned from GitHub into the data directory, by published name."""
-    folders = {}
-    for done, published in enumerate(repositories):
-        progress("cloning", done, len(repositories))
-        folders[published.name] = clone(f"https://github.com/{published.history}.git", data_dir, progress)
-    return folders
-
-
-def measure_all(
-    folders: Mapping[str, Path], measure: Measure, recipe: LabelRecipe, progress: Progress
-) -> dict[str, SeedMeasurement]:
+def measure_all(sources: Mapping[str, str], measure: Measure, progress: Progress) -> dict[str, SeedMeasurement]:
     """One after the other: mining splits its own work over processes."""
     measurements = {}
-    for done, (name, folder) in enumerate(folders.items()):
-        progress("histories", done, len(folders))
-        measurements[name] = measure(folder, recipe, progress)
+    for done, (name, source) in enumerate(sources.items()):
+        progress("histories", done, len(sources))
+        measurements[name] = measure(source)
     return measurements
 
 

@@ -86,13 +86,14 @@ def failure_of_the_machine(error: Exception) -> str | None:
 
 
 def _usage(error: TyperException) -> str:
+    message = error.format_message()
     context: Context | None = getattr(error, "ctx", None)
     if context is None:
-        return error.format_message()
+        return message
     commands = getattr(context.command, "commands", {})
-    is_help_page = "\n" in error.format_message()  # what Typer raises for a group without a command
-    line = f"name a command: {', '.join(commands)}" if is_help_page and commands else error.format_message()
-    return f"{' '.join(line.split())} (see {context.command_path} --help)"
+    if commands and (message == "Missing command." or "\n" in message):  # Typer may raise a whole help page
+        message = f"name a command: {', '.join(commands)}"
+    return f"{' '.join(message.split())} (see {context.command_path} --help)"
 
 
 def _bug(error: Exception, args: list[str]) -> str:

@@ -14,8 +14,12 @@ from bot.cli import errors
 
 # name, where it lives (a function, or a Typer app with commands of its own), what it does
 COMMANDS = (
-    ("screen", "bot.cli.screen:screen", "Tell whether fine-tuning on this repository is worth trying: RUN or SKIP."),
-    ("pairs", "bot.cli.pairs:pairs", "Write the training pairs and the holdout of a repository to a Parquet file."),
+    (
+        "screen",
+        "bot.cli.screen:screen",
+        "Tell whether fine-tuning on this repository's bug-fix history is worth trying: RUN or SKIP.",
+    ),
+    ("pairs", "bot.cli.pairs:pairs", "Write the training pairs and the holdout functions of a repository."),
     ("calibration", "bot.cli.calibration:app", "Show and change the outcomes that the threshold rests on."),
     ("doctor", "bot.cli.doctor:doctor", "Check the installation and say what is missing."),
 )

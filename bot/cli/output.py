@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-PIPE_WIDTH = 120  # columns, where no terminal says how many there are
+PIPE_WIDTH = 120  # columns of a table, where no terminal says how many there are
 
 
 class Progress(Protocol):
@@ -24,13 +24,15 @@ class Progress(Protocol):
 def print_result(result: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]], RenderableType]) -> None:
     """Print `result` on stdout: one JSON object on one line, or what `render` makes of it for a person.
 
-    JSON is pure ASCII, so that it survives any locale. Colours only on a terminal, and never with NO_COLOR.
+    JSON is pure ASCII, so that it survives any locale. Colours only on a terminal, and never with NO_COLOR; in a pipe
+    no line is broken, and what a repository says is never taken for markup.
     """
     if as_json:
         print(json.dumps(result, allow_nan=False))
         return
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
-    console.print(render(result))
+    in_pipe = not sys.stdout.isatty()
+    console = Console(width=PIPE_WIDTH if in_pipe else None, highlight=False)
+    console.print(render(result), markup=False, emoji=False, soft_wrap=in_pipe)
 
 
 @contextmanager

@@ -42,7 +42,9 @@ class Chains:
     not in a pack. It raises ObjectProblem where there is none.
     """
 
-    def __init__(self, packs: Sequence[PackFile], locate: Callable[[bytes], Place | Resolved], cache_bytes: int) -> None:
+    def __init__(
+        self, packs: Sequence[PackFile], locate: Callable[[bytes], Place | Resolved], cache_bytes: int
+    ) -> None:
         self._packs = packs
         self._locate = locate
         self._cache: dict[int, Resolved] = {}

@@ -61,6 +61,7 @@ _LOOKS_ALIKE = re.compile(
     rf"fixed-{_MEASURE}\w{{0,2}}|(?<=\w )fixed {_MEASURE}d?"
     r"|(?:an?|of|with|use[sd]?|using|to) fixed(?! (?:in|by|for|#))"
     r"|bugs?[ -](?:report|tracker|template|bounty)(?:s|er|ers|ing)?"
+    r"|bug[ -]?fix(?:es)? (?:releases?|versions?|branch(?:es)?|sections?)"
     r"|auto[ -]?fix(?:es|ed|ing)?|(?<=\w )(?<!\ba )quick[ -]fix(?:es)?"
     r"|(?:non-)?regressions? (?:tests?|testing|suites?|cases?)|non-regressions?"
     rf"|{_STATISTICAL} regressions?|for regression|classification ?(?:and|or|[/&+,]) ?regression"

@@ -226,5 +226,5 @@ def _inflate_part(stream: zlib._Decompress, deflated: bytes, left: int, name: _D
         if name is not None:
             name.update(part)
         deflated = stream.unconsumed_tail
-        if not deflated:
+        if stream.eof or not deflated:  # after the end zlib may call the rest a tail for ever
             return made

@@ -216,6 +216,11 @@ class Pack(PackFile):
         if any(a > b for a, b in zip(self._fan_out, fan_out, strict=False)) or needed > self._index_end:
             raise CorruptObject(f"{name} is damaged")
 
+    @property
+    def checksum(self) -> bytes:
+        """The checksum of the pack as the index remembers it, 20 bytes."""
+        return self._index[self._index_end : self._index_end + 20]
+
     def find(self, id: bytes) -> int | None:
         """The offset of an object, None where this pack does not hold it. Raises CorruptObject."""
         first = id[0]
@@ -279,7 +284,7 @@ def inflate_bounded(deflated: bytes, size_bytes: int, more: Callable[[int], byte
     try:
         while deflated and read <= most_in:
             read += len(deflated)
-            while deflated and missing > 0:
+            while deflated and missing > 0 and not stream.eof:
                 part = stream.decompress(deflated, missing)
                 parts.append(part)
                 missing -= len(part)

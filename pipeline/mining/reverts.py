@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.mining.fixes import MessageFacts, subject_key
+from pipeline.mining.fixes import MessageFacts, pull_number, subject_key
 from pipeline.mining.history import History
 
 
@@ -23,24 +23,29 @@ class Undoing(NamedTuple):
 
 
 def find_undoings(history: History, messages: Mapping[int, MessageFacts]) -> list[Undoing]:
-    """Every revert among `messages` whose target is known, newest first. A target always landed before its revert."""
+    """Every revert among `messages` whose target is known, newest first. A target always landed before its revert.
+
+    What it names counts in this order: ids, pull requests, the quoted subject (its newest bearer before the revert).
+    """
     order = _order(history)
-    by_subject: dict[str, list[int]] = defaultdict(list)
+    by_subject: dict[str | int, list[int]] = defaultdict(list)  # and by pull request, where a subject names one
     for commit in sorted(messages, key=order):
-        by_subject[subject_key(messages[commit].subject)].append(commit)
+        subject = messages[commit].subject
+        by_subject[subject_key(subject)].append(commit)
+        by_subject[pull_number(subject) or subject].append(commit)
     by_landing: dict[int, list[int]] = defaultdict(list)
     for commit in messages:
         by_landing[history.landing[commit]].append(commit)
     names = _Names(history, messages)
     undoings = []
     for commit, facts in messages.items():
-        if facts.not_a_fix != "revert":
-            continue
         targets = [t for sha in facts.reverts for t in names.find(sha)]
-        if not targets and facts.reverts_subject:
-            same = by_subject[subject_key(facts.reverts_subject)]
-            before = same[: bisect_left(same, order(commit), key=order)]
-            targets = before[-1:]
+        quoted = [subject_key(facts.reverts_subject)] if facts.reverts_subject else []
+        for told in (*facts.reverts_pulls, *quoted):
+            if targets:
+                break
+            same = by_subject.get(told, [])
+            targets = same[: bisect_left(same, order(commit), key=order)][-1:]
         earlier = {t for target in targets for t in _members(history, by_landing, target) if order(t) < order(commit)}
         if earlier:
             undoings.append(Undoing(commit, history.landing[commit], tuple(sorted(earlier))))

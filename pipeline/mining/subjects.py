@@ -47,7 +47,7 @@ _DOCUMENT = (
 )
 _PLACE_IN_DOCS = (
     r"(?:docs?|documentation|docstrings?|javadocs?|readme(?:\.md|\.rst)?|change ?log|release notes)\b"
-    r"(?![/-]| ?(?:page|view|app|command|generator|index|builder|parser|server|site))"
+    r"(?![/-]| ?(?:page|view(?:er)?|app|command|generator|index|builder|parser|server|site))"
 )
 _VERSION = r"v?\d+(?:\.[\dx]+)+\b"
 
@@ -92,7 +92,7 @@ _REPAIRS = (
         rf"(?: years?| headers?)?){_END}",
         rf"\b{_VERB} {_ADJECTIVES}{_DOCUMENT} (?:for|of|on|in|about|to|and)\b",
         rf"\b(?:{_DOCUMENT}|rest|rst) fix(?:es)?\b",
-        rf"\bin (?:the )?(?:[\w.]{{1,80}} )?{_PLACE_IN_DOCS}|\bin docs?/\S",
+        rf"\bin (?:the )?(?:[\w.]{{1,80}} ){{0,2}}{_PLACE_IN_DOCS}|\bin docs?/\S",
     ),
     (
         "lint or formatting",

@@ -12,7 +12,6 @@ import numpy as np
 from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 from pipeline.records import DAY_S, Curve, Verdict
 from pipeline.screening.calibration import Calibration
-from pipeline.screening.cut import Points, place_cuts
 from pipeline.screening.screener import judge
 from pipeline.screening.seed_records import CURVES, SAMPLES, Seed, SeedMeasurement, SeedRecord
 
@@ -47,7 +46,7 @@ class Separation:
     weakest_winner: str
     strongest_loser: str
     ratio: float  # of their densities, above 1 where separable; infinite where no loser has any
-    errors: int  # outcomes on the wrong side of the best cut
+    errors: int  # outcomes on the wrong side of the best cut; a cut may also lie below or above all
 
     @property
     def separable(self) -> bool:
@@ -93,14 +92,16 @@ def separate(points: Sequence[tuple[str, bool, float]]) -> Separation | None:
     if not winners or not losers:
         return None
     weakest, strongest = winners[0], losers[-1]
-    densities, won = np.array([p[2] for p in ordered]), np.array([p[1] for p in ordered])
-    cut = place_cuts(Points(densities, won, np.ones(len(ordered))), np.ones((1, len(ordered))), None)[0]
     return Separation(
         weakest_winner=weakest[0],
         strongest_loser=strongest[0],
         ratio=weakest[2] / strongest[2] if strongest[2] > 0 else math.inf if weakest[2] > 0 else 1.0,
-        errors=int(((densities >= cut) != won).sum()),
+        errors=min(_errors(ordered, cut) for cut in (*(p[2] for p in ordered), math.inf)),
     )
+
+
+def _errors(points: Sequence[tuple[str, bool, float]], cut: float) -> int:
+    return sum((density >= cut) != won for _, won, density in points)
 
 
 def check_curves(seed: Seed) -> tuple[CurveCheck, ...]:

@@ -17,7 +17,7 @@ def prediction(repo: str = "a/a", density: float | None = 0.05, verdict: str = "
         "head_sha": "5ca1ab1e" * 5,
         "density": density,
         "density_low": None if density is None else density * 0.9,
-        "density_high": None if density is None else density * 1.1,
+        "density_high": None if density is None else min(1.0, density * 1.1),
         "threshold": 0.04,
         "threshold_version": "c0ffeec0ffee",
         "verdict": verdict,

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import pytest
+from rich.table import Table
 from rich.text import Text
 
 from bot.cli.output import PIPE_WIDTH, print_result, progress_display
@@ -37,9 +38,21 @@ def test_in_a_pipe_there_is_no_colour(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("density 0.05\n", "")
 
 
-def test_in_a_pipe_lines_are_as_wide_as_a_page(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result({}, False, lambda _: Text("word " * 60))
-    assert max(map(len, capsys.readouterr().out.splitlines())) in range(PIPE_WIDTH - 5, PIPE_WIDTH + 1)
+def test_in_a_pipe_no_line_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result({}, False, lambda _: Text("word " * 60 + "end"))
+    assert capsys.readouterr().out == "word " * 60 + "end\n"
+
+
+def test_in_a_pipe_a_table_is_as_wide_as_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("a", "b")
+    table.add_row("word " * 60, "word")
+    print_result({}, False, lambda _: table)
+    assert max(map(len, capsys.readouterr().out.splitlines())) == PIPE_WIDTH
+
+
+def test_what_a_repository_says_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result({}, False, lambda _: "[red]:bug: fixed[/red]")
+    assert capsys.readouterr().out == "[red]:bug: fixed[/red]\n"
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])

@@ -130,6 +130,7 @@ NO_EVIDENCE = [
     "Add fix.go",
     "Add BUG.md template",
     "Add bug report form",
+    "Prepare a bugfix release",
     "bug-tracker link",
     "use fixed-size arrays",
     "use a fixed seed",

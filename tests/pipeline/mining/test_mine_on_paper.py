@@ -1,7 +1,7 @@
 """A history of 24 commits whose every credit, signal and the density were worked out on paper.
 
-Days count from the first commit. The head lands on day 1,642, so A = 1,642 d, W + H = min(1,095, 2/3 * 1,642 = 1,094.67)
-= 1,094.67 d, H = 364.89 d, W = 729.78 d: T_eval = day 1,277.1, T_train = day 547.3.
+Days count from the first commit. The head lands on day 1,642, so A = 1,642 d, W + H = min(1,095, 2/3 * 1,642) = 1,094.67 d,
+H = 364.89 d, W = 729.78 d: T_eval = day 1,277.1, T_train = day 547.3.
 
 Alive at T_train: a.py f0 f1 f2 f3, b.py f0 f1, web.ts g0 g1: eight pairs.
 
@@ -23,20 +23,20 @@ Alive at T_train: a.py f0 f1 f2 f3, b.py f0 f1, web.ts g0 g1: eight pairs.
     820   fix: d.renamed_f2, which was a.f2                            a.f2 += 0.7
     840   fix: a new function a.f9 is born                             - (born in the fix)
     860   dependabot: fix: a.f0                                        - (bot)
-    900   fix: a.f1                                                    a.f1 += 0.7, reverted on day 1,300, after the window
+    900   fix: a.f1                                                    a.f1 += 0.7 (its revert is later than the window)
     1300  Revert "fix: a.f1"                                           - (no effect on a window that ended before)
     1400  fix: a.f3 (horizon)                                          holdout only
     1642  head
 
-Credits: a.f0 0.7 + 0.494975 + 0.494975 = 1.689949; a.f1 0.494975 + 0.7 = 1.194975; a.f2 0.7; b.f0 0.7; web.g0 0.494975;
-the rest 0. S = max(1, (1.689949 + 1.194975 + 0.7 + 0.7 + 0.494975) / 10 = 0.478) = 1. Signals: 1, 1, 0.7, 0.7, 0.494975.
+Credits: a.f0 0.7 + 0.494975 + 0.494975 = 1.689949; a.f1 0.494975 + 0.7 = 1.194975; a.f2 0.7; b.f0 0.7; web.g0
+0.494975; the rest 0. S = max(1, (1.689949 + 1.194975 + 0.7 + 0.7 + 0.494975) / 10 = 0.478) = 1, so the signals are
+1, 1, 0.7, 0.7, 0.494975.
 Density = 3.894975 / 8 = 0.486872.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 

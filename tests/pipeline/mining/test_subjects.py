@@ -40,6 +40,7 @@ CLASSES = {
         fix javadoc for Parser
         Fixed #7 -- Fixed an example in the docs.
         fix example in documentation
+        fix an error in the first parser docs
         Fixed bug in docs/models.txt
         small documentation fix
         fix copyright headers
@@ -135,6 +136,7 @@ BUGS = """
     fix: readme parser loses headings
     fix changelog generator
     fix docs generator crash
+    fix crash in the new docs viewer
     Clean up
     add a feature
 """

@@ -11,8 +11,8 @@ from tests.pipeline.reports.doc_tables import table
 PROMISED = [
     *["repo", "head_sha", "as_of", "commits", "fix_commits", "windows", "pairs", "positives", "positive_share"],
     *["file_positive_share", "density", "density_low", "density_high", "threshold", "threshold_source", "band"],
-    *["verdict", "measurable", "near_boundary", "reasons", "evidence", "label_recipe_id", "config_hash", "seconds"],
-    "peak_rss_mb",
+    *["verdict", "words", "measurable", "near_boundary", "reasons", "notes", "evidence", "label_recipe_id"],
+    *["config_hash", "seconds", "peak_rss_mb"],
 ]
 TYPES: dict[type, str] = {
     str: "string",

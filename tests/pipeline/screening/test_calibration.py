@@ -89,7 +89,11 @@ def test_published_outcomes_drop_out_once_ten_measured_ones_of_each_class_exist(
     wins: int, losses: int, published: int
 ) -> None:
     standing = fit(many(wins, losses) + PUBLISHED, label_recipe_id=RECIPE).standing
-    assert (standing.published, standing.measured, standing.outcomes) == (published, wins + losses, wins + losses + published)
+    assert (standing.published, standing.measured, standing.outcomes) == (
+        published,
+        wins + losses,
+        wins + losses + published,
+    )
 
 
 def test_inconclusive_and_excluded_outcomes_are_not_among_the_ten() -> None:
@@ -167,7 +171,9 @@ def test_the_source_is_the_seed_until_an_outcome_measured_here_joins() -> None:
         return fit(found, seed_threshold=seed, label_recipe_id=RECIPE).threshold.source
 
     assert source(published) == "seed"
-    assert source(published + outcomes("win c .09")) == "calibration"  # the value is the same, but more stands behind it
+    assert (
+        source(published + outcomes("win c .09")) == "calibration"
+    )  # the value is the same, but more stands behind it
     assert source(outcomes("win a .07 published, loss b .02 published")) == "calibration"
 
 
@@ -275,7 +281,7 @@ point = st.builds(
 sets = st.lists(point, min_size=2, max_size=10, unique_by=lambda o: o.repo).filter(
     lambda found: 0 < sum(o.outcome == "WIN" for o in found) < len(found)
 )
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=25, deadline=None)
 
 
 @few
@@ -294,7 +300,9 @@ def test_a_separable_set_is_cut_at_the_midpoint(found: list[Outcome]) -> None:
 def test_order_and_older_outcomes_of_a_repository_change_nothing(found: list[Outcome], random) -> None:
     newest = [dataclasses.replace(o, decided_at="2026-05-01") for o in found]
     older = [
-        dataclasses.replace(o, decided_at="2026-04-01", density=random.random(), outcome=random.choice(["WIN", "HARD LOSS"]))
+        dataclasses.replace(
+            o, decided_at="2026-04-01", density=random.random(), outcome=random.choice(["WIN", "HARD LOSS"])
+        )
         for o in newest
     ]
     shuffled = newest + older

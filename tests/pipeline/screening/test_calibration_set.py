@@ -164,5 +164,7 @@ def test_an_excluded_repository_is_not_in_the_track_record() -> None:
 
 def test_a_repository_that_is_not_there_is_answered_with_those_that_are() -> None:
     require_known(after(), "win/one")
-    with pytest.raises(AssayError, match=r"win/three is not in the calibration set, which has: loss/one, loss/two, win"):
+    with pytest.raises(
+        AssayError, match=r"win/three is not in the calibration set, which has: loss/one, loss/two, win"
+    ):
         require_known(after(), "win/three")

@@ -7,7 +7,9 @@ from pipeline.screening.cut import Points, bootstrap_counts, leave_one_out_count
 
 # density, won, cost; densities on a grid, so that ties of cost and of width are common
 point = st.tuples(st.integers(0, 12), st.booleans(), st.sampled_from([0.5, 1.0, 2.0]))
-with_both_classes = st.lists(point, min_size=2, max_size=12).filter(lambda points: len({won for _, won, _ in points}) == 2)
+with_both_classes = st.lists(point, min_size=2, max_size=12).filter(
+    lambda points: len({won for _, won, _ in points}) == 2
+)
 
 
 def make(points: list[tuple[float, bool, float]]) -> Points:

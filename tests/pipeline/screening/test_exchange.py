@@ -60,7 +60,10 @@ def test_the_older_file_of_another_recipe_is_taken_but_does_not_count() -> None:
         ('{"format": "assay-calibration"}', "set.json.schema_version: is missing"),
         ('{"format": "assay-calibration", "schema_version": 2}', "this version of Assay reads 1, not 2"),
         ('{"format": "assay-calibration", "schema_version": 1, "outcomes": {}}', "outcomes: a list is wanted"),
-        ('{"format": "assay-calibration", "schema_version": 1, "outcomes": ["win"]}', "outcomes[0]: an object is wanted"),
+        (
+            '{"format": "assay-calibration", "schema_version": 1, "outcomes": ["win"]}',
+            "outcomes[0]: an object is wanted",
+        ),
     ],
 )
 def test_a_file_of_another_kind_is_refused(raw: str, complaint: str) -> None:

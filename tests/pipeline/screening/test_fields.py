@@ -105,7 +105,10 @@ def test_another_schema_version_is_refused(version: object) -> None:
         Fields({"schema_version": version}, "file").require_schema(1)
 
 
-@given(st.binary(max_size=60) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(lambda v: json.dumps(v).encode()))
+@given(
+    st.binary(max_size=60)
+    | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())
+)
 def test_any_bytes_are_an_object_or_refused(raw: bytes) -> None:
     try:
         assert isinstance(parse_object(raw, "file"), Fields)

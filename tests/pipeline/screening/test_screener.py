@@ -47,8 +47,12 @@ def test_density_threshold_and_band_give_verdict_and_words(value: float, verdict
     assert (found.verdict, found.near_boundary, found.words, found.measurable) == (verdict, near, words, True)
 
 
-@pytest.mark.parametrize(("value", "half_width", "near"), [(0.08, 0.04, True), (0.08, 0.039, False), (0.02, 0.02, True)])
-def test_an_interval_that_contains_the_threshold_is_near_the_boundary(value: float, half_width: float, near: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "half_width", "near"), [(0.08, 0.04, True), (0.08, 0.039, False), (0.02, 0.02, True)]
+)
+def test_an_interval_that_contains_the_threshold_is_near_the_boundary(
+    value: float, half_width: float, near: bool
+) -> None:
     found = verdict_of(value, half_width)
     assert found.near_boundary is near
     assert ("The interval of the density contains the threshold." in found.reasons) is near
@@ -133,7 +137,9 @@ def test_what_the_threshold_rests_on_stands_beside_every_verdict(spec: str, word
         assert verdict_of(value, calibration=calibration).reasons[-1] == words
 
 
-@pytest.mark.parametrize(("source", "word"), [("seed", "shipped with Assay"), ("borrowed", "borrowed from the recipe `messages`")])
+@pytest.mark.parametrize(
+    ("source", "word"), [("seed", "shipped with Assay"), ("borrowed", "borrowed from the recipe `messages`")]
+)
 def test_a_threshold_from_elsewhere_is_stated(source: str, word: str) -> None:
     threshold = dataclasses.replace(CALIBRATION.threshold, source=source)
     calibration = dataclasses.replace(CALIBRATION, threshold=threshold)

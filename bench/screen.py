@@ -1,0 +1,266 @@
+"""How fast `assay screen` is, and in how little memory: ratios taken in one run, on clones of this machine.
+
+    1. git log -p -U0 of the source files (B) and a cold screening, in turn                 wall time
+    2. a cold screening by one process, and PyDriller on the commits of the same windows     CPU time
+    3. a screening 50 landings ago, one now: only what is new is mined                       wall time
+    4. the memory of every process on the way
+
+A cold screening has a new, empty data directory. The repositories are only read: what has to be changed (branches for
+3., a configuration entry that PyDriller writes) is changed in a bare clone that borrows their objects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.figures import (
+    MARKDOWN_HEAD,
+    AgainstPyDriller,
+    ColdRuns,
+    Figures,
+    SecondRun,
+    Spread,
+    lines,
+    markdown_row,
+    summary,
+)
+from bench.processes import CommandFailed, Run, run
+from pipeline.mining.history import CommitGraph, commits_landing_in, extend_graph, first_parent, read_history
+from pipeline.mining.languages import source_patterns
+from pipeline.mining.repository import open_repository
+from pipeline.recipe import MESSAGES
+from pipeline.records import AssayError
+
+SEED = 20_250_101
+HOW_TO_CALL = (
+    "name the clones to measure on, best three with more than 5,000 commits: "
+    "make bench REPOS='PATH PATH PATH' (NAME=PATH gives a row its name)"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure and how often."""
+
+    runs: int
+    jobs: int
+    pydriller_commits: int  # at most so many, 0 for all, -1 for none
+    new_landings: int
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m bench.screen [REPO ...]`; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if not options.repositories:
+        print(HOW_TO_CALL, file=sys.stderr)
+        return 2
+    plan = Plan(options.runs, options.jobs, options.pydriller_commits, options.new_landings)
+    tell = _to_stderr if options.json else print
+    tell(_machine())
+    measured = []
+    for given in options.repositories:
+        name, path = parse_named(given)
+        try:
+            measured.append(measure(name, path, plan))
+        except (AssayError, CommandFailed) as error:
+            print(f"{given}: {error}", file=sys.stderr)
+            return 2
+        tell("\n".join(lines(measured[-1])))
+    tell("\n".join(summary(measured)))
+    if options.markdown:
+        tell("\n".join(("", *MARKDOWN_HEAD, *map(markdown_row, measured))))
+    if options.json:
+        print(json.dumps([as_json(figures) for figures in measured]))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.screen", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("repositories", nargs="*", metavar="[NAME=]PATH", help="local clones, work tree or bare")
+    parser.add_argument("--runs", type=int, default=5, help="pairs of runs for the wall times (default 5)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of a screening (default 2)")
+    parser.add_argument(
+        "--pydriller-commits",
+        type=int,
+        default=400,
+        metavar="N",
+        help="visit a random sample of N commits with PyDriller and extrapolate (default 400); 0 all, -1 none",
+    )
+    parser.add_argument("--new-landings", type=int, default=50, help="landings between first and second run (50)")
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout, the rest on stderr")
+    parser.add_argument("--markdown", action="store_true", help="print rows of a table too")
+    return parser
+
+
+def parse_named(given: str) -> tuple[str, Path]:
+    """`NAME=PATH`, or a path, whose repository then says its own name."""
+    name, equals, path = given.partition("=")
+    if equals and not Path(given).exists():
+        return name, Path(path)
+    return "", Path(given)
+
+
+def measure(name: str, path: Path, plan: Plan) -> Figures:
+    """All figures of one repository. Raises AssayError, CommandFailed."""
+    open_repository(path)  # says in one line what is wrong with a path
+    with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
+        work = Path(folder)
+        warm = git_log(path)  # the page cache is as warm for the first pair as for the last
+        del warm
+        pairs = [(git_log(path), screen(path, plan.jobs)) for _ in range(plan.runs)]
+        alone = screen(path, jobs=1)
+        result = json.loads(alone.output)
+        copy = bare_copy(path, work / "copy.git")
+        second, first_runs = _second_run(copy, work, plan, result["density"])
+        pydriller = None if plan.pydriller_commits < 0 else _pydriller(path, copy, result, alone, plan)
+    return Figures(
+        name=name or result["repo"],
+        head_sha=result["head_sha"],
+        commits=result["commits"],
+        pairs=result["pairs"],
+        cold=ColdRuns(tuple(b.wall_s for b, _ in pairs), tuple(s.wall_s for _, s in pairs), plan.jobs),
+        pydriller=pydriller,
+        second=second,
+        peak_mb=max(r.peak_mb for r in (alone, *first_runs, *(s for _, s in pairs))),
+        each_peak_mb=first_runs[0].each_peak_mb if first_runs else (),
+    )
+
+
+def git_log(path: Path) -> Run:
+    """The reference B: git's own diff of every version of every source file."""
+    command = ["git", "-C", str(path), "log", "--no-merges", "-p", "-U0", "HEAD", "--", *source_patterns()]
+    return run(command, keep_output=False)
+
+
+def screen(path: Path, jobs: int, data_dir: Path | None = None, watch: bool = False) -> Run:
+    """`assay screen --json` in a process of its own; without `data_dir` in a new, empty one."""
+    with _data_dir(data_dir) as folder:
+        environment = {**os.environ, "ASSAY_DATA_DIR": str(folder)}
+        command = [*_assay(), "screen", str(path), "--json", "--jobs", str(jobs)]
+        return run(command, environment=environment, watch=watch)
+
+
+def _assay() -> list[str]:
+    """The installed command, else the same from the checkout."""
+    script = Path(sys.executable).with_name("assay")
+    return [str(script)] if script.exists() else [sys.executable, "-c", "from bot.cli.main import main; main()"]
+
+
+@contextmanager
+def _data_dir(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="assay-bench-data-") as folder:
+        yield Path(folder)
+
+
+def bare_copy(path: Path, to: Path) -> Path:
+    """A bare clone that borrows every object of `path` and has branches of its own."""
+    run(["git", "clone", "--quiet", "--bare", "--shared", str(path), str(to)])
+    return to
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return run(["git", "-C", str(folder), *arguments]).output.decode().strip()
+
+
+def _second_run(
+    copy: Path, work: Path, plan: Plan, cold_density: float | None
+) -> tuple[SecondRun | None, tuple[Run, ...]]:
+    """Screen the copy as it was some landings ago, then as it is. The first run is also the one that is watched."""
+    head = _git(copy, "rev-parse", "HEAD")
+    before = _git(copy, "rev-list", "--first-parent", "--max-count=1", f"--skip={plan.new_landings}", "HEAD")
+    if not before:
+        return None, ()
+    new_commits = int(_git(copy, "rev-list", "--count", f"{before}..{head}"))
+    walls, runs = [], []
+    density = None
+    for number in range(max(1, plan.runs // 2 + 1)):
+        data_dir = work / f"data-{number}"
+        _git(copy, "update-ref", "HEAD", before)
+        runs.append(screen(copy, plan.jobs, data_dir, watch=number == 0))
+        _git(copy, "update-ref", "HEAD", head)
+        runs.append(screen(copy, plan.jobs, data_dir))
+        walls.append(runs[-1].wall_s)
+        density = json.loads(runs[-1].output)["density"]
+    return SecondRun(plan.new_landings, new_commits, Spread.of(walls), density, cold_density), tuple(runs)
+
+
+def _pydriller(path: Path, copy: Path, result: dict[str, Any], alone: Run, plan: Plan) -> AgainstPyDriller:
+    windows = result["windows"]
+    hashes = commits_in_windows(path, _seconds(windows["train_start"]), _seconds(windows["as_of"]))
+    chosen = sample(hashes, plan.pydriller_commits)
+    command = [sys.executable, "-m", "bench.pydriller_commits", str(copy)]
+    visit = run(command, stdin="\n".join(chosen).encode())
+    told = json.loads(visit.output)
+    return AgainstPyDriller(
+        commits=len(hashes),
+        visited=told["visited"],
+        failed=told["failed"],
+        ours_cpu_s=alone.cpu_s,
+        startup_cpu_s=told["startup_cpu_s"],
+        visiting_cpu_s=visit.cpu_s - told["startup_cpu_s"],
+    )
+
+
+def commits_in_windows(path: Path, train_start: int, as_of: int) -> list[str]:
+    """Hashes of the commits, merges left out, that land in (train_start, as_of]: what a screening looks at."""
+    repository = open_repository(path)
+    graph = CommitGraph()
+    with repository.reader() as reader:
+        extend_graph(graph, reader, repository.head, lambda message: False, repository.shallow)
+    history = read_history(graph, graph.index[repository.head], MESSAGES, repository.shallow)
+    after, upto = max(0, history.position_at(train_start)), history.position_at(as_of)
+    landing = commits_landing_in(history, after, upto)
+    return [graph.ids[c].hex() for c in landing if len(graph.parents[c]) == 1 and first_parent(history, c) is not None]
+
+
+def sample(hashes: Sequence[str], most: int) -> list[str]:
+    """At most so many of the hashes, in their order, the same in every run; 0 means all."""
+    if not 0 < most < len(hashes):
+        return list(hashes)
+    chosen = sorted(random.Random(SEED).sample(range(len(hashes)), most))
+    return [hashes[number] for number in chosen]
+
+
+def as_json(figures: Figures) -> dict[str, Any]:
+    """Every measured number, and the ratios made of them."""
+    fields = dataclasses.asdict(figures)
+    fields["cold"]["ratio"] = dataclasses.asdict(figures.cold.ratio)
+    if figures.pydriller:
+        fields["pydriller"] |= {"theirs_cpu_s": figures.pydriller.theirs_cpu_s, "ratio": figures.pydriller.ratio}
+    if figures.second:
+        fields["second"]["same_density"] = figures.second.same_density
+    return fields
+
+
+def _seconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp())
+
+
+def _machine() -> str:
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    git = run(["git", "--version"]).output.decode().strip()
+    return f"{os.cpu_count()} cores, load {load}, {git}, Python {platform.python_version()}"
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

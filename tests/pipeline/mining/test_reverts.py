@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.mining.fixes import MessageFacts, read_message
+from pipeline.mining.history import CommitGraph, extend_graph, parse_commit, read_history
+from pipeline.mining.history import History as CommitHistory
+from pipeline.mining.repository import open_repository
+from pipeline.mining.reverts import cancelled_by, find_undoings
+from pipeline.recipe import MESSAGES
+from tests.builders.history import History
+
+Read = tuple[CommitHistory, dict[int, MessageFacts]]
+
+
+def read(history: History, folder: Path) -> Read:
+    repository = open_repository(history.write(folder))
+    graph = CommitGraph()
+    with repository.reader() as reader:
+        extend_graph(graph, reader, repository.head, lambda message: True)
+        raw = {c: parse_commit(reader.commit(name)) for c, name in enumerate(graph.ids)}
+    messages = {c: read_message(r.message, r.author, r.encoding, MESSAGES) for c, r in raw.items()}
+    return read_history(graph, graph.index[repository.head], MESSAGES), messages
+
+
+def cancelled(history: History, folder: Path, position: int | None = None) -> set[str]:
+    """Subjects of the commits undone by a chain position, the head by default."""
+    found, messages = read(history, folder)
+    at = len(found.chain) - 1 if position is None else position
+    return {messages[c].subject for c in cancelled_by(find_undoings(found, messages), at)}
+
+
+def linear(*messages: str) -> History:
+    history = History()
+    for message in ("start", *messages):
+        history.commit(message)
+    return history
+
+
+@pytest.mark.parametrize(
+    ("messages", "undone"),
+    [
+        (["fix: a", 'Revert "fix: a"'], {"fix: a"}),
+        (["fix: a", 'Revert "fix: a"', 'Revert "Revert "fix: a""'], {'Revert "fix: a"'}),
+        (["fix: a", 'Revert "fix: a"', 'Reapply "fix: a"'], {'Revert "fix: a"'}),
+        (["fix: a (#7)", 'Revert "fix: a"'], {"fix: a (#7)"}),
+        (["fix: a (#7)", "Revert #7"], {"fix: a (#7)"}),
+        (["fix: a", "fix: b", 'Revert "fix: c"'], set()),
+        (['Revert "fix: a"', "fix: a"], set()),
+        (["fix: a"], set()),
+    ],
+)
+def test_what_a_revert_names_is_undone_and_restored_by_the_next(
+    messages: list[str], undone: set[str], tmp_path: Path
+) -> None:
+    assert cancelled(linear(*messages), tmp_path / "history.git") == undone
+
+
+def test_of_several_commits_with_one_subject_the_newest_before_the_revert_is_meant(tmp_path: Path) -> None:
+    history = linear("fix: a", "fix: a", 'Revert "fix: a"', "fix: a")
+    found, messages = read(history, tmp_path / "history.git")
+    targets = [found.landing[t] for undoing in find_undoings(found, messages) for t in undoing.targets]
+    assert targets == [2]
+
+
+@pytest.mark.parametrize("digits", [7, 12, 40])
+def test_a_revert_may_abbreviate_the_id(digits: int, tmp_path: Path) -> None:
+    history = linear("fix: a", "other")
+    history.write(tmp_path / "only-for-the-ids.git")
+    history.commit(f"Back out the change\n\nThis reverts commit {history.ids[2][:digits]}.\n")
+    assert cancelled(history, tmp_path / "history.git") == {"fix: a"}
+
+
+def test_an_id_that_is_not_here_undoes_nothing(tmp_path: Path) -> None:
+    assert cancelled(linear("fix: a", "Undo\n\nThis reverts commit " + "d" * 40 + "."), tmp_path / "h.git") == set()
+
+
+def test_a_revert_has_no_effect_before_it_landed(tmp_path: Path) -> None:
+    history = linear("fix: a", "other", 'Revert "fix: a"')
+    assert cancelled(history, tmp_path / "one.git", position=2) == set()
+    assert cancelled(history, tmp_path / "two.git", position=3) == {"fix: a"}
+
+
+def test_a_reverted_merge_takes_back_its_branch(tmp_path: Path) -> None:
+    history = linear("base")
+    base = history.tips["main"]
+    side = history.commit("fix: on the side", parents=[base], branch="side")
+    history.merge("Merge side", base, side)
+    history.commit('Revert "Merge side"')
+    assert cancelled(history, tmp_path / "history.git") == {"fix: on the side", "Merge side"}
+
+
+def test_a_chain_of_a_thousand_reverts_is_followed(tmp_path: Path) -> None:
+    subject, messages = "fix: a", ["fix: a"]
+    for _ in range(1000):
+        messages.append(f'Revert "{subject}"'[:190])
+        subject = messages[-1]
+    assert isinstance(cancelled(linear(*messages), tmp_path / "history.git"), set)

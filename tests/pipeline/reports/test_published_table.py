@@ -1,0 +1,121 @@
+import pytest
+
+from pipeline.reports.published_table import render_published_table
+from pipeline.screening.seed_json import parse_seed, render_seed
+from pipeline.screening.seed_records import CURVES
+from tests.builders.screenings import windows
+from tests.builders.seeds import day, measurement, seed, unmeasurable
+
+PAGE = render_published_table(seed())
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, without its header."""
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_table_says_for_each_what_was_published_measured_and_decided() -> None:
+    assert rows(PAGE, "The published table")[1] == [
+        "win/two",
+        "WIN",
+        "",
+        "",
+        "high",
+        "0.0600",
+        "0.0540 to 0.0660",
+        "2,000",
+        "2023-11-14",
+        "4 months",
+        "too close to call, leaning RUN",
+        "SKIP at 0.0650",
+        "yes",
+    ]
+
+
+def test_the_others_are_not_fitted() -> None:
+    found = rows(PAGE, "Others, not fitted")
+    assert [row[0] for row in found] == ["extra/win", "extra/loss"]
+    assert [row[-1] for row in found] == ["yes", "no"]
+
+
+def test_threshold_band_and_warnings_come_first() -> None:
+    head = PAGE.partition("## ")[0]
+    assert "Threshold **0.0450**, near-boundary band 0.0" in head
+    assert "Every fitted winner is denser than every fitted loser" in head
+    assert (
+        "The threshold rests on 4 outcomes (4 published, 0 measured here); leave-one-out gets 75 % of them right."
+        in head
+    )
+    assert "4 of 4 fitted outcomes on the right side" in head
+    assert "counter-examples: none" in head
+    assert "confirms nothing" in head
+    assert "falls with the size" in head
+
+
+def test_every_curve_has_its_lines_at_full_and_at_matched_size() -> None:
+    found = [line for line in PAGE.splitlines() if line.startswith(tuple(f"| {curve} |" for curve in CURVES))]
+    assert len(found) == 4 * len(CURVES)
+    assert "| relative | table | win/two | loss/one | 2.00 | yes | 0 |" in PAGE
+    assert "| relative | all | win/two | extra/loss | 0.86 | no | 1 |" in PAGE
+    assert "| relative | table | 10 of 10 | 2.00 | 2.00 to 2.00 | 0 | 0 |" in PAGE
+
+
+def test_disagreements_are_listed_with_a_cause() -> None:
+    section = PAGE.partition("## Disagreements")[2].partition("\n## ")[0]
+    assert (
+        "- **extra/loss** (published SOFT LOSS, here RUN, not fitted): nothing that was measured sets it apart"
+        in section
+    )
+    assert section.count("\n- ") == 1
+
+
+def test_without_a_disagreement_the_section_says_none() -> None:
+    page = render_published_table(seed(extra_loss=measurement(0.01)))
+    assert page.partition("## Disagreements")[2].partition("\n## ")[0].rstrip().endswith("None.")
+
+
+def test_a_history_that_cannot_be_measured_is_in_the_table_and_not_fitted() -> None:
+    page = render_published_table(seed(win_two=unmeasurable(0.06)))
+    row = rows(page, "The published table")[1]
+    assert row[-3:] == ["cannot be measured (SKIP)", "not fitted", "no"]
+    assert "1 of them cannot be measured and is not fitted." in page
+
+
+def test_an_overlap_is_stated_with_its_counterexample() -> None:
+    page = render_published_table(seed(win_two=measurement(0.005)))
+    assert "Winners and losers overlap" in page
+    assert "counter-examples: win/two." in page
+
+
+@pytest.mark.parametrize(("before", "lag"), [(-5, "none"), (20, "20 days"), (2_000, "5.5 years")])
+def test_a_lag_is_shown_as_a_person_reads_it(before: int, lag: str) -> None:
+    page = render_published_table(seed(win_one=measurement(0.1, windows=windows(as_of=day(before)))))
+    assert rows(page, "The published table")[0][9] == lag
+
+
+def test_one_class_at_matched_size_is_said() -> None:
+    few = {name: unmeasurable(0.01) for name in ("extra_loss", "extra_win")}
+    page = render_published_table(seed(**few))
+    assert page.count("one class only") == 0
+    assert rows(page, "What was measured")[4][-2:] == ["48", "9"]
+
+
+def test_notes_are_carried_over_and_a_bar_breaks_no_table() -> None:
+    page = render_published_table(seed(win_one=measurement(0.1, notes=("9 objects missing",))))
+    assert "- win/one: 9 objects missing" in page
+    noted = seed(win_one=measurement(0.1, evidence={}))
+    assert rows(render_published_table(noted), "What was measured")[0][7] == "none"
+
+
+def test_the_page_is_the_same_from_the_file_as_from_the_measurement() -> None:
+    assert render_published_table(parse_seed(render_seed(seed()).encode(), "seed.json")) == PAGE
+
+
+def test_every_table_has_as_many_cells_in_each_row() -> None:
+    widths = []
+    for line in PAGE.splitlines():
+        widths.append(line.count("|") if line.startswith("|") else 0)
+    for before, after in zip(widths, widths[1:], strict=False):
+        assert before == after or 0 in (before, after)
