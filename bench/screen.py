@@ -214,6 +214,7 @@ def _pydriller(path: Path, copy: Path, result: dict[str, Any], alone: Run, plan:
         ours_cpu_s=alone.cpu_s,
         startup_cpu_s=told["startup_cpu_s"],
         visiting_cpu_s=visit.cpu_s - told["startup_cpu_s"],
+        left_out_cpu_s=told["left_out_cpu_s"],
     )
 
 
@@ -242,7 +243,8 @@ def as_json(figures: Figures) -> dict[str, Any]:
     fields = dataclasses.asdict(figures)
     fields["cold"]["ratio"] = dataclasses.asdict(figures.cold.ratio)
     if figures.pydriller:
-        fields["pydriller"] |= {"theirs_cpu_s": figures.pydriller.theirs_cpu_s, "ratio": figures.pydriller.ratio}
+        derived = ("theirs_cpu_s", "ratio", "same_files_ratio")
+        fields["pydriller"] |= {field: getattr(figures.pydriller, field) for field in derived}
     if figures.second:
         fields["second"]["same_density"] = figures.second.same_density
     return fields

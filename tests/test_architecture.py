@@ -26,7 +26,9 @@ ROOMS = ("records", "recipe", "mining", "screening", "ranking", "finetuning", "r
 # Where a third-party library may be imported: a module, or a folder with all that is in it.
 WRAPPED = {
     "dulwich": ("pipeline.mining.objects", "pipeline.mining.packs", "pipeline.mining.chains",
-                "pipeline.mining.repository", "pipeline.mining.clone", "pipeline.mining.indexing"),
+                "pipeline.mining.repository", "pipeline.mining.clone", "pipeline.mining.indexing",
+                "pipeline.mining.remote", "pipeline.mining.transport"),
+    "urllib3": ("pipeline.mining.remote", "pipeline.mining.transport"),
     "rapidfuzz": ("pipeline.mining.hunks", "pipeline.mining.tokens", "pipeline.mining.functions"),
     "tree_sitter": ("pipeline.mining.languages", "pipeline.mining.names", "pipeline.mining.outline",
                     "pipeline.mining.parsing", "pipeline.mining.tokens", "pipeline.mining.functions"),
@@ -54,7 +56,9 @@ TOUCHES_THE_WORLD = {
     "pipeline.mining.mine": "says where facts are remembered",
     "pipeline.mining.objects": "reads loose objects",
     "pipeline.mining.packs": "reads packs",
+    "pipeline.mining.remote": "talks to git servers",
     "pipeline.mining.repository": "finds and reads a repository",
+    "pipeline.mining.transport": "talks HTTP, through the proxy that the environment names",
     "pipeline.reports.pairs_parquet": "writes Parquet",
     "pipeline.screening.ledger": "appends to the ledger",
     "pipeline.screening.measure": "says where facts are remembered",

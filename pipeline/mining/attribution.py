@@ -19,7 +19,6 @@ from pipeline.mining.fix_commits import (
     ONLY_COMMENTS,
     FixCommit,
     alters_code,
-    join_renames,
     patch_id,
     reason_not_to_count,
     reason_of_changes,
@@ -30,6 +29,7 @@ from pipeline.mining.fixes import MessageFacts
 from pipeline.mining.history import History, first_parent
 from pipeline.mining.lineage import FunctionKey
 from pipeline.mining.reverts import cancelled_by, find_undoings
+from pipeline.mining.steps import Step, file_pairs
 from pipeline.mining.tracing import ALIVE, Root, Tracer
 from pipeline.mining.trees import FileChange
 from pipeline.recipe import LabelRecipe
@@ -123,7 +123,7 @@ class Attribution:
         reason = reason_of_changes(changes, source)
         if reason:
             return reason
-        fix = FixCommit(commit, join_renames(self._history, self._book, commit, source))
+        fix = FixCommit(commit, tuple(file_pairs(self._step(commit, source), self._book)))
         if len(fix.pairs) > self._recipe.most_files:
             self._found.oversized[commit] = fix  # no credit whatever it touches: not worth parsing
             return None
@@ -164,13 +164,19 @@ class Attribution:
             self._older_patches[commit] = b""
             return True
         try:
-            fix = FixCommit(commit, join_renames(self._history, self._book, commit, source))
+            fix = FixCommit(commit, tuple(file_pairs(self._step(commit, source), self._book)))
         except NotYet:
             return False
         if not self._book.knows_all(fix.wants):
             return False
         self._older_patches[commit] = patch_id(fix, self._book)
         return True
+
+    def _step(self, commit: int, source: Sequence[FileChange]) -> Step:
+        parent = first_parent(self._history, commit)
+        assert parent is not None, "a commit without a parent is no fix commit"
+        trees = self._history.graph.trees
+        return Step(trees[parent], trees[commit], source)
 
     def credits(self, before: Mapping[int, bytes]) -> WindowCredits:
         """Credit by lineage, once `round` has said that nothing is left. `before`: patches of the earlier window."""

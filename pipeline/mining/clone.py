@@ -21,18 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from pipeline.mining.clone_url import CloneUrl, looks_like_url, parse_url
 from pipeline.mining.indexing import index_pack
 from pipeline.mining.objects import ObjectReader
 from pipeline.mining.packs import ObjectProblem, Pack
-from pipeline.mining.remote import (
-    CloneUrl,
-    Credentials,
-    Remote,
-    RemoteHead,
-    looks_like_url,
-    parse_url,
-)
+from pipeline.mining.remote import Remote, RemoteHead
 from pipeline.mining.repository import open_repository
+from pipeline.mining.transport import Credentials
 from pipeline.records import AssayError, printable
 
 __all__ = ["CloneUrl", "clone_or_fetch", "looks_like_url", "parse_url"]
@@ -163,13 +158,20 @@ def _lay_out(git_dir: Path, url: CloneUrl) -> None:
 def _point_head(git_dir: Path, head: RemoteHead) -> None:
     """Write the branch (into packed-refs: its name never becomes a path), then HEAD."""
     ref = head.ref or _DETACHED
-    lines = {ref: head.id.hex().encode()}
-    with contextlib.suppress(AssayError):
-        stored = open_repository(git_dir)
-        lines.setdefault(stored.head_ref.encode(), stored.head.hex().encode())  # until HEAD has moved
-    body = b"".join(b"%s %s\n" % (id, name) for name, id in sorted(lines.items()))
-    _replace(git_dir / "packed-refs", b"# pack-refs with: sorted \n" + body)
+    current = (git_dir / "HEAD").read_bytes().strip().removeprefix(b"ref: ")
+    lines = [b"%s %s" % (head.id.hex().encode(), ref)]
+    if current != ref:
+        lines += [line for line in _packed_refs(git_dir) if line[41:] == current]  # until HEAD has moved
+    lines.sort(key=lambda line: line[41:])
+    _replace(git_dir / "packed-refs", b"# pack-refs with: sorted \n" + b"\n".join(lines) + b"\n")
     _replace(git_dir / "HEAD", b"ref: " + ref + b"\n")
+
+
+def _packed_refs(git_dir: Path) -> list[bytes]:
+    try:
+        return (git_dir / "packed-refs").read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -195,7 +197,7 @@ def _is_ours(into: Path) -> bool:
     """Whether there is a clone of ours, damaged or not. Raises AssayError where something else is in the way."""
     if not os.path.lexists(into):
         return False
-    if (into / "objects" / "pack").is_dir() and (into / "config").exists():
+    if (into / "objects" / "pack").is_dir():
         return True
     if into.is_dir() and not any(into.iterdir()):
         into.rmdir()
@@ -276,6 +278,9 @@ def _remove_leftovers(into: Path) -> None:
     for folder in (into, into / "objects" / "pack"):
         for path in folder.glob(f"*{_PART}*"):
             path.unlink(missing_ok=True)
+    for pack in (into / "objects" / "pack").glob("*.pack"):
+        if not pack.with_suffix(".idx").exists():
+            pack.unlink(missing_ok=True)
 
 
 def _escaped(name: str) -> str:

@@ -18,8 +18,10 @@ from pipeline.mining.facts import (
     Fact,
     FunctionsFact,
     FunctionsWant,
-    StepFact,
-    StepWant,
+    MovesFact,
+    MovesWant,
+    RenamesFact,
+    RenamesWant,
     Want,
 )
 
@@ -44,8 +46,11 @@ class FactBook:
     def change(self, want: ChangeWant) -> ChangeFact:
         return cast(ChangeFact, self._get(want))
 
-    def step(self, want: StepWant) -> StepFact:
-        return cast(StepFact, self._get(want))
+    def renames(self, want: RenamesWant) -> RenamesFact:
+        return cast(RenamesFact, self._get(want))
+
+    def moves(self, want: MovesWant) -> MovesFact:
+        return cast(MovesFact, self._get(want))
 
     def knows_all(self, wants: Iterable[Want]) -> bool:
         """Whether every fact is known; those that are not are put on the list, all of them."""

@@ -10,8 +10,10 @@ from pipeline.mining.facts import (
     Fact,
     FunctionsFact,
     FunctionsWant,
-    StepFact,
-    StepWant,
+    MovesFact,
+    MovesWant,
+    RenamesFact,
+    RenamesWant,
     Want,
 )
 from pipeline.mining.languages import language_of
@@ -30,8 +32,10 @@ def key_for(want: Want) -> bytes:
         case ChangeWant():
             languages = _language(want.old_path) + b"/" + _language(want.new_path)
             return b"C" + (want.old or _NONE) + (want.new or _NONE) + languages
-        case StepWant():
-            return (b"S" if want.moves else b"R") + want.old_tree + want.new_tree
+        case RenamesWant():
+            return b"R" + want.old_tree + want.new_tree
+        case MovesWant():
+            return b"M" + want.old_tree + want.new_tree
 
 
 def diff_key(old_tree: bytes | None, new_tree: bytes) -> bytes:
@@ -51,17 +55,12 @@ def encode(fact: Fact) -> bytes:
             return "\n".join(rows).encode()
         case ChangeFact():
             code = b"?" if fact.code is None else b"1" if fact.code else b"0"
-            return b"%c%s%s\n%s\n%s" % (
-                code,
-                bytes([len(fact.patch)]),
-                fact.patch,
-                _keys(fact.touched),
-                _keys(fact.born),
-            )
-        case StepFact():
-            renames = [[new.decode("latin-1"), old.decode("latin-1")] for new, old in fact.renames.items()]
-            moves = [[*_place(new), *_place(old)] for new, old in (fact.moves or {}).items()]
-            return json.dumps([renames, moves]).encode()
+            head = code + bytes([len(fact.patch)]) + fact.patch
+            return b"\n".join((head, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)))
+        case RenamesFact():
+            return json.dumps([[n.decode("latin-1"), o.decode("latin-1")] for n, o in fact.renames.items()]).encode()
+        case MovesFact():
+            return json.dumps([[*_place(new), *_place(old)] for new, old in fact.moves.items()]).encode()
 
 
 def decode(want: Want, value: bytes) -> Fact:
@@ -73,14 +72,13 @@ def decode(want: Want, value: bytes) -> Fact:
         case ChangeWant():
             size = value[1]
             patch, rest = value[2 : 2 + size], value[3 + size :]
-            touched, _, born = rest.partition(b"\n")
+            touched, born, vanished = map(_read_keys, rest.split(b"\n"))
             code = {b"?": None, b"1": True, b"0": False}[value[:1]]
-            return ChangeFact(_read_keys(touched), _read_keys(born), patch, code)
-        case StepWant():
-            renames, moves = json.loads(value)
-            named = {new.encode("latin-1"): old.encode("latin-1") for new, old in renames}
-            moved = {_read_place(*row[:3]): _read_place(*row[3:]) for row in moves}
-            return StepFact(named, moved if want.moves else None)
+            return ChangeFact(touched, born, vanished, patch, code)
+        case RenamesWant():
+            return RenamesFact({new.encode("latin-1"): old.encode("latin-1") for new, old in json.loads(value)})
+        case MovesWant():
+            return MovesFact({_read_place(*row[:3]): _read_place(*row[3:]) for row in json.loads(value)})
 
 
 def _function(row: str) -> Function:

@@ -1,7 +1,8 @@
 """What mining remembers of one repository between runs, in one SQLite file of the data directory.
 
 Everything in it can be computed again from the repository, so a file that is broken, locked or cannot be written costs
-time and never a result. Facts are keyed by content (object ids), hence valid for every head, window and date.
+time and never a result: then the same tables are kept in memory for one run. Facts are keyed by content (object ids),
+hence valid for every head, window and date. They are written as they come, so a run that is broken off is not lost.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ CREATE TABLE IF NOT EXISTS graph (first INTEGER PRIMARY KEY, name_columns BLOB, 
 CREATE TABLE IF NOT EXISTS heads (id BLOB PRIMARY KEY, first_seen INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stamp (value TEXT NOT NULL);
 """
+_GET = "SELECT value FROM facts WHERE key = ?"
+_PUT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
-# Facts that no run asks for any more are dropped once they are this many times the ones still asked for.
+# Facts that no run asks for any more are dropped once there are this many times as many as are still asked for.
 _STALE_FACTOR = 2
+_AT_ONCE = 4_000  # facts written in one go
 
 
 class FactStore:
@@ -35,62 +39,67 @@ class FactStore:
     """
 
     def __init__(self, path: Path | None, stamp: str) -> None:
-        self._facts: dict[bytes, bytes] = {}
-        self._new: dict[bytes, bytes] = {}
+        self._unwritten: dict[bytes, bytes] = {}
         self._used: set[bytes] = set()
         self._saved_commits = 0
-        self._database = _open(path, stamp) if path else None
-        if self._database:
-            with contextlib.suppress(sqlite3.Error):
-                self._facts = dict(self._database.execute("SELECT key, value FROM facts"))
+        self._database = (_open(path, stamp) if path else None) or _in_memory()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._database:
-            self._database.close()
+        self._write()
+        self._database.close()
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._facts.get(key)
-        if value is not None:
-            self._used.add(key)
+        self._used.add(key)
+        value = self._unwritten.get(key)
+        if value is None:
+            with contextlib.suppress(sqlite3.Error):
+                row = self._database.execute(_GET, (key,)).fetchone()
+                value = row[0] if row else None
         return value
 
     def put(self, key: bytes, value: bytes) -> None:
-        self._facts[key] = value
-        self._new[key] = value
+        self._unwritten[key] = value
         self._used.add(key)
+        if len(self._unwritten) >= _AT_ONCE:
+            self._write()
 
-    def save(self, graph: CommitGraph | None = None) -> bool:
-        """Write what is new; returns whether that worked (a full disk or a lock is not an error)."""
-        if self._database is None:
-            return False
+    def save(self, graph: CommitGraph | None = None) -> None:
+        """Write what is new and drop what no run asks for any more."""
+        self._write()
+        with contextlib.suppress(sqlite3.Error), self._database as transaction:
+            if graph is not None and len(graph) > self._saved_commits:
+                chunk = _pack(graph, self._saved_commits)
+                transaction.execute("INSERT OR REPLACE INTO graph VALUES (?, ?, ?, ?)", chunk)
+                self._saved_commits = len(graph)
+            count = transaction.execute("SELECT count(*) FROM facts").fetchone()[0]
+            if count > _STALE_FACTOR * len(self._used) + 1000:
+                self._drop_unused(transaction)
+
+    def _write(self) -> None:
+        rows, self._unwritten = sorted(self._unwritten.items()), {}
+        if not rows:
+            return
         try:
             with self._database as transaction:
-                if len(self._facts) > _STALE_FACTOR * len(self._used) + 1000:
-                    transaction.execute("DELETE FROM facts")
-                    self._new = {key: self._facts[key] for key in self._used}
-                transaction.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", sorted(self._new.items()))
-                if graph is not None and len(graph) > self._saved_commits:
-                    transaction.execute(
-                        "INSERT OR REPLACE INTO graph VALUES (?, ?, ?, ?)", _pack(graph, self._saved_commits)
-                    )
-                    self._saved_commits = len(graph)
-        except sqlite3.Error:
-            return False
-        self._new = {}
-        return True
+                transaction.executemany(_PUT, rows)
+        except sqlite3.Error:  # no room, or another process holds it for long: this run goes on in memory
+            self._database = _in_memory()
+            self._database.executemany(_PUT, rows)
+
+    def _drop_unused(self, transaction: sqlite3.Connection) -> None:
+        stale = [(key,) for (key,) in transaction.execute("SELECT key FROM facts") if key not in self._used]
+        transaction.executemany("DELETE FROM facts WHERE key = ?", stale)
 
     def load_graph(self) -> CommitGraph:
+        """The commits saved so far; none where they cannot be read."""
         graph = CommitGraph()
-        if self._database is None:
-            return graph
         try:
-            rows = self._database.execute("SELECT * FROM graph ORDER BY first").fetchall()
-            for first, names, numbers, parents in rows:
-                _unpack(graph, first, names, numbers, parents)
-        except (sqlite3.Error, ValueError):
+            for row in self._database.execute("SELECT * FROM graph ORDER BY first"):
+                _unpack(graph, *row)
+        except (sqlite3.Error, ValueError, TypeError):
             return CommitGraph()
         self._saved_commits = len(graph)
         return graph
@@ -98,8 +107,6 @@ class FactStore:
     def first_seen(self, head: bytes, now: int | None = None) -> int:
         """When this head was first asked about, in seconds since 1970; that is now the first time."""
         now = int(time.time()) if now is None else now
-        if self._database is None:
-            return now
         try:
             with self._database as transaction:
                 transaction.execute("INSERT OR IGNORE INTO heads VALUES (?, ?)", (head, now))
@@ -108,26 +115,34 @@ class FactStore:
             return now
 
 
+def _in_memory() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:")
+    database.executescript(_SCHEMA)
+    return database
+
+
 def _open(path: Path, stamp: str) -> sqlite3.Connection | None:
-    for attempt in range(2):
+    for _ in range(2):
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            database = sqlite3.connect(path, timeout=5)
-            database.executescript(_SCHEMA)
-            with database:
-                if database.execute("SELECT value FROM stamp").fetchall() != [(stamp,)]:
-                    for table in ("facts", "graph", "stamp"):
-                        database.execute(f"DELETE FROM {table}")
-                    database.execute("INSERT INTO stamp VALUES (?)", (stamp,))
-            return database
+            return _prepared(sqlite3.connect(path, timeout=5), stamp)
         except sqlite3.OperationalError:  # locked, read-only, no room: do without
             return None
         except (sqlite3.DatabaseError, OSError):  # not a database any more: start over once
             with contextlib.suppress(OSError):
                 path.unlink()
-            if attempt:
-                return None
     return None
+
+
+def _prepared(database: sqlite3.Connection, stamp: str) -> sqlite3.Connection:
+    database.executescript(_SCHEMA)
+    database.execute("PRAGMA synchronous = OFF")  # what a power cut breaks is computed again
+    with database:
+        if database.execute("SELECT value FROM stamp").fetchall() != [(stamp,)]:
+            for table in ("facts", "graph", "stamp"):
+                database.execute(f"DELETE FROM {table}")
+            database.execute("INSERT INTO stamp VALUES (?)", (stamp,))
+    return database
 
 
 def _pack(graph: CommitGraph, first: int) -> tuple[int, bytes, bytes, bytes]:

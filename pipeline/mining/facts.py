@@ -48,16 +48,24 @@ class ChangeWant(NamedTuple):
     code: bool
 
 
-class StepWant(NamedTuple):
-    """File renames, and with `moves` function lineage, across the diff between two trees."""
+class RenamesWant(NamedTuple):
+    """The file renames across the diff between two trees."""
 
     old_tree: bytes
     new_tree: bytes
     changes: tuple[FileChange, ...]
-    moves: bool
 
 
-Want = FunctionsWant | ChangeWant | StepWant
+class MovesWant(NamedTuple):
+    """Which function born in the diff between two trees is which one that vanished in it."""
+
+    old_tree: bytes
+    new_tree: bytes
+    vanished: tuple[tuple[bytes, bytes, tuple[FunctionKey, ...]], ...]  # (blob, path, functions) of the old side
+    born: tuple[tuple[bytes, bytes, tuple[FunctionKey, ...]], ...]  # of the new side
+
+
+Want = FunctionsWant | ChangeWant | RenamesWant | MovesWant
 
 
 class FunctionsFact(NamedTuple):
@@ -69,18 +77,23 @@ class FunctionsFact(NamedTuple):
 class ChangeFact(NamedTuple):
     touched: tuple[FunctionKey, ...]  # functions of the old side
     born: tuple[FunctionKey, ...]  # on the new side and not on the old one
+    vanished: tuple[FunctionKey, ...]  # on the old side and not on the new one
     patch: bytes  # equal for equal changes wherever they stand, b"" for nothing
     code: bool | None  # None: was not asked
     problem: bool = False
 
 
-class StepFact(NamedTuple):
+class RenamesFact(NamedTuple):
     renames: dict[bytes, bytes]  # new path -> old path
-    moves: dict[Place, Place] | None  # born -> vanished; None: was not asked
     problem: bool = False
 
 
-Fact = FunctionsFact | ChangeFact | StepFact
+class MovesFact(NamedTuple):
+    moves: dict[Place, Place]  # born -> vanished
+    problem: bool = False
+
+
+Fact = FunctionsFact | ChangeFact | RenamesFact | MovesFact
 
 _CONTEXT_LINES = 3  # git's default
 
@@ -119,8 +132,10 @@ class FactComputer:
                 return FunctionsFact(side.functions, side.refused, side.problem)
             case ChangeWant():
                 return self._change(want)
-            case StepWant():
-                return self._step(want)
+            case RenamesWant():
+                return self._renames(want.changes)
+            case MovesWant():
+                return self._moves(want)
 
     def _change(self, want: ChangeWant) -> ChangeFact:
         old = self._side(want.old, want.old_path)
@@ -130,17 +145,22 @@ class FactComputer:
         else:
             new, hunks = self._after(old, want)
         if old.problem or new.problem:
-            return ChangeFact((), (), b"", None, problem=True)
+            return ChangeFact((), (), (), b"", None, problem=True)
         if hunks is None:
             hunks = diff_hunks(old.data, new.data)
         hit = [key_of(old.functions[i]) for i in touched(old.functions, hunks)]
-        before = {key_of(f) for f in old.functions}
-        born = tuple(k for k in map(key_of, new.functions) if k not in before)
+        before, after = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
         code = self._alters_code(old, new, hunks) if want.code else None
-        return ChangeFact(tuple(hit), born, patch_of(old.data, new.data, hunks), code)
+        return ChangeFact(
+            touched=tuple(hit),
+            born=_without(after, before),
+            vanished=_without(before, after),
+            patch=patch_of(old.data, new.data, hunks),
+            code=code,
+        )
 
     def _alters_code(self, old: _Side, new: _Side, hunks: Sequence[Hunk]) -> bool:
-        if old.parsed is None or new.parsed is None or old.parsed.language != new.parsed.language:
+        if old.parsed is None or new.parsed is None or old.parsed.language is not new.parsed.language:
             return True
         return not only_comments_or_whitespace(old.parsed, new.parsed, hunks)
 
@@ -155,10 +175,7 @@ class FactComputer:
         if refused or problem or language is None:
             return self._remember(want.new, want.new_path, _Side(data, None, refused, problem)), None
         hunks = diff_hunks(old.data, data)
-        if old.parsed is not None and old.parsed.language is language:
-            parsed = parse_file(language, data, old.parsed, hunks)
-        else:
-            parsed = parse_file(language, data)
+        parsed = parse_file(language, data, old.parsed, hunks)
         return self._remember(want.new, want.new_path, _Side(data, parsed, "", False)), hunks
 
     def _side(self, blob: bytes | None, path: bytes) -> _Side:
@@ -196,34 +213,34 @@ class FactComputer:
             self._parsed.popitem(last=False)
         return side
 
-    def _step(self, want: StepWant) -> StepFact:
-        renames, problem = self._renames(want.changes)
-        if not want.moves:
-            return StepFact(renames, None, problem)
-        vanished: list[Candidate] = []
-        born: list[Candidate] = []
-        for old, new, old_path, new_path in paired(want.changes, renames):
-            before, after = self._side(old, old_path), self._side(new, new_path)
-            problem = problem or before.problem or after.problem
-            kept = {key_of(f) for f in before.functions} & {key_of(f) for f in after.functions}
-            vanished.extend(_candidates(old_path, before, kept))
-            born.extend(_candidates(new_path, after, kept))
-        return StepFact(renames, match_functions(vanished, born, self._recipe), problem)
+    def _moves(self, want: MovesWant) -> MovesFact:
+        vanished, problem_old = self._all_candidates(want.vanished)
+        born, problem_new = self._all_candidates(want.born)
+        return MovesFact(match_functions(vanished, born, self._recipe), problem_old or problem_new)
 
-    def _renames(self, changes: Sequence[FileChange]) -> tuple[dict[bytes, bytes], bool]:
+    def _all_candidates(
+        self, entries: Iterable[tuple[bytes, bytes, Sequence[FunctionKey]]]
+    ) -> tuple[list[Candidate], bool]:
+        found: list[Candidate] = []
+        problem = False
+        for blob, path, keys in entries:
+            side = self._side(blob, path)
+            problem = problem or side.problem
+            found.extend(_candidates(path, side, set(keys)))
+        return found, problem
+
+    def _renames(self, changes: Sequence[FileChange]) -> RenamesFact:
         deleted = {c.path: c.old for c in changes if c.new is None and c.old is not None}
         added = {c.path: c.new for c in changes if c.old is None and c.new is not None}
-        if not deleted or not added:
-            return {}, False
         exact = match_renames(_ids_only(deleted), _ids_only(added), self._recipe)
         moved_away = set(exact.values())
         gone = {p: b for p, b in deleted.items() if p not in moved_away}
         come = {p: b for p, b in added.items() if p not in exact}
         if len(gone) * len(come) > MOST_RENAME_COMPARISONS:
-            return exact, False
+            return RenamesFact(exact)
         old, problem_old = self._contents(gone)
         new, problem_new = self._contents(come)
-        return exact | match_renames(old, new, self._recipe), problem_old or problem_new
+        return RenamesFact(exact | match_renames(old, new, self._recipe), problem_old or problem_new)
 
     def _contents(self, blobs: Mapping[bytes, bytes]) -> tuple[dict[bytes, tuple[bytes, bytes | None]], bool]:
         found: dict[bytes, tuple[bytes, bytes | None]] = {}
@@ -239,30 +256,18 @@ def _ids_only(blobs: Mapping[bytes, bytes]) -> dict[bytes, tuple[bytes, bytes | 
     return {path: (blob, None) for path, blob in blobs.items()}
 
 
-def _candidates(path: bytes, side: _Side, kept: set[FunctionKey]) -> Iterable[Candidate]:
+def _without(keys: Sequence[FunctionKey], others: Iterable[FunctionKey]) -> tuple[FunctionKey, ...]:
+    known = set(others)
+    return tuple(key for key in keys if key not in known)
+
+
+def _candidates(path: bytes, side: _Side, wanted: set[FunctionKey]) -> Iterable[Candidate]:
     if side.parsed is None:
         return
     for function in side.functions:
-        if key_of(function) not in kept:
+        if key_of(function) in wanted:
             tokens = code_tokens(side.parsed, function.start_line, function.end_line)
             yield Candidate((path, key_of(function)), tuple(tokens))
-
-
-def paired(
-    changes: Iterable[FileChange], renames: Mapping[bytes, bytes]
-) -> list[tuple[bytes | None, bytes | None, bytes, bytes]]:
-    """The changes as (old blob, new blob, old path, new path), renamed files joined."""
-    changes = list(changes)
-    old_blobs = {c.path: c.old for c in changes}
-    renamed_away = set(renames.values())
-    joined = []
-    for change in changes:
-        if change.path in renames:
-            old_path = renames[change.path]
-            joined.append((old_blobs[old_path], change.new, old_path, change.path))
-        elif change.path not in renamed_away:
-            joined.append((change.old, change.new, change.path, change.path))
-    return joined
 
 
 def patch_of(old: bytes, new: bytes, hunks: Sequence[Hunk]) -> bytes:

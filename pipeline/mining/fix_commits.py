@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from pipeline.mining.exclusions import excluded_path
 from pipeline.mining.fact_book import FactBook
-from pipeline.mining.facts import ChangeWant, StepWant, paired
+from pipeline.mining.facts import ChangeWant
 from pipeline.mining.fixes import MessageFacts
 from pipeline.mining.history import History, first_parent
 from pipeline.mining.lineage import FunctionKey
+from pipeline.mining.steps import FilePair, want_of
 from pipeline.mining.trees import FileChange
 
 MERGE = "merge"
@@ -27,11 +28,11 @@ class FixCommit:
     """A commit with fix evidence and the source files that it changed, renames joined."""
 
     commit: int
-    pairs: tuple[tuple[bytes | None, bytes | None, bytes, bytes], ...]  # (old blob, new blob, old path, new path)
+    pairs: tuple[FilePair, ...]
 
     @property
     def wants(self) -> list[ChangeWant]:
-        return [ChangeWant(old, new, old_path, new_path, code=True) for old, new, old_path, new_path in self.pairs]
+        return [want_of(pair, code=True) for pair in self.pairs]
 
 
 def reason_not_to_count(history: History, commit: int, facts: MessageFacts) -> str | None:
@@ -48,19 +49,6 @@ def reason_of_changes(changes: Sequence[FileChange], source: Sequence[FileChange
     if source:
         return None
     return TESTS_ONLY if any(excluded_path(c.path) == "test" for c in changes) else NO_SOURCE
-
-
-def join_renames(
-    history: History, book: FactBook, commit: int, source: Sequence[FileChange]
-) -> tuple[tuple[bytes | None, bytes | None, bytes, bytes], ...]:
-    """The changed files of a commit, renames joined. Raises NotYet where that is not known yet."""
-    if not (any(c.old is None for c in source) and any(c.new is None for c in source)):
-        return tuple(paired(source, {}))
-    trees = history.graph.trees
-    parent = first_parent(history, commit)
-    assert parent is not None
-    step = book.step(StepWant(trees[parent], trees[commit], tuple(source), moves=False))
-    return tuple(paired(source, step.renames))
 
 
 def alters_code(fix: FixCommit, book: FactBook) -> bool:

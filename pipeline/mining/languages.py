@@ -22,12 +22,15 @@ What counts, beyond the obvious:
   that stand before it do not (Rust `#[...]`, TypeScript method decorators).
 - Packages and namespaces of Java, Kotlin, Go, C# and PHP do not qualify: the path already tells, and turning
   `namespace N { }` into `namespace N;` would rename every function.
+- A `.js` file with the pragma `@flow` is read with the TSX grammar: on 62 files of one Flow code base 377 functions and
+  10 files with syntax errors, against 276 and 38 with the JavaScript grammar.
 - `.h` is C: a C++ reading of C headers fails at `class` or `new` as names, a C reading of C++ headers only loses methods.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -313,6 +316,19 @@ def language_of(path: bytes) -> Language | None:
     """The language of a path, by its extension, or none. Case counts, as for compilers: `.C` is C++."""
     _, dot, extension = path.rpartition(b".")
     return _BY_EXTENSION.get(extension) if dot else None
+
+
+# JavaScript with Flow's types: its grammar fails at every annotation, and the TypeScript one reads nearly all.
+_FLOW = _typescript("JavaScript", (), "language_tsx")
+_FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
+_PRAGMA_HEAD_BYTES = 2_048
+
+
+def dialect(language: Language, data: bytes) -> Language:
+    """The row to read a file with: a JavaScript file that says `@flow` at its top is written in typed JavaScript."""
+    if language.name == "JavaScript" and _FLOW_PRAGMA.search(data, 0, _PRAGMA_HEAD_BYTES):
+        return _FLOW
+    return language
 
 
 def source_patterns() -> tuple[str, ...]:

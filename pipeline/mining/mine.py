@@ -109,7 +109,7 @@ class Miner:
         self._reader = repository.reader()
         self._trees = TreeReader(self._reader, _has_language)
         self._book = FactBook(self._store, self._crew)
-        self._changes: dict[int, list[FileChange]] = {}
+        self._interned: dict[bytes, bytes] = {}  # paths and ids stand in many changes
         self._snapshots: dict[int, Snapshot] = {}
         self._graph = CommitGraph()
         self._problems = 0
@@ -209,16 +209,13 @@ class Miner:
     def _chain_changes(self, after: int, upto: int) -> dict[int, list[FileChange]]:
         found = {}
         for position in range(after + 1, upto + 1):
-            found[position] = [c for c in self._changes_of(self.history.chain[position]) if is_source(c.path)]
+            found[position] = [self._intern(c) for c in self._source_changes(self.history.chain[position])]
             if position % 500 == 0:
                 self._progress("comparing trees", position - after, upto - after)
         return found
 
     def _changes_of(self, commit: int) -> list[FileChange]:
         """The files of any language that a commit changes against its first parent."""
-        known = self._changes.get(commit)
-        if known is not None:
-            return known
         parent = first_parent(self.history, commit)
         old = self._graph.trees[parent] if parent is not None else None
         key = diff_key(old, self._graph.trees[commit])
@@ -230,8 +227,13 @@ class Miner:
             changes = self._trees.changes(old, self._graph.trees[commit])
             if before == (self._trees.missing, self._trees.skipped):
                 self._store.put(key, encode_changes(changes))
-        self._changes[commit] = changes
         return changes
+
+    def _intern(self, change: FileChange) -> FileChange:
+        """The same change with strings shared: in a busy history paths and ids would take more room than all else."""
+        keep = self._interned.setdefault
+        path, old, new = change
+        return FileChange(keep(path, path), old and keep(old, old), new and keep(new, new))
 
     def _attribution(
         self,

@@ -33,7 +33,7 @@ _TRAILER_BYTES: Final = 20
 _NEAR: Final = 48  # ids on each side of the guess: three standard deviations for packs of a quarter of a million
 
 
-class ObjectProblem(Exception):  # noqa: N818 (the fault lies in the repository, not in the program)
+class ObjectProblem(Exception):
     """An object that cannot be used. `id` is the object asked for (20 bytes), empty where it is not known yet."""
 
     id: bytes = b""

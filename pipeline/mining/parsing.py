@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tree_sitter
 
 from pipeline.mining.hunks import Hunk
-from pipeline.mining.languages import Language, parser
+from pipeline.mining.languages import Language, dialect, parser
 from pipeline.mining.outline import SCOPE, VALUE, WRAPPER, Outline, OutlineItem, read_outline, updated_outline
 from pipeline.recipe import MESSAGES
 
@@ -51,6 +51,7 @@ def parse_file(
     hunks: Sequence[Hunk] | None = None,
 ) -> ParsedFile:
     """Parse a version; `previous` and the hunks that turn previous.data into data only save time."""
+    language = dialect(language, data)
     if previous is not None and previous.language is language:
         if previous.data == data:
             return previous

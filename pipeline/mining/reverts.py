@@ -40,8 +40,10 @@ def find_undoings(history: History, messages: Mapping[int, MessageFacts]) -> lis
     undoings = []
     for commit, facts in messages.items():
         targets = [t for sha in facts.reverts for t in names.find(sha)]
-        quoted = [subject_key(facts.reverts_subject)] if facts.reverts_subject else []
-        for told in (*facts.reverts_pulls, *quoted):
+        named: list[str | int] = [*facts.reverts_pulls]
+        if facts.reverts_subject:
+            named.append(subject_key(facts.reverts_subject))
+        for told in named:
             if targets:
                 break
             same = by_subject.get(told, [])

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.mining.fact_book import FactBook, NotYet
-from pipeline.mining.facts import ChangeWant, FunctionsWant, StepWant
+from pipeline.mining.facts import ChangeWant, FunctionsWant
 from pipeline.mining.history import History, first_parent
-from pipeline.mining.lineage import FunctionKey
+from pipeline.mining.lineage import FunctionKey, Place
+from pipeline.mining.steps import Step, place_before
 from pipeline.mining.trees import FileChange
 
 ALIVE = -1
@@ -58,7 +59,7 @@ class Tracer:
     def root_of_fix(self, commit: int, path: bytes, key: FunctionKey) -> Root | None:
         """The lineage of a function that stands in the first parent of `commit`; None if it cannot be told."""
         landing = self._history.landing[commit]
-        place: tuple[bytes, FunctionKey] | None = (path, key)
+        place: Place | None = (path, key)
         at = first_parent(self._history, commit)
         while at is not None and self._history.landing[at] == landing and self._history.chain[landing] != at:
             above = first_parent(self._history, at)
@@ -145,22 +146,8 @@ class Tracer:
         path: bytes,
         key: FunctionKey,
         changes: Sequence[FileChange] | None = None,
-    ) -> tuple[bytes, FunctionKey] | None:
+    ) -> Place | None:
         """Where a function of `commit` stood in `parent`, None if it was born between them."""
-        if changes is None:
-            changes = self._changes_of(commit)
-        change = next((c for c in changes if c.path == path), None)
-        if change is None:
-            return path, key
-        want = ChangeWant(change.old, change.new, path, path, False)
-        if change.old is not None and key not in self._book.change(want).born:
-            return path, key
         trees = self._history.graph.trees
-        step = self._book.step(StepWant(trees[parent], trees[commit], tuple(changes), moves=True))
-        old_path = step.renames.get(path)
-        if old_path is not None:
-            old = next(c.old for c in changes if c.path == old_path)
-            renamed = ChangeWant(old, change.new, old_path, path, False)
-            if key not in self._book.change(renamed).born:
-                return old_path, key
-        return (step.moves or {}).get((path, key))
+        found = self._changes_of(commit) if changes is None else changes
+        return place_before(Step(trees[parent], trees[commit], found), path, key, self._book)

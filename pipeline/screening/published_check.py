@@ -55,7 +55,7 @@ class Separation:
 
 @dataclass(frozen=True, slots=True)
 class CurveCheck:
-    """One curve, on the fitted repositories of the table and on all measurable ones."""
+    """One curve, on the fitted repositories of the table and on all with enough held-out functions."""
 
     curve: Curve
     table: Separation | None  # none where a class is missing
@@ -110,7 +110,7 @@ def check_curves(seed: Seed) -> tuple[CurveCheck, ...]:
 
 def _check_curve(curve: Curve, seed: Seed) -> CurveCheck:
     def separation(fitted: bool, density: Callable[[SeedMeasurement], float]) -> Separation | None:
-        chosen = [r for r in seed.records if (r.calibrates if fitted else r.measured.measurable)]
+        chosen = [r for r in seed.records if (r.calibrates if fitted else r.measured.calibrates)]
         return separate([(r.published.name, r.published.outcome == "win", density(r.measured)) for r in chosen])
 
     def samples(fitted: bool) -> tuple[Separation, ...]:

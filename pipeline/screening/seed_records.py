@@ -40,9 +40,17 @@ class SeedMeasurement:
 
     @property
     def measurable(self) -> bool:
-        """Whether a run could be judged, and so whether this history calibrates."""
+        """Whether a run could be judged."""
         enough = self.held_out >= FEWEST_HELD_OUT and self.held_out_positives >= FEWEST_HELD_OUT_POSITIVES
         return enough and not self.windows.too_little_history
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether there are enough held-out functions to set the published outcome against this density.
+
+        Few positives do not keep a history out: that its commits hardly name fixes is what the screener must face.
+        """
+        return self.held_out >= FEWEST_HELD_OUT and not self.windows.too_little_history
 
     @property
     def fix_share(self) -> float:
@@ -59,7 +67,7 @@ class SeedRecord:
 
     @property
     def calibrates(self) -> bool:
-        return self.published.in_table and self.measured.measurable
+        return self.published.in_table and self.measured.calibrates
 
     def outcome(self) -> Outcome:
         """Its point of the calibration set. Without a time: any outcome measured later is newer."""
@@ -88,7 +96,7 @@ class Seed:
     records: tuple[SeedRecord, ...]
 
     def outcomes(self) -> tuple[Outcome, ...]:
-        """The published outcomes that calibrate: of the table, and measurable."""
+        """The published outcomes that calibrate: of the table, with enough held-out functions."""
         return tuple(record.outcome() for record in self.records if record.calibrates)
 
     def calibrate(self) -> Calibration:

@@ -32,6 +32,7 @@ def outcomes(spec: str) -> list[Outcome]:
         if line.strip():
             kind, name, density, *rest = line.split()
             changes: dict[str, Any] = {"provenance": "published"} if "published" in rest else {}
-            changes |= {"decided_at": word[1:] for word in rest if word.startswith("@")}
+            moments = [word[1:] for word in rest if word.startswith("@")]
+            changes |= {"decided_at": moments[0]} if moments else {}
             found.append(outcome(kind, name, float(density), **changes))
     return found

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.demo import SCENES, Scene, check
+from pipeline.screening.seed import load_seed
+from tests.flows.demo import BUSY, CALM, EVEN, SCENES, Scene, check
 
 SCENE = SCENES[0]
 
@@ -47,3 +48,11 @@ def test_a_missing_report_is_told(tmp_path: Path) -> None:
 def test_every_history_is_large_enough_to_be_measured(scene: Scene) -> None:
     assert 0.4 * scene.story.functions >= 200
     assert 0.4 * scene.story.fixed_later >= 20
+
+
+def test_the_histories_lie_where_their_verdicts_are_plain_under_the_shipped_threshold() -> None:
+    threshold = load_seed().calibrate().threshold
+    assert CALM.density < 0.6 * threshold.band_low
+    assert abs(EVEN.density / threshold.value - 1) < 0.05
+    assert threshold.band_low <= EVEN.density <= threshold.band_high
+    assert BUSY.density > 1.6 * threshold.band_high

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli import whole_file
 from bot.cli.whole_file import read_whole, require_writable, write_whole
 from pipeline.records import AssayError
 
@@ -36,7 +35,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(whole_file.os, "fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, "new")
     assert path.read_text() == "old"

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.mining.fact_codec import decode, decode_changes, encode, encode_changes, key_for
-from pipeline.mining.facts import ChangeFact, ChangeWant, FunctionsFact, FunctionsWant, StepFact, StepWant
+from pipeline.mining.facts import (
+    ChangeFact,
+    ChangeWant,
+    FunctionsFact,
+    FunctionsWant,
+    MovesFact,
+    MovesWant,
+    RenamesFact,
+    RenamesWant,
+)
 from pipeline.mining.lineage import FunctionKey
 from pipeline.mining.parsing import Function
 from pipeline.mining.trees import FileChange
@@ -17,7 +26,7 @@ keys = st.builds(FunctionKey, names, numbers)
 paths = st.text("ab/\n\t é", min_size=1, max_size=12).map(lambda p: p.encode("latin-1"))
 places = st.tuples(paths, keys)
 FILE, CHANGE = FunctionsWant(b"1" * 20, b"a.py"), ChangeWant(None, b"1" * 20, b"a.py", b"a.py", False)
-STEP = StepWant(b"1" * 20, b"2" * 20, (), True)
+RENAMES, MOVES = RenamesWant(b"1" * 20, b"2" * 20, ()), MovesWant(b"1" * 20, b"2" * 20, (), ())
 
 
 @given(
@@ -40,14 +49,14 @@ def test_the_reason_why_a_file_was_not_read_comes_back() -> None:
     st.sampled_from([None, True, False]),
 )
 def test_changes_come_back_as_they_were(touched: list, born: list, patch: bytes, code: bool | None) -> None:
-    fact = ChangeFact(tuple(touched), tuple(born), patch, code)
+    fact = ChangeFact(tuple(touched), tuple(born), tuple(born[:1]), patch, code)
     assert decode(CHANGE, encode(fact)) == fact
 
 
 @given(st.dictionaries(paths, paths, max_size=4), st.dictionaries(places, places, max_size=4))
-def test_steps_come_back_as_they_were(renames: dict, moves: dict) -> None:
-    fact = StepFact(renames, moves)
-    assert decode(STEP, encode(fact)) == fact
+def test_renames_and_moves_come_back_as_they_were(renames: dict, moves: dict) -> None:
+    assert decode(RENAMES, encode(RenamesFact(renames))) == RenamesFact(renames)
+    assert decode(MOVES, encode(MovesFact(moves))) == MovesFact(moves)
 
 
 @given(st.lists(st.builds(FileChange, paths, st.none() | ids, st.none() | ids), max_size=5))
@@ -70,14 +79,14 @@ def test_different_questions_have_different_keys() -> None:
         ChangeWant(None, one, b"a.py", b"a.py", False),
         ChangeWant(one, None, b"a.py", b"a.py", False),
         ChangeWant(one, two, b"a.js", b"a.ts", False),
-        StepWant(one, two, (), True),
-        StepWant(one, two, (), False),
+        RenamesWant(one, two, ()),
+        MovesWant(one, two, (), ()),
     ]
     assert len({key_for(q) for q in questions}) == len(questions)
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"?\x05ab", b"[]", b"\xff\xfe"])
-@pytest.mark.parametrize("want", [CHANGE, STEP])
+@pytest.mark.parametrize("want", [CHANGE, RENAMES, MOVES])
 def test_bytes_that_were_never_written_are_an_error_or_a_fact_but_never_a_crash(want: object, value: bytes) -> None:
     try:
         decode(want, value)  # type: ignore[arg-type]

@@ -29,8 +29,8 @@ def test_facts_graph_and_first_sights_are_there_the_next_time(tmp_path: Path) ->
     with FactStore(path, "recipe") as store:
         store.put(b"key", b"value")
         assert store.first_seen(b"head", now=5) == 5
-        assert store.save(graph_of(1, 2))
-        assert store.save(graph_of(1, 2, 3))
+        store.save(graph_of(1, 2))
+        store.save(graph_of(1, 2, 3))
     with FactStore(path, "recipe") as store:
         assert store.get(b"key") == b"value"
         assert store.load_graph() == graph_of(1, 2, 3)
@@ -55,7 +55,7 @@ def test_a_file_that_is_no_database_is_started_over(tmp_path: Path, damage: byte
     path.write_bytes(damage)
     with FactStore(path, "recipe") as store:
         store.put(b"key", b"value")
-        assert store.save()
+        store.save()
     with FactStore(path, "recipe") as store:
         assert store.get(b"key") == b"value"
 
@@ -65,7 +65,6 @@ def test_a_folder_that_cannot_be_written_costs_the_memory_and_nothing_else(tmp_p
     with FactStore(tmp_path / "file" / "facts.sqlite", "recipe") as store:
         store.put(b"key", b"value")
         assert store.get(b"key") == b"value"
-        assert not store.save()
         assert store.first_seen(b"head", now=7) == 7
 
 
@@ -97,5 +96,28 @@ def test_without_a_path_nothing_is_kept() -> None:
     with FactStore(None, "recipe") as store:
         store.put(b"key", b"value")
         assert store.get(b"key") == b"value"
-        assert not store.save(graph_of(1))
-        assert len(store.load_graph()) == 0
+
+
+def test_what_was_put_before_a_run_broke_off_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "facts.sqlite"
+
+    def break_off() -> None:
+        with FactStore(path, "recipe") as store:
+            store.put(b"key", b"value")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    with FactStore(path, "recipe") as store:
+        assert store.get(b"key") == b"value"
+
+
+def test_a_store_that_another_process_holds_goes_on_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "facts.sqlite"
+    with FactStore(path, "recipe") as store, sqlite3.connect(path) as other:
+        store._database.execute("PRAGMA busy_timeout = 1")
+        other.execute("BEGIN EXCLUSIVE")
+        store.put(b"key", b"value")
+        store.save()
+        assert store.get(b"key") == b"value"
+        other.rollback()

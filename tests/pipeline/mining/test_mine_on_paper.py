@@ -1,7 +1,7 @@
 """A history of 24 commits whose every credit, signal and the density were worked out on paper.
 
-Days count from the first commit. The head lands on day 1,642, so A = 1,642 d, W + H = min(1,095, 2/3 * 1,642) = 1,094.67 d,
-H = 364.89 d, W = 729.78 d: T_eval = day 1,277.1, T_train = day 547.3.
+Days count from the first commit. The head lands on day 1,642, so A = 1,642 d, W + H = min(1,095, 2/3 * 1,642) =
+1,094.67 d, H = 364.89 d, W = 729.78 d: T_eval = day 1,277.1, T_train = day 547.3.
 
 Alive at T_train: a.py f0 f1 f2 f3, b.py f0 f1, web.ts g0 g1: eight pairs.
 

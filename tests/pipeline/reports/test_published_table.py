@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from pipeline.reports.published_table import render_published_table
@@ -117,5 +119,5 @@ def test_every_table_has_as_many_cells_in_each_row() -> None:
     widths = []
     for line in PAGE.splitlines():
         widths.append(line.count("|") if line.startswith("|") else 0)
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         assert before == after or 0 in (before, after)

@@ -12,8 +12,15 @@ from tests.builders.outcomes import RECIPE, outcome, outcomes
 SEED = Threshold(0.05, 0.04, 0.06, "seed", True)
 
 
-def threshold_of(spec: str, previous: float | None = None, **costs: float) -> float:
-    return fit(outcomes(spec), previous=previous, label_recipe_id=RECIPE, **costs).threshold.value
+def threshold_of(spec: str, previous: float | None = None, wrong_run: float = 1, wrong_skip: float = 1) -> float:
+    calibration = fit(
+        outcomes(spec),
+        previous=previous,
+        label_recipe_id=RECIPE,
+        cost_wrong_run=wrong_run,
+        cost_wrong_skip=wrong_skip,
+    )
+    return calibration.threshold.value
 
 
 def names(found: tuple[Outcome, ...]) -> str:
@@ -57,13 +64,13 @@ def test_equally_wide_gaps_go_to_the_one_nearest_the_previous_threshold_else_the
 
 @pytest.mark.parametrize(("wrong_run", "wrong_skip", "threshold"), [(1, 2, 0.03), (2, 1, 0.07), (1, 1, 0.03)])
 def test_the_dearer_mistake_is_avoided(wrong_run: float, wrong_skip: float, threshold: float) -> None:
-    assert threshold_of(TIE, cost_wrong_run=wrong_run, cost_wrong_skip=wrong_skip) == pytest.approx(threshold)
+    assert threshold_of(TIE, None, wrong_run, wrong_skip) == pytest.approx(threshold)
 
 
 @pytest.mark.parametrize("cost", [0.0, -1.0, math.nan, math.inf])
 def test_a_cost_that_is_no_positive_number_is_refused(cost: float) -> None:
     with pytest.raises(AssayError, match="must be a positive number"):
-        threshold_of(TIE, cost_wrong_run=cost)
+        threshold_of(TIE, wrong_run=cost)
 
 
 def test_published_outcomes_weigh_half() -> None:
@@ -157,8 +164,10 @@ def test_without_a_class_and_without_a_seed_the_user_is_told_what_is_missing() -
 
 
 @pytest.mark.parametrize(("band", "wider"), [((0.045, 0.055), (0.035, 0.065)), ((0.01, 0.2), (0.01, 0.2))])
-def test_a_borrowed_band_is_at_least_thirty_percent_and_never_narrowed(band: tuple, wider: tuple) -> None:
-    borrowed = borrow(Threshold(0.05, *band, "seed", True))
+def test_a_borrowed_band_is_at_least_thirty_percent_and_never_narrowed(
+    band: tuple[float, float], wider: tuple[float, float]
+) -> None:
+    borrowed = borrow(Threshold(0.05, band[0], band[1], "seed", True))
     assert (borrowed.band_low, borrowed.band_high) == pytest.approx(wider)
     assert (borrowed.value, borrowed.source) == (0.05, "borrowed")
 
@@ -245,7 +254,7 @@ def test_standing_and_accuracy_of_a_small_set() -> None:
 )
 def test_wilson_intervals_are_those_of_the_tables(right: int, of: int, low: float, high: float) -> None:
     found = share(right, of)
-    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.parametrize(("outcomes_there", "drawn"), [(29, False), (30, True)])

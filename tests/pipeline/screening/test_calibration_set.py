@@ -27,7 +27,8 @@ def test_without_a_ledger_the_seed_decides() -> None:
 
 def test_a_recorded_outcome_joins_the_published_ones_and_moves_the_threshold() -> None:
     moved = after(Recorded(AT, (outcome("loss", "new", 0.05),))).calibrate()
-    assert (moved.threshold.value, moved.threshold.source) == (pytest.approx(0.055), "calibration")
+    assert moved.threshold.source == "calibration"
+    assert moved.threshold.value == pytest.approx(0.055)
     assert (moved.standing.published, moved.standing.measured) == (4, 1)
 
 
@@ -57,7 +58,8 @@ def test_where_a_class_is_excluded_away_the_seed_threshold_answers() -> None:
 
 def test_a_recipe_without_a_seed_borrows_the_threshold_in_force_of_messages() -> None:
     found = after(Recorded(AT, (outcome("loss", "new", 0.05),))).calibrate(OTHER)
-    assert (found.threshold.value, found.threshold.source) == (pytest.approx(0.055), "borrowed")
+    assert found.threshold.source == "borrowed"
+    assert found.threshold.value == pytest.approx(0.055)
     assert found.threshold.band_low <= 0.7 * 0.055 + 1e-9
     assert found.threshold.band_high >= 1.3 * 0.055 - 1e-9
     assert found.standing.outcomes == 0
@@ -88,8 +90,8 @@ def test_adopting_a_recipe_without_a_seed_remembers_none() -> None:
 def test_the_threshold_before_decides_ties() -> None:
     # One error in each of .025-.045 and .055-.075, equally wide; the last recorded threshold is nearer the upper one.
     tie = "loss p .005, win q .105, loss a .025, win b .045, loss c .055, win d .075"
-    gone = [Excluded(AT, repo, "x") for repo in ("win/one", "win/two", "loss/one", "loss/two")]
-    entries = [*gone, Recorded(AT, tuple(outcomes(tie)))]
+    gone: list[Entry] = [Excluded(AT, repo, "x") for repo in ("win/one", "win/two", "loss/one", "loss/two")]
+    entries: list[Entry] = [*gone, Recorded(AT, tuple(outcomes(tie)))]
     assert after(*entries).calibrate().threshold.value == pytest.approx(0.035)  # the seed's .045 is nearer this one
     assert after(*entries, Moved(AT, RECIPE, 0.06, "v")).calibrate().threshold.value == pytest.approx(0.065)
 
@@ -157,7 +159,7 @@ def test_what_was_no_test_of_a_prediction_is_not_in_the_track_record(changes: di
 
 
 def test_an_excluded_repository_is_not_in_the_track_record() -> None:
-    entries = [prediction("a/a"), Recorded(AT, (outcome("win", "a"),))]
+    entries: list[Entry] = [prediction("a/a"), Recorded(AT, (outcome("win", "a"),))]
     assert len(track_record(after(*entries), RECIPE).settled) == 1
     assert track_record(after(*entries, Excluded(AT, "a/a", "x")), RECIPE).settled == ()
 

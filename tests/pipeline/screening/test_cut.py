@@ -1,6 +1,8 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.screening.cut import Points, bootstrap_counts, leave_one_out_counts, place_cuts
@@ -28,7 +30,7 @@ def cost_at(points: list[tuple[float, bool, float]], cut: float) -> float:
 def by_brute_force(points: list[tuple[float, bool, float]], previous: float | None) -> float:
     """The rule as DESIGN.md says it, one gap after the other."""
     densities = sorted({density for density, _, _ in points})
-    gaps = [(low, high) for low, high in zip(densities, densities[1:], strict=False)]
+    gaps = list(pairwise(densities))
     always = min(sum(c for _, won, c in points if not won), sum(c for _, won, c in points if won))
     costs = {gap: cost_at(points, sum(gap) / 2) for gap in gaps}
     if not gaps or min(costs.values()) >= always:
@@ -47,7 +49,7 @@ def test_the_cut_is_that_of_the_rule_applied_gap_by_gap(points: list, previous: 
 @given(with_both_classes)
 def test_no_other_cut_between_two_densities_costs_less_unless_a_constant_answer_is_as_good(points: list) -> None:
     densities = sorted({density for density, _, _ in points})
-    others = [cost_at(points, (low + high) / 2) for low, high in zip(densities, densities[1:], strict=False)]
+    others = [cost_at(points, (low + high) / 2) for low, high in pairwise(densities)]
     always = min(cost_at(points, -1.0), cost_at(points, 99.0))
     assert cost_at(points, cut_of(points)) <= min(others, default=always) or always <= min(others, default=always)
 
@@ -66,6 +68,7 @@ def test_the_order_of_the_points_decides_nothing(points: list, random) -> None:
     assert cut_of(shuffled) == cut_of(points)
 
 
+@settings(max_examples=30, deadline=None)
 @given(with_both_classes)
 def test_many_sets_at_once_give_what_each_gives_alone(points: list) -> None:
     whole = make(points)

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.records import Outcome
 from pipeline.screening.calibration_set import replay
-from pipeline.screening.entries import Excluded, Recorded
+from pipeline.screening.entries import Entry, Excluded, Recorded
 from pipeline.screening.exchange import parse_exchange, plan_import, render_exchange
 from pipeline.screening.fields import MalformedError
 from tests.builders.outcomes import outcome, outcomes
@@ -28,7 +28,10 @@ def test_a_set_comes_back_from_its_file_as_it_was() -> None:
 
 
 def test_a_whole_calibration_moves_to_another_installation() -> None:
-    entries = [Recorded(AT, tuple(outcomes("loss a .05 @2026-01-02, win b .2"))), Excluded(AT, "win/two", "doubtful")]
+    entries: list[Entry] = [
+        Recorded(AT, tuple(outcomes("loss a .05 @2026-01-02, win b .2"))),
+        Excluded(AT, "win/two", "doubtful"),
+    ]
     here, there = replay(entries, SEED), replay([], SEED)
     plan = plan_import(through_a_file(here.outcomes), there)
     assert plan.known == 4  # the seed outcomes are there already

@@ -124,8 +124,8 @@ def test_a_close_run_promises_no_more_than_a_modest_result() -> None:
         ),
         (
             "win a .06",
-            "The calibration set has only 1 outcome (0 published, 1 measured here), too few to fit a threshold: wins and "
-            "losses are both needed.",
+            "The calibration set has only 1 outcome (0 published, 1 measured here), too few to fit a threshold: wins "
+            "and losses are both needed.",
         ),
         ("", "The calibration set has no outcome, too few to fit a threshold: wins and losses are both needed."),
     ],

@@ -19,7 +19,7 @@ WEIGHTS = np.array([0.5, 1, 1, 0.5, 1, 1, 1, 0.5, 1, 1, 1, 1])
 def test_the_curve_is_that_of_scikit_learn(won: list[int], intercept: float, slope: float) -> None:
     # LogisticRegression(tol=1e-12).fit(np.log(DENSITIES)[:, None], won, sample_weight=WEIGHTS) of scikit-learn
     curve = fit_win_curve(DENSITIES, np.array(won, bool), WEIGHTS)
-    assert (curve.intercept, curve.slope) == (pytest.approx(intercept, abs=1e-6), pytest.approx(slope, abs=1e-6))
+    assert (curve.intercept, curve.slope) == pytest.approx((intercept, slope), abs=1e-6)
 
 
 @given(

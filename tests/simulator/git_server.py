@@ -1,0 +1,194 @@
+"""A local git server over HTTP for tests and the demo: `git http-backend` behind the standard library's server.
+
+with serve_git(folder_of_bare_repositories) as server:
+    clone_or_fetch(parse_url(f"{server.url}/owner/name.git"), ...)
+    server.fault = cut_after(1_000)      # from now on every answer breaks off
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+_CHUNK_BYTES = 16_384
+
+
+@dataclass
+class Answer:
+    """What is about to be sent."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    sent_bytes: int | None = None  # break off after so many bytes of the body
+    stall: threading.Event | None = None  # wait for it before the body is sent
+
+
+Fault = Callable[[str, Answer], Answer]  # (path of the request, honest answer) -> what is sent
+
+
+@dataclass
+class GitServer:
+    """A running server; `requests` are the lines of the requests so far, `authorizations` their headers."""
+
+    url: str
+    fault: Fault | None = None
+    requests: list[str] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)  # ends every stall
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def status(code: int, headers: dict[str, str] | None = None) -> Fault:
+    """Answer everything with a status."""
+    return lambda path, answer: Answer(code, headers or {}, b"")
+
+
+def redirect(to: str) -> Fault:
+    """Send everything somewhere else; `{path}` in it is the path of the request."""
+    return lambda path, answer: Answer(302, {"Location": to.replace("{path}", path)}, b"")
+
+
+def cut_after(body_bytes: int, of: str = "git-upload-pack") -> Fault:
+    """Close the connection in the middle of answers to requests whose path ends with `of`."""
+
+    def cut(path: str, answer: Answer) -> Answer:
+        if path.partition("?")[0].endswith(of):
+            answer.sent_bytes = body_bytes
+        return answer
+
+    return cut
+
+
+def stall(server: GitServer, body_bytes: int = 0) -> Fault:
+    """Send some of the body, then nothing until the server is closed."""
+
+    def wait(path: str, answer: Answer) -> Answer:
+        answer.sent_bytes, answer.stall = body_bytes, server.released
+        return answer
+
+    return wait
+
+
+@contextlib.contextmanager
+def serve_git(root: Path, token: str | None = None) -> Iterator[GitServer]:
+    """Serve the bare repositories below a folder on 127.0.0.1; with a token, to user x-access-token only."""
+    server = GitServer("")
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(root, token, server))
+    http.daemon_threads = True
+    server.url = f"http://127.0.0.1:{http.server_port}"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.released.set()
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+def _handler(root: Path, token: str | None, server: GitServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            self._answer(self._body())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size_bytes := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size_bytes))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
+        def _answer(self, body: bytes) -> None:
+            server.requests.append(f"{self.command} {self.path}")
+            server.authorizations.append(self.headers.get("Authorization"))
+            if token is not None and not _is_allowed(self.headers.get("Authorization"), token):
+                answer = Answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
+            else:
+                answer = _run_backend(root, self, body)
+            if server.fault is not None:
+                answer = server.fault(self.path, answer)
+            with contextlib.suppress(ConnectionError):
+                self._send(answer)
+
+        def _send(self, answer: Answer) -> None:
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            sent = answer.body if answer.sent_bytes is None else answer.body[: answer.sent_bytes]
+            for at in range(0, len(sent), _CHUNK_BYTES):
+                self.wfile.write(sent[at : at + _CHUNK_BYTES])
+            self.wfile.flush()
+            if answer.stall is not None:
+                answer.stall.wait()
+            if len(sent) < len(answer.body):
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+
+    return Handler
+
+
+def _is_allowed(header: str | None, token: str) -> bool:
+    kind, _, encoded = (header or "").partition(" ")
+    if kind.lower() != "basic":
+        return False
+    user, _, password = base64.b64decode(encoded).decode().partition(":")
+    return user == "x-access-token" and hmac.compare_digest(password, token)
+
+
+def _run_backend(root: Path, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+    """`git http-backend` as a CGI program: https://git-scm.com/docs/git-http-backend"""
+    path, _, query = request.path.partition("?")
+    env = {
+        "PATH": os.environ["PATH"],
+        "GIT_PROJECT_ROOT": str(root),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "REQUEST_METHOD": request.command,
+        "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "REMOTE_ADDR": "127.0.0.1",
+        "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+    }
+    done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=env, check=False)
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    code = 200
+    headers = {}
+    for line in head.decode("latin-1").splitlines():
+        name, _, value = line.partition(": ")
+        if name.lower() == "status":
+            code = int(value.split()[0])
+        elif name:
+            headers[name] = value
+    return Answer(code, headers, content)
