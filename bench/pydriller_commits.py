@@ -1,8 +1,8 @@
 """The other side of the comparison: PyDriller on the commits named on stdin, one hash a line. A process of its own.
 
-For each commit it is asked for `modified_files` and, of every file, for `changed_methods`. What the methods cost of files
-that Assay leaves out (tests, other languages, generated code) is also counted apart. Commits are fetched by hash, which
-spares PyDriller its walk of the history. It writes a configuration entry: give it a copy.
+For each commit it is asked for `modified_files` and, of every file, for `changed_methods`. What the methods cost of
+files that Assay leaves out (tests, other languages, generated code) is also counted apart. Commits are fetched by
+hash, which spares PyDriller its walk of the history. It writes a configuration entry: give it a copy.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,27 +65,36 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m bench.screen [REPO ...]`; returns the exit code."""
     options = _parser().parse_args(arguments)
-    if not options.repositories:
-        print(HOW_TO_CALL, file=sys.stderr)
-        return 2
+    named = [parse_named(given) for given in options.repositories]
     plan = Plan(options.runs, options.jobs, options.pydriller_commits, options.new_landings)
     tell = _to_stderr if options.json else print
-    tell(_machine())
-    measured = []
-    for given in options.repositories:
-        name, path = parse_named(given)
-        try:
+    try:
+        _check(named)
+        tell(_machine())
+        measured = []
+        for name, path in named:
             measured.append(measure(name, path, plan))
-        except (AssayError, CommandFailed) as error:
-            print(f"{given}: {error}", file=sys.stderr)
-            return 2
-        tell("\n".join(lines(measured[-1])))
+            tell("\n".join(lines(measured[-1])))
+    except (AssayError, CommandFailed) as error:
+        print(error, file=sys.stderr)
+        return 2
     tell("\n".join(summary(measured)))
     if options.markdown:
         tell("\n".join(("", *MARKDOWN_HEAD, *map(markdown_row, measured))))
     if options.json:
         print(json.dumps([as_json(figures) for figures in measured]))
     return 0
+
+
+def _check(named: Sequence[tuple[str, Path]]) -> None:
+    """Raises AssayError for what would stop the benchmark: better now than after the first repositories."""
+    if not named:
+        raise AssayError(HOW_TO_CALL)
+    for _, path in named:
+        open_repository(path)
+    missing = [name for name in ("psutil", "pydriller") if find_spec(name) is None]
+    if missing:
+        raise AssayError(f"{' and '.join(missing)} missing: run it by `make bench`, which installs the extra")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,11 +125,9 @@ def parse_named(given: str) -> tuple[str, Path]:
 
 def measure(name: str, path: Path, plan: Plan) -> Figures:
     """All figures of one repository. Raises AssayError, CommandFailed."""
-    open_repository(path)  # says in one line what is wrong with a path
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         work = Path(folder)
-        warm = git_log(path)  # the page cache is as warm for the first pair as for the last
-        del warm
+        git_log(path)  # so that the page cache is as warm for the first pair as for the last
         pairs = [(git_log(path), screen(path, plan.jobs)) for _ in range(plan.runs)]
         alone = screen(path, jobs=1)
         result = json.loads(alone.output)

@@ -91,11 +91,11 @@ def _clone(remote: Remote, into: Path, say: Progress, most_bytes: int | None) ->
 
 def _update(remote: Remote, into: Path, say: Progress, most_bytes: int | None, afresh: bool) -> None:
     head = remote.head()
+    _lay_out(into, remote.url)
     stored = None if afresh else _stored_head(into)
     packs = sorted((into / "objects" / "pack").glob("*.pack"))
     if stored is None or len(packs) >= MOST_PACKS:
         say("receiving everything once more" if stored else "the stored clone is damaged: receiving it once more")
-        _lay_out(into, remote.url)
         kept = _receive(remote, into, head, [], say, most_bytes)
         _point_head(into, head)
         _drop_packs(into, kept)
@@ -111,19 +111,22 @@ def _receive(
     """Receive, check and index a pack, then make it visible; return its name without ending."""
     folder = git_dir / "objects" / "pack"
     received = folder / f"received{_PART}.pack"
-    with open(received, "wb") as file:
-        remote.receive(head.id, have, _Reporting(file.write, say).write, most_bytes)
-        file.flush()
-        os.fsync(file.fileno())
+    index = received.with_suffix(".idx")
     try:
+        with open(received, "wb") as file:
+            remote.receive(head.id, have, _Reporting(file.write, say).write, most_bytes)
+            file.flush()
+            os.fsync(file.fileno())
         index_pack(received, lambda done, total: say(f"indexing {done * 100 // max(1, total)} %"))
+        name = "pack-" + hashlib.sha1(index.read_bytes(), usedforsecurity=False).hexdigest()
+        os.replace(received, folder / f"{name}.pack")
+        os.replace(index, folder / f"{name}.idx")
+        _sync(folder)
     except ObjectProblem as problem:
         raise AssayError(f"{remote.url} sent a pack that cannot be used ({problem}): try again") from None
-    index = received.with_suffix(".idx")
-    name = "pack-" + hashlib.sha1(index.read_bytes(), usedforsecurity=False).hexdigest()
-    os.replace(received, folder / f"{name}.pack")
-    os.replace(index, folder / f"{name}.idx")
-    _sync(folder)
+    finally:
+        received.unlink(missing_ok=True)
+        index.unlink(missing_ok=True)
     if not _has(git_dir, head.id):
         raise AssayError(f"{remote.url} did not send the head of its default branch: try again later")
     return name
@@ -150,7 +153,8 @@ def _lay_out(git_dir: Path, url: CloneUrl) -> None:
     for folder in ("objects/pack", "objects/info", "refs/heads"):
         (git_dir / folder).mkdir(parents=True, exist_ok=True)
     config = f'[core]\n\trepositoryformatversion = 0\n\tbare = true\n[remote "origin"]\n\turl = "{url}"\n'
-    _replace(git_dir / "config", config.encode())
+    if not _holds(git_dir / "config", config.encode()):
+        _replace(git_dir / "config", config.encode())
     if not (git_dir / "HEAD").is_file():
         _replace(git_dir / "HEAD", b"ref: " + _DETACHED + b"\n")
 
@@ -172,6 +176,13 @@ def _packed_refs(git_dir: Path) -> list[bytes]:
         return (git_dir / "packed-refs").read_bytes().splitlines()
     except FileNotFoundError:
         return []
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.mining.functions import refuses, touched
+from pipeline.mining.functions import refuses
 from pipeline.mining.hunks import Hunk, diff_hunks
 from pipeline.mining.languages import language_of
 from pipeline.mining.lineage import (
@@ -27,6 +27,7 @@ from pipeline.mining.objects import ObjectReader
 from pipeline.mining.packs import ObjectProblem, ObjectTooLarge
 from pipeline.mining.parsing import Function, ParsedFile, parse_file
 from pipeline.mining.tokens import code_tokens, only_comments_or_whitespace
+from pipeline.mining.touches import functions_touched
 from pipeline.mining.trees import FileChange
 from pipeline.recipe import LabelRecipe
 
@@ -148,7 +149,8 @@ class FactComputer:
             return ChangeFact((), (), (), b"", None, problem=True)
         if hunks is None:
             hunks = diff_hunks(old.data, new.data)
-        hit = [key_of(old.functions[i]) for i in touched(old.functions, hunks)]
+        indexes = functions_touched(old.functions, new.functions, hunks, old.data, new.data)
+        hit = [key_of(old.functions[i]) for i in indexes]
         before, after = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
         code = self._alters_code(old, new, hunks) if want.code else None
         return ChangeFact(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 
+from pipeline.mining.exclusions import says_generated
 from pipeline.mining.hunks import Hunk
 from pipeline.mining.parsing import Function, ParsedFile, parse_file
 from pipeline.mining.tokens import code_tokens, only_comments_or_whitespace, similarity
@@ -24,11 +24,6 @@ __all__ = [
 ]
 
 _BINARY_HEAD_BYTES = 8_000  # where git looks for NUL
-_MARKER_HEAD_BYTES = 2_048
-_GENERATED = re.compile(
-    rb"@generated\b|\bcode generated\b|\bdo not (?:edit|modify)\b|\bauto-?generated\b|\bautomatically generated\b",
-    re.IGNORECASE,
-)
 
 
 def is_minified(data: bytes) -> bool:
@@ -44,7 +39,7 @@ def refuses(data: bytes) -> str | None:
         return "binary"
     if is_minified(data):
         return "minified"
-    if _GENERATED.search(data, 0, _MARKER_HEAD_BYTES):
+    if says_generated(data):
         return "generated"
     return None
 

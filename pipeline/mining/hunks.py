@@ -43,8 +43,7 @@ def diff_hunks(old: bytes, new: bytes) -> list[Hunk]:
     old_lines = _lines(old, head, len(old) - tail)
     new_lines = _lines(new, head, len(new) - tail)
     first_line = old.count(b"\n", 0, head)
-    hunks = list(_located(_aligned(old_lines, new_lines), old_lines, new_lines, first_line, head))
-    return _slide_all(hunks, old, new)
+    return list(_located(_aligned(old_lines, new_lines), old_lines, new_lines, first_line, head))
 
 
 def _common_head(old: bytes, new: bytes) -> int:
@@ -146,8 +145,3 @@ def _located(
             new_byte_end,
         )
         old_at, new_at, old_byte, new_byte = end, to_end, old_byte_end, new_byte_end
-
-
-def _slide_all(hunks: list[Hunk], old: bytes, new: bytes) -> list[Hunk]:
-    del old, new
-    return hunks

@@ -97,6 +97,10 @@ def rust_impl(node: Node, data: bytes) -> bytes:
     return name.rstrip(b") ")
 
 
+# What looks like the definition of a function called `if` is a statement behind a macro.
+_C_STATEMENTS = frozenset({b"if", b"for", b"while", b"switch", b"do", b"else", b"return", b"sizeof", b"catch"})
+
+
 def c_declarator(node: Node, data: bytes) -> bytes:
     """The innermost name of a C or C++ declarator: of `char *(*f(int))(void)` it is `f`."""
     at = node.child_by_field_name("declarator")
@@ -111,7 +115,8 @@ def c_declarator(node: Node, data: bytes) -> bytes:
         if inner is None and at.type in ("reference_declarator", "parenthesized_declarator", "attributed_declarator"):
             inner = at.named_child(0) if at.named_child_count else None
         if inner is None:
-            return strip_arguments(text(at, data))
+            name = strip_arguments(text(at, data))
+            return b"" if name in _C_STATEMENTS else name
         at = inner
     return b""
 

@@ -1,8 +1,8 @@
 """A version of a file -> its syntax tree and its functions.
 
-The tree is read once for its outline; a sweep over the outline's byte ranges then knows what encloses what, so no node is
-ever asked for its parent. The result depends on language and bytes alone: a parse that reuses an older tree is kept only
-where that cannot change it.
+The tree is read once for its outline; a sweep over the outline's byte ranges then knows what encloses what, so no node
+is ever asked for its parent. The result depends on language and bytes alone: a parse that reuses an older tree is kept
+only where that cannot change it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import tree_sitter
 
+from pipeline.mining.bounds import StepBudget, is_dense, is_unwieldy
 from pipeline.mining.hunks import Hunk
 from pipeline.mining.languages import Language, dialect, parser
 from pipeline.mining.outline import SCOPE, VALUE, WRAPPER, Outline, OutlineItem, read_outline, updated_outline
@@ -42,6 +43,7 @@ class ParsedFile:
     tree: tree_sitter.Tree
     functions: tuple[Function, ...]
     outline: Outline
+    problem: str = ""  # why no functions are listed: "too ambiguous", "too deep or wide"
 
 
 def parse_file(
@@ -58,14 +60,31 @@ def parse_file(
         parsed = _updated(previous, data, hunks) if hunks else None
         if parsed is not None:
             return parsed
-    tree = parser(language).parse(data)
+    tree = _parsed(language, data)
+    if tree is None:
+        return ParsedFile(language, data, parser(language).parse(b""), (), (), "too ambiguous")
+    if is_unwieldy(tree):
+        return ParsedFile(language, data, tree, (), (), "too deep or wide")
     outline = read_outline(language, tree.root_node, data)
     return ParsedFile(language, data, tree, listed(outline), outline)
 
 
+def _parsed(language: Language, data: bytes, edited: tree_sitter.Tree | None = None) -> tree_sitter.Tree | None:
+    """The tree, none where the parser ran out of steps. Only reading by callback can be stopped, and is no slower."""
+    rest = memoryview(data)
+    budget = StepBudget()
+    try:
+        if edited is None:
+            return parser(language).parse(lambda at, _: rest[at:], progress_callback=budget)
+        return parser(language).parse(lambda at, _: rest[at:], edited, progress_callback=budget)
+    except ValueError:
+        parser(language).reset()
+        return None
+
+
 def _updated(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> ParsedFile | None:
     """The next version, reusing what the hunks left alone; none where recovery from errors could make it differ."""
-    if previous.tree.root_node.has_error:
+    if previous.problem or previous.tree.root_node.has_error:
         return None
     edited = previous.tree.copy()
     for hunk in reversed(hunks):
@@ -77,8 +96,8 @@ def _updated(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> Parsed
             (hunk.old_end, 0),
             (hunk.old_start + hunk.new_end - hunk.new_start, 0),
         )
-    tree = parser(previous.language).parse(data, edited)
-    if tree.root_node.has_error:
+    tree = _parsed(previous.language, data, edited)
+    if tree is None or tree.root_node.has_error or is_dense(tree, len(data)) or is_unwieldy(tree):
         return None
     outline = updated_outline(previous.language, previous.outline, edited, tree, data, hunks)
     return ParsedFile(previous.language, data, tree, listed(outline), outline)
@@ -96,6 +115,8 @@ def listed(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:
         if item.kind == WRAPPER:
             wrapper = wrapper if wrapper is not None and wrapper.end == item.end else item
             continue
+        # A wrapper is used up by what it wraps: the last method of a decorated class ends where the class ends.
+        first, wrapper = (wrapper or item, None) if wrapper is None or wrapper.end == item.end else (item, wrapper)
         path = around[-1][1] if around else ""
         bound = item.kind == VALUE and bool(around) and around[-1][0] == item.end
         if bound or not item.name:
@@ -104,9 +125,8 @@ def listed(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:
         around.append((item.end, name if len(path) <= LONGEST_PATH else path))
         if item.kind == SCOPE:
             continue
-        first_row = wrapper.first_row if wrapper is not None and wrapper.end == item.end else item.first_row
-        if item.last_row - first_row + 1 >= _SHORTEST:
+        if item.last_row - first.first_row + 1 >= _SHORTEST:
             ordinal = seen.get(name, 0)
             seen[name] = ordinal + 1
-            functions.append(Function(name, ordinal, first_row + 1, item.last_row + 1))
+            functions.append(Function(name, ordinal, first.first_row + 1, item.last_row + 1))
     return tuple(functions)

@@ -168,12 +168,12 @@ def _failure_sentence(url: CloneUrl, error: BaseException) -> str:
     host = urlsplit(url.text).netloc
     if isinstance(error, NameResolutionError):
         return f"{host} cannot be found: check the URL and the network"
-    if isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError)):
-        return f"{host} does not answer: try again later"
     if isinstance(error, ProxyError):
         return f"the proxy does not let us reach {host}: check HTTPS_PROXY and NO_PROXY"
     if isinstance(error, NewConnectionError):
         return f"{host} refuses the connection: check the URL and the network"
+    if isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError)):
+        return f"{host} does not answer: try again later"
     if isinstance(error, (SSLError, ssl.SSLError)):
         return f"the certificate of {host} cannot be verified: set ASSAY_CA_BUNDLE where it is your own"
     if isinstance(error, (ProtocolError, ConnectionError)):

@@ -136,7 +136,7 @@ def _read_config(git_dir: Path) -> ConfigFile:
     """The repository's own config. Includes are not followed; one that makes no sense counts as empty."""
     raw = _read(git_dir / "config", LARGEST_CONFIG_BYTES) or b""
     try:
-        return ConfigFile.from_file(BytesIO(raw))
+        return ConfigFile.from_file(BytesIO(raw), expand_includes=False)
     except (ValueError, UnicodeError, IndexError, KeyError):
         return ConfigFile()
 

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from pipeline.mining.branches import Branches
 from pipeline.mining.fact_book import FactBook, NotYet
 from pipeline.mining.facts import ChangeWant, FunctionsWant
 from pipeline.mining.history import History, first_parent
@@ -54,25 +55,44 @@ class Tracer:
         for position in sorted(p for p in chain_changes if p > floor):
             for change in chain_changes[position]:
                 self._by_path.setdefault(change.path, []).append((position, change))
+        self._branches = Branches(history, changes_of)
         self._births: dict[bytes, dict[FunctionKey, list[int]]] = {}
 
     def root_of_fix(self, commit: int, path: bytes, key: FunctionKey) -> Root | None:
         """The lineage of a function that stands in the first parent of `commit`; None if it cannot be told."""
         landing = self._history.landing[commit]
-        place: Place | None = (path, key)
         at = first_parent(self._history, commit)
-        while at is not None and self._history.landing[at] == landing and self._history.chain[landing] != at:
-            above = first_parent(self._history, at)
-            place = self._before(at, above, *place) if place and above is not None else None
-            if place is None:
+        place: Place = (path, key)
+        while at is not None and self._branches.is_side(at, landing):
+            changed, below = self._branches.last_change(at, landing, place[0])
+            if changed is None:
+                at = below
+                break
+            parent = first_parent(self._history, changed)
+            before = self._before(changed, parent, *place) if parent is not None else None
+            if before is None:
                 return Root(path, key, landing)  # born on the branch: with its landing, as far as the chain can tell
-            at = above
-        if at is None or place is None:
+            place, at = before, parent
+        if at is None:
             return None
         position = self._history.landing[at]
-        if position >= self.floor:
-            return self.trace(*place, position)
-        return self._by_name(*place, landing)
+        root = self.trace(*place, position) if position >= self.floor else self._by_name(*place, landing)
+        if root is None and self._branches.is_side(commit, landing):
+            return self._by_landing(*place, landing)
+        return root
+
+    def _by_landing(self, path: bytes, key: FunctionKey, landing: int) -> Root | None:
+        """For a change made in a layout that the chain has left: the landing's diff shows where it went.
+
+        That is the one file of the same name in which the landing touches a function of the same name.
+        """
+        name = path.rpartition(b"/")[2]
+        changes = [c for c in self._chain_changes.get(landing, ()) if c.path.rpartition(b"/")[2] == name]
+        wants = [ChangeWant(c.old, c.new, c.path, c.path, False) for c in changes if c.old is not None]
+        if not self._book.knows_all(wants):
+            raise NotYet
+        found = [want.old_path for want in wants if key in self._book.change(want).touched]
+        return self.trace(found[0], key, landing - 1) if len(found) == 1 else None
 
     def _by_name(self, path: bytes, key: FunctionKey, landing: int) -> Root | None:
         """For a branch that began before the window: the function of that name just before its landing, or after it."""

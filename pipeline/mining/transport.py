@@ -128,6 +128,8 @@ class _Flow:
 
     def read(self, size_bytes: int) -> bytes:
         data: bytes = self._answer.read(size_bytes)
+        while len(data) < size_bytes and (more := self._answer.read(size_bytes - len(data))):
+            data += more  # dulwich expects all of it; at a premature end urllib3 raises in the second read
         self._read_bytes += len(data)
         if self._most_bytes is not None and self._read_bytes > self._most_bytes:
             raise AssayError(f"{self._url} sends more than the limit of {self._most_bytes / 1e6:,.0f} MB: raise it")

@@ -42,6 +42,7 @@ class GitServer:
 
     url: str
     fault: Fault | None = None
+    old_protocol: bool = False  # speak version 0, as old servers do
     requests: list[str] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)  # ends every stall
@@ -128,7 +129,7 @@ def _handler(root: Path, token: str | None, server: GitServer) -> type[BaseHTTPR
             if token is not None and not _is_allowed(self.headers.get("Authorization"), token):
                 answer = Answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
             else:
-                answer = _run_backend(root, self, body)
+                answer = _run_backend(root, self, body, server.old_protocol)
             if server.fault is not None:
                 answer = server.fault(self.path, answer)
             with contextlib.suppress(ConnectionError):
@@ -161,7 +162,7 @@ def _is_allowed(header: str | None, token: str) -> bool:
     return user == "x-access-token" and hmac.compare_digest(password, token)
 
 
-def _run_backend(root: Path, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+def _run_backend(root: Path, request: BaseHTTPRequestHandler, body: bytes, old_protocol: bool) -> Answer:
     """`git http-backend` as a CGI program: https://git-scm.com/docs/git-http-backend"""
     path, _, query = request.path.partition("?")
     env = {
@@ -178,7 +179,7 @@ def _run_backend(root: Path, request: BaseHTTPRequestHandler, body: bytes) -> An
         "CONTENT_TYPE": request.headers.get("Content-Type", ""),
         "CONTENT_LENGTH": str(len(body)),
         "REMOTE_ADDR": "127.0.0.1",
-        "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        "GIT_PROTOCOL": "" if old_protocol else request.headers.get("Git-Protocol", ""),
         "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
     }
     done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=env, check=False)
