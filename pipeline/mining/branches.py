@@ -20,6 +20,7 @@ class _Line:
 
     commits: list[int]
     below: int | None  # first parent of the first one: on another line, on the chain, landed before, or none
+    under: tuple[_Line, int] | None  # where that stands on its line, if it is a side commit of the same landing
     changes: dict[bytes, list[int]] = field(default_factory=dict)  # path -> indexes of the commits that change it
 
 
@@ -40,15 +41,17 @@ class Branches:
 
         Where there is none, the commit is None and `below` is the first commit that is not of the branch any more.
         """
-        at: int | None = commit
-        while at is not None and self.is_side(at, landing):
-            line, index = self._locate(at, landing)
+        if not self.is_side(commit, landing):
+            return None, commit
+        line, index = self._locate(commit, landing)
+        while True:
             indexes = line.changes.get(path, ())
             count = bisect_right(indexes, index)
             if count:
                 return line.commits[indexes[count - 1]], None
-            at = line.below
-        return None, at
+            if line.under is None:
+                return None, line.below
+            line, index = line.under
 
     def _locate(self, commit: int, landing: int) -> tuple[_Line, int]:
         if commit not in self._where:
@@ -57,7 +60,8 @@ class Branches:
             while below is not None and self.is_side(below, landing) and below not in self._where:
                 found.append(below)
                 below = first_parent(self._history, below)
-            line = _Line(found[::-1], below)
+            joins = below is not None and self.is_side(below, landing)
+            line = _Line(found[::-1], below, self._where[below] if below is not None and joins else None)
             for index, member in enumerate(line.commits):
                 self._where[member] = (line, index)
                 for change in self._changes_of(member):

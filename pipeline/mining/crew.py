@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from pipeline.records import AssayError
 # Starting a process costs about as much as this many facts.
 _WORTH_A_PROCESS = 150
 _BATCH = 48
+_CACHE_BYTES = 24 << 20  # of objects, in each process
 
 
 class WorkerDied(AssayError):
@@ -33,7 +34,7 @@ class Crew:
         self._object_dir = object_dir
         self._recipe = recipe
         self._jobs = jobs
-        self._pool: ProcessPoolExecutor | None = None
+        self._workers: list[_Worker] = []
         self._reader: ObjectReader | None = None
         self._computer: FactComputer | None = None
 
@@ -41,48 +42,80 @@ class Crew:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._pool:
-            if kind is not None:
-                for process in list((self._pool._processes or {}).values()):
-                    process.terminate()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        for worker in self._workers:
+            worker.end(at_once=kind is not None)
+        self._workers = []
         if self._reader:
             self._reader.close()
 
     def start(self) -> None:
         """Start the processes now, so that they are up when the first facts are wanted."""
-        if self._jobs > 1 and self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._jobs,
-                mp_context=get_context("spawn"),  # no lock or thread of this process is inherited
-                initializer=_start_worker,
-                initargs=(self._object_dir, self._recipe),
-            )
-            for _ in range(self._jobs):
-                self._pool.submit(_warm)
+        while self._jobs > 1 and len(self._workers) < self._jobs:
+            self._workers.append(_Worker(self._object_dir, self._recipe))
 
     def compute(self, wants: Iterable[Want]) -> Iterator[tuple[list[Want], list[Fact]]]:
-        """Facts for `wants`, batch by batch in no particular order; wants of one path should come in time order."""
+        """Facts for `wants`, batch by batch in no particular order; wants of one path should come in time order.
+
+        Raises WorkerDied where a process was killed.
+        """
         batches = _batches(wants)
-        if self._jobs <= 1 or (self._pool is None and sum(map(len, batches)) < _WORTH_A_PROCESS):
+        if self._jobs <= 1 or (not self._workers and sum(map(len, batches)) < _WORTH_A_PROCESS):
             computer = self._own_computer()
             for batch in batches:
                 yield batch, [computer.compute(want) for want in batch]
             return
         self.start()
-        assert self._pool is not None
+        yield from self._share_out(batches)
+
+    def _share_out(self, batches: list[list[Want]]) -> Iterator[tuple[list[Want], list[Fact]]]:
+        waiting = batches[::-1]
+        busy: dict[Connection, tuple[_Worker, list[Want]]] = {}
+        idle = list(self._workers)
         try:
-            futures = {self._pool.submit(_compute, batch): batch for batch in batches}
-            for future in as_completed(futures):
-                yield futures.pop(future), future.result()
-        except BrokenProcessPool as error:
+            while waiting or busy:
+                while waiting and idle:
+                    worker, batch = idle.pop(), waiting.pop()
+                    worker.connection.send(batch)
+                    busy[worker.connection] = (worker, batch)
+                for ready in wait(list(busy)):
+                    assert isinstance(ready, Connection)
+                    facts = ready.recv()
+                    worker, batch = busy.pop(ready)
+                    idle.append(worker)
+                    yield batch, facts
+        except (EOFError, ConnectionError) as error:
             raise WorkerDied("a worker process died while parsing (out of memory?); try again with --jobs 1") from error
 
     def _own_computer(self) -> FactComputer:
         if self._computer is None:
-            self._reader = ObjectReader(self._object_dir)
+            self._reader = ObjectReader(self._object_dir, cache_bytes=_CACHE_BYTES)
             self._computer = FactComputer(self._reader, self._recipe)
         return self._computer
+
+
+class _Worker:
+    """A process that answers batches of wants over its own pipe, so that killing it can block nobody."""
+
+    def __init__(self, object_dir: Path, recipe: LabelRecipe) -> None:
+        context = get_context("spawn")  # no lock or thread of this process is inherited
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, object_dir, recipe), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+
+    def end(self, at_once: bool) -> None:
+        if at_once:
+            self._process.kill()
+        self.connection.close()
+        self._process.join()
+
+
+def _work(connection: Connection, object_dir: Path, recipe: LabelRecipe) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    with ObjectReader(object_dir, cache_bytes=_CACHE_BYTES) as reader, contextlib.suppress(EOFError, ConnectionError):
+        computer = FactComputer(reader, recipe)
+        while True:
+            connection.send([computer.compute(want) for want in connection.recv()])
 
 
 def _batches(wants: Iterable[Want]) -> list[list[Want]]:
@@ -112,21 +145,3 @@ def _batches(wants: Iterable[Want]) -> list[list[Want]]:
 def _pieces(wants: list[Want]) -> Iterator[Sequence[Want]]:
     for start in range(0, len(wants), _BATCH):
         yield wants[start : start + _BATCH]
-
-
-_worker: FactComputer | None = None
-
-
-def _start_worker(object_dir: Path, recipe: LabelRecipe) -> None:
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    _worker = FactComputer(ObjectReader(object_dir), recipe)
-
-
-def _warm() -> None:
-    """Nothing: makes the pool start a process."""
-
-
-def _compute(wants: list[Want]) -> list[Fact]:
-    assert _worker is not None
-    return [_worker.compute(want) for want in wants]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from pipeline.mining.facts import (
     ChangeFact,
@@ -44,7 +45,12 @@ def diff_key(old_tree: bytes | None, new_tree: bytes) -> bytes:
 
 
 def _language(path: bytes) -> bytes:
-    language = language_of(path)
+    return _language_of_ending(path[path.rfind(b".") + 1 :])
+
+
+@lru_cache(maxsize=1024)
+def _language_of_ending(ending: bytes) -> bytes:
+    language = language_of(b"." + ending)
     return language.name.encode() if language else b""
 
 

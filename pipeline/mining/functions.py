@@ -7,21 +7,8 @@ from collections.abc import Sequence
 
 from pipeline.mining.exclusions import says_generated
 from pipeline.mining.hunks import Hunk
-from pipeline.mining.parsing import Function, ParsedFile, parse_file
-from pipeline.mining.tokens import code_tokens, only_comments_or_whitespace, similarity
+from pipeline.mining.parsing import Function
 from pipeline.recipe import MESSAGES
-
-__all__ = [
-    "Function",
-    "ParsedFile",
-    "code_tokens",
-    "is_minified",
-    "only_comments_or_whitespace",
-    "parse_file",
-    "refuses",
-    "similarity",
-    "touched",
-]
 
 _BINARY_HEAD_BYTES = 8_000  # where git looks for NUL
 

@@ -14,8 +14,6 @@ from rapidfuzz.distance import Indel
 
 # The alignment keeps one bit for every pair of lines: 8 MiB at most. Beyond, the middle is one replacement.
 MOST_PAIRS = 1 << 26
-# A block of insertions or deletions can slide along equal lines; no sensible place is further away.
-FARTHEST_SLIDE_LINES = 1000
 _STEP = 4096
 
 _Range = tuple[int, int, int, int]
@@ -38,7 +36,7 @@ def diff_hunks(old: bytes, new: bytes) -> list[Hunk]:
     """The hunks that turn old into new, in order, never adjacent; empty when old == new."""
     if old == new:
         return []
-    head = _line_start(old, new, _common_head(old, new))
+    head = old.rfind(b"\n", 0, _common_head(old, new)) + 1  # whole lines only
     tail = _common_tail_lines(old, new, head)
     old_lines = _lines(old, head, len(old) - tail)
     new_lines = _lines(new, head, len(new) - tail)
@@ -59,12 +57,6 @@ def _common_head(old: bytes, new: bytes) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _line_start(old: bytes, new: bytes, common: int) -> int:
-    """The end of the last whole line within the common head."""
-    del new
-    return old.rfind(b"\n", 0, common) + 1
 
 
 def _common_tail_lines(old: bytes, new: bytes, head: int) -> int:

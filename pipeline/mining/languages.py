@@ -13,8 +13,8 @@ Names come from the field `name` unless `names` says otherwise; `comments` and `
 What counts, beyond the obvious:
 
 - Closures are functions where a binding names them: variable, property or field, object pair, assignment to a name or
-  member (Python lambdas, Go literals, Rust, C++, Java and C# lambdas, PHP and Ruby closures, Kotlin lambdas too). Callbacks are
-  not: their lines belong to the function around them.
+  member (Python lambdas, Go literals, Rust, C++, Java and C# lambdas, PHP and Ruby closures, Kotlin lambdas too).
+  Callbacks are not: their lines belong to the function around them.
 - An object literal with a name is a scope; `export default` is called `default`.
 - Accessors with a body are functions `Property.get`, `Property.set` (C#, Kotlin); an expression-bodied C# property is
   the function `Property`. JavaScript getters and setters share a name and differ by ordinal.
@@ -24,18 +24,15 @@ What counts, beyond the obvious:
   `namespace N { }` into `namespace N;` would rename every function.
 - A `.js` file with the pragma `@flow` is read with the TSX grammar: on 62 files of one Flow code base 377 functions and
   10 files with syntax errors, against 276 and 38 with the JavaScript grammar.
-- `.h` is C: a C++ reading of C headers fails at `class` or `new` as names, a C reading of C++ headers only loses methods.
+- `.h` is C: a C++ reading of C headers fails at `class` or `new` as names, a C reading of C++ headers only loses
+  methods.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-
-import tree_sitter
 
 from pipeline.mining import names
 from pipeline.mining.names import Namer
@@ -334,45 +331,3 @@ def dialect(language: Language, data: bytes) -> Language:
 def source_patterns() -> tuple[str, ...]:
     """Pathspecs of every source file, for `git log -- PATTERNS`."""
     return tuple(sorted(f"*.{extension.decode()}" for extension in _BY_EXTENSION))
-
-
-@cache
-def grammar(language: Language) -> tree_sitter.Language:
-    """The grammar of a language; only this one is imported."""
-    loader = getattr(importlib.import_module(language.module), language.loader)
-    return tree_sitter.Language(loader())
-
-
-@cache
-def parser(language: Language) -> tree_sitter.Parser:
-    return tree_sitter.Parser(grammar(language))
-
-
-@cache
-def outline_query(language: Language) -> tree_sitter.Query:
-    """The nodes of the row, captured as @function, @value, @scope and @wrapper."""
-    captured = {
-        "function": language.functions,
-        "value": language.values,
-        "scope": language.scopes,
-        "wrapper": language.wrappers,
-    }
-    lines = [_captured(pattern, capture) for capture, patterns in captured.items() for pattern in patterns]
-    return tree_sitter.Query(grammar(language), "\n".join(lines))
-
-
-def _captured(pattern: str, capture: str) -> str:
-    """The pattern's outermost node, captured; a predicate group is captured inside its parentheses."""
-    if not pattern.startswith("(("):
-        return f"{pattern} @{capture}"
-    depth = 0
-    for position, character in enumerate(pattern[1:], 1):
-        depth += (character == "(") - (character == ")")
-        if depth == 0:
-            return f"{pattern[: position + 1]} @{capture}{pattern[position + 1 :]}"
-    raise ValueError(f"unbalanced pattern: {pattern}")
-
-
-@cache
-def docstring_query(language: Language) -> tree_sitter.Query | None:
-    return tree_sitter.Query(grammar(language), language.docstrings) if language.docstrings else None

@@ -51,6 +51,7 @@ from pipeline.recipe import LabelRecipe
 from pipeline.records import AssayError, CountedFix, ExcludedGroup, FunctionHistory, Mined, Windows, printable
 
 _EXAMPLES = 5
+_CACHE_BYTES = 32 << 20
 
 
 class Progress(Protocol):
@@ -106,16 +107,20 @@ class Miner:
         self._progress = progress
         self._store = FactStore(store_path, recipe.id)
         self._crew = Crew(repository.object_dir, recipe, jobs)
-        self._reader = repository.reader()
+        self._reader = repository.reader(_CACHE_BYTES)
         self._trees = TreeReader(self._reader, _has_language)
         self._book = FactBook(self._store, self._crew)
         self._interned: dict[bytes, bytes] = {}  # paths and ids stand in many changes
         self._snapshots: dict[int, Snapshot] = {}
         self._graph = CommitGraph()
         self._problems = 0
-        self.history = self._read_history()
 
     def __enter__(self) -> Self:
+        try:
+            self.history = self._read_history()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import tree_sitter
 
+from pipeline.mining.grammars import outline_query
 from pipeline.mining.hunks import Hunk
-from pipeline.mining.languages import Language, outline_query
+from pipeline.mining.languages import Language
 from pipeline.mining.names import field, readable
 
 FUNCTION, SCOPE, VALUE, WRAPPER = range(4)

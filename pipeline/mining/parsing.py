@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import tree_sitter
 
-from pipeline.mining.bounds import StepBudget, is_dense, is_unwieldy
+from pipeline.mining.bounds import BoundedText, is_dense, is_unwieldy
+from pipeline.mining.grammars import parser
 from pipeline.mining.hunks import Hunk
-from pipeline.mining.languages import Language, dialect, parser
+from pipeline.mining.languages import Language, dialect
 from pipeline.mining.outline import SCOPE, VALUE, WRAPPER, Outline, OutlineItem, read_outline, updated_outline
 from pipeline.recipe import MESSAGES
 
@@ -71,15 +72,16 @@ def parse_file(
 
 def _parsed(language: Language, data: bytes, edited: tree_sitter.Tree | None = None) -> tree_sitter.Tree | None:
     """The tree, none where the parser ran out of steps. Only reading by callback can be stopped, and is no slower."""
-    rest = memoryview(data)
-    budget = StepBudget()
+    text = BoundedText(data)
     try:
         if edited is None:
-            return parser(language).parse(lambda at, _: rest[at:], progress_callback=budget)
-        return parser(language).parse(lambda at, _: rest[at:], edited, progress_callback=budget)
+            tree = parser(language).parse(text.read, progress_callback=text.is_spent)
+        else:
+            tree = parser(language).parse(text.read, edited, progress_callback=text.is_spent)
     except ValueError:
         parser(language).reset()
         return None
+    return tree if text.reads_left >= 0 else None
 
 
 def _updated(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> ParsedFile | None:

@@ -28,15 +28,6 @@ class FilePair(NamedTuple):
     new_path: bytes
 
 
-def file_pairs(step: Step, book: FactBook) -> list[FilePair]:
-    """The changed files, renames joined. Raises NotYet where they are not known yet."""
-    changes = step.changes
-    if any(c.old is None for c in changes) and any(c.new is None for c in changes):
-        renames = book.renames(RenamesWant(step.old_tree, step.new_tree, tuple(changes))).renames
-        return paired(changes, renames)
-    return paired(changes, {})
-
-
 def paired(changes: Iterable[FileChange], renames: Mapping[bytes, bytes]) -> list[FilePair]:
     """The changes as pairs, with `renames` (new path -> old path) joined."""
     changes = list(changes)
@@ -52,31 +43,60 @@ def paired(changes: Iterable[FileChange], renames: Mapping[bytes, bytes]) -> lis
     return joined
 
 
-def place_before(step: Step, path: bytes, key: FunctionKey, book: FactBook) -> Place | None:
-    """Where a function of the new side stood on the old side, None if it was born in between. Raises NotYet."""
-    change = next((c for c in step.changes if c.path == path), None)
-    if change is None:
-        return path, key
-    if change.old is not None and key not in book.change(ChangeWant(change.old, change.new, path, path, False)).born:
-        return path, key
-    pairs = file_pairs(step, book)
-    pair = next(p for p in pairs if p.new_path == path)
-    if pair.old_path != path and key not in book.change(want_of(pair)).born:
-        return pair.old_path, key
-    return _moves(step, pairs, book).get((path, key))
-
-
 def want_of(pair: FilePair, code: bool = False) -> ChangeWant:
     return ChangeWant(pair.old, pair.new, pair.old_path, pair.new_path, code)
 
 
-def _moves(step: Step, pairs: Sequence[FilePair], book: FactBook) -> Mapping[Place, Place]:
-    wants = [want_of(pair) for pair in pairs]
-    if not book.knows_all(wants):
-        raise NotYet
-    facts = [book.change(want) for want in wants]
-    vanished = [(p.old, p.old_path, f.vanished) for p, f in zip(pairs, facts, strict=True) if f.vanished and p.old]
-    born = [(p.new, p.new_path, f.born) for p, f in zip(pairs, facts, strict=True) if f.born and p.new]
-    if not vanished or not born:
-        return {}
-    return book.moves(MovesWant(step.old_tree, step.new_tree, tuple(vanished), tuple(born))).moves
+def file_pairs(step: Step, book: FactBook) -> list[FilePair]:
+    """The changed files, renames joined. Raises NotYet where they are not known yet."""
+    changes = step.changes
+    if any(c.old is None for c in changes) and any(c.new is None for c in changes):
+        renames = book.renames(RenamesWant(step.old_tree, step.new_tree, tuple(changes))).renames
+        return paired(changes, renames)
+    return paired(changes, {})
+
+
+class StepReader:
+    """Asks the book about steps, and remembers what it said: a large merge is asked about thousands of times."""
+
+    def __init__(self, book: FactBook) -> None:
+        self._book = book
+        self._pairs: dict[tuple[bytes, bytes], dict[bytes, FilePair]] = {}
+        self._moves: dict[tuple[bytes, bytes], Mapping[Place, Place]] = {}
+
+    def place_before(self, step: Step, path: bytes, key: FunctionKey) -> Place | None:
+        """Where a function of the new side stood on the old side, None if it was born in between. Raises NotYet."""
+        change = next((c for c in step.changes if c.path == path), None)
+        if change is None:
+            return path, key
+        same_path = ChangeWant(change.old, change.new, path, path, False)
+        if change.old is not None and key not in self._book.change(same_path).born:
+            return path, key
+        pair = self._pairs_of(step)[path]
+        if pair.old_path != path and key not in self._book.change(want_of(pair)).born:
+            return pair.old_path, key
+        return self._moves_of(step).get((path, key))
+
+    def _pairs_of(self, step: Step) -> Mapping[bytes, FilePair]:
+        trees = (step.old_tree, step.new_tree)
+        if trees not in self._pairs:
+            self._pairs[trees] = {pair.new_path: pair for pair in file_pairs(step, self._book)}
+        return self._pairs[trees]
+
+    def _moves_of(self, step: Step) -> Mapping[Place, Place]:
+        trees = (step.old_tree, step.new_tree)
+        if trees not in self._moves:
+            self._moves[trees] = self._ask_moves(step)
+        return self._moves[trees]
+
+    def _ask_moves(self, step: Step) -> Mapping[Place, Place]:
+        pairs = list(self._pairs_of(step).values())
+        wants = [want_of(pair) for pair in pairs]
+        if not self._book.knows_all(wants):
+            raise NotYet
+        facts = [self._book.change(want) for want in wants]
+        vanished = [(p.old, p.old_path, f.vanished) for p, f in zip(pairs, facts, strict=True) if f.vanished and p.old]
+        born = [(p.new, p.new_path, f.born) for p, f in zip(pairs, facts, strict=True) if f.born and p.new]
+        if not vanished or not born:
+            return {}
+        return self._book.moves(MovesWant(step.old_tree, step.new_tree, tuple(vanished), tuple(born))).moves

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import tree_sitter
 from rapidfuzz.distance import Indel
 
+from pipeline.mining.grammars import docstring_query
 from pipeline.mining.hunks import Hunk
-from pipeline.mining.languages import docstring_query
 from pipeline.mining.parsing import ParsedFile
 
 

@@ -16,7 +16,7 @@ from pipeline.mining.fact_book import FactBook, NotYet
 from pipeline.mining.facts import ChangeWant, FunctionsWant
 from pipeline.mining.history import History, first_parent
 from pipeline.mining.lineage import FunctionKey, Place
-from pipeline.mining.steps import Step, place_before
+from pipeline.mining.steps import Step, StepReader
 from pipeline.mining.trees import FileChange
 
 ALIVE = -1
@@ -56,6 +56,7 @@ class Tracer:
             for change in chain_changes[position]:
                 self._by_path.setdefault(change.path, []).append((position, change))
         self._branches = Branches(history, changes_of)
+        self._steps = StepReader(book)
         self._births: dict[bytes, dict[FunctionKey, list[int]]] = {}
 
     def root_of_fix(self, commit: int, path: bytes, key: FunctionKey) -> Root | None:
@@ -170,4 +171,4 @@ class Tracer:
         """Where a function of `commit` stood in `parent`, None if it was born between them."""
         trees = self._history.graph.trees
         found = self._changes_of(commit) if changes is None else changes
-        return place_before(Step(trees[parent], trees[commit], found), path, key, self._book)
+        return self._steps.place_before(Step(trees[parent], trees[commit], found), path, key)

@@ -531,7 +531,7 @@ CLONES = """
 import sys
 from pathlib import Path
 from pipeline.mining.clone import clone_or_fetch, parse_url
-clone_or_fetch(parse_url(sys.argv[1]), Path(sys.argv[2]))
+clone_or_fetch(parse_url(sys.argv[1]), Path(sys.argv[2]), timeout_s=20)
 """
 
 
@@ -543,7 +543,7 @@ def test_a_process_that_is_stopped_in_the_middle_does_no_harm(
     if stored:
         fetch(server, into)
     larger = some_history(60)
-    larger.commit("more than any buffer holds", {"noise": Random(5).randbytes(100_000)})
+    larger.commit("more than any buffer holds", {"noise": Random(5).randbytes(1_000_000)})
     serve_instead(root, larger)
     posts = 0
 

@@ -1,0 +1,52 @@
+"""A row of `languages.LANGUAGES` -> its grammar, parser and queries, each made once a process and only when needed."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+import tree_sitter
+
+from pipeline.mining.languages import Language
+
+
+@cache
+def grammar(language: Language) -> tree_sitter.Language:
+    """The grammar of a language; only this one is imported."""
+    loader = getattr(importlib.import_module(language.module), language.loader)
+    return tree_sitter.Language(loader())
+
+
+@cache
+def parser(language: Language) -> tree_sitter.Parser:
+    return tree_sitter.Parser(grammar(language))
+
+
+@cache
+def outline_query(language: Language) -> tree_sitter.Query:
+    """The nodes of the row, captured as @function, @value, @scope and @wrapper."""
+    captured = {
+        "function": language.functions,
+        "value": language.values,
+        "scope": language.scopes,
+        "wrapper": language.wrappers,
+    }
+    lines = [_captured(pattern, capture) for capture, patterns in captured.items() for pattern in patterns]
+    return tree_sitter.Query(grammar(language), "\n".join(lines))
+
+
+def _captured(pattern: str, capture: str) -> str:
+    """The pattern's outermost node, captured; a predicate group is captured inside its parentheses."""
+    if not pattern.startswith("(("):
+        return f"{pattern} @{capture}"
+    depth = 0
+    for position, character in enumerate(pattern[1:], 1):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return f"{pattern[: position + 1]} @{capture}{pattern[position + 1 :]}"
+    raise ValueError(f"unbalanced pattern: {pattern}")
+
+
+@cache
+def docstring_query(language: Language) -> tree_sitter.Query | None:
+    return tree_sitter.Query(grammar(language), language.docstrings) if language.docstrings else None
