@@ -30,7 +30,7 @@ WRAPPED = {
                 "pipeline.mining.remote", "pipeline.mining.transport"),
     "urllib3": ("pipeline.mining.remote", "pipeline.mining.transport"),
     "rapidfuzz": ("pipeline.mining.hunks", "pipeline.mining.tokens", "pipeline.mining.functions"),
-    "tree_sitter": ("pipeline.mining.languages", "pipeline.mining.names", "pipeline.mining.outline",
+    "tree_sitter": ("pipeline.mining.grammars", "pipeline.mining.names", "pipeline.mining.outline",
                     "pipeline.mining.bounds", "pipeline.mining.parsing", "pipeline.mining.tokens",
                     "pipeline.mining.functions"),
     "numpy": ("pipeline.mining.history", "pipeline.screening", "pipeline.ranking", "pipeline.finetuning"),

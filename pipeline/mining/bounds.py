@@ -53,11 +53,7 @@ class BoundedText:
         self.steps += STEPS_PER_CALL
         if has_error:
             self.error_steps += STEPS_PER_CALL
-        return (
-            self.reads_left < 0
-            or self.steps > STEPS_PER_BYTE * at
-            or self.error_steps * BYTES_PER_ERROR_STEP > at
-        )
+        return self.reads_left < 0 or self.steps > STEPS_PER_BYTE * at or self.error_steps * BYTES_PER_ERROR_STEP > at
 
 
 def is_dense(tree: tree_sitter.Tree, size_bytes: int) -> bool:

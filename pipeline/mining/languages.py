@@ -55,6 +55,7 @@ class Language:
     comments: frozenset[str] = frozenset({"comment"})
     docstrings: str = ""  # pattern that captures them as @docstring
     blocks: frozenset[str] = frozenset()  # nodes whose children's indentation is code
+    clauses: frozenset[str] = frozenset()  # nodes whose own indentation is code
     loader: str = "language"
 
 
@@ -128,6 +129,7 @@ LANGUAGES: tuple[Language, ...] = (
             (function_definition body: (block . (comment)* . (expression_statement . (string) .) @docstring))
             (class_definition body: (block . (comment)* . (expression_statement . (string) .) @docstring))""",
         blocks=frozenset({"block", "module"}),
+        clauses=frozenset({"elif_clause", "else_clause", "except_clause", "except_group_clause", "finally_clause"}),
     ),
     Language(
         "JavaScript",

@@ -184,7 +184,8 @@ def _curves_section(curves: Sequence[CurveCheck]) -> str:
 
 How far each curve separates winners from losers: the density of the weakest winner over that of the strongest loser
 (above 1: separable), and the outcomes on the wrong side of the best cut. "table" is the fitted repositories, "all"
-every one with enough held-out functions. The last column is Spearman's ρ between density and log(pairs) over all repositories.
+every one with enough held-out functions. The last column is Spearman's ρ between density and log(pairs) over all
+repositories.
 
 {_markdown(whole_header, whole)}
 

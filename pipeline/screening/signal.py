@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def scale_of(credits: Floats, top: int) -> float:
     if len(credits) == 0:
         return 1.0
     largest = np.sort(credits)[::-1][:top]
-    return max(1.0, float(largest.sum()) / top)
+    return max(1.0, math.fsum(largest) / top)
 
 
 def signals(credits: Floats, touches: NDArray[Any], curve: Curve, top: int) -> Floats:

@@ -10,8 +10,10 @@ path = history.write(tmp_path / "repo.git")          # a bare repository, HEAD o
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 DAY_S = 86_400
 START = 1_600_000_000  # 2020-09-13, an arbitrary fixed instant
@@ -44,7 +46,7 @@ class History:
     def commit(
         self,
         message: str | bytes,
-        files: dict[str | bytes, Content] | None = None,
+        files: Mapping[Any, Content] | None = None,
         *,
         at: int | None = None,
         authored_at: int | None = None,
@@ -53,7 +55,7 @@ class History:
         branch: str = "main",
         author: str = "Ada <ada@example.org>",
         committer: str | None = None,
-        modes: dict[str | bytes, str] | None = None,
+        modes: Mapping[Any, str] | None = None,
     ) -> int:
         """Add a commit and return its mark; `day` counts from START, `modes` gives "120000" and the like by path."""
         if at is None:
@@ -65,13 +67,15 @@ class History:
         raw = message if isinstance(message, bytes) else message.encode()
         when = at if authored_at is None else authored_at
         self.commits.append(
-            _Commit(mark, raw, dict(files or {}), parents, branch, when, at, author, committer or author, modes or {})
+            _Commit(
+                mark, raw, dict(files or {}), parents, branch, when, at, author, committer or author, dict(modes or {})
+            )
         )
         self.tips[branch] = mark
         return mark
 
     def merge(
-        self, message: str, first: int, second: int, files: dict[str | bytes, Content] | None = None, **kw
+        self, message: str, first: int, second: int, files: Mapping[Any, Content] | None = None, **kw: Any
     ) -> int:
         """A merge of `second` into `first`; `files` is what the merge result changes against `first`."""
         return self.commit(message, files, parents=[first, second], **kw)
@@ -92,7 +96,7 @@ class History:
         marks.unlink()
         return path
 
-    def _stream(self):
+    def _stream(self) -> Iterator[bytes]:
         for c in self.commits:
             yield b"commit refs/heads/%s\nmark :%d\n" % (c.branch.encode(), c.mark)
             yield b"author %s %d +0000\n" % (c.author.encode(), c.authored_at)

@@ -37,12 +37,17 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """What the server serves; has a repository of 30 commits at ada/code.git, with a second branch."""
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     history = some_history(30)
     history.commit("elsewhere", {"side.py": "only on the side branch"}, branch="side", parents=[3])
-    history.write(tmp_path / "root" / "ada" / "code.git")
+    return history.write(tmp_path_factory.mktemp("original") / "code.git")
+
+
+@pytest.fixture
+def root(tmp_path: Path, original: Path) -> Path:
+    """What the server serves; has a repository of 30 commits at ada/code.git, with a second branch."""
+    shutil.copytree(original, tmp_path / "root" / "ada" / "code.git")
     return tmp_path / "root"
 
 
@@ -179,13 +184,13 @@ def test_a_server_without_a_default_branch_has_its_head_cloned(root: Path, serve
 
 
 def test_many_packs_become_one(root: Path, server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.mining.clone.MOST_PACKS", 3)
+    monkeypatch.setattr("pipeline.mining.clone.MOST_PACKS", 2)
     counts = []
-    for commits in range(30, 36):
+    for commits in range(30, 34):
         serve_instead(root, some_history(commits))
         fetch(server, into)
         counts.append(len(packs(into)))
-    assert counts == [1, 2, 3, 1, 2, 3]
+    assert counts == [1, 2, 1, 2]
     assert_is_whole_copy(into, root)
 
 
@@ -501,7 +506,7 @@ def clone_with_little_space(url: str, into: str, most_bytes: int) -> str:
     return "done"
 
 
-@pytest.mark.parametrize("most_bytes", [0, 20, 500, 5_000])
+@pytest.mark.parametrize("most_bytes", [0, 500, 5_000])
 def test_a_full_disk_leaves_nothing_half_made(root: Path, server: GitServer, into: Path, most_bytes: int) -> None:
     said = run_limited(__name__, "clone_with_little_space", f"{server.url}/ada/code.git", str(into), most_bytes)
     assert said.startswith("no space left in")

@@ -14,6 +14,7 @@ from pipeline.mining.facts import (
     MovesWant,
     RenamesFact,
     RenamesWant,
+    Want,
 )
 from pipeline.mining.lineage import FunctionKey
 from pipeline.mining.parsing import Function
@@ -72,7 +73,7 @@ def test_the_language_is_part_of_a_key_and_the_path_is_not() -> None:
 
 def test_different_questions_have_different_keys() -> None:
     one, two = b"1" * 20, b"2" * 20
-    questions = [
+    questions: list[Want] = [
         FunctionsWant(one, b"a.py"),
         ChangeWant(one, two, b"a.py", b"a.py", False),
         ChangeWant(two, one, b"a.py", b"a.py", False),
