@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -69,4 +70,15 @@ def peak_rss_mb() -> float:
     except ImportError:
         return 0.0
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / unit
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+    return max(children, _own_peak_mb() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+
+
+def _own_peak_mb() -> float:
+    """What Linux says; there `ru_maxrss` of a process begins with that of the process that started it."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except (OSError, UnicodeError):
+        return 0.0
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0

@@ -71,7 +71,7 @@ Want = FunctionsWant | ChangeWant | RenamesWant | MovesWant
 
 class FunctionsFact(NamedTuple):
     functions: tuple[Function, ...]
-    refused: str  # why the file was not read as source ("too large", "minified", ...), "" where it was
+    refused: str  # why the file was not read as source ("too large", "minified", "too ambiguous", ...), "" where it was
     problem: bool = False  # the object is missing or broken
 
 
@@ -130,7 +130,8 @@ class FactComputer:
         match want:
             case FunctionsWant():
                 side = self._side(want.blob, want.path)
-                return FunctionsFact(side.functions, side.refused, side.problem)
+                refused = side.refused or (side.parsed.problem if side.parsed else "")
+                return FunctionsFact(side.functions, refused, side.problem)
             case ChangeWant():
                 return self._change(want)
             case RenamesWant():

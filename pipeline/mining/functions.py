@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from math import inf
 
 from pipeline.mining.exclusions import says_generated
 from pipeline.mining.hunks import Hunk
@@ -63,19 +64,24 @@ def _segments(functions: Sequence[Function], near: list[int]) -> tuple[list[int]
     parents: dict[int, int] = {}
     stack: list[int] = []
 
-    def close(before: int | None) -> None:
-        while stack and (before is None or functions[stack[-1]].end_line < before):
+    def begin(line: int) -> None:
+        if starts[-1] == line:
+            starts.pop()
+            owners.pop()
+        starts.append(line)
+        owners.append(stack[-1] if stack else -1)
+
+    def close(before: float) -> None:
+        while stack and functions[stack[-1]].end_line < before:
             after = functions[stack.pop()].end_line + 1
             while stack and functions[stack[-1]].end_line < after:
                 stack.pop()
-            starts.append(after)
-            owners.append(stack[-1] if stack else -1)
+            begin(after)
 
     for i in near:
         close(functions[i].start_line)
         parents[i] = stack[-1] if stack else -1
         stack.append(i)
-        starts.append(functions[i].start_line)
-        owners.append(i)
-    close(None)
+        begin(functions[i].start_line)
+    close(inf)
     return starts, owners, parents

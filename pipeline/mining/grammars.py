@@ -31,20 +31,9 @@ def outline_query(language: Language) -> tree_sitter.Query:
         "scope": language.scopes,
         "wrapper": language.wrappers,
     }
-    lines = [_captured(pattern, capture) for capture, patterns in captured.items() for pattern in patterns]
+    # No predicates (`#eq?`): they ask a node for its text, which ends the process where a parse read by callback.
+    lines = [f"{pattern} @{capture}" for capture, patterns in captured.items() for pattern in patterns]
     return tree_sitter.Query(grammar(language), "\n".join(lines))
-
-
-def _captured(pattern: str, capture: str) -> str:
-    """The pattern's outermost node, captured; a predicate group is captured inside its parentheses."""
-    if not pattern.startswith("(("):
-        return f"{pattern} @{capture}"
-    depth = 0
-    for position, character in enumerate(pattern[1:], 1):
-        depth += (character == "(") - (character == ")")
-        if depth == 0:
-            return f"{pattern[: position + 1]} @{capture}{pattern[position + 1 :]}"
-    raise ValueError(f"unbalanced pattern: {pattern}")
 
 
 @cache

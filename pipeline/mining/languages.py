@@ -85,10 +85,8 @@ _JS_NAMES: Mapping[str, Namer] = {
     "assignment_expression": names.field("left"),
     "augmented_assignment_expression": names.field("left"),
     "export_statement": names.constant(b"default"),
-    "field_definition": names.field("property"),
 }
 _JS_VALUES = ("(function_expression name: (_))", "(generator_function name: (_))")
-_JS_SCOPES = ("(class_declaration)",)
 _TS_SCOPES = ("(class_declaration)", "(abstract_class_declaration)", "(internal_module)", "(module)")
 _JS_COMMENTS = frozenset({"comment", "html_comment"})
 
@@ -129,7 +127,7 @@ LANGUAGES: tuple[Language, ...] = (
             (function_definition body: (block . (comment)* . (expression_statement . (string) .) @docstring))
             (class_definition body: (block . (comment)* . (expression_statement . (string) .) @docstring))""",
         blocks=frozenset({"block", "module"}),
-        clauses=frozenset({"elif_clause", "else_clause", "except_clause", "except_group_clause", "finally_clause"}),
+        clauses=frozenset({"elif_clause", "else_clause", "except_clause", "finally_clause"}),
     ),
     Language(
         "JavaScript",
@@ -137,8 +135,8 @@ LANGUAGES: tuple[Language, ...] = (
         "tree_sitter_javascript",
         functions=_script_functions("field_definition"),
         values=_JS_VALUES,
-        scopes=_JS_SCOPES + _bound("[(object) (class)]", "field_definition"),
-        names=_JS_NAMES,
+        scopes=("(class_declaration)", *_bound("[(object) (class)]", "field_definition")),
+        names={**_JS_NAMES, "field_definition": names.field("property")},
         comments=_JS_COMMENTS,
     ),
     _typescript("TypeScript", (b"ts", b"mts", b"cts"), "language_typescript"),
@@ -258,11 +256,10 @@ LANGUAGES: tuple[Language, ...] = (
             "(method)",
             "(singleton_method)",
             "(assignment left: (_) right: (lambda))",
-            """((assignment left: (_) right: (call method: (identifier) @_lambda block: (_)))
-                (#any-of? @_lambda "lambda" "proc"))""",
+            "(assignment left: (_) right: (call method: (identifier) block: (_)))",
         ),
         scopes=("(class)", "(module)"),
-        names={"singleton_method": names.ruby_singleton, "assignment": names.field("left")},
+        names={"singleton_method": names.ruby_singleton, "assignment": names.ruby_closure},
     ),
     Language(
         "PHP",

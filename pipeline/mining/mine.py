@@ -13,8 +13,8 @@ Nothing is ever written to the repository. Results depend on the repository, the
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +72,7 @@ class Snapshot:
     blobs: Mapping[bytes, bytes]
     functions: Mapping[bytes, tuple[Function, ...]]
     keys: Mapping[bytes, frozenset[FunctionKey]]
+    refused: Mapping[bytes, str]  # why a file was not read as source
 
     @property
     def count(self) -> int:
@@ -162,9 +163,11 @@ class Miner:
             wants = {path: FunctionsWant(blob, path) for path, blob in blobs.items()}
             if not self._book.knows_all(wants.values()):
                 self._work_off("parsing files")
-            functions = {path: self._book.functions(want).functions for path, want in wants.items()}
+            facts = {path: self._book.functions(want) for path, want in wants.items()}
+            functions = {path: fact.functions for path, fact in facts.items()}
             keys = {path: frozenset(map(key_of, found)) for path, found in functions.items()}
-            self._snapshots[position] = Snapshot(position, blobs, functions, keys)
+            refused = {path: fact.refused for path, fact in facts.items() if fact.refused}
+            self._snapshots[position] = Snapshot(position, blobs, functions, keys, refused)
         return self._snapshots[position]
 
     def count_alive(self, time: int) -> int:
@@ -289,7 +292,7 @@ class Miner:
             ),
             counted=self._counted(trained, messages),
             excluded=self._excluded(trained, messages),
-            notes=tuple(self._notes(trained, horizon[1])),
+            notes=tuple(self._notes(training, horizon)),
         )
 
     def _counted(self, window: WindowCredits, messages: Mapping[int, MessageFacts]) -> tuple[CountedFix, ...]:
@@ -325,7 +328,7 @@ class Miner:
             found.append(ExcludedGroup(reason, len(commits), examples))
         return tuple(sorted(found, key=lambda g: (-g.commits, g.reason)))
 
-    def _notes(self, *windows: WindowCredits) -> list[str]:
+    def _notes(self, *windows: tuple[Snapshot, WindowCredits]) -> list[str]:
         """The stated reductions, one sentence each."""
         notes = []
         if self.history.boundary is not None:
@@ -339,7 +342,8 @@ class Miner:
         if self._trees.skipped:
             notes.append(f"{_count(self._trees.skipped, 'entry', 'entries')} of oversized folders left out")
         notes.extend(self._missing_blobs())
-        unresolved = sum(e.unresolved for w in windows for e in w.fixes.examined.values())
+        notes.extend(_refused_files(snapshot for snapshot, _ in windows))
+        unresolved = sum(e.unresolved for _, w in windows for e in w.fixes.examined.values())
         if unresolved:
             notes.append(f"{_count(unresolved, 'touch', 'touches')} could not be traced to a function of the snapshot")
         return notes
@@ -361,6 +365,15 @@ class Miner:
         except ObjectProblem:
             return False
         return True
+
+
+def _refused_files(snapshots: Iterable[Snapshot]) -> list[str]:
+    """The files of the snapshots that are too large, minified and the like, if there are any."""
+    refused = {path: why for snapshot in snapshots for path, why in snapshot.refused.items()}
+    if not refused:
+        return []
+    reasons = ", ".join(f"{count:,} {why}" for why, count in Counter(sorted(refused.values())).most_common())
+    return [f"{_count(len(refused), 'file')} not read as source: {reasons}"]
 
 
 def _credited_files(window: WindowCredits) -> set[bytes]:

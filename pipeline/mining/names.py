@@ -146,6 +146,15 @@ def ruby_singleton(node: Node, data: bytes) -> bytes:
     return name if owner == b"self" else owner + b"." + name
 
 
+def ruby_closure(node: Node, data: bytes) -> bytes:
+    """`x = ->() { }`, `x = lambda do` and `x = proc do` name a closure, `x = list.map do` does not."""
+    value = node.child_by_field_name("right")
+    method = value.child_by_field_name("method") if value is not None and value.type == "call" else None
+    if method is not None and text(method, data) not in (b"lambda", b"proc"):
+        return b""
+    return text(node.child_by_field_name("left"), data)
+
+
 @lru_cache(maxsize=1 << 16)
 def readable(raw: bytes) -> str:
     """A raw name as it is shown: no quotes, single spaces, `.` for `::`, printable, cut at 200 bytes."""

@@ -81,6 +81,8 @@ def _parsed(language: Language, data: bytes, edited: tree_sitter.Tree | None = N
     except ValueError:
         parser(language).reset()
         return None
+    finally:
+        text.release()
     return tree if text.reads_left >= 0 else None
 
 

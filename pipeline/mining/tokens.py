@@ -35,7 +35,7 @@ def code_tokens(parsed: ParsedFile, first_line: int, last_line: int) -> list[byt
 
 
 def only_comments_or_whitespace(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
-    """Whether no code differs: the tokens of the changed lines are equal hunk by hunk, in Python their indentation too."""
+    """Whether no code differs: the tokens of the changed lines are equal hunk by hunk, and Python's indentation."""
     return all(
         _tokens(old, hunk.old_start, hunk.old_end, with_indentation=True)
         == _tokens(new, hunk.new_start, hunk.new_end, with_indentation=True)
@@ -61,9 +61,9 @@ def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: 
 
 
 def _hidden(data: bytes, start: int, end: int) -> list[bytes]:
-    """The text between two leaves, unless it is white space."""
-    text = data[start:end].strip() if start < end else b""
-    return [text] if text else []
+    """The text between two leaves, unless it is white space: parts of strings between escapes."""
+    text = data[start:end]
+    return [text] if text and not text.isspace() else []
 
 
 def _row_start(data: bytes, row: int) -> int:
