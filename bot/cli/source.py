@@ -10,9 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.mining.clone import clone_or_fetch, looks_like_url, parse_url
-
 from bot.settings import Settings
+from pipeline.mining.clone import clone_or_fetch, looks_like_url, parse_url
 from pipeline.mining.mine import Progress
 from pipeline.mining.repository import Repository, open_repository
 from pipeline.records import AssayError
@@ -33,8 +32,15 @@ def open_source(source: str, settings: Settings, progress: Progress) -> Reposito
 
 
 def _teller(progress: Progress) -> Callable[[str], None]:
+    """Turns "receiving 12 MB" and "indexing 40 %" into one stage each that moves, and anything else into a stage."""
+
     def tell(line: str) -> None:
-        progress(line, 0, None)
+        stage, _, rest = line.partition(" ")
+        number = rest.partition(" ")[0].replace(",", "")
+        if number.isdigit():
+            progress(stage, int(number), 100 if line.endswith("%") else None)
+        else:
+            progress(line, 0, None)
 
     return tell
 

@@ -231,9 +231,10 @@ class Miner:
         if value is not None:
             changes = decode_changes(value)
         else:
-            before = (self._trees.missing, self._trees.skipped)
+            skipped = self._trees.skipped
             changes = self._trees.changes(old, self._graph.trees[commit])
-            if before == (self._trees.missing, self._trees.skipped):
+            # What is missing today may be fetched tomorrow. A missing tree is counted once, whatever it leaves out.
+            if not self._trees.missing and self._trees.skipped == skipped:
                 self._store.put(key, encode_changes(changes))
         return changes
 

@@ -46,10 +46,10 @@ def loose(repository: Path, id: str) -> Path:
 
 LOST = {
     "a version of a file": ("HEAD~15:m2.py", "1 object missing: 2 pairs left out"),
-    "a file of a snapshot": ("HEAD~45:m4.py", "1 object missing: 1 pair left out, 1 file of the snapshots taken as empty"),
+    "a file of a snapshot": ("HEAD~30:m4.py", "1 object missing: 1 pair left out, 1 file of the snapshots taken as empty"),
     "a folder": ("HEAD~15^{tree}", "1 folder missing or broken: taken as unchanged"),
     "the folder of the head": ("HEAD^{tree}", "1 folder missing or broken: taken as unchanged"),
-    "the folder of a snapshot": ("HEAD~31^{tree}", "1 folder missing or broken: taken as unchanged"),
+    "the folder of a snapshot": ("HEAD~30^{tree}", "1 folder missing or broken: taken as unchanged"),
     "a commit before the windows": ("HEAD~40", "history cut off by a missing commit: "),
     "a commit in a window": ("HEAD~15", "history cut off by a missing commit: "),
     "the parent of the head": ("HEAD~1", "history cut off by a missing commit: "),

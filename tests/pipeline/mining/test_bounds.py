@@ -70,8 +70,8 @@ def test_hostile_text_comes_to_an_end_and_names_no_function(language: Language, 
 @pytest.mark.parametrize("nest", [b"function a(){\n", b"class A{\n", b"if(a){\n", b"fun a(){\n", b"void a(){\n"])
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
 def test_deeply_nested_code_comes_to_an_end(language: Language, nest: bytes) -> None:
-    parsed = parse_file(language, code(language, nest * 5_000 + b"}\n" * 5_000))
-    assert sum(len(f.qualified_name) for f in parsed.functions) < 5_000 * 1_000
+    parsed = parse_file(language, code(language, nest * 3_000 + b"}\n" * 3_000))
+    assert sum(len(f.qualified_name) for f in parsed.functions) < 3_000 * 1_000
 
 
 def test_a_mebibyte_of_ordinary_code_is_read_to_its_end() -> None:
