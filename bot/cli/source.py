@@ -22,8 +22,10 @@ def open_source(source: str, settings: Settings, progress: Progress) -> Reposito
 
     Raises AssayError for anything that is no repository, and for a URL that cannot be cloned.
     """
+    if not source.strip():  # an unset variable, and not the folder we are in
+        raise AssayError("no repository is named: give its path (. is this folder), or a URL that begins with https://")
     if not looks_like_url(source):
-        return open_repository(Path(source).expanduser())
+        return open_repository(Path(os.path.expanduser(source)))  # which leaves the home of nobody as it is written
     url = parse_url(source)
     name = hashlib.sha256(url.text.encode()).hexdigest()[:16]
     into = settings.data_dir / "clones" / f"{name}.git"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -111,6 +112,7 @@ class _Worker:
 
 
 def _work(connection: Connection, object_dir: Path, recipe: LabelRecipe) -> None:
+    gc.set_threshold(50_000, 20, 50)  # facts hold no cycles, so there is little to look for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     with ObjectReader(object_dir, cache_bytes=_CACHE_BYTES) as reader, contextlib.suppress(EOFError, ConnectionError):
         computer = FactComputer(reader, recipe)

@@ -135,8 +135,8 @@ def _open(path: Path, stamp: str) -> sqlite3.Connection | None:
 
 
 def _prepared(database: sqlite3.Connection, stamp: str) -> sqlite3.Connection:
-    database.executescript(_SCHEMA)
     database.execute("PRAGMA synchronous = OFF")  # what a power cut breaks is computed again
+    database.executescript(_SCHEMA)
     with database:
         if database.execute("SELECT value FROM stamp").fetchall() != [(stamp,)]:
             for table in ("facts", "graph", "stamp"):

@@ -51,7 +51,7 @@ from pipeline.recipe import LabelRecipe
 from pipeline.records import AssayError, CountedFix, ExcludedGroup, FunctionHistory, Mined, Windows, printable
 
 _EXAMPLES = 5
-_CACHE_BYTES = 32 << 20
+_CACHE_BYTES = 24 << 20
 
 
 class Progress(Protocol):
@@ -220,6 +220,8 @@ class Miner:
             found[position] = [self._intern(c) for c in self._source_changes(self.history.chain[position])]
             if position % 500 == 0:
                 self._progress("comparing trees", position - after, upto - after)
+        self._trees.forget()  # what follows needs the room and hardly a tree
+        self._reader.forget()
         return found
 
     def _changes_of(self, commit: int) -> list[FileChange]:

@@ -72,6 +72,10 @@ class ObjectReader:
         self._folders = ()
         self._chains.forget()
 
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._chains.forget()
+
     def read(self, id: bytes) -> tuple[int, bytes]:
         """(type number, content): 1 commit, 2 tree, 3 blob, 4 tag. Raises ObjectProblem."""
         return self._read(id, LARGEST_OBJECT_BYTES)

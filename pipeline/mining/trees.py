@@ -17,7 +17,7 @@ from pipeline.mining.packs import ObjectProblem
 LONGEST_PATH_BYTES: Final = 4096  # PATH_MAX, which is git's limit too
 MOST_ENTRIES: Final = 500_000  # differing entries of one call; the largest public trees hold about as many files
 MOST_VISITS: Final = 1_000  # of one tree in one call: a tree bomb names the same tree over and over
-MOST_CACHED_BYTES: Final = 32 << 20
+MOST_CACHED_BYTES: Final = 20 << 20
 
 _ENTRY: Final = re.compile(rb"[0-7]+ [^\0]+\0.{20}", re.DOTALL)
 _ENTRY_OVERHEAD_BYTES: Final = 90  # header of a bytes object and its share of the set
@@ -54,6 +54,12 @@ class TreeReader:
     def missing(self) -> int:
         """How many different trees could not be read: nothing is said to have changed below them, on either side."""
         return len(self._unreadable)
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._cache.clear()
+        self._weights.clear()
+        self._cached_bytes = 0
 
     def files(self, tree: bytes) -> dict[bytes, bytes]:
         """Path -> blob id of the regular files of a tree."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,25 @@ from bot.cli.main import run
 from tests.builders.broken import HEALTHY_DENSITY
 
 ROOT = Path(__file__).parents[2]
-LIMITED = """
-import resource, sys
-cpu_s, file_bytes = int(sys.argv[1]), int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-if file_bytes >= 0:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, resource, sys
 from bot.cli.main import run
-sys.exit(run(sys.argv[3:]))
+cpu_s, file_bytes, commands = json.loads(sys.argv[1])
+if file_bytes is not None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+answers = []
+for arguments in commands:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most_s = int(used.ru_utime + used.ru_stime) + cpu_s
+    resource.setrlimit(resource.RLIMIT_CPU, (most_s, resource.RLIM_INFINITY))
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(arguments)
+    answers.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(answers))
 """
 MOST_MB = 300  # of a whole screening; a healthy one takes some 75
-MOST_CPU_S = 20
+MOST_CPU_S = 20  # a healthy one takes less than one
 
 
 @dataclass(frozen=True)
@@ -44,19 +53,17 @@ class Assay:
     good: Path  # a healthy repository
     capsys: pytest.CaptureFixture[str]
 
-    def judges(self, source: object, *options: str, limited: bool = False) -> dict[str, Any]:
+    def judges(self, source: object, *options: str) -> dict[str, Any]:
         """The JSON of a screening that succeeds."""
-        answer = self._answer(source, options, limited)
-        assert (answer.code, answer.stderr) == (0, "")
-        result: dict[str, Any] = json.loads(answer.stdout)
-        assert not limited or result["peak_rss_mb"] < MOST_MB
+        result = json_of(self.tries(source, *options))
         self.is_usable()
         return result
 
-    def refuses(self, source: object, *options: str, code: int = 2, limited: bool = False) -> str:
+    def refuses(self, source: object, *options: str, code: int = 2) -> str:
         """The one line of a screening that fails."""
-        answer = self._answer(source, options, limited)
-        return self.one_line(answer, code)
+        line = line_of(self.tries(source, *options), code)
+        self.is_usable()
+        return line
 
     def shows(self, source: object, html: Path) -> tuple[str, str]:
         """The text and the page of a screening that succeeds."""
@@ -66,58 +73,70 @@ class Assay:
         assert (code, written.err) == (0, "")
         return written.out, html.read_text(encoding="utf-8")
 
-    def tries(self, source: object) -> Answer:
+    def tries(self, source: object, *options: str) -> Answer:
         """Whatever comes of a screening."""
-        return self._answer(source, (), limited=False)
+        before = _listing(Path(str(source)))
+        answer = self.runs(*arguments(source, *options))
+        assert _listing(Path(str(source))) == before  # a repository on this machine is only read
+        return answer
 
-    def one_line(self, answer: Answer, code: int) -> str:
-        """What an answer that is an error says, after checking how it says it."""
-        assert answer.stderr.startswith("assay: ")
-        (line,) = answer.stderr.splitlines()
-        assert json.loads(answer.stdout) == {"error": line.removeprefix("assay: ")}
-        assert answer.code == code, line
-        assert line.isprintable()
-        self.is_usable()
-        return line.removeprefix("assay: ")
+    def runs(self, *arguments: str) -> Answer:
+        """What comes of a command line."""
+        self.capsys.readouterr()
+        code = run(list(arguments))
+        return Answer(code, *self.capsys.readouterr())
 
     def is_usable(self) -> None:
         """Screen the healthy repository with the same data directory."""
-        assert not (self.data_dir / "bugs").exists()
-        assert not list(self.data_dir.rglob("*.part*"))
-        good = self._here(self.good, ())
-        assert (good.code, good.stderr) == (0, "")
-        result = json.loads(good.stdout)
-        assert (result["density"], result["notes"]) == (HEALTHY_DENSITY, [])
-
-    def _answer(self, source: object, options: tuple[str, ...], limited: bool) -> Answer:
-        local = Path(str(source))
-        before = _listing(local)
-        answer = in_child(self.data_dir, str(source), *options) if limited else self._here(source, options)
-        assert _listing(local) == before  # a repository on this machine is only read
-        assert "Traceback" not in answer.stderr
-        return answer
-
-    def _here(self, source: object, options: tuple[str, ...]) -> Answer:
-        self.capsys.readouterr()
-        code = run(arguments(str(source), *options))
-        return Answer(code, *self.capsys.readouterr())
+        assert_usable(self.data_dir, self.tries(self.good))
 
 
-def arguments(source: str, *options: str) -> list[str]:
-    jobs = [] if "--jobs" in options else ["--jobs", "1"]
-    return ["screen", *options, *jobs, "--json", *(["--"] if source.startswith("-") else []), source]
+def assert_usable(data_dir: Path, good: Answer) -> None:
+    """Nothing is half made in a data directory, and what came of a healthy repository there is what always comes of it."""
+    assert not (data_dir / "bugs").exists()
+    assert not list(data_dir.rglob("*.part*"))
+    result = json_of(good)
+    assert (result["density"], result["notes"]) == (HEALTHY_DENSITY, [])
 
 
-def in_child(data_dir: Path, source: str, *options: str, cpu_s: int = MOST_CPU_S, file_bytes: int = -1) -> Answer:
-    """Screen in a process that may take so much processor time and write no file larger than so many bytes."""
+def json_of(answer: Answer) -> dict[str, Any]:
+    """The JSON of a screening that succeeded, and said nothing else."""
+    assert (answer.code, answer.stderr) == (0, "")
+    result: dict[str, Any] = json.loads(answer.stdout)
+    return result
+
+
+def line_of(answer: Answer, code: int = 2) -> str:
+    """The one line that a screening that failed said, in both places."""
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith("assay: ")
+    assert line.isprintable()
+    assert answer.code == code, line
+    assert json.loads(answer.stdout) == {"error": line.removeprefix("assay: ")}
+    return line.removeprefix("assay: ")
+
+
+def arguments(source: object, *options: str) -> list[str]:
+    return ["screen", "--json", *(options or ("--jobs", "1")), *(["--"] if str(source)[:1] == "-" else []), str(source)]
+
+
+def in_child(
+    data_dir: Path, sources: Sequence[Path | str], *, cpu_s: int = MOST_CPU_S, file_bytes: int | None = None
+) -> list[Answer]:
+    """Screen one after the other in a process of its own.
+
+    Each may take so many seconds of processor time; no file may grow larger than so many bytes.
+    """
+    commands = [arguments(source) for source in sources]
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(cpu_s), str(file_bytes), *arguments(source, *options)],
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps([cpu_s, file_bytes, commands])],
         cwd=ROOT, env={**os.environ, "ASSAY_DATA_DIR": str(data_dir)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return Answer(done.returncode, done.stdout, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [Answer(*answer) for answer in json.loads(done.stdout)]
 
 
 def _listing(folder: Path) -> dict[Path, tuple[int, int]]:
     """Size and time of change of everything in a folder."""
-    found = folder.rglob("*") if folder.is_dir() else ()
+    found = folder.rglob("*") if os.path.isdir(folder) else ()
     return {path: (s.st_size, s.st_mtime_ns) for path in found for s in (path.lstat(),)}

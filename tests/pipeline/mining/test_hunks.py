@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -74,7 +76,7 @@ def test_bytes_and_lines_of_every_hunk_agree(old: bytes, new: bytes) -> None:
 def test_hunks_are_ordered_never_empty_and_never_adjacent(old: bytes, new: bytes) -> None:
     hunks = diff_hunks(old, new)
     assert all(h.old_start < h.old_end or h.new_start < h.new_end for h in hunks)
-    for before, after in zip(hunks, hunks[1:], strict=False):
+    for before, after in pairwise(hunks):
         assert before.old_end < after.old_start
         assert after.old_start - before.old_end == after.new_start - before.new_end
 
@@ -117,5 +119,6 @@ def test_a_rewrite_at_the_alignment_limit_is_aligned(monkeypatch: pytest.MonkeyP
 
 
 def test_a_mebibyte_of_line_feeds_against_one_more_is_one_inserted_line() -> None:
-    old = b"\n" * (1 << 20)
-    assert diff_hunks(old, old + b"\n") == [Hunk(1 << 20, 1 << 20, 1 << 20, (1 << 20) + 1, *[1 << 20] * 3, (1 << 20) + 1)]
+    size = 1 << 20
+    old = b"\n" * size
+    assert diff_hunks(old, old + b"\n") == [Hunk(size, size, size, size + 1, size, size, size, size + 1)]

@@ -4,14 +4,14 @@ import pytest
 
 from pipeline.mining.grammars import docstring_query, grammar, outline_query
 from pipeline.mining.languages import LANGUAGES, Language, language_of, source_patterns
-from pipeline.mining.parsing import parse_file
+from pipeline.mining.parsing import Function, parse_file
 from tests.pipeline.mining.sources import GOLDEN
 
 
-def listed(path: str, source: str) -> list[tuple[str, int, int, int]]:
+def listed(path: str, source: str) -> list[Function]:
     language = language_of(path.encode())
     assert language is not None
-    return [tuple(f) for f in parse_file(language, source.encode()).functions]
+    return list(parse_file(language, source.encode()).functions)
 
 
 @pytest.mark.parametrize(

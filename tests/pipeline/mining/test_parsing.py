@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.mining.grammars import grammar
 from pipeline.mining.hunks import diff_hunks
 from pipeline.mining.languages import LANGUAGES, Language, language_of
 from pipeline.mining.outline import FUNCTION, SCOPE, VALUE, WRAPPER, OutlineItem
@@ -12,8 +11,10 @@ from pipeline.mining.parsing import LONGEST_PATH, Function, listed, parse_file
 from tests.pipeline.mining.sources import GOLDEN
 
 SOURCES = {path: source.encode() for path, (source, _) in GOLDEN.items()}
-FRAGMENTS = (b"", b"\n", b"{", b"}", b"(", b")", b'"', b"'", b"`", b"/*", b"*/", b"//", b"#", b"a", b" ", b"\t", b"=>")
-FRAGMENTS += (b"x = 1\n", b"x();\n", b"class Z {\n", b"\r\n", b"\xff", b"\0", b":", b";", b",", b"\n\n\n", b"    ")
+FRAGMENTS = (
+    *(b"", b"\n", b"{", b"}", b"(", b")", b'"', b"'", b"`", b"/*", b"*/", b"//", b"#", b"a", b" ", b"\t", b"=>", b";"),
+    *(b"x = 1\n", b"x();\n", b"class Z {\n", b"\r\n", b"\xff", b"\0", b":", b",", b"\n\n\n", b"    "),
+)
 
 
 def language_at(path: str) -> Language:
@@ -142,11 +143,6 @@ def test_functions_around_a_syntax_error_are_found() -> None:
     source = b"def f():\n    a\n    b\n\ndef broken(:\n    a\n    b\n\ndef g():\n    a\n    b\n"
     names = [f.qualified_name for f in parse_file(language_at("a.py"), source).functions]
     assert {"f", "g"} <= set(names)
-
-
-def test_only_the_grammar_that_is_needed_is_loaded() -> None:
-    parse_file(language_at("a.go"), b"package p\n")
-    assert grammar(language_at("a.go")) is grammar(language_at("a.go"))
 
 
 @pytest.mark.parametrize(
