@@ -22,6 +22,7 @@ from pipeline.records import AssayError
 _WORTH_A_PROCESS = 150
 _BATCH = 48
 _CACHE_BYTES = 24 << 20  # of objects, in each process
+_MOST_MEMORY_BYTES = 2 << 30  # of one process; real histories stay below 0.4 GB
 
 
 class WorkerDied(AssayError):
@@ -85,7 +86,10 @@ class Crew:
                     idle.append(worker)
                     yield batch, facts
         except (EOFError, ConnectionError) as error:
-            raise WorkerDied("a worker process died while parsing (out of memory?); try again with --jobs 1") from error
+            raise WorkerDied(
+                "a worker process died while parsing: the machine is out of memory, or a file exhausts its "
+                f"parser (limit {_MOST_MEMORY_BYTES >> 30} GiB); try again with --jobs 1 and more memory"
+            ) from error
 
     def _own_computer(self) -> FactComputer:
         if self._computer is None:
@@ -111,7 +115,19 @@ class _Worker:
         self._process.join()
 
 
+def _limit_memory() -> None:
+    """A file made for it takes a parser many gigabytes: that shall cost this process and not the machine."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY_BYTES, most))
+
+
 def _work(connection: Connection, object_dir: Path, recipe: LabelRecipe) -> None:
+    _limit_memory()
     gc.set_threshold(50_000, 20, 50)  # facts hold no cycles, so there is little to look for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     with ObjectReader(object_dir, cache_bytes=_CACHE_BYTES) as reader, contextlib.suppress(EOFError, ConnectionError):
