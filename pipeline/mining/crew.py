@@ -7,7 +7,7 @@ import gc
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +105,8 @@ class _Worker:
         context = get_context("spawn")  # no lock or thread of this process is inherited
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, object_dir, recipe), daemon=True)
-        self._process.start()
+        with _deaf_to_ctrl_c():
+            self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
 
     def end(self, at_once: bool) -> None:
@@ -126,10 +127,27 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY_BYTES, most))
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started meanwhile never hear Ctrl-C, which reaches the whole group: the parent hears it and ends them.
+
+    A process that is still importing could only answer it with a traceback. This one hears it afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # whose first start would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(connection: Connection, object_dir: Path, recipe: LabelRecipe) -> None:
     _limit_memory()
     gc.set_threshold(50_000, 20, 50)  # facts hold no cycles, so there is little to look for
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back from the start
     with ObjectReader(object_dir, cache_bytes=_CACHE_BYTES) as reader, contextlib.suppress(EOFError, ConnectionError):
         computer = FactComputer(reader, recipe)
         while True:

@@ -72,10 +72,10 @@ class FactBook:
         for batch, facts in self._crew.compute(wants):
             for want, fact in zip(batch, facts, strict=True):
                 key = key_for(want)
-                self._known[key] = fact
-                if fact.problem:
+                if fact.problem:  # what is missing today may be fetched tomorrow: it is not kept in the store
                     self.problems[key] = want
-                else:  # what is missing today may be fetched tomorrow: problems are not remembered
+                    self._known[key] = fact
+                else:  # decoded when it is asked for: that shares equal parts
                     self._store.put(key, encode(fact))
             if progress:
                 progress(len(batch))

