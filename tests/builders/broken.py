@@ -1,14 +1,12 @@
 """Repositories that something is wrong with, each a healthy one with one thing broken or one hostile guest in it.
 
-The healthy one: 20 functions in five files, a commit every 20 days for 900 days, every second of them a fix. Its windows
-are (day 300, day 700] and (day 700, day 900], so whatever stands in its first commit stands in both snapshots.
+The healthy one: 20 functions in five files, a commit every 20 days for 900 days, every second of them a fix. Its
+windows are (day 300, day 700] and (day 700, day 900], so what stands in its first commit stands in both snapshots.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.builders.code import module
@@ -18,7 +16,6 @@ from tests.builders.objects import (
     COMMIT,
     TREE,
     bare_repository,
-    object_id,
     set_head,
     tree_content,
     write_loose,
@@ -28,7 +25,7 @@ LAST_DAY = 900
 EVERY_DAYS = 20
 FILES = 5
 FUNCTIONS_A_FILE = 4
-IN_TRAINING, IN_HORIZON = 510, 810  # days in the middle of the windows that are no day of a commit of its own
+IN_TRAINING = 510  # a day of the training window without a commit
 
 # Ten fixes land in the training window (day 340, 380, ... 700), each on another function and worth 0.7. The ten largest
 # credits have a mean of 0.7, so the scale is 1.
@@ -40,7 +37,7 @@ Guest = tuple[str | bytes, Content, Content, str]  # path, content at first, con
 
 
 def healthy(*guests: Guest, message: str | bytes = "fix: the guests") -> History:
-    """The healthy history. A guest stands beside the code from the first commit on and changes in the fix of day 510."""
+    """The healthy history. A guest stands beside the code from the first commit on, and changes in a fix on day 510."""
     history = History()
     bodies = [["1"] * FUNCTIONS_A_FILE for _ in range(FILES)]
     files: dict[str | bytes, Content] = {f"m{i}.py": module(*bodies[i]) for i in range(FILES)}
@@ -60,7 +57,7 @@ def healthy(*guests: Guest, message: str | bytes = "fix: the guests") -> History
 
 
 def write_by_hand(history: History, path: Path, *guests: Entry) -> Path:
-    """Write a history of files in one folder as loose objects, with entries in every tree that git would never write."""
+    """Write a history whose files stand in one folder as loose objects; `guests` are further entries of every tree."""
     objects = bare_repository(path)
     ids: dict[int, bytes] = {}
     files: dict[bytes, bytes] = {}
@@ -68,7 +65,9 @@ def write_by_hand(history: History, path: Path, *guests: Entry) -> Path:
         for name, content in c.files.items():
             raw = content if isinstance(content, bytes) else str(content).encode()
             files[name if isinstance(name, bytes) else name.encode()] = write_loose(objects, BLOB, raw)
-        tree = write_loose(objects, TREE, tree_content(*(("100644", *entry) for entry in sorted(files.items())), *guests))
+        tree = write_loose(
+            objects, TREE, tree_content(*(("100644", *entry) for entry in sorted(files.items())), *guests)
+        )
         lines = [f"tree {tree.hex()}", *(f"parent {ids[p].hex()}" for p in c.parents)]
         lines += [f"author {c.author} {c.authored_at} +0000", f"committer {c.committer} {c.committed_at} +0000", "", ""]
         ids[c.mark] = write_loose(objects, COMMIT, "\n".join(lines).encode() + c.message)

@@ -1,4 +1,4 @@
-"""`assay screen` as a person runs it, in this process or in one with limits, and what must hold whatever it is given."""
+"""`assay screen` as a person runs it, here or in a process with limits, and what must hold whatever it is given."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Assay:
 
 
 def assert_usable(data_dir: Path, good: Answer) -> None:
-    """Nothing is half made in a data directory, and what came of a healthy repository there is what always comes of it."""
+    """Nothing in a data directory is half made, and a healthy repository screened there came out as it always does."""
     assert not (data_dir / "bugs").exists()
     assert not list(data_dir.rglob("*.part*"))
     result = json_of(good)

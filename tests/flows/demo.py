@@ -26,7 +26,7 @@ ASSAY = Path(sys.executable).with_name("assay")
 # functions fixed equally often, and no other, give a density of hot / functions: for the third take threshold x 720.
 BUSY = Story("busy-checkout", files=60, hot=150, fixes_each=2, once=60, fixed_later=70)
 CALM = Story("calm-library", files=100, hot=8, fixes_each=6, once=10, fixed_later=70)
-EVEN = Story("even-keel", files=60, hot=24, fixes_each=2, once=0, fixed_later=70)
+EVEN = Story("even-keel", files=60, hot=14, fixes_each=2, once=0, fixed_later=70)
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import functools
-import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.mining.clone import clone_or_fetch
-from tests.builders.broken import HEALTHY_DENSITY, git, healthy
+from tests.builders.broken import HEALTHY_DENSITY, git
 from tests.flows.command import Assay, line_of
-from tests.simulator.git_server import Answer, Fault, GitServer, cut_after, redirect, serve_git, stall, status
+from tests.simulator.git_server import Answer, Fault, GitServer, cut_after, redirect, stall, status
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitServer]:
-    for name in ("HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+def server(forge: GitServer, monkeypatch: pytest.MonkeyPatch) -> GitServer:
+    """A forge that nobody waits for long."""
     monkeypatch.setattr("bot.cli.source.clone_or_fetch", functools.partial(clone_or_fetch, timeout_s=0.5))
-    healthy().write(tmp_path / "forge" / "ada" / "code.git")
-    with serve_git(tmp_path / "forge") as server:
-        yield server
+    return forge
 
 
 def assert_nothing_half_made(assay: Assay) -> None:
@@ -179,4 +174,3 @@ def test_what_is_in_the_way_of_a_clone_is_named_and_left_alone(assay: Assay, ser
     clone.write_text("mine")
     assert "is in the way and is no clone: move it away" in assay.refuses(f"{server}/ada/code.git")
     assert clone.read_text() == "mine"
-    os.replace(clone.with_name("away"), clone.with_name("moved"))

@@ -164,9 +164,8 @@ def bombs(tmp_path_factory: pytest.TempPathFactory, good: Path) -> Bombs:
     folder = tmp_path_factory.mktemp("bombs")
     paths = {name: build(folder / f"{name}.git") for name, build in BUILDERS.items()}
     answers = in_child(folder / "data", [source for path in paths.values() for source in (path, good)])
-    return Bombs(
-        folder / "data", paths, dict(zip(paths, answers[::2], strict=True)), dict(zip(paths, answers[1::2], strict=True))
-    )
+    came, good_after = (dict(zip(paths, answers[first::2], strict=True)) for first in (0, 1))
+    return Bombs(folder / "data", paths, came, good_after)
 
 
 def test_a_file_of_fifty_megabytes_is_not_read(bombs: Bombs) -> None:

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.builders.broken import HEALTHY_DENSITY, healthy
 from tests.flows.command import Assay, in_child, json_of, line_of
-from tests.simulator.git_server import serve_git
+from tests.simulator.git_server import GitServer
 
 
 @pytest.fixture
-def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name in ("HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    healthy().write(tmp_path / "forge" / "ada" / "code.git")
-    with serve_git(tmp_path / "forge") as server:
-        yield f"{server}/ada/code.git"
+def address(forge: GitServer) -> str:
+    return f"{forge}/ada/code.git"
 
 
 @pytest.mark.parametrize("file_bytes", [9_000, 40_000])
