@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -65,7 +66,10 @@ def screen_source(source: str, settings: Settings, as_of: int | None, jobs: int)
     screening = judge_measured(measured, MESSAGES, calibration, Cost(time.perf_counter() - started, peak_rss_mb()))
     if as_of is None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        record_prediction(calibration_folder(settings.data_dir), screening, calibration, now)
+        try:
+            record_prediction(calibration_folder(settings.data_dir), screening, calibration, now)
+        except (AssayError, OSError) as error:  # the verdict stands, and may have taken long
+            print(f"warning: the prediction could not be written down: {error}", file=sys.stderr)
     return screening
 
 

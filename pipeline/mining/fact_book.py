@@ -77,6 +77,7 @@ class FactBook:
                     self._known[key] = fact
                 else:  # decoded when it is asked for: that shares equal parts
                     self._store.put(key, encode(fact))
+                    self._known.pop(key, None)  # an answer that said less
             if progress:
                 progress(len(batch))
 

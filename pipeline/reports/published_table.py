@@ -11,6 +11,7 @@ from pipeline.reports.numerals import count, day, interval, share, span
 from pipeline.reports.numerals import density as number
 from pipeline.screening.calibration import Calibration
 from pipeline.screening.published_check import (
+    SETS,
     Checked,
     CurveCheck,
     Separation,
@@ -162,11 +163,10 @@ def _curves_section(curves: Sequence[CurveCheck]) -> str:
         "errors",
         "ρ with log(pairs)",
     )
-    whole = []
+    whole: list[tuple[str, ...]] = []
     for curve in curves:
         correlation = _rho(curve.size_correlation)
-        whole.append((curve.curve, "table", *_separation(curve.table), correlation))
-        whole.append((curve.curve, "all", *_separation(curve.every), correlation))
+        whole.extend((curve.curve, name, *_separation(curve.whole[name]), correlation) for name in SETS)
     sampled_header = (
         "curve",
         "set",
@@ -176,16 +176,15 @@ def _curves_section(curves: Sequence[CurveCheck]) -> str:
         "errors, median",
         "errors, most",
     )
-    sampled = []
+    sampled: list[tuple[str, ...]] = []
     for curve in curves:
-        sampled.append((curve.curve, "table", *_samples(curve.table_samples)))
-        sampled.append((curve.curve, "all", *_samples(curve.every_samples)))
+        sampled.extend((curve.curve, name, *_samples(curve.sampled[name])) for name in SETS)
     return f"""## Every curve
 
 How far each curve separates winners from losers: the density of the weakest winner over that of the strongest loser
 (above 1: separable), and the outcomes on the wrong side of the best cut. "table" is the fitted repositories, "all"
-every one with enough held-out functions. The last column is Spearman's ρ between density and log(pairs) over all
-repositories.
+every one with enough held-out functions, "rest" those without the counter-examples named above, which alone decide the
+other two. The last column is Spearman's ρ between density and log(pairs) over all repositories.
 
 {_markdown(whole_header, whole)}
 

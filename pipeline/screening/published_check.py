@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -53,16 +53,17 @@ class Separation:
         return self.ratio > 1
 
 
+SETS = ("table", "all", "rest")
+
+
 @dataclass(frozen=True, slots=True)
 class CurveCheck:
-    """One curve, on the fitted repositories of the table and on all with enough held-out functions."""
+    """One curve on each of SETS, whole and on samples of 1,000 functions each."""
 
     curve: Curve
-    table: Separation | None  # none where a class is missing
-    every: Separation | None
+    whole: Mapping[str, Separation | None]  # none where a class is missing
+    sampled: Mapping[str, tuple[Separation, ...]]
     size_correlation: float | None  # Spearman of density and log(pairs) over all repositories
-    table_samples: tuple[Separation, ...]  # on samples of 1,000 functions each
-    every_samples: tuple[Separation, ...]
 
 
 def check(seed: Seed, calibration: Calibration) -> tuple[Checked, ...]:
@@ -105,27 +106,34 @@ def _errors(points: Sequence[tuple[str, bool, float]], cut: float) -> int:
 
 
 def check_curves(seed: Seed) -> tuple[CurveCheck, ...]:
-    return tuple(_check_curve(curve, seed) for curve in CURVES)
+    """Every curve on the fitted repositories, on all with enough held-out functions, and on the rest of those without
+    the counter-examples of the fitted threshold: one of them is enough to hide how far the others lie apart.
+    """
+    aside = set(seed.calibrate().standing.counterexamples)
+    able = [record for record in seed.records if record.measured.calibrates]
+    members = {
+        "table": [record for record in able if record.calibrates],
+        "all": able,
+        "rest": [record for record in able if record.published.name not in aside],
+    }
+    return tuple(_check_curve(curve, seed, members) for curve in CURVES)
 
 
-def _check_curve(curve: Curve, seed: Seed) -> CurveCheck:
-    def separation(fitted: bool, density: Callable[[SeedMeasurement], float]) -> Separation | None:
-        chosen = [r for r in seed.records if (r.calibrates if fitted else r.measured.calibrates)]
-        return separate([(r.published.name, r.published.outcome == "win", density(r.measured)) for r in chosen])
+def _check_curve(curve: Curve, seed: Seed, members: Mapping[str, Sequence[SeedRecord]]) -> CurveCheck:
+    def separation(of: str, density: Callable[[SeedMeasurement], float]) -> Separation | None:
+        return separate([(r.published.name, r.published.outcome == "win", density(r.measured)) for r in members[of]])
 
-    def samples(fitted: bool) -> tuple[Separation, ...]:
-        found = [separation(fitted, lambda m, i=i: m.samples[curve][i]) for i in range(SAMPLES)]  # type: ignore[misc]
+    def samples(of: str) -> tuple[Separation, ...]:
+        found = [separation(of, lambda m, i=i: m.samples[curve][i]) for i in range(SAMPLES)]  # type: ignore[misc]
         return tuple(s for s in found if s is not None)
 
     densities = [record.measured.curves[curve] for record in seed.records]
     sizes = [math.log(record.measured.density.pairs) for record in seed.records]
     return CurveCheck(
         curve=curve,
-        table=separation(True, lambda m: m.curves[curve]),
-        every=separation(False, lambda m: m.curves[curve]),
+        whole={name: separation(name, lambda m: m.curves[curve]) for name in SETS},
+        sampled={name: samples(name) for name in SETS},
         size_correlation=spearman(densities, sizes),
-        table_samples=samples(True),
-        every_samples=samples(False),
     )
 
 

@@ -58,7 +58,7 @@ def test_threshold_band_and_warnings_come_first() -> None:
 
 def test_every_curve_has_its_lines_at_full_and_at_matched_size() -> None:
     found = [line for line in PAGE.splitlines() if line.startswith(tuple(f"| {curve} |" for curve in CURVES))]
-    assert len(found) == 4 * len(CURVES)
+    assert len(found) == 6 * len(CURVES)
     assert "| relative | table | win/two | loss/one | 2.00 | yes | 0 |" in PAGE
     assert "| relative | all | win/two | extra/loss | 0.86 | no | 1 |" in PAGE
     assert "| relative | table | 10 of 10 | 2.00 | 2.00 to 2.00 | 0 | 0 |" in PAGE

@@ -114,20 +114,32 @@ def test_every_curve_is_compared_on_the_table_on_all_and_at_matched_size() -> No
     found = {c.curve: c for c in check_curves(seed())}
     assert tuple(found) == CURVES
     relative = found["relative"]
-    assert relative.table is not None
-    assert relative.every is not None
-    assert (relative.table.weakest_winner, relative.table.strongest_loser) == ("win/two", "loss/one")
-    assert (relative.every.weakest_winner, relative.every.strongest_loser) == ("win/two", "extra/loss")
-    assert (relative.table.errors, relative.every.errors) == (0, 1)
-    assert [s.ratio for s in relative.table_samples] == [pytest.approx(2.0)] * 10
-    assert len(relative.every_samples) == 10
+    table, every = relative.whole["table"], relative.whole["all"]
+    assert table is not None
+    assert every is not None
+    assert (table.weakest_winner, table.strongest_loser) == ("win/two", "loss/one")
+    assert (every.weakest_winner, every.strongest_loser) == ("win/two", "extra/loss")
+    assert (table.errors, every.errors) == (0, 1)
+    assert [s.ratio for s in relative.sampled["table"]] == [pytest.approx(2.0)] * 10
+    assert len(relative.sampled["all"]) == 10
+
+
+def test_counter_examples_are_left_out_of_the_rest() -> None:
+    made = seed(win_one=measurement(0.001, 900))
+    assert made.calibrate().standing.counterexamples == ("win/one",)
+    relative = check_curves(made)[0]
+    table, rest = relative.whole["table"], relative.whole["rest"]
+    assert table is not None
+    assert rest is not None
+    assert (table.weakest_winner, rest.weakest_winner) == ("win/one", "win/two")
 
 
 def test_unmeasurable_histories_separate_nothing_but_have_a_size() -> None:
     small = dataclasses.replace(unmeasurable(0.07), density=measurement(0.07, 90).density)
     relative = check_curves(seed(extra_loss=small))[0]
-    assert relative.every is not None
-    assert relative.every.strongest_loser == "loss/one"
+    every = relative.whole["all"]
+    assert every is not None
+    assert every.strongest_loser == "loss/one"
     assert relative.size_correlation is not None
 
 
