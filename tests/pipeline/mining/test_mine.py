@@ -266,16 +266,3 @@ def test_a_touch_is_counted_for_every_landing_that_changed_a_fixed_function() ->
 
 def test_the_builder_makes_functions_of_four_lines() -> None:
     assert function("f").count("\n") == 4
-
-
-def test_a_fact_that_is_asked_for_in_two_depths_is_computed_in_the_deeper_one(tmp_path: Path) -> None:
-    """First the chain asks how a.py changed, then a fix asks whether its code did: the second answer must win."""
-    history = History()
-    history.commit("start", {"a.py": FIRST}, day=0)
-    history.commit("tune", {"a.py": SECOND}, day=650)
-    side = history.commit("fix: same change", {"a.py": SECOND}, day=651, parents=[1], branch="side")
-    history.merge("Merge", history.tips["main"], side, {}, day=652)
-    history.commit("fix: more", {"a.py": THIRD}, day=700)
-    history.commit("head", {"README": "x"}, day=1643)
-    repository = open_repository(history.write(tmp_path / "history.git"))
-    assert measure(repository, MESSAGES) == measure(repository, MESSAGES, data_dir=tmp_path / "data")
