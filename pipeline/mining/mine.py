@@ -7,28 +7,28 @@
     5. map what each fix changed onto functions of its parent's version      facts (hunks, parsing), in processes
     6. trace those functions back to the beginning of the window              tracing (lineage)
     7. give credit by landing                                                 credit
+    8. hand over functions, fixes and what was left out                       handover
 
 Nothing is ever written to the repository. Results depend on the repository, the windows and the recipe alone.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from pipeline.mining.attribution import Attribution, WindowCredits
+from pipeline.mining.attribution import Attribution
 from pipeline.mining.crew import Crew
 from pipeline.mining.exclusions import excluded_path
 from pipeline.mining.fact_book import FactBook
 from pipeline.mining.fact_codec import decode_changes, diff_key, encode_changes
 from pipeline.mining.fact_store import FactStore
-from pipeline.mining.facts import ChangeWant, FunctionsWant, key_of
+from pipeline.mining.facts import FunctionsWant, key_of
 from pipeline.mining.fixes import MessageFacts, might_be_fix, read_message
+from pipeline.mining.handover import Losses, Snapshot, hand_over, stated_reductions
 from pipeline.mining.history import (
     MAY_FIX,
     CommitGraph,
@@ -41,14 +41,12 @@ from pipeline.mining.history import (
     read_history,
 )
 from pipeline.mining.languages import language_of
-from pipeline.mining.lineage import FunctionKey
 from pipeline.mining.packs import ObjectProblem
-from pipeline.mining.parsing import Function
 from pipeline.mining.repository import Repository
-from pipeline.mining.tracing import ALIVE, Root, Tracer
+from pipeline.mining.tracing import Tracer
 from pipeline.mining.trees import FileChange, TreeReader
 from pipeline.recipe import LabelRecipe
-from pipeline.records import AssayError, CountedFix, ExcludedGroup, FunctionHistory, Mined, Windows, printable
+from pipeline.records import AssayError, Mined, Windows
 
 _EXAMPLES = 5
 _CACHE_BYTES = 24 << 20
@@ -62,24 +60,6 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int | None) -> None:
     """No display."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The functions alive at one chain position, by path."""
-
-    position: int
-    blobs: Mapping[bytes, bytes]
-    functions: Mapping[bytes, tuple[Function, ...]]
-    keys: Mapping[bytes, frozenset[FunctionKey]]
-    refused: Mapping[bytes, str]  # why a file was not read as source
-
-    @property
-    def count(self) -> int:
-        return sum(map(len, self.functions.values()))
-
-    def has(self, path: bytes, key: FunctionKey) -> bool:
-        return key in self.keys.get(path, ())
 
 
 @lru_cache(maxsize=1 << 16)
@@ -188,7 +168,10 @@ class Miner:
         while not (training.round() & horizon.round()):
             self._work_off("parsing changes")
         trained, held_out = training.credits({}), horizon.credits(training.patches)
-        mined = self._assemble(windows, (at_train, trained), (at_eval, held_out), messages)
+        both = ((at_train, trained), (at_eval, held_out))
+        losses = Losses(self._problems, self._trees, self._book, self._reader)
+        notes = stated_reductions(self._repository, self.history, losses, both)
+        mined = hand_over(self._repository, self.history, windows, *both, messages, notes)
         self._store.save(None if self._problems or self._repository.shallow else self._graph)
         return mined
 
@@ -266,149 +249,3 @@ class Miner:
 
     def _source_changes(self, commit: int) -> list[FileChange]:
         return [c for c in self._changes_of(commit) if is_source(c.path)]
-
-    def _assemble(
-        self,
-        windows: Windows,
-        training: tuple[Snapshot, WindowCredits],
-        horizon: tuple[Snapshot, WindowCredits],
-        messages: Mapping[int, MessageFacts],
-    ) -> Mined:
-        at_train, trained = training
-        graph, history = self._graph, self.history
-        fixes = trained.fixes
-        return Mined(
-            repo=self._repository.name,
-            head_sha=graph.ids[history.head].hex(),
-            windows=windows,
-            commits=history.commits,
-            landings=len(history.chain),
-            window_commits=sum(at_train.position < p <= horizon[0].position for p in history.landing),
-            fix_commits=len(fixes.examined) + len(fixes.oversized),
-            train=_function_histories(*training),
-            holdout=_function_histories(*horizon),
-            credit_by_kind=tuple(sorted(trained.credits.by_kind.items())),
-            fix_files=frozenset(
-                printable(path)
-                for path in trained.credits.files | _credited_files(trained)
-                if path in at_train.functions
-            ),
-            counted=self._counted(trained, messages),
-            excluded=self._excluded(trained, messages),
-            notes=tuple(self._notes(training, horizon)),
-        )
-
-    def _counted(self, window: WindowCredits, messages: Mapping[int, MessageFacts]) -> tuple[CountedFix, ...]:
-        history, graph = self.history, self._graph
-        counted = []
-        for commit, examined in window.fixes.examined.items():
-            sha, position = graph.ids[commit].hex(), history.landing[commit]
-            evidence = messages[commit].evidence
-            if sha in window.credits.each and evidence:
-                names = sorted(f"{printable(path)}::{key.qualified_name}" for path, key in examined.touched)
-                landing = graph.ids[history.chain[position]].hex()
-                counted.append(
-                    CountedFix(
-                        sha=sha,
-                        landing=landing,
-                        landed_at=history.effective_at[position],
-                        subject=messages[commit].subject,
-                        evidence=evidence,
-                        functions=tuple(names),
-                        credit_each=window.credits.each[sha],
-                    )
-                )
-        return tuple(sorted(counted, key=lambda c: (c.landed_at, c.sha)))
-
-    def _excluded(self, window: WindowCredits, messages: Mapping[int, MessageFacts]) -> tuple[ExcludedGroup, ...]:
-        groups: dict[str, list[int]] = defaultdict(list)
-        for commit, reason in (*window.fixes.reasons.items(), *window.refused.items()):
-            groups[reason].append(commit)
-        found = []
-        for reason, commits in groups.items():
-            newest = sorted(commits, key=lambda c: (-self.history.landing[c], self._graph.ids[c]))[:_EXAMPLES]
-            examples = tuple((self._graph.ids[c].hex(), messages[c].subject) for c in newest)
-            found.append(ExcludedGroup(reason, len(commits), examples))
-        return tuple(sorted(found, key=lambda g: (-g.commits, g.reason)))
-
-    def _notes(self, *windows: tuple[Snapshot, WindowCredits]) -> list[str]:
-        """The stated reductions, one sentence each."""
-        notes = []
-        if self.history.boundary is not None:
-            sha = self._graph.ids[self.history.boundary].hex()[:10]
-            kind = "shallow clone" if self._repository.shallow else "history cut off by a missing commit"
-            notes.append(f"{kind}: {sha} counts as the first commit")
-        if self._problems:
-            notes.append(f"{_count(self._problems, 'commit')} missing or broken: what they hold is left out")
-        if self._trees.missing:
-            notes.append(f"{_count(self._trees.missing, 'folder')} missing or broken: taken as unchanged")
-        if self._trees.skipped:
-            notes.append(f"{_count(self._trees.skipped, 'entry', 'entries')} of oversized folders left out")
-        notes.extend(self._missing_blobs())
-        notes.extend(_refused_files(snapshot for snapshot, _ in windows))
-        unresolved = sum(e.unresolved for _, w in windows for e in w.fixes.examined.values())
-        if unresolved:
-            notes.append(f"{_count(unresolved, 'touch', 'touches')} could not be traced to a function of the snapshot")
-        return notes
-
-    def _missing_blobs(self) -> list[str]:
-        pairs = [want for want in self._book.problems.values() if isinstance(want, ChangeWant)]
-        files = [want for want in self._book.problems.values() if isinstance(want, FunctionsWant)]
-        blobs = {b for want in pairs for b in (want.old, want.new) if b} | {want.blob for want in files}
-        broken = sum(not self._readable(blob) for blob in blobs)
-        if not broken:
-            return []
-        distinct = len({(want.old, want.new) for want in pairs})
-        left_out = f"{_count(broken, 'object')} missing: {_count(distinct, 'pair')} left out"
-        return [left_out + (f", {_count(len(files), 'file')} of the snapshots taken as empty" if files else "")]
-
-    def _readable(self, blob: bytes) -> bool:
-        try:
-            self._reader.blob(blob, 1 << 40)
-        except ObjectProblem:
-            return False
-        return True
-
-
-def _refused_files(snapshots: Iterable[Snapshot]) -> list[str]:
-    """The files of the snapshots that are too large, minified and the like, if there are any."""
-    refused = {path: why for snapshot in snapshots for path, why in snapshot.refused.items()}
-    if not refused:
-        return []
-    reasons = ", ".join(f"{count:,} {why}" for why, count in Counter(sorted(refused.values())).most_common())
-    return [f"{_count(len(refused), 'file')} not read as source: {reasons}"]
-
-
-def _credited_files(window: WindowCredits) -> set[bytes]:
-    return {root.path for root in window.credits.by_root if root.born_at == ALIVE}
-
-
-def _function_histories(snapshot: Snapshot, window: WindowCredits) -> tuple[FunctionHistory, ...]:
-    credits = window.credits
-    found = []
-    for path in sorted(snapshot.functions):
-        shown, blob, language = printable(path), snapshot.blobs[path].hex(), language_of(path)
-        assert language is not None
-        for function in snapshot.functions[path]:
-            key = key_of(function)
-            root = Root(path, key, ALIVE)
-            fixes = credits.fixes.get(root, 0)
-            found.append(
-                FunctionHistory(
-                    path=shown,
-                    qualified_name=function.qualified_name,
-                    ordinal=function.ordinal,
-                    language=language.name,
-                    start_line=function.start_line,
-                    end_line=function.end_line,
-                    blob=blob,
-                    credit=credits.by_root.get(root, 0.0),
-                    fixes=fixes,
-                    touches=max(fixes, window.touches.get((path, key), 0)) if fixes else 0,
-                )
-            )
-    return tuple(found)
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -106,6 +106,15 @@ def json_of(answer: Answer) -> dict[str, Any]:
     return result
 
 
+def warning_of(answer: Answer) -> str:
+    """The one line that a screening that succeeded said beside its JSON, which is right all the same."""
+    assert answer.code == 0
+    assert json.loads(answer.stdout)["density"] == HEALTHY_DENSITY
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith("warning: the prediction could not be written down: ")
+    return line
+
+
 def line_of(answer: Answer, code: int = 2) -> str:
     """The one line that a screening that failed said, in both places."""
     (line,) = answer.stderr.splitlines()
