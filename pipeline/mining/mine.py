@@ -93,6 +93,7 @@ class Miner:
         self._book = FactBook(self._store, self._crew)
         self._interned: dict[bytes, bytes] = {}  # paths and ids stand in many changes
         self._snapshots: dict[int, Snapshot] = {}
+        self._landed_changes: dict[int, list[FileChange]] = {}  # by chain position
         self._graph = CommitGraph()
         self._problems = 0
 
@@ -138,8 +139,7 @@ class Miner:
     def snapshot(self, position: int) -> Snapshot:
         """The functions alive in the tree of a chain position."""
         if position not in self._snapshots:
-            tree = self._graph.trees[self.history.chain[position]]
-            blobs = {path: blob for path, blob in self._trees.files(tree).items() if is_source(path)}
+            blobs = self._blobs_at(position)
             wants = {path: FunctionsWant(blob, path) for path, blob in blobs.items()}
             if not self._book.knows_all(wants.values()):
                 self._work_off("parsing files")
@@ -149,6 +149,21 @@ class Miner:
             refused = {path: fact.refused for path, fact in facts.items() if fact.refused}
             self._snapshots[position] = Snapshot(position, blobs, functions, keys, refused)
         return self._snapshots[position]
+
+    def _blobs_at(self, position: int) -> dict[bytes, bytes]:
+        """The source files at a chain position: listed once, then followed through the chain's diffs."""
+        earlier = max((known for known in self._snapshots if known <= position), default=None)
+        if earlier is None:
+            tree = self._graph.trees[self.history.chain[position]]
+            return {path: blob for path, blob in self._trees.files(tree).items() if is_source(path)}
+        blobs = dict(self._snapshots[earlier].blobs)
+        for changes in self._chain_changes(earlier, position).values():
+            for change in changes:
+                if change.new is None:
+                    blobs.pop(change.path, None)
+                else:
+                    blobs[change.path] = change.new
+        return blobs
 
     def count_alive(self, time: int) -> int:
         """How many functions were alive at a time; 0 before the first commit."""
@@ -198,14 +213,16 @@ class Miner:
         return messages
 
     def _chain_changes(self, after: int, upto: int) -> dict[int, list[FileChange]]:
-        found = {}
-        for position in range(after + 1, upto + 1):
-            found[position] = [self._intern(c) for c in self._source_changes(self.history.chain[position])]
+        positions = range(after + 1, upto + 1)
+        for position in positions:
+            if position not in self._landed_changes:
+                changes = self._source_changes(self.history.chain[position])
+                self._landed_changes[position] = [self._intern(change) for change in changes]
             if position % 500 == 0:
                 self._progress("comparing trees", position - after, upto - after)
         self._trees.forget()  # what follows needs the room and hardly a tree
         self._reader.forget()
-        return found
+        return {position: self._landed_changes[position] for position in positions}
 
     def _changes_of(self, commit: int) -> list[FileChange]:
         """The files of any language that a commit changes against its first parent."""
