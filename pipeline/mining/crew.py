@@ -18,8 +18,8 @@ from pipeline.mining.objects import ObjectReader
 from pipeline.recipe import LabelRecipe
 from pipeline.records import AssayError
 
-# Starting a process costs about as much as this many facts.
-_WORTH_A_PROCESS = 150
+# Starting processes costs about as much as this many facts.
+_WORTH_A_PROCESS = 600
 _BATCH = 48
 _CACHE_BYTES = 24 << 20  # of objects, in each process
 _MOST_MEMORY_BYTES = 2 << 30  # of one process; real histories stay below 0.4 GB

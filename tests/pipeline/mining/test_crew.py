@@ -20,8 +20,9 @@ from tests.builders.history import History
 
 
 @pytest.fixture
-def wants(tmp_path: Path) -> tuple[Path, list[Want]]:
-    """Two hundred files of two functions each: enough to be worth a process."""
+def wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[Want]]:
+    """Two hundred files of two functions each, made worth a process."""
+    monkeypatch.setattr(crew, "_WORTH_A_PROCESS", 100)
     history = History()
     history.commit("start", {f"m{i}.py": module(str(i), str(i)) for i in range(200)})
     repository = open_repository(history.write(tmp_path / "history.git"))
