@@ -49,7 +49,7 @@ CLASSES = {
         fix lint
         Fix linting errors (#12)
         fix eslint warnings in parser
-        Fixed flake8 error.
+        Fixed a flake8 error.
         fix remaining checkstyle violations
         fix clippy warnings with the new toolchain
         fix formatting
@@ -79,10 +79,10 @@ CLASSES = {
     """,
     "dependency bump": """
         fix(deps): update all non-major dependencies (#12)
-        chore(deps): bump minimist from 1.2.5 to 1.2.6
+        chore(deps): bump maximist from 3.2.5 to 3.2.6
         build(deps-dev): bump x from 1 to 2
         Bump lodash from 4.17.20 to 4.17.21
-        fix: upgrade sharp from 0.29.3 to 0.32.5 (#12)
+        fix: upgrade blunt from 1.29.3 to 1.32.5 (#12)
         Upgrade undici to 5.14.0 to fix redirect bug
         fix: update dependency semver to v7
         Update lockfile to fix install
