@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pipeline.mining.repository import Repository
 from pipeline.recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, LabelRecipe
 from pipeline.records import Curve, Density, Mined
 from pipeline.screening.density import measure_density
-from pipeline.screening.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, SeedMeasurement
+from pipeline.screening.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, SeedMeasurement, iso_day
 from pipeline.screening.signal import signals
 from pipeline.screening.windows import fit_windows
 
@@ -52,9 +53,12 @@ def measure(
         if as_of is not None:
             miner.cut(as_of)
         history = miner.history
-        now = min(history.effective_at[-1], miner.first_seen())
-        windows = fit_windows(history.effective_at[0], now, recipe, miner.count_alive)
+        head_at, seen_at = history.effective_at[-1], miner.first_seen()
+        windows = fit_windows(history.effective_at[0], min(head_at, seen_at), recipe, miner.count_alive)
         mined = miner.mine(windows)
+    if head_at > seen_at:
+        note = f"the newest commit is dated in the future: the windows end {iso_day(seen_at)}, when it was first seen"
+        mined = dataclasses.replace(mined, notes=(*mined.notes, note))
     positives = sum(function.credit > 0 for function in mined.holdout)
     return Measured(
         mined=mined,

@@ -210,6 +210,7 @@ def test_nothing_is_seen_later_than_today(assay: Assay, tmp_path: Path, change: 
     result = assay.judges(write_by_hand(with_dates(change), tmp_path / "dates.git"))
     assert datetime.fromisoformat(result["as_of"]).timestamp() <= time.time()
     assert result["verdict"] == "SKIP"
+    assert any(note.startswith("the newest commit is dated in the future") for note in result["notes"])
 
 
 @pytest.mark.parametrize("first", [at_year(1960), -(10**10), -(10**17)])
