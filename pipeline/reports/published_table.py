@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from pipeline.records import Threshold
@@ -236,6 +236,12 @@ measurements below.
 {text}"""
 
 
+def _mix(evidence: Mapping[str, float]) -> str:
+    """The largest share first, so that the order says something and does not depend on where the values came from."""
+    ordered = sorted(evidence.items(), key=lambda part: (-part[1], part[0]))
+    return ", ".join(f"{kind} {share(part)}" for kind, part in ordered) or "none"
+
+
 def _measurements(everyone: Sequence[Checked]) -> str:
     header = (
         "repository",
@@ -263,7 +269,7 @@ def _measurements(everyone: Sequence[Checked]) -> str:
                 count(measured.commits),
                 count(measured.fix_commits),
                 share(measured.fix_share),
-                ", ".join(f"{kind} {share(part)}" for kind, part in measured.evidence.items()) or "none",
+                _mix(measured.evidence),
                 share(measured.density.positive_share),
                 share(measured.density.file_positive_share),
                 count(measured.held_out),

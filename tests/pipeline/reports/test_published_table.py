@@ -121,3 +121,10 @@ def test_every_table_has_as_many_cells_in_each_row() -> None:
         widths.append(line.count("|") if line.startswith("|") else 0)
     for before, after in pairwise(widths):
         assert before == after or 0 in (before, after)
+
+
+def test_the_page_is_the_same_from_fresh_values_and_from_the_file() -> None:
+    one = measurement(0.10, 900, evidence={"keyword": 0.3, "prefix": 0.7})
+    other = measurement(0.10, 900, evidence={"prefix": 0.7, "keyword": 0.3})
+    assert render_published_table(seed(win_one=one)) == render_published_table(seed(win_one=other))
+    assert "prefix 70 %, keyword 30 %" in render_published_table(seed(win_one=one))
