@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from pipeline.records import AssayError
+from pipeline.records import AssayError, printable
 
 LONGEST_URL: Final = 2_048
 
@@ -66,4 +66,6 @@ def parse_url(text: str) -> CloneUrl:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= 200 else text[:200] + "…"
+    """What was given, fit for a terminal: no control characters, not endless."""
+    plain = printable(text.encode("utf-8", "backslashreplace"))
+    return plain if len(plain) <= 200 else plain[:200] + "…"

@@ -100,3 +100,8 @@ def test_whatever_passes_is_plain_and_stable(text: str) -> None:
     assert "@" not in parsed.text.split("/")[2]
     assert parsed.text.isascii()
     assert parsed.text.isprintable()
+
+
+def test_control_characters_of_an_option_are_shown_as_escapes() -> None:
+    with pytest.raises(AssayError, match=r"^-\\x1b\[2J is an option"):
+        parse_url("-\x1b[2J")
