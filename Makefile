@@ -7,17 +7,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+NPM := .npm
 WORKERS ?= 2
 REPO ?=
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev ## .venv with the locked versions and Assay itself, editable
 	@echo "Ready: $(BIN)/assay --help"
 
-test: $(VENV)/.dev ## every test
-	@$(BIN)/python -m pytest -q -n $(WORKERS)
+test: $(VENV)/.dev ## every test that needs nothing but Python, git and make
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not services and not contract and not browser'
+
+test-services: $(VENV)/.dev ## on real PostgreSQL and Redis servers (ASSAY_TEST_POSTGRES_URL, ASSAY_TEST_REDIS_URL)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m services
+
+test-contract: $(VENV)/.dev $(NPM)/.installed ## against GitHub's own descriptions and example deliveries (npm)
+	@ASSAY_TEST_NPM=$(NPM) $(BIN)/python -m pytest -q -n $(WORKERS) -m contract
+
+test-browser: $(VENV)/.browser ## the set-up clicked through in Debian's chromium
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "make test-browser needs chromium (Debian: apt install chromium)" >&2; exit 2; }
+	@$(BIN)/python -m pytest -q -m browser
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	@$(BIN)/ruff check .
@@ -27,18 +38,23 @@ lint: $(VENV)/.dev ## ruff and mypy --strict
 demo: $(VENV)/.dev ## the story on three made-up repositories; REPO=path-or-URL: on yours
 	@$(BIN)/python -m tests.flows.demo $(if $(REPO),--repo '$(REPO)')
 
+run: $(VENV)/.dev ## the App itself, on embedded defaults; HOST=, PORT=
+	@$(BIN)/assay up $(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)')
+
 bench: $(VENV)/.bench ## speed and memory as ratios; REPOS='PATH PATH ...': on those
 	@$(BIN)/python -m bench.screen $(REPOS)
 
 lock: ## new pinned versions (needs uv)
-	@uv pip compile -q $(LOCK_FLAGS) --extra dev -o requirements/dev.txt pyproject.toml
-	@uv pip compile -q $(LOCK_FLAGS) --extra dev --extra bench -o requirements/bench.txt pyproject.toml
+	@uv pip compile -q $(LOCK_FLAGS) -o requirements/dev.txt pyproject.toml
+	@uv pip compile -q $(LOCK_FLAGS) --extra bench -o requirements/bench.txt pyproject.toml
+	@uv pip compile -q $(LOCK_FLAGS) --extra browser -o requirements/browser.txt pyproject.toml
 
 clean: ## forget .venv, caches and the demo
-	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) $(NPM) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 
-LOCK_FLAGS := --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
-	--custom-compile-command 'make lock'
+# pip wants a library that is asked for with extras to be locked with them, when it checks hashes.
+LOCK_FLAGS := --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
+	--custom-compile-command 'make lock' --extra dev --extra embedded --extra prod
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
 $(VENV)/bin/python:
@@ -56,4 +72,14 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 	@$(PIP) install --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: help setup test lint demo bench lock clean
+$(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
+	@$(PIP) install --require-hashes -r requirements/browser.txt
+	@touch $@
+
+$(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
+	@command -v npm >/dev/null || { echo "make test-contract needs npm (Debian: apt install npm)" >&2; exit 2; }
+	@mkdir -p $(NPM) && cp tests/contract/package.json tests/contract/package-lock.json $(NPM)/
+	@npm ci --prefix $(NPM) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: help setup test test-services test-contract test-browser lint demo run bench lock clean

@@ -90,6 +90,77 @@ def test_all_wrong_values_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) 
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"ASSAY_APP_ID": "0"}, "ASSAY_APP_ID: must be the number that GitHub shows"),
+        ({"ASSAY_APP_ID": "my-app"}, "ASSAY_APP_ID: "),
+        ({"ASSAY_GITHUB_URL": "github.com"}, "ASSAY_GITHUB_URL: must be an http:// or https:// address"),
+        ({"ASSAY_GITHUB_API_URL": "https://u:p@ghes.example"}, "ASSAY_GITHUB_API_URL: must be an address without user"),
+        ({"ASSAY_PUBLIC_URL": "https://assay.example/?a=b"}, "ASSAY_PUBLIC_URL: must be an address without user"),
+        ({"ASSAY_MODE": "shout"}, "ASSAY_MODE: input should be 'post' or 'observe'"),
+        ({"ASSAY_SCREENINGS": "0"}, "ASSAY_SCREENINGS: "),
+        ({"ASSAY_SCREENING_MEMORY_MB": "lots"}, "ASSAY_SCREENING_MEMORY_MB: "),
+        (
+            {"ASSAY_PRIVATE_KEY": "inline", "ASSAY_PRIVATE_KEY_FILE": __file__},
+            "ASSAY_PRIVATE_KEY and ASSAY_PRIVATE_KEY_FILE are both set: keep one",
+        ),
+        (
+            {"ASSAY_WEBHOOK_SECRET": "inline", "ASSAY_WEBHOOK_SECRET_FILE": __file__},
+            "ASSAY_WEBHOOK_SECRET and ASSAY_WEBHOOK_SECRET_FILE are both set: keep one",
+        ),
+    ],
+)
+def test_what_the_app_cannot_run_with_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(AssayError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(words)
+    assert "inline" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "api"),
+    [
+        ({}, "https://api.github.com"),
+        ({"ASSAY_GITHUB_URL": "https://github.com/"}, "https://api.github.com"),
+        ({"ASSAY_GITHUB_URL": "https://ghes.example"}, "https://ghes.example/api/v3"),
+        ({"ASSAY_GITHUB_URL": "https://acme.ghe.com"}, "https://api.acme.ghe.com"),
+        (
+            {"ASSAY_GITHUB_URL": "https://ghes.example", "ASSAY_GITHUB_API_URL": "https://api.ghes.example/"},
+            "https://api.ghes.example",
+        ),
+    ],
+)
+def test_the_api_follows_from_the_web_address(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], api: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().api_url == api
+
+
+def test_allowed_accounts_are_separated_by_commas_whatever_their_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_ALLOWED_ACCOUNTS", " Acme, ,initech ")
+    assert load_settings().allowed_accounts == ("acme", "initech")
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "PRIVATE_KEY",
+        "WEBHOOK_SECRET",
+        "PREVIOUS_WEBHOOK_SECRET",
+        "CLIENT_SECRET",
+        "DATABASE_URL",
+        "REDIS_URL",
+    ):
+        monkeypatch.setenv(f"ASSAY_{name}", "hush-hush")
+    assert "hush-hush" not in repr(load_settings())
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().log_format = "json"
