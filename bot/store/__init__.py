@@ -1,0 +1,27 @@
+"""What is remembered. Every function takes a connection, then the installation whose rows it may touch."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The exceptions: functions, or whole modules, that look at the rows of every installation. A test holds all others to
+# the rule.
+SERVER_WIDE: Final = frozenset(
+    {
+        "bookmarks",  # of the server itself
+        "deliveries",  # they come one by one, from whatever installation
+        "content_writes.forget_writes",
+        "installations.list_installations",
+        "jobs.claim_job",
+        "jobs.expired_jobs",
+        "jobs.free_turns",
+        "jobs.load_job",
+        "jobs.purge_jobs",
+        "jobs.queue_figures",
+        "jobs.ready_jobs",
+        "repositories.all_repositories",
+        "repositories.find_repository",
+        "screenings.verdict_figures",
+        "turns",  # of all installations
+    }
+)

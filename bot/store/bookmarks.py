@@ -1,0 +1,24 @@
+"""What the server remembers of itself, by name: small JSON values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.store.tables import bookmarks
+from bot.store.writing import insert_into
+
+
+async def load_bookmark(connection: AsyncConnection, name: str) -> Any:
+    """The value that was saved last; None where there is none."""
+    return (await connection.execute(select(bookmarks.c.value).where(bookmarks.c.name == name))).scalar_one_or_none()
+
+
+async def save_bookmark(connection: AsyncConnection, name: str, value: Any) -> None:
+    await connection.execute(
+        insert_into(connection, bookmarks)
+        .values(name=name, value=value)
+        .on_conflict_do_update(index_elements=["name"], set_={"value": value})
+    )

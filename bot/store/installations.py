@@ -1,0 +1,86 @@
+"""Who installed the App."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.records import Installation, InstallationState
+from bot.store.tables import installations, jobs, metadata
+from bot.store.writing import insert_into
+
+
+async def load_installation(connection: AsyncConnection, installation_id: int) -> Installation | None:
+    row = (
+        await connection.execute(select(installations).where(installations.c.installation_id == installation_id))
+    ).one_or_none()
+    return None if row is None else _installation(row)
+
+
+async def list_installations(connection: AsyncConnection) -> list[Installation]:
+    rows = await connection.execute(select(installations).order_by(installations.c.installation_id))
+    return [_installation(row) for row in rows]
+
+
+async def save_installation(connection: AsyncConnection, installation: Installation, now: datetime) -> None:
+    """As GitHub describes it now; when it was last served stays as it was."""
+    described = {
+        "account_id": installation.account_id,
+        "account_login": installation.account_login,
+        "account_type": installation.account_type,
+        "state": installation.state,
+        "permissions": dict(installation.permissions),
+        "synced_at": now,
+    }
+    await connection.execute(
+        insert_into(connection, installations)
+        .values(installation_id=installation.installation_id, **described)
+        .on_conflict_do_update(index_elements=["installation_id"], set_=described)
+    )
+
+
+async def set_installation_state(connection: AsyncConnection, installation_id: int, state: InstallationState) -> None:
+    await connection.execute(
+        update(installations).where(installations.c.installation_id == installation_id).values(state=state)
+    )
+
+
+async def lock_installation(connection: AsyncConnection, installation_id: int) -> None:
+    """Until the transaction ends, nobody else holds this lock. Take it after a job's lease, never before.
+
+    SQLite needs none: its transactions that write are alone anyway.
+    """
+    await connection.execute(
+        select(installations.c.installation_id)
+        .where(installations.c.installation_id == installation_id)
+        .with_for_update(key_share=True)
+    )
+
+
+async def delete_installation(connection: AsyncConnection, installation_id: int, except_job: int = 0) -> None:
+    """Every row of it in every table. The job that does this stays until it ends, and goes then.
+
+    Jobs first: a job that is writing something is waited for, and one that begins to write later finds its lease lost.
+    """
+    await connection.execute(delete(jobs).where(jobs.c.installation_id == installation_id, jobs.c.job_id != except_job))
+    for table in reversed(metadata.sorted_tables):
+        if table is not jobs and "installation_id" in table.c:
+            await connection.execute(delete(table).where(table.c.installation_id == installation_id))
+    await connection.execute(
+        update(jobs)
+        .where(jobs.c.installation_id == installation_id, jobs.c.job_id == except_job)
+        .values(forgotten=True)
+    )
+
+
+def _installation(row: Row[tuple[object, ...]]) -> Installation:
+    return Installation(
+        installation_id=row.installation_id,
+        account_id=row.account_id,
+        account_login=row.account_login,
+        account_type=row.account_type,
+        state=row.state,
+        permissions=row.permissions,
+    )

@@ -1,0 +1,316 @@
+"""Rows of work: asked for, taken, put off, ended. Whose turn it is to be taken is in `turns`.
+
+open -> running -> done | failed | cancelled, and back to open where it is put off, where its worker vanished, or where
+it was asked for once more while it ran. Every change of a running job names the lease that it was taken with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, null, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.records import Fact, Job, JobKind, JobState
+from bot.store.tables import installations, jobs
+from bot.store.turns import next_turn
+from bot.store.writing import insert_into
+
+_c = jobs.c
+_LONGEST_KEY: Final = 64  # longer ones are hashed, to fit the column
+_CLAIM_TRIES: Final = 5
+# A row that nobody holds.
+_VACANT: Final[dict[str, Any]] = {"lease_token": "", "lease_until": None}
+_NOT_ASKED_AGAIN: Final[dict[str, Any]] = {"again_at": None, "again_arguments": null()}
+
+
+class LostLease(Exception):
+    """Another worker has this job now, or it was cancelled: nothing more may be written for it."""
+
+
+class QueueFigure(NamedTuple):
+    kind: JobKind
+    state: JobState
+    jobs: int
+    oldest_s: float  # how long the oldest has been ready (open) or at work (running)
+
+
+async def request_job(
+    connection: AsyncConnection,
+    installation_id: int,
+    repository_id: int,
+    kind: JobKind,
+    now: datetime,
+    *,
+    not_before: datetime | None = None,
+    arguments: Mapping[str, Fact] | None = None,
+    key: str = "",
+    later: bool = False,
+) -> int:
+    """The number of the one job of this kind, repository and key that is open or running; made where there is none.
+
+    Where it is open it becomes due at the earlier of both times (the later one if `later`), and the arguments join.
+    Where it is running it opens once more when it ends.
+    """
+    open_key = _open_key(kind, installation_id, repository_id, key)
+    not_before = not_before or now
+    values = {
+        "installation_id": installation_id,
+        "repository_id": repository_id,
+        "kind": kind,
+        "open_key": open_key,
+        "arguments": dict(arguments or {}),
+        "state": "open",
+        "attempts": 0,
+        "made_at": now,
+        "not_before": not_before,
+    }
+    mine = _c.installation_id == installation_id, _c.open_key == open_key
+    while True:
+        made = insert_into(connection, jobs).values(**values).on_conflict_do_nothing(index_elements=["open_key"])
+        job_id = (await connection.execute(made.returning(_c.job_id))).scalar_one_or_none()
+        if job_id is not None:
+            return int(job_id)
+        row = (await connection.execute(select(jobs).where(*mine).with_for_update())).one_or_none()
+        if row is not None:  # else it ended in between
+            changes = _asked_again(row, not_before, dict(arguments or {}), max if later else min)
+            await connection.execute(update(jobs).where(*mine, _c.job_id == row.job_id).values(**changes))
+            return int(row.job_id)
+
+
+async def claim_job(
+    connection: AsyncConnection,
+    kinds: Collection[JobKind],
+    now: datetime,
+    real_now: datetime,
+    *,
+    lease_s: float = 30,
+    caps: Mapping[JobKind, int] | None = None,
+) -> Job | None:
+    """Take the job whose turn it is, with a lease of its own, in a transaction that does nothing else.
+
+    `now` says what is due, `real_now` when the lease ends. `caps` bounds the running jobs of one kind and installation:
+    1 where it says nothing. None where nothing is due, or all that is due must wait for its own installation's jobs.
+    """
+    for _ in range(_CLAIM_TRIES):
+        job_id = await next_turn(connection, {kind: (caps or {}).get(kind, 1) for kind in kinds}, now)
+        if job_id is None:
+            return None
+        taken = {
+            "state": "running",
+            "attempts": _c.attempts + 1,
+            "started_at": now,
+            "lease_token": secrets.token_hex(16),
+            "lease_until": real_now + timedelta(seconds=lease_s),
+            "reason": "",
+        }
+        claim = update(jobs).where(_c.job_id == job_id, _c.state == "open").values(**taken).returning(jobs)
+        row = (await connection.execute(claim)).one_or_none()
+        if row is not None:  # else it was cancelled in between
+            served = update(installations).where(installations.c.installation_id == row.installation_id)
+            await connection.execute(served.values(served_at=real_now))
+            return _job(row)
+    return None
+
+
+async def hold_lease(connection: AsyncConnection, job: Job) -> None:
+    """The fence: first thing in a transaction that writes an effect of the job. Raises LostLease.
+
+    The row stays locked until the transaction ends, so a cancellation comes before it or after it, never in between.
+    """
+    await _change_held(connection, job, {"lease_token": job.lease_token})
+
+
+async def renew_lease(connection: AsyncConnection, job: Job, until: datetime) -> bool:
+    """False: the lease is lost, stop working."""
+    renewed = update(jobs).where(_held(job)).values(lease_until=until)
+    return (await connection.execute(renewed)).rowcount == 1
+
+
+async def finish_job(connection: AsyncConnection, job: Job, state: JobState, now: datetime, reason: str = "") -> None:
+    """It ended; where it was asked for once more meanwhile it is open again, as new. Raises LostLease."""
+    if not await _end(connection, job, state, now, reason):
+        raise LostLease(f"job {job.job_id}")
+
+
+async def put_off_job(
+    connection: AsyncConnection, job: Job, not_before: datetime, reason: str, *, counts: bool
+) -> None:
+    """Back to open until then; `counts` says whether this attempt was one. Raises LostLease.
+
+    What was asked for meanwhile joins it.
+    """
+    if not await _reopen(connection, job, not_before, reason, counts=counts):
+        raise LostLease(f"job {job.job_id}")
+
+
+async def reopen_job(connection: AsyncConnection, job: Job, not_before: datetime, reason: str) -> bool:
+    """Its worker vanished: the attempt counts. False: it is held by somebody else by now, or ended."""
+    return await _reopen(connection, job, not_before, reason, counts=True)
+
+
+async def fail_job(connection: AsyncConnection, job: Job, now: datetime, reason: str) -> bool:
+    """Its worker vanished once too often. False: it is held by somebody else by now, or ended."""
+    return await _end(connection, job, "failed", now, reason)
+
+
+async def delay_jobs(connection: AsyncConnection, installation_id: int, kind: JobKind, not_before: datetime) -> int:
+    """Open jobs of a kind are due no earlier than then: what is sure to be refused need not be begun."""
+    waiting = _c.installation_id == installation_id, _c.kind == kind, _c.state == "open", _c.not_before < not_before
+    return (await connection.execute(update(jobs).where(*waiting).values(not_before=not_before))).rowcount
+
+
+async def cancel_jobs(
+    connection: AsyncConnection,
+    installation_id: int,
+    repository_id: int | None = None,
+    *,
+    reason: str,
+    except_job: int = 0,
+) -> int:
+    """End what is open or running of an installation, or of one repository of it; return how many that were."""
+    wanted = [_c.installation_id == installation_id, _c.state.in_(["open", "running"]), _c.job_id != except_job]
+    if repository_id is not None:
+        wanted.append(_c.repository_id == repository_id)
+    ended = {"state": "cancelled", "open_key": None, "reason": reason, **_VACANT, **_NOT_ASKED_AGAIN}
+    return (await connection.execute(update(jobs).where(*wanted).values(**ended))).rowcount
+
+
+async def recent_jobs(
+    connection: AsyncConnection, installation_id: int, repository_id: int, kind: JobKind, since: datetime
+) -> list[Job]:
+    """All of a kind and repository that were asked for since then, whatever became of them."""
+    mine = _c.installation_id == installation_id, _c.repository_id == repository_id
+    rows = await connection.execute(select(jobs).where(*mine, _c.kind == kind, _c.made_at >= since))
+    return [_job(row) for row in rows]
+
+
+async def load_job(connection: AsyncConnection, job_id: int) -> Job | None:
+    row = (await connection.execute(select(jobs).where(_c.job_id == job_id))).one_or_none()
+    return None if row is None else _job(row)
+
+
+async def expired_jobs(connection: AsyncConnection, real_now: datetime) -> list[Job]:
+    """Those whose worker stopped renewing its lease, locked: end or reopen them in the same `write()`.
+
+    Skips what another sweeper looks at.
+    """
+    expired = select(jobs).where(_c.state == "running", _c.lease_until < real_now)
+    return [_job(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
+
+
+async def ready_jobs(connection: AsyncConnection, now: datetime, kinds: Collection[JobKind], limit: int) -> list[int]:
+    """Open jobs that are due, the oldest first: as many as somebody should be told of."""
+    ready = select(_c.job_id).where(_c.state == "open", _c.not_before <= now, _c.kind.in_(sorted(kinds)))
+    return list((await connection.execute(ready.order_by(_c.not_before, _c.job_id).limit(limit))).scalars())
+
+
+async def free_turns(connection: AsyncConnection, now: datetime, caps: Mapping[JobKind, int]) -> int:
+    """How many jobs could be taken now: of each kind and installation what is due, up to its cap."""
+    due = func.count().filter(_c.state == "open", _c.not_before <= now)
+    running = func.count().filter(_c.state == "running")
+    of_each = select(_c.kind, due.label("due"), running.label("running")).where(
+        _c.state.in_(["open", "running"]), _c.kind.in_(sorted(caps))
+    )
+    rows = await connection.execute(of_each.group_by(_c.installation_id, _c.kind))
+    return sum(max(0, min(row.due, caps[row.kind] - row.running)) for row in rows)
+
+
+async def purge_jobs(connection: AsyncConnection, before: datetime) -> int:
+    """Delete what ended (or, cancelled, was asked for) before then; return how many."""
+    ended = _c.state.in_(["done", "failed", "cancelled"]), func.coalesce(_c.finished_at, _c.made_at) < before
+    return (await connection.execute(delete(jobs).where(*ended))).rowcount
+
+
+async def queue_figures(connection: AsyncConnection, now: datetime) -> list[QueueFigure]:
+    """How many jobs of each kind are open or running, and how long the oldest of them has been."""
+    since = case((_c.state == "running", _c.started_at), else_=_c.not_before)
+    counted = select(_c.kind, _c.state, func.count().label("found"), func.min(since).label("since"))
+    rows = await connection.execute(
+        counted.where(_c.state.in_(["open", "running"])).group_by(_c.kind, _c.state).order_by(_c.kind, _c.state)
+    )
+    return [
+        QueueFigure(row.kind, row.state, row.found, max(0.0, (now - (row.since or now)).total_seconds()))
+        for row in rows
+    ]
+
+
+def _open_key(kind: JobKind, installation_id: int, repository_id: int, key: str) -> str:
+    if len(key) > _LONGEST_KEY or not key.isprintable():
+        key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{kind}:{installation_id}:{repository_id}:{key}"
+
+
+def _asked_again(row: Row[Any], not_before: datetime, arguments: dict[str, Fact], choose: Any) -> dict[str, Any]:
+    """What changes where a job is asked for that is there already."""
+    if row.state == "open":
+        return {"not_before": choose(row.not_before, not_before), "arguments": row.arguments | arguments}
+    again_at = not_before if row.again_at is None else choose(row.again_at, not_before)
+    return {"again_at": again_at, "again_arguments": (row.again_arguments or {}) | arguments}
+
+
+async def _end(connection: AsyncConnection, job: Job, state: JobState, now: datetime, reason: str) -> bool:
+    row = await _lock_held(connection, job)
+    if row is None:
+        return False
+    if row.again_at is not None:
+        afresh = {"attempts": 0, "made_at": now, "not_before": row.again_at, "arguments": row.again_arguments or {}}
+        changes = {"state": "open", "reason": "", "forgotten": False, **afresh, **_NOT_ASKED_AGAIN}
+        await _change_held(connection, job, {**changes, **_VACANT})
+    elif row.forgotten:
+        await connection.execute(delete(jobs).where(_held(job)))
+    else:
+        ended = {"state": state, "open_key": None, "finished_at": now, "reason": reason}
+        await _change_held(connection, job, {**ended, **_VACANT})
+    return True
+
+
+async def _reopen(connection: AsyncConnection, job: Job, not_before: datetime, reason: str, *, counts: bool) -> bool:
+    row = await _lock_held(connection, job)
+    if row is None:
+        return False
+    changes = {
+        "state": "open",
+        "not_before": not_before,
+        "reason": reason,
+        "attempts": row.attempts if counts else max(0, row.attempts - 1),
+        "arguments": row.arguments | (row.again_arguments or {}),
+    }
+    await _change_held(connection, job, {**changes, **_VACANT, **_NOT_ASKED_AGAIN})
+    return True
+
+
+async def _lock_held(connection: AsyncConnection, job: Job) -> Row[Any] | None:
+    return (await connection.execute(select(jobs).where(_held(job)).with_for_update())).one_or_none()
+
+
+async def _change_held(connection: AsyncConnection, job: Job, changes: Mapping[str, Any]) -> None:
+    changed = await connection.execute(update(jobs).where(_held(job)).values(**changes))
+    if changed.rowcount != 1:
+        raise LostLease(f"job {job.job_id}")
+
+
+def _held(job: Job) -> ColumnElement[bool]:
+    """Its row, as long as nobody else has it."""
+    mine = _c.installation_id == job.installation_id, _c.job_id == job.job_id
+    return and_(*mine, _c.state == "running", _c.lease_token == job.lease_token)
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(
+        job_id=row.job_id,
+        kind=row.kind,
+        installation_id=row.installation_id,
+        repository_id=row.repository_id,
+        arguments=row.arguments,
+        state=row.state,
+        attempts=row.attempts,
+        made_at=row.made_at,
+        not_before=row.not_before,
+        lease_token=row.lease_token,
+        reason=row.reason,
+    )

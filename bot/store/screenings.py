@@ -1,0 +1,86 @@
+"""Every screening: what was measured, what was said of it, or why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.records import StoredScreening
+from bot.store.repositories import note_screened
+from bot.store.tables import screenings
+
+_c = screenings.c
+
+
+async def save_screening(
+    connection: AsyncConnection,
+    installation_id: int,
+    repository_id: int,
+    head_sha: str,
+    measured_at: datetime,
+    measurement: Mapping[str, Any],
+    judgement: Mapping[str, Any],
+    failure: str,
+    label_recipe_id: str,
+    config_hash: str,
+) -> int:
+    """Its number. The repository remembers when it was measured and how that failed (or that it did not)."""
+    values = {
+        "installation_id": installation_id,
+        "repository_id": repository_id,
+        "head_sha": head_sha,
+        "measured_at": measured_at,
+        "measurement": dict(measurement),
+        "judgement": dict(judgement),
+        "failure": failure,
+        "label_recipe_id": label_recipe_id,
+        "config_hash": config_hash,
+    }
+    saved = await connection.execute(insert(screenings).values(**values).returning(_c.screening_id))
+    await note_screened(connection, installation_id, repository_id, head_sha, measured_at, failure)
+    return int(saved.scalar_one())
+
+
+async def load_screening(
+    connection: AsyncConnection, installation_id: int, screening_id: int
+) -> StoredScreening | None:
+    return await _newest(connection, _c.installation_id == installation_id, _c.screening_id == screening_id)
+
+
+async def newest_screening(
+    connection: AsyncConnection, installation_id: int, repository_id: int
+) -> StoredScreening | None:
+    return await _newest(connection, _of(installation_id, repository_id))
+
+
+async def newest_measured(
+    connection: AsyncConnection, installation_id: int, repository_id: int
+) -> StoredScreening | None:
+    """The newest that did not fail."""
+    return await _newest(connection, _of(installation_id, repository_id), _c.failure == "")
+
+
+async def verdict_figures(connection: AsyncConnection) -> dict[str, int]:
+    """How many repositories have which verdict by their newest screening; `failed` where that failed."""
+    newest = select(func.max(_c.screening_id)).group_by(_c.installation_id, _c.repository_id)
+    verdict = func.coalesce(_c.judgement["verdict"].as_string(), "failed").label("verdict")
+    of_newest = select(verdict, func.count().label("found")).where(_c.screening_id.in_(newest)).group_by(verdict)
+    return {row.verdict: row.found for row in await connection.execute(of_newest)}
+
+
+def _of(installation_id: int, repository_id: int) -> ColumnElement[bool]:
+    return and_(_c.installation_id == installation_id, _c.repository_id == repository_id)
+
+
+async def _newest(connection: AsyncConnection, *where: ColumnElement[bool]) -> StoredScreening | None:
+    wanted = select(screenings).where(*where).order_by(_c.screening_id.desc()).limit(1)
+    row = (await connection.execute(wanted)).one_or_none()
+    return None if row is None else _screening(row)
+
+
+def _screening(row: Row[Any]) -> StoredScreening:
+    return StoredScreening(**row._mapping)

@@ -1,0 +1,60 @@
+"""A check run has a row before GitHub hears of it, so that it is found and never written twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.records import StoredCheckRun
+from bot.store.check_runs import forget_unposted, make_check_run, mark_posted, newest_posted, unposted_check_run
+from bot.store.installations import save_installation
+from bot.store.repositories import load_repository, save_repository
+from tests.bot.store.conftest import Store
+from tests.bot.store.values import HEAD, NEXT, NOW, after, installation, repository
+
+MINE = (1, 7, "assay/screen")
+
+
+@pytest.fixture
+def store(store: Store) -> Store:
+    store(save_installation, installation(), NOW)
+    store(save_repository, repository())
+    return store
+
+
+def make(store: Store, head_sha: str = HEAD) -> StoredCheckRun:
+    return store(make_check_run, *MINE, head_sha, 3, "success", NOW)
+
+
+def test_a_check_run_is_unposted_until_github_has_it(store: Store) -> None:
+    made = make(store)
+    assert made == StoredCheckRun(made.row_id, 1, 7, "assay/screen", HEAD, 3, 0, "success", NOW, None)
+    assert made.external_id == f"assay/screen/{made.row_id}"
+    assert store(unposted_check_run, *MINE) == made
+    assert store(newest_posted, *MINE) is None
+    store(mark_posted, 1, made.row_id, 4711, after(5))
+    assert store(unposted_check_run, *MINE) is None
+    posted = store(newest_posted, *MINE)
+    assert posted is not None
+    assert (posted.row_id, posted.check_run_id, posted.posted_at) == (made.row_id, 4711, after(5))
+    memory = store(load_repository, 1, 7)
+    assert memory is not None
+    assert memory.posted_at == after(5)
+
+
+def test_the_newest_of_each_kind_is_found_and_other_names_are_not(store: Store) -> None:
+    rows = [make(store, head) for head in (HEAD, NEXT, HEAD, NEXT)]
+    for row in rows[:2]:
+        store(mark_posted, 1, row.row_id, row.row_id * 10, NOW)
+    newest = store(newest_posted, *MINE), store(unposted_check_run, *MINE)
+    assert [row and row.row_id for row in newest] == [rows[1].row_id, rows[3].row_id]
+    assert store(unposted_check_run, 1, 7, "assay/finetune") is None
+
+
+def test_only_what_github_never_heard_of_is_forgotten_and_its_number_is_not_used_again(store: Store) -> None:
+    posted, unposted = make(store), make(store)
+    store(mark_posted, 1, posted.row_id, 4711, NOW)
+    for row in (posted, unposted):
+        store(forget_unposted, 1, row.row_id)
+    assert store(unposted_check_run, *MINE) is None
+    assert store(newest_posted, *MINE) is not None
+    assert make(store).row_id > unposted.row_id

@@ -1,0 +1,60 @@
+"""Which addresses of a database are understood."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.store.database import normal_url
+from bot.store.urls import parse, path_of
+from pipeline.records import AssayError
+
+UNDERSTOOD = {
+    "sqlite:////srv/assay/assay.db": "sqlite+aiosqlite:////srv/assay/assay.db",
+    "sqlite:///assay.db": "sqlite+aiosqlite:///assay.db",
+    "sqlite+aiosqlite:///assay.db": "sqlite+aiosqlite:///assay.db",
+    "  sqlite:////srv/assay.db\n": "sqlite+aiosqlite:////srv/assay.db",
+    "postgres://ada:s3cr3t@db.example.org/assay": "postgresql+asyncpg://ada:s3cr3t@db.example.org/assay",
+    "postgresql://db.example.org:5433/assay": "postgresql+asyncpg://db.example.org:5433/assay",
+    "postgresql://ada:p%40ss@db/assay?sslmode=verify-full": "postgresql+asyncpg://ada:p%40ss@db/assay?ssl=verify-full",
+    "postgresql:///assay?host=/run/postgresql": "postgresql+asyncpg:///assay?host=%2Frun%2Fpostgresql",
+}
+
+
+@pytest.mark.parametrize(("text", "url"), UNDERSTOOD.items())
+def test_an_address_is_understood_and_its_normal_form_again(text: str, url: str) -> None:
+    assert normal_url(text) == url
+    assert normal_url(url) == url
+
+
+REFUSED = {
+    "": "is none",
+    "assay.db": "is none",
+    "mysql://ada:s3cr3t@db/assay": "another database",
+    "postgresql+psycopg2://ada:s3cr3t@db/assay": "another database",
+    "sqlite://": "must be a file",
+    "sqlite:///": "must be a file",
+    "sqlite:///:memory:": "must be a file",
+    "sqlite:///file:assay?mode=memory": "must be a file",
+    "sqlite://host/assay.db": "must be a file",
+    "postgresql://ada:s3cr3t@db": "names no database",
+    "postgresql://ada:s3cr3t@db:port/assay": "is none",
+    "postgresql://ada:s3cr3t@db/assay?password=s3cr3t": "an option that is not known",
+    "postgresql://ada:s3cr3t@db/assay?sslmode=s3cr3t": "sslmode of the database's address must be one of",
+}
+
+
+@pytest.mark.parametrize(("text", "says"), REFUSED.items())
+def test_another_address_is_refused_in_one_line_without_its_password(text: str, says: str) -> None:
+    with pytest.raises(AssayError, match=says) as raised:
+        normal_url(text)
+    assert "s3cr3t" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert "\n" not in str(raised.value)
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_whatever_is_in_a_path_of_a_file_is_taken_as_it_is(name: str) -> None:
+    url = normal_url(f"sqlite:////srv/{name}/a?b#c%20.db")
+    assert str(path_of(parse(url))) == f"/srv/{name}/a?b#c%20.db".replace("//", "/").replace("/./", "/")
