@@ -1,0 +1,17 @@
+"""Everything that is said to GitHub, in one import: the App's client, the installation's, and what they answer."""
+
+from __future__ import annotations
+
+from bot.github.app_client import AppDescription, GitHubApp, SentDelivery
+from bot.github.installation_client import NO_ROLE, Comment, InstallationClient
+from bot.github.server import GitHubServer
+
+__all__ = [
+    "NO_ROLE",
+    "AppDescription",
+    "Comment",
+    "GitHubApp",
+    "GitHubServer",
+    "InstallationClient",
+    "SentDelivery",
+]

@@ -1,0 +1,195 @@
+"""The words of a check run: what a maintainer reads who never heard of Assay. Markdown; everything foreign is inert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bot.github.chart import draw_chart
+from bot.github.markdown import block, code, prose
+from bot.github.outlook import what_would_change
+from bot.github.situation import Situation
+from bot.records import StoredScreening
+from pipeline.records import Density, Standing
+from pipeline.reports import numerals
+from pipeline.screening.measurement import Judgement, Measurement
+from pipeline.screening.screener import stand
+
+_MOST_NAMED = 12
+_EVIDENCE = {
+    "issue": "from linked bug issues",
+    "label": "from bug labels",
+    "prefix": "from subjects that begin with `fix:`",
+    "keyword": "from words such as fix or bug in the subject",
+}
+_CHART = (
+    "Each `o` is a repository that was fine-tuned. It won if the model then ranked its bugs better than a ranking "
+    "without learning did. `#` is this one, with its interval."
+)
+_ADVICE = (
+    "This is advice about GPU time. It says nothing about the quality of the code and holds no merge up. "
+    "Please never make it a required check."
+)
+
+
+def render_summary(
+    stored: StoredScreening, measurement: Measurement, judgement: Judgement, situation: Situation
+) -> str:
+    threshold, standing = judgement.threshold, judgement.standing
+    rests_on = stand(threshold, standing)
+    reasons = [reason for reason in judgement.reasons if reason != rests_on]
+    sections = [
+        _opening(measurement, judgement, situation),
+        _carried_note(stored, situation),
+        _where(measurement, judgement),
+        _section("What counted as evidence", _bullets(_evidence(measurement))),
+        _section("Why this verdict", _bullets(map(prose, reasons))),
+        _section("What would change it", _bullets(what_would_change(measurement, threshold))),
+        _section("What the threshold rests on", prose(rests_on), _exceptions(standing)),
+        _section("How to fine-tune", _how_to(judgement, situation)),
+        _section("Configuration", _bullets(prose(line) for line in situation.config_note.splitlines())),
+        _ADVICE,
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _section(heading: str, *paragraphs: str) -> str:
+    """A heading with what is under it; nothing without anything under it."""
+    filled = [paragraph for paragraph in paragraphs if paragraph]
+    return "\n\n".join([f"### {heading}", *filled]) if filled else ""
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _opening(measurement: Measurement, judgement: Judgement, situation: Situation) -> str:
+    it = f"a language model on the bug fixes of {code(situation.repository.full_name)}"
+    if not judgement.measurable:
+        answer = f"Whether fine-tuning {it} is worth the GPU time cannot be told yet, so the answer is no for now."
+    else:
+        answer = {
+            ("RUN", False): f"Fine-tuning {it} is worth trying.",
+            ("RUN", True): f"Fine-tuning {it} may be worth trying. It is close: expect a modest result.",
+            ("SKIP", True): f"Fine-tuning {it} is probably not worth the GPU time. It is close.",
+            ("SKIP", False): f"Fine-tuning {it} is not worth the GPU time.",
+        }[judgement.verdict, judgement.near_boundary]
+    return f"**{answer}**\n\n{_density_explained(measurement.density)}".rstrip()
+
+
+def _density_explained(density: Density | None) -> str:
+    if density is None:
+        return ""
+    return (
+        f"The density is {numerals.density(density.value)}, with a 95 % interval from {numerals.density(density.low)} "
+        f"to {numerals.density(density.high)}. It is the mean signal of {numerals.counted(density.pairs, 'function')}: "
+        "0 where no fix touched the function, 1 where fixes touched it as much as the ten worst."
+    )
+
+
+def _carried_note(stored: StoredScreening, situation: Situation) -> str:
+    if stored.head_sha == situation.head_sha:
+        return ""
+    return (
+        f"Measured at {code(stored.head_sha[:7])} on {stored.measured_at:%Y-%m-%d} and carried to this commit. "
+        "A repository is measured at most once a day, unless its history or configuration changes."
+    )
+
+
+def _where(measurement: Measurement, judgement: Judgement) -> str:
+    chart = block(draw_chart(measurement.density, judgement.threshold, judgement.standing))
+    return _section("Where it stands", _CHART, chart, _stands(judgement, measurement))
+
+
+def _stands(judgement: Judgement, measurement: Measurement) -> str:
+    """The two neighbours among the outcomes, by name."""
+    standing, density = judgement.standing, measurement.density
+    outcomes = [(value, name, "won") for name, value in standing.winners]
+    outcomes += [(value, name, "did not win") for name, value in standing.losers]
+    if density is None or not outcomes:
+        return ""
+    denser = min((o for o in outcomes if o[0] >= density.value), default=None)
+    thinner = max((o for o in outcomes if o[0] < density.value), default=None)
+    said = [
+        f"{side} is {code(o[1])} ({numerals.density(o[0])}), which {o[2]}"
+        for side, o in (("next above", denser), ("next below", thinner))
+        if o
+    ]
+    end = "" if denser and thinner else f" None is {'denser' if thinner else 'thinner'}."
+    sentence = "; ".join(said)
+    return f"{sentence[0].upper()}{sentence[1:]}.{end}"
+
+
+def _evidence(measurement: Measurement) -> list[str]:
+    windows, density = measurement.windows, measurement.density
+    start, middle, end = (numerals.day(at) for at in (windows.train_start, windows.eval_start, windows.as_of))
+    found = [
+        f"{numerals.counted(measurement.fix_commits, 'commit')} of {measurement.window_commits:,} between {start} and "
+        f"{middle} {'fixes' if measurement.fix_commits == 1 else 'fix'} a bug."
+    ]
+    if mix := sorted(measurement.evidence.items(), key=lambda item: (-item[1], item[0])):
+        parts = ", ".join(f"{numerals.share(part)} comes {_EVIDENCE[kind]}" for kind, part in mix)
+        found.append(f"Of the credit for them, {parts}.")
+    if density is not None:
+        found.append(
+            f"{density.positives:,} of {numerals.counted(density.pairs, 'function')} had such a fix "
+            f"({numerals.share(density.positive_share)})."
+        )
+    found.append(
+        f"The time from {middle} to {end} is kept to judge a run: about "
+        f"{numerals.counted(measurement.held_out, 'function')} would be held out, {measurement.held_out_positives:,} "
+        "of them with a fix."
+    )
+    return found
+
+
+def _exceptions(standing: Standing) -> str:
+    """The outcomes that contradict the threshold, by name."""
+    names = [code(name) for name in standing.counterexamples[:_MOST_NAMED]]
+    more = len(standing.counterexamples) - len(names)
+    if more > 0:
+        names.append(f"{more:,} more")
+    return f"On the wrong side of it: {', '.join(names)}." if names else ""
+
+
+def _how_to(judgement: Judgement, situation: Situation) -> str:
+    runs = judgement.verdict == "RUN"
+    if situation.fine_tuning_on:
+        return "Press **Fine-tune** above, or comment `/finetune` on an issue." if runs else ""
+    pairs = (
+        "This server does not fine-tune. `assay pairs PATH --out pairs.parquet`, run on a clone, writes the functions "
+        "with their signals, and you can train on that file wherever you have a GPU."
+    )
+    return pairs if runs else f"{pairs} The verdict advises against it."
+
+
+def render_details(stored: StoredScreening, measurement: Measurement) -> str:
+    """What was left out and how it was measured: for who wants to check."""
+    left_out = [f"{prose(group.reason)}: {numerals.counted(group.commits, 'commit')}" for group in measurement.excluded]
+    measured = [
+        f"Commit {code(stored.head_sha)}, on {stored.measured_at:%Y-%m-%d}",
+        f"{numerals.counted(measurement.commits, 'commit')} in {measurement.seconds:.1f} s and "
+        f"{numerals.size_mb(measurement.peak_rss_mb)} of memory",
+        f"Label recipe {code(stored.label_recipe_id)}",
+    ]
+    if stored.config_hash:
+        measured.append(f"With this repository’s own configuration, {code(stored.config_hash)}")
+    looked = "Commits that looked like a fix and gave no credit, by reason:" if left_out else ""
+    sections = [
+        _section("What was left out", looked, _bullets(left_out)),
+        _section("Notes", _bullets(map(prose, measurement.notes))),
+        _section("How it was measured", _bullets(measured)),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def render_failure(stored: StoredScreening, situation: Situation) -> str:
+    return "\n\n".join(
+        [
+            f"**{code(situation.repository.full_name)} could not be measured.**",
+            f"The reason: {prose(stored.failure)}",
+            f"It was tried at {code(stored.head_sha[:7])} on {stored.measured_at:%Y-%m-%d}. "
+            "Once the cause is gone, press **Re-screen** above to try again.",
+            *filter(None, [_section("Configuration", _bullets(prose(n) for n in situation.config_note.splitlines()))]),
+            _ADVICE,
+        ]
+    )

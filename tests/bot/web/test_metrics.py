@@ -1,0 +1,74 @@
+import asyncio
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot.metrics import API_REMAINING, JOB_SECONDS, REGISTRY
+from bot.store.jobs import QueueFigure
+from bot.store.problems import StoreUnavailable
+from bot.web.metrics import Figures, metrics_app
+from tests.bot.ingress.asgi import get
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(*answers: Figures | Exception) -> list[Samples]:
+    """What is told at each of some scrapes of one server, of which the database answers as given."""
+    left = list(answers)
+
+    async def read_figures() -> Figures:
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def scene() -> list[Samples]:
+        app = metrics_app(read_figures)
+        return [parse((await get(app, "/metrics", host="prometheus.internal")).text) for _ in answers]
+
+    return asyncio.run(scene())
+
+
+def parse(text: str) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+FULL = Figures(
+    [QueueFigure("screen", "open", 12, 340.5), QueueFigure("post", "running", 1, 2.0)], {"RUN": 3, "SKIP": 4}
+)
+
+
+def test_the_queue_and_the_verdicts_are_those_of_the_scrape() -> None:
+    full, empty = scrape(FULL, Figures())
+    assert full["assay_queue_jobs", (("kind", "screen"), ("state", "open"))] == 12
+    assert full["assay_queue_oldest_seconds", (("kind", "screen"), ("state", "open"))] == 340.5
+    assert full["assay_screens", (("verdict", "RUN"),)] == 3
+    assert full["assay_store_up", ()] == 1
+    assert not [name for name, _ in empty if name.startswith(("assay_queue", "assay_screens"))]
+
+
+def test_without_a_database_the_process_tells_of_itself() -> None:
+    _, down, up = scrape(FULL, StoreUnavailable("gone"), FULL)
+    assert down["assay_store_up", ()] == 0
+    assert not [name for name, _ in down if name.startswith("assay_queue")]
+    assert down["process_resident_memory_bytes", ()] > 0
+    assert up["assay_store_up", ()] == 1
+
+
+def test_no_label_names_an_owner_a_repository_or_an_installation() -> None:
+    JOB_SECONDS.labels("screen", "done").observe(1)
+    API_REMAINING.labels("core").set(4_999)
+    scrape(FULL)
+    labels = {label for family in REGISTRY.collect() for sample in family.samples for label in sample.labels}
+    assert labels - {"major", "minor", "patchlevel", "version", "implementation"} <= {
+        "event",
+        "kind",
+        "le",
+        "resource",
+        "result",
+        "state",
+        "verdict",
+    }
