@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,24 +67,3 @@ def default_jobs() -> int:
     """As many processes as this process may use cores, eight at most: beyond that the disk and one walk decide."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, cores)
-
-
-def peak_rss_mb() -> float:
-    """The largest resident size of this process or of one of its children so far, in MiB; 0 where nobody can tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
-    return max(children, _own_peak_mb() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
-
-
-def _own_peak_mb() -> float:
-    """What Linux says; there `ru_maxrss` of a process begins with that of the process that started it."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except (OSError, UnicodeError):
-        return 0.0
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0

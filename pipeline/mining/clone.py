@@ -17,10 +17,11 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from pipeline.mining.clone_problems import DiskFull, FileTooLarge, Unavailable
 from pipeline.mining.clone_url import CloneUrl, looks_like_url, parse_url
 from pipeline.mining.indexing import index_pack
 from pipeline.mining.objects import ObjectReader
@@ -30,7 +31,7 @@ from pipeline.mining.repository import open_repository
 from pipeline.mining.transport import Credentials
 from pipeline.records import AssayError, printable
 
-__all__ = ["CloneUrl", "clone_or_fetch", "looks_like_url", "parse_url"]
+__all__ = ["CloneUrl", "clone_or_fetch", "is_damaged", "looks_like_url", "parse_url"]
 
 MOST_PACKS: Final = 20
 MOST_HAVES: Final = 64
@@ -51,17 +52,19 @@ def clone_or_fetch(
     timeout_s: float = 60,
     most_bytes: int | None = None,
     ca_bundle: Path | None = None,
+    proxies: Mapping[str, str] | None = None,
     afresh: bool = False,
 ) -> Path:
     """Bring `into` up to date with the default branch of `url`, and return it.
 
     `credentials` are (user, password) and are never stored. `timeout_s` bounds connecting, each wait for data, and
     the wait for another process that works on the same folder. `most_bytes` bounds the pack that is received.
-    `afresh` receives everything once more (for a stored clone that turned out damaged). Raises AssayError.
+    `proxies` ("http", "https", "no") stand in for those of the environment. `afresh` receives everything once more
+    (for a stored clone that turned out damaged). Raises AssayError, as a kind of `clone_problems` where it is one.
     """
     say = progress or (lambda line: None)
     secret = Credentials(*credentials) if credentials else None
-    remote = Remote(url, credentials=secret, timeout_s=timeout_s, ca_bundle=ca_bundle)
+    remote = Remote(url, credentials=secret, timeout_s=timeout_s, ca_bundle=ca_bundle, proxies=proxies)
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(remote), _locked(into, timeout_s, say):
@@ -71,8 +74,32 @@ def clone_or_fetch(
             else:
                 _clone(remote, into, say, most_bytes)
     except OSError as error:
-        raise AssayError(_disk_sentence(error, into)) from None
+        raise _disk_problem(error, into) from None
     return into
+
+
+def is_damaged(into: Path) -> bool:
+    """Whether a stored clone is not what was once received, to the last bit. Reads every byte of its packs."""
+    try:
+        return not all(_has_own_checksum(path) for path in (into / "objects" / "pack").iterdir())
+    except OSError:
+        return True
+
+
+def _has_own_checksum(path: Path) -> bool:
+    """Packs and their indexes end with the SHA-1 of what stands before."""
+    with open(path, "rb") as file:
+        left_bytes = file.seek(0, os.SEEK_END) - 20
+        if left_bytes < 0:
+            return False
+        file.seek(left_bytes)
+        checksum = file.read()
+        file.seek(0)
+        digest = hashlib.sha1(usedforsecurity=False)
+        while chunk := file.read(min(left_bytes, 1 << 20)):
+            digest.update(chunk)
+            left_bytes -= len(chunk)
+    return digest.digest() == checksum
 
 
 def _clone(remote: Remote, into: Path, say: Progress, most_bytes: int | None) -> None:
@@ -128,7 +155,7 @@ def _receive(
         received.unlink(missing_ok=True)
         index.unlink(missing_ok=True)
     if not _has(git_dir, head.id):
-        raise AssayError(f"{remote.url} did not send the head of its default branch: try again later")
+        raise Unavailable(f"{remote.url} did not send the head of its default branch: try again later")
     return name
 
 
@@ -314,17 +341,18 @@ def _locked(into: Path, timeout_s: float, say: Progress) -> Iterator[None]:
                     say("waiting for another assay that works on the same clone")
                 waiting = True
             if time.monotonic() > give_up_at_s:
-                raise AssayError(
+                raise Unavailable(
                     f"another assay is working on {printable(os.fsencode(into))}: try again when it is done"
                 )
             time.sleep(LOCK_POLL_S)
         yield
 
 
-def _disk_sentence(error: OSError, into: Path) -> str:
+def _disk_problem(error: OSError, into: Path) -> AssayError:
     place = printable(os.fsencode(into.parent))
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left in {place}: free some, or set ASSAY_DATA_DIR to a larger disk"
+        kind = FileTooLarge if error.errno == errno.EFBIG else DiskFull
+        return kind(f"no space left in {place}: free some, or set ASSAY_DATA_DIR to a larger disk")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{place} cannot be written to: set ASSAY_DATA_DIR to a folder of yours"
-    return f"cannot write to {place}: {error.strerror or error}"
+        return AssayError(f"{place} cannot be written to: set ASSAY_DATA_DIR to a folder of yours")
+    return AssayError(f"cannot write to {place}: {error.strerror or error}")

@@ -132,9 +132,10 @@ class Miner:
             raise AssayError(f"{self._repository.name} has no commit that old: choose a later --as-of")
         self.history = history
 
-    def first_seen(self) -> int:
-        """When this head was first asked about."""
-        return self._store.first_seen(self._graph.ids[self.history.head])
+    def first_seen(self, now: int | None = None) -> int:
+        """When this head was first asked about: `now` (seconds since 1970; the machine's time where None) or before."""
+        seen_at = self._store.first_seen(self._graph.ids[self.history.head], now)
+        return seen_at if now is None else min(seen_at, now)
 
     def snapshot(self, position: int) -> Snapshot:
         """The functions alive in the tree of a chain position."""

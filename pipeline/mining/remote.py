@@ -30,6 +30,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from pipeline.mining.clone_problems import TooLarge, Unavailable
 from pipeline.mining.clone_url import CloneUrl
 from pipeline.mining.transport import MOST_TALK_BYTES, Credentials, HttpClient, connections
 from pipeline.records import AssayError, printable
@@ -64,10 +65,11 @@ class Remote:
         credentials: Credentials | None = None,
         timeout_s: float = 60,
         ca_bundle: Path | None = None,
+        proxies: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = url
-        self._client = HttpClient(url, credentials, timeout_s, connections(url, ca_bundle), clock)
+        self._client = HttpClient(url, credentials, timeout_s, connections(url, ca_bundle, proxies), clock)
 
     def close(self) -> None:
         self._client.pool_manager.clear()
@@ -141,7 +143,7 @@ class _Quota:
     def write(self, data: bytes) -> int:
         self._written_bytes += len(data)
         if self._most_bytes is not None and self._written_bytes > self._most_bytes:
-            raise AssayError(
+            raise TooLarge(
                 f"{self._url} is larger than the limit of {self._most_bytes / 1e6:,.0f} MB: raise the limit, "
                 "or clone it yourself and give the path"
             )
@@ -155,11 +157,11 @@ def _explained(url: CloneUrl) -> Iterator[None]:
     try:
         yield
     except (HTTPError, ConnectionError, TimeoutError, ssl.SSLError) as error:
-        raise AssayError(_failure_sentence(url, error)) from None
+        raise Unavailable(_failure_sentence(url, error)) from None
     except _NONSENSE as error:
         cause = error.__cause__
         if isinstance(cause, (HTTPError, ConnectionError, TimeoutError)):
-            raise AssayError(_failure_sentence(url, cause)) from None
+            raise Unavailable(_failure_sentence(url, cause)) from None
         said = printable(str(error).encode("utf-8", "replace"))[:200]
         raise AssayError(f"{url} gives an answer that makes no sense ({said}): try again later") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from dulwich.client import Urllib3HttpGitClient
 
+from pipeline.mining.clone_problems import Missing, Refused, TooLarge, Unavailable
 from pipeline.mining.clone_url import CloneUrl
 from pipeline.records import AssayError
 
@@ -51,6 +52,7 @@ class HttpClient(Urllib3HttpGitClient):
             urllib3.make_headers(basic_auth=f"{credentials.user}:{credentials.password}") if credentials else {}
         )
         self._clock = clock
+        self._offered: Any = None
 
     def _http_request(
         self,
@@ -63,15 +65,15 @@ class HttpClient(Urllib3HttpGitClient):
         answer, answered_url = self._follow(url, headers or {}, data)
         content_type = answer.headers.get("Content-Type", "")
         if answer.status != 200:
-            problem = _status_sentence(self._clone_url, answer.status, bool(self._credentials_header))
+            problem = _status_problem(self._clone_url, answer.status, bool(self._credentials_header))
         elif not content_type.startswith("application/x-git-") or answer.headers.get("Content-Encoding"):
-            problem = f"{self._clone_url} is no git repository: check the URL"
+            problem = AssayError(f"{self._clone_url} is no git repository: check the URL")
         else:
             answer.content_type = content_type
             answer.redirect_location = answered_url if answered_url != url else ""
             return answer, _Flow(self._clone_url, answer, self.most_bytes, self._clock).read
         answer.close()
-        raise AssayError(problem)
+        raise problem
 
     def _follow(self, url: str, headers: dict[str, str], data: bytes | Iterator[bytes] | None) -> tuple[Any, str]:
         """Send a request, follow redirects on the same host; return the answer and its address."""
@@ -108,6 +110,12 @@ class HttpClient(Urllib3HttpGitClient):
     def _elsewhere(self) -> str:
         return f"{self._clone_url} sends us to another host: clone from there instead, if you trust it"
 
+    def _discover_references(self, service: bytes, base_url: str, *options: Any, **more_options: Any) -> Any:
+        """What the server offers, asked for once in a conversation: dulwich asks again before it fetches."""
+        if self._offered is None:
+            self._offered = super()._discover_references(service, base_url, *options, **more_options)
+        return self._offered
+
     def _smart_request(self, service: str, url: str, data: bytes | Iterator[bytes] | None) -> Any:
         """Ask for deltas by offset, which dulwich forgets in protocol 2: smaller packs, and faster to read."""
         if isinstance(data, bytes):
@@ -132,10 +140,10 @@ class _Flow:
             data += more  # dulwich expects all of it; at a premature end urllib3 raises in the second read
         self._read_bytes += len(data)
         if self._most_bytes is not None and self._read_bytes > self._most_bytes:
-            raise AssayError(f"{self._url} sends more than the limit of {self._most_bytes / 1e6:,.0f} MB: raise it")
+            raise TooLarge(f"{self._url} sends more than the limit of {self._most_bytes / 1e6:,.0f} MB: raise it")
         elapsed_s = self._clock() - self._started_s
         if elapsed_s > SLOW_AFTER_S and self._read_bytes < elapsed_s * SLOWEST_BYTES_PER_S:
-            raise AssayError(f"{self._url} sends too slowly to ever finish: try again later")
+            raise Unavailable(f"{self._url} sends too slowly to ever finish: try again later")
         return data
 
 
@@ -149,19 +157,19 @@ def _with_offset_deltas(request: bytes) -> bytes:
     return request[: at + 4] + b"000eofs-delta\n" + request[at + 4 :]
 
 
-def _status_sentence(url: CloneUrl, status: int, has_credentials: bool) -> str:
+def _status_problem(url: CloneUrl, status: int, has_credentials: bool) -> AssayError:
     if status == 401:
         refused = "refuses this password" if has_credentials else "needs a password, or does not exist"
-        return f"{url} {refused}: set a token that may read it, or check the spelling"
+        return Refused(f"{url} {refused}: set a token that may read it, or check the spelling")
     if status == 403:
-        return f"{url} may not be read with these rights: set a token that may read its contents"
+        return Refused(f"{url} may not be read with these rights: set a token that may read its contents")
     if status in (404, 410):
-        return f"there is no repository at {url}: check the spelling"
+        return Missing(f"there is no repository at {url}: check the spelling")
     if status == 407:
-        return "the proxy needs a password: put it into HTTPS_PROXY"
+        return Unavailable("the proxy needs a password: put it into HTTPS_PROXY")
     if status == 429 or status >= 500:
-        return f"{url} is not available now (HTTP {status}): try again later"
-    return f"{url} answers with HTTP {status}: check the URL"
+        return Unavailable(f"{url} is not available now (HTTP {status}): try again later")
+    return AssayError(f"{url} answers with HTTP {status}: check the URL")
 
 
 def _origin_of(url: str) -> tuple[str, str, int | None]:
@@ -173,16 +181,23 @@ def _origin_of(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def connections(url: CloneUrl, ca_bundle: Path | None) -> urllib3.PoolManager:
-    """Connections, through the proxy that the environment names."""
+def connections(url: CloneUrl, ca_bundle: Path | None, proxies: Mapping[str, str] | None = None) -> urllib3.PoolManager:
+    """Connections, through the proxy that the environment names, or that `proxies` ("http", "https", "no") names."""
     parts = urlsplit(url.text)
     options: dict[str, Any] = {"ca_certs": str(ca_bundle)} if ca_bundle else {}
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+    known = urllib.request.getproxies() if proxies is None else proxies
+    proxy = known.get(parts.scheme) or known.get("all")
+    if not proxy or _goes_direct(parts.netloc, proxies):
         return urllib3.PoolManager(**options)
     address = urlsplit(proxy)
     headers = (
         urllib3.make_headers(proxy_basic_auth=f"{address.username}:{address.password}") if address.username else {}
     )
     return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+
+
+def _goes_direct(place: str, proxies: Mapping[str, str] | None) -> bool:
+    """Whether NO_PROXY names a host."""
+    if proxies is None:
+        return bool(urllib.request.proxy_bypass(place))
+    return bool(urllib.request.proxy_bypass_environment(place, proxies))  # type: ignore[attr-defined]

@@ -103,12 +103,23 @@ class Fields:
         """`read()` where the field is there and not null."""
         return read() if key in self else None
 
+    def value(self, key: str) -> Any:
+        """Whatever stands there, for another reader."""
+        return self._take(key)
+
     def inner(self, key: str) -> Fields:
         return Fields(self._take(key), f"{self.where}.{key}")
 
     def objects(self, key: str) -> Iterator[Fields]:
         for index, value in enumerate(self._list(key)):
             yield Fields(value, f"{self.where}.{key}[{index}]")
+
+    def rows(self, key: str, names: tuple[str, ...]) -> Iterator[Fields]:
+        """A list of lists of so many values, each to be read as an object with these names."""
+        for index, value in enumerate(self._list(key)):
+            if not isinstance(value, list) or len(value) != len(names):
+                self.fail(key, f"lists of {' and '.join(names)} are wanted")
+            yield Fields(dict(zip(names, value, strict=True)), f"{self.where}.{key}[{index}]")
 
     def texts(self, key: str) -> tuple[str, ...]:
         items = self._numbered(key)

@@ -44,16 +44,20 @@ def measure(
     *,
     data_dir: Path | None = None,
     as_of: int | None = None,
+    seen_at: int | None = None,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> Measured:
-    """Mine a repository as it stood at `as_of` (seconds since 1970; now where None) and measure its density."""
+    """Mine a repository as it stood at `as_of` (seconds since 1970; now where None) and measure its density.
+
+    `seen_at` is when its head was first seen, for whoever remembers that: no window ends later.
+    """
     store = facts_path(data_dir, repository) if data_dir else None
     with Miner(repository, recipe, store, jobs, progress) as miner:
         if as_of is not None:
             miner.cut(as_of)
         history = miner.history
-        head_at, seen_at = history.effective_at[-1], miner.first_seen()
+        head_at, seen_at = history.effective_at[-1], miner.first_seen(seen_at)
         windows = fit_windows(history.effective_at[0], min(head_at, seen_at), recipe, miner.count_alive)
         mined = miner.mine(windows)
     if head_at > seen_at:

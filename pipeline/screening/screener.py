@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, MESSAGES
 from pipeline.records import Density, Standing, Threshold, Verdict, Windows
-from pipeline.screening.calibration import Calibration
+
+if TYPE_CHECKING:  # which imports numpy, and a stored measurement is judged where that is not wanted
+    from pipeline.screening.calibration import Calibration
 
 WORDS = {
     ("RUN", False): "worth trying (RUN)",

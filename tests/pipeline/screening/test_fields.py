@@ -77,6 +77,9 @@ def test_a_byte_order_mark_is_passed_over() -> None:
         (lambda f: list(f.objects("list")), "file.list[0]: an object is wanted, not a number"),
         (lambda f: f.numbers("mixed", 0, 9), "file.mixed.1: a number from 0 to 9 is wanted, not 'a'"),
         (lambda f: f.texts("mixed"), "file.mixed.0: a printable text"),
+        (lambda f: list(f.rows("list", ("a", "b"))), "file.list: lists of a and b are wanted"),
+        (lambda f: list(f.rows("text", ("a", "b"))), "file.text: a list is wanted, not a text"),
+        (lambda f: f.value("missing"), "file.missing: is missing"),
         (lambda f: f.require_schema(1), "file.schema_version: is missing"),
     ],
 )
@@ -95,6 +98,8 @@ def test_what_is_right_is_handed_over() -> None:
     assert VALUES.choice("text", ("x", "abc")) == "abc"
     assert VALUES.inner("object").whole("inner") == 1
     assert VALUES.numbers("list", 0, 9) == (1.0, 2.0)
+    assert [row.whole("b") for row in Fields({"rows": [["x", 1], ["y", 2]]}, "file").rows("rows", ("a", "b"))] == [1, 2]
+    assert VALUES.value("null") is None
     assert VALUES.optional("null", lambda: VALUES.text("null")) is None
     assert ("null" in VALUES, "text" in VALUES, "missing" in VALUES) == (False, True, False)
 

@@ -1,0 +1,246 @@
+"""What is remembered of a screening: what was measured, and what was said about it then, as JSON and back.
+
+A measurement is enough to judge the repository again, whatever the calibration set is by then. Importing this module
+takes neither numpy nor anything that reads a history: the web process shows verdicts and measures nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pipeline.records import Curve, Density, EvidenceKind, Standing, Threshold, Windows
+from pipeline.screening.fields import LONGEST_TEXT, Fields
+from pipeline.screening.screener import judge
+
+if TYPE_CHECKING:
+    from pipeline.screening.calibration import Calibration
+    from pipeline.screening.measure import Measured
+
+_CURVES: tuple[Curve, ...] = get_args(Curve)
+_KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)
+_VERDICTS: tuple[Literal["RUN", "SKIP"], ...] = ("RUN", "SKIP")
+_HUGE = 1 << 62  # a history may be dated anywhere
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # the years 1 and 9999
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludedCount:
+    """Commits that carried fix evidence and gave no credit."""
+
+    reason: str
+    commits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A repository measured, without its functions and without a verdict."""
+
+    repo: str  # owner/name when it was measured
+    head_sha: str
+    commits: int  # reachable from the head
+    landings: int
+    window_commits: int
+    fix_commits: int  # of the commits that landed in the training window
+    windows: Windows
+    density: Density | None
+    evidence: Mapping[str, float]  # share of credit by kind
+    held_out: int  # expected
+    held_out_positives: int
+    excluded: tuple[ExcludedCount, ...] = ()  # training window, largest first
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    peak_rss_mb: float = 0.0
+    clone_bytes: int = 0
+
+    @property
+    def as_of(self) -> str:
+        """The end of the windows in ISO 8601."""
+        return _iso(self.windows.as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with the threshold that it was measured against and what that rests on."""
+
+    verdict: Literal["RUN", "SKIP"]
+    words: str
+    measurable: bool
+    near_boundary: bool
+    reasons: tuple[str, ...]
+    threshold: Threshold
+    standing: Standing
+
+
+def measurement_of(measured: Measured, seconds: float, peak_rss_mb: float, clone_bytes: int) -> Measurement:
+    """What is kept of a measured repository."""
+    mined = measured.mined
+    return Measurement(
+        repo=plain(mined.repo),
+        head_sha=mined.head_sha,
+        commits=mined.commits,
+        landings=mined.landings,
+        window_commits=mined.window_commits,
+        fix_commits=mined.fix_commits,
+        windows=mined.windows,
+        density=measured.density,
+        evidence=dict(measured.evidence),
+        held_out=measured.held_out,
+        held_out_positives=measured.held_out_positives,
+        excluded=tuple(ExcludedCount(plain(group.reason), group.commits) for group in mined.excluded),
+        notes=tuple(map(plain, mined.notes)),
+        seconds=seconds,
+        peak_rss_mb=peak_rss_mb,
+        clone_bytes=clone_bytes,
+    )
+
+
+def judge_measurement(measurement: Measurement, calibration: Calibration) -> Judgement:
+    """The verdict that a measurement gets from the calibration set as it is now."""
+    m = measurement
+    verdict = judge(m.density, m.windows, m.held_out, m.held_out_positives, calibration)
+    return Judgement(
+        verdict=verdict.verdict,
+        words=verdict.words,
+        measurable=verdict.measurable,
+        near_boundary=verdict.near_boundary,
+        reasons=verdict.reasons,
+        threshold=calibration.threshold,
+        standing=calibration.standing,
+    )
+
+
+def dump_measurement(measurement: Measurement) -> dict[str, Any]:
+    """JSON values. Raises ValueError for a number that is not finite."""
+    values = dataclasses.asdict(measurement)
+    return _as_json(
+        {"repo": values.pop("repo"), "head_sha": values.pop("head_sha"), "as_of": measurement.as_of} | values
+    )
+
+
+def load_measurement(value: object, where: str = "measurement") -> Measurement:
+    """A measurement from JSON values; fields that are not known are ignored. Raises MalformedError."""
+    fields = Fields(value, where)
+    windows = _parse_windows(fields.inner("windows"))
+    if fields.text("as_of") != _iso(windows.as_of):
+        fields.fail("as_of", "is another time than windows.as_of")
+    evidence = fields.inner("evidence")
+    return Measurement(
+        repo=fields.text("repo"),
+        head_sha=fields.text("head_sha"),
+        commits=fields.whole("commits"),
+        landings=fields.whole("landings"),
+        window_commits=fields.whole("window_commits"),
+        fix_commits=fields.whole("fix_commits"),
+        windows=windows,
+        density=fields.optional("density", lambda: _parse_density(fields.inner("density"))),
+        evidence={kind: evidence.number(kind, 0, 1) for kind in _KINDS if kind in evidence},
+        held_out=fields.whole("held_out"),
+        held_out_positives=fields.whole("held_out_positives"),
+        excluded=tuple(map(_parse_excluded, fields.objects("excluded"))) if "excluded" in fields else (),
+        notes=fields.texts("notes") if "notes" in fields else (),
+        seconds=fields.number("seconds", 0, 1e12) if "seconds" in fields else 0.0,
+        peak_rss_mb=fields.number("peak_rss_mb", 0, 1e12) if "peak_rss_mb" in fields else 0.0,
+        clone_bytes=fields.whole("clone_bytes") if "clone_bytes" in fields else 0,
+    )
+
+
+def dump_judgement(judgement: Judgement) -> dict[str, Any]:
+    """JSON values. Raises ValueError for a number that is not finite."""
+    return _as_json(dataclasses.asdict(judgement))
+
+
+def load_judgement(value: object, where: str = "judgement") -> Judgement:
+    """A judgement from JSON values; fields that are not known are ignored. Raises MalformedError."""
+    fields = Fields(value, where)
+    return Judgement(
+        verdict=fields.choice("verdict", _VERDICTS),
+        words=fields.text("words"),
+        measurable=fields.flag("measurable"),
+        near_boundary=fields.flag("near_boundary"),
+        reasons=fields.texts("reasons"),
+        threshold=_parse_threshold(fields.inner("threshold")),
+        standing=_parse_standing(fields.inner("standing")),
+    )
+
+
+def _parse_windows(fields: Fields) -> Windows:
+    return Windows(
+        train_start=fields.whole("train_start", -_HUGE),
+        eval_start=fields.whole("eval_start", -_HUGE),
+        as_of=fields.whole("as_of", -_HUGE),
+        window_days=fields.number("window_days", 0, _HUGE),
+        horizon_days=fields.number("horizon_days", 0, _HUGE),
+        history_days=fields.number("history_days", 0, _HUGE),
+        too_little_history=fields.flag("too_little_history"),
+        shortened=fields.flag("shortened"),
+    )
+
+
+def _parse_density(fields: Fields) -> Density:
+    return Density(
+        value=fields.number("value", 0, 1),
+        low=fields.number("low", 0, 1),
+        high=fields.number("high", 0, 1),
+        pairs=fields.whole("pairs", 1),
+        positives=fields.whole("positives", 0, fields.whole("pairs")),
+        positive_share=fields.number("positive_share", 0, 1),
+        file_positive_share=fields.number("file_positive_share", 0, 1),
+        scale=fields.number("scale", 0, 1e12),
+        curve=fields.choice("curve", _CURVES),
+    )
+
+
+def _parse_excluded(fields: Fields) -> ExcludedCount:
+    return ExcludedCount(fields.text("reason"), fields.whole("commits"))
+
+
+def _parse_threshold(fields: Fields) -> Threshold:
+    return Threshold(
+        value=fields.number("value", 0, 1),
+        band_low=fields.number("band_low", 0, 1),
+        band_high=fields.number("band_high", 0, 10),
+        source=fields.text("source"),
+        separable=fields.flag("separable"),
+    )
+
+
+def _parse_standing(fields: Fields) -> Standing:
+    return Standing(
+        outcomes=fields.whole("outcomes"),
+        published=fields.whole("published"),
+        measured=fields.whole("measured"),
+        leave_one_out=fields.optional("leave_one_out", lambda: fields.number("leave_one_out", 0, 1)),
+        winners=_parse_points(fields, "winners"),
+        losers=_parse_points(fields, "losers"),
+        counterexamples=fields.texts("counterexamples"),
+    )
+
+
+def _parse_points(fields: Fields, key: str) -> tuple[tuple[str, float], ...]:
+    points = []
+    for point in fields.rows(key, ("name", "density")):
+        points.append((point.text("name"), point.number("density", 0, 1)))
+    return tuple(points)
+
+
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with lists for tuples, so that what is compared before and after the database is equal."""
+    made: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+    return made
+
+
+def plain(text: str) -> str:
+    """A text that a history decides about, as `Fields` reads it back: printable and not endless."""
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return shown if len(shown) <= LONGEST_TEXT else shown[: LONGEST_TEXT - 1] + "…"
+
+
+def _iso(seconds: int) -> str:
+    """`2024-05-01T12:00:00Z`; a time outside our calendar becomes the nearest inside."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(max(seconds, _FIRST_S), _LAST_S))
+    return moment.isoformat().replace("+00:00", "Z")

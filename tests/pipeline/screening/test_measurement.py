@@ -1,0 +1,296 @@
+"""What is remembered of a screening comes back from JSON to the last digit, and is judged again as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.records import Density, ExcludedGroup, Standing, Threshold, Windows
+from pipeline.screening.calibration import fit
+from pipeline.screening.fields import MalformedError
+from pipeline.screening.measure import Measured
+from pipeline.screening.measurement import (
+    ExcludedCount,
+    Judgement,
+    Measurement,
+    dump_judgement,
+    dump_measurement,
+    judge_measurement,
+    load_judgement,
+    load_measurement,
+    measurement_of,
+)
+from pipeline.screening.screener import judge
+from tests.builders.outcomes import RECIPE, outcomes
+from tests.builders.screenings import AS_OF, HEAD, density, mined, windows
+
+CALIBRATION = fit(outcomes("win a .31, win b .06, loss c .03 published, loss d .004"), label_recipe_id=RECIPE)
+
+
+def measured(**changes: Any) -> Measured:
+    usual: dict[str, Any] = {
+        "mined": mined(),
+        "density": density(),
+        "evidence": {"keyword": 0.25, "prefix": 0.75},
+        "held_out": 900,
+        "held_out_positives": 45,
+    }
+    return Measured(**usual | changes)
+
+
+def measurement(**changes: Any) -> Measurement:
+    return measurement_of(measured(**changes), seconds=4.25, peak_rss_mb=131.5, clone_bytes=123_456)
+
+
+GOLDEN: dict[str, Any] = {
+    "repo": "example/project",
+    "head_sha": HEAD,
+    "as_of": "2023-11-14T22:13:20Z",
+    "commits": 4_321,
+    "landings": 1_234,
+    "window_commits": 987,
+    "fix_commits": 87,
+    "windows": {
+        "train_start": 1_605_392_000,
+        "eval_start": 1_668_464_000,
+        "as_of": AS_OF,
+        "window_days": 730.0,
+        "horizon_days": 365.0,
+        "history_days": 3_650.0,
+        "too_little_history": False,
+        "shortened": False,
+    },
+    "density": {
+        "value": 0.0593,
+        "low": 0.0521,
+        "high": 0.0672,
+        "pairs": 40,
+        "positives": 10,
+        "positive_share": 0.25,
+        "file_positive_share": 0.6,
+        "scale": 2.1,
+        "curve": "relative",
+    },
+    "evidence": {"keyword": 0.25, "prefix": 0.75},
+    "held_out": 900,
+    "held_out_positives": 45,
+    "excluded": [{"reason": "tests only", "commits": 21}, {"reason": "more than 20 source files", "commits": 2}],
+    "notes": ["12 objects missing: 9 pairs left out"],
+    "seconds": 4.25,
+    "peak_rss_mb": 131.5,
+    "clone_bytes": 123_456,
+}
+
+
+def test_a_measurement_is_written_like_this_and_read_back() -> None:
+    assert dump_measurement(measurement()) == GOLDEN
+    assert list(dump_measurement(measurement())) == list(GOLDEN)
+    assert load_measurement(GOLDEN) == measurement()
+
+
+def test_a_judgement_is_written_like_this_and_read_back() -> None:
+    judgement = judge_measurement(measurement(density=density(value=0.2, low=0.19, high=0.21)), CALIBRATION)
+    dumped = dump_judgement(judgement)
+    threshold, standing = dumped.pop("threshold"), dumped.pop("standing")
+    assert dumped == {
+        "verdict": "RUN",
+        "words": "worth trying (RUN)",
+        "measurable": True,
+        "near_boundary": False,
+        "reasons": list(judgement.reasons),
+    }
+    assert list(threshold) == ["value", "band_low", "band_high", "source", "separable"]
+    assert (threshold["value"], threshold["source"], threshold["separable"]) == (0.045, "calibration", True)
+    assert standing == {
+        "outcomes": 4,
+        "published": 1,
+        "measured": 3,
+        "leave_one_out": 0.75,  # without b/b the midpoint would be above it
+        "winners": [["a/a", 0.31], ["b/b", 0.06]],
+        "losers": [["c/c", 0.03], ["d/d", 0.004]],
+        "counterexamples": [],
+    }
+    assert load_judgement(dumped | {"threshold": threshold, "standing": standing}) == judgement
+
+
+def test_a_judgement_is_that_of_the_screener() -> None:
+    m = measurement(held_out=10)
+    verdict = judge(m.density, m.windows, 10, 45, CALIBRATION)
+    judgement = judge_measurement(m, CALIBRATION)
+    assert (judgement.verdict, judgement.words, judgement.reasons) == (verdict.verdict, verdict.words, verdict.reasons)
+    assert (judgement.measurable, judgement.near_boundary) == (verdict.measurable, verdict.near_boundary)
+    assert (judgement.threshold, judgement.standing) == (CALIBRATION.threshold, CALIBRATION.standing)
+
+
+@pytest.mark.parametrize("later", ["excluded", "notes", "seconds", "peak_rss_mb", "clone_bytes"])
+def test_what_later_versions_added_may_be_missing_in_older_rows_and_what_is_unknown_is_ignored(later: str) -> None:
+    row = {key: value for key, value in GOLDEN.items() if key != later} | {"something_newer": [1]}
+    assert load_measurement(row).head_sha == HEAD
+    assert not getattr(load_measurement(row), later)
+
+
+def test_a_repository_without_a_pair_has_no_density() -> None:
+    dumped = dump_measurement(measurement(density=None, evidence={}))
+    assert dumped["density"] is None
+    assert judge_measurement(load_measurement(dumped), CALIBRATION).words == "cannot be measured (SKIP)"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        (("commits",), "4321", "measurement.commits: a whole number"),
+        (("commits",), True, "measurement.commits: a whole number"),
+        (("commits",), -1, "measurement.commits: a whole number"),
+        (("repo",), None, "measurement.repo: a printable text"),
+        (("repo",), "a\x1b[31m", "measurement.repo: a printable text"),
+        (("as_of",), "2024-01-01T00:00:00Z", "measurement.as_of: is another time"),
+        (("windows",), [], "measurement.windows: an object is wanted, not a list"),
+        (("windows", "as_of"), 1.5, "measurement.windows.as_of: a whole number"),
+        (("density", "value"), "0.1", "measurement.density.value: a number"),
+        (("density", "curve"), "steep", "measurement.density.curve: one of relative"),
+        (("evidence", "keyword"), 2, "measurement.evidence.keyword: a number from 0 to 1"),
+        (("excluded",), {}, "measurement.excluded: a list is wanted"),
+        (("notes",), [5], r"measurement.notes.0: a printable text"),
+    ],
+)
+def test_a_measurement_with_another_type_is_refused_by_its_place(
+    path: tuple[str, ...], value: object, complaint: str
+) -> None:
+    row = json.loads(json.dumps(GOLDEN))
+    inner = row
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(MalformedError, match=complaint):
+        load_measurement(row)
+
+
+@pytest.mark.parametrize("value", [None, [], "text", {}, {"verdict": "MAYBE"}])
+def test_what_is_no_judgement_is_refused(value: object) -> None:
+    with pytest.raises(MalformedError):
+        load_judgement(value)
+    with pytest.raises(MalformedError):
+        load_measurement(value)
+
+
+@pytest.mark.parametrize("winners", [[["a"]], [["a", "b"]], [[1, 0.5]], "a", [{"name": "a", "density": 0.5}]])
+def test_a_standing_whose_points_make_no_sense_is_refused(winners: object) -> None:
+    row = dump_judgement(judge_measurement(measurement(), CALIBRATION))
+    row["standing"]["winners"] = winners
+    with pytest.raises(MalformedError):
+        load_judgement(row)
+
+
+def test_whatever_a_history_says_of_itself_can_be_read_back() -> None:
+    hostile = mined(
+        repo="a/" + "b" * 5_000,
+        notes=("x\x00\x1b[2J\ud800\u202ey", "n" * 600),
+        excluded=(ExcludedGroup("r" * 700, 3, ()),),
+        windows=windows(train_start=-(1 << 60), as_of=-(1 << 59), history_days=1e13),
+    )
+    kept = measurement(mined=hostile)
+    assert load_measurement(json.loads(json.dumps(dump_measurement(kept)))) == kept
+    assert kept.as_of == "0001-01-01T00:00:00Z"
+    assert kept.notes[0] == "x��[2J��y"
+    assert (len(kept.repo), len(kept.notes[1]), len(kept.excluded[0].reason)) == (500, 500, 500)
+
+
+def test_a_number_that_is_none_is_not_written_down() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        dump_measurement(measurement(density=density(value=float("nan"))))
+
+
+texts = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=60)
+wholes = st.integers(0, 10**12)
+shares = st.floats(0, 1)
+times = st.integers(-(1 << 61), 1 << 61)
+spans = st.floats(0, 1e12)
+some_windows = st.builds(
+    Windows,
+    train_start=times,
+    eval_start=times,
+    as_of=times,
+    window_days=spans,
+    horizon_days=spans,
+    history_days=spans,
+    too_little_history=st.booleans(),
+    shortened=st.booleans(),
+)
+densities = st.builds(
+    Density,
+    value=shares,
+    low=shares,
+    high=shares,
+    pairs=st.integers(100, 10**9),
+    positives=st.integers(0, 100),
+    positive_share=shares,
+    file_positive_share=shares,
+    scale=st.floats(1, 1e9),
+    curve=st.sampled_from(["relative", "saturating", "maximum", "share", "presence"]),
+)
+measurements = st.builds(
+    Measurement,
+    repo=texts,
+    head_sha=texts,
+    commits=wholes,
+    landings=wholes,
+    window_commits=wholes,
+    fix_commits=wholes,
+    windows=some_windows,
+    density=st.none() | densities,
+    evidence=st.dictionaries(st.sampled_from(["issue", "label", "prefix", "keyword"]), shares),
+    held_out=wholes,
+    held_out_positives=wholes,
+    excluded=st.lists(st.builds(ExcludedCount, texts, wholes), max_size=4).map(tuple),
+    notes=st.lists(texts, max_size=4).map(tuple),
+    seconds=spans,
+    peak_rss_mb=spans,
+    clone_bytes=wholes,
+)
+points = st.lists(st.tuples(texts, shares), max_size=4).map(tuple)
+judgements = st.builds(
+    Judgement,
+    verdict=st.sampled_from(["RUN", "SKIP"]),
+    words=texts,
+    measurable=st.booleans(),
+    near_boundary=st.booleans(),
+    reasons=st.lists(texts, max_size=5).map(tuple),
+    threshold=st.builds(Threshold, shares, shares, shares, texts, st.booleans()),
+    standing=st.builds(
+        Standing,
+        outcomes=wholes,
+        published=wholes,
+        measured=wholes,
+        leave_one_out=st.none() | shares,
+        winners=points,
+        losers=points,
+        counterexamples=st.lists(texts, max_size=4).map(tuple),
+    ),
+)
+
+
+@given(measurements)
+def test_any_measurement_comes_back_and_is_judged_again_as_it_was(kept: Measurement) -> None:
+    again = load_measurement(json.loads(json.dumps(dump_measurement(kept))))
+    assert again == kept
+    judgement = judge_measurement(kept, CALIBRATION)
+    assert judge_measurement(again, CALIBRATION) == judgement
+    assert load_judgement(json.loads(json.dumps(dump_judgement(judgement)))) == judgement
+
+
+@given(judgements)
+def test_any_judgement_comes_back(judgement: Judgement) -> None:
+    assert load_judgement(json.loads(json.dumps(dump_judgement(judgement)))) == judgement
+
+
+def test_reading_a_measurement_takes_nothing_that_mines() -> None:
+    code = "import sys, pipeline.screening.measurement; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded & {"numpy", "dulwich", "tree_sitter", "rapidfuzz", "urllib3"} == set()
