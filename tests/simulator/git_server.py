@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
 
 _CHUNK_BYTES = 16_384
 
@@ -31,6 +32,12 @@ class Answer:
     body: bytes
     sent_bytes: int | None = None  # break off after so many bytes of the body
     stall: threading.Event | None = None  # wait for it before the body is sent
+
+
+class Headers(Protocol):
+    """Header fields of a request, whatever holds them; asked for in lower case."""
+
+    def get(self, name: str, /) -> str | None: ...
 
 
 Fault = Callable[[str, Answer], Answer]  # (path of the request, honest answer) -> what is sent
@@ -103,6 +110,7 @@ def serve_git(root: Path, token: str | None = None) -> Iterator[GitServer]:
 def _handler(root: Path, token: str | None, server: GitServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a body waits 40 ms for its headers to be acknowledged
 
         def do_GET(self) -> None:
             self._answer(b"")
@@ -129,10 +137,12 @@ def _handler(root: Path, token: str | None, server: GitServer) -> type[BaseHTTPR
             if token is not None and not _is_allowed(self.headers.get("Authorization"), token):
                 answer = Answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
             else:
-                answer = _run_backend(root, self, body, server.old_protocol)
+                path, _, query = self.path.partition("?")
+                protocol = "" if server.old_protocol else self.headers.get("Git-Protocol", "")
+                answer = run_backend(root, path, query, self.command, self.headers, body, protocol)
             if server.fault is not None:
                 answer = server.fault(self.path, answer)
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):  # who asked is gone
                 self._send(answer)
 
         def _send(self, answer: Answer) -> None:
@@ -162,9 +172,8 @@ def _is_allowed(header: str | None, token: str) -> bool:
     return user == "x-access-token" and hmac.compare_digest(password, token)
 
 
-def _run_backend(root: Path, request: BaseHTTPRequestHandler, body: bytes, old_protocol: bool) -> Answer:
+def run_backend(root: Path, path: str, query: str, method: str, headers: Headers, body: bytes, protocol: str) -> Answer:
     """`git http-backend` as a CGI program: https://git-scm.com/docs/git-http-backend"""
-    path, _, query = request.path.partition("?")
     env = {
         "PATH": os.environ["PATH"],
         "GIT_PROJECT_ROOT": str(root),
@@ -175,21 +184,21 @@ def _run_backend(root: Path, request: BaseHTTPRequestHandler, body: bytes, old_p
         "GIT_CONFIG_VALUE_0": "*",
         "PATH_INFO": path,
         "QUERY_STRING": query,
-        "REQUEST_METHOD": request.command,
-        "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+        "REQUEST_METHOD": method,
+        "CONTENT_TYPE": headers.get("content-type") or "",
         "CONTENT_LENGTH": str(len(body)),
         "REMOTE_ADDR": "127.0.0.1",
-        "GIT_PROTOCOL": "" if old_protocol else request.headers.get("Git-Protocol", ""),
-        "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+        "GIT_PROTOCOL": protocol,
+        "HTTP_CONTENT_ENCODING": headers.get("content-encoding") or "",
     }
     done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=env, check=False)
     head, _, content = done.stdout.partition(b"\r\n\r\n")
     code = 200
-    headers = {}
+    fields = {}
     for line in head.decode("latin-1").splitlines():
         name, _, value = line.partition(": ")
         if name.lower() == "status":
             code = int(value.split()[0])
         elif name:
-            headers[name] = value
-    return Answer(code, headers, content)
+            fields[name] = value
+    return Answer(code, fields, content)

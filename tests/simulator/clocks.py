@@ -1,0 +1,31 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+_POLL_S = 0.005
+
+
+class SettableClock:
+    """Aware UTC times; a sleeper wakes when `advance` or `set` has moved the clock past its time."""
+
+    def __init__(self, at: datetime = START) -> None:
+        self._at = at
+
+    def now(self) -> datetime:
+        return self._at
+
+    def set(self, at: datetime) -> None:
+        self._at = at
+
+    def advance(self, by: timedelta | float) -> None:
+        """Move on by a span, or by so many seconds."""
+        self._at += by if isinstance(by, timedelta) else timedelta(seconds=by)
+
+    async def sleep(self, seconds: float) -> None:
+        until = self._at + timedelta(seconds=seconds)
+        while self._at < until:
+            await asyncio.sleep(_POLL_S)

@@ -1,0 +1,89 @@
+"""`/{owner}/{repo}.git` over HTTP: who may read, and the words of git, remembered so that equal clones cost little."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.simulator import git_server
+from tests.simulator.messages import Answer, Refused, Request
+from tests.simulator.tokens import git_token
+
+if TYPE_CHECKING:
+    from tests.simulator.github import GitHub
+    from tests.simulator.repositories import Repository
+
+GIT_PATH = re.compile(
+    r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/(?P<service>info/refs|git-upload-pack|git-receive-pack)"
+)
+_REMEMBERED_BYTES = 64_000_000
+
+
+class GitMemory:
+    """Answers of git by what they depend on: the refs, the request and the protocol. The oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[str, git_server.Answer] = OrderedDict()
+        self._size_bytes = 0
+
+    def get(self, key: str) -> git_server.Answer | None:
+        return self._answers.get(key)
+
+    def put(self, key: str, answer: git_server.Answer) -> None:
+        if key in self._answers or len(answer.body) > _REMEMBERED_BYTES // 4:
+            return
+        self._answers[key] = answer
+        self._size_bytes += len(answer.body)
+        while self._size_bytes > _REMEMBERED_BYTES:
+            _, oldest = self._answers.popitem(last=False)
+            self._size_bytes -= len(oldest.body)
+
+
+def allowed_repository(github: GitHub, request: Request) -> tuple[Repository, str]:
+    """The repository and the path within it. Raises Refused with 301, 401, 403 or 404, as GitHub does."""
+    match = GIT_PATH.fullmatch(request.path)
+    assert match is not None
+    token = git_token(github, request.headers)
+    repo, is_old_name = github.look_up(match["owner"], match["name"])
+    if repo is None or (repo.private and token is not None and not token.reaches(repo)):
+        raise Refused(401 if token is None else 404, "Repository not found.")
+    if token is None and repo.private:
+        raise Refused(401, "Authentication required")
+    if token is not None:
+        if token.installation.suspended_at is not None:
+            raise Refused(403, "This installation has been suspended")
+        if token.reaches(repo) and not token.allows("contents", "read"):
+            raise Refused(403, "Resource not accessible by integration")
+    if repo.disabled or match["service"] == "git-receive-pack" or "git-receive-pack" in request.query:
+        raise Refused(403, "Write access to repository not granted.")
+    if is_old_name:
+        to = f"{github.url}/{repo.full_name}.git/{match['service']}"
+        raise Refused(301, "Moved Permanently", headers={"location": f"{to}?{request.query}"})
+    return repo, match["service"]
+
+
+def git_answer(git_dir: Path, service: str, request: Request, memory: GitMemory, old_protocol: bool) -> Answer:
+    """What git says. Runs a process, unless the same was asked of the same refs before."""
+    protocol = "" if old_protocol else request.headers.get("git-protocol", "")
+    encoding = request.headers.get("content-encoding", "")
+    parts = (str(git_dir), service, request.query, protocol, encoding, _refs(git_dir))
+    key = hashlib.sha256("\0".join(parts).encode() + request.body).hexdigest()
+    answer = memory.get(key)
+    if answer is None:
+        answer = git_server.run_backend(
+            git_dir, f"/{service}", request.query, request.method, request.headers, request.body, protocol
+        )
+        if answer.status == 200:
+            memory.put(key, answer)
+    return Answer(answer.status, answer.body, dict(answer.headers))
+
+
+def _refs(git_dir: Path) -> str:
+    """Everything that a push changes."""
+    git_dir = git_dir / ".git" if (git_dir / ".git").is_dir() else git_dir
+    loose = (path for path in sorted((git_dir / "refs").rglob("*")) if path.is_file())
+    files = [git_dir / "HEAD", git_dir / "packed-refs", *loose]
+    return "\n".join(f"{path.name} {path.read_text()}" for path in files if path.exists())

@@ -1,0 +1,173 @@
+"""A repository and everything that its people can do to it; each act sends the events that GitHub sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.simulator import git_facts
+from tests.simulator.payloads import push_payload
+from tests.simulator.state import Account, CheckRun, CheckSuite, Comment
+
+if TYPE_CHECKING:
+    from tests.simulator.apps import App
+    from tests.simulator.github import GitHub
+    from tests.simulator.webhooks import Delivery
+
+NO_COMMIT = "0" * 40
+
+
+@dataclass(eq=False)
+class Repository:
+    """Public names end in what they do; every act may name who did it by `by`, a login."""
+
+    github: GitHub
+    repository_id: int
+    owner: Account
+    name: str
+    git_dir: Path
+    default_branch: str
+    private: bool
+    archived: bool
+    disabled: bool
+    created_at: datetime
+    pushed_at: datetime
+    issues: int = 3  # issues 1 to so many exist
+    pull_requests: set[int] = field(default_factory=set)  # which of these numbers are pull requests
+    roles: dict[str, str] = field(default_factory=dict)  # login -> read | triage | write | maintain | admin | custom
+    check_runs: list[CheckRun] = field(default_factory=list)
+    check_suites: list[CheckSuite] = field(default_factory=list)
+    known_heads: dict[str, str] = field(default_factory=dict)  # branch -> commit as of the last push
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner.login}/{self.name}"
+
+    @property
+    def is_empty(self) -> bool:
+        return not git_facts.heads(self.git_dir)
+
+    @property
+    def comments(self) -> list[Comment]:
+        return [each for each in self.github.comments.values() if each.repository is self]
+
+    def head(self, branch: str = "") -> str | None:
+        """The newest commit of a branch, of the default branch where none is named."""
+        return git_facts.heads(self.git_dir).get(branch or self.default_branch)
+
+    def pushed(self, branch: str = "", *, forced: bool = False, by: Account | str = "octocat") -> list[Delivery]:
+        """Tell of a push after the test moved the branch in `git_dir`; makes check suites as GitHub does."""
+        with self.github.lock:
+            branch = branch or self.default_branch
+            after = self.head(branch) or NO_COMMIT
+            before = self.known_heads.get(branch, NO_COMMIT)
+            self.known_heads[branch] = after
+            self.pushed_at = self.github.clock.now()
+            payload = push_payload(self, branch, before, after, forced, self.github.as_account(by))
+            sent = self.github.news.of_repository("push", "", self, by, payload)
+            return sent if after == NO_COMMIT else sent + self._make_suites(after, by)
+
+    def pushed_tag(self, tag: str, *, by: Account | str = "octocat") -> list[Delivery]:
+        with self.github.lock:
+            after = git_facts.resolve(self.git_dir, f"tags/{tag}") or NO_COMMIT
+            payload = push_payload(self, tag, NO_COMMIT, after, False, self.github.as_account(by), kind="tags")
+            return self.github.news.of_repository("push", "", self, by, payload)
+
+    def _make_suites(self, head_sha: str, by: Account | str) -> list[Delivery]:
+        sent: list[Delivery] = []
+        for installation in self.github.installations_of(self):
+            app = installation.app
+            if installation.allows("checks", "write") and self.repository_id not in app.suites_off:
+                suite = self.suite_of(app, head_sha, automatic=True)
+                sent += self.github.news.of_checks("check_suite", "requested", self, by, suite, None, {})
+        return sent
+
+    def suite_of(self, app: App, head_sha: str, *, automatic: bool = False) -> CheckSuite:
+        """The App's suite on a commit, made where there is none yet."""
+        for suite in self.check_suites:
+            if suite.app is app and suite.head_sha == head_sha:
+                return suite
+        suite = CheckSuite(self.github.ids.next("check_suite"), self, app, head_sha, self.github.clock.now(), automatic)
+        self.check_suites.append(suite)
+        return suite
+
+    def rename(self, name: str, *, by: Account | str = "octocat") -> list[Delivery]:
+        with self.github.lock:
+            before = self.name
+            self.github.forward(self)
+            self.name = name
+            self.github.settle_name(self)
+            return self._tell("renamed", by, {"changes": {"repository": {"name": {"from": before}}}})
+
+    def transfer(self, to: Account, *, by: Account | str = "octocat") -> list[Delivery]:
+        """To another account. Only installations of the new one are told `repository.transferred`."""
+        with self.github.lock:
+            losing = self.github.installations_of(self)
+            before = self.owner
+            self.github.forward(self)
+            self.owner = to
+            self.github.settle_name(self)
+            sent = [delivery for each in losing for delivery in each.tell_lost(self, by)]
+            sent += [d for each in self.github.installations_of(self) for d in each.tell_gained(self, by)]
+            kind = "user" if before.type == "User" else "organization"
+            who = {"login": before.login, "id": before.account_id, "type": before.type}
+            return sent + self._tell("transferred", by, {"changes": {"owner": {"from": {kind: who}}}})
+
+    def archive(self, *, by: Account | str = "octocat") -> list[Delivery]:
+        with self.github.lock:
+            self.archived = True
+            return self._tell("archived", by)
+
+    def unarchive(self, *, by: Account | str = "octocat") -> list[Delivery]:
+        with self.github.lock:
+            self.archived = False
+            return self._tell("unarchived", by)
+
+    def privatize(self, *, by: Account | str = "octocat") -> list[Delivery]:
+        with self.github.lock:
+            self.private = True
+            return self._tell("privatized", by)
+
+    def publicize(self, *, by: Account | str = "octocat") -> list[Delivery]:
+        with self.github.lock:
+            self.private = False
+            return self._tell("publicized", by)
+
+    def edit_default_branch(self, branch: str, *, by: Account | str = "octocat") -> list[Delivery]:
+        """Also moves HEAD in `git_dir`, which is what a clone sees."""
+        with self.github.lock:
+            before, self.default_branch = self.default_branch, branch
+            git_facts.point_head(self.git_dir, branch)
+            return self._tell("edited", by, {"changes": {"default_branch": {"from": before}}})
+
+    def delete(self, *, by: Account | str = "octocat") -> list[Delivery]:
+        with self.github.lock:
+            installations = self.github.installations_of(self)
+            sent = self._tell("deleted", by)
+            self.github.forget(self)
+            return sent + [delivery for each in installations for delivery in each.tell_lost(self, by)]
+
+    def comment(self, user: Account | str, body: str, issue: int = 1, *, on_pull_request: bool = False) -> Comment:
+        """A person comments; `issue_comment.created`. The deliveries are `github.deliveries[-n:]`."""
+        with self.github.lock:
+            if on_pull_request:
+                self.pull_requests.add(issue)
+            self.issues = max(self.issues, issue)
+            comment = self.add_comment(self.github.as_account(user), body, issue)
+            self.tell_comment("created", comment, comment.user, {})
+            return comment
+
+    def add_comment(self, user: Account, body: str, issue: int, app: App | None = None) -> Comment:
+        now = self.github.clock.now()
+        comment = Comment(self.github, self.github.ids.next("comment"), self, issue, user, body, now, now, app)
+        self.github.comments[comment.comment_id] = comment
+        return comment
+
+    def tell_comment(self, action: str, comment: Comment, by: Account | str, rest: Mapping[str, Any]) -> list[Delivery]:
+        return self.github.news.of_comment(action, self, by, comment, rest)
+
+    def _tell(self, action: str, by: Account | str, rest: Mapping[str, Any] | None = None) -> list[Delivery]:
+        return self.github.news.of_repository("repository", action, self, by, dict(rest or {}))
