@@ -14,6 +14,7 @@ from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.mining.objects import ObjectReader
 from pipeline.mining.packs import ObjectProblem
+from pipeline.ranking.metrics import measure_functions
 from pipeline.recipe import MESSAGES, LabelRecipe
 from pipeline.records import AssayError, FunctionHistory, Mined, PairMetrics, PairRow
 from pipeline.reports.pairs_parquet import PairsOrigin, write_pairs
@@ -55,14 +56,17 @@ def pairs(
 
 
 def rows(mined: Mined, recipe: LabelRecipe, reader: ObjectReader) -> Iterator[PairRow]:
-    """The rows of both snapshots, training first, each with its code."""
-    for function, signal in zip(mined.train, signals_of(mined.train, recipe).tolist(), strict=True):
-        yield _row("train", function, signal, reader)
-    for function in mined.holdout:
-        yield _row("holdout", function, None, reader)
+    """The rows of both snapshots, training first, each with its code and its structure."""
+    train, holdout = (_measured(functions, reader) for functions in (mined.train, mined.holdout))
+    for function, metrics, signal in zip(mined.train, train, signals_of(mined.train, recipe).tolist(), strict=True):
+        yield _row("train", function, metrics, signal, reader)
+    for function, metrics in zip(mined.holdout, holdout, strict=True):
+        yield _row("holdout", function, metrics, None, reader)
 
 
-def _row(snapshot: Any, function: FunctionHistory, signal: float | None, reader: ObjectReader) -> PairRow:
+def _row(
+    snapshot: Any, function: FunctionHistory, metrics: PairMetrics, signal: float | None, reader: ObjectReader
+) -> PairRow:
     return PairRow(
         snapshot=snapshot,
         path=function.path,
@@ -76,17 +80,24 @@ def _row(snapshot: Any, function: FunctionHistory, signal: float | None, reader:
         signal=signal,
         touches=function.touches,
         fixes=function.fixes,
-        metrics=PairMetrics(lines=function.end_line - function.start_line + 1),
+        metrics=metrics,
     )
 
 
+def _measured(functions: Sequence[FunctionHistory], reader: ObjectReader) -> list[PairMetrics]:
+    return measure_functions(functions, lambda blob: _read(blob, reader))
+
+
 def _code(function: FunctionHistory, reader: ObjectReader) -> str:
-    try:
-        data = reader.blob(bytes.fromhex(function.blob), MESSAGES.most_file_bytes)
-    except ObjectProblem:
-        raise AssayError(f"{function.path} has become unreadable while pairs were written; try again") from None
-    lines: Sequence[bytes] = data.split(b"\n")[function.start_line - 1 : function.end_line]
+    lines: Sequence[bytes] = _read(function.blob, reader).split(b"\n")[function.start_line - 1 : function.end_line]
     return b"\n".join(lines).decode("utf-8", "replace")
+
+
+def _read(blob: str, reader: ObjectReader) -> bytes:
+    try:
+        return reader.blob(bytes.fromhex(blob), MESSAGES.most_file_bytes)
+    except ObjectProblem:
+        raise AssayError(f"{blob} has become unreadable while pairs were written; try again") from None
 
 
 def _sentence(result: dict[str, Any]) -> str:

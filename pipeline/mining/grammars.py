@@ -7,6 +7,7 @@ from functools import cache
 
 import tree_sitter
 
+from pipeline.mining.constructs import constructs
 from pipeline.mining.languages import Language
 
 
@@ -39,3 +40,8 @@ def outline_query(language: Language) -> tree_sitter.Query:
 @cache
 def docstring_query(language: Language) -> tree_sitter.Query | None:
     return tree_sitter.Query(grammar(language), language.docstrings) if language.docstrings else None
+
+
+@cache
+def constructs_query(language: Language) -> tree_sitter.Query:
+    return tree_sitter.Query(grammar(language), constructs(language).query)

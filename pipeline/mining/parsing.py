@@ -7,7 +7,7 @@ only where that cannot change it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -109,10 +109,14 @@ def _updated(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> Parsed
 
 def listed(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:
     """The functions of an outline, qualified and numbered."""
+    return tuple(function for function, _, _ in located(outline))
+
+
+def located(outline: Sequence[OutlineItem]) -> Iterator[tuple[Function, OutlineItem, int]]:
+    """The functions of an outline, each with its node and its first byte, which may be that of a decorator."""
     around: list[tuple[int, str]] = []  # (end, qualified name) of what encloses the current item
     wrapper: OutlineItem | None = None
     seen: dict[str, int] = {}
-    functions: list[Function] = []
     for item in outline:
         while around and around[-1][0] <= item.start:
             around.pop()
@@ -132,5 +136,4 @@ def listed(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:
         if item.last_row - first.first_row + 1 >= _SHORTEST:
             ordinal = seen.get(name, 0)
             seen[name] = ordinal + 1
-            functions.append(Function(name, ordinal, first.first_row + 1, item.last_row + 1))
-    return tuple(functions)
+            yield Function(name, ordinal, first.first_row + 1, item.last_row + 1), item, first.start

@@ -1,0 +1,1 @@
+"""Functions to scores, scores to how good they are: metrics, holdout, baseline, competitors, statistics."""

@@ -1,0 +1,44 @@
+"""Functions of a snapshot -> their structure metrics (docs/metrics.md). Each file is read and parsed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from pipeline.mining.languages import LANGUAGES
+from pipeline.mining.parsing import Function, ParsedFile, parse_file
+from pipeline.mining.structure import measure_structure
+from pipeline.records import FunctionHistory, PairMetrics
+
+ReadBlob = Callable[[str], bytes]  # 40 hexadecimal digits -> content
+
+_BY_NAME = {language.name: language for language in LANGUAGES}
+
+
+def parsed_files(functions: Sequence[FunctionHistory], read: ReadBlob) -> Iterator[tuple[ParsedFile, list[int]]]:
+    """Each file once, and which of `functions` (their indices) stand in it; copies of a file are one file."""
+    files: dict[tuple[str, str], list[int]] = {}
+    for index, function in enumerate(functions):
+        files.setdefault((function.blob, function.language), []).append(index)
+    for (blob, language), indices in files.items():
+        yield parse_file(_BY_NAME[language], read(blob)), indices
+
+
+def measure_functions(functions: Sequence[FunctionHistory], read: ReadBlob) -> list[PairMetrics]:
+    """The metrics of each function, in the order of `functions`; whatever `read` raises passes through.
+
+    Raises ValueError for a function that is not in its blob: mining and measuring parse alike, so that is our mistake.
+    """
+    metrics: list[PairMetrics | None] = [None] * len(functions)
+    for parsed, indices in parsed_files(functions, read):
+        found = dict(zip(parsed.functions, measure_structure(parsed), strict=True))
+        for index in indices:
+            wanted = functions[index]
+            lines = (wanted.start_line, wanted.end_line)
+            metrics[index] = found.get(Function(wanted.qualified_name, wanted.ordinal, *lines))
+    return [_measured(function, m) for function, m in zip(functions, metrics, strict=True)]
+
+
+def _measured(function: FunctionHistory, metrics: PairMetrics | None) -> PairMetrics:
+    if metrics is None:
+        raise ValueError(f"{function.path}::{function.qualified_name} is not in blob {function.blob}")
+    return metrics

@@ -1,0 +1,61 @@
+"""The rule that names the outcome of a fine-tuning run (DESIGN.md section 2, "Outcome"). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.records import OutcomeKind
+
+LEAST_DELTA = 0.03
+# A WIN in a share of the resamples strictly between these is no answer.
+UNSURE_ABOVE, UNSURE_BELOW = 0.2, 0.8
+
+_ROUNDING = 1e-9  # a difference of two correlations is not exact: 0.33 - 0.30 is less than 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An outcome and the sentence that a person reads."""
+
+    outcome: OutcomeKind
+    reason: str
+
+
+def is_win(rho_adapter: float, delta: float) -> bool:
+    """Whether an adapter ranks better than the baseline by enough, and better than chance."""
+    return delta >= LEAST_DELTA - _ROUNDING and rho_adapter > 0
+
+
+def decide_outcome(
+    *,
+    n: int,
+    positives: int,
+    rho_adapter: float | None,
+    rho_baseline: float | None,
+    win_share: float | None,
+    missing: str = "",
+) -> Decision:
+    """The outcome of one comparison; `missing` says why a ρ or the resamples (`win_share`) are none."""
+    if n < FEWEST_HELD_OUT:
+        return _inconclusive(f"{n} held-out functions: at least {FEWEST_HELD_OUT} are needed")
+    if positives < FEWEST_HELD_OUT_POSITIVES:
+        return _inconclusive(
+            f"{positives} of the held-out functions were fixed: at least {FEWEST_HELD_OUT_POSITIVES} are needed"
+        )
+    if rho_adapter is None or rho_baseline is None or win_share is None:
+        return _inconclusive(missing or "nothing was measured")
+    if UNSURE_ABOVE < win_share < UNSURE_BELOW:
+        return _inconclusive(f"a win in {win_share:.0%} of the resamples: neither a win nor a loss is sure")
+    delta = rho_adapter - rho_baseline
+    if is_win(rho_adapter, delta):
+        return Decision("WIN", f"ρ {rho_adapter:.3f} is {delta:.3f} above the baseline; {LEAST_DELTA} counts as a win")
+    if rho_adapter < 0:
+        return Decision("HARD LOSS", f"ρ {rho_adapter:.3f} is below zero: worse than no order at all")
+    if delta < -_ROUNDING:
+        return Decision("HARD LOSS", f"ρ {rho_adapter:.3f} is {-delta:.3f} below the baseline")
+    return Decision("SOFT LOSS", f"ρ {rho_adapter:.3f} is {delta:.3f} above the baseline; a win needs {LEAST_DELTA}")
+
+
+def _inconclusive(reason: str) -> Decision:
+    return Decision("INCONCLUSIVE", reason)

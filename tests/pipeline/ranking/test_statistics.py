@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from pipeline.ranking.resampling import Floats
+from pipeline.ranking.statistics import Quality, assess, ceiling, compare, rank_average, why_no_rho
+
+labels_of = st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.35, 0.7, 1.4]), min_size=2, max_size=60)
+
+
+Numbers = list[float] | Floats
+
+
+def quality(scores: Numbers, labels: Numbers, files: list[str] | None = None, **options: int) -> Quality:
+    files = files or [str(i) for i in range(len(labels))]
+    return assess({"it": scores}, labels, files, [10] * len(labels), **options)["it"]
+
+
+def there(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def width(low: float | None, high: float | None) -> float:
+    return there(high) - there(low)
+
+
+def test_a_textbook_example_without_ties() -> None:
+    """IQ against hours of television: ρ = 1 − 6 · 194 / (10 · 99) = −29/165."""
+    iq = [86.0, 97, 99, 100, 101, 103, 106, 110, 112, 113]
+    hours = [2.0, 20, 28, 27, 50, 29, 7, 17, 6, 12]
+    got = quality(iq, hours)
+    assert got.rho == pytest.approx(-29 / 165)
+    assert got.rho_max == 1.0
+    assert (got.n, got.positives, got.prevalence) == (10, 10, 1.0)
+    assert got.auc is None  # everything is a positive
+
+
+def test_an_example_with_ties_worked_out_by_hand() -> None:
+    """Scores 1 2 3 4 and labels 0 0 0 1: ranks 2 2 2 4, covariance 3, sums of squares 5 and 3."""
+    got = quality([1, 2, 3, 4], [0, 0, 0, 1])
+    assert got.rho == pytest.approx(3 / math.sqrt(15))
+    assert got.rho_max == pytest.approx(math.sqrt(1 - 24 / 60))
+    assert got.rho_share == pytest.approx(1.0)
+    assert got.auc == 1.0
+
+
+def test_the_auc_counts_ties_half() -> None:
+    """Positives 2 and 3 against negatives 1 and 2: 1 + ½ + 1 + 1 of four pairs."""
+    assert quality([1, 2, 2, 3], [0, 0, 1, 1]).auc == pytest.approx(3.5 / 4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([], None),
+        ([1.0], None),
+        ([0.0, 0.0, 0.0], 0.0),
+        ([0.0, 1.0, 2.0], 1.0),
+        ([0.0] * 90 + [1.0] * 10, math.sqrt(1 - (90**3 - 90 + 10**3 - 10) / (100**3 - 100))),
+    ],
+)
+def test_the_ceiling_follows_from_the_ties_of_the_labels(labels: list[float], expected: float | None) -> None:
+    assert ceiling(np.array(labels)) == (None if expected is None else pytest.approx(expected))
+
+
+@given(labels_of, st.randoms())
+def test_no_scores_without_ties_pass_the_ceiling_and_the_best_ones_reach_it(labels: list[float], random) -> None:
+    if len(set(labels)) < 2:
+        return
+    scores = [float(i) for i in random.sample(range(len(labels)), len(labels))]
+    highest = ceiling(np.array(labels))
+    assert highest is not None
+    assert abs(spearmanr(scores, labels).statistic) <= highest + 1e-12
+    best = np.argsort(np.argsort(labels, kind="stable"))
+    assert spearmanr(best, labels).statistic == pytest.approx(highest)
+
+
+@given(labels_of, st.lists(st.integers(0, 5), min_size=60, max_size=60))
+def test_scores_with_ties_pass_the_ceiling_by_no_more_than_their_own(labels: list[float], ties: list[int]) -> None:
+    """Equal ties on both sides reach ρ = 1, so |ρ| ≤ ρ_max holds only for scores without ties."""
+    scores = np.array(ties[: len(labels)], dtype=float)
+    if len(set(labels)) < 2 or len(set(scores)) < 2:
+        return
+    of_labels, of_scores = ceiling(np.array(labels)), ceiling(scores)
+    assert of_labels is not None
+    assert of_scores is not None
+    assert abs(spearmanr(scores, labels).statistic) <= of_labels / of_scores + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "reason"),
+    [
+        ([], [], "no held-out functions: nothing to rank"),
+        ([1.0], [1.0], "1 held-out function: nothing to rank"),
+        ([1.0, math.nan, math.inf], [1.0, 0.0, 0.0], "2 of 3 scores are not numbers"),
+        ([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], "none of the 3 held-out functions was fixed: nothing to find"),
+        ([1.0, 2.0, 3.0], [0.7, 0.7, 0.7], "all 3 labels are equal: nothing to find"),
+        ([2.0, 2.0, 2.0], [0.0, 0.7, 0.7], "all 3 scores are equal: no ranking"),
+    ],
+)
+def test_what_cannot_be_ranked_says_why_and_keeps_its_n(scores: list, labels: list, reason: str) -> None:
+    got = quality(scores, labels)
+    assert (got.n, got.positives) == (len(labels), sum(label > 0 for label in labels))
+    assert (got.rho, got.auc, got.reason) == (None, None, reason)
+    assert why_no_rho(np.array(scores), np.array(labels)) == reason
+
+
+def test_one_scorer_that_fails_does_not_harm_the_others() -> None:
+    labels = [float(i % 3 == 0) for i in range(30)]
+    files, lines = [str(i // 3) for i in range(30)], [10] * 30
+    fine = [float(i * 7 % 30) for i in range(30)]
+    together = assess({"nan": [math.nan] * 30, "fine": fine, "flat": [1.0] * 30}, labels, files, lines)
+    assert list(together) == ["nan", "fine", "flat"]
+    assert [q.rho is None for q in together.values()] == [True, False, True]
+    alone = assess({"fine": fine}, labels, files, lines)["fine"]
+    assert (together["fine"].rho, together["fine"].rho_low) == (alone.rho, alone.rho_low)
+    comparison = compare(together["fine"], together["nan"])
+    assert (comparison.delta, comparison.reason) == (None, "30 of 30 scores are not numbers")
+
+
+def test_in_a_single_file_there_is_a_rho_but_no_interval() -> None:
+    got = quality([1, 2, 3, 4], [0, 1, 0, 1], ["a.py"] * 4)
+    assert got.rho is not None
+    assert (got.rho_low, got.rho_high, got.reason) == (
+        None, None, "all held-out functions stand in one file: no interval",
+    )  # fmt: skip
+    comparison = compare(got, got)
+    assert (comparison.delta, comparison.win_share, comparison.reason) == (0.0, None, got.reason)
+
+
+def test_with_all_fixes_in_one_file_of_many_there_is_no_interval() -> None:
+    got = quality([float(i) for i in range(40)], [float(i < 4) for i in range(40)], [str(i // 4) for i in range(40)])
+    assert (got.rho_low, got.reason) == (None, "the fixes are in too few files for an interval")
+
+
+def test_lengths_that_differ_and_labels_that_are_none_are_refused() -> None:
+    for scores, labels in (([1.0], [1.0, 0.0]), ([1.0, 2.0], [-0.1, 0.0]), ([1.0, 2.0], [math.nan, 0.0])):
+        with pytest.raises(ValueError, match=r"length|no number"):
+            quality(scores, labels, ["a", "b"])
+
+
+def noisy(seed: int, n: int = 600, strength: float = 1.0) -> tuple[Floats, Floats, list[str]]:
+    """Scores and labels of files that share their luck."""
+    random = np.random.default_rng(seed)
+    files = [f"{i // 6}.py" for i in range(n)]
+    luck = np.repeat(random.normal(size=n // 6), 6)
+    labels = np.where(luck + random.normal(size=n) > 1.5, np.round(random.random(n) + 0.1, 1), 0)
+    return strength * labels + random.normal(size=n), labels, files
+
+
+def test_an_interval_holds_its_value_and_is_wider_where_files_share_their_luck() -> None:
+    random = np.random.default_rng(2)
+    luck = np.repeat(random.normal(size=100), 6)
+    scores = luck + 0.1 * random.normal(size=600)
+    labels = (np.repeat(random.random(100) < 0.3, 6) & (luck > -1.0)).astype(np.float64)
+    files = [f"{i // 6}.py" for i in range(600)]
+    clustered = quality(scores, labels, files)
+    alone = quality(scores, labels)
+    for got in (clustered, alone):
+        assert there(got.rho_low) < there(got.rho) < there(got.rho_high)
+        assert there(got.auc_low) < there(got.auc) < there(got.auc_high)
+    assert width(clustered.rho_low, clustered.rho_high) > 1.5 * width(alone.rho_low, alone.rho_high)
+
+
+def test_the_same_seed_gives_the_same_digits_and_another_seed_others() -> None:
+    scores, labels, files = noisy(1)
+    one, again, other = (quality(scores, labels, files, seed=seed) for seed in (1, 1, 2))
+    assert (one.rho_low, one.rho_high) == (again.rho_low, again.rho_high)
+    assert (one.rho_low, one.rho_high) != (other.rho_low, other.rho_high)
+
+
+def test_a_scorer_compared_with_itself_differs_by_nothing() -> None:
+    scores, labels, files = noisy(1)
+    got = assess({"a": scores, "b": 2 * scores + 1}, labels, files, [10] * len(labels))
+    comparison = compare(got["a"], got["b"])
+    assert (comparison.delta, comparison.low, comparison.high) == pytest.approx((0, 0, 0))
+    assert comparison.win_share == 0.0
+    assert comparison.smallest_detectable == pytest.approx(0)
+
+
+def test_a_paired_difference_is_far_narrower_than_two_intervals() -> None:
+    scores, labels, files = noisy(1)
+    nearly = scores + 0.05 * np.random.default_rng(9).normal(size=len(scores))
+    got = assess({"a": scores, "b": nearly}, labels, files, [10] * len(labels))
+    comparison = compare(got["a"], got["b"])
+    assert width(comparison.low, comparison.high) < 0.2 * width(got["a"].rho_low, got["a"].rho_high)
+
+
+def test_a_scorer_that_is_better_by_far_wins_in_every_resample_and_the_other_way_round_in_none() -> None:
+    scores, labels, files = noisy(1, strength=4)
+    worse, _, _ = noisy(2, strength=0)
+    got = assess({"a": scores, "b": worse}, labels, files, [10] * len(labels))
+    assert compare(got["a"], got["b"]).win_share == 1.0
+    assert compare(got["b"], got["a"]).win_share == 0.0
+    assert there(compare(got["a"], got["b"]).delta) == -there(compare(got["b"], got["a"]).delta)
+
+
+def test_the_smallest_detectable_difference_shrinks_with_the_root_of_the_number_of_functions() -> None:
+    sizes = {}
+    for n in (600, 5_400):
+        scores, labels, files = noisy(1, n=n)
+        other = scores + np.random.default_rng(9).normal(size=n)
+        got = assess({"a": scores, "b": other}, labels, files, [10] * n, resamples=400)
+        sizes[n] = there(compare(got["a"], got["b"]).smallest_detectable)
+    assert sizes[600] / sizes[5_400] == pytest.approx(3, rel=0.35)
+
+
+def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    hits = 0
+    scores, labels, _ = noisy(77, n=120_000)
+    truth = spearmanr(scores, labels).statistic
+    for seed in range(60):
+        scores, labels, files = noisy(seed)
+        got = quality(scores, labels, files, resamples=300)
+        hits += there(got.rho_low) <= truth <= there(got.rho_high)
+    assert hits >= 51  # 95 % of 60 is 57; below 51 has a chance of about 1 in 1,000
+
+
+def test_what_is_printed_beside_rho_comes_from_the_same_ranking() -> None:
+    n = 100
+    scores = [float(n - i) for i in range(n)]
+    labels = [0.7 if i in (0, 3, 15, 60) else 0.0 for i in range(n)]
+    got = assess({"it": scores}, labels, [str(i) for i in range(n)], [5] * n)["it"]
+    assert (got.precision_at_10, got.precision_at_20, got.recall_at_20_percent) == pytest.approx((0.2, 0.15, 0.75))
+    assert got.auc == pytest.approx((96 + 94 + 83 + 39) / (4 * 96))
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([[1.0, 2.0, 3.0]], [1 / 3, 2 / 3, 1.0]),
+        ([[1.0, 2.0, 3.0], [30.0, 20.0, 10.0]], [2 / 3, 2 / 3, 2 / 3]),
+        ([[5.0, 5.0, 9.0]], [0.5, 0.5, 1.0]),
+    ],
+)
+def test_the_rank_average_forgets_the_scales(scores: list[list[float]], expected: list[float]) -> None:
+    assert rank_average(scores).tolist() == pytest.approx(expected)
+
+
+def test_the_rank_average_of_what_is_not_a_number_is_none_either() -> None:
+    blended = rank_average([[1.0, math.nan, 3.0], [1.0, 2.0, 3.0]])
+    assert why_no_rho(blended, np.array([0.0, 1.0, 0.0])).endswith("scores are not numbers")
