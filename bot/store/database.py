@@ -32,6 +32,7 @@ __all__ = ["Database", "StoreFull", "StoreUnavailable", "make_engine", "normal_u
 
 WAIT_S: Final = 30  # for another's transaction, and for a free connection
 _CONNECT_S: Final = 10
+_THREAD_ENDS_S: Final = 0.05  # aiosqlite leaves the thread of a connection that failed behind, and it wants our loop
 _COMMAND_S: Final = 60  # without an answer the server counts as gone
 
 
@@ -192,7 +193,8 @@ async def _transaction(engine: AsyncEngine, *, commit: bool) -> AsyncIterator[As
 async def _connect(engine: AsyncEngine) -> AsyncConnection:
     try:
         return await engine.connect()
-    except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
+    except (DBAPIError, PoolTimeout, OSError, TimeoutError, StoreUnavailable) as error:
+        await asyncio.sleep(_THREAD_ENDS_S)
         raise unavailable(error) or error from None
 
 
