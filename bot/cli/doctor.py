@@ -1,4 +1,4 @@
-"""`assay doctor`: is everything here that a screening needs, and if not, what is to be done?"""
+"""`assay doctor`: is everything here that a screening and the App need, and if not, what is to be done?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +20,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bot import __version__
+from bot.cli.app_checks import check_app
+from bot.cli.check import Check
 from bot.cli.output import print_result
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
 from pipeline.recipe import GRAMMARS, MESSAGES
 
 DISTRIBUTION = "assay"
@@ -30,22 +32,11 @@ FEWEST_MEMORY_BYTES = 1 << 30  # two processes of at most 400 MB each, and some 
 PROCESS_TIMEOUT_S = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the answer. What is not `required` is reported and does not fail the check-up."""
-
-    name: str
-    ok: bool
-    found: str
-    to_do: str = ""  # empty where all is well
-    required: bool = True
-
-
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Check the installation and say what is missing."""
-    checks = tuple(check_up(load_settings().data_dir))
+    checks = tuple(check_up(load_settings()))
     ok = all(check.ok for check in checks if check.required)
     result = {
         "ok": ok,
@@ -58,18 +49,20 @@ def doctor(
         raise typer.Exit(1)
 
 
-def check_up(data_dir: Path) -> Iterator[Check]:
+def check_up(settings: Settings) -> Iterator[Check]:
     """Every check, in the order in which a person would look. Raises nothing: a failed check is an answer."""
+    data_dir = settings.data_dir
     yield check_python(sys.version_info[:3])
     yield check_dependencies()
     yield check_grammars()
     yield check_data_dir(data_dir)
-    yield check_free_space(data_dir)
+    yield check_free_space(data_dir, max(FEWEST_FREE_BYTES, settings.free_disk_mb << 20))
     yield check_processes()
     yield check_processors(_usable_processors())
     yield check_memory(_memory_bytes())
     yield check_seed(_seed_text(), MESSAGES.id)
     yield check_git(shutil.which("git"))
+    yield from check_app(settings)
 
 
 def check_python(version: tuple[int, ...]) -> Check:
@@ -112,12 +105,12 @@ def check_data_dir(data_dir: Path) -> Check:
     return Check("data folder", True, str(data_dir))
 
 
-def check_free_space(data_dir: Path) -> Check:
+def check_free_space(data_dir: Path, fewest_bytes: int = FEWEST_FREE_BYTES) -> Check:
     folder = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
     free_bytes = shutil.disk_usage(folder).free
-    if free_bytes >= FEWEST_FREE_BYTES:
+    if free_bytes >= fewest_bytes:
         return Check("free disk space", True, _gigabytes(free_bytes), required=False)
-    to_do = f"free some, or set ASSAY_DATA_DIR to another disk: large clones need {_gigabytes(FEWEST_FREE_BYTES)}"
+    to_do = f"free some, or set ASSAY_DATA_DIR to another disk: large clones need {_gigabytes(fewest_bytes)}"
     return Check("free disk space", False, _gigabytes(free_bytes), to_do, required=False)
 
 

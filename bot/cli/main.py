@@ -21,7 +21,21 @@ COMMANDS = (
         "Tell whether fine-tuning on this repository's bug-fix history is worth trying: RUN or SKIP.",
     ),
     ("pairs", "bot.cli.pairs:pairs", "Write the training pairs and the holdout functions of a repository."),
+    (
+        "repos",
+        "bot.cli.repos:repos",
+        "List every repository: verdict, density, reason, when it was measured, what went wrong last.",
+    ),
     ("calibration", "bot.cli.calibration:app", "Show and change the outcomes that the threshold rests on."),
+    (
+        "up",
+        "bot.cli.up:up",
+        "Run the whole App on this machine: receiver, pages, worker, a database and a Redis of its own.",
+    ),
+    ("web", "bot.cli.up:web", "Receive deliveries and serve pages; `assay worker` does the work."),
+    ("worker", "bot.cli.up:worker", "Do the work that deliveries ask for."),
+    ("setup", "bot.cli.setup:setup", "Register the App on GitHub, or look at the one there is."),
+    ("migrate", "bot.cli.migrate:migrate", "Bring the database to the tables of this release."),
     ("doctor", "bot.cli.doctor:doctor", "Check the installation and say what is missing."),
 )
 

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from bot import __version__
 from bot.cli.output import print_result, progress_display
-from bot.cli.source import default_jobs, open_source, parse_as_of, peak_rss_mb
+from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.cli.whole_file import write_whole
+from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError, Screening

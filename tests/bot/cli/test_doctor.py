@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.cli import doctor
-from bot.cli.doctor import Check
+from bot.cli.check import Check
 from bot.cli.main import run
 from pipeline.recipe import GRAMMARS, MESSAGES
 
