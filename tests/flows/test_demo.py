@@ -1,47 +1,42 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.screening.seed import load_seed
-from tests.flows.demo import BUSY, CALM, EVEN, SCENES, Scene, check
+from tests.flows.demo import BUSY, CALM, EVEN, SCENES, Scene, differences
 
 SCENE = SCENES[0]
+RUNS = [{"conclusion": "success"}]
 
 
-def result(**other: Any) -> dict[str, Any]:
-    good = {"measurable": True, "verdict": "RUN", "near_boundary": False, "density": SCENE.story.density, "reasons": []}
-    return good | other
+def row(**other: Any) -> dict[str, Any]:
+    return {"verdict": "RUN", "near_boundary": False, "density": SCENE.story.density, "reason": ""} | other
 
 
-@pytest.fixture
-def report(tmp_path: Path) -> Path:
-    (tmp_path / "report.html").write_text("<p>RUN</p>")
-    return tmp_path / "report.html"
-
-
-def test_a_result_as_the_history_was_built_for_passes(report: Path) -> None:
-    assert check(SCENE, result(), report) == []
+def test_a_verdict_as_the_history_was_built_for_passes() -> None:
+    assert list(differences(SCENE, row(), RUNS)) == []
 
 
 @pytest.mark.parametrize(
-    ("other", "words"),
+    ("other", "runs", "words"),
     [
-        ({"verdict": "SKIP"}, "SKIP, not RUN"),
-        ({"measurable": False, "reasons": ["too few"]}, "not measurable: ['too few']"),
-        ({"near_boundary": True}, "near_boundary is True"),
-        ({"density": 0.1}, "as worked out beforehand"),
+        ({"verdict": "SKIP", "reason": "too few"}, RUNS, "SKIP, not RUN (too few)"),
+        ({"verdict": None}, RUNS, "None, not RUN"),
+        ({"near_boundary": True}, RUNS, "near_boundary is True"),
+        ({"density": 0.1}, RUNS, "as worked out beforehand"),
+        ({}, [*RUNS, *RUNS], "2 check runs, not one"),
+        ({}, [], "0 check runs, not one"),
+        ({}, [{"conclusion": "neutral"}], "RUN was posted as neutral"),
     ],
 )
-def test_any_other_result_is_told(report: Path, other: dict[str, Any], words: str) -> None:
-    (line,) = check(SCENE, result(**other), report)
-    assert line.startswith(f"{SCENE.story.name}: ")
+def test_any_other_is_told(other: dict[str, Any], runs: list[dict[str, Any]], words: str) -> None:
+    (line,) = differences(SCENE, row(**other), runs)
     assert words in line
 
 
-def test_a_missing_report_is_told(tmp_path: Path) -> None:
-    (line,) = check(SCENE, result(), tmp_path / "none.html")
-    assert "no report" in line
+def test_a_repository_that_was_never_screened_is_told() -> None:
+    (line,) = differences(SCENE, {}, [])
+    assert "None, not RUN" in line
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.story.name)
