@@ -50,11 +50,12 @@ async def request_job(
     arguments: Mapping[str, Fact] | None = None,
     key: str = "",
     later: bool = False,
+    once: bool = False,
 ) -> int:
     """The number of the one job of this kind, repository and key that is open or running; made where there is none.
 
     Where it is open it becomes due at the earlier of both times (the later one if `later`), and the arguments join.
-    Where it is running it opens once more when it ends.
+    Where it is running it opens once more when it ends, unless it is to be done only `once`.
     """
     open_key = _open_key(kind, installation_id, repository_id, key)
     not_before = not_before or now
@@ -77,8 +78,9 @@ async def request_job(
             return int(job_id)
         row = (await connection.execute(select(jobs).where(*mine).with_for_update())).one_or_none()
         if row is not None:  # else it ended in between
-            changes = _asked_again(row, not_before, dict(arguments or {}), max if later else min)
-            await connection.execute(update(jobs).where(*mine, _c.job_id == row.job_id).values(**changes))
+            if row.state == "open" or not once:
+                changes = _asked_again(row, not_before, dict(arguments or {}), max if later else min)
+                await connection.execute(update(jobs).where(*mine, _c.job_id == row.job_id).values(**changes))
             return int(row.job_id)
 
 

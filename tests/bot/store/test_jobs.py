@@ -111,6 +111,17 @@ def test_asking_while_it_runs_opens_it_once_more_when_it_ends(store: Store) -> N
     assert load(store, job_id).state == "done"
 
 
+def test_what_is_to_be_done_only_once_is_not_asked_for_while_it_runs(store: Store) -> None:
+    job_id = ask(store, arguments={"a": 1})
+    assert ask(store, arguments={"b": 2}, once=True) == job_id
+    running = take(store)
+    assert running.arguments == {"a": 1, "b": 2}
+    assert ask(store, once=True) == job_id
+    store(finish_job, running, "done", after(5))
+    assert load(store, job_id).state == "done"
+    assert ask(store, once=True) != job_id
+
+
 def test_a_job_that_failed_is_done_afresh_where_it_was_asked_for_again(store: Store) -> None:
     job_id = ask(store)
     running = take(store)

@@ -1,0 +1,20 @@
+"""Cancel tasks and see them end. Before Python 3.12 `asyncio.wait_for`, which libraries call, can swallow a
+cancellation that comes just as it is done (https://github.com/python/cpython/issues/86296): so it is said again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+SAID_AGAIN_AFTER_S: Final = 0.2
+
+
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]], again_after_s: float = SAID_AGAIN_AFTER_S) -> None:
+    """Returns once all have ended, however they did."""
+    left = [task for task in tasks if not task.done()]
+    while left:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=again_after_s)
+        left = [task for task in left if not task.done()]

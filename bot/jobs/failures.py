@@ -1,0 +1,37 @@
+"""What remains of a job that is given up: a screening that says why, and a check run that says it too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from bot.records import Job
+from bot.store.jobs import request_job
+from bot.store.repositories import load_repository, note_error
+from bot.store.screenings import save_screening
+from pipeline.recipe import MESSAGES
+
+
+async def remember_failure(connection: Any, job: Job, reason: str, now: datetime, head_sha: str = "") -> None:
+    """In the transaction that ends `job`. A screening becomes a stored failure, whatever else only the last error."""
+    if not job.repository_id:
+        return
+    memory = await load_repository(connection, job.installation_id, job.repository_id)
+    if memory is None:
+        return
+    if job.kind != "screen":
+        await note_error(connection, job.installation_id, job.repository_id, f"{job.kind}: {reason}")
+        return
+    await save_screening(
+        connection,
+        job.installation_id,
+        job.repository_id,
+        head_sha=head_sha or memory.pushed_head,
+        measured_at=now,
+        measurement={},
+        judgement={},
+        failure=reason,
+        label_recipe_id=MESSAGES.id,
+        config_hash="",
+    )
+    await request_job(connection, job.installation_id, job.repository_id, "post", now)

@@ -1,0 +1,238 @@
+"""The worker's side of screenings in child processes: an order goes in, a measurement or a reason comes out.
+
+worker ── control socket ── nursery (imports once) ── forks ── child (one repository)
+   └───────────── a socket for each child ─────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from bot.jobs.limits import Ending, explain, too_much_time
+from bot.jobs.screen_order import FAILURE_KINDS, ScreeningFailed, ScreenOrder, dump_order
+from pipeline.records import AssayError
+from pipeline.screening.fields import Fields, MalformedError, parse_object
+from pipeline.screening.measurement import Measurement, load_measurement
+
+__all__ = ["Nursery", "ScreenOrder", "ScreeningFailed"]
+
+MOST_ANSWER_BYTES: Final = 4 << 20  # everything that one child says
+START_WITHIN_S: Final = 60.0
+END_WITHIN_S: Final = 10.0  # a child that was killed, and the nursery itself
+
+_COMMAND: Final = (sys.executable, "-I", "-X", "utf8", "-m", "bot.jobs.nursery_process")
+_INTERRUPTED: Final = "the process that starts screenings ended: the screening is started again"
+
+Progress = Callable[[str], None]
+
+
+class Nursery:
+    """Screens repositories in child processes. Start and use it in one event loop, and close it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._numbers = itertools.count(1)
+        self._endings: dict[int, asyncio.Future[Ending]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the nursery process; 0 while there is none."""
+        return self._process.pid if self._process else 0
+
+    async def start(self) -> None:
+        """Start the nursery process, or start it anew where it ended. Raises ScreeningFailed where that fails."""
+        async with self._starting:
+            if self._listener is not None and not self._listener.done():
+                return
+            await self._clear()
+            ours, theirs = socket.socketpair()
+            try:
+                # From this thread, which lasts: the nursery dies with the thread that started it.
+                self._process = subprocess.Popen(_COMMAND, stdin=theirs.fileno(), env={}, start_new_session=True)
+            except BaseException:
+                ours.close()
+                raise
+            finally:
+                theirs.close()
+            ours.setblocking(False)
+            self._control = ours
+            ready = asyncio.get_running_loop().create_future()
+            self._listener = asyncio.create_task(self._listen(ours, ready))
+            try:
+                await asyncio.wait_for(ready, START_WITHIN_S)
+            except BaseException as error:
+                await self._clear()
+                if isinstance(error, TimeoutError | ScreeningFailed):
+                    raise ScreeningFailed("interrupted", "the process that starts screenings does not start") from None
+                raise
+
+    async def close(self) -> None:
+        """End the nursery process and with it every child."""
+        async with self._starting:
+            await self._clear()
+
+    async def measure(self, order: ScreenOrder, progress: Progress | None = None) -> Measurement:
+        """Clone or fetch and measure, in a child; cancelling kills it. Returns only when the child is gone.
+
+        Raises ScreeningFailed.
+        """
+        await self.start()
+        number = next(self._numbers)
+        reader, writer = await self._fork(number, order)
+        ending = self._endings[number] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(order.wall_s):
+                return await _converse(order, reader, writer, ending, progress or (lambda line: None))
+        except TimeoutError:
+            raise ScreeningFailed("time", too_much_time(order.limits)) from None
+        finally:
+            writer.close()
+            await self._end(number, ending)
+
+    async def _fork(self, number: int, order: ScreenOrder) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Ask for a child; return our end of its socket."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
+            except BaseException:
+                ours.close()
+                raise
+            try:
+                await self._tell({"start": number, "limits": dataclasses.asdict(order.limits)}, theirs)
+            except BaseException:
+                writer.close()
+                raise
+        return reader, writer
+
+    async def _end(self, number: int, ending: asyncio.Future[Ending]) -> None:
+        """See a child off, killed first unless it has ended."""
+        try:
+            if not ending.done():
+                with contextlib.suppress(ScreeningFailed):
+                    await self._tell({"kill": number})
+                await asyncio.wait([ending], timeout=END_WITHIN_S)
+        finally:
+            del self._endings[number]
+            if ending.done():
+                ending.exception()  # told by whoever waited for the answer
+
+    async def _tell(self, message: dict[str, Any], attached: socket.socket | None = None) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        while self._control is not None:
+            try:
+                socket.send_fds(self._control, [line], [attached.fileno()] if attached else [])
+                return
+            except BlockingIOError:  # lines are far shorter than a socket's room: all of it goes, or nothing
+                await asyncio.sleep(0.01)
+            except OSError:
+                break
+        raise ScreeningFailed("interrupted", _INTERRUPTED)
+
+    async def _listen(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
+        """Pass on what the nursery says, until it ends."""
+        loop, heard = asyncio.get_running_loop(), b""
+        try:
+            while data := await loop.sock_recv(control, 65_536):
+                *lines, heard = (heard + data).split(b"\n")
+                for line in lines:
+                    self._hear(json.loads(line), ready)
+        except OSError:
+            pass
+        finally:
+            waiting: list[asyncio.Future[Any]] = [ready, *self._endings.values()]
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(ScreeningFailed("interrupted", _INTERRUPTED))
+
+    def _hear(self, message: dict[str, Any], ready: asyncio.Future[None]) -> None:
+        if "ready" in message:
+            ready.set_result(None)
+            return
+        ending = self._endings.get(message["ended"] if "ended" in message else message["failed"])
+        if ending is None or ending.done():
+            return
+        if "failed" in message:
+            ending.set_exception(ScreeningFailed("interrupted", "no process could be started for it"))
+        else:
+            ending.set_result(Ending(message["exit_code"], message["cpu_s"], message["peak_mb"]))
+
+    async def _clear(self) -> None:
+        """End the process, if there is one, and everything that belongs to it."""
+        process, self._process = self._process, None
+        control, self._control = self._control, None
+        listener, self._listener = self._listener, None
+        if process is not None:
+            process.kill()
+            await asyncio.to_thread(process.wait, END_WITHIN_S)
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
+        if control is not None:
+            control.close()
+
+
+async def _converse(
+    order: ScreenOrder,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    ending: asyncio.Future[Ending],
+    progress: Progress,
+) -> Measurement:
+    """Send the order, hear the answer; where there is none, say how the child ended. Raises ScreeningFailed."""
+    with contextlib.suppress(ConnectionError):
+        writer.write(dump_order(order))
+        await writer.drain()
+    try:
+        said = await _last_words(reader, progress)
+        if said is not None and "error" in said:
+            error = said.inner("error")
+            raise ScreeningFailed(error.choice("kind", FAILURE_KINDS), error.text("sentence"))
+        if said is not None:
+            return load_measurement(said.value("measurement"))
+    except AssayError:
+        raise ScreeningFailed("crash", "gave an answer that makes no sense") from None
+    raise ScreeningFailed(*explain(await asyncio.shield(ending), order.limits))
+
+
+async def _last_words(reader: asyncio.StreamReader, progress: Progress) -> Fields | None:
+    """What a child says when it is done; None where it ended before. Raises AssayError for nonsense."""
+    heard_bytes = 0
+    try:
+        while (line := await reader.readline()).endswith(b"\n"):
+            heard_bytes += len(line)
+            message = parse_object(line, "answer")
+            if "progress" not in message:
+                return message
+            if heard_bytes > MOST_ANSWER_BYTES:
+                break
+            progress(message.text("progress"))
+    except ConnectionError:
+        return None
+    except ValueError:  # a line without an end
+        heard_bytes = MOST_ANSWER_BYTES + 1
+    if heard_bytes > MOST_ANSWER_BYTES:
+        raise MalformedError("answer: too long")
+    return None

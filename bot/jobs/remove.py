@@ -1,0 +1,59 @@
+"""Delete all that is held of an installation or a repository, once GitHub itself has said that it is gone.
+
+Rows go first: a screening that still runs finds its lease lost and ends. Then the clones go; what such a screening
+wrote meanwhile is a folder without a row, which the purge a minute later removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+
+from bot.github.problems import NotFound
+from bot.jobs.work import Done, Outcome, Work
+from bot.store.installations import delete_installation
+from bot.store.jobs import request_job
+from bot.store.repositories import delete_repository
+
+log = structlog.get_logger(__name__)
+
+GRACE: Final = timedelta(minutes=1)
+
+
+async def remove_installation(work: Work) -> Outcome:
+    """Asks GitHub first: what a delivery says may be old, and is not proof enough to delete anything."""
+    try:
+        await work.parts.github.installation(work.installation_id)
+    except NotFound:
+        return await forget_installation(work)
+    async with work.conclusion("it is still installed") as connection:
+        await request_job(connection, work.installation_id, 0, "sync_installation", work.now())
+    return Done()
+
+
+async def forget_installation(work: Work) -> Outcome:
+    """GitHub knows no such installation."""
+    async with work.conclusion("removed") as connection:
+        await delete_installation(connection, work.installation_id, except_job=work.job.job_id)
+        await _purge_soon(connection, work)
+    await asyncio.to_thread(work.parts.clones.remove, work.installation_id, None)
+    log.info("installation_removed")
+    return Done()
+
+
+async def forget_repository(work: Work) -> Outcome:
+    """GitHub says that the installation has no such repository."""
+    async with work.conclusion("removed") as connection:
+        await delete_repository(connection, work.installation_id, work.repository_id, except_job=work.job.job_id)
+        await _purge_soon(connection, work)
+    await asyncio.to_thread(work.parts.clones.remove, work.installation_id, work.repository_id)
+    log.info("repository_removed")
+    return Done()
+
+
+async def _purge_soon(connection: Any, work: Work) -> None:
+    now = work.now()
+    await request_job(connection, 0, 0, "purge", now, not_before=now + GRACE)

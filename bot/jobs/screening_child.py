@@ -1,0 +1,152 @@
+"""One screening in a process of its own: an order comes in, progress and a measurement or the reason of failure go out.
+
+The process has nothing but its socket, so whatever a repository does to it costs this one screening.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bot.jobs.folders import size_bytes
+from bot.jobs.limits import Limits, too_large_file, too_much_memory
+from bot.jobs.screen_order import FailureKind, ScreenOrder, load_order
+from bot.peak_memory import own_peak_rss_mb
+from pipeline.mining.clone import clone_or_fetch, is_damaged, parse_url
+from pipeline.mining.clone_problems import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
+from pipeline.mining.repository import open_repository
+from pipeline.recipe import MESSAGES
+from pipeline.records import AssayError
+from pipeline.screening.measure import Measured, measure
+from pipeline.screening.measurement import Measurement, dump_measurement, measurement_of, plain
+
+CLONE = "clone.git"
+USER = "x-access-token"  # what GitHub calls whoever comes with a token of an App
+REPORT_EVERY_S = 1.0
+LONGEST_ORDER_BYTES = 1 << 20
+
+_KINDS: tuple[tuple[type[AssayError], FailureKind], ...] = (
+    (Refused, "refused"),
+    (Missing, "missing"),
+    (Unavailable, "unavailable"),
+    (TooLarge, "too_large"),
+    (DiskFull, "disk_full"),
+)
+
+Tell = Callable[[str], None]
+Confine = Callable[[Path, Iterable[Path]], object]
+
+
+def answer(connection: socket.socket, limits: Limits, confine: Confine) -> None:
+    """Do what the socket asks for and say on it what came of it.
+
+    `confine` keeps this process to a folder, and to a few files that it may read, before a byte of the repository is
+    seen.
+    """
+    with connection.makefile("rb") as lines:
+        line = lines.readline(LONGEST_ORDER_BYTES)
+    if not line:  # whoever wanted it is gone
+        return
+    order = load_order(line)
+    del line
+    confine(order.folder, [order.ca_bundle] if order.ca_bundle else [])
+    said = _attempt(order, limits, _Reporter(connection).tell)
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(json.dumps(said).encode() + b"\n")
+
+
+def _attempt(order: ScreenOrder, limits: Limits, tell: Tell) -> dict[str, Any]:
+    try:
+        return {"measurement": dump_measurement(screen(order, tell))}
+    except MemoryError:
+        return _failure("memory", too_much_memory(limits))
+    except FileTooLarge:
+        return _failure("too_large", too_large_file(limits))
+    except AssayError as error:
+        return _failure(_kind_of(error), str(error))
+    except ConnectionError:  # of our own socket: nobody wants the answer any more
+        return _failure("interrupted", "nobody is listening")
+    except Exception as error:  # a bug: where it is, and not what it says, which may be code or a token
+        return _failure("crash", f"stopped on an error of Assay's own ({_place(error)})")
+
+
+def _kind_of(error: AssayError) -> FailureKind:
+    return next((kind for problem, kind in _KINDS if isinstance(error, problem)), "unreadable")
+
+
+def _failure(kind: FailureKind, sentence: str) -> dict[str, Any]:
+    return {"error": {"kind": kind, "sentence": plain(sentence)}}
+
+
+def _place(error: BaseException) -> str:
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = f" in {Path(at.tb_frame.f_code.co_filename).name}, line {at.tb_lineno}" if at else ""
+    return type(error).__name__ + place
+
+
+def screen(order: ScreenOrder, tell: Tell) -> Measurement:
+    """Clone or fetch, mine and measure. Raises AssayError.
+
+    A stored clone that turns out damaged is received once more. One that has just been received is not: what it lacks,
+    the server lacks.
+    """
+    started_s = time.perf_counter()
+    was_there = (order.folder / CLONE).exists()
+    clone = _receive(order, tell)
+    try:
+        measured = _measure(clone, order, tell)
+        doubtful = bool(measured.mined.notes)
+    except AssayError:
+        if not was_there or not is_damaged(clone):
+            raise
+        doubtful = True
+    if doubtful and was_there and is_damaged(clone):
+        measured = _measure(_receive(order, tell, afresh=True), order, tell)
+    return measurement_of(measured, time.perf_counter() - started_s, own_peak_rss_mb(), size_bytes(clone))
+
+
+def _receive(order: ScreenOrder, tell: Tell, *, afresh: bool = False) -> Path:
+    return clone_or_fetch(
+        parse_url(order.url),
+        order.folder / CLONE,
+        credentials=(USER, order.token) if order.token else None,
+        progress=tell,
+        most_bytes=order.most_bytes,
+        ca_bundle=order.ca_bundle,
+        proxies=_by_scheme(order.proxies),
+        afresh=afresh,
+    )
+
+
+def _by_scheme(proxies: Mapping[str, str]) -> dict[str, str]:
+    """HTTPS_PROXY and the like as "https" and the like."""
+    return {name.lower().removesuffix("_proxy"): value for name, value in proxies.items()}
+
+
+def _measure(clone: Path, order: ScreenOrder, tell: Tell) -> Measured:
+    def progress(stage: str, done: int, total: int | None) -> None:
+        tell(f"{stage} {done:,}" + (f" of {total:,}" if total else ""))
+
+    repository = open_repository(clone)
+    return measure(repository, MESSAGES, data_dir=order.folder, seen_at=order.seen_at, progress=progress)
+
+
+class _Reporter:
+    """Passes on what is going on, a line a second at most."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._next_s = 0.0
+
+    def tell(self, line: str) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + REPORT_EVERY_S
+            self._connection.sendall(json.dumps({"progress": line[:200]}).encode() + b"\n")

@@ -1,0 +1,157 @@
+"""The worker, put together from plain parts: for `assay worker`, a process of its own, and for `assay up`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from bot.clock import Clock
+from bot.github.client import GitHubApp
+from bot.github.server import GitHubServer
+from bot.jobs.clones import Clones
+from bot.jobs.handlers import HANDLERS
+from bot.jobs.nursery import Nursery
+from bot.jobs.tickets import Tickets
+from bot.jobs.work import Hooks, Parts, Policy
+from bot.jobs.workers import Workers
+from bot.metrics import API_REMAINING, JOB_SECONDS
+from bot.records import AppCredentials, JobKind
+from bot.settings import Settings
+from bot.store.database import Database
+from pipeline.screening.calibration import Calibration
+
+MB: Final = 1 << 20
+PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What a worker is made of. The database belongs to whoever opened it; everything else is made and closed here."""
+
+    database: Database
+    redis_url: str = field(repr=False)  # may hold a password
+    credentials: Callable[[], AppCredentials | None]  # asked each time: they may come later
+    server: GitHubServer
+    clock: Clock
+    clones: Clones
+    calibration: Callable[[], Calibration]
+    policy: Policy
+
+
+def worker_parts(
+    settings: Settings,
+    *,
+    database: Database,
+    redis_url: str,
+    credentials: Callable[[], AppCredentials | None],
+    server: GitHubServer,
+    clock: Clock,
+    calibration: Callable[[], Calibration],
+) -> WorkerParts:
+    """The parts as the settings say."""
+    return WorkerParts(
+        database=database,
+        redis_url=redis_url,
+        credentials=credentials,
+        server=server,
+        clock=clock,
+        clones=clones_of(settings),
+        calibration=calibration,
+        policy=policy_of(settings),
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """What the operator decided, for the handlers. Clones go through the proxies of this process's environment."""
+    return Policy(
+        mode=settings.mode,
+        quiet=settings.quiet,
+        allowed_accounts=settings.allowed_accounts,
+        web_url=settings.github_url,
+        ca_bundle=settings.ca_bundle,
+        proxies={name: os.environ[name] for name in PROXY_VARIABLES if os.environ.get(name)},
+        pack_limit_bytes=_pack_limit_mb(settings) * MB,
+        screenings=settings.screenings,
+        screening_s=settings.screening_minutes * 60,
+        screening_memory_mb=settings.screening_memory_mb,
+        lease_s=settings.lease_s,
+        heartbeat_s=settings.lease_s / 6,
+        sweep_s=settings.sweep_s,
+    )
+
+
+def clones_of(settings: Settings) -> Clones:
+    return Clones(
+        settings.data_dir / "installations",
+        installation_quota_bytes=settings.installation_quota_mb * MB,
+        total_quota_bytes=settings.clone_quota_mb * MB,
+        free_bytes_kept=settings.free_disk_mb * MB,
+        pack_limit_bytes=_pack_limit_mb(settings) * MB,
+    )
+
+
+def _pack_limit_mb(settings: Settings) -> int:
+    """No pack is larger than the quota that it would have to fit in."""
+    return min(settings.pack_limit_mb, settings.installation_quota_mb, settings.clone_quota_mb)
+
+
+async def run_worker(
+    parts: WorkerParts, *, on_start: Callable[[Workers], None] = lambda workers: None, signals: bool = True
+) -> None:
+    """Work until told to stop: by SIGTERM or SIGINT (where `signals`), or by `stop` of what `on_start` is given.
+
+    The first time tidily: screenings go back to the queue at once and light jobs may end; the second time at once.
+    """
+    tickets = Tickets(parts.redis_url)
+    github = GitHubApp(parts.credentials, parts.server, parts.clock, _note_budget)
+    nursery = Nursery()
+    try:
+        working = Parts(
+            database=parts.database,
+            github=github,
+            clock=parts.clock,
+            nursery=nursery,
+            clones=parts.clones,
+            calibration=parts.calibration,
+            announcer=tickets,
+            app_id=lambda: _app_id(parts.credentials()),
+            policy=parts.policy,
+            hooks=Hooks(job_ended=_note_job),
+        )
+        workers = Workers(working, HANDLERS, parts.redis_url)
+        with _stopped_by_signals(workers) if signals else contextlib.nullcontext():
+            on_start(workers)
+            await workers.run()
+    finally:
+        await nursery.close()
+        await github.close()
+        await tickets.close()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(workers: Workers) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, workers.stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _app_id(credentials: AppCredentials | None) -> int:
+    return credentials.app_id if credentials is not None else 0
+
+
+def _note_job(kind: JobKind, outcome: str, seconds: float) -> None:
+    JOB_SECONDS.labels(kind=kind, result=outcome).observe(seconds)
+
+
+def _note_budget(remaining: int, limit: int) -> None:
+    API_REMAINING.labels(resource="core").set(remaining)

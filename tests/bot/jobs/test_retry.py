@@ -1,0 +1,74 @@
+"""What becomes of a job that failed: a table of errors."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.github.problems import (
+    BadToken,
+    Elsewhere,
+    Forbidden,
+    InstallationGone,
+    Moved,
+    NotFound,
+    RateLimited,
+    Rejected,
+    Suspended,
+    Unavailable,
+)
+from bot.jobs.retry import LONGEST_PAUSE_S, Again, Failed, Gone, NotYet, Paused, TookTooLong, decide, is_a_bug, pause
+from pipeline.records import AssayError
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def in_s(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "expected"),
+    [
+        (NotYet(LATER, "no room"), 5, Again(LATER, "no room", counts=False)),
+        (NotYet(LATER, "no room", counts=True), 2, Again(LATER, "no room")),
+        (RateLimited("slow down", LATER), 5, Again(LATER, "GitHub's rate limit", counts=False)),
+        (RateLimited("slow down", NOW - timedelta(hours=1)), 1, Again(NOW, "GitHub's rate limit", counts=False)),
+        (Suspended("403"), 1, Paused("the installation is suspended")),
+        (NotFound("404"), 1, Gone("GitHub says that it is not there")),
+        (InstallationGone("404"), 1, Gone("GitHub says that it is not there")),
+        (Moved("301"), 1, Gone("GitHub says that it is not there")),
+        (BadToken("401"), 1, Again(NOW, "GitHub refused the token: with a fresh one")),
+        (BadToken("401"), 2, Again(NOW, "GitHub refused the token: with a fresh one")),
+        (BadToken("401"), 3, Again(in_s(60), "GitHub refused the token")),
+        (BadToken("401"), 5, Failed("GitHub refused the token")),
+        (Unavailable("502"), 1, Again(in_s(15), "GitHub cannot be reached")),
+        (Unavailable("502"), 4, Again(in_s(120), "GitHub cannot be reached")),
+        (Unavailable("502"), 5, Failed("GitHub cannot be reached")),
+        (Forbidden("403"), 1, Failed("GitHub forbids it: look at the App's permissions")),
+        (Rejected("422"), 1, Failed("GitHub rejected the request")),
+        (Elsewhere("301"), 1, Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")),
+        (TookTooLong(), 1, Again(in_s(15), "it took too long")),
+        (AssayError("do this"), 1, Again(in_s(15), "do this")),
+        (AssayError("do this"), 5, Failed("do this")),
+        (KeyError("a token"), 1, Again(in_s(15), "a bug in Assay (KeyError): the log tells where")),
+        (KeyError("a token"), 5, Failed("a bug in Assay (KeyError): the log tells where")),
+    ],
+)
+def test_each_error_has_its_answer(error: Exception, attempts: int, expected: object) -> None:
+    assert decide(error, attempts, NOW) == expected
+
+
+def test_only_our_own_mistakes_get_a_traceback() -> None:
+    assert is_a_bug(KeyError("x"))
+    assert not any(map(is_a_bug, [Unavailable("x"), AssayError("x"), NotYet(NOW, "x"), TookTooLong()]))
+
+
+@given(st.integers(-3, 10_000), st.floats(0.5, 1.5))
+def test_pauses_grow_and_end(attempts: int, jitter: float) -> None:
+    assert timedelta() < pause(attempts, jitter) <= timedelta(seconds=LONGEST_PAUSE_S) * jitter
+    assert pause(attempts, jitter) <= pause(attempts + 1, jitter)
