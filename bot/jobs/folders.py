@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+_TRIES = 5
+
 
 def size_bytes(folder: Path) -> int:
     """The sizes of all files below a folder, as far as they can be seen. Links are not followed."""
@@ -32,7 +34,13 @@ def make_private(folder: Path) -> None:
     """A folder for this user only. A link in its place is removed: it would lead elsewhere."""
     if folder.is_symlink():
         folder.unlink()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in reversed(range(_TRIES)):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return
+        except FileExistsError:  # somebody removed it between its making and the look whether it is a folder
+            if not left or os.path.lexists(folder):
+                raise
 
 
 def nearest(folder: Path) -> Path:

@@ -1,14 +1,17 @@
 """A Redis server of our own, for whoever has none: started on a unix socket, restarted when it dies, gone when we are.
 
-What it holds are tickets, which the database makes again: a damaged file of it is thrown away.
+What it holds are tickets, which the database makes again: a damaged file of it is thrown away. It asks for a password,
+for a child that parses somebody's code may find its socket, and no confinement of files keeps it from connecting.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import importlib.util
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -70,6 +73,7 @@ class EmbeddedRedis:
         self._short: Path | None = None  # a folder for the socket where the path to `folder` is too long for one
         self._lock = -1
         self._started_at_s = 0.0
+        self._password = secrets.token_urlsafe(32)
 
     @property
     def pid(self) -> int:
@@ -94,7 +98,7 @@ class EmbeddedRedis:
             await self.stop()
             raise
         self._watching = asyncio.create_task(self._watch(binary, socket))
-        return f"unix://{socket}"
+        return f"unix://:{self._password}@{socket}"
 
     async def stop(self) -> None:
         """End it, tidily where it answers."""
@@ -144,7 +148,7 @@ class EmbeddedRedis:
     async def _launch(self, binary: Path, socket: Path) -> None:
         self._process = await asyncio.create_subprocess_exec(
             *self._command(binary, socket),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(self._lock,),
@@ -153,6 +157,11 @@ class EmbeddedRedis:
             env={"PATH": os.defpath, "LC_ALL": "C"},
         )
         self._started_at_s = time.monotonic()
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # it ended at once, which is noticed below
+            self._process.stdin.write(f"requirepass {self._password}\n".encode())  # in no argument, in no file
+            await self._process.stdin.drain()
+        self._process.stdin.close()
         await self._until_it_answers(socket)
 
     def _command(self, binary: Path, socket: Path) -> list[str]:
@@ -169,12 +178,12 @@ class EmbeddedRedis:
         }
         flags = [part for name, value in options.items() for part in (f"--{name}", value)]
         # -S -E -I: nothing but the standard library, and nothing that the environment says
-        return [sys.executable, "-SEI", "-c", _WITH_ITS_PARENT, str(os.getpid()), str(binary), *flags]
+        return [sys.executable, "-SEI", "-c", _WITH_ITS_PARENT, str(os.getpid()), str(binary), "-", *flags]
 
     async def _until_it_answers(self, socket: Path) -> None:
         assert self._process is not None
         give_up_at_s = time.monotonic() + START_TIMEOUT_S
-        client = Redis(unix_socket_path=str(socket), socket_timeout=1.0)
+        client = Redis(unix_socket_path=str(socket), password=self._password, socket_timeout=1.0)
         try:
             while True:
                 try:

@@ -6,6 +6,8 @@ Every worker sweeps; whatever two of them do at once is done once, by the condit
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 from bot.jobs.failures import remember_failure
+from bot.jobs.orphans import remove_orphans
 from bot.jobs.retry import MOST_ATTEMPTS, told
 from bot.jobs.work import Parts
 from bot.records import Job, JobKind
@@ -24,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 MOST_DELIVERIES: Final = 200
 UNANNOUNCED_FOR: Final = timedelta(seconds=2)
+CLEANED_EVERY_S: Final = 600.0  # this machine's disk
 DIED: Final = "the worker that did it ended"
 EVERY: Final[dict[JobKind, timedelta]] = {"reconcile": timedelta(hours=1), "purge": timedelta(minutes=10)}
 
@@ -37,11 +41,14 @@ class Sweeper:
 
     async def run(self) -> None:
         """Until cancelled. A sweep that fails is followed by the next."""
-        starting = True
+        starting, cleaned_s = True, -math.inf
         while True:
             try:
                 await self.sweep(starting=starting)
                 starting = False
+                if time.monotonic() - cleaned_s > CLEANED_EVERY_S:
+                    await remove_orphans(self._parts)
+                    cleaned_s = time.monotonic()
             except Exception as problem:  # a database that is away, in whatever way it says so
                 log.warning("sweep_failed", **told(problem))
             await asyncio.sleep(self._parts.policy.sweep_s)

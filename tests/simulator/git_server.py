@@ -13,12 +13,13 @@ import hmac
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 _CHUNK_BYTES = 16_384
 
@@ -93,7 +94,7 @@ def stall(server: GitServer, body_bytes: int = 0) -> Fault:
 def serve_git(root: Path, token: str | None = None) -> Iterator[GitServer]:
     """Serve the bare repositories below a folder on 127.0.0.1; with a token, to user x-access-token only."""
     server = GitServer("")
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(root, token, server))
+    http = _QuietServer(("127.0.0.1", 0), _handler(root, token, server))
     http.daemon_threads = True
     server.url = f"http://127.0.0.1:{http.server_port}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -105,6 +106,14 @@ def serve_git(root: Path, token: str | None = None) -> Iterator[GitServer]:
         http.shutdown()
         http.server_close()
         thread.join()
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that leave in the middle: what it would print stands among a test's own output."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(root: Path, token: str | None, server: GitServer) -> type[BaseHTTPRequestHandler]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -47,7 +48,7 @@ def test_it_can_be_reached_by_its_owner_alone_and_by_no_network(tmp_path: Path) 
     async def test() -> None:
         redis = EmbeddedRedis(tmp_path / "redis")
         url = await redis.start()
-        socket = Path(url.removeprefix("unix://"))
+        socket = Path(urlsplit(url).path)
         assert stat.S_IMODE(socket.stat().st_mode) == 0o700
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
         assert not [c for c in psutil.Process(redis.pid).net_connections("inet") if c.status == "LISTEN"]
@@ -64,7 +65,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
     async def test() -> None:
         redis = EmbeddedRedis(folder)
         url = await redis.start()
-        socket = Path(url.removeprefix("unix://"))
+        socket = Path(urlsplit(url).path)
         assert len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
         await redis.stop()
@@ -143,6 +144,23 @@ def test_no_secret_is_in_its_arguments_or_environment(tmp_path: Path, monkeypatc
         server = psutil.Process(redis.pid)
         assert "canary" not in repr(server.environ())
         assert "ASSAY" not in repr(server.environ())
+        await redis.stop()
+
+    asyncio.run(test())
+
+
+def test_who_finds_the_socket_still_needs_the_password(tmp_path: Path) -> None:
+    async def test() -> None:
+        redis = EmbeddedRedis(tmp_path / "redis")
+        url = await redis.start()
+        assert await (known := Tickets(url)).ping()
+        assert not await (stranger := Tickets(f"unix://{urlsplit(url).path}")).ping()
+        password = urlsplit(url).password
+        assert password
+        assert password not in " ".join(psutil.Process(redis.pid).cmdline())
+        assert not [path for path in (tmp_path / "redis").iterdir() if path.is_file() and password in path.read_text()]
+        for tickets in (known, stranger):
+            await tickets.close()
         await redis.stop()
 
     asyncio.run(test())
