@@ -37,3 +37,15 @@ JOB_SECONDS: Final = Histogram(
 API_REMAINING: Final = Gauge(
     "assay_github_api_remaining", "Requests left, as GitHub's newest answer said.", ["resource"], registry=REGISTRY
 )
+SCREENINGS: Final = Counter(
+    "assay_screenings", "Screenings done, by verdict or by the kind of failure.", ["result"], registry=REGISTRY
+)
+SWEPT: Final = Counter(
+    "assay_swept",
+    "What a sweep found that nobody was doing: deliveries, leases that ran out.",
+    ["what"],
+    registry=REGISTRY,
+)
+TICKETS_REFUSED: Final = Counter(
+    "assay_tickets_refused", "What lay in the queue and was no ticket of ours.", registry=REGISTRY
+)

@@ -19,7 +19,7 @@ from bot.jobs.nursery import Nursery
 from bot.jobs.tickets import Tickets
 from bot.jobs.work import Hooks, Parts, Policy
 from bot.jobs.workers import Workers
-from bot.metrics import API_REMAINING, JOB_SECONDS
+from bot.metrics import API_REMAINING, JOB_SECONDS, SCREENINGS, SWEPT, TICKETS_REFUSED
 from bot.records import AppCredentials, JobKind
 from bot.settings import Settings
 from bot.store.database import Database
@@ -121,7 +121,12 @@ async def run_worker(
             announcer=tickets,
             app_id=lambda: _app_id(parts.credentials()),
             policy=parts.policy,
-            hooks=Hooks(job_ended=_note_job),
+            hooks=Hooks(
+                job_ended=_note_job,
+                ticket_refused=TICKETS_REFUSED.inc,
+                screened=lambda result: SCREENINGS.labels(result=result).inc(),
+                swept=lambda what, found: SWEPT.labels(what=what).inc(found),
+            ),
         )
         workers = Workers(working, HANDLERS, parts.redis_url)
         with _stopped_by_signals(workers) if signals else contextlib.nullcontext():

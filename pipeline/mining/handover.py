@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.mining.attribution import WindowCredits
+from pipeline.mining.attribution import WindowCredits, WindowFixes
+from pipeline.mining.credit import Credits
 from pipeline.mining.fact_book import FactBook
 from pipeline.mining.facts import ChangeWant, FunctionsWant, key_of
 from pipeline.mining.fixes import MessageFacts
@@ -40,6 +41,13 @@ class Snapshot:
 
     def has(self, path: bytes, key: FunctionKey) -> bool:
         return key in self.keys.get(path, ())
+
+
+def functions_of(snapshot: Snapshot) -> Iterator[tuple[bytes, FunctionKey]]:
+    """(path, function) in the order in which functions are handed over."""
+    for path in sorted(snapshot.functions):
+        for function in snapshot.functions[path]:
+            yield path, key_of(function)
 
 
 def hand_over(
@@ -177,6 +185,11 @@ def _refused_files(snapshots: Iterable[Snapshot]) -> list[str]:
 
 def _credited_files(window: WindowCredits) -> set[bytes]:
     return {root.path for root in window.credits.by_root if root.born_at == ALIVE}
+
+
+def alive_in(snapshot: Snapshot) -> tuple[FunctionHistory, ...]:
+    """The functions of a snapshot, of which nothing is known but where they stand."""
+    return _function_histories(snapshot, WindowCredits(WindowFixes(), Credits(), {}, {}))
 
 
 def _function_histories(snapshot: Snapshot, window: WindowCredits) -> tuple[FunctionHistory, ...]:

@@ -28,7 +28,7 @@ from pipeline.mining.fact_codec import decode_changes, diff_key, encode_changes
 from pipeline.mining.fact_store import FactStore
 from pipeline.mining.facts import FunctionsWant, key_of
 from pipeline.mining.fixes import MessageFacts, might_be_fix, read_message
-from pipeline.mining.handover import Losses, Snapshot, hand_over, stated_reductions
+from pipeline.mining.handover import Losses, Snapshot, alive_in, hand_over, stated_reductions
 from pipeline.mining.history import (
     MAY_FIX,
     CommitGraph,
@@ -40,13 +40,15 @@ from pipeline.mining.history import (
     parse_commit,
     read_history,
 )
+from pipeline.mining.joining import Joining
 from pipeline.mining.languages import language_of
 from pipeline.mining.packs import ObjectProblem
+from pipeline.mining.past import FunctionPast, Past, look_back_from
 from pipeline.mining.repository import Repository
 from pipeline.mining.tracing import Tracer
 from pipeline.mining.trees import FileChange, TreeReader
 from pipeline.recipe import LabelRecipe
-from pipeline.records import AssayError, Mined, Windows
+from pipeline.records import AssayError, FunctionHistory, Mined, Windows
 
 _EXAMPLES = 5
 _CACHE_BYTES = 24 << 20
@@ -174,8 +176,7 @@ class Miner:
     def mine(self, windows: Windows) -> Mined:
         """The history of every function in both windows."""
         head = len(self.history.chain) - 1
-        train_at = max(0, self.history.position_at(windows.train_start))
-        eval_at = max(train_at, self.history.position_at(windows.eval_start))
+        train_at, eval_at = self.positions(windows)
         at_train, at_eval = self.snapshot(train_at), self.snapshot(eval_at)
         messages = self._read_messages(train_at, head)
         chain_changes = self._chain_changes(train_at, head)
@@ -190,6 +191,40 @@ class Miner:
         mined = hand_over(self._repository, self.history, windows, *both, messages, notes)
         self._store.save(None if self._problems or self._repository.shallow else self._graph)
         return mined
+
+    def positions(self, windows: Windows) -> tuple[int, int]:
+        """The chain positions of the snapshots at T_train and T_eval."""
+        train_at = max(0, self.history.position_at(windows.train_start))
+        return train_at, max(train_at, self.history.position_at(windows.eval_start))
+
+    def functions(self, position: int) -> tuple[FunctionHistory, ...]:
+        """The functions of a snapshot, without any credit: in the order in which `mine` and `past` give them."""
+        return alive_in(self.snapshot(position))
+
+    def past(self, position: int) -> tuple[FunctionPast, ...]:
+        """What happened to each function of a snapshot before it, as a clone cut there tells it."""
+        head = self.history.chain[position]
+        history = read_history(self._graph, head, self._recipe, self._repository.shallow)
+        floor = look_back_from(history)
+        snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
+        messages, changes = self._read_messages(floor, position), self._chain_changes(floor, position)
+        tracer = Tracer(history, self._book, changes, floor, self._source_changes, lambda *_: True, blobs.get)
+        fixes = Attribution(history, self._book, self._recipe, messages, tracer, position, self._changes_of)
+        past = Past(history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
+        while not past.round():
+            self._work_off("reading the past")
+        return past.read()
+
+    def join(self, earlier: int, later: int) -> tuple[int | None, ...]:
+        """For each function of the later snapshot the index of the same one in the earlier; None: born in between."""
+        joining = Joining(
+            self._tracer(self.snapshot(earlier), self._chain_changes(earlier, later)),
+            self.snapshot(earlier),
+            self.snapshot(later),
+        )
+        while not joining.round():
+            self._work_off("following functions")
+        return joining.read()
 
     def _work_off(self, stage: str) -> None:
         total, done = self._book.wanted, 0
@@ -254,7 +289,11 @@ class Miner:
         messages: Mapping[int, MessageFacts],
         chain_changes: Mapping[int, Sequence[FileChange]],
     ) -> Attribution:
-        tracer = Tracer(
+        tracer = self._tracer(snapshot, chain_changes)
+        return Attribution(self.history, self._book, self._recipe, messages, tracer, upto, self._changes_of)
+
+    def _tracer(self, snapshot: Snapshot, chain_changes: Mapping[int, Sequence[FileChange]]) -> Tracer:
+        return Tracer(
             self.history,
             self._book,
             chain_changes,
@@ -263,7 +302,6 @@ class Miner:
             snapshot.has,
             snapshot.blobs.get,
         )
-        return Attribution(self.history, self._book, self._recipe, messages, tracer, upto, self._changes_of)
 
     def _source_changes(self, commit: int) -> list[FileChange]:
         return [c for c in self._changes_of(commit) if is_source(c.path)]

@@ -8,7 +8,7 @@ lineage as following every function of the repository forwards through every dif
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.mining.branches import Branches
@@ -28,6 +28,15 @@ class Root(NamedTuple):
     path: bytes
     key: FunctionKey
     born_at: int  # ALIVE: at the window's beginning; else the chain position whose diff gave birth to it
+
+
+class Stretch(NamedTuple):
+    """A part of a lineage during which the function stood in one place."""
+
+    path: bytes
+    key: FunctionKey
+    born_at: int | None  # chain position whose diff brought it there; None: it stood there when the window began
+    upto: int  # chain position
 
 
 class Tracer:
@@ -115,14 +124,22 @@ class Tracer:
 
     def trace(self, path: bytes, key: FunctionKey, position: int) -> Root | None:
         """The lineage of a function that stands in the tree of chain position `position`; None if it cannot be told."""
+        *_, first = self.stretches(path, key, position)
+        if first.born_at is not None:
+            return Root(first.path, first.key, first.born_at)
+        return Root(first.path, first.key, ALIVE) if self._alive(first.path, first.key) else None
+
+    def stretches(self, path: bytes, key: FunctionKey, position: int) -> Iterator[Stretch]:
+        """Where a function that stands in the tree of chain position `position` stood before, newest first."""
+        chain = self._history.chain
         while True:
             born_at = self._last_birth(path, key, position)
+            yield Stretch(path, key, born_at, position)
             if born_at is None:
-                return Root(path, key, ALIVE) if self._alive(path, key) else None
-            chain = self._history.chain
+                return
             place = self._before(chain[born_at], chain[born_at - 1], path, key, self._chain_changes[born_at])
             if place is None:
-                return Root(path, key, born_at)
+                return
             (path, key), position = place, born_at - 1
 
     def prepare(self, path: bytes) -> bool:
