@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import datetime
 
 from bot.cli.serving import Roles, serve
 from bot.cli.setup_server import listen
+from bot.cli.up import run
 from bot.clock import FastClock
 from bot.logs import set_up_logs
 from bot.settings import load_settings
@@ -18,7 +18,7 @@ def main(port: int, since: datetime, factor: float) -> None:
     set_up_logs(settings.log_format)
     with listen("127.0.0.1", port) as listening:
         clock = FastClock(since, factor)
-        asyncio.run(serve(settings, Roles(listening, work=True, all_in_one=True), clock))
+        run(serve(settings, Roles(listening, work=True, all_in_one=True), clock))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ class _Serving:
             looking.cancel()
             await asyncio.wait([looking])
             await tickets.close()
-            self.stopping.ask()
+            if not self.stopping.begun.is_set():  # asking again would end the others at once
+                self.stopping.ask()
 
     def _is_for_this_machine(self, listening: socket.socket) -> bool:
         """A public address says that a proxy stands before us, whose visitors look as if they came from here."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -27,7 +29,7 @@ def up(host: Host = "127.0.0.1", port: Port = 8_000, as_json: AsJson = False) ->
 
     settings = _begin()
     with listen(host, port) as listening:
-        _run(serve(settings, Roles(listening, work=True, all_in_one=True, tell=_teller(as_json))))
+        run(serve(settings, Roles(listening, work=True, all_in_one=True, tell=_teller(as_json))))
 
 
 def web(host: Host = "127.0.0.1", port: Port = 8_000, as_json: AsJson = False) -> None:
@@ -40,7 +42,7 @@ def web(host: Host = "127.0.0.1", port: Port = 8_000, as_json: AsJson = False) -
 
     settings = _begin()
     with listen(host, port) as listening:
-        _run(serve(settings, Roles(listening, tell=_teller(as_json))))
+        run(serve(settings, Roles(listening, tell=_teller(as_json))))
 
 
 def worker(as_json: AsJson = False) -> None:
@@ -51,7 +53,7 @@ def worker(as_json: AsJson = False) -> None:
     """
     from bot.cli.serving import Roles, serve
 
-    _run(serve(_begin(), Roles(work=True, tell=_teller(as_json))))
+    run(serve(_begin(), Roles(work=True, tell=_teller(as_json))))
 
 
 def _begin() -> Settings:
@@ -68,10 +70,19 @@ def _print_line(ready: dict[str, object]) -> None:
     print(json.dumps(ready), flush=True)
 
 
-def _run(serving: Coroutine[Any, Any, None]) -> None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's event loop where the `prod` extra brings it, for it does the same in half the time; else Python's."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
+
+
+def run(serving: Coroutine[Any, Any, None]) -> None:
     """Raises the first error of a group of tasks as itself, so that a user's mistake stays one line."""
     try:
-        asyncio.run(serving)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serving)
     except BaseExceptionGroup as group:
         first: BaseException = group
         while isinstance(first, BaseExceptionGroup):

