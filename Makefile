@@ -41,8 +41,10 @@ demo: $(VENV)/.dev ## the story on three made-up repositories; REPO=path-or-URL:
 run: $(VENV)/.dev ## the App itself, on embedded defaults; HOST=, PORT=
 	@$(BIN)/assay up $(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)')
 
-bench: $(VENV)/.bench ## speed and memory as ratios; REPOS='PATH PATH ...': on those
-	@$(BIN)/python -m bench.screen $(REPOS)
+bench: $(VENV)/.bench ## speed and memory as ratios; REPOS='PATH PATH ...': of screening those, too
+	@$(BIN)/python -m bench.receiver
+	@$(BIN)/python -m bench.installation
+	@$(if $(REPOS),$(BIN)/python -m bench.screen $(REPOS),echo "Name clones to measure screening on: make bench REPOS='PATH PATH PATH'")
 
 lock: ## new pinned versions (needs uv)
 	@uv pip compile -q $(LOCK_FLAGS) -o requirements/dev.txt pyproject.toml

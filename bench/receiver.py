@@ -25,10 +25,11 @@ import psutil
 
 from bench.figures import Spread
 from bench.load import SECRET, Load, send
-from tests.builders.app_processes import Deployment, deployment, free_port, settings_for, until
+from tests.builders.app_processes import ASSAY, Deployment, deployment, free_port, settings_for, until
 from tests.builders.credentials import credentials
 
-CONNECTIONS = 32
+CONNECTIONS = (1, 8, 32)  # deliveries that arrive at once
+BUSY = 32
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,7 @@ def web(folder: Path) -> Iterator[Deployment]:
     environment = settings_for(key, folder, "http://127.0.0.1:9", "http://127.0.0.1:9")
     with deployment(folder, environment) as assay, redis(folder) as url:
         assay.environment["ASSAY_REDIS_URL"] = url
-        subprocess.run(
-            [sys.executable, "-m", "bot.cli", "migrate"], env=assay.environment, check=True, capture_output=True
-        )
+        subprocess.run([ASSAY, "migrate"], env=assay.environment, check=True, capture_output=True)
         yield assay
 
 
@@ -118,32 +117,34 @@ def starting(folder: Path) -> Iterator[str]:
         process = assay.start("web")
         until("the first answer", lambda: assay.status("/healthz") == 200, every_s=0.01)
         yield f"web process: first answer after {time.perf_counter() - began:.2f} s, {_mb(process.process.pid):.0f} MiB"
-        load = asyncio.run(send("127.0.0.1", assay.port, connections=CONNECTIONS, seconds=3))
+        load = asyncio.run(send("127.0.0.1", assay.port, connections=BUSY, seconds=3))
         yield f"web process: {_mb(process.process.pid):.0f} MiB after {len(load.accepted):,} deliveries"
 
 
 def side_by_side(root: Path, plan: Plan) -> Iterator[str]:
-    ratios, ours, theirs = [], [], []
-    for number in range(plan.rounds):
-        with tempfile.TemporaryDirectory(dir=root) as place, bare(Path(place)) as port:
-            theirs.append(asyncio.run(send("127.0.0.1", port, connections=CONNECTIONS, seconds=plan.seconds)))
-        with web(root / f"round-{number}") as assay:
-            assay.start("web")
-            assay.ready()
-            ours.append(asyncio.run(send("127.0.0.1", assay.port, connections=CONNECTIONS, seconds=plan.seconds)))
-        ratios.append(ours[-1].rate / theirs[-1].rate)
-    for name, loads in (("bare handler", theirs), ("assay web", ours)):
-        yield f"{name:13s} {_loads(loads)}"
-    ratio = Spread.of(ratios)
-    spread = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-    yield f"assay / bare  {spread} over {plan.rounds} pairs (target 0.5)"
+    for connections in CONNECTIONS:
+        ours, theirs = [], []
+        for number in range(plan.rounds):
+            folder = root / f"{connections}-{number}"
+            folder.mkdir(parents=True)
+            with bare(folder) as port:
+                theirs.append(asyncio.run(send("127.0.0.1", port, connections=connections, seconds=plan.seconds)))
+            with web(folder) as assay:
+                assay.start("web")
+                assay.ready()
+                ours.append(asyncio.run(send("127.0.0.1", assay.port, connections=connections, seconds=plan.seconds)))
+        yield f"{connections} at once: bare handler  {_loads(theirs)}"
+        yield f"{connections} at once: assay web     {_loads(ours)}"
+        ratio = Spread.of([mine.rate / other.rate for mine, other in zip(ours, theirs, strict=True)])
+        spread = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+        yield f"{connections} at once: assay / bare  {spread} over {plan.rounds} pairs (target 0.5)"
 
 
 def killed(folder: Path, seconds: float) -> Iterator[str]:
     """SIGKILL everything in the middle of a load, then look for what was accepted."""
 
     async def load_and_kill(assay: Deployment) -> Load:
-        sending = asyncio.create_task(send("127.0.0.1", assay.port, connections=CONNECTIONS, seconds=seconds))
+        sending = asyncio.create_task(send("127.0.0.1", assay.port, connections=BUSY, seconds=seconds))
         await asyncio.sleep(seconds / 2)
         assay.kill_everything()
         return await sending
@@ -166,7 +167,7 @@ def long_run(folder: Path, deliveries: int) -> Iterator[str]:
         assay.ready()
         figures = []
         for _ in range(4):
-            part = send("127.0.0.1", assay.port, connections=CONNECTIONS, seconds=600, most=deliveries // 4)
+            part = send("127.0.0.1", assay.port, connections=BUSY, seconds=600, most=deliveries // 4)
             asyncio.run(part)
             figures.append(_mb(process.process.pid))
         yield (

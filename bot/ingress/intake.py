@@ -16,7 +16,7 @@ from bot.clock import Clock
 from bot.ingress.batches import Batches
 from bot.records import Event
 from bot.store.database import Database
-from bot.store.deliveries import StoredDelivery, store_deliveries
+from bot.store.deliveries import StoredDelivery, store_batch
 
 MOST_STORED: Final = 256  # deliveries a transaction
 MOST_ANNOUNCED: Final = 1_024  # ids at once
@@ -54,8 +54,8 @@ class Intake:
         await self._announcements.close()
 
     async def _store(self, batch: Sequence[tuple[str, Event]]) -> list[Taken]:
-        async with self._database.write() as connection:
-            stored = await store_deliveries(connection, batch, self._clock.now())
+        now = self._clock.now()
+        stored = await self._database.write_in_one_go(lambda connection: store_batch(connection, batch, now))
         for delivery_id in {delivery.delivery_id for delivery in stored if delivery.state == "received"}:
             if len(self._announcements) < MOST_UNANNOUNCED:
                 self._announcements.put(delivery_id)

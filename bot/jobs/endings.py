@@ -86,8 +86,8 @@ async def _suspend(work: Work, reason: str) -> None:
     """An answer may be older than the end of the suspension that it tells of: GitHub is asked how it is now."""
     async with work.effect() as connection:
         await set_installation_state(connection, work.installation_id, "suspended")
-        if False:
-            pass
+        if work.job.kind != "sync_installation":
+            await request_job(connection, work.installation_id, 0, "sync_installation", work.now())
         await put_off_job(connection, work.job, work.now() + SUSPENDED_PAUSE, reason, counts=False)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, delete, exists, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.records import DeliveryState, Event
@@ -46,14 +46,19 @@ def is_storable(guid: str, event: Event) -> bool:
 async def store_deliveries(
     connection: AsyncConnection, items: Sequence[tuple[str, Event]], now: datetime
 ) -> list[StoredDelivery]:
+    """`store_batch` in a transaction that is open already."""
+    return await connection.run_sync(store_batch, items, now)
+
+
+def store_batch(connection: Connection, items: Sequence[tuple[str, Event]], now: datetime) -> list[StoredDelivery]:
     """Store a batch; the answers are in the order of `items`. Announce those in state `received`.
 
     A guid that is known is not stored again. Where the job that answered it failed it is `received` once more: a
     redelivery asks for what is undone, never for what is done.
     """
     first = dict(reversed(items))
-    new = await _insert(connection, first, now)
-    known = {} if len(new) == len(first) else await _again(connection, [guid for guid in first if guid not in new])
+    new = _insert(connection, first, now)
+    known = {} if len(new) == len(first) else _again(connection, [guid for guid in first if guid not in new])
     answers = []
     for guid, _ in items:
         delivery_id = new.pop(guid, None)
@@ -107,7 +112,7 @@ async def purge_deliveries(connection: AsyncConnection, before: datetime) -> int
     return (await connection.execute(delete(deliveries).where(_c.received_at < before))).rowcount
 
 
-async def _insert(connection: AsyncConnection, events: dict[str, Event], now: datetime) -> dict[str, int]:
+def _insert(connection: Connection, events: dict[str, Event], now: datetime) -> dict[str, int]:
     """The numbers of those that were new. Ordered by guid, so that two batches do not wait for each other."""
     if not events:
         return {}
@@ -125,15 +130,15 @@ async def _insert(connection: AsyncConnection, events: dict[str, Event], now: da
         for guid, event in sorted(events.items())
     ]
     statement = insert_into(connection, deliveries).on_conflict_do_nothing(index_elements=["guid"])
-    stored = await connection.execute(statement.returning(_c.guid, _c.delivery_id), rows)
+    stored = connection.execute(statement.returning(_c.guid, _c.delivery_id), rows)
     return {row.guid: row.delivery_id for row in stored}
 
 
-async def _again(connection: AsyncConnection, guids: list[str]) -> dict[str, StoredDelivery]:
+def _again(connection: Connection, guids: list[str]) -> dict[str, StoredDelivery]:
     """What is known of them; what failed is received again first."""
     failed = update(deliveries).where(_c.guid.in_(guids), _c.state == "handled", _job_failed())
-    await connection.execute(failed.values(state="received", job_id=None))
-    rows = await connection.execute(select(deliveries).where(_c.guid.in_(guids)))
+    connection.execute(failed.values(state="received", job_id=None))
+    rows = connection.execute(select(deliveries).where(_c.guid.in_(guids)))
     return {row.guid: _delivery(row) for row in rows}
 
 

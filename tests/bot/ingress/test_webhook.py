@@ -393,11 +393,11 @@ def test_a_redis_that_hangs_keeps_no_answer_back(server: Server, monkeypatch: py
 def test_while_the_store_is_full_github_hears_a_failure_and_afterwards_all_is_well(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full() -> Any:
+    def full(work: Any) -> Any:
         raise StoreFull("the database's disk is full")
 
     with monkeypatch.context() as while_full:
-        while_full.setattr(server.store.database, "write", full)
+        while_full.setattr(server.store.database, "write_in_one_go", full)
         answer = server.post(push())
         assert (answer.status, answer.json["result"]) == (503, "unavailable")
     assert server.post(push()).json == {"result": "stored"}

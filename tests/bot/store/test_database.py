@@ -8,16 +8,19 @@ import os
 import random
 import sqlite3
 import stat
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.database import Database, StoreFull, StoreUnavailable
 from bot.store.repositories import save_repository
+from bot.store.tables import bookmarks
 from pipeline.records import AssayError
 from tests.bot.store.conftest import Store
 from tests.bot.store.values import repository
@@ -39,6 +42,64 @@ def test_what_is_written_is_there_and_what_failed_is_not(store: Store) -> None:
         store.run(fail())
     assert load(store, "whole") == {"a": [1, None, "ü"]}
     assert load(store, "half") is None
+
+
+def keep(connection: Connection, name: str) -> str:
+    connection.execute(bookmarks.insert().values(name=name, value=name))
+    return name
+
+
+def test_what_is_written_in_one_go_is_there_and_what_failed_is_not(store: Store) -> None:
+    def fail(connection: Connection) -> None:
+        keep(connection, "half")
+        raise KeyError("ours")
+
+    assert store.run(store.database.write_in_one_go(lambda connection: keep(connection, "whole"))) == "whole"
+    with pytest.raises(KeyError, match="ours"):
+        store.run(store.database.write_in_one_go(fail))
+    with pytest.raises(IntegrityError) as raised:
+        store.run(store.database.write_in_one_go(lambda connection: keep(connection, "whole")))
+    assert "'whole'" not in str(raised.value)
+    assert (load(store, "whole"), load(store, "half")) == ("whole", None)
+
+
+def test_both_ways_of_writing_take_turns(store: Store) -> None:
+    async def slowly(name: str) -> None:
+        async with store.database.write() as connection:
+            await save_bookmark(connection, name, name)
+            await asyncio.sleep(0.01)
+
+    async def all_at_once() -> None:
+        at_once = [store.database.write_in_one_go(partial(keep, name=f"go {n}")) for n in range(10)]
+        await asyncio.gather(*at_once, *(slowly(f"slow {n}") for n in range(10)))
+
+    store.run(all_at_once())
+    assert [load(store, f"{how} {n}") for how in ("go", "slow") for n in range(10)] == [
+        f"{how} {n}" for how in ("go", "slow") for n in range(10)
+    ]
+
+
+def test_whoever_stops_waiting_for_a_write_in_one_go_leaves_the_turn_to_the_next(file: Path) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def wait(connection: Connection) -> None:
+        begun.set()
+        may_end.wait(10)
+        connection.execute(text("CREATE TABLE kept (a)"))
+
+    async def leave(database: Database) -> None:
+        task = asyncio.create_task(database.write_in_one_go(wait))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        assert not task.done()  # what is being written is written
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with database.write() as connection:
+            await connection.execute(text("INSERT INTO kept VALUES (1)"))
+
+    asyncio.run(opened(file, leave))
 
 
 def test_a_read_never_writes(store: Store) -> None:
