@@ -107,7 +107,7 @@ def test_a_push_to_what_was_measured_last_rewrites_nothing(play: Play) -> None:
 
 def test_a_command_that_is_replayed_while_it_is_obeyed_is_not_obeyed_again(play: Play) -> None:
     async def story(shop: Shop) -> None:
-        said = {"command": "/screen", "comment_id": 1, "sender_id": 9, "issue_number": 1}
+        said: dict[str, Fact] = {"command": "/screen", "comment_id": 1, "sender_id": 9, "issue_number": 1}
         event = Event("issue_comment", "created", 10, 100, said)
         await deliver(shop.parts, await shop.deliver("g1", event))
         running = await shop.claimed()
