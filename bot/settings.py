@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     free_disk_mb: Annotated[int, Field(ge=0)] = 1_024  # with less, nothing is cloned
     lease_s: Annotated[float, Field(ge=1)] = 30.0  # a worker that is silent for so long has lost its job
     sweep_s: Annotated[float, Field(gt=0)] = 2.0  # between two looks for work that nobody was told of
-    metrics_address: str = "127.0.0.1:9464"  # loopback; empty: none
+    metrics_address: str = "127.0.0.1:9464"  # loopback; off: none
     log_format: Literal["console", "json"] = "console"
 
     @field_validator("allowed_accounts", mode="before")

@@ -116,7 +116,7 @@ async def serve(settings: Settings, roles: Roles, clock: Clock | None = None) ->
                 group.create_task(serving.web(roles.listening))
             if roles.work:
                 group.create_task(serving.worker())
-            if settings.metrics_address:
+            if settings.metrics_address != "off":
                 group.create_task(serving.metrics())
 
 
@@ -220,7 +220,8 @@ class _Serving:
 
         host, _, port = self.settings.metrics_address.rpartition(":")
         if not is_loopback_name(host.strip("[]")) or not port.isdigit():
-            raise AssayError("ASSAY_METRICS_ADDRESS: must be a loopback address with a port, such as 127.0.0.1:9464")
+            example = "such as 127.0.0.1:9464, or off"
+            raise AssayError(f"ASSAY_METRICS_ADDRESS: must be a loopback address with a port, {example}")
         try:
             listening = listen(host.strip("[]"), int(port))
         except AssayError as problem:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from bot.github.problems import NotFound
-from bot.jobs.work import Done, Outcome, Work
+from bot.jobs.work import Done, Later, Outcome, Work
 from bot.store.installations import delete_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import delete_repository
@@ -21,6 +21,7 @@ from bot.store.repositories import delete_repository
 log = structlog.get_logger(__name__)
 
 GRACE: Final = timedelta(minutes=1)
+CONTRADICTED: Final = timedelta(minutes=1)
 
 
 async def remove_installation(work: Work) -> Outcome:
@@ -35,7 +36,10 @@ async def remove_installation(work: Work) -> Outcome:
 
 
 async def forget_installation(work: Work) -> Outcome:
-    """GitHub knows no such installation."""
+    """GitHub knows no such installation: it said so when asked for this one, and must say so when asked for all."""
+    everybody = {installation.installation_id for installation in await work.parts.github.installations()}
+    if work.installation_id in everybody:
+        return Later(work.now() + CONTRADICTED, "GitHub says both that it is installed and that it is not")
     async with work.conclusion("removed") as connection:
         await delete_installation(connection, work.installation_id, except_job=work.job.job_id)
         await _purge_soon(connection, work)

@@ -96,8 +96,8 @@ def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1
             return Failed("GitHub forbids it: look at the App's permissions")
         case Elsewhere():
             return Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")
-        case Rejected() | GitHubProblem():
-            return Failed("GitHub rejected the request")
+        case Rejected() | GitHubProblem():  # also of a commit that GitHub has not heard of everywhere yet
+            return again(attempts, now, "GitHub rejected the request", jitter)
         case TookTooLong():
             return again(attempts, now, "it took too long", jitter)
         case AssayError():

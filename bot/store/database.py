@@ -206,6 +206,7 @@ def _set_up_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry, *, f
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA secure_delete = ON")  # of who uninstalled, nothing stays in free pages either
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.close()

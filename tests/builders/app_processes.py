@@ -166,7 +166,7 @@ def settings_for(credentials: AppCredentials, folder: Path, github_url: str, api
         "ASSAY_WEBHOOK_SECRET_FILE": str(secret),
         "ASSAY_GITHUB_URL": github_url,
         "ASSAY_GITHUB_API_URL": api_url,
-        "ASSAY_METRICS_ADDRESS": "",
+        "ASSAY_METRICS_ADDRESS": "off",
         "ASSAY_LOG_FORMAT": "json",
     }
 

@@ -208,3 +208,19 @@ def test_a_stopped_worker_gives_back_what_it_was_screening(tmp_path: Path, githu
     with running_app(tmp_path / "app", github, policy=QUICK, registered=app.registered) as app:
         app.until("the verdict", lambda: shop.check_runs)
         assert count(app, "screenings", installation) == 1
+
+
+def test_an_installation_that_is_denied_once_and_listed_all_the_same_is_kept(
+    app: RunningApp, github: GitHub, acme: Account, shop: Repository
+) -> None:
+    """One wrong "not found" must not cost an organization its verdicts."""
+    installation = app.registered.install(acme, [shop])
+    app.until("a check run", lambda: shop.check_runs)
+    one = f"GET /app/installations/{installation.installation_id}"
+    denied = github.fault(one, faults.status(404, message="Not Found"), times=2)
+    installation.accept_permissions(installation.permissions)
+    app.until("denied", lambda: denied.met)
+    pass_time(app, github, minutes=2)
+    pass_time(app, github, minutes=2)
+    assert count(app, "repositories", installation) == 1
+    assert len(shop.check_runs) == 1
