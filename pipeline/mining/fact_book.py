@@ -38,6 +38,7 @@ class FactBook:
         self._crew = crew
         self._known: dict[bytes, Fact] = {}
         self._wanted: dict[bytes, Want] = {}
+        self.rounds = 0  # how often the list has been worked off
         self.problems: dict[bytes, Want] = {}  # facts about objects that are missing or broken
 
     def functions(self, want: FunctionsWant) -> FunctionsFact:
@@ -69,6 +70,7 @@ class FactBook:
     def work_off(self, progress: Callable[[int], None] | None = None) -> None:
         """Compute everything on the list."""
         wants, self._wanted = list(self._wanted.values()), {}
+        self.rounds += 1
         for batch, facts in self._crew.compute(wants):
             for want, fact in zip(batch, facts, strict=True):
                 key = key_for(want)

@@ -201,18 +201,22 @@ class Miner:
         """The functions of a snapshot, without any credit: in the order in which `mine` and `past` give them."""
         return alive_in(self.snapshot(position))
 
-    def past(self, position: int) -> tuple[FunctionPast, ...]:
-        """What happened to each function of a snapshot before it, as a clone cut there tells it."""
+    def past(self, position: int, now: int) -> tuple[FunctionPast, ...]:
+        """What happened to each function of a snapshot before it, as a clone cut there tells it.
+
+        `now` (seconds since 1970) is what ages are counted from: the time of the snapshot.
+        """
         head = self.history.chain[position]
         history = read_history(self._graph, head, self._recipe, self._repository.shallow)
-        floor = look_back_from(history)
+        floor = look_back_from(history, now)
         snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
         messages, changes = self._read_messages(floor, position), self._chain_changes(floor, position)
         tracer = Tracer(history, self._book, changes, floor, self._source_changes, lambda *_: True, blobs.get)
         fixes = Attribution(history, self._book, self._recipe, messages, tracer, position, self._changes_of)
-        past = Past(history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
+        past = Past(now, history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
         while not past.round():
             self._work_off("reading the past")
+        self._store.save()
         return past.read()
 
     def join(self, earlier: int, later: int) -> tuple[int | None, ...]:

@@ -63,6 +63,7 @@ class StepReader:
         self._book = book
         self._pairs: dict[tuple[bytes, bytes], dict[bytes, FilePair]] = {}
         self._moves: dict[tuple[bytes, bytes], Mapping[Place, Place]] = {}
+        self._asked_in: dict[tuple[bytes, bytes], int] = {}  # round in which the moves were asked for last
 
     def place_before(self, step: Step, path: bytes, key: FunctionKey) -> Place | None:
         """Where a function of the new side stood on the old side, None if it was born in between. Raises NotYet."""
@@ -86,6 +87,9 @@ class StepReader:
     def _moves_of(self, step: Step) -> Mapping[Place, Place]:
         trees = (step.old_tree, step.new_tree)
         if trees not in self._moves:
+            if self._asked_in.get(trees) == self._book.rounds:
+                raise NotYet  # all it needs is on the list already
+            self._asked_in[trees] = self._book.rounds
             self._moves[trees] = self._ask_moves(step)
         return self._moves[trees]
 

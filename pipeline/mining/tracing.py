@@ -67,6 +67,7 @@ class Tracer:
         self._branches = Branches(history, changes_of)
         self._steps = StepReader(book)
         self._births: dict[bytes, dict[FunctionKey, list[int]]] = {}
+        self._asked_in: dict[bytes, int] = {}  # path -> round in which its births were asked for last
 
     def root_of_fix(self, commit: int, path: bytes, key: FunctionKey) -> Root | None:
         """The lineage of a function that stands in the first parent of `commit`; None if it cannot be told."""
@@ -165,6 +166,9 @@ class Tracer:
         return positions[count - 1] if count else None
 
     def _read_births(self, path: bytes) -> dict[FunctionKey, list[int]]:
+        if self._asked_in.get(path) == self._book.rounds:
+            raise NotYet  # all it needs is on the list already
+        self._asked_in[path] = self._book.rounds
         wants = self._path_wants(path)
         if not self._book.knows_all(wants):
             raise NotYet

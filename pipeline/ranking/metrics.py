@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from pipeline.mining.languages import LANGUAGES
 from pipeline.mining.parsing import Function, ParsedFile, parse_file
 from pipeline.mining.structure import measure_structure
+from pipeline.mining.tokens import code_tokens
 from pipeline.records import FunctionHistory, PairMetrics
 
 ReadBlob = Callable[[str], bytes]  # 40 hexadecimal digits -> content
@@ -23,6 +25,11 @@ def parsed_files(functions: Sequence[FunctionHistory], read: ReadBlob) -> Iterat
         yield parse_file(_BY_NAME[language], read(blob)), indices
 
 
+class Examined(NamedTuple):
+    metrics: PairMetrics
+    tokens: tuple[bytes, ...]  # of its code
+
+
 def measure_functions(functions: Sequence[FunctionHistory], read: ReadBlob) -> list[PairMetrics]:
     """The metrics of each function, in the order of `functions`; whatever `read` raises passes through.
 
@@ -30,12 +37,34 @@ def measure_functions(functions: Sequence[FunctionHistory], read: ReadBlob) -> l
     """
     metrics: list[PairMetrics | None] = [None] * len(functions)
     for parsed, indices in parsed_files(functions, read):
-        found = dict(zip(parsed.functions, measure_structure(parsed), strict=True))
-        for index in indices:
-            wanted = functions[index]
-            lines = (wanted.start_line, wanted.end_line)
-            metrics[index] = found.get(Function(wanted.qualified_name, wanted.ordinal, *lines))
+        for index, found in _found(functions, parsed, indices):
+            metrics[index] = found
     return [_measured(function, m) for function, m in zip(functions, metrics, strict=True)]
+
+
+def examine_functions(functions: Sequence[FunctionHistory], read: ReadBlob) -> list[Examined]:
+    """As `measure_functions`, with the code tokens of each function; equal tokens are one object."""
+    examined: list[Examined | None] = [None] * len(functions)
+    keep: dict[bytes, bytes] = {}
+    for parsed, indices in parsed_files(functions, read):
+        tokens: dict[tuple[int, int], tuple[bytes, ...]] = {}
+        for index, metrics in _found(functions, parsed, indices):
+            lines = (functions[index].start_line, functions[index].end_line)
+            if lines not in tokens:
+                tokens[lines] = tuple(keep.setdefault(token, token) for token in code_tokens(parsed, *lines))
+            examined[index] = Examined(_measured(functions[index], metrics), tokens[lines])
+    return [e for e in examined if e is not None]
+
+
+def _found(
+    functions: Sequence[FunctionHistory], parsed: ParsedFile, indices: Sequence[int]
+) -> Iterator[tuple[int, PairMetrics | None]]:
+    """The metrics of each of `functions` that stand in a file."""
+    found = dict(zip(parsed.functions, measure_structure(parsed), strict=True))
+    for index in indices:
+        wanted = functions[index]
+        lines = (wanted.start_line, wanted.end_line)
+        yield index, found.get(Function(wanted.qualified_name, wanted.ordinal, *lines))
 
 
 def _measured(function: FunctionHistory, metrics: PairMetrics | None) -> PairMetrics:
