@@ -22,6 +22,16 @@ COMMANDS = (
     ),
     ("pairs", "bot.cli.pairs:pairs", "Write the training pairs and the holdout functions of a repository."),
     (
+        "evaluate",
+        "bot.cli.evaluate:evaluate_source",
+        "Rank the functions of a year ago as they were then, and compare with what has been fixed since.",
+    ),
+    (
+        "rank",
+        "bot.cli.rank:rank",
+        "List the functions or files that are likeliest to need a fix, riskiest first, with reasons.",
+    ),
+    (
         "repos",
         "bot.cli.repos:repos",
         "List every repository: verdict, density, reason, when it was measured, what went wrong last.",

@@ -43,7 +43,7 @@ def rank(
     jobs: Jobs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """List the functions or files that are likeliest to need a fix, riskiest first, each with its reasons."""
+    """List the functions or files that are likeliest to need a fix, riskiest first, with reasons."""
     started = time.perf_counter()
     settings = load_settings()
     with progress_display() as progress:

@@ -1,0 +1,81 @@
+"""The deterministic baseline: a sum of logarithms with fixed weights, the same for every repository.
+
+A term is weight × ln(1 + min(value, cap)). The logarithm, because the tenth touch says less than the second; the cap,
+so that one enormous function or one busy file does not outweigh all else. docs/ranking.md explains the terms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.ranking.resampling import Floats
+from pipeline.ranking.scorer import Subject
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of the sum."""
+
+    name: str
+    weight: float
+    cap: float
+    value: Callable[[Subject], float]
+
+    def of(self, subject: Subject) -> float:
+        return self.weight * math.log1p(min(self.value(subject), self.cap))
+
+
+TERMS = (
+    Term("lines", 1.0, 1_000, lambda s: s.metrics.lines),
+    Term("cyclomatic complexity", 1.0, 200, lambda s: s.metrics.cyclomatic_complexity or 0),
+    Term("fan-out", 1.0, 200, lambda s: s.metrics.fan_out or 0),
+    Term("touches of the function in 365 days", 1.0, 50, lambda s: s.past.touches),
+    Term("fixes of the file in 730 days", 1.0, 50, lambda s: s.past.file_fixes),
+)
+
+_WORTH_SAYING = {"complexity": 5, "lines": 30}
+
+
+class Baseline:
+    """Learns nothing: what it says of a function depends on that function alone."""
+
+    name = "baseline"
+
+    def fit(self, functions: Sequence[Subject], signals: Floats) -> None:
+        """Nothing to learn."""
+
+    def predict(self, functions: Sequence[Subject]) -> Floats:
+        return np.array([math.fsum(term.of(subject) for term in TERMS) for subject in functions], dtype=np.float64)
+
+
+def reasons(subject: Subject) -> tuple[str, ...]:
+    """Why a function stands where it stands, in words: what happened to it first, then what it is like."""
+    past, metrics = subject.past, subject.metrics
+    said = []
+    if past.touches:
+        said.append(f"touched {_times(past.touches)} in a year by {_people(past.authors)}")
+    if past.fixes:
+        said.append(_fixes(past.fixes))
+    elif past.file_fixes:
+        said.append(f"{_fixes(past.file_fixes)} elsewhere in its file")
+    if (metrics.cyclomatic_complexity or 0) >= _WORTH_SAYING["complexity"]:
+        said.append(f"complexity {metrics.cyclomatic_complexity}")
+    if metrics.lines >= _WORTH_SAYING["lines"] or not said:
+        said.append(f"{metrics.lines:,} lines")
+    return tuple(said)
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+def _people(count: int) -> str:
+    return "one person" if count == 1 else f"{count:,} people"
+
+
+def _fixes(count: int) -> str:
+    return f"{count:,} {'fix' if count == 1 else 'fixes'} in two years"

@@ -1,0 +1,68 @@
+"""The functions and files of a repository, riskiest first, each with its reasons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.mining.mine import Miner
+from pipeline.ranking.baseline import Baseline, reasons
+from pipeline.ranking.metrics import ReadBlob, measure_functions
+from pipeline.ranking.scorer import Scorer, Subject, subject_of
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A place in the ranking. Of a file, the function is its riskiest one."""
+
+    path: str
+    qualified_name: str
+    start_line: int
+    end_line: int
+    score: float
+    reasons: tuple[str, ...]
+
+
+def subjects_at_head(
+    miner: Miner, read: ReadBlob, *, as_of: int | None = None, seen_at: int | None = None
+) -> tuple[Subject, ...]:
+    """The functions of a repository as they stood at `as_of` (seconds since 1970; now where None).
+
+    Raises AssayError where the repository has no commit that old; whatever `read` raises passes through.
+    """
+    if as_of is not None:
+        miner.cut(as_of)
+    head = len(miner.history.chain) - 1
+    now = min(miner.history.effective_at[-1], miner.first_seen(seen_at))
+    functions = miner.functions(head)
+    measured = measure_functions(functions, read)
+    past = miner.past(head, now)
+    return tuple(subject_of(*known) for known in zip(functions, measured, past, strict=True))
+
+
+def rank_functions(subjects: Sequence[Subject], scorer: Scorer | None = None) -> list[Ranked]:
+    """Every function, highest score first, then by path and line; those without a score at the end."""
+    scores = (scorer or Baseline()).predict(subjects).tolist()
+    order = sorted(range(len(subjects)), key=lambda i: (*_best_first(scores[i]), *_place(subjects[i])))
+    return [_ranked(subjects[i], scores[i]) for i in order]
+
+
+def rank_files(subjects: Sequence[Subject], scorer: Scorer | None = None) -> list[Ranked]:
+    """Every file with a function, as risky as the riskiest of them, which stands for it."""
+    first: dict[str, Ranked] = {}
+    for ranked in rank_functions(subjects, scorer):
+        first.setdefault(ranked.path, ranked)
+    return list(first.values())
+
+
+def _ranked(subject: Subject, score: float) -> Ranked:
+    return Ranked(subject.path, subject.qualified_name, subject.start_line, subject.end_line, score, reasons(subject))
+
+
+def _best_first(score: float) -> tuple[bool, float]:
+    return math.isnan(score), 0.0 if math.isnan(score) else -score
+
+
+def _place(subject: Subject) -> tuple[str, int, str, int]:
+    return subject.path, subject.start_line, subject.qualified_name, subject.ordinal

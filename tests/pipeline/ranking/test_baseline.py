@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ranking.baseline import TERMS, Baseline, reasons
+from tests.pipeline.ranking.subjects import subject
+
+counts = st.integers(0, 10_000)
+subjects = st.builds(
+    lambda lines, complexity, fan_out, touches, fixes: subject(
+        lines=lines, cyclomatic_complexity=complexity, fan_out=fan_out, touches=touches, file_fixes=fixes
+    ),
+    st.integers(3, 10_000), counts, counts, counts, counts,
+)  # fmt: skip
+
+
+def test_the_score_is_the_documented_sum() -> None:
+    known = subject(lines=40, cyclomatic_complexity=9, fan_out=12, touches=14, file_fixes=3)
+    expected = math.log(41) + math.log(10) + math.log(13) + math.log(15) + math.log(4)
+    assert Baseline().predict([known]).tolist() == [pytest.approx(expected)]
+
+
+def test_what_is_beyond_a_cap_counts_as_the_cap() -> None:
+    huge, capped = subject(lines=1_000_000, touches=900), subject(lines=1_000, touches=50)
+    scores = Baseline().predict([huge, capped])
+    assert scores[0] == scores[1]
+
+
+@given(subjects, st.sampled_from(["lines", "touches", "file_fixes", "fan_out", "cyclomatic_complexity"]))
+def test_more_of_anything_never_lowers_the_score(known, field) -> None:
+    values = {
+        "lines": known.metrics.lines,
+        "cyclomatic_complexity": known.metrics.cyclomatic_complexity,
+        "fan_out": known.metrics.fan_out,
+        "touches": known.past.touches,
+        "file_fixes": known.past.file_fixes,
+    }
+    more = subject(**{**values, field: values[field] + 1})
+    before, after = Baseline().predict([known, more])
+    assert after >= before
+
+
+def test_the_score_of_a_function_does_not_depend_on_the_others_nor_on_what_was_learned() -> None:
+    one, other = subject(lines=10), subject(lines=20, touches=3)
+    baseline = Baseline()
+    alone = baseline.predict([one])[0]
+    baseline.fit([other], np.array([1.0]))
+    assert baseline.predict([other, one])[1] == alone
+    assert len(baseline.predict([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (
+            {"touches": 14, "authors": 5, "fixes": 3, "file_fixes": 9, "cyclomatic_complexity": 23, "lines": 20},
+            ("touched 14 times in a year by 5 people", "3 fixes in two years", "complexity 23"),
+        ),
+        ({"touches": 1, "authors": 1}, ("touched once in a year by one person",)),
+        (
+            {"touches": 2, "authors": 1, "file_fixes": 1},
+            ("touched twice in a year by one person", "1 fix in two years elsewhere in its file"),
+        ),
+        ({"lines": 1_234}, ("1,234 lines",)),
+        ({"lines": 4}, ("4 lines",)),
+    ],
+)
+def test_the_reasons_say_what_happened_to_the_function_and_what_it_is_like(known, said) -> None:
+    assert reasons(subject(**known)) == said
+
+
+def test_every_term_has_a_name_of_its_own() -> None:
+    assert len({term.name for term in TERMS}) == len(TERMS)

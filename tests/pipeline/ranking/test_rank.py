@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.mining.mine import Miner
+from pipeline.mining.repository import open_repository
+from pipeline.ranking.baseline import Baseline
+from pipeline.ranking.competitors import Signal
+from pipeline.ranking.rank import rank_files, rank_functions, subjects_at_head
+from pipeline.ranking.scorer import Subject
+from pipeline.recipe import MESSAGES
+from pipeline.records import AssayError
+from tests.builders.history import DAY_S, START, History
+from tests.pipeline.ranking.subjects import EVAL_DAY, long_history, material_of, subject
+from tests.pipeline.ranking.test_material import BEFORE, HORIZON, TRAINING
+
+SIZE = Signal("size", lambda s: s.metrics.lines)
+FUNCTIONS = [
+    subject("b.py", "small", lines=4),
+    subject("a.py", "large", lines=90),
+    subject("b.py", "middle", lines=30, touches=2, authors=2),
+    subject("a.py", "also small", lines=4),
+]
+
+
+def test_functions_come_riskiest_first_and_by_path_where_they_are_equal() -> None:
+    ranked = rank_functions(FUNCTIONS, SIZE)
+    assert [r.qualified_name for r in ranked] == ["large", "middle", "also small", "small"]
+    assert [r.score for r in ranked] == [90.0, 30.0, 4.0, 4.0]
+    assert ranked[1].reasons == ("touched twice in a year by 2 people", "30 lines")
+
+
+def test_the_order_does_not_depend_on_the_order_they_come_in() -> None:
+    assert rank_functions(FUNCTIONS[::-1]) == rank_functions(FUNCTIONS)
+
+
+def test_a_file_stands_where_its_riskiest_function_stands() -> None:
+    ranked = rank_files(FUNCTIONS, SIZE)
+    assert [(r.path, r.qualified_name, r.score) for r in ranked] == [("a.py", "large", 90.0), ("b.py", "middle", 30.0)]
+
+
+def test_what_has_no_score_comes_last() -> None:
+    scores = {"small": np.nan, "large": 1.0, "middle": np.nan, "also small": 2.0}
+    ranked = rank_functions(FUNCTIONS, Signal("some", lambda s: scores[s.qualified_name]))
+    assert [r.qualified_name for r in ranked] == ["also small", "large", "middle", "small"]
+
+
+def test_nothing_ranked_is_nothing() -> None:
+    assert rank_functions([]) == rank_files([]) == []
+
+
+def at_head(history: History, day: float | None = None) -> tuple[Subject, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        repository = open_repository(history.write(Path(folder) / "history.git"))
+        with Miner(repository, MESSAGES) as miner, repository.reader() as reader:
+            as_of = None if day is None else START + round(day * DAY_S)
+            return subjects_at_head(miner, lambda blob: reader.blob(bytes.fromhex(blob), 1 << 20), as_of=as_of)
+
+
+def test_a_past_ranking_is_the_one_that_was_given_then() -> None:
+    whole, then = [*BEFORE, *TRAINING, *HORIZON], [*BEFORE, *TRAINING]
+    seen = at_head(long_history(whole), day=1240)
+    assert seen == at_head(long_history(then), day=1240)
+    assert rank_functions(seen) == rank_functions(at_head(long_history(then), day=1240))
+    assert seen != at_head(long_history(whole))
+
+
+def test_an_evaluation_judges_the_very_ranking_that_was_given_then() -> None:
+    """Where a landing stands at T_eval, both look at the same moment."""
+    history = long_history([*BEFORE, *TRAINING, (EVAL_DAY, "work", 9, 7), *HORIZON])
+    material = material_of(history)
+    if abs(material.mined.windows.eval_start - (START + EVAL_DAY * DAY_S)) > 1:
+        pytest.fail("T_eval is elsewhere")
+    then = at_head(history, day=EVAL_DAY)
+    evaluated = Baseline().predict(material.evaluated)
+    assert [(s.path, s.qualified_name) for s in then] == [(s.path, s.qualified_name) for s in material.evaluated]
+    assert Baseline().predict(then).tolist() == pytest.approx(evaluated.tolist())
+
+
+def test_before_the_first_commit_there_is_nothing_to_rank() -> None:
+    with pytest.raises(AssayError, match="choose a later --as-of"):
+        at_head(long_history([]), day=-5)
