@@ -81,7 +81,7 @@ $(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
 $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@command -v npm >/dev/null || { echo "make test-contract needs npm (Debian: apt install npm)" >&2; exit 2; }
 	@mkdir -p $(NPM) && cp tests/contract/package.json tests/contract/package-lock.json $(NPM)/
-	@npm ci --prefix $(NPM) --silent --no-audit --no-fund --ignore-scripts
+	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 .PHONY: help setup test test-services test-contract test-browser lint demo run bench lock clean

@@ -27,6 +27,7 @@ from bot.store.jobs import claim_job, free_turns, ready_jobs
 log = structlog.get_logger(__name__)
 
 DELIVERIES_AT_ONCE: Final = 4
+MOST_OF_A_TICKET: Final = 100  # jobs, then its place is anybody's again
 MOST_TICKETS: Final = 4  # that wait, for each job that can be done at once
 
 
@@ -48,13 +49,18 @@ class Workshop:
             log.error("delivery_not_handled", delivery_id=delivery_id, **told(problem))
 
     async def take(self, lane: Lane) -> None:
-        """Do the next job of a lane, where there is one. Raises nothing, for the same reason."""
-        try:
-            job = await self._claim(lane)
-        except Exception as problem:
-            log.error("nothing_claimed", lane=lane, **told(problem))
-            return
-        if job is not None:
+        """Do the jobs of a lane whose turn it is, one after the other, until none is due. Raises nothing either.
+
+        Each is claimed anew, so installations take turns within a ticket too; another ticket would only cost time.
+        """
+        for _ in range(MOST_OF_A_TICKET):
+            try:
+                job = await self._claim(lane)
+            except Exception as problem:
+                log.error("nothing_claimed", lane=lane, **told(problem))
+                return
+            if job is None:
+                return
             await self._do(job)
 
     async def announce_ready(self) -> None:
