@@ -189,7 +189,7 @@ def test_each_job_is_claimed_once_by_processes_that_claim_at_once(store: Store, 
     store.run(ask_for_many())
     taken = claimed_by_processes(store.url, "screen", 1000)
     assert sorted(job_id for ids in taken for job_id in ids) == sorted(row["job_id"] for row in store.rows(jobs))
-    assert min(len(ids) for ids in taken) > 0, "one process did it all: nothing was tested"
+    assert sum(bool(ids) for ids in taken) > 1, "one process did it all: nothing was tested"
 
 
 def test_a_cap_holds_between_processes(store: Store, turns: Turns) -> None:
