@@ -32,6 +32,7 @@ class Row:
     name: str
     quality: Quality
     against_baseline: Comparison | None  # none for the baseline itself
+    scores: Floats  # in the order of the table's labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,8 @@ class Table:
     prevalence: float
     rho_max: float | None
     rows: tuple[Row, ...]
+    labels: Floats  # credit in (T_eval, as_of] of each function or file
+    lines: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +115,18 @@ def _table(scores: Mapping[str, Floats], labels: Floats, paths: Sequence[str], l
     qualities = assess(scores, labels, paths, lines)
     baseline = qualities[BASELINE]
     rows = [
-        Row(name, quality, None if name == BASELINE else compare(quality, baseline))
+        Row(name, quality, None if name == BASELINE else compare(quality, baseline), scores[name])
         for name, quality in qualities.items()
     ]
-    return Table(baseline.n, baseline.positives, baseline.prevalence, ceiling(labels), tuple(rows))
+    return Table(
+        n=baseline.n,
+        positives=baseline.positives,
+        prevalence=baseline.prevalence,
+        rho_max=ceiling(labels),
+        rows=tuple(rows),
+        labels=labels,
+        lines=tuple(lines),
+    )
 
 
 def _hindrances(windows: Windows, functions: Table, recipe: LabelRecipe) -> list[str]:
