@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 NPM := .npm
 WORKERS ?= 2
+TORCH ?= torch==2.13.0
 REPO ?=
 
 help: ## this list
@@ -18,7 +19,7 @@ setup: $(VENV)/.dev ## .venv with the locked versions and Assay itself, editable
 	@echo "Ready: $(BIN)/assay --help"
 
 test: $(VENV)/.dev ## every test that needs nothing but Python, git and make
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not services and not contract and not browser'
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not services and not contract and not browser and not finetune'
 
 test-services: $(VENV)/.dev ## on real PostgreSQL and Redis servers (ASSAY_TEST_POSTGRES_URL, ASSAY_TEST_REDIS_URL)
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m services
@@ -29,6 +30,9 @@ test-contract: $(VENV)/.dev $(NPM)/.installed ## against GitHub's own descriptio
 test-browser: $(VENV)/.browser ## the set-up clicked through in Debian's chromium
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "make test-browser needs chromium (Debian: apt install chromium)" >&2; exit 2; }
 	@$(BIN)/python -m pytest -q -m browser
+
+test-finetune: $(VENV)/.finetune ## fine-tuning with tiny models made on the spot (torch: TORCH=torch==VERSION)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m finetune
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	@$(BIN)/ruff check .
@@ -50,6 +54,7 @@ lock: ## new pinned versions (needs uv)
 	@uv pip compile -q $(LOCK_FLAGS) -o requirements/dev.txt pyproject.toml
 	@uv pip compile -q $(LOCK_FLAGS) --extra bench -o requirements/bench.txt pyproject.toml
 	@uv pip compile -q $(LOCK_FLAGS) --extra browser -o requirements/browser.txt pyproject.toml
+	@echo "torch; python_version < '3'" | uv pip compile -q $(LOCK_FLAGS) --extra finetune --override - -o requirements/finetune.txt pyproject.toml
 
 clean: ## forget .venv, caches and the demo
 	@rm -rf $(VENV) $(NPM) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
@@ -78,10 +83,16 @@ $(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
 	@$(PIP) install --require-hashes -r requirements/browser.txt
 	@touch $@
 
+# Which build of torch fits is the machine's affair, so it alone is not locked by hash.
+$(VENV)/.finetune: requirements/finetune.txt $(VENV)/.dev
+	@$(PIP) install '$(TORCH)'
+	@$(PIP) install --require-hashes --no-deps -r requirements/finetune.txt
+	@touch $@
+
 $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@command -v npm >/dev/null || { echo "make test-contract needs npm (Debian: apt install npm)" >&2; exit 2; }
 	@mkdir -p $(NPM) && cp tests/contract/package.json tests/contract/package-lock.json $(NPM)/
 	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup test test-services test-contract test-browser lint demo run bench lock clean
+.PHONY: help setup test test-services test-contract test-browser test-finetune lint demo run bench lock clean

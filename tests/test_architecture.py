@@ -36,6 +36,9 @@ WRAPPED = {
     "numpy": ("pipeline.mining.history", "pipeline.screening", "pipeline.ranking", "pipeline.finetuning"),
     "scipy": ("pipeline.ranking.statistics",),
     "sklearn": ("pipeline.ranking.competitors",),
+    "accelerate": ("pipeline.finetuning",),
+    "fsspec": ("pipeline.finetuning.store",),
+    "safetensors": ("pipeline.finetuning",),
     "torch": ("pipeline.finetuning",),
     "transformers": ("pipeline.finetuning",),
     "peft": ("pipeline.finetuning",),
@@ -276,13 +279,14 @@ def test_a_screening_never_loads_what_only_a_gpu_needs(tmp_path: Path) -> None:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BASE = {re.split(r"[^A-Za-z0-9._-]", line)[0]: line for line in PROJECT["dependencies"]}
+FINETUNE = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in PROJECT["optional-dependencies"]["finetune"]}
 
 
 def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_imported() -> None:
     imported = {library_of(name) for module in MODULES for name in module.imports} - OURS_OR_STANDARD
     grammars = {name for name, _ in GRAMMARS}
     assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported} == (
-        set(BASE) - grammars - FOR_OTHERS | {"tree-sitter"}
+        set(BASE) - grammars - FOR_OTHERS | {"tree-sitter"} | FINETUNE
     )
 
 

@@ -1,0 +1,1 @@
+"""Pairs -> adapter -> outcome: a LoRA adapter of a local language model, and what it is worth."""

@@ -1,0 +1,146 @@
+"""Every choice of a fine-tuning run, validated at birth. An outcome means something only within one of these."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from pipeline.records import AssayError
+
+# Raised whenever another text would be made of the same function.
+PROMPT_VERSION = 1
+
+Head = Literal["logit", "digits"]
+Ablation = Literal["none", "names", "code"]
+
+_HASH = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model on a hub at a pinned commit, or a directory: then the revision is empty."""
+
+    name: str
+    revision: str = ""
+
+    @property
+    def family(self) -> str:
+        """What outcomes are calibrated by: the last part of the name."""
+        return self.name.rstrip("/").rpartition("/")[2]
+
+
+PRESETS = MappingProxyType(
+    {
+        "Qwen/Qwen2.5-Coder-0.5B": BaseModel("Qwen/Qwen2.5-Coder-0.5B", "8123ea2e9354afb7ffcc6c8641d1b2f5ecf18301"),
+        "Qwen/Qwen2.5-Coder-1.5B": BaseModel("Qwen/Qwen2.5-Coder-1.5B", "df3ce67c0e24480f20468b6ef2894622d69eb73b"),
+        "Qwen/Qwen2.5-Coder-7B": BaseModel("Qwen/Qwen2.5-Coder-7B", "0396a76181e127dfc13e5c5ec48a8cee09938b02"),
+    }
+)
+DEFAULT_MODEL = PRESETS["Qwen/Qwen2.5-Coder-1.5B"]
+
+# What decides how a run fits its machine and not which numbers come out of it.
+_NOT_IN_THE_ID = frozenset(
+    {"max_minutes", "memory_limit_gb", "micro_batch_tokens", "gradient_checkpointing", "compiled"}
+)
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """How an adapter is trained. Raises AssayError for a value that makes no sense, naming it."""
+
+    base_model: BaseModel = DEFAULT_MODEL
+    # Prompt
+    max_tokens: int = 1_024  # of a prompt; longer ones keep head and tail
+    ablation: Ablation = "none"  # "names" or "code" masked: what does the adapter live on?
+    # Adapter
+    head: Head = "logit"
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    # Objective
+    ranking_weight: float = 1.0  # of the pairwise loss, beside cross-entropy
+    least_positives: float = 0.3  # of a batch
+    most_positives: float = 0.5
+    shuffled_labels: bool = False  # the control: what is learned from labels dealt out at random?
+    # Optimisation
+    learning_rate: float = 2e-4
+    head_learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    max_gradient_norm: float = 1.0
+    warmup_share: float = 0.03
+    epochs: int = 3
+    batch_size: int = 32  # effective: of one step of the optimiser
+    validations: int = 8  # evenly spaced over the steps, to choose how many of them
+    seeds: tuple[int, ...] = (1, 2, 3)
+    # Limits, and what fits the machine
+    max_minutes: float = 360.0
+    memory_limit_gb: float | None = None  # of the device; none: all of it
+    micro_batch_tokens: int = 16_384  # with padding; halved when memory runs out
+    gradient_checkpointing: bool = False
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and low <= value <= high):
+                raise AssayError(f"{name} = {value}: it must be between {low:g} and {high:g}")
+        if self.least_positives > self.most_positives:
+            raise AssayError(
+                f"least_positives = {self.least_positives} is above most_positives = {self.most_positives}"
+            )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise AssayError(f"seeds = {self.seeds}: at least one is needed, none twice and none below 0")
+        if self.base_model.revision and not _HASH.fullmatch(self.base_model.revision):
+            raise AssayError(f"revision = {self.base_model.revision!r}: it must be a commit hash of 40 digits")
+
+    def recipe_id(self, label_recipe_id: str) -> str:
+        """12 hexadecimal digits that name every choice that changes a number, the labels' too."""
+        chosen = {k: v for k, v in dataclasses.asdict(self).items() if k not in _NOT_IN_THE_ID}
+        chosen |= {"label_recipe_id": label_recipe_id, "prompt_version": PROMPT_VERSION}
+        canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+_RANGES = (
+    ("max_tokens", 32, 32_768),
+    ("lora_rank", 1, 512),
+    ("lora_alpha", 1, 1_024),
+    ("lora_dropout", 0, 0.9),
+    ("ranking_weight", 0, 100),
+    ("least_positives", 0, 1),
+    ("most_positives", 0, 1),
+    ("learning_rate", 1e-8, 1),
+    ("head_learning_rate", 1e-8, 1),
+    ("weight_decay", 0, 1),
+    ("max_gradient_norm", 1e-6, 1e6),
+    ("warmup_share", 0, 1),
+    ("epochs", 1, 3),
+    ("batch_size", 1, 4_096),
+    ("validations", 1, 1_000),
+    ("max_minutes", 0.01, 10_080),
+    ("memory_limit_gb", 0.1, 10_000),
+    ("micro_batch_tokens", 32, 10_000_000),
+)
+
+
+def base_model(name: str, revision: str = "") -> BaseModel:
+    """The model of that name at its pinned revision, or a directory (a name that begins with `/` or `.`).
+
+    Raises AssayError for a name on a hub that is neither pinned here nor comes with a revision.
+    """
+    if name.startswith(("/", ".")):
+        return BaseModel(name)
+    if revision:
+        return BaseModel(name, revision)
+    if name in PRESETS:
+        return PRESETS[name]
+    raise AssayError(
+        f"{name!r} is not a model that Assay pins ({', '.join(PRESETS)}): add its revision (a commit hash), or name a "
+        "directory that holds it (./MODEL)"
+    )
