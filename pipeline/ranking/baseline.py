@@ -1,7 +1,8 @@
 """The deterministic baseline: a sum of logarithms with fixed weights, the same for every repository.
 
-A term is weight × ln(1 + min(value, cap)). The logarithm, because the tenth touch says less than the second; the cap,
-so that one enormous function or one busy file does not outweigh all else. docs/ranking.md explains the terms.
+A term is weight × ln(1 + min(value, cap)). The logarithm, because the tenth fix says less than the second; the cap,
+so that one enormous function or one busy file does not outweigh all else. docs/ranking.md explains the terms and how
+the weights were chosen; files have a sum of their own (pipeline/ranking/files.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.mining.past import HALF_LIFE_DAYS
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 
@@ -29,11 +31,18 @@ class Term:
         return self.weight * math.log1p(min(self.value(subject), self.cap))
 
 
+def recency(subject: Subject) -> float:
+    """1 for a function that was touched just now, halved every 180 days since, 0 without a touch in 730 days."""
+    days = subject.past.days_since_touch
+    return 0.0 if days is None else 0.5 ** (days / HALF_LIFE_DAYS)
+
+
 TERMS = (
     Term("lines", 1.0, 1_000, lambda s: s.metrics.lines),
     Term("cyclomatic complexity", 1.0, 200, lambda s: s.metrics.cyclomatic_complexity or 0),
-    Term("fan-out", 1.0, 200, lambda s: s.metrics.fan_out or 0),
-    Term("touches of the function in 365 days", 1.0, 50, lambda s: s.past.touches),
+    Term("fan-out", 2.0, 200, lambda s: s.metrics.fan_out or 0),
+    Term("recency of the last touch", 1.0, 1, recency),
+    Term("fixes of the function in 730 days", 2.0, 50, lambda s: s.past.fixes),
     Term("fixes of the file in 730 days", 1.0, 50, lambda s: s.past.file_fixes),
 )
 
@@ -57,11 +66,11 @@ def reasons(subject: Subject) -> tuple[str, ...]:
     past, metrics = subject.past, subject.metrics
     said = []
     if past.touches:
-        said.append(f"touched {_times(past.touches)} in a year by {_people(past.authors)}")
+        said.append(f"touched {times(past.touches)} in a year by {people(past.authors)}")
     if past.fixes:
-        said.append(_fixes(past.fixes))
+        said.append(fixes(past.fixes))
     elif past.file_fixes:
-        said.append(f"{_fixes(past.file_fixes)} elsewhere in its file")
+        said.append(f"{fixes(past.file_fixes)} elsewhere in its file")
     if (metrics.cyclomatic_complexity or 0) >= _WORTH_SAYING["complexity"]:
         said.append(f"complexity {metrics.cyclomatic_complexity}")
     if metrics.lines >= _WORTH_SAYING["lines"] or not said:
@@ -69,13 +78,13 @@ def reasons(subject: Subject) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _times(count: int) -> str:
+def times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
-def _people(count: int) -> str:
+def people(count: int) -> str:
     return "one person" if count == 1 else f"{count:,} people"
 
 
-def _fixes(count: int) -> str:
+def fixes(count: int) -> str:
     return f"{count:,} {'fix' if count == 1 else 'fixes'} in two years"

@@ -1,14 +1,19 @@
-"""The same question asked of files: which hold the functions that will be fixed? Pure."""
+"""The same question asked of files: which hold the functions that will be fixed? Pure.
+
+Files have a baseline of their own, a sum like that of functions: on the histories it was chosen on it ranks files
+better than their riskiest function does. Any other scorer of functions makes a file as risky as its riskiest one.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.ranking.baseline import fixes, people, times
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 
@@ -20,8 +25,32 @@ class FileSubject:
     path: str
     functions: tuple[int, ...]
     lines: int  # of its functions; lines of a function inside another count twice
-    decayed_touches: float
+    fan_out: int  # of its functions
+    touches: int  # in 365 days
+    authors: int
+    decayed_touches: float  # in 730 days
     fixes: int
+
+
+@dataclass(frozen=True)
+class FileTerm:
+    """weight × ln(1 + min(value, cap)), as a term of functions."""
+
+    name: str
+    weight: float
+    cap: float
+    value: Callable[[FileSubject], float]
+
+    def of(self, file: FileSubject) -> float:
+        return self.weight * math.log1p(min(self.value(file), self.cap))
+
+
+FILE_TERMS = (
+    FileTerm("lines of its functions", 1.0, 20_000, lambda f: f.lines),
+    FileTerm("fan-out of its functions", 1.0, 5_000, lambda f: f.fan_out),
+    FileTerm("decayed touches in 730 days", 1.0, 500, lambda f: f.decayed_touches),
+    FileTerm("fixes in 730 days", 1.0, 200, lambda f: f.fixes),
+)
 
 
 def files_of(functions: Sequence[Subject]) -> list[FileSubject]:
@@ -34,13 +63,33 @@ def files_of(functions: Sequence[Subject]) -> list[FileSubject]:
 
 def _file(path: str, indices: Sequence[int], functions: Sequence[Subject]) -> FileSubject:
     past = functions[indices[0]].past
-    lines = sum(functions[i].metrics.lines for i in indices)
-    return FileSubject(path, tuple(indices), lines, past.file_decayed_touches, past.file_fixes)
+    return FileSubject(
+        path=path,
+        functions=tuple(indices),
+        lines=sum(functions[i].metrics.lines for i in indices),
+        fan_out=sum(functions[i].metrics.fan_out or 0 for i in indices),
+        touches=past.file_touches,
+        authors=past.file_authors,
+        decayed_touches=past.file_decayed_touches,
+        fixes=past.file_fixes,
+    )
 
 
 def file_baseline(files: Sequence[FileSubject]) -> Floats:
-    """Decayed touches × log size: what is hard to beat among files."""
-    return np.array([file.decayed_touches * math.log1p(file.lines) for file in files], dtype=np.float64)
+    """The baseline's score of each file."""
+    return np.array([math.fsum(term.of(file) for term in FILE_TERMS) for file in files], dtype=np.float64)
+
+
+def file_reasons(file: FileSubject) -> tuple[str, ...]:
+    """Why a file stands where it stands, in words."""
+    said = []
+    if file.touches:
+        said.append(f"touched {times(file.touches)} in a year by {people(file.authors)}")
+    if file.fixes:
+        said.append(fixes(file.fixes))
+    count = len(file.functions)
+    said.append(f"{file.lines:,} lines in {count:,} {'function' if count == 1 else 'functions'}")
+    return tuple(said)
 
 
 def riskiest(files: Sequence[FileSubject], scores: Floats) -> Floats:
@@ -55,6 +104,7 @@ def file_scores(files: Sequence[FileSubject], function_scores: Mapping[str, Floa
         "size": np.array([file.lines for file in files], dtype=np.float64),
         "decayed touches": np.array([file.decayed_touches for file in files], dtype=np.float64),
         "past fixes": np.array([file.fixes for file in files], dtype=np.float64),
+        "decayed touches × log size": np.array([f.decayed_touches * math.log1p(f.lines) for f in files], np.float64),
         **{f"riskiest by {name}": riskiest(files, scores) for name, scores in function_scores.items()},
     }
 

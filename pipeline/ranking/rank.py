@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.mining.mine import Miner
 from pipeline.ranking.baseline import Baseline, reasons
+from pipeline.ranking.files import file_baseline, file_reasons, files_of
 from pipeline.ranking.metrics import ReadBlob, measure_functions
 from pipeline.ranking.scorer import Scorer, Subject, subject_of
 
@@ -49,11 +50,21 @@ def rank_functions(subjects: Sequence[Subject], scorer: Scorer | None = None) ->
 
 
 def rank_files(subjects: Sequence[Subject], scorer: Scorer | None = None) -> list[Ranked]:
-    """Every file with a function, as risky as the riskiest of them, which stands for it."""
+    """Every file with a function, highest score first; its riskiest function stands for it.
+
+    The baseline has a sum of its own for files. By any other scorer a file is as risky as its riskiest function.
+    """
     first: dict[str, Ranked] = {}
     for ranked in rank_functions(subjects, scorer):
         first.setdefault(ranked.path, ranked)
-    return list(first.values())
+    if scorer is not None and scorer.name != Baseline.name:
+        return list(first.values())
+    files = files_of(subjects)
+    places = [
+        replace(first[file.path], score=score, reasons=file_reasons(file))
+        for file, score in zip(files, file_baseline(files).tolist(), strict=True)
+    ]
+    return sorted(places, key=lambda place: -place.score)
 
 
 def _ranked(subject: Subject, score: float) -> Ranked:

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.ranking.files import file_baseline, file_labels, file_scores, files_of, riskiest
+from pipeline.ranking.files import file_baseline, file_labels, file_reasons, file_scores, files_of, riskiest
 from tests.pipeline.ranking.subjects import subject
 
 FUNCTIONS = [
-    subject("b.py", "f", lines=10, file_decayed_touches=2.5, file_fixes=1),
+    subject("b.py", "f", lines=10, fan_out=3, file_touches=4, file_authors=2, file_decayed_touches=2.5, file_fixes=1),
     subject("a.py", "f", lines=30),
-    subject("b.py", "g", lines=20, file_decayed_touches=2.5, file_fixes=1),
+    subject("b.py", "g", lines=20, fan_out=2, file_touches=4, file_authors=2, file_decayed_touches=2.5, file_fixes=1),
 ]
 
 
@@ -33,16 +33,34 @@ def test_a_score_that_is_no_number_is_none_for_the_file_either() -> None:
     assert math.isnan(scores[1])
 
 
-def test_the_baseline_of_files_is_decayed_touches_times_log_size() -> None:
-    assert file_baseline(files_of(FUNCTIONS)).tolist() == [0.0, pytest.approx(2.5 * math.log(31))]
+def test_the_baseline_of_files_is_the_documented_sum() -> None:
+    expected = math.log(31) + math.log(6) + math.log(3.5) + math.log(2)
+    assert file_baseline(files_of(FUNCTIONS)).tolist() == [pytest.approx(math.log(31)), pytest.approx(expected)]
+
+
+def test_the_reasons_of_a_file_say_what_happened_to_it_and_how_large_it_is() -> None:
+    a, b = files_of(FUNCTIONS)
+    assert file_reasons(a) == ("30 lines in 1 function",)
+    assert file_reasons(b) == (
+        "touched 4 times in a year by 2 people",
+        "1 fix in two years",
+        "30 lines in 2 functions",
+    )
 
 
 def test_every_scorer_of_functions_ranks_files_too() -> None:
     scores = file_scores(files_of(FUNCTIONS), {"size": np.array([10.0, 30.0, 20.0])})
-    assert list(scores) == ["baseline", "size", "decayed touches", "past fixes", "riskiest by size"]
+    assert list(scores) == [
+        "baseline",
+        "size",
+        "decayed touches",
+        "past fixes",
+        "decayed touches × log size",
+        "riskiest by size",
+    ]
     assert scores["riskiest by size"].tolist() == [30.0, 20.0]
 
 
 def test_without_functions_there_are_no_files() -> None:
     assert files_of([]) == []
-    assert [len(values) for values in file_scores([], {"size": np.zeros(0)}).values()] == [0] * 5
+    assert [len(values) for values in file_scores([], {"size": np.zeros(0)}).values()] == [0] * 6

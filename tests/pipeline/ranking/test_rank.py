@@ -43,6 +43,14 @@ def test_a_file_stands_where_its_riskiest_function_stands() -> None:
     assert [(r.path, r.qualified_name, r.score) for r in ranked] == [("a.py", "large", 90.0), ("b.py", "middle", 30.0)]
 
 
+def test_the_baseline_ranks_files_by_their_own_sum_and_names_their_riskiest_function() -> None:
+    many = [subject("many.py", f"f{i}", lines=9, fan_out=2) for i in range(40)]
+    ranked = rank_files([subject("one.py", "large", lines=60, fan_out=2), *many])
+    assert [(r.path, r.qualified_name) for r in ranked] == [("many.py", "f0"), ("one.py", "large")]
+    assert ranked[0].reasons == ("360 lines in 40 functions",)
+    assert rank_files(many, Baseline()) == rank_files(many)
+
+
 def test_what_has_no_score_comes_last() -> None:
     scores = {"small": np.nan, "large": 1.0, "middle": np.nan, "also small": 2.0}
     ranked = rank_functions(FUNCTIONS, Signal("some", lambda s: scores[s.qualified_name]))

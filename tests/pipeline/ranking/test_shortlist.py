@@ -1,0 +1,130 @@
+"""What is kept of a ranking is few, short, and comes back as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ranking.competitors import Signal
+from pipeline.ranking.shortlist import (
+    LONGEST_NAME,
+    LONGEST_PATH,
+    MOST_FILES,
+    MOST_FUNCTIONS,
+    Place,
+    Shortlist,
+    dump_shortlist,
+    load_shortlist,
+    shortlist_of,
+)
+from pipeline.screening.fields import MalformedError
+from tests.pipeline.ranking.subjects import subject
+
+SIZE = Signal("size", lambda s: s.metrics.lines)
+TWO = Shortlist(
+    scorer="size",
+    ranked_functions=3,
+    ranked_files=2,
+    functions=(
+        Place("a.py", "large", 1, ("90 lines",)),
+        Place("b.py", "middle", 1, ("touched once in a year by one person", "30 lines")),
+        Place("b.py", "small", 1, ("4 lines",)),
+    ),
+    files=(
+        Place("a.py", "large", 1, ("90 lines",)),
+        Place("b.py", "middle", 1, ("touched once in a year by one person", "30 lines")),
+    ),
+)
+
+
+def test_it_names_the_riskiest_functions_and_files_with_their_reasons() -> None:
+    functions = [
+        subject("b.py", "small", lines=4),
+        subject("a.py", "large", lines=90),
+        subject("b.py", "middle", lines=30, touches=1, authors=1),
+    ]
+    assert shortlist_of(functions, SIZE) == TWO
+
+
+def test_it_says_how_many_it_chose_from() -> None:
+    functions = [subject(f"m{i % 15}.py", f"f{i}", lines=i + 3) for i in range(50)]
+    kept = shortlist_of(functions)
+    assert (kept.scorer, kept.ranked_functions, kept.ranked_files) == ("baseline", 50, 15)
+    assert [place.qualified_name for place in kept.functions] == [f"f{i}" for i in range(49, 29, -1)]
+    assert [place.path for place in kept.files] == [f"m{i % 15}.py" for i in range(49, 39, -1)]
+
+
+def test_a_repository_without_functions_has_an_empty_one() -> None:
+    assert shortlist_of([]) == Shortlist("baseline", 0, 0, (), ())
+
+
+TEXTS = st.text(max_size=2_000) | st.sampled_from(["\udcff" * 400, "x\n" * 400, "", " ", "é" * 301])
+
+
+@given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS), max_size=25))
+def test_whatever_names_a_repository_has_it_stays_small_and_comes_back_equal(names: list[tuple[str, str]]) -> None:
+    kept = shortlist_of([subject(path, name) for path, name in names])
+    values = dump_shortlist(kept)
+    assert load_shortlist(json.loads(json.dumps(values))) == kept
+    assert len(kept.functions) <= MOST_FUNCTIONS
+    assert len(kept.files) <= MOST_FILES
+    for place in (*kept.functions, *kept.files):
+        assert len(place.path) <= LONGEST_PATH
+        assert len(place.qualified_name) <= LONGEST_NAME
+        assert (place.path + place.qualified_name).isprintable()
+        (place.path + place.qualified_name).encode()  # no lone surrogate: PostgreSQL refuses those
+    assert len(json.dumps(values, ensure_ascii=False).encode()) < 100_000
+
+
+def test_a_long_path_ends_in_an_ellipsis_and_a_path_that_just_fits_does_not() -> None:
+    long, fits = (
+        shortlist_of([subject("d" * length)]).functions[0].path for length in (LONGEST_PATH + 1, LONGEST_PATH)
+    )
+    assert long == "d" * (LONGEST_PATH - 1) + "…"
+    assert fits == "d" * LONGEST_PATH
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {**dump_shortlist(TWO), **fields}
+
+
+PLACE = dump_shortlist(TWO)["functions"][0]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "an object is wanted"),
+        ({}, "is missing"),
+        (changed(ranked_functions=-1), "at least 0"),
+        (changed(functions=[PLACE] * 21), "at most 20"),
+        (changed(files=[PLACE] * 11), "at most 10"),
+        (changed(files=[{**PLACE, "path": "x" * 301}]), "at most 300 characters"),
+        (changed(files=[{**PLACE, "path": "a\nb"}]), "printable"),
+        (changed(files=[{**PLACE, "start_line": 0}]), "at least 1"),
+        (changed(files=[{**PLACE, "start_line": "1"}]), "whole number"),
+        (changed(files=[{**PLACE, "reasons": ["x"] * 9}]), "at most 8"),
+        (changed(files=[{**PLACE, "reasons": ["\x1b"]}]), "printable"),
+    ],
+)
+def test_what_is_no_shortlist_is_refused(value: object, words: str) -> None:
+    with pytest.raises(MalformedError, match=words):
+        load_shortlist(value)
+
+
+def test_fields_of_a_later_release_are_ignored() -> None:
+    assert load_shortlist(changed(later=1)) == TWO
+
+
+def test_reading_one_takes_neither_numpy_nor_mining() -> None:
+    look = (
+        "import sys, pipeline.ranking.shortlist; print('numpy' in sys.modules, 'pipeline.mining.mine' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
