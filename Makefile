@@ -50,6 +50,10 @@ bench: $(VENV)/.bench ## speed and memory as ratios; REPOS='PATH PATH ...': of s
 	@$(BIN)/python -m bench.installation
 	@$(if $(REPOS),$(BIN)/python -m bench.screen $(REPOS),echo "Name clones to measure screening on: make bench REPOS='PATH PATH PATH'")
 
+reproduce-table: $(VENV)/.finetune ## fine-tune on clones of the published table: REPOS=DIR BASE_MODEL=DIR, ONLY=, SEEDS=, MAX_TOKENS=
+	@$(BIN)/python -m bench.reproduce_table '$(REPOS)' --base-model '$(BASE_MODEL)' $(foreach name,$(ONLY),--only '$(name)') \
+		$(if $(SEEDS),--seeds '$(SEEDS)') $(if $(MAX_TOKENS),--max-tokens '$(MAX_TOKENS)')
+
 lock: ## new pinned versions (needs uv)
 	@uv pip compile -q $(LOCK_FLAGS) -o requirements/dev.txt pyproject.toml
 	@uv pip compile -q $(LOCK_FLAGS) --extra bench -o requirements/bench.txt pyproject.toml
@@ -95,4 +99,4 @@ $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup test test-services test-contract test-browser test-finetune lint demo run bench lock clean
+.PHONY: help setup test test-services test-contract test-browser test-finetune lint demo run bench reproduce-table lock clean

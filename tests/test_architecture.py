@@ -77,6 +77,7 @@ TOUCHES_THE_WORLD = {
     "pipeline.screening.ledger": "appends to the ledger",
     "pipeline.screening.measure": "says where facts are remembered",
     "pipeline.screening.published": "reads a data file of the package",
+    "pipeline.screening.reproduced": "reads a data file of the package",
     "pipeline.screening.seed": "reads a data file of the package",
 }
 THE_WORLD = {

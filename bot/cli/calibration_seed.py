@@ -21,6 +21,7 @@ from pipeline.reports.numerals import density as number
 from pipeline.reports.published_table import render_published_table
 from pipeline.screening.published import Published, load_published
 from pipeline.screening.published_check import Checked, check
+from pipeline.screening.reproduced import load_reproduced
 from pipeline.screening.seed import Seed, SeedMeasurement, assemble
 from pipeline.screening.seed_json import render_seed
 
@@ -51,7 +52,7 @@ def seed_command(
         )
     seed = assemble(facts, measurements, MESSAGES.id)
     write_whole(out, render_seed(seed))
-    write_whole(docs, render_published_table(seed))
+    write_whole(docs, render_published_table(seed, load_reproduced()))
     print_result(describe_seed(seed) | {"seed": str(out), "docs": str(docs)}, as_json, _render)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from types import MappingProxyType
 
 from pipeline.records import Threshold
 from pipeline.reports.numerals import count, day, interval, share, span
@@ -20,12 +21,16 @@ from pipeline.screening.published_check import (
     lag_days,
     likely_causes,
 )
+from pipeline.screening.reproduced import Reproduced
 from pipeline.screening.screener import stand
 from pipeline.screening.seed_records import SAMPLE_SIZE, SAMPLES, Seed
 
 
-def render_published_table(seed: Seed) -> str:
-    """The page as Markdown, a pure function of the records. Raises AssayError where they give no threshold."""
+def render_published_table(seed: Seed, reproduced: Mapping[str, Reproduced] = MappingProxyType({})) -> str:
+    """The page as Markdown, a pure function of the records. Raises AssayError where they give no threshold.
+
+    `reproduced` is what fine-tuning gave here, by the published name.
+    """
     calibration = seed.calibrate()
     everyone = check(seed, calibration)
     table = [checked for checked in everyone if checked.record.published.in_table]
@@ -34,6 +39,7 @@ def render_published_table(seed: Seed) -> str:
         _introduction(seed, calibration, len(table)),
         _table_section(table, seed.published_as_of),
         _others_section(others, seed.published_as_of),
+        _reproduced_section(table, reproduced),
         _curves_section(check_curves(seed)),
         _disagreements(everyone, seed.published_as_of),
         _measurements(everyone),
@@ -126,6 +132,57 @@ def _others_section(others: Sequence[Checked], published_as_of: int) -> str:
 Named by the same author outside the table. They are judged by the threshold above and have no part in it.
 
 {_markdown(header, rows)}"""
+
+
+_NOT_RUN = "not run"
+
+
+def _reproduced_section(table: Sequence[Checked], reproduced: Mapping[str, Reproduced]) -> str:
+    header = (
+        "repository",
+        "published",
+        "ρ adapter, published",
+        "ρ adapter, here",
+        "ρ baseline, published",
+        "ρ baseline, here",
+        "Δρ, here",
+        "outcome, here",
+        "n, fixed",
+        "frozen embeddings + ridge",
+        "best cheap ranking",
+        "shuffled labels",
+        "base model, tokens, seeds",
+    )
+    rows = [_reproduced(checked, reproduced.get(checked.record.published.name)) for checked in table]
+    return f"""## Fine-tuned here
+
+`make reproduce-table` runs `assay finetune` on the pinned heads of the table and fills this in from
+`pipeline/screening/reproduced.json`. The published runs had other base models, windows and baselines: compare what was
+measured here with what was measured here. Nothing in this section calibrates the threshold.
+
+{_markdown(header, rows)}"""
+
+
+def _reproduced(checked: Checked, here: Reproduced | None) -> tuple[str, ...]:
+    published = checked.record.published
+    if here is None:
+        told = (published.name, published.kind, _rho(published.rho_adapter), _NOT_RUN, _rho(published.rho_baseline))
+        return (*told, *[_NOT_RUN] * 8)
+    return (
+        published.name,
+        published.kind,
+        _rho(published.rho_adapter),
+        _rho(here.rho_adapter),
+        _rho(published.rho_baseline),
+        _rho(here.rho_baseline),
+        f"{_rho(here.delta)} ({_rho(here.delta_low)} to {_rho(here.delta_high)})",
+        here.outcome,
+        f"{count(here.n)}, {count(here.positives)}",
+        _rho(here.rho_frozen),
+        f"{here.best_cheap}: {_rho(here.rho_best_cheap)}",
+        _rho(here.rho_shuffled) or _NOT_RUN,
+        f"{here.base_model}, {count(here.max_tokens)}, {here.seeds}",
+    )
 
 
 def _facts(checked: Checked, published_as_of: int) -> tuple[str, ...]:

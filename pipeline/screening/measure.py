@@ -56,10 +56,15 @@ def measure(
     with Miner(repository, recipe, store, jobs, progress) as miner:
         if as_of is not None:
             miner.cut(as_of)
-        history = miner.history
-        head_at, seen_at = history.effective_at[-1], miner.first_seen(seen_at)
-        windows = fit_windows(history.effective_at[0], min(head_at, seen_at), recipe, miner.count_alive)
-        mined = miner.mine(windows)
+        return measure_open(miner, recipe, seen_at)
+
+
+def measure_open(miner: Miner, recipe: LabelRecipe, seen_at: int | None = None) -> Measured:
+    """The same of a repository that is open for mining, and stays open."""
+    history = miner.history
+    head_at, seen_at = history.effective_at[-1], miner.first_seen(seen_at)
+    windows = fit_windows(history.effective_at[0], min(head_at, seen_at), recipe, miner.count_alive)
+    mined = miner.mine(windows)
     if head_at > seen_at:
         note = f"the newest commit is dated in the future: the windows end {iso_day(seen_at)}, when it was first seen"
         mined = dataclasses.replace(mined, notes=(*mined.notes, note))

@@ -13,6 +13,7 @@ from bot.cli.main import run
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
 from pipeline.reports.published_table import render_published_table
+from pipeline.screening.reproduced import load_reproduced
 from pipeline.screening.seed import SeedMeasurement
 from pipeline.screening.seed_json import parse_seed
 from tests.builders.seeds import USUAL, facts, measurement
@@ -98,7 +99,7 @@ def test_the_seed_and_the_page_are_written_and_agree(
     told = json.loads(capsys.readouterr().out)
     assert mining == [str(tmp_path / "clones" / name) for name in DENSITIES]
     written = parse_seed(out.read_bytes(), "seed.json")
-    assert docs.read_text(encoding="utf-8") == render_published_table(written)
+    assert docs.read_text(encoding="utf-8") == render_published_table(written, load_reproduced())
     assert (told["threshold"], written.threshold.value) == (0.045, 0.045)
     assert [o["agrees"] for o in told["outcomes"]] == [True, True, True, True, True, False]
     assert [o["fitted"] for o in told["outcomes"]] == [True, True, True, True, False, False]

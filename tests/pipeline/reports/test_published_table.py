@@ -3,10 +3,12 @@ from itertools import pairwise
 import pytest
 
 from pipeline.reports.published_table import render_published_table
+from pipeline.screening.reproduced import reproduced_of
 from pipeline.screening.seed_json import parse_seed, render_seed
 from pipeline.screening.seed_records import CURVES
 from tests.builders.screenings import windows
 from tests.builders.seeds import day, measurement, seed, unmeasurable
+from tests.pipeline.screening.test_reproduced import RUN
 
 PAGE = render_published_table(seed())
 
@@ -128,3 +130,11 @@ def test_the_page_is_the_same_from_fresh_values_and_from_the_file() -> None:
     other = measurement(0.10, 900, evidence={"prefix": 0.7, "keyword": 0.3})
     assert render_published_table(seed(win_one=one)) == render_published_table(seed(win_one=other))
     assert "prefix 70 %, keyword 30 %" in render_published_table(seed(win_one=one))
+
+
+def test_what_was_not_run_here_says_so() -> None:
+    here = reproduced_of("win/two", RUN, None)
+    found = rows(render_published_table(seed(), {"win/two": here}), "Fine-tuned here")
+    assert found[0][3:] == ["not run", found[0][4], *["not run"] * 8]
+    assert found[1][2:9] == ["", "+0.210", "", "+0.200", "+0.010 (−0.020 to +0.040)", "SOFT LOSS", "640, 88"]
+    assert found[1][9:] == ["+0.190", "past fixes: +0.250", "not run", "tiny, 256, 2"]

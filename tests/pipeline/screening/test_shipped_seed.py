@@ -8,6 +8,7 @@ import pytest
 from pipeline.recipe import MESSAGES
 from pipeline.reports.published_table import render_published_table
 from pipeline.screening.published import load_published
+from pipeline.screening.reproduced import load_reproduced
 from pipeline.screening.seed import Seed, load_seed
 from pipeline.screening.seed_json import render_seed
 
@@ -38,7 +39,7 @@ def test_threshold_and_band_follow_from_the_records(shipped: Seed) -> None:
 
 
 def test_the_page_follows_from_the_records(shipped: Seed) -> None:
-    assert DOCS.read_text(encoding="utf-8") == render_published_table(shipped)
+    assert DOCS.read_text(encoding="utf-8") == render_published_table(shipped, load_reproduced())
 
 
 def test_the_file_is_as_the_command_writes_it(shipped: Seed) -> None:
