@@ -35,7 +35,8 @@ WRAPPED = {
                     "pipeline.mining.functions", "pipeline.mining.structure"),
     "numpy": ("pipeline.mining.history", "pipeline.screening", "pipeline.ranking", "pipeline.finetuning"),
     "scipy": ("pipeline.ranking.statistics",),
-    "sklearn": ("pipeline.ranking.competitors",),
+    "sklearn": ("pipeline.ranking.competitors", "pipeline.finetuning.embeddings"),
+    "huggingface_hub": ("pipeline.finetuning.base_model_files",),
     "accelerate": ("pipeline.finetuning",),
     "fsspec": ("pipeline.finetuning.store",),
     "safetensors": ("pipeline.finetuning",),
@@ -44,7 +45,7 @@ WRAPPED = {
     "peft": ("pipeline.finetuning",),
     "jinja2": ("pipeline.reports", "bot.web"),
     "matplotlib": ("pipeline.reports",),
-    "pyarrow": ("pipeline.reports",),
+    "pyarrow": ("pipeline.reports", "pipeline.finetuning.pair_file"),
     "pydantic": ("bot",),
     "pydantic_settings": ("bot.settings",),
     "typer": ("bot.cli",),
@@ -63,6 +64,10 @@ WRAPPED = {
 
 # What touches the world outside the process. Every other module of the pipeline computes: values in, values out.
 TOUCHES_THE_WORLD = {
+    "pipeline.finetuning.adapter": "writes and reads adapter directories",
+    "pipeline.finetuning.base_model_files": "reads the files of a base model",
+    "pipeline.finetuning.pair_file": "writes and reads pair sets",
+    "pipeline.finetuning.store": "keeps the files of a run",
     "pipeline.mining.clone": "clones and fetches",
     "pipeline.mining.crew": "starts processes",
     "pipeline.mining.fact_store": "remembers facts between runs",

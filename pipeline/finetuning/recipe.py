@@ -121,7 +121,7 @@ _RANGES = (
     ("max_gradient_norm", 1e-6, 1e6),
     ("warmup_share", 0, 1),
     ("epochs", 1, 3),
-    ("batch_size", 1, 4_096),
+    ("batch_size", 2, 4_096),
     ("validations", 1, 1_000),
     ("max_minutes", 0.01, 10_080),
     ("memory_limit_gb", 0.1, 10_000),
