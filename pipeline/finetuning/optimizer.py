@@ -1,0 +1,67 @@
+"""AdamW with a learning rate that warms up and then follows a cosine, and its moments as named tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.finetuning.recipe import FinetuneRecipe
+
+
+class Optimizer:
+    """AdamW over `groups`, each with its peak `lr`, for `planned` steps."""
+
+    def __init__(self, groups: list[dict[str, Any]], recipe: FinetuneRecipe, planned: int) -> None:
+        self.parameters: list[Tensor] = [parameter for group in groups for parameter in group["params"]]
+        self._peaks = [float(group["lr"]) for group in groups]
+        self._adamw = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        self._planned = planned
+        self._warmup_share = recipe.warmup_share
+        self._most_norm = recipe.max_gradient_norm
+
+    def clip(self) -> float:
+        """Shorten the gradient to the longest that the recipe admits, and return how long it was."""
+        return float(torch.nn.utils.clip_grad_norm_(self.parameters, self._most_norm))
+
+    def update(self, step: int) -> float:
+        """Step number `step`, from 1, and the gradient is gone. Returns the learning rate of the first group."""
+        factor = learning_rate_factor(step, self._planned, self._warmup_share)
+        for group, peak in zip(self._adamw.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+        self._adamw.step()
+        self.forget_gradients()
+        return self._peaks[0] * factor
+
+    def forget_gradients(self) -> None:
+        self._adamw.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The moments as `NUMBER OF THE PARAMETER/NAME`, copied to the CPU."""
+        return {
+            f"{number}/{name}": tensor.detach().to("cpu", copy=True)
+            for number, moments in self._adamw.state_dict()["state"].items()
+            for name, tensor in moments.items()
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for path, tensor in tensors.items():
+            number, _, name = path.partition("/")
+            moments.setdefault(int(number), {})[name] = tensor
+        self._adamw.load_state_dict({"state": moments, "param_groups": self._adamw.state_dict()["param_groups"]})
+
+
+def learning_rate_factor(step: int, planned: int, warmup_share: float) -> float:
+    """What the learning rate of step `step` (from 1) is multiplied with: up in a line, then down by half a cosine.
+
+    1 at the end of the warm-up, 0 one step after the last one that is planned.
+    """
+    warmup = math.ceil(warmup_share * planned)
+    if step <= warmup:
+        return step / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (planned - warmup + 1)))
