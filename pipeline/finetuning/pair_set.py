@@ -1,0 +1,181 @@
+"""Everything that a fine-tuning run reads of a repository, frozen: no clone is needed from here on.
+
+Training sees the functions of the train groups as they were at T_train. Their labels come three times: up to T_eval for
+the final fit; up to T_val = T_eval - W/4 for the fit that chooses how long to train; and what landed in between, which
+that choice is judged by. The held-out functions are there with their labels and the scores of every cheap ranking.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from pipeline.finetuning.prompts import Prompted, code_of
+from pipeline.mining.mine import Miner
+from pipeline.ranking.baseline import Baseline
+from pipeline.ranking.competitors import competitors
+from pipeline.ranking.evaluate import predictions
+from pipeline.ranking.material import Material
+from pipeline.ranking.metrics import ReadBlob
+from pipeline.ranking.resampling import Floats
+from pipeline.ranking.scorer import Scorer, Subject
+from pipeline.recipe import LabelRecipe
+from pipeline.records import FunctionHistory, Windows
+from pipeline.screening.density import signals_of
+
+VALIDATION_SHARE = 1 / 4  # of the training window: its last part, by which the number of steps is chosen
+
+_BLOBS_AT_HAND = 4
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """Training pairs and holdout. Arrays are float64 in the order of their functions; times in seconds since 1970.
+
+    Raises ValueError where an array has another length than its functions.
+    """
+
+    repo: str
+    head_sha: str
+    train_start: int  # T_train
+    eval_start: int  # T_eval
+    as_of: int
+    label_recipe_id: str
+    config_hash: str
+    train: tuple[Prompted, ...]  # of the train groups, as they were at T_train
+    signals: Floats  # of `train`, in [0, 1], from (T_train, T_eval]
+    early_signals: Floats  # the same from (T_train, T_val]
+    late_credits: Floats  # of `train`: credit of (T_val, T_eval], not capped
+    holdout: tuple[Prompted, ...]  # as they were at T_eval
+    labels: Floats  # of `holdout`: credit in (T_eval, as_of], not capped
+    lines: tuple[int, ...]  # of `holdout`
+    scores: Mapping[str, Floats]  # of `holdout`, by scorer; the baseline comes first
+
+    def __post_init__(self) -> None:
+        of_train: tuple[Sized, ...] = (self.signals, self.early_signals, self.late_credits)
+        of_holdout: tuple[Sized, ...] = (self.labels, self.lines, *self.scores.values())
+        if {len(values) for values in of_train} != {len(self.train)}:
+            raise ValueError("the labels of training are not as many as its functions")
+        if {len(values) for values in of_holdout} != {len(self.holdout)}:
+            raise ValueError("labels, lines or scores of the holdout are not as many as its functions")
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 in hexadecimal of what is learned and what it is judged by: origin, code, labels, in their order.
+
+        It covers UTF-8 lines of JSON without white space, each ended by a line feed: the header, then a line for each
+        training function, then one for each held-out one. Numbers that are not whole are written as `float.hex` does,
+        -0.0 as 0.0. Scores are left out: another version of a library may round them otherwise.
+        """
+        digest = hashlib.sha256()
+        for line in self._canonical():
+            digest.update(json.dumps(line, separators=(",", ":"), sort_keys=True).encode() + b"\n")
+        return digest.hexdigest()
+
+    @cached_property
+    def scores_digest(self) -> str:
+        """SHA-256 in hexadecimal of the scores, whatever the order of the scorers."""
+        written = {name: _hexes(values) for name, values in self.scores.items()}
+        return hashlib.sha256(json.dumps(written, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+
+    def _canonical(self) -> Iterator[object]:
+        yield {
+            "repo": self.repo,
+            "head_sha": self.head_sha,
+            "train_start": self.train_start,
+            "eval_start": self.eval_start,
+            "as_of": self.as_of,
+            "label_recipe_id": self.label_recipe_id,
+            "config_hash": self.config_hash,
+            "train": len(self.train),
+            "holdout": len(self.holdout),
+        }
+        labels = (_hexes(values) for values in (self.signals, self.early_signals, self.late_credits))
+        for prompted, *values in zip(self.train, *labels, strict=True):
+            yield [_written(prompted), *values]
+        for prompted, label, lines in zip(self.holdout, _hexes(self.labels), self.lines, strict=True):
+            yield [_written(prompted), label, lines]
+
+
+def _written(prompted: Prompted) -> list[object]:
+    metrics = list(dataclasses.astuple(prompted.metrics))
+    return [prompted.path, prompted.qualified_name, prompted.language, metrics, prompted.code]
+
+
+def _hexes(values: Floats) -> list[str]:
+    return ["nan" if math.isnan(value) else (value + 0.0).hex() for value in values.tolist()]
+
+
+def build_pair_set(
+    miner: Miner,
+    material: Material,
+    recipe: LabelRecipe,
+    read: ReadBlob,
+    config_hash: str = "",
+    scorers: Sequence[Scorer] | None = None,
+) -> PairSet:
+    """The pair set of a repository from what `gather` found with the same miner, which must still be open.
+
+    `scorers` are what the adapter will be compared with beside the baseline: the competitors by default.
+
+    A revert that lands in (T_val, T_eval] takes credit back from `signals` and not from `early_signals`: `late_credits`
+    is the difference of both windows, at least 0. Whatever `read` raises passes through.
+    """
+    mined = material.mined
+    chosen, held_out = material.learned_from, material.held_out
+    early = _early(miner, mined.windows, mined.train)
+    credits, early_credits = (np.array([f.credit for f in functions]) for functions in (mined.train, early))
+    scores = predictions(material, (Baseline(), *(competitors() if scorers is None else scorers)))
+    content = lru_cache(_BLOBS_AT_HAND)(read)
+    return PairSet(
+        repo=mined.repo.encode("utf-8", "backslashreplace").decode(),
+        head_sha=mined.head_sha,
+        train_start=mined.windows.train_start,
+        eval_start=mined.windows.eval_start,
+        as_of=mined.windows.as_of,
+        label_recipe_id=recipe.id,
+        config_hash=config_hash,
+        train=tuple(_prompted(material.train[i], content) for i in chosen),
+        signals=material.train_signals[chosen],
+        early_signals=signals_of(early, recipe)[chosen],
+        late_credits=np.maximum(0.0, credits - early_credits)[chosen],
+        holdout=tuple(_prompted(material.evaluated[i], content) for i in held_out),
+        labels=material.labels[held_out],
+        lines=tuple(material.evaluated[i].metrics.lines for i in held_out),
+        scores={name: values[held_out] for name, values in scores.items()},
+    )
+
+
+def validation_start(windows: Windows) -> int:
+    """T_val: where the last quarter of the training window begins."""
+    return windows.eval_start - round(VALIDATION_SHARE * (windows.eval_start - windows.train_start))
+
+
+def _early(miner: Miner, windows: Windows, train: Sequence[FunctionHistory]) -> tuple[FunctionHistory, ...]:
+    """The functions at T_train with their credit up to T_val only."""
+    early = dataclasses.replace(windows, eval_start=validation_start(windows), as_of=windows.eval_start)
+    functions = miner.mine(early).train
+    if [_identity(f) for f in functions] != [_identity(f) for f in train]:
+        raise ValueError("the miner is not the one that the material was gathered with")
+    return functions
+
+
+def _identity(function: FunctionHistory) -> tuple[str, str, int, str]:
+    return function.path, function.qualified_name, function.ordinal, function.blob
+
+
+def _prompted(subject: Subject, read: ReadBlob) -> Prompted:
+    return Prompted(
+        path=subject.path,
+        qualified_name=subject.qualified_name,
+        language=subject.language,
+        metrics=subject.metrics,
+        code=code_of(read(subject.blob), subject.start_line, subject.end_line),
+    )

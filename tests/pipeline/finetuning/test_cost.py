@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.finetuning.cost import ModelSize, Rate, Spent, estimate, peak_of, rate_of
+from pipeline.finetuning.recipe import FinetuneRecipe
+
+SIZE = ModelSize(parameters=1_000)
+WITH_ATTENTION = ModelSize(parameters=1_000, layers=2, hidden=8)
+RECIPE = FinetuneRecipe(epochs=3, seeds=(1, 2), validations=4)
+
+
+def test_a_pass_forward_costs_2_n_a_token_and_training_4_n() -> None:
+    assert SIZE.forward_flops([3, 7]) == 20_000
+    assert SIZE.training_flops([3, 7]) == 40_000
+    assert SIZE.training_flops([3, 7], checkpointing=True) == 60_000
+
+
+def test_attention_grows_with_the_square_of_the_length() -> None:
+    # 4 * 2 layers * 8 wide * (9 + 49) = 3,712 forward, twice that on the way back
+    assert WITH_ATTENTION.forward_flops([3, 7]) == 20_000 + 3_712
+    assert WITH_ATTENTION.training_flops([3, 7]) == 40_000 + 3 * 3_712
+    assert WITH_ATTENTION.training_flops([3, 7], checkpointing=True) == 60_000 + 4 * 3_712
+
+
+def test_a_job_worked_out_by_hand() -> None:
+    # training: 10 tokens, 3 epochs, 2 fits, 2 seeds; scoring: 4 validations of 10 and one holdout of 5 a seed, and
+    # 10 + 5 for the frozen embeddings
+    found = estimate([3, 7], [5], RECIPE, SIZE, Rate(1_000.0, "by hand"))
+    assert found.trained_tokens == 10 * 3 * 2 * 2
+    assert found.scored_tokens == 2 * 4 * 10 + 2 * 5 + 15
+    assert found.flops == 4_000 * 120 + 2_000 * 105
+    assert found.minutes == pytest.approx(690_000 / 1_000 / 60)
+
+
+def test_validation_on_fewer_functions_and_no_embeddings_cost_less() -> None:
+    found = estimate([3, 7], [5], RECIPE, SIZE, None, validated_lengths=[3], embedded=False)
+    assert (found.scored_tokens, found.minutes) == (2 * 4 * 3 + 2 * 5, None)
+
+
+@given(st.lists(st.integers(1, 2_000), max_size=20), st.lists(st.integers(1, 2_000), max_size=20), st.integers(1, 5))
+def test_every_seed_costs_the_same(train: list[int], holdout: list[int], seeds: int) -> None:
+    one = estimate(train, holdout, dataclasses.replace(RECIPE, seeds=(1,)), WITH_ATTENTION, None, embedded=False)
+    recipe = dataclasses.replace(RECIPE, seeds=tuple(range(seeds)))
+    many = estimate(train, holdout, recipe, WITH_ATTENTION, None, embedded=False)
+    assert many.flops == pytest.approx(seeds * one.flops)
+    assert (many.trained_tokens, many.scored_tokens) == (seeds * one.trained_tokens, seeds * one.scored_tokens)
+
+
+@pytest.mark.parametrize(
+    ("device", "peak"),
+    [
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA A10G", 70e12),
+        ("NVIDIA A10", 125e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA GeForce RTX 4090", 165e12),
+        ("Tesla T4", 65e12),
+        ("NVIDIA GeForce GTX 4090", None),
+        ("cpu", None),
+        ("", None),
+    ],
+)
+def test_a_device_is_known_by_the_name_of_its_driver(device: str, peak: float | None) -> None:
+    assert peak_of(device) == peak
+
+
+def test_what_was_measured_counts_more_than_what_is_assumed() -> None:
+    assert rate_of("NVIDIA H200", 4e14) == Rate(4e14, "measured on this device")
+    assumed = rate_of("NVIDIA H200")
+    assert assumed is not None
+    assert assumed.flops_per_s == pytest.approx(0.3 * 989e12)
+    assert assumed.source == "30% of the peak of NVIDIA H200"
+    assert rate_of("cpu") is None
+    assert rate_of("cpu", 5e10) == Rate(5e10, "measured on this device")
+
+
+def test_a_1_5_b_model_on_an_h200_trains_at_some_54_000_tokens_a_second_at_30_percent() -> None:
+    size, rate = ModelSize(parameters=1_310_000_000), rate_of("NVIDIA H200")
+    found = estimate(
+        [1_000] * 100, [], dataclasses.replace(RECIPE, seeds=(1,)), size, rate, validated_lengths=[], embedded=False
+    )
+    assert found.minutes is not None
+    assert found.trained_tokens / (60 * found.minutes) == pytest.approx(56_600, rel=0.01)
+
+
+def test_what_was_spent() -> None:
+    spent = Spent(flops=6e12, seconds=2.0, tokens=1_000)
+    assert (spent.tokens_per_second, spent.flops_per_s, spent.utilisation(1e13)) == (500.0, 3e12, 0.3)
+    assert spent.utilisation(None) is None
+    assert Spent(0.0, 0.0, 0).tokens_per_second is None
+    assert Spent(0.0, 0.0, 0).utilisation(1e13) is None
