@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
-from rich.table import Table as RichTable
+from rich.table import Table
 from rich.text import Text
 
+from bot import __version__
 from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.report_file import check_report, write_report
+from bot.cli.scorers import parse_adapters, scorer_of
 from bot.cli.screen import AsOf, Jobs, Source
 from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
@@ -19,34 +23,63 @@ from pipeline.mining.mine import Miner
 from pipeline.mining.objects import ObjectReader
 from pipeline.mining.packs import ObjectProblem
 from pipeline.mining.repository import Repository
-from pipeline.ranking.evaluate import Evaluation, Row, Table, evaluate
+from pipeline.ranking.competitors import competitors
+from pipeline.ranking.evaluate import Evaluation, evaluate
 from pipeline.ranking.material import Material, gather
 from pipeline.ranking.metrics import ReadBlob
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
-from pipeline.reports.inert import encodable, inert
-from pipeline.reports.numerals import iso
+from pipeline.reports.evaluation_json import evaluation_json
+from pipeline.reports.evaluation_words import interval, number, percentage
+from pipeline.reports.inert import inert
 from pipeline.screening.measure import facts_path
-
-_NONE = "–"
 
 
 def evaluate_source(
     source: Source,
     as_of: AsOf = None,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scorer",
+            metavar="ADAPTER_DIR",
+            help="Also judge the adapter in this folder; may be given several times. The baseline and the cheap "
+            "scorers are always judged.",
+        ),
+    ] = None,
     jobs: Jobs = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write a page with plots to look at; - writes it to stdout."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Rank the functions of a year ago as they were then, and compare with what has been fixed since."""
+    """Rank the functions of a year ago as they were then, and compare with what has been fixed since.
+
+    Every scorer is judged by the same held-out functions, and by all files.
+
+    Examples:
+
+    assay evaluate . --html evaluation.html
+
+    assay evaluate https://github.com/owner/name --as-of 2025-01-31 --json
+    """
     started = time.perf_counter()
     settings = load_settings()
+    check_report("--html", html, as_json)
+    adapters = parse_adapters(scorer or [])
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         material = material_of(repository, settings, parse_as_of(as_of), jobs or default_jobs(), progress)
         progress("comparing scorers", 0, None)
-        evaluation = evaluate(material, MESSAGES)
-    result = evaluation_json(evaluation)
-    result |= {"seconds": round(time.perf_counter() - started, 3), "peak_rss_mb": round(peak_rss_mb(), 1)}
+        with repository.reader() as reader:  # adapters read code
+            rivals = [*competitors(), *(scorer_of(folder, blobs_of(reader)) for folder in adapters)]
+            evaluation = evaluate(material, MESSAGES, rivals)
+    seconds, memory_mb = time.perf_counter() - started, peak_rss_mb()
+    if html is not None and write_report(html, _page(evaluation, seconds, memory_mb)):
+        return
+    result = evaluation_json(evaluation, MESSAGES.id)
+    result |= {"seconds": round(seconds, 3), "peak_rss_mb": round(memory_mb, 1)}
     print_result(result, as_json, render)
 
 
@@ -71,64 +104,10 @@ def blobs_of(reader: ObjectReader) -> ReadBlob:
     return read
 
 
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """What `--json` prints; docs/json.md has the fields."""
-    mined = evaluation.mined
-    windows = mined.windows
-    return {
-        "repo": encodable(mined.repo),
-        "head_sha": mined.head_sha,
-        "as_of": iso(windows.as_of),
-        "train_start": iso(windows.train_start),
-        "eval_start": iso(windows.eval_start),
-        "window_days": windows.window_days,
-        "horizon_days": windows.horizon_days,
-        "conclusive": evaluation.conclusive,
-        "reasons": list(evaluation.reasons),
-        "learned_from": evaluation.learned_from,
-        "functions": _table_json(evaluation.functions),
-        "files": _table_json(evaluation.files),
-        "notes": [encodable(note) for note in mined.notes],
-        "label_recipe_id": MESSAGES.id,
-    }
+def _page(evaluation: Evaluation, seconds: float, memory_mb: float) -> str:
+    from pipeline.reports.evaluation_page import render_evaluation_page  # and Jinja2, only for who wants a page
 
-
-def _table_json(table: Table) -> dict[str, Any]:
-    return {
-        "n": table.n,
-        "positives": table.positives,
-        "prevalence": table.prevalence,
-        "rho_max": table.rho_max,
-        "scorers": [_row_json(row) for row in table.rows],
-    }
-
-
-def _row_json(row: Row) -> dict[str, Any]:
-    quality, against = row.quality, row.against_baseline
-    return {
-        "name": row.name,
-        "rho": quality.rho,
-        "rho_low": quality.rho_low,
-        "rho_high": quality.rho_high,
-        "rho_share": quality.rho_share,
-        "auc": quality.auc,
-        "auc_low": quality.auc_low,
-        "auc_high": quality.auc_high,
-        "precision_at_10": quality.precision_at_10,
-        "precision_at_20": quality.precision_at_20,
-        "recall_at_20_percent": quality.recall_at_20_percent,
-        "reason": quality.reason,
-        "against_baseline": None
-        if against is None
-        else {
-            "delta": against.delta,
-            "low": against.low,
-            "high": against.high,
-            "smallest_detectable": against.smallest_detectable,
-            "win_share": against.win_share,
-            "reason": against.reason,
-        },
-    }
+    return render_evaluation_page(evaluation, MESSAGES, seconds=seconds, peak_rss_mb=memory_mb, version=__version__)
 
 
 def render(result: dict[str, Any]) -> RenderableType:
@@ -150,8 +129,8 @@ def _counted(table: dict[str, Any], what: str) -> str:
     return f"{table['n']:,} {what}, {table['positives']:,} of them fixed ({table['prevalence']:.1%}){ceiling}"
 
 
-def _rendered(rows: list[dict[str, Any]]) -> RichTable:
-    table = RichTable(box=None, pad_edge=False, header_style="bold")
+def _rendered(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("scorer", no_wrap=True)
     for name in ("ρ", "95 %", "Δρ", "95 %", "AUC", "p@10", "p@20", "r@20 %"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -160,27 +139,15 @@ def _rendered(rows: list[dict[str, Any]]) -> RichTable:
         against = row["against_baseline"] or {"delta": None, "low": None, "high": None}
         cells = (
             row["name"],
-            _number(row["rho"]),
-            _interval(row["rho_low"], row["rho_high"]),
-            _number(against["delta"], signed=True),
-            _interval(against["low"], against["high"], signed=True),
-            _number(row["auc"]),
-            _share(row["precision_at_10"]),
-            _share(row["precision_at_20"]),
-            _share(row["recall_at_20_percent"]),
+            number(row["rho"]),
+            interval(row["rho_low"], row["rho_high"]),
+            number(against["delta"], signed=True),
+            interval(against["low"], against["high"], signed=True),
+            number(row["auc"]),
+            percentage(row["precision_at_10"]),
+            percentage(row["precision_at_20"]),
+            percentage(row["recall_at_20_percent"]),
             row["reason"],
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
-
-
-def _number(value: float | None, signed: bool = False) -> str:
-    return _NONE if value is None else f"{value:+.3f}" if signed else f"{value:.3f}"
-
-
-def _interval(low: float | None, high: float | None, signed: bool = False) -> str:
-    return _NONE if low is None or high is None else f"{_number(low, signed)} to {_number(high, signed)}"
-
-
-def _share(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.0%}"

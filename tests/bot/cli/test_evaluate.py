@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from bot.cli.evaluate import evaluate_source
-from bot.cli.rank import Level, Scorer, rank
+from bot.cli.rank import Level, rank
 from pipeline.mining.past import FunctionPast
 from pipeline.ranking.baseline import TERMS, Baseline
 from pipeline.ranking.competitors import competitors
 from pipeline.records import AssayError
+from tests.bot.cli.adapters import adapter
 from tests.builders.history import History
 from tests.pipeline.ranking.subjects import long_history
 from tests.pipeline.ranking.test_material import BEFORE, HORIZON, TRAINING
@@ -25,14 +26,14 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def evaluated(source: str, capsys: pytest.CaptureFixture[str], as_of: str | None = None) -> dict[str, Any]:
-    evaluate_source(source, as_of, 1, True)
+    evaluate_source(source, as_of, jobs=1, as_json=True)
     out = json.loads(capsys.readouterr().out)
     assert isinstance(out, dict)
     return out
 
 
 def ranked(source: str, capsys: pytest.CaptureFixture[str], level: Level, top: int = 3) -> dict[str, Any]:
-    rank(source, None, level, Scorer.baseline, top, 1, True)
+    rank(source, level=level, top=top, jobs=1, as_json=True)
     out = json.loads(capsys.readouterr().out)
     assert isinstance(out, dict)
     return out
@@ -56,7 +57,7 @@ def test_the_same_is_said_again_from_what_is_remembered(repository: str, capsys:
 
 
 def test_a_person_sees_n_and_the_reasons_with_every_table(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate_source(repository, None, 1, False)
+    evaluate_source(repository, jobs=1)
     shown = capsys.readouterr().out
     assert "INCONCLUSIVE" in shown
     assert "32 held-out functions, " in shown
@@ -75,14 +76,14 @@ def test_a_history_of_one_commit_gives_an_answer(
     assert not result["conclusive"]
     assert {row["rho"] for row in result["functions"]["scorers"]} == {None}
     assert ranked(source, capsys, Level.function)["items"][0]["reasons"] == ["3 lines"]
-    evaluate_source(source, None, 1, False)
-    rank(source, None, Level.function, Scorer.baseline, 3, 1, False)
+    evaluate_source(source, jobs=1)
+    rank(source, top=3, jobs=1)
     assert "[red]a.py:1" in capsys.readouterr().out
 
 
 def test_before_the_first_commit_there_is_nothing_to_evaluate(repository: str) -> None:
     with pytest.raises(AssayError, match="choose a later --as-of"):
-        evaluate_source(repository, "1999-01-01", 1, True)
+        evaluate_source(repository, "1999-01-01", jobs=1, as_json=True)
 
 
 def test_the_ranking_lists_the_riskiest_with_reasons(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,8 +95,58 @@ def test_the_ranking_lists_the_riskiest_with_reasons(repository: str, capsys: py
     assert scores == sorted(scores, reverse=True)
     assert all(item["reasons"] for item in result["items"])
     assert ranked(repository, capsys, Level.file, 50)["ranked"] == 10
-    rank(repository, None, Level.file, Scorer.baseline, 2, 1, False)
+    rank(repository, level=Level.file, top=2, jobs=1)
     assert "2 of 10 files, riskiest first" in capsys.readouterr().out
+
+
+def test_a_page_is_written_beside_the_answer(
+    repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    evaluate_source(repository, jobs=1, html=page, as_json=True)
+    result = json.loads(capsys.readouterr().out)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "32 held-out functions: at least 200 are needed" in text
+    assert f"{result['functions']['scorers'][0]['rho']:.3f}".removeprefix("-") in text
+    assert all(row["name"] in text for row in result["functions"]["scorers"])
+
+
+def test_a_page_may_go_to_stdout_and_nothing_else_does(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate_source(repository, jobs=1, html=Path("-"))
+    out = capsys.readouterr().out
+    assert (out[:15], out[-8:]) == ("<!DOCTYPE html>", "</html>\n")
+
+
+def test_a_page_that_could_not_be_written_is_refused_before_the_work(repository: str, tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match=r"^--html .*/none/page\.html: there is no folder .*/none to write page\.html"):
+        evaluate_source(repository, jobs=1, html=tmp_path / "none" / "page.html")
+    with pytest.raises(AssayError, match="nowhere does not exist"):
+        evaluate_source(str(tmp_path / "nowhere"), jobs=1, html=tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_baseline_may_be_named_and_is_judged_once(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate_source(repository, scorer=["baseline"], jobs=1, as_json=True)
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)["functions"]["scorers"]]
+    assert names == [row["name"] for row in evaluated(repository, capsys)["functions"]["scorers"]]
+
+
+def test_an_adapter_is_judged_beside_all_others(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(adapter(tmp_path, monkeypatch))
+    evaluate_source(repository, scorer=[folder, folder], jobs=1, as_json=True)
+    result = json.loads(capsys.readouterr().out)
+    *others, last = result["functions"]["scorers"]
+    assert last["name"] == "alphabet"
+    assert [row["name"] for row in others] == ["baseline", *(rival.name for rival in competitors())]
+    assert last["against_baseline"]["delta"] is not None
+
+
+def test_a_folder_without_an_adapter_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match="there is no adapter"):
+        evaluate_source(str(tmp_path / "nowhere"), scorer=[str(tmp_path)], jobs=1)
 
 
 # -- the pages say what the commands do

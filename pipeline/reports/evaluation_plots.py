@@ -1,0 +1,190 @@
+"""Where things stand in the plots of an evaluation: scores and labels to shares from 0 to 1. Draws nothing.
+
+Functions of equal score have no order. What is found among them grows in a straight line: for counts of functions that
+is the mean over all their orders; for lines it is the rule by which `recall_at_20_percent` is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.ranking.evaluate import Row, Table
+from pipeline.reports.plots import Tick
+
+CURVE_STEPS = 200
+TENTHS = 10
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_MOST_TICKS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class LinearScale:
+    """An axis from `low` to `high`; what lies outside stands at the end."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, values: Iterable[float]) -> LinearScale:
+        """An axis with some air left and right of all values and of 0, never narrower than 0.2."""
+        known = [0.0, *values]
+        low, high = min(known), max(known)
+        air = 0.06 * (high - low) + max(0.0, 0.2 - (high - low)) / 2
+        return cls(low - air, high + air)
+
+    def position(self, value: float) -> float:
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def ticks(self) -> tuple[float, ...]:
+        """Multiples of the finest round step of which at most nine are inside."""
+        for step in _STEPS:
+            first, last = math.ceil(self.low / step), math.floor(self.high / step)
+            if last - first < _MOST_TICKS:
+                break
+        return tuple(round(i * step, 9) for i in range(first, last + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Whisker:
+    """ρ of one scorer with its interval, as positions on the axis. Without a ranking there is a reason instead."""
+
+    name: str
+    baseline: bool
+    rho: float | None = None
+    at: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Whiskers:
+    rows: tuple[Whisker, ...]  # highest ρ first, those without a ranking last
+    ticks: tuple[Tick, ...]
+    zero: float
+    ceiling: float | None  # where ρ_max stands
+
+
+def whiskers(table: Table) -> Whiskers:
+    """Every scorer of a table on one axis of ρ."""
+    ranking = [row for row in table.rows if row.quality.rho is not None]
+    ends = [(row.quality.rho, row.quality.rho_low, row.quality.rho_high) for row in ranking]
+    known = [value for row in ends for value in (*row, table.rho_max) if value is not None]
+    scale = LinearScale.around(known)
+
+    def at(value: float | None) -> float | None:
+        return None if value is None else scale.position(value)
+
+    rows = [
+        Whisker(
+            name=row.name,
+            baseline=row is table.rows[0],
+            rho=row.quality.rho,
+            at=at(row.quality.rho),
+            low=at(row.quality.rho_low),
+            high=at(row.quality.rho_high),
+            reason=row.quality.reason,
+        )
+        for row in table.rows
+    ]
+    rows.sort(key=lambda row: (row.rho is None, -(row.rho or 0.0)))
+    ticks = tuple(Tick(scale.position(value), f"{value:g}".replace("-", "−")) for value in scale.ticks())
+    return Whiskers(tuple(rows), ticks, scale.position(0.0), at(table.rho_max) if ranking else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What inspecting from the best score down has found, at each place between groups of equal scores."""
+
+    inspected: tuple[float, ...]  # ascending from 0
+    found: tuple[float, ...]
+
+    def at(self, inspected: float) -> float:
+        """How much is found by then; a straight line between two places."""
+        begin = bisect_right(self.inspected, inspected) - 1
+        if begin + 1 == len(self.inspected):
+            return self.found[-1]
+        part = (inspected - self.inspected[begin]) / (self.inspected[begin + 1] - self.inspected[begin])
+        return self.found[begin] + part * (self.found[begin + 1] - self.found[begin])
+
+
+def found_by(scores: Sequence[float], sizes: Sequence[float], positive: Sequence[bool]) -> Found:
+    """Positives found against size inspected, highest score first. Raises ValueError for a score that is no number."""
+    if not all(math.isfinite(score) for score in scores):
+        raise ValueError("a score is no number")
+    inspected, found = [0.0], [0.0]
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    for rank, i in enumerate(order):
+        if not rank or scores[i] != scores[order[rank - 1]]:
+            inspected.append(inspected[-1])
+            found.append(found[-1])
+        inspected[-1] += sizes[i]
+        found[-1] += positive[i]
+    return Found(tuple(inspected), tuple(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Share of the positives found after each of `CURVE_STEPS` equal shares of the lines, 0 first."""
+
+    name: str
+    recalls: tuple[float, ...]
+
+    @property
+    def at_20_percent(self) -> float:
+        return self.recalls[CURVE_STEPS // 5]
+
+
+def recall_curves(table: Table) -> tuple[Curve, ...]:
+    """A curve for every scorer that ranks, in the order of the table; none without a line or a positive."""
+    positive = [label > 0 for label in table.labels.tolist()]
+    if not any(positive) or not sum(table.lines):
+        return ()
+    return tuple(
+        _curve(row.name, row.scores.tolist(), table.lines, positive)
+        for row in table.rows
+        if row.quality.rho is not None
+    )
+
+
+def best_possible(table: Table) -> Curve | None:
+    """The curve of whoever knows what will be fixed, and inspects that first, shortest first."""
+    positive = [label > 0 for label in table.labels.tolist()]
+    if not any(positive) or not sum(table.lines):
+        return None
+    last = -max(table.lines) - 1.0
+    scores = [-float(lines) if fixed else last for lines, fixed in zip(table.lines, positive, strict=True)]
+    return _curve("best possible", scores, table.lines, positive)
+
+
+def _curve(name: str, scores: Sequence[float], lines: Sequence[int], positive: Sequence[bool]) -> Curve:
+    found, total, all_lines = found_by(scores, lines, positive), sum(positive), sum(lines)
+    return Curve(name, tuple(found.at(i / CURVE_STEPS * all_lines) / total for i in range(CURVE_STEPS + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tenths:
+    """Observed rate of positives in each tenth of the functions, highest scores first."""
+
+    name: str
+    rates: tuple[float, ...]
+
+
+def rates_by_tenth(row: Row, labels: Sequence[float]) -> Tenths:
+    """A tenth is n/10 functions, a function on a border belongs to both by its parts. Needs at least one function."""
+    found = found_by(row.scores.tolist(), [1.0] * len(labels), [label > 0 for label in labels])
+    size = len(labels) / TENTHS
+    upto = [found.at(i * size) for i in range(TENTHS + 1)]
+    return Tenths(row.name, tuple((upto[i + 1] - upto[i]) / size for i in range(TENTHS)))
+
+
+def compared_by_tenth(table: Table) -> tuple[Tenths, ...]:
+    """The baseline and the other scorer of highest ρ, as far as they rank; nothing without a positive."""
+    baseline, *others = table.rows
+    ranking = [row for row in others if row.quality.rho is not None]
+    best = max(ranking, key=lambda row: row.quality.rho or 0.0, default=None)
+    shown = [row for row in (baseline, best) if row is not None and row.quality.rho is not None]
+    return tuple(rates_by_tenth(row, table.labels.tolist()) for row in shown)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.cli import scorers
+from bot.cli.scorers import AdapterFolder, parse_adapters, parse_scorer, scorer_of
+from pipeline.ranking.baseline import Baseline
+from pipeline.records import AssayError
+from tests.bot.cli.adapters import Scored, adapter
+
+
+def read(blob: str) -> bytes:
+    raise AssertionError(f"{blob} was read")
+
+
+def test_the_baseline_is_named_and_reads_nothing() -> None:
+    assert isinstance(scorer_of(parse_scorer("baseline"), read), Baseline)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none", "no such folder; name `baseline`, or a folder with an adapter"),
+        ("empty", "there is no adapter; name the --out of `assay finetune`, once that is done"),
+        ("file", "no such folder"),
+    ],
+)
+def test_what_holds_no_adapter_is_refused_by_name(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(AssayError, match=rf"^--scorer .*/{name}: {words}"):
+        parse_scorer(str(tmp_path / name))
+
+
+def test_an_adapter_needs_the_libraries_of_fine_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = adapter(tmp_path, monkeypatch)
+    monkeypatch.setattr(scorers, "FINETUNE_LIBRARIES", ("json", "no_such_library", "nor_this"))
+    with pytest.raises(
+        AssayError, match=r"an adapter needs no_such_library, nor_this: pip install 'assay\[finetune\]'$"
+    ):
+        parse_scorer(str(folder))
+
+
+@pytest.mark.parametrize("manifest", ["manifest.json", "adapter-seed-1/manifest.json"])
+def test_one_adapter_and_the_folder_of_a_job_are_both_found_from_where_we_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: str
+) -> None:
+    adapter(tmp_path, monkeypatch, manifest=manifest)
+    monkeypatch.chdir(tmp_path)
+    chosen = parse_scorer("adapter")
+    assert chosen == AdapterFolder("adapter adapter", tmp_path / "adapter")
+    assert isinstance(scorer_of(chosen, read), Scored)
+
+
+def test_a_folder_counts_once_and_the_baseline_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = adapter(tmp_path, monkeypatch)
+    assert parse_adapters([]) == ()
+    assert [chosen.path for chosen in parse_adapters([str(folder), "baseline", f"{folder}/"])] == [folder]
+
+
+@pytest.mark.finetune
+def test_a_folder_that_only_looks_like_an_adapter_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    from pipeline.finetuning.adapter import MANIFEST
+    from pipeline.finetuning.job_folder import adapter_folder
+
+    (tmp_path / adapter_folder(1)).mkdir()
+    (tmp_path / adapter_folder(1) / MANIFEST).write_text("{}")
+    with pytest.raises(AssayError):
+        scorer_of(parse_scorer(str(tmp_path)), read)
