@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from bot.cli.evaluate import blobs_of
 from bot.cli.output import print_result, progress_display
 from bot.cli.screen import AsOf, Jobs, Source
 from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
-from pipeline.mining.objects import ObjectReader
-from pipeline.mining.packs import ObjectProblem
-from pipeline.ranking.metrics import measure_functions
-from pipeline.recipe import MESSAGES, LabelRecipe
-from pipeline.records import AssayError, FunctionHistory, Mined, PairMetrics, PairRow
+from pipeline.finetuning.prompts import code_of
+from pipeline.mining.mine import Miner
+from pipeline.ranking.holdout import Place
+from pipeline.ranking.material import Material, gather
+from pipeline.ranking.metrics import ReadBlob
+from pipeline.recipe import MESSAGES
+from pipeline.records import FunctionHistory, PairMetrics, PairRow
 from pipeline.reports.pairs_parquet import PairsOrigin, write_pairs
-from pipeline.screening.density import signals_of
-from pipeline.screening.measure import measure
+from pipeline.screening.measure import facts_path
 from pipeline.screening.screening import NO_CONFIG_HASH
+
+_BLOBS_AT_HAND = 4
 
 
 def pairs(
@@ -34,38 +39,47 @@ def pairs(
     settings = load_settings()
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
-        mined = measure(
-            repository,
-            MESSAGES,
-            data_dir=settings.data_dir,
-            as_of=parse_as_of(as_of),
-            jobs=jobs or default_jobs(),
-            progress=progress,
-        ).mined
+        store = facts_path(settings.data_dir, repository)
         with repository.reader() as reader:
-            write_pairs(rows(mined, MESSAGES, reader), out, PairsOrigin.of(mined, MESSAGES.id, NO_CONFIG_HASH))
+            read = blobs_of(reader)
+            with Miner(repository, MESSAGES, store, jobs or default_jobs(), progress) as miner:
+                material = gather(miner, MESSAGES, read, as_of=parse_as_of(as_of))
+            mined = material.mined
+            write_pairs(rows(material, read), out, PairsOrigin.of(mined, MESSAGES.id, NO_CONFIG_HASH))
     result = {
         "repo": mined.repo,
         "head_sha": mined.head_sha,
         "pairs": len(mined.train),
         "holdout": len(mined.holdout),
+        "learned_from": len(material.learned_from),
+        "held_out": len(material.held_out),
+        "too_little_history": mined.windows.too_little_history,
         "label_recipe_id": MESSAGES.id,
         "file": str(out),
     }
     print_result(result, as_json, _sentence)
 
 
-def rows(mined: Mined, recipe: LabelRecipe, reader: ObjectReader) -> Iterator[PairRow]:
-    """The rows of both snapshots, training first, each with its code and its structure."""
-    train, holdout = (_measured(functions, reader) for functions in (mined.train, mined.holdout))
-    for function, metrics, signal in zip(mined.train, train, signals_of(mined.train, recipe).tolist(), strict=True):
-        yield _row("train", function, metrics, signal, reader)
-    for function, metrics in zip(mined.holdout, holdout, strict=True):
-        yield _row("holdout", function, metrics, None, reader)
+def rows(material: Material, read: ReadBlob) -> Iterator[PairRow]:
+    """The rows of both snapshots, training first, each with its code, its structure and its place in the split."""
+    content = lru_cache(_BLOBS_AT_HAND)(read)
+    mined = material.mined
+    trained = zip(mined.train, material.train, material.train_signals.tolist(), material.train_places, strict=True)
+    for lineage, (function, subject, signal, place) in enumerate(trained):
+        yield _row("train", function, subject.metrics, signal, lineage, place, content)
+    evaluated = zip(mined.holdout, material.evaluated, material.lineages, material.evaluated_places, strict=True)
+    for function, subject, known, place in evaluated:
+        yield _row("holdout", function, subject.metrics, None, known, place, content)
 
 
 def _row(
-    snapshot: Any, function: FunctionHistory, metrics: PairMetrics, signal: float | None, reader: ObjectReader
+    snapshot: Literal["train", "holdout"],
+    function: FunctionHistory,
+    metrics: PairMetrics,
+    signal: float | None,
+    lineage: int | None,
+    place: Place,
+    content: ReadBlob,
 ) -> PairRow:
     return PairRow(
         snapshot=snapshot,
@@ -75,30 +89,20 @@ def _row(
         language=function.language,
         start_line=function.start_line,
         end_line=function.end_line,
-        code=_code(function, reader),
+        code=code_of(content(function.blob), function.start_line, function.end_line),
         credit=function.credit,
         signal=signal,
         touches=function.touches,
         fixes=function.fixes,
         metrics=metrics,
+        lineage=lineage,
+        split=place.side,
+        group=place.group,
     )
 
 
-def _measured(functions: Sequence[FunctionHistory], reader: ObjectReader) -> list[PairMetrics]:
-    return measure_functions(functions, lambda blob: _read(blob, reader))
-
-
-def _code(function: FunctionHistory, reader: ObjectReader) -> str:
-    lines: Sequence[bytes] = _read(function.blob, reader).split(b"\n")[function.start_line - 1 : function.end_line]
-    return b"\n".join(lines).decode("utf-8", "replace")
-
-
-def _read(blob: str, reader: ObjectReader) -> bytes:
-    try:
-        return reader.blob(bytes.fromhex(blob), MESSAGES.most_file_bytes)
-    except ObjectProblem:
-        raise AssayError(f"{blob} has become unreadable while pairs were written; try again") from None
-
-
 def _sentence(result: dict[str, Any]) -> str:
-    return f"{result['pairs']:,} training pairs and {result['holdout']:,} holdout functions written to {result['file']}"
+    counted = f"{result['pairs']:,} training pairs ({result['learned_from']:,} of them to learn from) and "
+    counted += f"{result['holdout']:,} holdout functions ({result['held_out']:,} of them held out)"
+    young = "; too little history for a fine-tuning run" if result["too_little_history"] else ""
+    return f"{counted} written to {result['file']}{young}"
