@@ -1,0 +1,113 @@
+"""How good rankings are on the pinned public histories: `python -m bench.rankings DIR`.
+
+    1. evaluate each history at its pinned head                      what `assay evaluate` does
+    2. rank all its functions and files as of T_eval                 what `assay rank --as-of` does
+    3. write bench/rankings.json
+    4. compare, paired by history, and write docs/rankings.md        bench.rankings_page
+
+DIR holds a clone of each history as DIR/OWNER/NAME (bare will do) with the pinned head checked out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.histories import PinnedHistory, load_histories
+from bench.rankings_page import render_rankings
+from bot.cli.evaluate import blobs_of
+from pipeline.mining.mine import Miner
+from pipeline.mining.repository import open_repository
+from pipeline.ranking.evaluate import Evaluation, evaluate
+from pipeline.ranking.material import Material, gather
+from pipeline.ranking.rank import Ranked, rank_files, rank_functions, subjects_at_head
+from pipeline.recipe import MESSAGES
+from pipeline.reports.evaluation_json import evaluation_json
+from pipeline.reports.numerals import iso
+from pipeline.screening.measure import facts_path
+
+ROOT = Path(__file__).parent.parent
+JSON_FILE = Path(__file__).with_name("rankings.json")
+PAGE = ROOT / "docs" / "rankings.md"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.rankings", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("clones", type=Path, metavar="DIR", help="clones of the histories, as DIR/OWNER/NAME")
+    parser.add_argument("--data-dir", type=Path, required=True, help="where facts of mining are remembered")
+    parser.add_argument("--only", action="append", metavar="OWNER/NAME", help="just these; the others stay as they are")
+    asked = parser.parse_args()
+    before = json.loads(JSON_FILE.read_text(encoding="utf-8")) if JSON_FILE.exists() else []
+    found = {result["repository"]: result for result in before}
+    for history in load_histories():
+        if asked.only is None or history.repository in asked.only:
+            found[history.repository] = measured(history, asked.clones, asked.data_dir)
+            JSON_FILE.write_text(
+                json.dumps(list(found.values()), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            print(history.repository, found[history.repository]["seconds"], "s", file=sys.stderr)
+    PAGE.write_text(render_rankings(list(found.values())), encoding="utf-8")
+    return 0
+
+
+def gathered(history: PinnedHistory, clones: Path, data_dir: Path) -> Material:
+    """What scorers learn from and are judged by. Raises SystemExit where the clone stands at another head."""
+    repository = open_repository(clones / history.repository)
+    with (
+        Miner(repository, MESSAGES, facts_path(data_dir, repository), 2) as miner,
+        repository.reader() as reader,
+    ):
+        material = gather(miner, MESSAGES, blobs_of(reader))
+    if material.mined.head_sha != history.head_sha:
+        raise SystemExit(f"{history.repository} stands at {material.mined.head_sha}: check out {history.head_sha}")
+    return material
+
+
+def measured(history: PinnedHistory, clones: Path, data_dir: Path) -> dict[str, Any]:
+    """One row of rankings.json. Raises SystemExit where the clone stands at another head."""
+    started = time.perf_counter()
+    material = gathered(history, clones, data_dir)
+    evaluation = evaluate(material, MESSAGES)
+    repository = open_repository(clones / history.repository)
+    store = facts_path(data_dir, repository)
+    with Miner(repository, MESSAGES, store, 2) as miner, repository.reader() as reader:
+        subjects = subjects_at_head(miner, blobs_of(reader), as_of=material.mined.windows.eval_start)
+    return {
+        "repository": history.repository,
+        "language": history.language,
+        "set": history.set,
+        **_compact(evaluation),
+        "year_back": {
+            "as_of": iso(material.mined.windows.eval_start),
+            "functions": _hits(rank_functions(subjects), material, whole_files=False),
+            "files": _hits(rank_files(subjects), material, whole_files=True),
+        },
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _compact(evaluation: Evaluation) -> dict[str, Any]:
+    whole = evaluation_json(evaluation, MESSAGES.id)
+    kept = ("head_sha", "as_of", "eval_start", "conclusive", "reasons", "functions", "files", "label_recipe_id")
+    return {key: whole[key] for key in kept}
+
+
+def _hits(ranking: list[Ranked], material: Material, whole_files: bool) -> dict[str, Any]:
+    """How many of the first ten and twenty were fixed in the year after, and how many of all."""
+    fixed = {
+        (s.path, "" if whole_files else s.qualified_name, 0 if whole_files else s.start_line)
+        for s, label in zip(material.evaluated, material.labels.tolist(), strict=True)
+        if label > 0
+    }
+    hit = [
+        (r.path, "" if whole_files else r.qualified_name, 0 if whole_files else r.start_line) in fixed for r in ranking
+    ]
+    return {"ranked": len(ranking), "fixed": sum(hit), "first_10": sum(hit[:10]), "first_20": sum(hit[:20])}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
