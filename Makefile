@@ -50,6 +50,9 @@ bench: $(VENV)/.bench ## speed and memory as ratios; REPOS='PATH PATH ...': of s
 	@$(BIN)/python -m bench.installation
 	@$(if $(REPOS),$(BIN)/python -m bench.screen $(REPOS),echo "Name clones to measure screening on: make bench REPOS='PATH PATH PATH'")
 
+bench-gpu: $(VENV)/.finetune ## speed of fine-tuning on an NVIDIA GPU: PAIRS='FILE FILE FILE', BASE_MODEL=DIR
+	@$(BIN)/python -m bench.gpu $(PAIRS) $(if $(BASE_MODEL),--base-model '$(BASE_MODEL)')
+
 reproduce-table: $(VENV)/.finetune ## fine-tune on clones of the published table: REPOS=DIR BASE_MODEL=DIR, ONLY=, SEEDS=, MAX_TOKENS=
 	@$(BIN)/python -m bench.reproduce_table '$(REPOS)' --base-model '$(BASE_MODEL)' $(foreach name,$(ONLY),--only '$(name)') \
 		$(if $(SEEDS),--seeds '$(SEEDS)') $(if $(MAX_TOKENS),--max-tokens '$(MAX_TOKENS)')
@@ -99,4 +102,4 @@ $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup test test-services test-contract test-browser test-finetune lint demo run bench reproduce-table lock clean
+.PHONY: help setup test test-services test-contract test-browser test-finetune lint demo run bench bench-gpu reproduce-table lock clean

@@ -122,6 +122,7 @@ class StoredScreening:
     failure: str  # why it could not be measured, in words; empty where it was
     label_recipe_id: str
     config_hash: str
+    ranking: Mapping[str, Any] | None = None  # pipeline.ranking.shortlist; of the newest screening only
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
 
     mode: Literal["post", "observe"] = "post"  # observe: measure and post nothing
     quiet: bool = False  # post only what changed
+    publish_ranking: bool = False  # on public repositories too; on private ones always
     screenings: Annotated[int, Field(ge=1, le=64)] = 2  # at once, of one worker
     screening_memory_mb: Annotated[int, Field(ge=512)] = 4_096
     screening_minutes: Annotated[int, Field(ge=1)] = 60  # of wall time and, a processor, of CPU time

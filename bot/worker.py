@@ -71,6 +71,7 @@ def policy_of(settings: Settings) -> Policy:
     return Policy(
         mode=settings.mode,
         quiet=settings.quiet,
+        publish_ranking=settings.publish_ranking,
         allowed_accounts=settings.allowed_accounts,
         web_url=settings.github_url,
         ca_bundle=settings.ca_bundle,

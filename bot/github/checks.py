@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bot.github.look_here import render_look_here
 from bot.github.markdown import fit
 from bot.github.situation import Situation
 from bot.github.summary import render_details, render_failure, render_summary
@@ -33,12 +34,13 @@ def screen_check(stored: StoredScreening, situation: Situation) -> CheckRunField
     runs = judgement.verdict == "RUN"
     conclusion: Literal["success", "neutral"] = "success" if runs else "neutral"
     actions = (FINE_TUNE, RESCREEN) if runs and situation.fine_tuning_on else (RESCREEN,)
+    look_here = render_look_here(stored, situation)
     return _fields(
         situation,
         conclusion,
         _title(measurement, judgement) + _carried(stored, situation),
-        render_summary(stored, measurement, judgement, situation),
-        render_details(stored, measurement),
+        render_summary(stored, measurement, judgement, situation, ranked=bool(look_here)),
+        "\n\n".join(filter(None, [look_here, render_details(stored, measurement)])),
         actions,
     )
 

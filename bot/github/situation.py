@@ -14,3 +14,17 @@ class Situation:
     external_id: str
     fine_tuning_on: bool = False  # whether this server can fine-tune
     config_note: str = ""  # what was wrong with the repository's own configuration, a line each
+    publish_ranking: bool = False  # on public repositories too
+    web_url: str = "https://github.com"  # where the repository is seen
+
+    @property
+    def shows_ranking(self) -> bool:
+        return shows_ranking(self.repository, self.publish_ranking)
+
+
+def shows_ranking(repository: Repository, publish_ranking: bool) -> bool:
+    """Whether a check run says where to look first: whoever may read the repository sees it, of a public one everybody.
+
+    A list of the weakest places of a public repository is made only where somebody wants it.
+    """
+    return repository.private or publish_ranking

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.github.chart import draw_chart
+from bot.github.look_here import HEADING
 from bot.github.markdown import block, code, prose
 from bot.github.outlook import what_would_change
 from bot.github.situation import Situation
@@ -32,13 +33,15 @@ _ADVICE = (
 
 
 def render_summary(
-    stored: StoredScreening, measurement: Measurement, judgement: Judgement, situation: Situation
+    stored: StoredScreening, measurement: Measurement, judgement: Judgement, situation: Situation, *, ranked: bool
 ) -> str:
+    """`ranked`: the text below the summary says where to look first."""
     threshold, standing = judgement.threshold, judgement.standing
     rests_on = stand(threshold, standing)
     reasons = [reason for reason in judgement.reasons if reason != rests_on]
     sections = [
         _opening(measurement, judgement, situation),
+        _instead(measurement, judgement, ranked),
         _carried_note(stored, situation),
         _where(measurement, judgement),
         _section("What counted as evidence", _bullets(_evidence(measurement))),
@@ -74,6 +77,20 @@ def _opening(measurement: Measurement, judgement: Judgement, situation: Situatio
             ("SKIP", False): f"Fine-tuning {it} is not worth the GPU time.",
         }[judgement.verdict, judgement.near_boundary]
     return f"**{answer}**\n\n{_density_explained(measurement.density)}".rstrip()
+
+
+def _instead(measurement: Measurement, judgement: Judgement, ranked: bool) -> str:
+    """What helps where fine-tuning does not; for a verdict to fine-tune the list below stands for itself."""
+    if judgement.verdict == "RUN":
+        return ""
+    if ranked:
+        return (
+            f"Use the ranking instead: **{HEADING}**, below, names the functions and files that are likeliest to need "
+            "a fix, with the reasons."
+        )
+    if measurement.density is None:
+        return ""
+    return "Use the ranking instead: `assay rank PATH`, run on a clone, says where to look first, with the reasons."
 
 
 def _density_explained(density: Density | None) -> str:

@@ -1,5 +1,7 @@
 """The worker's side of screenings in child processes: an order goes in, a measurement or a reason comes out.
 
+A ranking may follow the measurement. Whatever becomes of it, the measurement stands.
+
 worker ── control socket ── nursery (imports once) ── forks ── child (one repository)
    └───────────── a socket for each child ─────────────────────────┘
 """
@@ -19,12 +21,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from bot.jobs.limits import Ending, explain, too_much_time
-from bot.jobs.screen_order import FAILURE_KINDS, ScreeningFailed, ScreenOrder, dump_order
+from bot.jobs.screen_order import FAILURE_KINDS, Screened, ScreeningFailed, ScreenOrder, dump_order
+from pipeline.ranking.shortlist import load_shortlist
 from pipeline.records import AssayError
 from pipeline.screening.fields import Fields, MalformedError, parse_object
 from pipeline.screening.measurement import Measurement, load_measurement
 
-__all__ = ["Nursery", "ScreenOrder", "ScreeningFailed"]
+__all__ = ["Nursery", "ScreenOrder", "Screened", "ScreeningFailed"]
 
 MOST_ANSWER_BYTES: Final = 4 << 20  # everything that one child says
 START_WITHIN_S: Final = 60.0
@@ -34,6 +37,10 @@ _COMMAND: Final = (sys.executable, "-I", "-X", "utf8", "-m", "bot.jobs.nursery_p
 _INTERRUPTED: Final = "the process that starts screenings ended: the screening is started again"
 
 Progress = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 class Nursery:
@@ -93,8 +100,8 @@ class Nursery:
         async with self._starting:
             await self._clear()
 
-    async def measure(self, order: ScreenOrder, progress: Progress | None = None) -> Measurement:
-        """Clone or fetch and measure, in a child; cancelling kills it. Returns only when the child is gone.
+    async def screen(self, order: ScreenOrder, progress: Progress = _silent) -> Screened:
+        """Clone or fetch, measure and rank, in a child; cancelling kills it. Returns only when the child is gone.
 
         Raises ScreeningFailed.
         """
@@ -102,9 +109,11 @@ class Nursery:
         number = next(self._numbers)
         reader, writer = await self._fork(number, order)
         ending = self._endings[number] = asyncio.get_running_loop().create_future()
+        ends_at = asyncio.get_running_loop().time() + order.wall_s
         try:
-            async with asyncio.timeout(order.wall_s):
-                return await _converse(order, reader, writer, ending, progress or (lambda line: None))
+            async with asyncio.timeout_at(ends_at):
+                measurement = await _converse(order, reader, writer, ending, progress)
+            return await _hear_ranking(order, measurement, reader, ends_at, progress)
         except TimeoutError:
             raise ScreeningFailed("time", too_much_time(order.limits)) from None
         finally:
@@ -217,8 +226,28 @@ async def _converse(
     raise ScreeningFailed(*explain(await asyncio.shield(ending), order.limits))
 
 
+async def _hear_ranking(
+    order: ScreenOrder, measurement: Measurement, reader: asyncio.StreamReader, ends_at: float, progress: Progress
+) -> Screened:
+    """What follows the measurement, if it comes in time; why it did not come otherwise. Raises nothing."""
+    if not order.rank:
+        return Screened(measurement)
+    try:
+        async with asyncio.timeout_at(min(ends_at, asyncio.get_running_loop().time() + order.rank_s)):
+            said = await _last_words(reader, progress)
+        if said is None:
+            return Screened(measurement, unranked="the process ended")
+        if "unranked" in said:
+            return Screened(measurement, unranked=said.text("unranked"))
+        return Screened(measurement, load_shortlist(said.value("shortlist")))
+    except TimeoutError:
+        return Screened(measurement, unranked="took too long")
+    except AssayError:
+        return Screened(measurement, unranked="gave a ranking that makes no sense")
+
+
 async def _last_words(reader: asyncio.StreamReader, progress: Progress) -> Fields | None:
-    """What a child says when it is done; None where it ended before. Raises AssayError for nonsense."""
+    """The next that a child says beside progress; None where it ended before. Raises AssayError for nonsense."""
     heard_bytes = 0
     try:
         while (line := await reader.readline()).endswith(b"\n"):

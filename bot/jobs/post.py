@@ -143,7 +143,7 @@ async def _post(work: Work, known: Known, newest: StoredScreening) -> Outcome:
         return await _leave(work, known, "there is no commit to post it on")
     if _is_there(known, newest, head_sha) and not _is_again(work):
         return await _leave(work, known, "it is there already")
-    fields = screen_check(newest, Situation(repository=known.memory.repository, head_sha=head_sha, external_id=""))
+    fields = screen_check(newest, await _situation(work, known, client, newest, head_sha))
     await _turn_off_suites(work, known, client)
     row = await _reserve(work, newest, fields)
     if isinstance(row, Later):
@@ -155,6 +155,23 @@ async def _post(work: Work, known: Known, newest: StoredScreening) -> Outcome:
         await mark_posted(connection, work.installation_id, row.row_id, check_run_id, work.now())
         await _answer(connection, work, known)
     return Done()
+
+
+async def _situation(
+    work: Work, known: Known, client: InstallationClient, newest: StoredScreening, head_sha: str
+) -> Situation:
+    policy, repository = work.parts.policy, known.memory.repository
+    if newest.ranking is not None and repository.private and not policy.publish_ranking:
+        # It may have become public and the delivery that says so be on its way: what is posted cannot be taken back.
+        now = await client.repository(known.full_name, work.repository_id)
+        repository = replace(repository, private=now.private)
+    return Situation(
+        repository=repository,
+        head_sha=head_sha,
+        external_id="",
+        publish_ranking=policy.publish_ranking,
+        web_url=policy.web_url,
+    )
 
 
 def _is_there(known: Known, newest: StoredScreening, head_sha: str) -> bool:

@@ -1,4 +1,4 @@
-"""Clone, mine, measure, judge: one repository in a child process, and its verdict as a row.
+"""Clone, mine, measure, judge, rank: one repository in a child process, and its verdict as a row.
 
 GitHub is asked for the repository's present name, branch and head first; the token is for reading this repository
 alone. The measurement's time is the time before the clone, so that a push that comes meanwhile is newer than it.
@@ -17,10 +17,11 @@ import structlog
 
 from bot.github.client import InstallationClient
 from bot.github.problems import NotFound
+from bot.github.situation import shows_ranking
 from bot.jobs import posting
 from bot.jobs.failures import remember_failure
 from bot.jobs.retry import MOST_ATTEMPTS, TOKENS_TRIED, Again, Failed, Gone, NotYet, again
-from bot.jobs.screen_order import ScreeningFailed, ScreenOrder
+from bot.jobs.screen_order import Screened, ScreeningFailed, ScreenOrder
 from bot.jobs.work import READ, Done, Outcome, Work
 from bot.records import Repository, StoredScreening
 from bot.store.installations import load_installation
@@ -28,8 +29,9 @@ from bot.store.jobs import request_job
 from bot.store.repositories import load_repository, save_repository
 from bot.store.screenings import newest_screening, save_screening
 from pipeline.mining.clone_problems import DiskFull
+from pipeline.ranking.shortlist import dump_shortlist
 from pipeline.recipe import MESSAGES
-from pipeline.screening.measurement import Measurement, dump_judgement, dump_measurement, judge_measurement
+from pipeline.screening.measurement import dump_judgement, dump_measurement, judge_measurement
 
 log = structlog.get_logger(__name__)
 
@@ -65,10 +67,10 @@ async def screen(work: Work) -> Outcome:
     if not forced and newest is not None and not posting.must_measure(memory, newest, work.now()):
         return await _post(work, "measured already")
     try:
-        measurement = await _measure(work, source)
+        screened = await _measure(work, source)
     except ScreeningFailed as failure:
         return await _failed(work, failure, source)
-    return await _save(work, source, measurement)
+    return await _save(work, source, screened)
 
 
 async def _look(work: Work, known: Repository, newest: StoredScreening | None) -> Source:
@@ -96,7 +98,7 @@ async def _head(client: InstallationClient, repository: Repository) -> str:
         return ""
 
 
-async def _measure(work: Work, source: Source) -> Measurement:
+async def _measure(work: Work, source: Source) -> Screened:
     """In a child process, in a folder that nobody evicts meanwhile. Raises ScreeningFailed."""
     clones, ids = work.parts.clones, (work.installation_id, work.repository_id)
     with contextlib.ExitStack() as stack:
@@ -107,7 +109,7 @@ async def _measure(work: Work, source: Source) -> Measurement:
         except DiskFull as problem:
             raise ScreeningFailed("disk_full", str(problem)) from None
         try:
-            return await work.parts.nursery.measure(_order(work, source, folder, most_bytes))
+            return await work.parts.nursery.screen(_order(work, source, folder, most_bytes))
         except ScreeningFailed as failure:
             if failure.kind == "too_large" and most_bytes < work.parts.policy.pack_limit_bytes:
                 raise ScreeningFailed("disk_full", "other clones take the room that it needs") from None
@@ -129,10 +131,14 @@ def _order(work: Work, source: Source, folder: Path, most_bytes: int) -> ScreenO
         memory_mb=policy.screening_memory_mb,
         wall_s=policy.screening_s,
         cpu_s=policy.screening_s,
+        rank=shows_ranking(source.repository, policy.publish_ranking),
     )
 
 
-async def _save(work: Work, source: Source, measurement: Measurement) -> Outcome:
+async def _save(work: Work, source: Source, screened: Screened) -> Outcome:
+    if screened.unranked:
+        log.info("not_ranked", reason=screened.unranked)
+    measurement, shortlist = screened.measurement, screened.shortlist
     calibration = await asyncio.to_thread(work.parts.calibration)
     judgement = judge_measurement(measurement, calibration)
     ids = work.installation_id, work.repository_id
@@ -147,6 +153,7 @@ async def _save(work: Work, source: Source, measurement: Measurement) -> Outcome
             failure="",
             label_recipe_id=MESSAGES.id,
             config_hash="",
+            ranking=None if shortlist is None else dump_shortlist(shortlist),
         )
         await request_job(connection, *ids, "post", work.now())
     work.parts.hooks.screened(judgement.verdict)

@@ -1,4 +1,4 @@
-"""What a screening is asked for and how it can fail: the values that worker, nursery and child pass on as JSON."""
+"""What a screening is asked for, what it gives and how it can fail: what worker, nursery and child pass on as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bot.jobs.limits import Limits
+from pipeline.ranking.shortlist import Shortlist
+from pipeline.screening.measurement import Measurement
 
 FailureKind = Literal[
     "refused",  # the token may not read it
@@ -40,10 +42,21 @@ class ScreenOrder:
     wall_s: float = 3_600
     cpu_s: int = 3_600
     file_bytes: int = 8 << 30
+    rank: bool = False  # its functions and files too, once it is measured
+    rank_s: float = 60  # for that, within `wall_s`
 
     @property
     def limits(self) -> Limits:
         return Limits(self.memory_mb, self.cpu_s, self.wall_s, self.file_bytes)
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A repository measured, and ranked where that was asked for and went well."""
+
+    measurement: Measurement
+    shortlist: Shortlist | None = None
+    unranked: str = ""  # why it was not ranked although that was asked for, without a name or a text of the repository
 
 
 class ScreeningFailed(Exception):
@@ -69,6 +82,8 @@ def dump_order(order: ScreenOrder) -> bytes:
         "wall_s": order.wall_s,
         "cpu_s": order.cpu_s,
         "file_bytes": order.file_bytes,
+        "rank": order.rank,
+        "rank_s": order.rank_s,
     }
     return json.dumps(values).encode() + b"\n"
 

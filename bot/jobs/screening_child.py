@@ -1,5 +1,8 @@
 """One screening in a process of its own: an order comes in, progress and a measurement or the reason of failure go out.
 
+The ranking, where one is asked for, goes out after the measurement: it may fail, take too long or too much, and costs
+nothing but itself.
+
 The process has nothing but its socket, so whatever a repository does to it costs this one screening.
 """
 
@@ -11,7 +14,8 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from bot.jobs.folders import size_bytes
 from bot.jobs.limits import Limits, too_large_file, too_much_memory
@@ -19,10 +23,13 @@ from bot.jobs.screen_order import FailureKind, ScreenOrder, load_order
 from bot.peak_memory import own_peak_rss_mb
 from pipeline.mining.clone import clone_or_fetch, is_damaged, parse_url
 from pipeline.mining.clone_problems import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
+from pipeline.mining.mine import Miner
 from pipeline.mining.repository import open_repository
+from pipeline.ranking.rank import subjects_at_head
+from pipeline.ranking.shortlist import Shortlist, dump_shortlist, shortlist_of
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
-from pipeline.screening.measure import Measured, measure
+from pipeline.screening.measure import Measured, facts_path, measure_open
 from pipeline.screening.measurement import Measurement, dump_measurement, measurement_of, plain
 
 CLONE = "clone.git"
@@ -55,14 +62,19 @@ def answer(connection: socket.socket, limits: Limits, confine: Confine) -> None:
     order = load_order(line)
     del line
     confine(order.folder, [order.ca_bundle] if order.ca_bundle else [])
-    said = _attempt(order, limits, _Reporter(connection).tell)
-    with contextlib.suppress(ConnectionError):
-        connection.sendall(json.dumps(said).encode() + b"\n")
+    with _Screening(order, _Reporter(connection).tell) as screening, contextlib.suppress(ConnectionError):
+        _say(connection, _attempt(screening, limits))
+        if order.rank and screening.is_measured:
+            _say(connection, _attempt_to_rank(screening))
 
 
-def _attempt(order: ScreenOrder, limits: Limits, tell: Tell) -> dict[str, Any]:
+def _say(connection: socket.socket, message: Mapping[str, Any]) -> None:
+    connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _attempt(screening: _Screening, limits: Limits) -> dict[str, Any]:
     try:
-        return {"measurement": dump_measurement(screen(order, tell))}
+        return {"measurement": dump_measurement(screening.measure())}
     except MemoryError:
         return _failure("memory", too_much_memory(limits))
     except FileTooLarge:
@@ -91,25 +103,70 @@ def _place(error: BaseException) -> str:
     return type(error).__name__ + place
 
 
-def screen(order: ScreenOrder, tell: Tell) -> Measurement:
-    """Clone or fetch, mine and measure. Raises AssayError.
-
-    A stored clone that turns out damaged is received once more. One that has just been received is not: what it lacks,
-    the server lacks.
-    """
-    started_s = time.perf_counter()
-    was_there = (order.folder / CLONE).exists()
-    clone = _receive(order, tell)
+def _attempt_to_rank(screening: _Screening) -> dict[str, Any]:
     try:
-        measured = _measure(clone, order, tell)
-        doubtful = bool(measured.mined.notes)
-    except AssayError:
-        if not was_there or not is_damaged(clone):
-            raise
-        doubtful = True
-    if doubtful and was_there and is_damaged(clone):
-        measured = _measure(_receive(order, tell, afresh=True), order, tell)
-    return measurement_of(measured, time.perf_counter() - started_s, own_peak_rss_mb(), size_bytes(clone))
+        return {"shortlist": dump_shortlist(screening.rank())}
+    except ConnectionError:
+        raise
+    except Exception as error:  # whatever it is: what was measured stands
+        return {"unranked": plain(f"stopped on an error ({_place(error)})")}
+
+
+class _Screening:
+    """One order. What `measure` opened for mining stays open for `rank`, to the end of the context."""
+
+    def __init__(self, order: ScreenOrder, tell: Tell) -> None:
+        self._order = order
+        self._tell = tell
+        self._open = contextlib.ExitStack()
+        self.is_measured = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._open.close()
+
+    def measure(self) -> Measurement:
+        """Clone or fetch, mine and measure. Raises AssayError.
+
+        A stored clone that turns out damaged is received once more. One that has just been received is not: what it
+        lacks, the server lacks.
+        """
+        started_s = time.perf_counter()
+        was_there = (self._order.folder / CLONE).exists()
+        clone = _receive(self._order, self._tell)
+        try:
+            measured = self._mine(clone)
+            doubtful = bool(measured.mined.notes)
+        except AssayError:
+            if not was_there or not is_damaged(clone):
+                raise
+            doubtful = True
+        if doubtful and was_there and is_damaged(clone):
+            self._open.close()
+            measured = self._mine(_receive(self._order, self._tell, afresh=True))
+        self.is_measured = True
+        return measurement_of(measured, time.perf_counter() - started_s, own_peak_rss_mb(), size_bytes(clone))
+
+    def _mine(self, clone: Path) -> Measured:
+        self._repository = open_repository(clone)
+        store = facts_path(self._order.folder, self._repository)
+        miner = Miner(self._repository, MESSAGES, store, progress=self._progress)
+        self._miner = self._open.enter_context(miner)
+        return measure_open(miner, MESSAGES, self._order.seen_at)
+
+    def _progress(self, stage: str, done: int, total: int | None) -> None:
+        self._tell(f"{stage} {done:,}" + (f" of {total:,}" if total else ""))
+
+    def rank(self) -> Shortlist:
+        """The head that was measured, with what mining found out. Raises whatever goes wrong."""
+        with self._repository.reader() as reader:
+
+            def read(blob: str) -> bytes:
+                return reader.blob(bytes.fromhex(blob), MESSAGES.most_file_bytes)
+
+            return shortlist_of(subjects_at_head(self._miner, read, seen_at=self._order.seen_at))
 
 
 def _receive(order: ScreenOrder, tell: Tell, *, afresh: bool = False) -> Path:
@@ -128,14 +185,6 @@ def _receive(order: ScreenOrder, tell: Tell, *, afresh: bool = False) -> Path:
 def _by_scheme(proxies: Mapping[str, str]) -> dict[str, str]:
     """HTTPS_PROXY and the like as "https" and the like."""
     return {name.lower().removesuffix("_proxy"): value for name, value in proxies.items()}
-
-
-def _measure(clone: Path, order: ScreenOrder, tell: Tell) -> Measured:
-    def progress(stage: str, done: int, total: int | None) -> None:
-        tell(f"{stage} {done:,}" + (f" of {total:,}" if total else ""))
-
-    repository = open_repository(clone)
-    return measure(repository, MESSAGES, data_dir=order.folder, seen_at=order.seen_at, progress=progress)
 
 
 class _Reporter:

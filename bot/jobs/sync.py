@@ -13,12 +13,14 @@ from typing import Any, Final, TypeVar
 
 from bot.github.client import InstallationClient
 from bot.github.problems import InstallationGone, NotFound
+from bot.github.situation import shows_ranking
 from bot.jobs.remove import forget_installation, forget_repository
 from bot.jobs.work import ASK, Done, Outcome, Work
 from bot.records import Installation, Repository, RepositoryMemory
 from bot.store.installations import delete_installation, load_installation, save_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import list_repositories, load_repository, note_history_changed, save_repository
+from bot.store.screenings import drop_ranking
 
 Item = TypeVar("Item")
 
@@ -122,6 +124,9 @@ async def _save(
         return
     if memory is not None and memory.repository.default_branch != repository.default_branch:
         await note_history_changed(connection, *ids)
+    if not shows_ranking(repository, work.parts.policy.publish_ranking) and await drop_ranking(connection, *ids):
+        # It has become public: the check run that shows the ranking gets a successor without it.
+        await request_job(connection, *ids, "post", work.now(), arguments={"again": True})
     arguments = follow(memory, repository, asked=bool(work.job.arguments.get("remeasure")))
     if arguments is not None:
         await request_job(connection, *ids, "screen", work.now(), arguments=arguments)

@@ -52,6 +52,7 @@ class Policy:
 
     mode: Literal["post", "observe"] = "post"
     quiet: bool = False
+    publish_ranking: bool = False  # on public repositories too
     allowed_accounts: tuple[str, ...] = ()  # logins in lower case; everybody where empty
     permission: Literal["maintain", "admin"] = "maintain"  # the least role that may give commands
     web_url: str = "https://github.com"  # clones come from here

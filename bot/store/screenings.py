@@ -1,4 +1,4 @@
-"""Every screening: what was measured, what was said of it, or why it failed."""
+"""Every screening: what was measured, what was said of it, or why it failed; and the ranking that the newest made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select
+from sqlalchemy import ColumnElement, Row, and_, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.records import StoredScreening
@@ -27,8 +27,12 @@ async def save_screening(
     failure: str,
     label_recipe_id: str,
     config_hash: str,
+    ranking: Mapping[str, Any] | None = None,
 ) -> int:
-    """Its number. The repository remembers when it was measured and how that failed (or that it did not)."""
+    """Its number. The repository remembers when it was measured and how that failed (or that it did not).
+
+    A ranking goes when a newer screening comes: nobody is shown an old one.
+    """
     values = {
         "installation_id": installation_id,
         "repository_id": repository_id,
@@ -39,10 +43,19 @@ async def save_screening(
         "failure": failure,
         "label_recipe_id": label_recipe_id,
         "config_hash": config_hash,
+        "ranking": None if ranking is None else dict(ranking),
     }
+    await drop_ranking(connection, installation_id, repository_id)
     saved = await connection.execute(insert(screenings).values(**values).returning(_c.screening_id))
     await note_screened(connection, installation_id, repository_id, head_sha, measured_at, failure)
     return int(saved.scalar_one())
+
+
+async def drop_ranking(connection: AsyncConnection, installation_id: int, repository_id: int) -> bool:
+    """Whether there was one."""
+    of_it = update(screenings).where(_of(installation_id, repository_id), _c.ranking.is_not(None))
+    dropped = await connection.execute(of_it.values(ranking=null()).returning(_c.screening_id))
+    return bool(dropped.all())
 
 
 async def load_screening(

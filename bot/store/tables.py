@@ -159,6 +159,7 @@ screenings = Table(
     Column("failure", Text, nullable=False),
     Column("label_recipe_id", String(40), nullable=False),
     Column("config_hash", String(80), nullable=False),
+    Column("ranking", JSON(none_as_null=True)),  # NULL: none was made, or a newer screening took its place
     Index(None, "installation_id", "repository_id", "screening_id"),
     _of_a_repository(),
     sqlite_autoincrement=True,

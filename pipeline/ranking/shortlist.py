@@ -29,7 +29,7 @@ MOST_REASONS = 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in the ranking. Of a file, the function is its riskiest one. Texts are printable; cut ones end in `…`."""
+    """A place in the ranking. Of a file the function is its riskiest one. Texts are printable; cut ones end in `…`."""
 
     path: str
     qualified_name: str

@@ -86,4 +86,6 @@ def test_the_settings_become_the_policy(tmp_path: Path, monkeypatch: pytest.Monk
     assert (policy.screening_s, policy.pack_limit_bytes) == (300, 30 * MB)
     assert policy.proxies["https_proxy"].endswith("proxy:8080")
     assert "secret" not in repr(policy)
+    assert not policy.publish_ranking
+    assert policy_of(Settings(data_dir=tmp_path, publish_ranking=True)).publish_ranking
     assert clones_of(settings).folder(1, 2).is_relative_to(tmp_path)

@@ -88,7 +88,7 @@ def play(root: Path, histories: Mapping[str, Path], scenes: Sequence[Scene]) -> 
     with serve_github(root / "github") as github:
         app = github.register_app()
         organization = github.account(ORGANIZATION, type="Organization")
-        repositories = [organization.repository(name, git_dir=path) for name, path in histories.items()]
+        repositories = [organization.repository(name, git_dir=path, private=True) for name, path in histories.items()]
         environment = settings_for(app.credentials, root / "assay", github.url, github.api_url)
         with deployment(root / "assay", environment) as assay:
             say(f"\nA GitHub of our own at {github.url}, and $ assay up")

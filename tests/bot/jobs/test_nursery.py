@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -20,9 +21,18 @@ import psutil
 import pytest
 
 from bot.jobs.limits import Ending
-from bot.jobs.nursery import MOST_ANSWER_BYTES, Nursery, ScreeningFailed, ScreenOrder, _converse
+from bot.jobs.nursery import (
+    MOST_ANSWER_BYTES,
+    Nursery,
+    Screened,
+    ScreeningFailed,
+    ScreenOrder,
+    _converse,
+    _hear_ranking,
+)
 from pipeline.mining.clone import is_damaged
-from pipeline.screening.measurement import Measurement
+from pipeline.ranking.shortlist import Place, Shortlist, dump_shortlist
+from tests.bot.github.screenings import MEASUREMENT
 from tests.builders.broken import HEALTHY_DENSITY, healthy
 from tests.builders.history import History
 from tests.simulator.git_server import GitServer, serve_git, stall, status
@@ -76,7 +86,7 @@ def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreenOrder]:
 Order = Callable[..., ScreenOrder]
 
 
-def failure(loop: asyncio.Runner, screening: Awaitable[Measurement]) -> tuple[str, str]:
+def failure(loop: asyncio.Runner, screening: Awaitable[Screened]) -> tuple[str, str]:
     async def fail() -> tuple[str, str]:
         with pytest.raises(ScreeningFailed) as caught:
             await screening
@@ -123,7 +133,7 @@ def test_a_repository_is_cloned_and_measured_then_fetched_and_measured(
     loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
 ) -> None:
     said: list[str] = []
-    first = loop.run(nursery.measure(order(), said.append))
+    first = loop.run(nursery.screen(order(), said.append)).measurement
     assert first.density is not None
     assert (first.density.value, first.repo, first.commits) == (HEALTHY_DENSITY, "ada/code", len(healthy().commits))
     assert (first.notes, first.windows.as_of) == ((), 1_677_760_000)
@@ -132,17 +142,17 @@ def test_a_repository_is_cloned_and_measured_then_fetched_and_measured(
     assert first.peak_rss_mb > 10
     assert said[0] == "indexing 0 %"
     server.requests.clear()
-    again = loop.run(nursery.measure(order()))
+    again = loop.run(nursery.screen(order())).measurement
     assert again.density == first.density
     assert len(server.requests) == 2  # what the server can, and its head
 
 
 def test_no_window_ends_after_the_head_was_first_seen(loop: asyncio.Runner, nursery: Nursery, order: Order) -> None:
     seen_at = 1_677_760_000 - 100
-    measured = loop.run(nursery.measure(order(seen_at=seen_at)))
+    measured = loop.run(nursery.screen(order(seen_at=seen_at))).measurement
     assert measured.windows.as_of == seen_at
     assert measured.head_sha == healthy_head(order)
-    assert loop.run(nursery.measure(order(seen_at=seen_at + 50))).windows.as_of == seen_at
+    assert loop.run(nursery.screen(order(seen_at=seen_at + 50))).measurement.windows.as_of == seen_at
 
 
 def healthy_head(order: Order) -> str:
@@ -151,11 +161,11 @@ def healthy_head(order: Order) -> str:
 
 
 def test_a_rewritten_history_is_followed(loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path) -> None:
-    loop.run(nursery.measure(order()))
+    loop.run(nursery.screen(order()))
     shutil.rmtree(tmp_path / "root" / "ada" / "code.git")
     other = healthy(("more.py", "def more():\n    a = 1\n    return a\n", None, "100644"))
     other.write(tmp_path / "root" / "ada" / "code.git")
-    measured = loop.run(nursery.measure(order()))
+    measured = loop.run(nursery.screen(order())).measurement
     assert measured.head_sha == other.ids[other.tips["main"]]
     assert measured.density is not None
     assert measured.density.pairs == 21
@@ -165,7 +175,7 @@ def test_a_rewritten_history_is_followed(loop: asyncio.Runner, nursery: Nursery,
 def test_a_stored_clone_with_a_flipped_bit_is_received_once_more(
     loop: asyncio.Runner, nursery: Nursery, order: Order, at: float
 ) -> None:
-    whole = loop.run(nursery.measure(order()))
+    whole = loop.run(nursery.screen(order())).measurement
     (pack,) = order().folder.glob("clone.git/objects/pack/*.pack")
     content = bytearray(pack.read_bytes())
     for index in range(int(at * len(content)), int(at * len(content)) + 60):
@@ -173,7 +183,7 @@ def test_a_stored_clone_with_a_flipped_bit_is_received_once_more(
     pack.chmod(0o644)
     pack.write_bytes(content)
     shutil.rmtree(order().folder / "facts")
-    again = loop.run(nursery.measure(order()))
+    again = loop.run(nursery.screen(order())).measurement
     assert (again.density, again.notes) == (whole.density, ())
     assert not is_damaged(order().folder / "clone.git")
 
@@ -181,12 +191,12 @@ def test_a_stored_clone_with_a_flipped_bit_is_received_once_more(
 def test_twenty_at_once_are_all_answered(
     loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, tmp_path: Path
 ) -> None:
-    async def all_at_once() -> list[Measurement]:
+    async def all_at_once() -> list[Screened]:
         orders = [order(folder=tmp_path / "clones" / str(number)) for number in range(20)]
-        return await asyncio.gather(*map(nursery.measure, orders))
+        return await asyncio.gather(*map(nursery.screen, orders))
 
     measured = loop.run(all_at_once())
-    assert {m.density and m.density.value for m in measured} == {HEALTHY_DENSITY}
+    assert {m.density and m.density.value for m in (screened.measurement for screened in measured)} == {HEALTHY_DENSITY}
     assert loop.run(children_of(nursery, 0)) == []
 
 
@@ -203,25 +213,25 @@ def test_a_server_that_refuses_is_told_by_kind(
     loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, code: int, kind: str, says: str
 ) -> None:
     server.fault = status(code)
-    found, sentence = failure(loop, nursery.measure(order()))
+    found, sentence = failure(loop, nursery.screen(order()))
     assert (found, says in sentence) == (kind, True)
 
 
 def test_a_wrong_token_an_empty_repository_and_a_forbidden_address_are_told(
     loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
 ) -> None:
-    assert failure(loop, nursery.measure(order(token="wrong")))[0] == "refused"
+    assert failure(loop, nursery.screen(order(token="wrong")))[0] == "refused"
     subprocess.run(["git", "init", "--bare", "-q", str(tmp_path / "root" / "ada" / "empty.git")], check=True)
-    kind, sentence = failure(loop, nursery.measure(order("ada/empty")))
+    kind, sentence = failure(loop, nursery.screen(order("ada/empty")))
     assert (kind, "is empty" in sentence) == ("unreadable", True)
-    assert failure(loop, nursery.measure(order(url="file:///etc/passwd")))[0] == "unreadable"
+    assert failure(loop, nursery.screen(order(url="file:///etc/passwd")))[0] == "unreadable"
 
 
 def test_a_proxy_is_used_in_the_child_alone(loop: asyncio.Runner, nursery: Nursery, order: Order) -> None:
     proxies = {"HTTP_PROXY": "http://user:pass@127.0.0.1:9"}
-    kind, sentence = failure(loop, nursery.measure(order(proxies=proxies)))
+    kind, sentence = failure(loop, nursery.screen(order(proxies=proxies)))
     assert (kind, "proxy does not let us reach" in sentence) == ("unavailable", True)
-    loop.run(nursery.measure(order(proxies={**proxies, "NO_PROXY": "127.0.0.1"})))
+    loop.run(nursery.screen(order(proxies={**proxies, "NO_PROXY": "127.0.0.1"})))
 
 
 # What a child can see
@@ -238,7 +248,7 @@ def test_a_child_sees_nothing_of_the_worker(
 
     async def look() -> None:
         async with Nursery() as nursery:
-            screening = asyncio.create_task(nursery.measure(order()))
+            screening = asyncio.create_task(nursery.screen(order()))
             (child,) = await children_of(nursery)
             await seen_to_ask(server)
             for pid in (nursery.pid, child) if may_look_into(child) else (nursery.pid,):
@@ -278,7 +288,7 @@ def assert_files_of_its_own(pid: int, folder: Path) -> None:
 def test_the_token_is_in_no_file_and_no_text(loop: asyncio.Runner, nursery: Nursery, order: Order) -> None:
     assert TOKEN not in repr(order())
     said: list[str] = []
-    measured = loop.run(nursery.measure(order(), said.append))
+    measured = loop.run(nursery.screen(order(), said.append)).measurement
     files = [path for path in order().folder.rglob("*") if path.is_file()]
     assert len(files) > 4
     assert [path for path in files if TOKEN.encode() in path.read_bytes() or TOKEN in str(path)] == []
@@ -292,7 +302,7 @@ def test_a_child_is_limited_in_every_way(
     server.fault = stall(server)
 
     async def look() -> dict[str, list[str]]:
-        screening = asyncio.create_task(nursery.measure(order(memory_mb=2_048, cpu_s=90, file_bytes=5_000_000)))
+        screening = asyncio.create_task(nursery.screen(order(memory_mb=2_048, cpu_s=90, file_bytes=5_000_000)))
         (child,) = await children_of(nursery)
         await seen_to_ask(server)
         lines = Path(f"/proc/{child}/limits").read_text().splitlines()
@@ -311,12 +321,12 @@ def test_a_child_is_limited_in_every_way(
 def test_a_child_writes_to_its_own_folder_alone(
     loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
 ) -> None:
-    loop.run(nursery.measure(order()))
+    loop.run(nursery.screen(order()))
     outside = tmp_path / "outside"
     shutil.move(order().folder / "facts", outside)
     (order().folder / "facts").symlink_to(outside)
     before = [(path, path.stat().st_mtime_ns) for path in outside.iterdir()]
-    assert loop.run(nursery.measure(order())).density is not None
+    assert loop.run(nursery.screen(order())).measurement.density is not None
     if has_landlock():
         assert [(path, path.stat().st_mtime_ns) for path in outside.iterdir()] == before
 
@@ -332,7 +342,7 @@ def has_landlock() -> bool:
 
 def still_works(loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer) -> None:
     server.fault = None
-    measured = loop.run(nursery.measure(order(folder=order().folder.with_name("after"))))
+    measured = loop.run(nursery.screen(order(folder=order().folder.with_name("after")))).measurement
     assert measured.density is not None
     assert measured.density.value == HEALTHY_DENSITY
 
@@ -344,7 +354,7 @@ def test_a_file_made_to_exhaust_its_parser_costs_one_screening(
 ) -> None:
     brackets = ("(" * 380 + "\n") * 2_500  # takes nearly 300 MB to parse, and would then be refused
     healthy(("b.js", brackets, brackets + "\n", "100644")).write(tmp_path / "root" / "ada" / "brackets.git")
-    found = failure(loop, nursery.measure(order("ada/brackets", memory_mb=memory_mb)))
+    found = failure(loop, nursery.screen(order("ada/brackets", memory_mb=memory_mb)))
     assert found == ("memory", f"ran out of memory (limit {memory_mb} MB)")
     still_works(loop, nursery, order, server)
 
@@ -357,7 +367,7 @@ def test_too_much_processor_time_costs_one_screening(
     busy.commit("start", {f"{n}.py": lines + f"# {n}\n" for n in range(60)})
     busy.commit("end", {"README.md": "the end"}, day=900)
     busy.write(tmp_path / "root" / "ada" / "busy.git")
-    found = failure(loop, nursery.measure(order("ada/busy", cpu_s=1)))
+    found = failure(loop, nursery.screen(order("ada/busy", cpu_s=1)))
     assert found == ("time", "used more than 1 s of processor time")
     still_works(loop, nursery, order, server)
 
@@ -368,9 +378,9 @@ def test_a_file_that_grows_too_large_costs_one_screening(
     large = History()
     large.commit("start", {"noise": Random(1).randbytes(2_000_000)})
     large.write(tmp_path / "root" / "ada" / "large.git")
-    found = failure(loop, nursery.measure(order("ada/large", file_bytes=1_000_000)))
+    found = failure(loop, nursery.screen(order("ada/large", file_bytes=1_000_000)))
     assert found == ("too_large", "needed a file larger than the limit of 1 MB")
-    kind, sentence = failure(loop, nursery.measure(order("ada/large", most_bytes=1_000_000)))
+    kind, sentence = failure(loop, nursery.screen(order("ada/large", most_bytes=1_000_000)))
     assert (kind, "is larger than the limit of 1 MB" in sentence) == ("too_large", True)
     still_works(loop, nursery, order, server)
 
@@ -379,7 +389,7 @@ def test_too_much_time_costs_one_screening(
     loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
 ) -> None:
     server.fault = stall(server)
-    assert failure(loop, nursery.measure(order(wall_s=0.3))) == ("time", "took longer than 0.3 s")
+    assert failure(loop, nursery.screen(order(wall_s=0.3))) == ("time", "took longer than 0.3 s")
     assert loop.run(children_of(nursery, 0)) == []
     still_works(loop, nursery, order, server)
 
@@ -403,7 +413,7 @@ def test_a_child_that_crashes_costs_one_screening(
         os.kill(child, number)
 
     async def both() -> None:
-        await asyncio.gather(nursery.measure(order()), crash())
+        await asyncio.gather(nursery.screen(order()), crash())
 
     assert failure(loop, both()) == found  # type: ignore[arg-type]
     still_works(loop, nursery, order, server)
@@ -415,7 +425,7 @@ def test_a_screening_that_is_cancelled_is_gone_at_once(
     server.fault = stall(server)
 
     async def cancel() -> int:
-        screening = asyncio.create_task(nursery.measure(order()))
+        screening = asyncio.create_task(nursery.screen(order()))
         (child,) = await children_of(nursery)
         screening.cancel()
         await asyncio.wait([screening])
@@ -431,7 +441,7 @@ def test_a_screening_may_be_cancelled_at_any_moment(
     loop: asyncio.Runner, nursery: Nursery, order: Order, after_s: float
 ) -> None:
     async def cancel() -> float:
-        screening = asyncio.create_task(nursery.measure(order()))
+        screening = asyncio.create_task(nursery.screen(order()))
         await asyncio.sleep(after_s)
         started_s = time.monotonic()
         screening.cancel()
@@ -440,7 +450,7 @@ def test_a_screening_may_be_cancelled_at_any_moment(
         return time.monotonic() - started_s
 
     assert loop.run(cancel()) < 5
-    assert loop.run(nursery.measure(order())).density is not None
+    assert loop.run(nursery.screen(order())).measurement.density is not None
 
 
 def test_a_nursery_that_is_killed_takes_its_children_along_and_is_started_anew(
@@ -456,7 +466,7 @@ def test_a_nursery_that_is_killed_takes_its_children_along_and_is_started_anew(
         os.kill(nursery.pid, signal.SIGKILL)
 
     async def both() -> None:
-        await asyncio.gather(nursery.measure(order()), kill())
+        await asyncio.gather(nursery.screen(order()), kill())
 
     kind, sentence = failure(loop, both())  # type: ignore[arg-type]
     assert (kind, sentence) == (
@@ -474,7 +484,7 @@ def test_a_nursery_that_cannot_start_is_told(
 ) -> None:
     monkeypatch.setattr("bot.jobs.nursery._COMMAND", ("false",))
     nursery = Nursery()
-    found = failure(loop, nursery.measure(order()))
+    found = failure(loop, nursery.screen(order()))
     assert found == ("interrupted", "the process that starts screenings does not start")
     assert nursery.pid == 0
 
@@ -488,7 +498,7 @@ async def main():
     async with Nursery() as nursery:
         print(nursery.pid, flush=True)
         url, folder, token = sys.argv[1:]
-        await nursery.measure(ScreenOrder(url=url, folder=Path(folder), most_bytes=1 << 30, token=token))
+        await nursery.screen(ScreenOrder(url=url, folder=Path(folder), most_bytes=1 << 30, token=token))
 
 asyncio.run(main())
 """
@@ -513,7 +523,7 @@ def test_closing_ends_everything_and_may_be_done_twice(loop: asyncio.Runner, ord
         nursery = Nursery()
         await nursery.close()
         await nursery.start()
-        screening = asyncio.create_task(nursery.measure(order()))
+        screening = asyncio.create_task(nursery.screen(order()))
         pids = (nursery.pid, *await children_of(nursery))
         await seen_to_ask(server)
         await nursery.close()
@@ -523,6 +533,82 @@ def test_closing_ends_everything_and_may_be_done_twice(loop: asyncio.Runner, ord
         return pids
 
     until_gone(*loop.run(close()))
+
+
+# The ranking, which comes after the measurement
+
+
+def test_a_ranking_follows_the_measurement_where_it_is_wanted(
+    loop: asyncio.Runner, nursery: Nursery, order: Order
+) -> None:
+    unasked = loop.run(nursery.screen(order()))
+    assert (unasked.shortlist, unasked.unranked) == (None, "")
+    screened = loop.run(nursery.screen(order(rank=True)))
+    assert screened.measurement.density == unasked.measurement.density
+    shortlist = screened.shortlist
+    assert shortlist is not None
+    assert (shortlist.scorer, shortlist.ranked_functions, shortlist.ranked_files) == ("baseline", 20, 5)
+    assert {place.path for place in shortlist.files} == {f"m{n}.py" for n in range(5)}
+    assert shortlist.functions[0].reasons[0].startswith("touched ")
+    again = loop.run(nursery.screen(order(rank=True)))  # from what was found out before
+    assert again.shortlist == shortlist
+
+
+def test_a_ranking_that_takes_too_long_costs_nothing_but_itself(
+    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
+) -> None:
+    screened = loop.run(nursery.screen(order(rank=True, rank_s=0.0)))
+    assert screened.measurement.density is not None
+    assert (screened.shortlist, screened.unranked) == (None, "took too long")
+    assert loop.run(children_of(nursery, 0)) == []
+    still_works(loop, nursery, order, server)
+
+
+def hear_after_measuring(*said: bytes, rank: bool = True) -> Screened:
+    """What the worker makes of a child that says this after its measurement, and then no more."""
+
+    async def listen() -> Screened:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
+        order = ScreenOrder(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1, rank=rank)
+        speaking = asyncio.create_task(asyncio.to_thread(speak, theirs, said))
+        try:
+            ends_at = asyncio.get_running_loop().time() + 10
+            return await _hear_ranking(order, MEASUREMENT, reader, ends_at, lambda line: None)
+        finally:
+            writer.close()
+            await speaking
+
+    return asyncio.run(listen())
+
+
+SHORTLIST = Shortlist("baseline", 1, 1, (Place("a.py", "f", 1, ("4 lines",)),), ())
+
+
+def test_a_ranking_is_passed_on_as_it_was_said() -> None:
+    line = json.dumps({"shortlist": dump_shortlist(SHORTLIST)}).encode() + b"\n"
+    assert hear_after_measuring(b'{"progress": "reading the past"}\n', line) == Screened(MEASUREMENT, SHORTLIST)
+    assert hear_after_measuring(line, rank=False) == Screened(MEASUREMENT)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"", "the process ended"),
+        (b'{"shortlist": {', "the process ended"),
+        (
+            b'{"unranked": "stopped on an error (MemoryError in past.py, line 5)"}\n',
+            "stopped on an error (MemoryError in past.py, line 5)",
+        ),
+        (b'{"unranked": "\\u001b[31m"}\n', "gave a ranking that makes no sense"),
+        (b'{"shortlist": null}\n', "gave a ranking that makes no sense"),
+        (b"hello\n", "gave a ranking that makes no sense"),
+        (b"x" * (MOST_ANSWER_BYTES + 10), "gave a ranking that makes no sense"),
+    ],
+    ids=lambda said: repr(said[:20]),
+)
+def test_whatever_becomes_of_the_ranking_the_measurement_stands(said: bytes, why: str) -> None:
+    assert hear_after_measuring(said) == Screened(MEASUREMENT, unranked=why)
 
 
 # Answers that no child of ours gives

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 from bot.jobs.screen_order import ScreenOrder, dump_order, load_order
 from bot.jobs.screening_child import answer
+from pipeline.records import AssayError
+from pipeline.screening.measurement import load_measurement
+from tests.builders.broken import healthy
 
 ORDER = ScreenOrder(
     url="https://github.example/ada/code",
@@ -47,6 +51,45 @@ def test_a_child_is_confined_to_its_folder_and_the_certificates_it_was_given() -
         ours.sendall(dump_order(ORDER))
         answer(theirs, ORDER.limits, lambda folder, also_read: asked.extend((folder, *also_read)))
     assert asked == [Path("/nowhere/7/21"), Path("/etc/ours.pem")]
+
+
+@pytest.mark.parametrize("problem", [KeyError("canary-code"), MemoryError(), AssayError("canary-name")])
+def test_a_ranking_that_fails_is_told_by_its_place_after_the_measurement(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: Exception
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise problem
+
+    path = healthy().write(tmp_path / "code.git")
+    monkeypatch.setattr("bot.jobs.screening_child.clone_or_fetch", lambda *arguments, **options: path)
+    monkeypatch.setattr("bot.jobs.screening_child.subjects_at_head", fail)
+    order = dataclasses.replace(ORDER, folder=tmp_path / "folder", rank=True)
+    measured, unranked = (each for each in say(order) if "progress" not in each)
+    assert load_measurement(measured["measurement"]).density is not None
+    assert unranked["unranked"].startswith(f"stopped on an error ({type(problem).__name__} in test_screening_child.py")
+    assert "canary" not in repr(unranked)
+
+
+def test_nothing_is_ranked_where_nobody_asked_or_nothing_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = healthy().write(tmp_path / "code.git")
+    monkeypatch.setattr("bot.jobs.screening_child.clone_or_fetch", lambda *arguments, **options: path)
+    order = dataclasses.replace(ORDER, folder=tmp_path / "folder")
+    assert [list(each) for each in say(order) if "progress" not in each] == [["measurement"]]
+    order = dataclasses.replace(order, rank=True, url="nonsense")
+    assert [list(each) for each in say(order) if "progress" not in each] == [["error"]]
+
+
+def say(order: ScreenOrder) -> list[dict[str, Any]]:
+    """Every line of a child's answer to an order."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(dump_order(order))
+        answer(theirs, order.limits, lambda folder, also_read: None)
+        theirs.close()
+        said = b"".join(iter(lambda: ours.recv(65_536), b""))
+    return [json.loads(line) for line in said.splitlines()]
 
 
 def test_nothing_is_done_for_somebody_who_is_gone() -> None:

@@ -16,6 +16,7 @@ from bot.store.database import Database, make_engine
 from bot.store.installations import list_installations, save_installation
 from bot.store.migrate import current, migrate, newest
 from bot.store.problems import StoreUnavailable
+from bot.store.screenings import newest_screening
 from bot.store.tables import metadata
 from pipeline.records import AssayError
 from tests.bot.store.values import NOW, installation
@@ -74,6 +75,33 @@ def test_a_second_migration_changes_nothing(database_url: str) -> None:
     assert asyncio.run(remember()) == [installation()]
     migrate(database_url, str(newest()))
     assert current(database_url) == newest()
+
+
+def test_a_screening_from_before_there_were_rankings_is_kept_and_has_none(empty_url: str) -> None:
+    migrate(empty_url, "0001")
+    look(empty_url, lambda connection: [connection.execute(text(f"INSERT INTO {row}")) for row in OF_THE_FIRST_RELEASE])
+
+    async def load() -> Any:
+        database = await Database.open(empty_url)
+        async with database.read() as connection:
+            found = await newest_screening(connection, 1, 7)
+        await database.close()
+        return found
+
+    migrate(empty_url)
+    stored = asyncio.run(load())
+    assert (stored.failure, stored.measurement, stored.ranking) == ("too large", {}, None)
+    migrate(empty_url, "0001")
+    migrate(empty_url)
+    assert asyncio.run(load()) == stored
+
+
+OF_THE_FIRST_RELEASE = (
+    "installations VALUES (1, 2, 'acme', 'User', 'active', '{}', '2024-05-01 12:00:00', NULL)",
+    "repositories (installation_id, repository_id, full_name, default_branch, private, archived) "
+    "VALUES (1, 7, 'acme/shop', 'main', false, false)",
+    "screenings VALUES (1, 1, 7, 'abc', '2024-05-01 12:00:00', '{}', '{}', 'too large', 'r1', '')",
+)
 
 
 def test_a_database_of_a_newer_release_is_left_alone(database_url: str) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from bot.records import StoredScreening
 from bot.store.installations import save_installation
-from bot.store.repositories import load_repository, save_repository
+from bot.store.repositories import delete_repository, load_repository, save_repository
 from bot.store.screenings import (
+    drop_ranking,
     load_screening,
     newest_measured,
     newest_screening,
@@ -44,6 +45,55 @@ def test_a_screening_comes_back_as_it_was_saved(store: Store) -> None:
     assert store(newest_screening, 1, 7) == store(newest_measured, 1, 7) == expected
     assert store(newest_screening, 1, 8) is None
     assert store(load_screening, 1, screening_id + 1) is None
+
+
+RANKING = {"scorer": "baseline", "functions": [{"path": "src/“ü”.py", "reasons": ["23 lines"]}], "files": []}
+
+
+def ranked(store: Store, repository_id: int, ranking: dict | None = RANKING) -> int:
+    return store(save_screening, 1, repository_id, HEAD, NOW, MEASUREMENT, SKIP, "", "r1", "", ranking)
+
+
+def test_a_ranking_comes_back_as_it_was_saved(store: Store) -> None:
+    stored = store(load_screening, 1, ranked(store, 7))
+    assert stored is not None
+    assert stored.ranking == RANKING
+    assert store(newest_screening, 1, 7) == stored
+
+
+def test_a_screening_without_a_ranking_has_none(store: Store) -> None:
+    stored = store(load_screening, 1, measured(store, 7, RUN))
+    assert stored is not None
+    assert stored.ranking is None
+
+
+@pytest.mark.parametrize("ranking", [None, {"scorer": "another"}])
+def test_an_old_ranking_goes_when_a_newer_screening_comes_and_no_other_goes(store: Store, ranking: dict | None) -> None:
+    old, of_another = ranked(store, 7), ranked(store, 8)
+    new = ranked(store, 7, ranking)
+    kept = {number: store(load_screening, 1, number).ranking for number in (old, of_another, new)}  # type: ignore[union-attr]
+    assert kept == {old: None, of_another: RANKING, new: ranking}
+
+
+def test_a_ranking_that_may_not_be_shown_any_more_is_dropped_once(store: Store) -> None:
+    dropped, of_another = ranked(store, 7), ranked(store, 8)
+    assert [store(drop_ranking, 1, 7), store(drop_ranking, 1, 7), store(drop_ranking, 1, 9)] == [True, False, False]
+    kept = store(load_screening, 1, dropped)
+    assert kept is not None
+    assert (kept.ranking, kept.measurement) == (None, MEASUREMENT)
+    assert store(load_screening, 1, of_another).ranking == RANKING  # type: ignore[union-attr]
+
+
+def test_a_failure_takes_the_old_ranking_along(store: Store) -> None:
+    old = ranked(store, 7)
+    failed(store, 7, "too large")
+    assert store(load_screening, 1, old).ranking is None  # type: ignore[union-attr]
+
+
+def test_the_ranking_of_a_repository_goes_with_it(store: Store) -> None:
+    screening_id = ranked(store, 7)
+    store(delete_repository, 1, 7)
+    assert store(load_screening, 1, screening_id) is None
 
 
 def test_a_failure_is_the_newest_screening_but_not_the_newest_measured(store: Store) -> None:

@@ -121,7 +121,10 @@ def everything_of(store: Store, installation_id: int, tag: str) -> Job:
     store(installations.save_installation, installation(installation_id), NOW)
     store(repositories.save_repository, repository(7, installation_id))
     store(repositories.note_push, *ids, HEAD, True, NOW)
-    screening_id = store(screenings.save_screening, *ids, HEAD, NOW, {"pairs": 1}, {"verdict": "RUN"}, "", "r1", "c1")
+    ranking = {"scorer": "baseline"}
+    screening_id = store(
+        screenings.save_screening, *ids, HEAD, NOW, {"pairs": 1}, {"verdict": "RUN"}, "", "r1", "c1", ranking
+    )
     posted = store(check_runs.make_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
     store(check_runs.mark_posted, installation_id, posted.row_id, 9, NOW)
     store(check_runs.make_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
@@ -167,6 +170,7 @@ def all_that_can_be_done_to(job: Job) -> list[tuple[Any, ...]]:
         (screenings.newest_screening, *ids),
         (screenings.newest_measured, *ids),
         (screenings.save_screening, *ids, HEAD, after(1), {}, {}, "crashed", "r1", "c1"),
+        (screenings.drop_ranking, *ids),
         (check_runs.newest_posted, *ids, "assay/screen"),
         (check_runs.unposted_check_run, *ids, "assay/screen"),
         *((check_runs.forget_unposted, me, row_id) for row_id in range(1, 6)),
