@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from bench.histories import load_histories
 from bench.rankings import gathered
-from pipeline.ranking.baseline import TERMS, recency
+from pipeline.ranking.baseline import TERMS, recency, youth
 from pipeline.ranking.competitors import Signal
 from pipeline.ranking.material import Material
 from pipeline.ranking.resampling import Floats
@@ -37,6 +37,7 @@ NUMBERS = (
     Signal("touches", lambda s: s.past.touches),
     Signal("decayed touches", lambda s: s.past.decayed_touches),
     Signal("recency", recency),
+    Signal("youth", youth),
     Signal("authors", lambda s: s.past.authors),
     Signal("fixes", lambda s: s.past.fixes),
     Signal("credit", lambda s: s.past.credit),
@@ -45,23 +46,23 @@ NUMBERS = (
     Signal("file authors", lambda s: s.past.file_authors),
     Signal("file fixes", lambda s: s.past.file_fixes),
 )
-STRUCTURES = (
-    {"lines": 1, "complexity": 1, "fan-out": 1},
-    {"lines": 1, "fan-out": 1},
-    {"lines": 1, "complexity": 1, "fan-out": 2},
-    {"lines": 1, "complexity": 1, "fan-out": 1, "nesting": 1},
-)
+WEIGHTS = {
+    "lines": (1, 2, 3),
+    "complexity": (0, 1),
+    "fan-out": (1, 2),
+    "recency": (0, 3),
+    "decayed touches": (0, 1),
+    "fixes": (0, 1, 2),
+    "youth": (0, 2),
+    "file fixes": (0, 1),
+}
 Weights = Mapping[str, int]
 
 
 def candidates() -> Iterator[Weights]:
-    """Structure with or without activity, own fixes, and something of the file."""
-    activity: list[Weights] = [{}]
-    activity += [{name: w} for name in ("touches", "decayed touches", "authors", "recency") for w in (1, 2)]
-    fixes: list[Weights] = [{}] + [{name: w} for name in ("fixes", "credit") for w in (1, 2, 3)]
-    of_file: list[Weights] = [{}] + [{name: 1} for name in ("file fixes", "file authors", "file decayed touches")]
-    for parts in itertools.product(STRUCTURES, activity, fixes, of_file):
-        yield {name: weight for part in parts for name, weight in part.items()}
+    """Every combination of the weights above, without what has none."""
+    for chosen in itertools.product(*WEIGHTS.values()):
+        yield {name: weight for name, weight in zip(WEIGHTS, chosen, strict=True) if weight}
 
 
 def main() -> int:

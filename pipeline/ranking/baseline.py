@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.mining.past import HALF_LIFE_DAYS
+from pipeline.mining.past import HALF_LIFE_DAYS, LOOK_BACK_DAYS
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 
@@ -37,13 +37,19 @@ def recency(subject: Subject) -> float:
     return 0.0 if days is None else 0.5 ** (days / HALF_LIFE_DAYS)
 
 
+def youth(subject: Subject) -> float:
+    """1 for a function that was born just now, falling evenly to 0 for one that is 730 days old, or older."""
+    age = subject.past.age_days
+    return 0.0 if age is None else max(0.0, 1 - age / LOOK_BACK_DAYS)
+
+
 TERMS = (
-    Term("lines", 1.0, 1_000, lambda s: s.metrics.lines),
+    Term("lines", 2.0, 1_000, lambda s: s.metrics.lines),
     Term("cyclomatic complexity", 1.0, 200, lambda s: s.metrics.cyclomatic_complexity or 0),
-    Term("fan-out", 2.0, 200, lambda s: s.metrics.fan_out or 0),
-    Term("recency of the last touch", 1.0, 1, recency),
-    Term("fixes of the function in 730 days", 2.0, 50, lambda s: s.past.fixes),
-    Term("fixes of the file in 730 days", 1.0, 50, lambda s: s.past.file_fixes),
+    Term("fan-out", 1.0, 200, lambda s: s.metrics.fan_out or 0),
+    Term("recency of the last touch", 3.0, 1, recency),
+    Term("fixes in 730 days", 2.0, 50, lambda s: s.past.fixes),
+    Term("youth", 2.0, 1, youth),
 )
 
 _WORTH_SAYING = {"complexity": 5, "lines": 30}

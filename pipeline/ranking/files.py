@@ -46,7 +46,7 @@ class FileTerm:
 
 
 FILE_TERMS = (
-    FileTerm("lines of its functions", 1.0, 20_000, lambda f: f.lines),
+    FileTerm("lines of its functions", 2.0, 20_000, lambda f: f.lines),
     FileTerm("fan-out of its functions", 1.0, 5_000, lambda f: f.fan_out),
     FileTerm("decayed touches in 730 days", 1.0, 500, lambda f: f.decayed_touches),
     FileTerm("fixes in 730 days", 1.0, 200, lambda f: f.fixes),

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ranking.baseline import TERMS, Baseline, reasons, recency
+from pipeline.ranking.baseline import TERMS, Baseline, reasons, recency, youth
 from tests.pipeline.ranking.subjects import subject
 
 counts = st.integers(0, 10_000)
 subjects = st.builds(
-    lambda lines, complexity, fan_out, fixes, file_fixes: subject(
-        lines=lines, cyclomatic_complexity=complexity, fan_out=fan_out, fixes=fixes, file_fixes=file_fixes
+    lambda lines, complexity, fan_out, fixes: subject(
+        lines=lines, cyclomatic_complexity=complexity, fan_out=fan_out, fixes=fixes
     ),
-    st.integers(3, 10_000), counts, counts, counts, counts,
+    st.integers(3, 10_000), counts, counts, counts,
 )  # fmt: skip
 
 
 def test_the_score_is_the_documented_sum() -> None:
-    known = subject(lines=40, cyclomatic_complexity=9, fan_out=12, days_since_touch=360.0, fixes=2, file_fixes=3)
-    expected = math.log(41) + math.log(10) + 2 * math.log(13) + math.log(1.25) + 2 * math.log(3) + math.log(4)
+    known = subject(lines=40, cyclomatic_complexity=9, fan_out=12, days_since_touch=360.0, fixes=2, age_days=365.0)
+    expected = 2 * math.log(41) + math.log(10) + math.log(13) + 3 * math.log(1.25) + 2 * math.log(3) + 2 * math.log(1.5)
     assert Baseline().predict([known]).tolist() == [pytest.approx(expected)]
 
 
@@ -31,14 +31,13 @@ def test_what_is_beyond_a_cap_counts_as_the_cap() -> None:
     assert scores[0] == scores[1]
 
 
-@given(subjects, st.sampled_from(["lines", "fixes", "file_fixes", "fan_out", "cyclomatic_complexity"]))
+@given(subjects, st.sampled_from(["lines", "fixes", "fan_out", "cyclomatic_complexity"]))
 def test_more_of_anything_never_lowers_the_score(known, field) -> None:
     values = {
         "lines": known.metrics.lines,
         "cyclomatic_complexity": known.metrics.cyclomatic_complexity,
         "fan_out": known.metrics.fan_out,
         "fixes": known.past.fixes,
-        "file_fixes": known.past.file_fixes,
     }
     more = subject(**{**values, field: values[field] + 1})
     before, after = Baseline().predict([known, more])
@@ -48,6 +47,10 @@ def test_more_of_anything_never_lowers_the_score(known, field) -> None:
 def test_a_touch_counts_half_every_180_days_and_none_counts_nothing() -> None:
     days = (0.0, 180.0, 360.0, None)
     assert [recency(subject(days_since_touch=d)) for d in days] == [1.0, 0.5, 0.25, 0.0]
+
+
+def test_youth_ends_after_730_days() -> None:
+    assert [youth(subject(age_days=days)) for days in (0.0, 365.0, 730.0, 800.0, None)] == [1.0, 0.5, 0.0, 0.0, 0.0]
 
 
 def test_the_score_of_a_function_does_not_depend_on_the_others_nor_on_what_was_learned() -> None:
