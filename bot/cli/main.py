@@ -32,10 +32,16 @@ COMMANDS = (
         "List the functions or files that are likeliest to need a fix, riskiest first, with reasons.",
     ),
     (
+        "finetune",
+        "bot.cli.finetune:finetune",
+        "Train a LoRA adapter on a repository's bug fixes and tell whether it ranks functions better than the baseline.",
+    ),
+    (
         "repos",
         "bot.cli.repos:repos",
         "List every repository: verdict, density, reason, when it was measured, what went wrong last.",
     ),
+    ("config", "bot.cli.config:app", "Check a repository's own configuration, `.github/assay.yml`."),
     ("calibration", "bot.cli.calibration:app", "Show and change the outcomes that the threshold rests on."),
     (
         "up",
@@ -47,6 +53,7 @@ COMMANDS = (
     ("setup", "bot.cli.setup:setup", "Register the App on GitHub, or look at the one there is."),
     ("migrate", "bot.cli.migrate:migrate", "Bring the database to the tables of this release."),
     ("doctor", "bot.cli.doctor:doctor", "Check the installation and say what is missing."),
+    ("labels", "bot.cli.labels:app", "Tell how good the fix labels are, by commits that were labelled by hand."),
 )
 
 

@@ -12,10 +12,12 @@ from rich.text import Text
 
 from bot import __version__
 from bot.cli.output import print_result, progress_display
+from bot.cli.own_config import OwnConfig, read_overlay
 from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.cli.whole_file import write_whole
 from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
+from pipeline.mining.overlay import NO_OVERLAY, Overlay
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError, Screening
 from pipeline.reports.screen_json import screen_json
@@ -37,6 +39,7 @@ Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="A repository on
 def screen(
     source: Source,
     as_of: AsOf = None,
+    config: OwnConfig = None,
     jobs: Jobs = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a report to look at.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
@@ -49,7 +52,8 @@ def screen(
     settings = load_settings()
     if html is not None and not html.absolute().parent.is_dir():
         raise AssayError(f"--html {html}: there is no folder {html.absolute().parent}")
-    screening = screen_source(source, settings, parse_as_of(as_of), jobs or default_jobs())
+    overlay = read_overlay(config)
+    screening = screen_source(source, settings, parse_as_of(as_of), jobs or default_jobs(), overlay)
     if html is not None:
         from pipeline.reports.screen_page import render_screen_page
 
@@ -57,13 +61,23 @@ def screen(
     print_result(screen_json(screening), as_json, lambda _: Text("\n".join(lines(screening))))
 
 
-def screen_source(source: str, settings: Settings, as_of: int | None, jobs: int) -> Screening:
+def screen_source(
+    source: str, settings: Settings, as_of: int | None, jobs: int, overlay: Overlay = NO_OVERLAY
+) -> Screening:
     """Screen what PATH or URL names and write the prediction down, unless it looks at the past."""
     started = time.perf_counter()
     calibration = calibration_in_force(settings)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
-        measured = measure(repository, MESSAGES, data_dir=settings.data_dir, as_of=as_of, jobs=jobs, progress=progress)
+        measured = measure(
+            repository,
+            MESSAGES,
+            data_dir=settings.data_dir,
+            as_of=as_of,
+            jobs=jobs,
+            progress=progress,
+            overlay=overlay,
+        )
     screening = judge_measured(measured, MESSAGES, calibration, Cost(time.perf_counter() - started, peak_rss_mb()))
     if as_of is None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

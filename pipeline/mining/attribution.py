@@ -82,6 +82,7 @@ class Attribution:
         tracer: Tracer,
         upto: int,
         changes_of: Changes,
+        excluded: Callable[[bytes], str | None] = excluded_path,
     ) -> None:
         self._history = history
         self._book = book
@@ -90,6 +91,7 @@ class Attribution:
         self._tracer = tracer
         self._upto = upto
         self._changes_of = changes_of
+        self._excluded = excluded
         self._found = WindowFixes()
         self._left = [c for c in messages if tracer.floor < history.landing[c] <= upto and messages[c].evidence]
         self._older = _equal_authors(history, self._left)
@@ -119,8 +121,8 @@ class Attribution:
         if reason:
             return reason
         changes = self._changes_of(commit)
-        source = [c for c in changes if excluded_path(c.path) is None]
-        reason = reason_of_changes(changes, source)
+        source = [c for c in changes if self._excluded(c.path) is None]
+        reason = reason_of_changes(changes, source, self._excluded)
         if reason:
             return reason
         fix = FixCommit(commit, tuple(file_pairs(self._step(commit, source), self._book)))
@@ -159,7 +161,7 @@ class Attribution:
         """The patch of a commit from before the window that may be the same change; False if facts are missing."""
         if commit in self._older_patches:
             return True
-        source = [c for c in self._changes_of(commit) if excluded_path(c.path) is None]
+        source = [c for c in self._changes_of(commit) if self._excluded(c.path) is None]
         if not 0 < len(source) <= self._recipe.most_files:
             self._older_patches[commit] = b""
             return True

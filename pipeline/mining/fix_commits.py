@@ -12,12 +12,14 @@ from pipeline.mining.facts import ChangeWant
 from pipeline.mining.fixes import MessageFacts
 from pipeline.mining.history import History, first_parent
 from pipeline.mining.lineage import FunctionKey
+from pipeline.mining.overlay import CONFIGURED
 from pipeline.mining.steps import FilePair, want_of
 from pipeline.mining.trees import FileChange
 
 MERGE = "merge"
 TESTS_ONLY = "changes tests only"
 NO_SOURCE = "changes no source file"
+ONLY_CONFIGURED = "changes only paths that this repository's configuration leaves out"
 ONLY_COMMENTS = "changes comments or white space only"
 NO_PARENT = "first commit of the history or of a shallow clone"
 NOT_READABLE = "its objects are missing or broken"
@@ -44,11 +46,18 @@ def reason_not_to_count(history: History, commit: int, facts: MessageFacts) -> s
     return NO_PARENT if first_parent(history, commit) is None else None
 
 
-def reason_of_changes(changes: Sequence[FileChange], source: Sequence[FileChange]) -> str | None:
+def reason_of_changes(
+    changes: Sequence[FileChange],
+    source: Sequence[FileChange],
+    excluded: Callable[[bytes], str | None] = excluded_path,
+) -> str | None:
     """Why a commit is no fix commit, as far as its changed files tell. `source` are those not excluded."""
     if source:
         return None
-    return TESTS_ONLY if any(excluded_path(c.path) == "test" for c in changes) else NO_SOURCE
+    why = {excluded(change.path) for change in changes}
+    if CONFIGURED in why:
+        return ONLY_CONFIGURED
+    return TESTS_ONLY if "test" in why else NO_SOURCE
 
 
 def alters_code(fix: FixCommit, book: FactBook) -> bool:

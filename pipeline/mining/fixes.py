@@ -23,6 +23,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pipeline.mining.overlay import IGNORED, NO_RULES, OverlayRules
 from pipeline.mining.subjects import class_that_is_no_fix
 from pipeline.recipe import LabelRecipe
 from pipeline.records import Evidence, printable
@@ -132,31 +133,37 @@ class MessageFacts(NamedTuple):
 
     subject: str  # printable first line, at most 200 characters
     evidence: Evidence | None  # the strongest
-    not_a_fix: str | None  # "revert", "bot", or a class of `subjects`
+    not_a_fix: str | None  # "revert", "bot", a class of `subjects`, or IGNORED
     reverts: tuple[str, ...]  # hexadecimal ids of 7 to 40 digits, as written, lower case
     reverts_subject: str | None  # the quoted subject, at most 200 characters; compare by `subject_key`
     reverts_pulls: tuple[int, ...] = ()  # numbers of pull requests that it says it reverts
 
 
 def read_message(
-    message: bytes, author: bytes, encoding: bytes | None, recipe: LabelRecipe, linked: Sequence[Evidence] = ()
+    message: bytes,
+    author: bytes,
+    encoding: bytes | None,
+    recipe: LabelRecipe,
+    linked: Sequence[Evidence] = (),
+    rules: OverlayRules = NO_RULES,
 ) -> MessageFacts:
     """Read one raw commit message; `author` is the raw `Name <mail>`, `encoding` the commit's header or none.
 
-    `linked` is evidence from elsewhere (issues, labels); the heaviest of all counts. Merges, comment-only and
-    test-only changes are for the caller to tell. Total: whatever the bytes, there is an answer, in linear time.
+    `linked` is evidence from elsewhere (issues, labels); the heaviest of all counts. `rules` are the repository's own.
+    Merges, comment-only and test-only changes are for the caller to tell. Total: whatever the bytes, there is an
+    answer, in linear time.
     """
     line = _subject_line(message, encoding)
     told = line[_end(_PART_OF_OTHER, line) :]
     body = message[:TRAILER_BYTES].lstrip().partition(b"\n")[2].decode("utf-8", "replace")
-    evidence = _strongest(_evidence(told, recipe), linked)
+    evidence = _strongest(_evidence(told, recipe, rules), linked)
     body_reverts = bool(_BODY_REVERT.match(body))
     is_revert = _is_revert(told, body_reverts) or (body_reverts and evidence is None)
     undoes = is_revert or body_reverts
     return MessageFacts(
         subject=_shown(line),
         evidence=evidence,
-        not_a_fix="revert" if is_revert else "bot" if _is_bot(author) else class_that_is_no_fix(told),
+        not_a_fix="revert" if is_revert else _why_no_fix(line, told, author, rules),
         reverts=_reverted_ids(told, body) if undoes else (),
         reverts_subject=_reverted_subject(told) if is_revert else None,
         reverts_pulls=_reverted_pulls(told, body) if undoes else (),
@@ -166,7 +173,8 @@ def read_message(
 def might_be_fix(message: bytes) -> bool:
     """A cheap filter that never says no to a message in which `read_message` finds evidence or a revert.
 
-    It knows nothing of linked evidence: a commit that has some is read whatever this answers.
+    It knows nothing of linked evidence and of a repository's own patterns: a commit that has linked evidence, and
+    where there are such patterns every commit, is read whatever this answers.
     """
     told = message[:TRAILER_BYTES].lower()
     head = told[:SUBJECT_BYTES]
@@ -208,8 +216,8 @@ def _end(pattern: re.Pattern[str], line: str) -> int:
     return found.end() if found else 0
 
 
-def _evidence(line: str, recipe: LabelRecipe) -> Evidence | None:
-    if _PREFIX.match(line, _end(_LEAD, line)):
+def _evidence(line: str, recipe: LabelRecipe, rules: OverlayRules) -> Evidence | None:
+    if _PREFIX.match(line, _end(_LEAD, line)) or rules.claims_fix(line):
         return Evidence("prefix", recipe.weight("prefix"))
     if _KEYWORD.search(_LOOKS_ALIKE.sub(" ", line[_end(_PATH_SCOPE, line) :])):
         return Evidence("keyword", recipe.weight("keyword"))
@@ -219,6 +227,12 @@ def _evidence(line: str, recipe: LabelRecipe) -> Evidence | None:
 def _strongest(own: Evidence | None, linked: Sequence[Evidence]) -> Evidence | None:
     found = [*linked, own] if own else list(linked)
     return max(found, key=lambda e: (e.weight, _STRENGTH.index(e.kind)), default=None)
+
+
+def _why_no_fix(line: str, told: str, author: bytes, rules: OverlayRules) -> str | None:
+    if rules.ignores(line) or (told != line and rules.ignores(told)):
+        return IGNORED
+    return "bot" if _is_bot(author) else class_that_is_no_fix(told)
 
 
 def _is_bot(author: bytes) -> bool:

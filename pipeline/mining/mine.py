@@ -9,12 +9,13 @@
     7. give credit by landing                                                 credit
     8. hand over functions, fixes and what was left out                       handover
 
-Nothing is ever written to the repository. Results depend on the repository, the windows and the recipe alone.
+Nothing is ever written to the repository. Results depend on the repository, the windows, the recipe and
+the overlay alone. No fact that is remembered between runs depends on the overlay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,7 @@ from pipeline.mining.history import (
 )
 from pipeline.mining.joining import Joining
 from pipeline.mining.languages import language_of
+from pipeline.mining.overlay import NO_OVERLAY, Overlay, OverlayRules
 from pipeline.mining.packs import ObjectProblem
 from pipeline.mining.past import FunctionPast, Past, look_back_from
 from pipeline.mining.repository import Repository
@@ -70,6 +72,13 @@ def is_source(path: bytes) -> bool:
     return language_of(path) is not None and excluded_path(path) is None
 
 
+def _source_under(rules: OverlayRules) -> Callable[[bytes], bool]:
+    """`is_source` under a repository's own rules."""
+    if not rules.changes_paths:
+        return is_source
+    return lambda path: language_of(path) is not None and rules.excluded(path) is None
+
+
 def _has_language(path: bytes) -> bool:
     return language_of(path) is not None
 
@@ -84,9 +93,12 @@ class Miner:
         store_path: Path | None = None,
         jobs: int = 1,
         progress: Progress = silent,
+        overlay: Overlay = NO_OVERLAY,
     ) -> None:
         self._repository = repository
         self._recipe = recipe
+        self._rules = OverlayRules(overlay)
+        self._is_source = _source_under(self._rules)
         self._progress = progress
         self._store = FactStore(store_path, recipe.id)
         self._crew = Crew(repository.object_dir, recipe, jobs)
@@ -127,6 +139,10 @@ class Miner:
             raise AssayError(f"{self._repository.name}: the head commit cannot be read; fetch the repository again")
         return read_history(self._graph, self._graph.index[head], self._recipe, shallow)
 
+    @property
+    def overlay(self) -> Overlay:
+        return self._rules.overlay
+
     def cut(self, time: int) -> None:
         """See nothing that landed after `time` (seconds since 1970), as in a clone cut there."""
         history = cut_at(self.history, time, self._recipe, self._repository.shallow)
@@ -158,7 +174,7 @@ class Miner:
         earlier = max((known for known in self._snapshots if known <= position), default=None)
         if earlier is None:
             tree = self._graph.trees[self.history.chain[position]]
-            return {path: blob for path, blob in self._trees.files(tree).items() if is_source(path)}
+            return {path: blob for path, blob in self._trees.files(tree).items() if self._is_source(path)}
         blobs = dict(self._snapshots[earlier].blobs)
         for changes in self._chain_changes(earlier, position).values():
             for change in changes:
@@ -212,7 +228,7 @@ class Miner:
         snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
         messages, changes = self._read_messages(floor, position), self._chain_changes(floor, position)
         tracer = Tracer(history, self._book, changes, floor, self._source_changes, lambda *_: True, blobs.get)
-        fixes = Attribution(history, self._book, self._recipe, messages, tracer, position, self._changes_of)
+        fixes = self._attribution_of(history, messages, tracer, position)
         past = Past(now, history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
         while not past.round():
             self._work_off("reading the past")
@@ -244,12 +260,16 @@ class Miner:
         """What the messages say that may carry evidence, of commits landing in (after, upto]."""
         messages: dict[int, MessageFacts] = {}
         for commit in commits_landing_in(self.history, after, upto):
-            if self._graph.flags[commit] & MAY_FIX:
-                try:
-                    raw = parse_commit(self._reader.commit(self._graph.ids[commit]))
-                except (ObjectProblem, ValueError):
-                    continue
-                messages[commit] = read_message(raw.message, raw.author, raw.encoding, self._recipe)
+            flagged = bool(self._graph.flags[commit] & MAY_FIX)
+            if not (flagged or self._rules.reads_every_message):
+                continue
+            try:
+                raw = parse_commit(self._reader.commit(self._graph.ids[commit]))
+            except (ObjectProblem, ValueError):
+                continue
+            facts = read_message(raw.message, raw.author, raw.encoding, self._recipe, rules=self._rules)
+            if flagged or facts.evidence:
+                messages[commit] = facts
         return messages
 
     def _chain_changes(self, after: int, upto: int) -> dict[int, list[FileChange]]:
@@ -293,8 +313,13 @@ class Miner:
         messages: Mapping[int, MessageFacts],
         chain_changes: Mapping[int, Sequence[FileChange]],
     ) -> Attribution:
-        tracer = self._tracer(snapshot, chain_changes)
-        return Attribution(self.history, self._book, self._recipe, messages, tracer, upto, self._changes_of)
+        return self._attribution_of(self.history, messages, self._tracer(snapshot, chain_changes), upto)
+
+    def _attribution_of(
+        self, history: History, messages: Mapping[int, MessageFacts], tracer: Tracer, upto: int
+    ) -> Attribution:
+        excluded = self._rules.excluded
+        return Attribution(history, self._book, self._recipe, messages, tracer, upto, self._changes_of, excluded)
 
     def _tracer(self, snapshot: Snapshot, chain_changes: Mapping[int, Sequence[FileChange]]) -> Tracer:
         return Tracer(
@@ -308,4 +333,4 @@ class Miner:
         )
 
     def _source_changes(self, commit: int) -> list[FileChange]:
-        return [c for c in self._changes_of(commit) if is_source(c.path)]
+        return [c for c in self._changes_of(commit) if self._is_source(c.path)]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.mining.mine import Miner, Progress, silent
+from pipeline.mining.overlay import NO_OVERLAY, Overlay
 from pipeline.mining.repository import Repository
 from pipeline.recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, LabelRecipe
 from pipeline.records import Curve, Density, Mined
@@ -30,6 +31,7 @@ class Measured:
     evidence: dict[str, float]  # share of credit by evidence kind
     held_out: int
     held_out_positives: int
+    config_hash: str = ""  # of the repository's own configuration, empty without one
 
 
 def facts_path(data_dir: Path, repository: Repository) -> Path:
@@ -47,13 +49,15 @@ def measure(
     seen_at: int | None = None,
     jobs: int = 1,
     progress: Progress = silent,
+    overlay: Overlay = NO_OVERLAY,
 ) -> Measured:
     """Mine a repository as it stood at `as_of` (seconds since 1970; now where None) and measure its density.
 
-    `seen_at` is when its head was first seen, for whoever remembers that: no window ends later.
+    `seen_at` is when its head was first seen, for whoever remembers that: no window ends later. `overlay` is the
+    repository's own configuration.
     """
     store = facts_path(data_dir, repository) if data_dir else None
-    with Miner(repository, recipe, store, jobs, progress) as miner:
+    with Miner(repository, recipe, store, jobs, progress, overlay) as miner:
         if as_of is not None:
             miner.cut(as_of)
         return measure_open(miner, recipe, seen_at)
@@ -75,6 +79,7 @@ def measure_open(miner: Miner, recipe: LabelRecipe, seen_at: int | None = None) 
         evidence=evidence_mix(mined),
         held_out=round(HOLDOUT_SHARE * len(mined.holdout)),
         held_out_positives=round(HOLDOUT_SHARE * positives),
+        config_hash=miner.overlay.config_hash,
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from pipeline.recipe import LabelRecipe
-from pipeline.records import Screening
+from pipeline.records import Screening, Verdict
 from pipeline.screening.calibration import Calibration
 from pipeline.screening.measure import Measured
 from pipeline.screening.screener import judge
 
 # A repository's own configuration is an overlay on the recipe; this stands for having none.
 NO_CONFIG_HASH = ""
+MEASURED_WITH_CONFIGURATION = "Measured with this repository's own configuration."
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,23 @@ class Cost:
 def judge_measured(measured: Measured, recipe: LabelRecipe, calibration: Calibration, cost: Cost) -> Screening:
     """The verdict on a measured repository, with everything that goes on show beside it."""
     mined = measured.mined
+    verdict = judge(measured.density, mined.windows, measured.held_out, measured.held_out_positives, calibration)
     return Screening(
         mined=mined,
         density=measured.density,
         evidence=measured.evidence,
         threshold=calibration.threshold,
         standing=calibration.standing,
-        verdict=judge(measured.density, mined.windows, measured.held_out, measured.held_out_positives, calibration),
+        verdict=_with_configuration(verdict, measured.config_hash),
         label_recipe_id=recipe.id,
-        config_hash=NO_CONFIG_HASH,
+        config_hash=measured.config_hash,
         seconds=cost.seconds,
         peak_rss_mb=cost.peak_rss_mb,
     )
+
+
+def _with_configuration(verdict: Verdict, config_hash: str) -> Verdict:
+    """The verdict saying that the repository's own configuration decided what counts, where it did."""
+    if config_hash == NO_CONFIG_HASH:
+        return verdict
+    return dataclasses.replace(verdict, reasons=(*verdict.reasons, MEASURED_WITH_CONFIGURATION))
