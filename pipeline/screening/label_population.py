@@ -1,0 +1,54 @@
+"""The commits of a training window as the labels see them: those taken for bug fixes, and all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.mining.history import commits_landing_in
+from pipeline.mining.mine import Miner
+from pipeline.recipe import LabelRecipe
+from pipeline.records import AssayError, Windows
+from pipeline.screening.windows import fit_windows
+
+
+@dataclass(frozen=True)
+class Population:
+    """The non-merge commits landing in a training window, as SHAs in the order of landing."""
+
+    head_sha: str
+    windows: Windows
+    fixes: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+class ClassifyingMiner(Miner):
+    """A miner that says of each commit whether it counts as a fix commit (DESIGN.md section 2)."""
+
+    def fix_commits(self, after: int, upto: int) -> frozenset[int]:
+        """The fix commits landing at chain positions (after, upto], credit or not, as indexes of the graph."""
+        messages, changes = self._read_messages(after, upto), self._chain_changes(after, upto)
+        attribution = self._attribution(self.snapshot(after), upto, messages, changes)
+        while not attribution.round():
+            self._work_off("parsing changes")
+        found = attribution.credits({}).fixes
+        return frozenset((*found.examined, *found.oversized))
+
+
+def read_population(miner: ClassifyingMiner, recipe: LabelRecipe) -> Population:
+    """The population of the training window that ends a year before the head. Raises AssayError without a window."""
+    history = miner.history
+    windows = fit_windows(
+        history.effective_at[0], min(history.effective_at[-1], miner.first_seen()), recipe, miner.count_alive
+    )
+    if windows.too_little_history:
+        raise AssayError("too little history for a training window: label commits of an older repository")
+    train_at, eval_at = miner.positions(windows)
+    fixes = miner.fix_commits(train_at, eval_at)
+    graph = history.graph
+    commits = [c for c in commits_landing_in(history, train_at, eval_at) if len(graph.parents[c]) < 2]
+    return Population(
+        head_sha=graph.ids[history.head].hex(),
+        windows=windows,
+        fixes=tuple(graph.ids[c].hex() for c in commits if c in fixes),
+        others=tuple(graph.ids[c].hex() for c in commits if c not in fixes),
+    )
