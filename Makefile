@@ -18,6 +18,9 @@ help: ## this list
 setup: $(VENV)/.dev ## .venv with the locked versions and Assay itself, editable
 	@echo "Ready: $(BIN)/assay --help"
 
+setup-finetune: $(VENV)/.finetune ## what fine-tuning needs, too (torch: TORCH=torch==VERSION)
+	@echo "Ready: $(BIN)/assay finetune --help"
+
 test: $(VENV)/.dev ## every test that needs nothing but Python, git and make
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not services and not contract and not browser and not finetune'
 
@@ -102,4 +105,4 @@ $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup test test-services test-contract test-browser test-finetune lint demo run bench bench-gpu reproduce-table lock clean
+.PHONY: help setup setup-finetune test test-services test-contract test-browser test-finetune lint demo run bench bench-gpu reproduce-table lock clean

@@ -59,6 +59,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="OWNER/NAME", help="just these of the table")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument("--max-tokens", type=int, default=1_024, metavar="N")
+    parser.add_argument("--epochs", type=int, default=3, metavar="N")
+    parser.add_argument("--validations", type=int, default=8, metavar="N")
     parser.add_argument("--max-minutes", type=float, default=360, metavar="M", help="for each run")
     return parser.parse_args()
 
@@ -77,7 +79,8 @@ def finetuned(clone: Path, out: Path, asked: argparse.Namespace, more: tuple[str
     done = out / "result.json"
     if not done.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
-        limits = ("--max-tokens", str(asked.max_tokens), "--max-minutes", str(asked.max_minutes))
+        named = ("max-tokens", "epochs", "validations", "max-minutes")
+        limits = [part for name in named for part in (f"--{name}", str(getattr(asked, name.replace("-", "_"))))]
         command = [str(Path(sys.executable).with_name("assay")), "finetune", str(clone), "--out", str(out)]
         subprocess.run(
             [*command, "--base-model", asked.base_model, *limits, *more, "--json"],

@@ -40,11 +40,14 @@ WRAPPED = {
     "accelerate": ("pipeline.finetuning",),
     "fsspec": ("pipeline.finetuning.store",),
     "safetensors": ("pipeline.finetuning",),
-    "torch": ("pipeline.finetuning",),
+    "torch": ("pipeline.finetuning", "bot.cli.finetune"),
     "transformers": ("pipeline.finetuning",),
     "peft": ("pipeline.finetuning",),
     "jinja2": ("pipeline.reports", "bot.web"),
     "matplotlib": ("pipeline.reports",),
+    "pathspec": ("pipeline.mining.patterns",),
+    "re2": ("pipeline.mining.patterns",),
+    "yaml": ("bot.config.yaml_tree",),
     "pyarrow": ("pipeline.reports", "pipeline.finetuning.pair_file"),
     "pydantic": ("bot",),
     "pydantic_settings": ("bot.settings",),
@@ -67,7 +70,11 @@ TOUCHES_THE_WORLD = {
     "pipeline.finetuning.adapter": "writes and reads adapter directories",
     "pipeline.finetuning.base_model_files": "reads the files of a base model",
     "pipeline.finetuning.pair_file": "writes and reads pair sets",
+    "pipeline.finetuning.adapter_scorer": "lists the adapters of a job",
+    "pipeline.finetuning.finetune": "says where the results of a job go",
+    "pipeline.finetuning.job_folder": "writes the results of a job",
     "pipeline.finetuning.store": "keeps the files of a run",
+    "pipeline.finetuning.weights": "reads a model directory",
     "pipeline.mining.clone": "clones and fetches",
     "pipeline.mining.crew": "starts processes",
     "pipeline.mining.fact_store": "remembers facts between runs",
@@ -98,7 +105,7 @@ READS_SETTINGS = ("bot.settings", "bot.cli", "bot.app", "bot.worker")
 NEVER_FOR_A_SCREENING = {"torch", "transformers", "peft"}
 
 # Import name -> name of the distribution, where they differ by more than `_`.
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"re2": "google-re2", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 # Declared and imported by no module of ours: what a library of ours needs and does not ask for as we want it.
 FOR_OTHERS = {"aiosqlite", "hishel"}

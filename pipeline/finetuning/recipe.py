@@ -24,10 +24,11 @@ _HASH = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A model on a hub at a pinned commit, or a directory: then the revision is empty."""
+    """A model on a hub at a pinned commit; or a directory, where a digest of what it holds stands for the commit."""
 
     name: str
     revision: str = ""
+    digest: str = ""  # weights.weights_digest
 
     @property
     def family(self) -> str:
@@ -102,6 +103,8 @@ class FinetuneRecipe:
     def recipe_id(self, label_recipe_id: str) -> str:
         """12 hexadecimal digits that name every choice that changes a number, the labels' too."""
         chosen = {k: v for k, v in dataclasses.asdict(self).items() if k not in _NOT_IN_THE_ID}
+        model = self.base_model
+        chosen["base_model"] = [model.name, model.revision] if model.revision else [model.family, model.digest]
         chosen |= {"label_recipe_id": label_recipe_id, "prompt_version": PROMPT_VERSION}
         canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -1,0 +1,105 @@
+"""What an adapter is worth: beside the baseline officially, beside everything cheap for whoever has to pay. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pipeline.finetuning.result import Judgement
+from pipeline.ranking.evaluate import BASELINE, Row
+from pipeline.ranking.outcome import Decision, decide_outcome
+from pipeline.ranking.resampling import Floats
+from pipeline.ranking.statistics import Comparison, Quality, assess, ceiling, compare, rank_average
+
+ADAPTER = "adapter"
+FROZEN = "frozen embeddings + ridge"
+BLEND = "blend of adapter and activity"
+_ACTIVITY = "decayed touches"
+
+
+def seed_name(seed: int) -> str:
+    return f"{ADAPTER}, seed {seed}"
+
+
+def judge(
+    scores: Mapping[str, Floats],
+    labels: Floats,
+    paths: Sequence[str],
+    lines: Sequence[int],
+    *,
+    seeds: Mapping[int, Floats],
+    frozen: Floats | None = None,
+    control: str = "",
+    missing: str = "",
+) -> Judgement:
+    """Compare the rank average over the seeds with every other ranking of the same holdout.
+
+    `scores` are the baseline's and the cheap scorers' by name, `seeds` those of each completed seed, `frozen` those of
+    the untouched base model. `control` names what was spoilt on purpose: then no outcome follows. `missing` says why
+    there is no seed. Raises ValueError where lengths differ or there is no baseline.
+    """
+    cheap = {BASELINE: scores[BASELINE], **scores, **({} if frozen is None else {FROZEN: frozen})}
+    tuned: dict[str, Floats] = {}
+    if seeds:
+        adapter = rank_average(list(seeds.values()))
+        activity = scores.get(_ACTIVITY, scores[BASELINE])
+        tuned = {ADAPTER: adapter, BLEND: rank_average([adapter, activity])}
+        if len(seeds) > 1:
+            tuned |= {seed_name(seed): values for seed, values in seeds.items()}
+    qualities = assess(cheap | tuned, labels, paths, lines)
+    official = [name for name in (BASELINE, ADAPTER, BLEND) if name in qualities]
+    others = [name for name in cheap if name != BASELINE]
+    order = [*official, *others, *(name for name in tuned if name not in official)]
+    baseline, adapter_quality = qualities[BASELINE], qualities.get(ADAPTER)
+    best = best_of({name: qualities[name] for name in cheap})
+    comparison = Comparison(reason=missing) if adapter_quality is None else compare(adapter_quality, baseline)
+    against_best = (
+        Comparison() if adapter_quality is None or best is None else compare(adapter_quality, qualities[best])
+    )
+    decision = _decide(baseline, adapter_quality, comparison, control)
+    return Judgement(
+        outcome=decision.outcome,
+        reason=decision.reason,
+        rows=tuple(
+            Row(
+                name,
+                qualities[name],
+                None if name == BASELINE else compare(qualities[name], baseline),
+                np.asarray((cheap | tuned)[name], dtype=np.float64),
+            )
+            for name in order
+        ),
+        n=baseline.n,
+        positives=baseline.positives,
+        prevalence=baseline.prevalence,
+        rho_max=ceiling(labels),
+        best_cheap=best,
+        against_best_cheap=against_best,
+    )
+
+
+def best_of(qualities: Mapping[str, Quality]) -> str | None:
+    """The name of the highest ρ; the first of equals, none where there is no ρ."""
+    known = {name: quality.rho for name, quality in qualities.items() if quality.rho is not None}
+    return max(known, key=lambda name: known[name]) if known else None
+
+
+def _decide(baseline: Quality, adapter: Quality | None, comparison: Comparison, control: str) -> Decision:
+    if control:
+        found = "no ρ" if adapter is None or adapter.rho is None else _interval(adapter)
+        return Decision("INCONCLUSIVE", f"a control run ({control}): {found}; it never counts as an outcome")
+    return decide_outcome(
+        n=baseline.n,
+        positives=baseline.positives,
+        rho_adapter=None if adapter is None else adapter.rho,
+        rho_baseline=baseline.rho,
+        win_share=comparison.win_share,
+        missing=comparison.reason,
+    )
+
+
+def _interval(adapter: Quality) -> str:
+    if adapter.rho_low is None or adapter.rho_high is None:
+        return f"ρ {adapter.rho:.3f}"
+    return f"ρ {adapter.rho:.3f} (95 %: {adapter.rho_low:.3f} to {adapter.rho_high:.3f})"

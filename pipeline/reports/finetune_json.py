@@ -1,0 +1,156 @@
+"""What `assay finetune --json` prints and `result.json` holds: DESIGN.md section 5, documented in docs/json.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from pipeline.finetuning.judgement import ADAPTER, FROZEN
+from pipeline.finetuning.result import Costs, Curve, FinetuneResult, Judgement, SeedRun
+from pipeline.ranking.evaluate import BASELINE, Row
+from pipeline.ranking.statistics import Comparison
+from pipeline.reports.inert import encodable
+from pipeline.reports.numerals import iso
+
+
+def finetune_json(result: FinetuneResult) -> dict[str, object]:
+    """The promised fields first; times in ISO 8601 (UTC), shares in [0, 1], null where there is no number.
+
+    Raises ValueError for a number that is not finite: JSON has none, and such an outcome must not pass silently.
+    """
+    fields: dict[str, object] = {
+        **_judgement(result.judgement),
+        "control": result.control,
+        "counts": result.counts,
+        "repo": encodable(result.repo),
+        "head_sha": result.head_sha,
+        "train_start": iso(result.train_start),
+        "eval_start": iso(result.eval_start),
+        "as_of": iso(result.as_of),
+        "trained_on": result.trained_on,
+        "training_positives": result.training_positives,
+        "seeds_planned": list(result.recipe.seeds),
+        "seeds_completed": [run.seed for run in result.runs],
+        "ended": result.ended,
+        "curves": {str(run.seed): _curves(run) for run in result.runs},
+        "recipe_id": result.recipe_id,
+        "label_recipe_id": result.label_recipe_id,
+        "config_hash": result.config_hash,
+        "pair_set_id": result.pair_set_id,
+        "recipe": _recipe(result),
+        "base_model_family": result.recipe.base_model.family,
+        **_costs(result.costs),
+        "device": result.device,
+        "versions": dict(sorted(result.versions.items())),
+        "adapters": {str(seed): dict(sorted(files.items())) for seed, files in sorted(result.adapters.items())},
+        "notes": [encodable(note) for note in result.notes],
+    }
+    _require_finite("finetune", fields)
+    return fields
+
+
+def _judgement(judgement: Judgement) -> dict[str, object]:
+    adapter, baseline, frozen = (judgement.row(name) for name in (ADAPTER, BASELINE, FROZEN))
+    official = (adapter.against_baseline if adapter else None) or Comparison(reason=judgement.reason)
+    rho = adapter.quality.rho if adapter else None
+    frozen_rho = frozen.quality.rho if frozen else None
+    return {
+        "outcome": judgement.outcome,
+        "reason": judgement.reason,
+        "rho_adapter": rho,
+        "rho_baseline": baseline.quality.rho if baseline else None,
+        "delta": official.delta,
+        "delta_low": official.low,
+        "delta_high": official.high,
+        "smallest_detectable": official.smallest_detectable,
+        "win_share": official.win_share,
+        "n": judgement.n,
+        "positives": judgement.positives,
+        "prevalence": judgement.prevalence,
+        "rho_max": judgement.rho_max,
+        "best_cheap": judgement.best_cheap,
+        "beats_best_cheap": judgement.beats_best_cheap,
+        "against_best_cheap": comparison_json(judgement.against_best_cheap),
+        "beats_frozen_embeddings": None if rho is None or frozen_rho is None else rho > frozen_rho,
+        "scorers": {row.name: _scorer(row) for row in judgement.rows},
+    }
+
+
+def _scorer(row: Row) -> dict[str, object]:
+    quality = row.quality
+    return {
+        "rho": quality.rho,
+        "rho_low": quality.rho_low,
+        "rho_high": quality.rho_high,
+        "rho_share": quality.rho_share,
+        "auc": quality.auc,
+        "auc_low": quality.auc_low,
+        "auc_high": quality.auc_high,
+        "precision_at_10": quality.precision_at_10,
+        "precision_at_20": quality.precision_at_20,
+        "recall_at_20_percent": quality.recall_at_20_percent,
+        "reason": quality.reason,
+        "against_baseline": None if row.against_baseline is None else comparison_json(row.against_baseline),
+    }
+
+
+def comparison_json(comparison: Comparison) -> dict[str, object]:
+    return {
+        "delta": comparison.delta,
+        "low": comparison.low,
+        "high": comparison.high,
+        "smallest_detectable": comparison.smallest_detectable,
+        "win_share": comparison.win_share,
+        "reason": comparison.reason,
+    }
+
+
+def _curves(run: SeedRun) -> dict[str, object]:
+    return {
+        "losses": _points(run.fit.losses),
+        "validation_rhos": _points(run.fit.validations),
+        "planned_steps": run.fit.planned_steps,
+        "chosen_steps": run.fit.steps,
+        "refit_losses": _points(run.refit_losses),
+        "refit_steps": run.refit_steps,
+        "ended": run.fit.ended or run.refit_ended,
+    }
+
+
+def _points(curve: Curve) -> list[list[float]]:
+    return [[step, value] for step, value in curve]
+
+
+def _recipe(result: FinetuneResult) -> dict[str, object]:
+    recipe = dataclasses.asdict(result.recipe)
+    recipe["seeds"] = list(result.recipe.seeds)
+    recipe["base_model"]["name"] = encodable(result.recipe.base_model.name)
+    return recipe
+
+
+def _costs(costs: Costs) -> dict[str, object]:
+    rate, padding = costs.training.tokens_per_second, costs.training.padding_share
+    return {
+        "gpu_seconds": round(costs.device_seconds, 3),
+        "tokens": costs.training.tokens,
+        "tokens_per_second": None if rate is None else round(rate, 1),
+        "padding_share": None if padding is None else round(padding, 6),
+        "training_seconds": round(costs.training.seconds, 3),
+        "flops": costs.flops,
+        "estimate": {
+            "tokens": costs.expected_tokens,
+            "flops": costs.expected_flops,
+            "minutes": None if costs.expected_minutes is None else round(costs.expected_minutes, 2),
+        },
+    }
+
+
+def _require_finite(name: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is not a finite number: {value}")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _require_finite(str(key), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _require_finite(name, inner)
