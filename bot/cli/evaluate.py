@@ -14,7 +14,7 @@ from rich.text import Text
 from bot import __version__
 from bot.cli.output import Progress, print_result, progress_display
 from bot.cli.report_file import check_report, write_report
-from bot.cli.scorers import parse_adapters, scorer_of
+from bot.cli.scorers import embeddings_of, parse_adapters, parse_base_model, scorer_of
 from bot.cli.screen import AsOf, Jobs, Source
 from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
@@ -47,6 +47,14 @@ def evaluate_source(
             "scorers are always judged.",
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--base-model",
+            metavar="NAME|DIR",
+            help="Also judge what this model knows untrained: its embeddings and a ridge regression.",
+        ),
+    ] = None,
     jobs: Jobs = None,
     html: Annotated[
         Path | None,
@@ -67,13 +75,15 @@ def evaluate_source(
     started = time.perf_counter()
     settings = load_settings()
     check_report("--html", html, as_json)
-    adapters = parse_adapters(scorer or [])
+    adapters, untrained = parse_adapters(scorer or []), parse_base_model(model)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         material = material_of(repository, settings, parse_as_of(as_of), jobs or default_jobs(), progress)
         progress("comparing scorers", 0, None)
         with repository.reader() as reader:  # adapters read code
             rivals = [*competitors(), *(scorer_of(folder, blobs_of(reader)) for folder in adapters)]
+            if untrained is not None:
+                rivals.append(embeddings_of(untrained, blobs_of(reader)))
             evaluation = evaluate(material, MESSAGES, rivals)
     seconds, memory_mb = time.perf_counter() - started, peak_rss_mb()
     if html is not None and write_report(html, _page(evaluation, seconds, memory_mb)):

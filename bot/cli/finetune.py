@@ -7,10 +7,6 @@ model, the device or too few pairs with 1; SIGTERM with 143 and Ctrl-C with 130,
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-import os
-import warnings
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +19,7 @@ from bot.cli.evaluate import blobs_of
 from bot.cli.finetune_progress import planned_line, watching
 from bot.cli.finetune_view import render
 from bot.cli.job_ending import ended_by, failures, signals
+from bot.cli.model_libraries import FOR_TRAINING, quiet_libraries, require_libraries
 from bot.cli.output import print_result, progress_display
 from bot.cli.screen import AsOf, Jobs
 from bot.cli.source import default_jobs, open_source, parse_as_of
@@ -40,21 +37,8 @@ from pipeline.reports.finetune_json import finetune_json
 from pipeline.screening.measure import facts_path
 from pipeline.screening.screening import NO_CONFIG_HASH
 
-NEEDED = ("torch", "transformers", "peft", "safetensors", "fsspec", "matplotlib")
-INSTALL = "install what fine-tuning needs: pip install 'assay[finetune]' (in a checkout: make setup-finetune)"
-
 # A micro-batch is the shortest time in which a job can stop: on a CPU a large one would take minutes.
 CPU_MICRO_BATCH_TOKENS = 4_096
-
-# Before any of them is imported. Nothing is reported to anyone, and no bars are drawn through ours.
-ENVIRONMENT = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
-NOISY = ("transformers", "huggingface_hub", "peft", "torch", "accelerate", "matplotlib", "fsspec")
 
 
 class HeadChoice(StrEnum):
@@ -116,7 +100,7 @@ def finetune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Train a LoRA adapter on a repository's bug fixes and tell whether it ranks functions better than the baseline."""
+    """Train a LoRA adapter on a repository's bug fixes and tell whether it ranks better than the baseline."""
     settings = load_settings()
     if model.startswith((".", "/")):
         model = str(Path(model).absolute())  # its name is kept with the adapter, which may be used from elsewhere
@@ -137,7 +121,7 @@ def finetune(
         source, out, pairs, save_to, recipe, device, checkpoints, when, jobs or default_jobs(), threads, dry_run
     )
     with failures(as_json):
-        _require_libraries()
+        require_libraries(FOR_TRAINING)
     pair_set = gather_pairs(order, settings)
     with failures(as_json):
         result = carry_out(order, pair_set)
@@ -176,12 +160,6 @@ def _check_options(source: str | None, out: Path | None, pairs: Path | None, as_
         raise AssayError("--out is missing: name a new folder for the adapter and its result")
 
 
-def _require_libraries() -> None:
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise AssayError(f"{missing[0]} is not installed: {INSTALL}")
-
-
 def gather_pairs(order: Order, settings: Settings) -> PairSet:
     """Mine, or read what was kept. Raises AssayError, for a folder in which no job can begin as well."""
     if order.out is not None and not order.dry_run:
@@ -203,11 +181,7 @@ def _named(model: BaseModel) -> BaseModel:
 
 def carry_out(order: Order, pair_set: PairSet) -> dict[str, Any]:
     """Train and judge, or say what it would cost; what `--json` prints. Raises AssayError, and Ended after a signal."""
-    os.environ.update(ENVIRONMENT)
-    for name in NOISY:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries, about themselves
+    with quiet_libraries():
         return _preview(order, pair_set) if order.dry_run or order.out is None else _train(order, pair_set, order.out)
 
 

@@ -34,7 +34,7 @@ COMMANDS = (
     (
         "finetune",
         "bot.cli.finetune:finetune",
-        "Train a LoRA adapter on a repository's bug fixes and tell whether it ranks functions better than the baseline.",
+        "Train a LoRA adapter on a repository's bug fixes and tell whether it ranks better than the baseline.",
     ),
     (
         "repos",

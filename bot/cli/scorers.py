@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bot.cli.model_libraries import FOR_SCORING, quiet_libraries, require_libraries
+from pipeline.finetuning.recipe import BaseModel, base_model
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.metrics import ReadBlob
 from pipeline.ranking.scorer import Scorer
 from pipeline.records import AssayError
 
-FINETUNE_LIBRARIES: Final = ("torch", "transformers", "peft", "safetensors")
 _MANIFESTS: Final = ("manifest.json", "adapter-seed-*/manifest.json")  # of one adapter, of all seeds of a job
 
 
@@ -40,9 +40,7 @@ def parse_scorer(text: str) -> Choice:
         raise AssayError(f"--scorer {text}: no such folder; name `{Baseline.name}`, or a folder with an adapter")
     if not any(next(folder.glob(manifest), None) for manifest in _MANIFESTS):
         raise AssayError(f"--scorer {text}: there is no adapter; name the --out of `assay finetune`, once that is done")
-    missing = [name for name in FINETUNE_LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise AssayError(f"--scorer {text}: an adapter needs {', '.join(missing)}: pip install 'assay[finetune]'")
+    require_libraries(FOR_SCORING, f"--scorer {text}: ")
     return AdapterFolder(f"adapter {text}", folder)
 
 
@@ -50,6 +48,24 @@ def parse_adapters(texts: list[str]) -> tuple[AdapterFolder, ...]:
     """As `parse_scorer`, each folder once; the baseline, which is always there, counts for nothing."""
     chosen = (choice for choice in map(parse_scorer, texts) if choice is not None)
     return tuple({choice.path: choice for choice in chosen}.values())
+
+
+def parse_base_model(text: str | None) -> BaseModel | None:
+    """What `--base-model` names. Raises AssayError for a name that is not pinned, or without what models need."""
+    if text is None:
+        return None
+    model = base_model(text)
+    require_libraries(FOR_SCORING, f"--base-model {text}: ")
+    return model
+
+
+def embeddings_of(model: BaseModel, read: ReadBlob) -> Scorer:
+    """What the model knows untrained. Raises AssayError where it cannot be had."""
+    with quiet_libraries():
+        from pipeline.finetuning.devices import choose_device
+        from pipeline.finetuning.embedding_scorer import EmbeddingScorer  # and PyTorch, only for who names a model
+
+        return EmbeddingScorer(model, read, choose_device(None))
 
 
 def scorer_of(choice: Choice, read: ReadBlob) -> Scorer:
@@ -61,7 +77,8 @@ def scorer_of(choice: Choice, read: ReadBlob) -> Scorer:
 
 
 def _adapter(choice: AdapterFolder, read: ReadBlob) -> Scorer:
-    from pipeline.finetuning.adapter_scorer import AdapterScorer  # and PyTorch, only for who names an adapter
-    from pipeline.finetuning.devices import choose_device
+    with quiet_libraries():
+        from pipeline.finetuning.adapter_scorer import AdapterScorer  # and PyTorch, only for who names an adapter
+        from pipeline.finetuning.devices import choose_device
 
-    return AdapterScorer(choice.name, choice.path, read, choose_device(None))
+        return AdapterScorer(choice.name, choice.path, read, choose_device(None))

@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from pipeline.finetuning.adapter import MANIFEST, LoadedAdapter, load_adapter
 from pipeline.finetuning.job_folder import adapter_folder
 from pipeline.finetuning.loaded import load
-from pipeline.finetuning.prompts import Prompted, code_of
+from pipeline.finetuning.prompts import Prompted, prompted_of
 from pipeline.finetuning.scoring import score
 from pipeline.ranking.metrics import ReadBlob
 from pipeline.ranking.resampling import Floats
@@ -44,7 +44,7 @@ class AdapterScorer:
 
     def predict(self, functions: Sequence[Subject]) -> Floats:
         """Scores in (0, 1], higher where more risk is expected. Raises AssayError where the base model is missing."""
-        return self.score([self._prompted(subject) for subject in functions])
+        return self.score([prompted_of(subject, self._read) for subject in functions])
 
     def score(self, functions: Sequence[Prompted]) -> Floats:
         """As `predict`, of functions that are at hand already."""
@@ -64,10 +64,6 @@ class AdapterScorer:
                 )
             )
         return rank_average(scores)
-
-    def _prompted(self, subject: Subject) -> Prompted:
-        code = code_of(self._read(subject.blob), subject.start_line, subject.end_line)
-        return Prompted(subject.path, subject.qualified_name, subject.language, subject.metrics, code)
 
 
 def load_adapters(folder: Path) -> tuple[LoadedAdapter, ...]:

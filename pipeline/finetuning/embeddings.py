@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
@@ -20,8 +20,12 @@ _FEWEST_ROWS = 20
 class FrozenEmbeddings:
     """Ridge regression (scikit-learn's) on the standardised mean states of the untouched base model."""
 
-    def __init__(self, ranker: Ranker, *, micro_batch_tokens: int, device: str) -> None:
+    def __init__(
+        self, ranker: Ranker, *, micro_batch_tokens: int, device: str, watch: Callable[[int], None] | None = None
+    ) -> None:
+        """`watch` is told how many sequences are done, and may raise to stop."""
         self._ranker = ranker
+        self._watch = watch
         self._micro_batch_tokens = micro_batch_tokens
         self._device = device
         self._model: Pipeline | None = None
@@ -40,4 +44,10 @@ class FrozenEmbeddings:
         return np.asarray(self._model.predict(self._embed(sequences)), dtype=np.float64)
 
     def _embed(self, sequences: Sequence[Sequence[int]]) -> Floats:
-        return embed(self._ranker, sequences, micro_batch_tokens=self._micro_batch_tokens, device=self._device)
+        return embed(
+            self._ranker,
+            sequences,
+            micro_batch_tokens=self._micro_batch_tokens,
+            device=self._device,
+            watch=self._watch,
+        )

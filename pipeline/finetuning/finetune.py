@@ -209,7 +209,12 @@ class _Job:
             return Embedded(None, 0.0, "not measured, the time was up")
         self.watch(EmbeddingStarted(len(loaded.train) + len(loaded.holdout)))
         began = self.clock()
-        ridge = FrozenEmbeddings(loaded.ranker, micro_batch_tokens=self.recipe.micro_batch_tokens, device=self.device)
+        ridge = FrozenEmbeddings(
+            loaded.ranker,
+            micro_batch_tokens=self.recipe.micro_batch_tokens,
+            device=self.device,
+            watch=lambda done: self._raise_if_stopped(),
+        )
         ridge.fit(loaded.train, targets_of(self.pairs, self.recipe, self.recipe.seeds[0]).signals)
         embedded = Embedded(ridge.predict(loaded.holdout), self.clock() - began)
         self.state.keep_embedded(embedded)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from pipeline.finetuning.masking import mask_names
 from pipeline.finetuning.recipe import Ablation
+from pipeline.ranking.metrics import ReadBlob
+from pipeline.ranking.scorer import Subject
 from pipeline.records import PairMetrics
 
 
@@ -67,3 +69,9 @@ def _one_line(text: str) -> str:
 
 def _spelled(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def prompted_of(subject: Subject, read: ReadBlob) -> Prompted:
+    """A function as a prompt may know it: nothing of its past. Whatever `read` raises passes through."""
+    code = code_of(read(subject.blob), subject.start_line, subject.end_line)
+    return Prompted(subject.path, subject.qualified_name, subject.language, subject.metrics, code)

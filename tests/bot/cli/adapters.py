@@ -45,6 +45,6 @@ def adapter(
     folder = tmp_path / "adapter"
     (folder / manifest).parent.mkdir(parents=True)
     (folder / manifest).write_text("{}")
-    monkeypatch.setattr(scorers, "FINETUNE_LIBRARIES", ())
+    monkeypatch.setattr(scorers, "FOR_SCORING", ())
     monkeypatch.setattr(scorers, "_adapter", lambda choice, read: (Alphabet if partly else Scored)(read))
     return folder

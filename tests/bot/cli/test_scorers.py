@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bot.cli import scorers
-from bot.cli.scorers import AdapterFolder, parse_adapters, parse_scorer, scorer_of
+from bot.cli.scorers import AdapterFolder, parse_adapters, parse_base_model, parse_scorer, scorer_of
+from pipeline.finetuning.recipe import BaseModel
 from pipeline.ranking.baseline import Baseline
 from pipeline.records import AssayError
 from tests.bot.cli.adapters import Scored, adapter
@@ -36,10 +37,8 @@ def test_what_holds_no_adapter_is_refused_by_name(tmp_path: Path, name: str, wor
 
 def test_an_adapter_needs_the_libraries_of_fine_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = adapter(tmp_path, monkeypatch)
-    monkeypatch.setattr(scorers, "FINETUNE_LIBRARIES", ("json", "no_such_library", "nor_this"))
-    with pytest.raises(
-        AssayError, match=r"an adapter needs no_such_library, nor_this: pip install 'assay\[finetune\]'$"
-    ):
+    monkeypatch.setattr(scorers, "FOR_SCORING", ("json", "no_such_library", "nor_this"))
+    with pytest.raises(AssayError, match=r"^--scorer .*: no_such_library is not installed: .* 'assay\[finetune\]'"):
         parse_scorer(str(folder))
 
 
@@ -69,3 +68,17 @@ def test_a_folder_that_only_looks_like_an_adapter_is_refused_when_it_is_loaded(t
     (tmp_path / adapter_folder(1) / MANIFEST).write_text("{}")
     with pytest.raises(AssayError):
         scorer_of(parse_scorer(str(tmp_path)), read)
+
+
+def test_a_base_model_is_pinned_or_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorers, "FOR_SCORING", ())
+    assert parse_base_model(None) is None
+    assert parse_base_model("./model") == BaseModel("./model")
+    with pytest.raises(AssayError, match="is not a model that Assay pins"):
+        parse_base_model("some/model")
+
+
+def test_a_base_model_needs_the_libraries_of_fine_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorers, "FOR_SCORING", ("no_such_library",))
+    with pytest.raises(AssayError, match="^--base-model ./model: no_such_library is not installed"):
+        parse_base_model("./model")
