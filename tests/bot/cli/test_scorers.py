@@ -80,5 +80,5 @@ def test_a_base_model_is_pinned_or_a_directory(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_base_model_needs_the_libraries_of_fine_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorers, "FOR_SCORING", ("no_such_library",))
-    with pytest.raises(AssayError, match="^--base-model ./model: no_such_library is not installed"):
+    with pytest.raises(AssayError, match=r"^--base-model \./model: no_such_library is not installed"):
         parse_base_model("./model")
