@@ -85,6 +85,7 @@ class LabelRecipe:
 
 
 MESSAGES = LabelRecipe()
+MESSAGES_API = LabelRecipe(name="messages+api", evidence_sources=("messages", "issues", "pull requests", "labels"))
 
 # A screening is judged on its holdout: 40 % of the functions alive at T_eval.
 HOLDOUT_SHARE = 0.4

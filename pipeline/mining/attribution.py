@@ -28,6 +28,7 @@ from pipeline.mining.fix_commits import (
 from pipeline.mining.fixes import MessageFacts
 from pipeline.mining.history import History, first_parent
 from pipeline.mining.lineage import FunctionKey
+from pipeline.mining.linking import LandingUnit
 from pipeline.mining.reverts import cancelled_by, find_undoings
 from pipeline.mining.steps import Step, file_pairs
 from pipeline.mining.tracing import ALIVE, Root, Tracer
@@ -38,6 +39,8 @@ REVERTED = "reverted later"
 REPEATED = "the same change landed before"
 
 Changes = Callable[[int], Sequence[FileChange]]
+
+NO_UNITS: Mapping[int, LandingUnit] = {}
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Attribution:
         upto: int,
         changes_of: Changes,
         excluded: Callable[[bytes], str | None] = excluded_path,
+        units: Mapping[int, LandingUnit] = NO_UNITS,
     ) -> None:
         self._history = history
         self._book = book
@@ -92,6 +96,7 @@ class Attribution:
         self._upto = upto
         self._changes_of = changes_of
         self._excluded = excluded
+        self._units = units
         self._found = WindowFixes()
         self._left = [c for c in messages if tracer.floor < history.landing[c] <= upto and messages[c].evidence]
         self._older = _equal_authors(history, self._left)
@@ -203,23 +208,31 @@ class Attribution:
         return [self._older_patches[o] for o in self._older.get(commit, ())]
 
     def _attributed(self, commit: int, fix: FixCommit, roots: frozenset[Root]) -> AttributedFix:
-        history = self._history
-        position = history.landing[commit]
-        sha = history.graph.ids[commit].hex()
-        last = history.unit[position]
-        series = self._series[last]
         evidence = self._messages[commit].evidence
         assert evidence is not None
-        alone = max(history.landed[position] - 1, len(series)) > self._recipe.subsystem_merge_commits
+        unit, born = self._unit(commit)
         return AttributedFix(
-            sha=sha,
-            position=position,
-            unit=(position, sha) if alone else (last, ""),
-            born=frozenset({position}) if alone else frozenset(series),
+            sha=self._history.graph.ids[commit].hex(),
+            position=self._history.landing[commit],
+            unit=unit,
+            born=born,
             evidence=evidence,
             files=frozenset(new_path for *_, new_path in fix.pairs),
             roots=roots,
         )
+
+    def _unit(self, commit: int) -> tuple[tuple[int, str], frozenset[int]]:
+        """(the unit of credit, the chain positions it landed at): the pull request where known, else the landing."""
+        history, most = self._history, self._recipe.subsystem_merge_commits
+        pull = self._units.get(commit)
+        if pull and pull.commits <= most:
+            return (pull.pull_request, "pull request"), pull.positions
+        position = history.landing[commit]
+        last = history.unit[position]
+        series = self._series[last]
+        if max(history.landed[position] - 1, len(series)) > most:
+            return (position, history.graph.ids[commit].hex()), frozenset({position})
+        return (last, ""), frozenset(series)
 
     def _touches(self, credits: Credits) -> dict[tuple[bytes, FunctionKey], int]:
         """Landings of the window that changed each credited function, in the file where it stood when it began."""

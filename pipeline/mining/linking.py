@@ -18,7 +18,7 @@ from typing import Literal
 
 from pipeline.mining.bug_labels import Nature, nature_of
 from pipeline.mining.history import ROOT, History
-from pipeline.mining.references import Reference
+from pipeline.mining.references import Home, Reference
 from pipeline.recipe import LabelRecipe
 from pipeline.records import Evidence
 
@@ -67,6 +67,14 @@ class Tracker:
     def is_pull_request(self, number: int) -> bool:
         fact = self.facts.get(number)
         return fact is not None and fact.is_pull_request
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A tracker and the repository whose references it answers."""
+
+    tracker: Tracker
+    home: Home
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from pipeline.mining.history import (
     MAY_FIX,
     CommitGraph,
     History,
+    RawCommit,
     commits_landing_in,
     cut_at,
     extend_graph,
@@ -43,9 +44,11 @@ from pipeline.mining.history import (
 )
 from pipeline.mining.joining import Joining
 from pipeline.mining.languages import language_of
+from pipeline.mining.linking import LandingUnit, Linked, Tracked, landing_units, link
 from pipeline.mining.overlay import NO_OVERLAY, Overlay, OverlayRules
 from pipeline.mining.packs import ObjectProblem
 from pipeline.mining.past import FunctionPast, Past, look_back_from
+from pipeline.mining.references import might_refer, read_references
 from pipeline.mining.repository import Repository
 from pipeline.mining.tracing import Tracer
 from pipeline.mining.trees import FileChange, TreeReader
@@ -94,10 +97,13 @@ class Miner:
         jobs: int = 1,
         progress: Progress = silent,
         overlay: Overlay = NO_OVERLAY,
+        tracked: Tracked | None = None,
     ) -> None:
         self._repository = repository
         self._recipe = recipe
         self._rules = OverlayRules(overlay)
+        self._tracked = tracked
+        self._units: dict[int, LandingUnit] = {}
         self._is_source = _source_under(self._rules)
         self._progress = progress
         self._store = FactStore(store_path, recipe.id)
@@ -194,7 +200,9 @@ class Miner:
         head = len(self.history.chain) - 1
         train_at, eval_at = self.positions(windows)
         at_train, at_eval = self.snapshot(train_at), self.snapshot(eval_at)
-        messages = self._read_messages(train_at, head)
+        # What was opened after a window's end is unknown to it, so each window links for itself.
+        messages = self._read_messages(train_at, eval_at, windows.eval_start)
+        messages |= self._read_messages(eval_at, head, windows.as_of)
         chain_changes = self._chain_changes(train_at, head)
         training = self._attribution(at_train, eval_at, messages, chain_changes)
         horizon = self._attribution(at_eval, head, messages, chain_changes)
@@ -226,7 +234,7 @@ class Miner:
         history = read_history(self._graph, head, self._recipe, self._repository.shallow)
         floor = look_back_from(history, now)
         snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
-        messages, changes = self._read_messages(floor, position), self._chain_changes(floor, position)
+        messages, changes = self._read_messages(floor, position, now), self._chain_changes(floor, position)
         tracer = Tracer(history, self._book, changes, floor, self._source_changes, lambda *_: True, blobs.get)
         fixes = self._attribution_of(history, messages, tracer, position)
         past = Past(now, history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
@@ -256,21 +264,45 @@ class Miner:
 
         self._book.work_off(tell)
 
-    def _read_messages(self, after: int, upto: int) -> dict[int, MessageFacts]:
-        """What the messages say that may carry evidence, of commits landing in (after, upto]."""
+    def _read_messages(self, after: int, upto: int, until: int) -> dict[int, MessageFacts]:
+        """What the messages say that may carry evidence, of commits landing in (after, upto].
+
+        Issues and pull requests opened after `until` (seconds since 1970) are unknown.
+        """
         messages: dict[int, MessageFacts] = {}
+        links = self._links(after, upto, until)
         for commit in commits_landing_in(self.history, after, upto):
+            linked = links.get(commit, Linked())
             flagged = bool(self._graph.flags[commit] & MAY_FIX)
-            if not (flagged or self._rules.reads_every_message):
+            if not (flagged or self._rules.reads_every_message or linked.evidence):
                 continue
-            try:
-                raw = parse_commit(self._reader.commit(self._graph.ids[commit]))
-            except (ObjectProblem, ValueError):
-                continue
-            facts = read_message(raw.message, raw.author, raw.encoding, self._recipe, rules=self._rules)
-            if flagged or facts.evidence:
-                messages[commit] = facts
+            if raw := self._commit(commit):
+                facts = read_message(
+                    raw.message, raw.author, raw.encoding, self._recipe, linked.evidence, rules=self._rules
+                )
+                facts = facts._replace(evidence=linked.judge(facts.evidence))
+                if flagged or facts.evidence:
+                    messages[commit] = facts
         return messages
+
+    def _links(self, after: int, upto: int, until: int) -> dict[int, Linked]:
+        """What issues and pull requests say of those commits; nothing without a tracker."""
+        if self._tracked is None:
+            return {}
+        references = {}
+        for commit in commits_landing_in(self.history, after, upto):
+            raw = self._commit(commit)
+            if raw and might_refer(raw.message):
+                references[commit] = read_references(raw.message, self._tracked.home)
+        links = link(self.history, references, self._tracked.tracker, until, self._recipe)
+        self._units |= landing_units(self.history, links)
+        return links
+
+    def _commit(self, commit: int) -> RawCommit | None:
+        try:
+            return parse_commit(self._reader.commit(self._graph.ids[commit]))
+        except (ObjectProblem, ValueError):
+            return None
 
     def _chain_changes(self, after: int, upto: int) -> dict[int, list[FileChange]]:
         positions = range(after + 1, upto + 1)
@@ -318,8 +350,8 @@ class Miner:
     def _attribution_of(
         self, history: History, messages: Mapping[int, MessageFacts], tracer: Tracer, upto: int
     ) -> Attribution:
-        excluded = self._rules.excluded
-        return Attribution(history, self._book, self._recipe, messages, tracer, upto, self._changes_of, excluded)
+        excluded, units = self._rules.excluded, self._units
+        return Attribution(history, self._book, self._recipe, messages, tracer, upto, self._changes_of, excluded, units)
 
     def _tracer(self, snapshot: Snapshot, chain_changes: Mapping[int, Sequence[FileChange]]) -> Tracer:
         return Tracer(

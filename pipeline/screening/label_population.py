@@ -24,9 +24,9 @@ class Population:
 class ClassifyingMiner(Miner):
     """A miner that says of each commit whether it counts as a fix commit (DESIGN.md section 2)."""
 
-    def fix_commits(self, after: int, upto: int) -> frozenset[int]:
+    def fix_commits(self, after: int, upto: int, until: int) -> frozenset[int]:
         """The fix commits landing at chain positions (after, upto], credit or not, as indexes of the graph."""
-        messages, changes = self._read_messages(after, upto), self._chain_changes(after, upto)
+        messages, changes = self._read_messages(after, upto, until), self._chain_changes(after, upto)
         attribution = self._attribution(self.snapshot(after), upto, messages, changes)
         while not attribution.round():
             self._work_off("parsing changes")
@@ -43,7 +43,7 @@ def read_population(miner: ClassifyingMiner, recipe: LabelRecipe) -> Population:
     if windows.too_little_history:
         raise AssayError("too little history for a training window: label commits of an older repository")
     train_at, eval_at = miner.positions(windows)
-    fixes = miner.fix_commits(train_at, eval_at)
+    fixes = miner.fix_commits(train_at, eval_at, windows.eval_start)
     graph = history.graph
     commits = [c for c in commits_landing_in(history, train_at, eval_at) if len(graph.parents[c]) < 2]
     return Population(

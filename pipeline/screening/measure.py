@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.mining.linking import Tracked
 from pipeline.mining.mine import Miner, Progress, silent
 from pipeline.mining.overlay import NO_OVERLAY, Overlay
 from pipeline.mining.repository import Repository
@@ -50,14 +51,15 @@ def measure(
     jobs: int = 1,
     progress: Progress = silent,
     overlay: Overlay = NO_OVERLAY,
+    tracked: Tracked | None = None,
 ) -> Measured:
     """Mine a repository as it stood at `as_of` (seconds since 1970; now where None) and measure its density.
 
     `seen_at` is when its head was first seen, for whoever remembers that: no window ends later. `overlay` is the
-    repository's own configuration.
+    repository's own configuration; `tracked` its issues and pull requests, for a recipe that asks for them.
     """
     store = facts_path(data_dir, repository) if data_dir else None
-    with Miner(repository, recipe, store, jobs, progress, overlay) as miner:
+    with Miner(repository, recipe, store, jobs, progress, overlay, tracked) as miner:
         if as_of is not None:
             miner.cut(as_of)
         return measure_open(miner, recipe, seen_at)
