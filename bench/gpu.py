@@ -118,6 +118,7 @@ def measured(
     from pipeline.finetuning.loaded import device_name, load, size_of
     from pipeline.finetuning.sampling import plan_steps
     from pipeline.finetuning.scoring import score
+    from pipeline.finetuning.seed_job import MOST_VALIDATED
     from pipeline.finetuning.training import train
 
     recipe = FinetuneRecipe(base_model=BaseModel(str(model)), seeds=(1,), epochs=EPOCHS, compiled=compiled)
@@ -160,15 +161,17 @@ def measured(
     training, scoring = trained.tokens / train_s, sum(lengths) / score_s
     train_flops = size.training_flops(lengths) / sum(lengths)
     score_flops = size.forward_flops(lengths) / sum(lengths)
-    job_s = 2 * whole / len(seen) * train_s + score_s
+    validated = recipe.validations * min(1.0, MOST_VALIDATED / len(lengths))
+    job_s = 2 * whole / len(seen) * train_s + (1 + validated) * score_s
     lines = [
-        f"device: {device_name(device)}; bf16 matrix product: {peak / 1e12:.1f} TFLOP/s",
-        f"model: {size.parameters / 1e9:.2f} G parameters without embeddings; loaded in {load_s:.1f} s",
+        f"device: {device_name(device)}; matrix product ({'bf16' if device == 'cuda' else 'float32'}): "
+        f"{peak / 1e12:.2f} TFLOP/s",
+        f"model: {size.parameters / 1e6:,.0f} M parameters without embeddings; loaded in {load_s:.1f} s",
         f"pairs: {len(lengths):,}, {sum(lengths):,} tokens, median {int(np.median(lengths))}; "
         f"{whole} steps in {EPOCHS} epochs",
-        f"training: {training:,.0f} tokens/s, {train_flops * training / 1e12:.1f} TFLOP/s, "
+        f"training: {training:,.0f} tokens/s, {train_flops * training / 1e12:.2f} TFLOP/s, "
         f"{train_flops * training / peak:.0%} of the peak; padding {trained.padding_share:.1%}",
-        f"scoring: {scoring:,.0f} tokens/s, {score_flops * scoring / 1e12:.1f} TFLOP/s, "
+        f"scoring: {scoring:,.0f} tokens/s, {score_flops * scoring / 1e12:.2f} TFLOP/s, "
         f"{score_flops * scoring / peak:.0%} of the peak",
         f"loss: {mean(s.loss for s in seen[:5]):.3f} to {mean(s.loss for s in seen[-5:]):.3f}; "
         f"gradient norm at least {min(s.gradient_norm for s in seen):.2g}",

@@ -9,6 +9,7 @@ from pipeline.finetuning.result import Costs, Work
 from pipeline.reports.finetune_files import render_files
 from pipeline.reports.finetune_json import finetune_json
 from tests.builders import finetunings as build
+from tests.pipeline.reports.doc_tables import table
 
 PROMISED = (
     "outcome", "rho_adapter", "rho_baseline", "delta", "delta_low", "delta_high", "n", "positives", "scorers",
@@ -67,3 +68,8 @@ def test_the_file_holds_what_the_command_prints() -> None:
     files = render_files(result)
     assert json.loads(files["result.json"]) == finetune_json(result)
     assert files["curves.png"].startswith(b"\x89PNG")
+
+
+def test_the_page_documents_every_field() -> None:
+    documented = [name for name, _, _ in table("json.md", "## `assay finetune`")]
+    assert documented == [*read(build.result()), "out"]
