@@ -118,6 +118,22 @@ def test_a_job_that_was_stopped_goes_on_to_the_same_scores(done: Done, model: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter-seed-1", "curves.png", "result.json"]
 
 
+def test_checkpoints_kept_elsewhere_let_another_folder_go_on(done: Done, model: Path, tmp_path: Path) -> None:
+    kept, asked = f"file://{tmp_path}/kept", count(1)
+    with pytest.raises(Stopped):
+        run(
+            planted(),
+            quick(model),
+            tmp_path / "here",
+            checkpoints=kept,
+            stop=lambda: "SIGTERM" if next(asked) >= 20 else None,
+        )
+    events: list[JobEvent] = []
+    there = run(planted(), quick(model), tmp_path / "there", checkpoints=kept, watch=events.append)
+    assert there.runs[0].scores.tolist() == done[0].runs[0].scores.tolist()
+    assert "Resumed" in {type(event).__name__ for event in events}
+
+
 def test_an_unfinished_job_of_another_recipe_is_refused_and_both_are_named(model: Path, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         run(planted(), quick(model), tmp_path, stop=lambda: "SIGTERM")
