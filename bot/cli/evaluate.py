@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bot import __version__
 from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.rankings_table import rankings_table
 from bot.cli.report_file import check_report, write_report
 from bot.cli.scorers import embeddings_of, parse_adapters, parse_base_model, scorer_of
 from bot.cli.screen import AsOf, Jobs, Source
@@ -30,7 +30,6 @@ from pipeline.ranking.metrics import ReadBlob
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
 from pipeline.reports.evaluation_json import evaluation_json
-from pipeline.reports.evaluation_words import interval, number, percentage
 from pipeline.reports.inert import inert
 from pipeline.screening.measure import facts_path
 
@@ -129,7 +128,7 @@ def render(result: dict[str, Any]) -> RenderableType:
         parts.append(Text("INCONCLUSIVE"))
         parts += [Text(f"  {reason}") for reason in result["reasons"]]
     for level, what in (("functions", "held-out functions"), ("files", "files")):
-        parts += [Text(""), Text(_counted(result[level], what)), _rendered(result[level]["scorers"])]
+        parts += [Text(""), Text(_counted(result[level], what)), rankings_table(result[level]["scorers"])]
     parts += [Text(inert(note)) for note in result["notes"]]
     return Group(*parts)
 
@@ -137,27 +136,3 @@ def render(result: dict[str, Any]) -> RenderableType:
 def _counted(table: dict[str, Any], what: str) -> str:
     ceiling = "" if table["rho_max"] is None else f"; ρ at most {table['rho_max']:.3f} without ties"
     return f"{table['n']:,} {what}, {table['positives']:,} of them fixed ({table['prevalence']:.1%}){ceiling}"
-
-
-def _rendered(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("scorer", no_wrap=True)
-    for name in ("ρ", "95 %", "Δρ", "95 %", "AUC", "p@10", "p@20", "r@20 %"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for row in rows:
-        against = row["against_baseline"] or {"delta": None, "low": None, "high": None}
-        cells = (
-            row["name"],
-            number(row["rho"]),
-            interval(row["rho_low"], row["rho_high"]),
-            number(against["delta"], signed=True),
-            interval(against["low"], against["high"], signed=True),
-            number(row["auc"]),
-            percentage(row["precision_at_10"]),
-            percentage(row["precision_at_20"]),
-            percentage(row["recall_at_20_percent"]),
-            row["reason"],
-        )
-        table.add_row(*(Text(cell) for cell in cells))
-    return table

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bot.cli.finetune_progress import minutes
+from bot.cli.rankings_table import rankings_table
 from pipeline.finetuning.judgement import ADAPTER, BLEND, FROZEN
 from pipeline.reports.inert import inert
 
-_NONE = "–"
 OUTCOMES = {
     "WIN": "WIN: the adapter ranks this repository's functions better than the baseline",
     "SOFT LOSS": "SOFT LOSS: the adapter is hardly better than the baseline; use the ranking without a model",
@@ -31,7 +30,13 @@ def render(result: dict[str, Any]) -> RenderableType:
     head += f"{result['n']:,} held-out functions, {result['positives']:,} of them fixed by {result['as_of'][:10]}"
     lines = [head, "", OUTCOMES[result["outcome"]], f"  {result['reason']}", *_shortfalls(result), *_beside(result)]
     after = [*(f"note: {inert(note, 400)}" for note in result["notes"]), _cost(result), f"written to {result['out']}"]
-    return Group(Text("\n".join(lines)), Text(""), _rankings(result["scorers"]), Text(""), Text("\n".join(after)))
+    return Group(
+        Text("\n".join(lines)),
+        Text(""),
+        _table(result["scorers"]),
+        Text(""),
+        Text("\n".join(after)),
+    )
 
 
 def _shortfalls(result: dict[str, Any]) -> list[str]:
@@ -73,32 +78,5 @@ def _cost(result: dict[str, Any]) -> str:
     return f"{spent}: {result['tokens']:,} tokens of training{rate}{padding}{beforehand}"
 
 
-def _rankings(scorers: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("ranking", no_wrap=True)
-    for name in ("ρ", "95 %", "Δρ", "95 %", "AUC", "p@20", "r@20 %"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for name, row in scorers.items():
-        against = row["against_baseline"] or {"delta": None, "low": None, "high": None}
-        cells = (
-            name,
-            _number(row["rho"]),
-            _interval(row["rho_low"], row["rho_high"]),
-            _number(against["delta"], "+.3f"),
-            _interval(against["low"], against["high"], "+.3f"),
-            _number(row["auc"]),
-            _number(row["precision_at_20"], ".0%"),
-            _number(row["recall_at_20_percent"], ".0%"),
-            row["reason"],
-        )
-        table.add_row(*(Text(cell) for cell in cells), style="bold" if name in (ADAPTER, BLEND) else None)
-    return table
-
-
-def _number(value: float | None, form: str = ".3f") -> str:
-    return _NONE if value is None else format(value, form)
-
-
-def _interval(low: float | None, high: float | None, form: str = ".3f") -> str:
-    return _NONE if low is None or high is None else f"{low:{form}} to {high:{form}}"
+def _table(scorers: dict[str, Any]) -> RenderableType:
+    return rankings_table([row | {"name": name} for name, row in scorers.items()], bold=(ADAPTER, BLEND))
