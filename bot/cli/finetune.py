@@ -95,6 +95,13 @@ def finetune(
     checkpoints: Annotated[
         str, typer.Option("--checkpoints", metavar="DIR|URL", help="Where to resume from; by default in --out.")
     ] = "",
+    memory_gb: Annotated[
+        float | None, typer.Option("--memory-gb", metavar="GB", help="Of the GPU, at most; by default all of it.")
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")
+    ] = False,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Compile the layers first.")] = False,
     jobs: Jobs = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, metavar="N", help="Of a CPU.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
@@ -114,6 +121,9 @@ def finetune(
         validations=validations,
         seeds=tuple(range(1, seeds + 1)),
         max_minutes=max_minutes,
+        memory_limit_gb=memory_gb,
+        gradient_checkpointing=gradient_checkpointing,
+        compiled=compiled,
     )
     when = parse_as_of(as_of)
     _check_options(source, out, pairs, as_of, dry_run)

@@ -9,6 +9,7 @@ import torch
 
 from pipeline.finetuning.base_model_files import load_tokenizer
 from pipeline.finetuning.cost import ModelSize, Rate, rate_of
+from pipeline.finetuning.gpu import limit_memory
 from pipeline.finetuning.model import Ranker, load_ranker
 from pipeline.finetuning.prompts import Prompted, render_prompt
 from pipeline.finetuning.recipe import FinetuneRecipe
@@ -32,6 +33,7 @@ class Loaded:
 
 def load(recipe: FinetuneRecipe, train: Sequence[Prompted], holdout: Sequence[Prompted], device: str) -> Loaded:
     """Load the base model of `recipe` and read the prompts. Raises AssayError where the model cannot be had."""
+    limit_memory(device, recipe.memory_limit_gb)
     tokenizer = load_tokenizer(recipe.base_model)
     ranker = load_ranker(recipe, device=device, seed=recipe.seeds[0], tokenizer=tokenizer)
     most = longest_prompt(recipe, ranker.most_tokens, tokenizer.model_max_length)
