@@ -37,9 +37,6 @@ from pipeline.reports.finetune_json import finetune_json
 from pipeline.screening.measure import facts_path
 from pipeline.screening.screening import NO_CONFIG_HASH
 
-# A micro-batch is the shortest time in which a job can stop: on a CPU a large one would take minutes.
-CPU_MICRO_BATCH_TOKENS = 4_096
-
 
 class HeadChoice(StrEnum):
     logit = "logit"
@@ -109,8 +106,6 @@ def finetune(
 ) -> None:
     """Train a LoRA adapter on a repository's bug fixes and tell whether it ranks better than the baseline."""
     settings = load_settings()
-    if model.startswith((".", "/")):
-        model = str(Path(model).absolute())  # its name is kept with the adapter, which may be used from elsewhere
     recipe = FinetuneRecipe(
         base_model=_named(base_model(model, revision)),
         max_tokens=max_tokens,
@@ -185,8 +180,11 @@ def gather_pairs(order: Order, settings: Settings) -> PairSet:
 
 
 def _named(model: BaseModel) -> BaseModel:
-    """A directory is known by what it holds: the same model elsewhere gives the same recipe."""
-    return model if model.revision else replace(model, digest=weights_digest(Path(model.name)))
+    """A directory is known by what it holds, and kept with the adapter by its whole path: it is used from elsewhere."""
+    if model.revision:
+        return model
+    folder = Path(model.name).absolute()
+    return replace(model, name=str(folder), digest=weights_digest(folder))
 
 
 def carry_out(order: Order, pair_set: PairSet) -> dict[str, Any]:
@@ -212,7 +210,7 @@ def _preview(order: Order, pair_set: PairSet) -> dict[str, Any]:
     """What the job would cost."""
     from pipeline.finetuning.finetune import plan
 
-    planned = plan(pair_set, _recipe_on(order, device := _device(order)), device)
+    planned = plan(pair_set, order.recipe.fitted_to(device := _device(order)), device)
     return {
         "repo": pair_set.repo,
         "head_sha": pair_set.head_sha,
@@ -234,7 +232,7 @@ def _train(order: Order, pair_set: PairSet, out: Path) -> dict[str, Any]:
     from pipeline.reports.finetune_files import render_files
 
     device = _device(order)
-    recipe = _recipe_on(order, device)
+    recipe = order.recipe.fitted_to(device)
     with watching() as watch, signals() as asked:
         try:
             result = run_job(
@@ -260,9 +258,3 @@ def _device(order: Order) -> str:
     if order.threads is not None:
         torch.set_num_threads(order.threads)
     return choose_device(order.device)
-
-
-def _recipe_on(order: Order, device: str) -> FinetuneRecipe:
-    if device != "cpu":
-        return order.recipe
-    return replace(order.recipe, micro_batch_tokens=min(order.recipe.micro_batch_tokens, CPU_MICRO_BATCH_TOKENS))

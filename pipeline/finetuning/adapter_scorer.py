@@ -50,7 +50,7 @@ class AdapterScorer:
         """As `predict`, of functions that are at hand already."""
         if not functions:
             return np.zeros(0)
-        recipe = self.adapters[0].recipe
+        recipe = self.adapters[0].recipe.fitted_to(self._device)
         loaded = load(recipe, functions, (), self._device)
         scores = []
         for adapter in self.adapters:

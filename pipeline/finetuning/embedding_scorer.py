@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from pipeline.finetuning.base_model_files import load_tokenizer
 from pipeline.finetuning.embeddings import FrozenEmbeddings
+from pipeline.finetuning.judgement import FROZEN
 from pipeline.finetuning.model import load_ranker
 from pipeline.finetuning.prompts import prompted_of, render_prompt
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
@@ -19,19 +19,16 @@ from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 
 _BLOBS_AT_HAND = 4
-_CPU_MICRO_BATCH_TOKENS = 4_096
 
 
 class EmbeddingScorer:
     """Frozen embeddings + ridge regression. Raises AssayError where the model cannot be had."""
 
-    name = "frozen embeddings + ridge"
+    name = FROZEN
 
     def __init__(self, model: BaseModel, read: ReadBlob, device: str) -> None:
         """`read` gives the content of a blob and must work for as long as the scorer is used."""
-        recipe = FinetuneRecipe(base_model=model)
-        if device == "cpu":
-            recipe = replace(recipe, micro_batch_tokens=_CPU_MICRO_BATCH_TOKENS)
+        recipe = FinetuneRecipe(base_model=model).fitted_to(device)
         self._read = lru_cache(_BLOBS_AT_HAND)(read)
         self._tokenizer = load_tokenizer(model)
         ranker = load_ranker(recipe, device=device, seed=recipe.seeds[0], tokenizer=self._tokenizer)

@@ -40,17 +40,10 @@ def judge(
     there is no seed. Raises ValueError where lengths differ or there is no baseline.
     """
     cheap = {BASELINE: scores[BASELINE], **scores, **({} if frozen is None else {FROZEN: frozen})}
-    tuned: dict[str, Floats] = {}
-    if seeds:
-        adapter = rank_average(list(seeds.values()))
-        activity = scores.get(_ACTIVITY, scores[BASELINE])
-        tuned = {ADAPTER: adapter, BLEND: rank_average([adapter, activity])}
-        if len(seeds) > 1:
-            tuned |= {seed_name(seed): values for seed, values in seeds.items()}
+    tuned = _tuned(seeds, scores.get(_ACTIVITY, scores[BASELINE]))
     qualities = assess(cheap | tuned, labels, paths, lines)
-    official = [name for name in (BASELINE, ADAPTER, BLEND) if name in qualities]
-    others = [name for name in cheap if name != BASELINE]
-    order = [*official, *others, *(name for name in tuned if name not in official)]
+    # The official ones, then the cheap ones, then the seeds.
+    order = dict.fromkeys([name for name in (BASELINE, ADAPTER, BLEND) if name in qualities]) | cheap | tuned
     baseline, adapter_quality = qualities[BASELINE], qualities.get(ADAPTER)
     best = best_of({name: qualities[name] for name in cheap})
     comparison = Comparison(reason=missing) if adapter_quality is None else compare(adapter_quality, baseline)
@@ -77,6 +70,15 @@ def judge(
         best_cheap=best,
         against_best_cheap=against_best,
     )
+
+
+def _tuned(seeds: Mapping[int, Floats], activity: Floats) -> dict[str, Floats]:
+    """The adapter's official score, its blend with activity, and where there are several seeds each of them."""
+    if not seeds:
+        return {}
+    adapter = rank_average(list(seeds.values()))
+    official = {ADAPTER: adapter, BLEND: rank_average([adapter, activity])}
+    return official | ({seed_name(seed): values for seed, values in seeds.items()} if len(seeds) > 1 else {})
 
 
 def best_of(qualities: Mapping[str, Quality]) -> str | None:

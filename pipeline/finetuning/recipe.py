@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -18,6 +18,8 @@ PROMPT_VERSION = 1
 
 Head = Literal["logit", "digits"]
 Ablation = Literal["none", "names", "code"]
+
+CPU_MICRO_BATCH_TOKENS = 4_096
 
 _HASH = re.compile(r"[0-9a-f]{40}")
 
@@ -99,6 +101,12 @@ class FinetuneRecipe:
             raise AssayError(f"seeds = {self.seeds}: at least one is needed, none twice and none below 0")
         if self.base_model.revision and not _HASH.fullmatch(self.base_model.revision):
             raise AssayError(f"revision = {self.base_model.revision!r}: it must be a commit hash of 40 digits")
+
+    def fitted_to(self, device: str) -> FinetuneRecipe:
+        """With micro-batches that the device computes in a short time: only between two of them can a job stop."""
+        if device != "cpu":
+            return self
+        return replace(self, micro_batch_tokens=min(self.micro_batch_tokens, CPU_MICRO_BATCH_TOKENS))
 
     def recipe_id(self, label_recipe_id: str) -> str:
         """12 hexadecimal digits that name every choice that changes a number, the labels' too."""

@@ -38,14 +38,14 @@ def _table(table: Table) -> dict[str, Any]:
         "positives": table.positives,
         "prevalence": table.prevalence,
         "rho_max": table.rho_max,
-        "scorers": [_row(row) for row in table.rows],
+        "scorers": [{"name": row.name} | scorer_json(row) for row in table.rows],
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def scorer_json(row: Row) -> dict[str, Any]:
+    """A scorer without its name, here as in the result of a fine-tuning run."""
     quality = row.quality
     return {
-        "name": row.name,
         "rho": quality.rho,
         "rho_low": quality.rho_low,
         "rho_high": quality.rho_high,
@@ -57,11 +57,11 @@ def _row(row: Row) -> dict[str, Any]:
         "precision_at_20": quality.precision_at_20,
         "recall_at_20_percent": quality.recall_at_20_percent,
         "reason": quality.reason,
-        "against_baseline": None if row.against_baseline is None else _comparison(row.against_baseline),
+        "against_baseline": None if row.against_baseline is None else comparison_json(row.against_baseline),
     }
 
 
-def _comparison(against: Comparison) -> dict[str, Any]:
+def comparison_json(against: Comparison) -> dict[str, Any]:
     return {
         "delta": against.delta,
         "low": against.low,

@@ -7,8 +7,9 @@ import math
 
 from pipeline.finetuning.judgement import ADAPTER, FROZEN
 from pipeline.finetuning.result import Costs, Curve, FinetuneResult, Judgement, SeedRun
-from pipeline.ranking.evaluate import BASELINE, Row
+from pipeline.ranking.evaluate import BASELINE
 from pipeline.ranking.statistics import Comparison
+from pipeline.reports.evaluation_json import comparison_json, scorer_json
 from pipeline.reports.inert import encodable
 from pipeline.reports.numerals import iso
 
@@ -72,36 +73,7 @@ def _judgement(judgement: Judgement) -> dict[str, object]:
         "beats_best_cheap": judgement.beats_best_cheap,
         "against_best_cheap": comparison_json(judgement.against_best_cheap),
         "beats_frozen_embeddings": None if rho is None or frozen_rho is None else rho > frozen_rho,
-        "scorers": {row.name: _scorer(row) for row in judgement.rows},
-    }
-
-
-def _scorer(row: Row) -> dict[str, object]:
-    quality = row.quality
-    return {
-        "rho": quality.rho,
-        "rho_low": quality.rho_low,
-        "rho_high": quality.rho_high,
-        "rho_share": quality.rho_share,
-        "auc": quality.auc,
-        "auc_low": quality.auc_low,
-        "auc_high": quality.auc_high,
-        "precision_at_10": quality.precision_at_10,
-        "precision_at_20": quality.precision_at_20,
-        "recall_at_20_percent": quality.recall_at_20_percent,
-        "reason": quality.reason,
-        "against_baseline": None if row.against_baseline is None else comparison_json(row.against_baseline),
-    }
-
-
-def comparison_json(comparison: Comparison) -> dict[str, object]:
-    return {
-        "delta": comparison.delta,
-        "low": comparison.low,
-        "high": comparison.high,
-        "smallest_detectable": comparison.smallest_detectable,
-        "win_share": comparison.win_share,
-        "reason": comparison.reason,
+        "scorers": {row.name: scorer_json(row) for row in judgement.rows},
     }
 
 
