@@ -12,7 +12,7 @@ from bench.rankings_page import differences, render_rankings
 
 
 def row(name: str, rho: float | None) -> dict[str, Any]:
-    return {"name": name, "rho": rho, "rho_low": None, "rho_high": None}
+    return {"name": name, "rho": rho, "rho_low": None, "rho_high": None, "recall_at_20_percent": rho}
 
 
 def history(name: str, which: str = "report", *, conclusive: bool = True, **rhos: float | None) -> dict[str, Any]:
@@ -70,6 +70,10 @@ def test_a_scorer_without_a_ranking_is_left_out_of_its_comparison():
 
 def test_what_was_found_among_the_first_ten_stands_beside_what_chance_finds():
     assert "| a/won | 2025-01-02 | 40% | 25% | 10.0% | 40% | 25% | 10.0% |" in render_rankings(TWO)
+
+
+def test_what_is_found_in_a_fifth_of_the_lines_is_the_mean_over_what_counts():
+    assert "| baseline | 20% | 20% |\n| size | 18% | 18% |" in render_rankings(TWO)
 
 
 def test_a_page_without_a_report_cannot_be_written():
