@@ -199,25 +199,16 @@ def _losses(results: Sequence[Result]) -> str:
     lines = []
     for level in SINGLE_SIGNALS:
         for result in results:
-            rho = {row["name"]: row["rho"] for row in result[level]["scorers"]}
-            better = {
-                name: value - rho[BASELINE]
-                for name, value in rho.items()
-                if name != BASELINE and value is not None and rho[BASELINE] is not None and value > rho[BASELINE]
-            }
-            if better:
-                told = ", ".join(
-                    f"{name} ({_signed(gain)})" for name, gain in sorted(better.items(), key=lambda b: -b[1])
-                )
+            if better := _better(result, level):
+                told = ", ".join(f"{name} ({_signed(gain)})" for gain, name in better)
                 lines.append(f"- {result['repository']} ({result['set']} set), {level}: {told}")
     return "\n".join(["By how much ρ of the other is higher, wherever it is:", "", *lines]) if lines else "Nowhere."
 
 
 def _better(result: Result, level: str) -> list[tuple[float, str]]:
     """How far other scorers are ahead of the baseline, most first."""
-    gains = [
-        (-differences([result], level, row["name"])[0], row["name"]) for row in result[level]["scorers"] if row["rho"]
-    ]
+    names = [row["name"] for row in result[level]["scorers"]]
+    gains = [(-difference, name) for name in names for difference in differences([result], level, name)]
     return sorted(((gain, name) for gain, name in gains if gain > 0), reverse=True)
 
 

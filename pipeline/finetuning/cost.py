@@ -1,4 +1,4 @@
-"""What a run will cost before it starts, and what it did cost after. Pure.
+"""What a run will cost, before it starts. Pure.
 
 FLOPs as in Kaplan et al., "Scaling laws for neural language models" (2020): 2N a token forward, N being the parameters
 without embeddings. With LoRA the way back needs the gradients of activations but none of the frozen weights: 2N more,
@@ -71,28 +71,6 @@ class Estimate:
     flops: float
     minutes: float | None  # none where nothing is known of the device
     rate: Rate | None
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a run did cost."""
-
-    flops: float
-    seconds: float
-    tokens: int
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        return self.tokens / self.seconds if self.seconds > 0 else None
-
-    @property
-    def flops_per_s(self) -> float | None:
-        return self.flops / self.seconds if self.seconds > 0 else None
-
-    def utilisation(self, peak_flops_per_s: float | None) -> float | None:
-        """Share of what the device can do; None where that is not known."""
-        reached = self.flops_per_s
-        return reached / peak_flops_per_s if reached is not None and peak_flops_per_s else None
 
 
 def estimate(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.finetuning.cost import ModelSize, Rate, Spent, estimate, peak_of, rate_of
+from pipeline.finetuning.cost import ModelSize, Rate, estimate, peak_of, rate_of
 from pipeline.finetuning.recipe import FinetuneRecipe
 
 SIZE = ModelSize(parameters=1_000)
@@ -90,11 +90,3 @@ def test_a_1_5_b_model_on_an_h200_trains_at_some_54_000_tokens_a_second_at_30_pe
     )
     assert found.minutes is not None
     assert found.trained_tokens / (60 * found.minutes) == pytest.approx(56_600, rel=0.01)
-
-
-def test_what_was_spent() -> None:
-    spent = Spent(flops=6e12, seconds=2.0, tokens=1_000)
-    assert (spent.tokens_per_second, spent.flops_per_s, spent.utilisation(1e13)) == (500.0, 3e12, 0.3)
-    assert spent.utilisation(None) is None
-    assert Spent(0.0, 0.0, 0).tokens_per_second is None
-    assert Spent(0.0, 0.0, 0).utilisation(1e13) is None
