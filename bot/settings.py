@@ -83,6 +83,18 @@ class Settings(BaseSettings):
     ca_bundle: FilePath | None = None
     allowed_accounts: Annotated[tuple[str, ...], NoDecode] = ()  # logins; everybody where empty
 
+    permission: Literal["write", "maintain", "admin"] = "write"  # the least role that a repository may ask for
+    base_models: str = ""  # allowed for fine-tuning: owner/name, owner/name@REVISION or owner/name=/DIRECTORY, by commas
+    base_model: str = ""  # of them, where nobody names one; the first where not set
+    finetune: str = ""  # fields of the recipe that differ, as one JSON object
+    finetune_minutes: Annotated[float, Field(ge=0.1, le=10_080)] = 360.0  # of one run, at most
+    audit_share: Annotated[float, Field(ge=0, le=1)] = 0.0  # of SKIPs that are run to test them
+    artifacts_url: SecretStr | None = None  # any fsspec URL; a folder of the data directory where not set
+    artifacts_days: Annotated[int, Field(ge=1)] = 90  # that adapters are kept which nothing uses
+    gpu_lease_s: Annotated[float, Field(ge=2)] = 60.0  # a GPU worker that is silent for so long has lost its run
+    gpu_device: str = ""  # cpu or cuda; what there is where not set
+    calibration_scope: Literal["installation", "server"] = "installation"  # server: with what others share
+
     mode: Literal["post", "observe"] = "post"  # observe: measure and post nothing
     quiet: bool = False  # post only what changed
     publish_ranking: bool = False  # on public repositories too; on private ones always

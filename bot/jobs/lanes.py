@@ -12,18 +12,19 @@ Lane = Literal["light", "screen"]
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 SCREENINGS_OF_ONE_INSTALLATION: Final = 2
+HEAVY: Final[tuple[JobKind, ...]] = ("screen", "prepare")
 
 CAPS: Final[Mapping[JobKind, int]] = MappingProxyType(
     {kind: SCREENINGS_OF_ONE_INSTALLATION if kind == "screen" else 1 for kind in get_args(JobKind)}
 )
 KINDS: Final[Mapping[Lane, tuple[JobKind, ...]]] = MappingProxyType(
     {
-        "light": tuple(kind for kind in get_args(JobKind) if kind != "screen"),
-        "screen": ("screen",),
+        "light": tuple(kind for kind in get_args(JobKind) if kind not in HEAVY),
+        "screen": HEAVY,
     }
 )
 
 
 def lane_of(kind: JobKind) -> Lane:
-    """Screenings take minutes and a processor; whatever else there is takes some requests, and never waits for them."""
-    return "screen" if kind == "screen" else "light"
+    """What mines takes minutes and a processor; whatever else there is takes some requests, and never waits for it."""
+    return "screen" if kind in HEAVY else "light"

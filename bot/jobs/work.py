@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from bot.clock import Clock
+from bot.config.records import Permission
 from bot.github.client import GitHubApp, InstallationClient
 from bot.jobs.clones import Clones
 from bot.jobs.lanes import Lane
@@ -21,6 +22,7 @@ from bot.jobs.nursery import Nursery
 from bot.records import Installation, Job, JobKind
 from bot.store.database import Database
 from bot.store.jobs import finish_job, hold_lease, request_job
+from pipeline.finetuning.recipe import BaseModel
 from pipeline.screening.calibration import Calibration
 
 READ: Final[Mapping[str, str]] = {"contents": "read", "metadata": "read"}
@@ -54,7 +56,7 @@ class Policy:
     quiet: bool = False
     publish_ranking: bool = False  # on public repositories too
     allowed_accounts: tuple[str, ...] = ()  # logins in lower case; everybody where empty
-    permission: Literal["maintain", "admin"] = "maintain"  # the least role that may give commands
+    permission: Permission = "write"  # the least that a configuration may ask for, of whoever gives commands
     web_url: str = "https://github.com"  # clones come from here
     ca_bundle: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # for clones; may hold passwords
@@ -67,6 +69,13 @@ class Policy:
     heartbeat_s: float = 5.0
     sweep_s: float = 2.0
     stop_s: float = 10.0  # for light jobs to end when the worker is told to stop
+    base_models: Mapping[str, BaseModel] = field(default_factory=dict)  # that may be asked for; none: no fine-tuning
+    base_model: str = ""  # where nobody names one
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # fields of FinetuneRecipe that differ from what ships
+    finetune_minutes: float = 360.0  # of one run, at most
+    audit_share: float = 0.0  # of SKIPs that are run to test them
+    artifacts_days: int = 90  # that adapters are kept which nothing uses
+    calibration_scope: Literal["installation", "server"] = "installation"
 
 
 class Announcer(Protocol):

@@ -9,6 +9,8 @@ from typing import Final
 SERVER_WIDE: Final = frozenset(
     {
         "bookmarks",  # of the server itself
+        "budgets.all_budgets",
+        "budgets.usage_of_all",
         "deliveries",  # they come one by one, from whatever installation
         "content_writes.forget_writes",
         "installations.list_installations",
@@ -21,6 +23,10 @@ SERVER_WIDE: Final = frozenset(
         "jobs.ready_jobs",
         "repositories.all_repositories",
         "repositories.find_repository",
+        "runs.all_runs",
+        "runs.claim_run",
+        "runs.expired_runs",
+        "runs.ready_runs",
         "screenings.verdict_figures",
         "turns",  # of all installations
     }

@@ -24,6 +24,8 @@ async def make_check_run(
     screening_id: int,
     conclusion: str,
     now: datetime,
+    *,
+    run_id: int = 0,
 ) -> StoredCheckRun:
     """A row that is not posted yet; its `external_id` is what GitHub is asked for after a crash."""
     values = {
@@ -32,6 +34,7 @@ async def make_check_run(
         "name": name,
         "head_sha": head_sha,
         "screening_id": screening_id,
+        "run_id": run_id,
         "check_run_id": 0,
         "conclusion": conclusion,
         "made_at": now,

@@ -8,6 +8,8 @@ from sqlalchemy import Row, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.records import Installation, InstallationState
+from bot.store.budgets import keep_minutes
+from bot.store.shared_outcomes import disown
 from bot.store.tables import installations, jobs, metadata
 from bot.store.writing import insert_into
 
@@ -63,8 +65,11 @@ async def delete_installation(connection: AsyncConnection, installation_id: int,
     """Every row of it in every table. The job that does this stays until it ends, and goes then.
 
     Jobs first: a job that is writing something is waited for, and one that begins to write later finds its lease lost.
+    What its runs cost stays counted for the server, and the figures that it shared stay as figures of nobody.
     """
     await connection.execute(delete(jobs).where(jobs.c.installation_id == installation_id, jobs.c.job_id != except_job))
+    await keep_minutes(connection, installation_id, None, under=0)
+    await disown(connection, installation_id)
     for table in reversed(metadata.sorted_tables):
         if table is not jobs and "installation_id" in table.c:
             await connection.execute(delete(table).where(table.c.installation_id == installation_id))

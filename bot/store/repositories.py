@@ -10,6 +10,8 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, false, fu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.records import Repository, RepositoryMemory
+from bot.store.budgets import keep_minutes
+from bot.store.shared_outcomes import disown
 from bot.store.tables import jobs, metadata, repositories
 from bot.store.writing import insert_into
 
@@ -58,9 +60,14 @@ async def save_repository(connection: AsyncConnection, repository: Repository) -
 async def delete_repository(
     connection: AsyncConnection, installation_id: int, repository_id: int, except_job: int = 0
 ) -> None:
-    """Every row of it in every table. The job that does this stays until it ends, and goes then."""
+    """Every row of it in every table. The job that does this stays until it ends, and goes then.
+
+    What its runs cost stays counted for its installation, and the figures that it shared stay as figures of nobody.
+    """
     of_it = jobs.c.installation_id == installation_id, jobs.c.repository_id == repository_id
     await connection.execute(delete(jobs).where(*of_it, jobs.c.job_id != except_job))
+    await keep_minutes(connection, installation_id, repository_id, under=installation_id)
+    await disown(connection, installation_id, repository_id)
     for table in reversed(metadata.sorted_tables):
         if table is not jobs and "repository_id" in table.c:
             mine = table.c.installation_id == installation_id, table.c.repository_id == repository_id

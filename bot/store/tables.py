@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -70,6 +71,7 @@ installations = Table(
     Column("permissions", JSON, nullable=False),
     Column("synced_at", Utc, nullable=False),
     Column("served_at", Utc),  # when a job of it was last taken: the next turn is whose this is oldest
+    Column("config", JSON(none_as_null=True)),  # the organization's .github/assay.yml as it was read last
 )
 
 repositories = Table(
@@ -89,6 +91,7 @@ repositories = Table(
     Column("measured_at", Utc),
     Column("posted_at", Utc),
     Column("last_error", Text, nullable=False, server_default=""),
+    Column("config", JSON(none_as_null=True)),  # its own .github/assay.yml as it was read last
     ForeignKeyConstraint(["installation_id"], ["installations.installation_id"], ondelete="CASCADE"),
 )
 
@@ -174,12 +177,165 @@ check_runs = Table(
     Column("name", String(40), nullable=False),
     Column("head_sha", String(40), nullable=False),
     Column("screening_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False, server_default="0"),
     Column("check_run_id", BigInteger, nullable=False),
     Column("conclusion", String(20), nullable=False),
     Column("made_at", Utc, nullable=False),
     Column("posted_at", Utc),
     Index(None, "installation_id", "repository_id", "row_id"),
     _of_a_repository(),
+    sqlite_autoincrement=True,
+)
+
+# Fine-tuning runs. Their state is here and nowhere else; a GPU worker holds one by its lease.
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Id, primary_key=True, autoincrement=True),
+    Column("installation_id", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("purpose", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("ending", String(20), nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("open_key", String(160), unique=True),  # held until it ends, so that there is only one; then NULL
+    Column("head_sha", String(40), nullable=False),
+    Column("screening_id", BigInteger, nullable=False),
+    Column("judged_run_id", BigInteger, nullable=False),
+    Column("forced", Boolean, nullable=False),
+    Column("audit", Boolean, nullable=False),
+    Column("asked_by", BigInteger, nullable=False),
+    Column("comment_id", BigInteger, nullable=False),
+    Column("base_model", String(255), nullable=False),
+    Column("recipe", JSON, nullable=False),
+    Column("recipe_id", String(40), nullable=False, server_default=""),
+    Column("label_recipe_id", String(40), nullable=False),
+    Column("config_hash", String(80), nullable=False, server_default=""),
+    Column("pair_set_id", String(64), nullable=False, server_default=""),
+    Column("estimated_minutes", Float, nullable=False, server_default="0"),
+    Column("spent_minutes", Float, nullable=False, server_default="0"),
+    Column("budget_month", String(7), nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("worker", String(120), nullable=False, server_default=""),
+    Column("lease_token", String(40), nullable=False, server_default=""),
+    Column("lease_until", Utc),  # real time, whatever clock the App runs on
+    Column("cancel_asked", Boolean, nullable=False, server_default=false()),
+    Column("progress", JSON, nullable=False),
+    Column("progress_at", Utc),
+    Column("checkpoints", JSON, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Column("artifacts", String(255), nullable=False, server_default=""),
+    Column("settled", Boolean, nullable=False, server_default=false()),
+    Column("made_at", Utc, nullable=False),
+    Column("not_before", Utc, nullable=False),
+    Column("queued_at", Utc),
+    Column("started_at", Utc),
+    Column("ended_at", Utc),
+    Index(None, "state", "queued_at"),
+    Index(None, "installation_id", "repository_id", "run_id"),
+    Index(None, "installation_id", "budget_month"),
+    _of_a_repository(),
+    sqlite_autoincrement=True,
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("installation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("monthly_minutes", Float, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("set_at", Utc, nullable=False),
+    ForeignKeyConstraint(["installation_id"], ["installations.installation_id"], ondelete="CASCADE"),
+)
+
+# What runs cost that are deleted with their repository: the month is paid all the same. An installation that is
+# deleted itself leaves its sum under the number 0.
+removed_minutes = Table(
+    "removed_minutes",
+    metadata,
+    Column("installation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("budget_month", String(7), primary_key=True),
+    Column("minutes", Float, nullable=False),
+)
+
+gpu_workers = Table(
+    "gpu_workers",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("device", String(255), nullable=False),
+    Column("flops_per_s", Float),
+    Column("seen_at", Utc, nullable=False),
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("reply_id", Id, primary_key=True, autoincrement=True),
+    Column("installation_id", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("comment_id", BigInteger, nullable=False),
+    Column("issue_number", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("posted_id", BigInteger, nullable=False, server_default="0"),
+    Column("posted_digest", String(64), nullable=False, server_default=""),
+    Column("posted_at", Utc),
+    Column("made_at", Utc, nullable=False),
+    Index(None, "installation_id", "repository_id", "comment_id", unique=True),
+    Index(None, "installation_id", "run_id"),
+    _of_a_repository(),
+    sqlite_autoincrement=True,
+)
+
+# The outcomes of an installation and what its operator decided about them, only ever added to.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("entry_id", Id, primary_key=True, autoincrement=True),
+    Column("installation_id", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),  # 0: an operator's word
+    Column("at", Utc, nullable=False),
+    Column("entry", JSON, nullable=False),  # pipeline.screening.entries
+    Index(None, "installation_id", "entry_id"),
+    Index(None, "installation_id", "repository_id"),
+    _of_a_repository(),
+    sqlite_autoincrement=True,
+)
+
+# Each threshold that an installation had, with what it was made of.
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("calibration_id", Id, primary_key=True, autoincrement=True),
+    Column("installation_id", BigInteger, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("label_recipe_id", String(40), nullable=False),
+    Column("base_model_family", String(120), nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("threshold", JSON, nullable=False),
+    Column("inputs", JSON, nullable=False),  # numbers of ledger rows and shared rows, and what of the seed counted
+    Column("run_id", BigInteger, nullable=False),  # whose outcome brought it; 0: none
+    Column("flips", JSON, nullable=False),  # repositories of this installation whose verdict it turned
+    Index(None, "installation_id", "calibration_id"),
+    ForeignKeyConstraint(["installation_id"], ["installations.installation_id"], ondelete="CASCADE"),
+    sqlite_autoincrement=True,
+)
+
+# Outcomes that an installation shares with the others of this server. What is left when it goes: figures of nobody.
+shared_outcomes = Table(
+    "shared_outcomes",
+    metadata,
+    Column("shared_id", Id, primary_key=True, autoincrement=True),
+    Column("contributor", String(32), nullable=False),  # drawn at random, the same for all of an installation
+    Column("origin_installation_id", BigInteger),  # NULL once that is deleted
+    Column("origin_repository_id", BigInteger),
+    Column("label_recipe_id", String(40), nullable=False),
+    Column("base_model_family", String(120), nullable=False),
+    Column("density", Float, nullable=False),  # three decimals
+    Column("delta", Float, nullable=False),  # of ρ; three decimals
+    Column("month", String(7), nullable=False),
+    Index(None, "origin_installation_id", "origin_repository_id"),
     sqlite_autoincrement=True,
 )
 

@@ -1,0 +1,333 @@
+"""Fine-tuning runs: asked for, prepared, queued, done by a GPU worker under a lease, ended.
+
+waiting -> queued -> running -> ended, and back to queued where the worker vanished. A bot worker prepares and cancels,
+a GPU worker changes only the run whose lease it holds. `open_key` is held until a run ends, so the same request twice
+is one run.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, and_, case, func, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.records import Run, RunEnding, RunPurpose, RunState
+from bot.store.budgets import load_gpu_state
+from bot.store.jobs import LostLease
+from bot.store.tables import budgets, runs
+from bot.store.writing import insert_into
+
+_c = runs.c
+_CLAIM_TRIES: Final = 5
+_CLAIMING: Final = 0x61737362  # the number of a lock of PostgreSQL's that whoever claims holds
+_VACANT: Final[dict[str, Any]] = {"lease_token": "", "lease_until": None}
+OPEN: Final[tuple[RunState, ...]] = ("waiting", "queued", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What a run is asked for with. `key` tells apart what may stand side by side: the head and the model."""
+
+    purpose: RunPurpose
+    head_sha: str
+    base_model: str
+    recipe: Mapping[str, Any]
+    label_recipe_id: str
+    screening_id: int = 0
+    judged_run_id: int = 0
+    forced: bool = False
+    audit: bool = False
+    asked_by: int = 0
+    comment_id: int = 0
+    config_hash: str = ""
+    not_before: datetime | None = field(default=None)
+
+
+async def open_run(
+    connection: AsyncConnection, installation_id: int, repository_id: int, request: RunRequest, now: datetime
+) -> tuple[Run, bool]:
+    """The one open run of this repository, purpose and head, and whether it is new."""
+    open_key = f"{installation_id}:{repository_id}:{request.purpose}:{request.head_sha}"
+    values: dict[str, Any] = {
+        "installation_id": installation_id,
+        "repository_id": repository_id,
+        "purpose": request.purpose,
+        "state": "waiting",
+        "open_key": open_key,
+        "head_sha": request.head_sha,
+        "screening_id": request.screening_id,
+        "judged_run_id": request.judged_run_id,
+        "forced": request.forced,
+        "audit": request.audit,
+        "asked_by": request.asked_by,
+        "comment_id": request.comment_id,
+        "base_model": request.base_model,
+        "recipe": dict(request.recipe),
+        "label_recipe_id": request.label_recipe_id,
+        "config_hash": request.config_hash,
+        "progress": {},
+        "checkpoints": [],
+        "made_at": now,
+        "not_before": request.not_before or now,
+    }
+    mine = _c.installation_id == installation_id, _c.open_key == open_key
+    while True:
+        made = insert_into(connection, runs).values(**values).on_conflict_do_nothing(index_elements=["open_key"])
+        row = (await connection.execute(made.returning(runs))).one_or_none()
+        if row is not None:
+            return _run(row), True
+        row = (await connection.execute(select(runs).where(*mine))).one_or_none()
+        if row is not None:  # else it ended in between
+            return _run(row), False
+
+
+async def load_run(connection: AsyncConnection, installation_id: int, run_id: int) -> Run | None:
+    return await _newest(connection, _is(installation_id, run_id))
+
+
+async def lock_run(connection: AsyncConnection, installation_id: int, run_id: int) -> Run | None:
+    """As it is, and nobody changes it until the transaction ends."""
+    row = (await connection.execute(select(runs).where(_is(installation_id, run_id)).with_for_update())).one_or_none()
+    return None if row is None else _run(row)
+
+
+async def open_runs(connection: AsyncConnection, installation_id: int, repository_id: int | None = None) -> list[Run]:
+    """Those that have not ended, oldest first."""
+    wanted = [_c.installation_id == installation_id, _c.state.in_(OPEN)]
+    if repository_id is not None:
+        wanted.append(_c.repository_id == repository_id)
+    return [_run(row) for row in await connection.execute(select(runs).where(*wanted).order_by(_c.run_id))]
+
+
+async def runs_of(
+    connection: AsyncConnection, installation_id: int, repository_id: int, purpose: RunPurpose | None = None
+) -> list[Run]:
+    """All of a repository, newest first."""
+    wanted = [_c.installation_id == installation_id, _c.repository_id == repository_id]
+    if purpose is not None:
+        wanted.append(_c.purpose == purpose)
+    return [_run(row) for row in await connection.execute(select(runs).where(*wanted).order_by(_c.run_id.desc()))]
+
+
+async def queue_run(
+    connection: AsyncConnection, run: Run, *, pair_set_id: str, minutes: float, month: str, now: datetime
+) -> bool:
+    """It is prepared, and its minutes are reserved from the budget of `month`. False: it has ended meanwhile."""
+    changes = {
+        "state": "queued",
+        "pair_set_id": pair_set_id,
+        "estimated_minutes": minutes,
+        "budget_month": month,
+        "queued_at": now,
+        "not_before": now,
+    }
+    waiting = _is(run.installation_id, run.run_id), _c.state == "waiting"
+    return (await connection.execute(update(runs).where(*waiting).values(**changes))).rowcount == 1
+
+
+async def claim_run(
+    connection: AsyncConnection, worker: str, now: datetime, real_now: datetime, *, lease_s: float
+) -> Run | None:
+    """Take the run whose turn it is, with a lease of its own. None where none is queued, or all must wait.
+
+    Waiting: GPUs are paused, the installation has as many running as its budget allows, or has no budget any more.
+    Whoever has fewer running comes first, then who waits longest. On PostgreSQL claims wait for each other, else two
+    could each take the last place; on SQLite their transactions do so anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
+    if (await load_gpu_state(connection)).paused_because:
+        return None
+    for _ in range(_CLAIM_TRIES):
+        run_id = (await connection.execute(_turn(now))).scalar_one_or_none()
+        if run_id is None:
+            return None
+        taken = {
+            "state": "running",
+            "attempts": _c.attempts + 1,
+            "worker": worker,
+            "started_at": func.coalesce(_c.started_at, now),
+            "lease_token": secrets.token_hex(16),
+            "lease_until": real_now + timedelta(seconds=lease_s),
+        }
+        claim = update(runs).where(_c.run_id == run_id, _c.state == "queued").values(**taken).returning(runs)
+        row = (await connection.execute(claim)).one_or_none()
+        if row is not None:  # else it was cancelled in between
+            return _run(row)
+    return None
+
+
+def _turn(now: datetime) -> Any:
+    at_work = (
+        select(_c.installation_id, func.count().label("found"))
+        .where(_c.state == "running")
+        .group_by(_c.installation_id)
+        .subquery("at_work")
+    )
+    running = func.coalesce(at_work.c.found, 0)
+    return (
+        select(_c.run_id)
+        .join(budgets, budgets.c.installation_id == _c.installation_id)
+        .outerjoin(at_work, at_work.c.installation_id == _c.installation_id)
+        .where(_c.state == "queued", _c.not_before <= now, running < budgets.c.concurrency)
+        .order_by(running, _c.queued_at, _c.run_id)
+        .limit(1)
+    )
+
+
+async def hold_run(connection: AsyncConnection, run: Run) -> None:
+    """The fence: first thing in a transaction of a GPU worker. The row stays locked to its end. Raises LostLease."""
+    await _change_held(connection, run, {"lease_token": run.lease_token})
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """Whether the lease is still held, and whether somebody wants the run to end."""
+
+    held: bool
+    cancel_asked: bool = False
+
+
+async def renew_run(connection: AsyncConnection, run: Run, until: datetime, spent_minutes: float) -> Renewal:
+    """`spent_minutes`: of all attempts so far."""
+    changes = {"lease_until": until, "spent_minutes": spent_minutes}
+    row = (
+        await connection.execute(update(runs).where(_held(run)).values(**changes).returning(_c.cancel_asked))
+    ).one_or_none()
+    return Renewal(False) if row is None else Renewal(True, row.cancel_asked)
+
+
+async def note_progress(connection: AsyncConnection, run: Run, progress: Mapping[str, Any], now: datetime) -> None:
+    """Raises LostLease."""
+    await _change_held(connection, run, {"progress": dict(progress), "progress_at": now})
+
+
+async def note_checkpoint(connection: AsyncConnection, run: Run, sha256: str) -> None:
+    """One more that may be resumed from. Raises LostLease."""
+    row = (await connection.execute(select(_c.checkpoints).where(_held(run)).with_for_update())).one_or_none()
+    if row is None:
+        raise LostLease(f"run {run.run_id}")
+    await _change_held(connection, run, {"checkpoints": [*dict.fromkeys([*row.checkpoints, sha256])]})
+
+
+async def finish_run(
+    connection: AsyncConnection,
+    run: Run,
+    ending: RunEnding,
+    reason: str,
+    now: datetime,
+    *,
+    spent_minutes: float,
+    result: Mapping[str, Any] | None = None,
+    recipe_id: str = "",
+    artifacts: str = "",
+) -> None:
+    """By the GPU worker that holds it. Raises LostLease."""
+    changes = _ended(ending, reason, now) | {
+        "spent_minutes": spent_minutes,
+        "result": None if result is None else dict(result),
+        "recipe_id": recipe_id,
+        "artifacts": artifacts,
+    }
+    await _change_held(connection, run, changes)
+
+
+async def give_back_run(
+    connection: AsyncConnection, run: Run, reason: str, not_before: datetime, *, counts: bool, spent_minutes: float
+) -> None:
+    """By the GPU worker that holds it: another one goes on with it. Raises LostLease."""
+    attempts = _c.attempts if counts else case((_c.attempts > 0, _c.attempts - 1), else_=0)
+    changes = {"state": "queued", "reason": reason, "not_before": not_before, "attempts": attempts}
+    await _change_held(connection, run, changes | {"spent_minutes": spent_minutes} | _VACANT)
+
+
+async def expired_runs(connection: AsyncConnection, real_now: datetime) -> list[Run]:
+    """Those whose worker stopped renewing its lease, locked: end or requeue them in the same `write()`."""
+    expired = select(runs).where(_c.state == "running", _c.lease_until < real_now)
+    return [_run(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
+
+
+async def requeue_run(connection: AsyncConnection, run: Run, reason: str, not_before: datetime) -> bool:
+    """Its worker vanished. False: somebody else has it by now, or it ended."""
+    changes = {"state": "queued", "reason": reason, "not_before": not_before, **_VACANT}
+    return (await connection.execute(update(runs).where(_held(run)).values(**changes))).rowcount == 1
+
+
+async def end_run(connection: AsyncConnection, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
+    """By a bot worker, whoever holds it. False: it has changed hands or ended since `run` was read.
+
+    A GPU worker that still has it finds its lease lost at the next heartbeat.
+    """
+    unchanged = (
+        _is(run.installation_id, run.run_id),
+        _c.state == run.state,
+        _c.lease_token == run.lease_token,
+    )
+    return (
+        await connection.execute(update(runs).where(*unchanged).values(**_ended(ending, reason, now)))
+    ).rowcount == 1
+
+
+async def ask_to_cancel(connection: AsyncConnection, run: Run) -> bool:
+    """A running one ends at its worker's next heartbeat. False: it does not run any more."""
+    running = _is(run.installation_id, run.run_id), _c.state == "running"
+    return (await connection.execute(update(runs).where(*running).values(cancel_asked=True))).rowcount == 1
+
+
+async def settle_run(connection: AsyncConnection, run: Run) -> bool:
+    """Once only. False: that was done before, or it has not ended."""
+    ended = _is(run.installation_id, run.run_id), _c.state == "ended", _c.settled.is_(False)
+    return (await connection.execute(update(runs).where(*ended).values(settled=True))).rowcount == 1
+
+
+async def forget_artifacts(connection: AsyncConnection, run: Run) -> None:
+    """Its files are gone from the store."""
+    await connection.execute(update(runs).where(_is(run.installation_id, run.run_id)).values(artifacts=""))
+
+
+async def ready_runs(connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
+    """Queued ones that are due: as many as GPU workers should be told of."""
+    ready = select(_c.run_id).where(_c.state == "queued", _c.not_before <= now)
+    return list((await connection.execute(ready.order_by(_c.queued_at, _c.run_id).limit(limit))).scalars())
+
+
+async def all_runs(connection: AsyncConnection, state: RunState | None = None) -> list[Run]:
+    """Of every installation, oldest first: for who operates the server."""
+    wanted = _c.state == state if state is not None else true()
+    return [_run(row) for row in await connection.execute(select(runs).where(wanted).order_by(_c.run_id))]
+
+
+def _ended(ending: RunEnding, reason: str, now: datetime) -> dict[str, Any]:
+    return {"state": "ended", "ending": ending, "reason": reason, "open_key": None, "ended_at": now, **_VACANT}
+
+
+async def _change_held(connection: AsyncConnection, run: Run, changes: Mapping[str, Any]) -> None:
+    if (await connection.execute(update(runs).where(_held(run)).values(**changes))).rowcount != 1:
+        raise LostLease(f"run {run.run_id}")
+
+
+def _is(installation_id: int, run_id: int) -> ColumnElement[bool]:
+    return and_(_c.installation_id == installation_id, _c.run_id == run_id)
+
+
+def _held(run: Run) -> ColumnElement[bool]:
+    """Its row, as long as nobody else has it."""
+    return and_(_is(run.installation_id, run.run_id), _c.state == "running", _c.lease_token == run.lease_token)
+
+
+async def _newest(connection: AsyncConnection, *where: ColumnElement[bool]) -> Run | None:
+    row = (await connection.execute(select(runs).where(*where).order_by(_c.run_id.desc()).limit(1))).one_or_none()
+    return None if row is None else _run(row)
+
+
+_NOT_OF_A_RUN: Final = frozenset({"open_key", "lease_until", "not_before"})
+
+
+def _run(row: Row[Any]) -> Run:
+    values = {name: value for name, value in row._mapping.items() if name not in _NOT_OF_A_RUN}
+    return Run(**values | {"checkpoints": tuple(row.checkpoints)})

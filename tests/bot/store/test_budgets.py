@@ -1,0 +1,140 @@
+"""What a month may cost, what is reserved of it, and what stays counted when somebody goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from bot.records import Budget, GpuState, GpuWorker, Usage
+from bot.store.budgets import (
+    all_budgets,
+    forget_gpu_workers,
+    list_gpu_workers,
+    load_budget,
+    load_gpu_state,
+    month_of,
+    note_gpu_worker,
+    remove_budget,
+    save_gpu_state,
+    set_budget,
+    usage_of,
+    usage_of_all,
+)
+from bot.store.installations import delete_installation, save_installation
+from bot.store.repositories import delete_repository, save_repository
+from bot.store.runs import RunRequest, claim_run, end_run, finish_run, open_run, queue_run, renew_run
+from tests.bot.store.conftest import Store
+from tests.bot.store.values import NOW, after, installation, repository
+
+MONTH = "2024-05"
+
+
+@pytest.fixture
+def store(store: Store) -> Store:
+    for number in (1, 2):
+        store(save_installation, installation(number), NOW)
+        store(set_budget, number, 100.0, 5, NOW)
+        for repository_id in (7, 8):
+            store(save_repository, repository(repository_id, number))
+    return store
+
+
+def reserve(store: Store, minutes: float, repository_id: int = 7, installation_id: int = 1, head: str = "a") -> Any:
+    request = RunRequest(purpose="judge", head_sha=head * 40, base_model="acme/coder", recipe={}, label_recipe_id="abc")
+    run, _ = store(open_run, installation_id, repository_id, request, NOW)
+    store(queue_run, run, pair_set_id="f" * 64, minutes=minutes, month=MONTH, now=NOW)
+    return run
+
+
+def finish(store: Store, spent_minutes: float) -> None:
+    run = store(claim_run, "gpu-1", NOW, NOW, lease_s=60.0)
+    store(finish_run, run, "finished", "", after(1), spent_minutes=spent_minutes)
+
+
+def test_a_month_is_a_calendar_month_in_utc() -> None:
+    assert month_of(datetime(2024, 5, 31, 23, 30, tzinfo=timezone(timedelta(hours=-2)))) == "2024-06"
+    assert month_of(datetime(2024, 5, 31, 23, 30, tzinfo=UTC)) == "2024-05"
+
+
+def test_a_budget_is_set_changed_and_taken_away(store: Store) -> None:
+    store(set_budget, 1, 250.0, 2, after(5))
+    assert store(load_budget, 1) == Budget(1, 250.0, 2, after(5))
+    assert store(load_budget, 1, lock=True) == store(all_budgets)[0]
+    assert [store(remove_budget, 1), store(remove_budget, 1)] == [True, False]
+    assert store(load_budget, 1) is None
+
+
+def test_what_is_reserved_counts_until_the_run_ends_then_what_it_cost(store: Store) -> None:
+    reserve(store, 30.0)
+    reserve(store, 20.0, repository_id=8)
+    assert store(usage_of, 1, MONTH) == Usage(0.0, 50.0)
+    finish(store, 12.0)
+    assert store(usage_of, 1, MONTH) == Usage(12.0, 20.0)
+    assert store(usage_of, 2, MONTH) == store(usage_of, 1, "2024-06") == Usage(0.0, 0.0)
+
+
+def test_a_run_that_has_cost_more_than_was_reserved_counts_with_what_it_has_cost(store: Store) -> None:
+    reserve(store, 10.0)
+    run = store(claim_run, "gpu-1", NOW, NOW, lease_s=60.0)
+    store(renew_run, run, after(60), 14.0)
+    assert store(usage_of, 1, MONTH) == Usage(0.0, 14.0)
+    store(end_run, run, "timed_out", "", after(61))
+    assert store(usage_of, 1, MONTH).total == 14.0
+
+
+def test_a_run_that_never_began_costs_nothing(store: Store) -> None:
+    store(
+        end_run,
+        store(
+            open_run,
+            1,
+            7,
+            RunRequest(purpose="judge", head_sha="a" * 40, base_model="m/m", recipe={}, label_recipe_id="abc"),
+            NOW,
+        )[0],
+        "out_of_budget",
+        "",
+        NOW,
+    )
+    assert store(usage_of, 1, MONTH).total == 0.0
+
+
+def test_a_removed_repository_leaves_its_minutes_with_its_installation(store: Store) -> None:
+    reserve(store, 30.0)
+    finish(store, 12.0)
+    reserve(store, 9.0, head="b")
+    store(delete_repository, 1, 7)
+    assert store(usage_of, 1, MONTH) == Usage(21.0, 0.0)
+    store(save_repository, repository(7, 1))
+    reserve(store, 4.0)
+    assert store(usage_of, 1, MONTH) == Usage(21.0, 4.0)
+
+
+def test_a_removed_installation_leaves_its_minutes_with_the_server(store: Store) -> None:
+    reserve(store, 30.0)
+    reserve(store, 5.0, repository_id=8)
+    reserve(store, 7.0, installation_id=2)
+    store(delete_repository, 1, 8)
+    store(delete_installation, 1)
+    assert store(usage_of, 1, MONTH) == Usage(0.0, 0.0)
+    assert store(usage_of_all, MONTH) == Usage(35.0, 7.0)
+    assert store(load_budget, 1) is None
+
+
+def test_pausing_and_the_ceiling_are_remembered_for_all_workers(store: Store) -> None:
+    assert store(load_gpu_state) == GpuState()
+    store(save_gpu_state, GpuState("the rack is being moved", 1_000.0))
+    assert store(load_gpu_state) == GpuState("the rack is being moved", 1_000.0)
+
+
+def test_gpu_workers_are_known_by_name_the_one_seen_last_first(store: Store) -> None:
+    for name, seconds in (("one", 0), ("two", 5), ("one", 9)):
+        store(note_gpu_worker, GpuWorker(name, "NVIDIA H100", 1e15, after(seconds)))
+    assert [(worker.name, worker.seen_at) for worker in store(list_gpu_workers)] == [
+        ("one", after(9)),
+        ("two", after(5)),
+    ]
+    assert store(forget_gpu_workers, after(6)) == 1
+    assert [worker.name for worker in store(list_gpu_workers)] == ["one"]
