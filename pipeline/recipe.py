@@ -80,6 +80,11 @@ class LabelRecipe:
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
+    def facts_id(self) -> str:
+        """The id of the recipe with its evidence left out: what mining remembers of commits and files is the same."""
+        return dataclasses.replace(self, name=MESSAGES.name, evidence_sources=MESSAGES.evidence_sources).id
+
+    @property
     def default_window_s(self) -> int:
         return (self.training_days + self.horizon_days) * DAY_S
 

@@ -106,7 +106,7 @@ class Miner:
         self._units: dict[int, LandingUnit] = {}
         self._is_source = _source_under(self._rules)
         self._progress = progress
-        self._store = FactStore(store_path, recipe.id)
+        self._store = FactStore(store_path, recipe.facts_id)
         self._crew = Crew(repository.object_dir, recipe, jobs)
         self._reader = repository.reader(_CACHE_BYTES)
         self._trees = TreeReader(self._reader, _has_language)
@@ -144,6 +144,10 @@ class Miner:
         if head not in self._graph.index:
             raise AssayError(f"{self._repository.name}: the head commit cannot be read; fetch the repository again")
         return read_history(self._graph, self._graph.index[head], self._recipe, shallow)
+
+    @property
+    def tracked(self) -> Tracked | None:
+        return self._tracked
 
     @property
     def overlay(self) -> Overlay:
@@ -197,6 +201,18 @@ class Miner:
 
     def mine(self, windows: Windows) -> Mined:
         """The history of every function in both windows."""
+        return self._mine(windows)
+
+    def mine_messages(self, windows: Windows) -> Mined:
+        """The same by messages alone, as if nothing were known of issues and pull requests."""
+        tracked, units = self._tracked, self._units
+        self._tracked, self._units = None, {}
+        try:
+            return self._mine(windows)
+        finally:
+            self._tracked, self._units = tracked, units
+
+    def _mine(self, windows: Windows) -> Mined:
         head = len(self.history.chain) - 1
         train_at, eval_at = self.positions(windows)
         at_train, at_eval = self.snapshot(train_at), self.snapshot(eval_at)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
+from pipeline.recipe import MESSAGES, MESSAGES_API
 from pipeline.records import Screening, Windows
+from pipeline.reports.diagnosis_words import advice
 from pipeline.reports.inert import encodable
 from pipeline.reports.numerals import iso
+
+MOST_EXCLUDED = 5  # groups of commits
 
 
 def screen_json(screening: Screening) -> dict[str, object]:
@@ -39,6 +44,9 @@ def screen_json(screening: Screening) -> dict[str, object]:
         "reasons": [encodable(reason) for reason in verdict.reasons],
         "notes": [encodable(note) for note in mined.notes],
         "evidence": dict(sorted(screening.evidence.items())),
+        "densities": _densities(screening),
+        "diagnosis": _diagnosis(screening),
+        "evidence_note": encodable(screening.evidence_note),
         "label_recipe_id": screening.label_recipe_id,
         "config_hash": screening.config_hash,
         "seconds": round(screening.seconds, 3),
@@ -46,6 +54,33 @@ def screen_json(screening: Screening) -> dict[str, object]:
     }
     _require_finite("screen", fields)
     return fields
+
+
+def _densities(screening: Screening) -> dict[str, float | None]:
+    """By name of the label recipe: the one that decides, and the other where it was measured."""
+    deciding = MESSAGES_API if screening.label_recipe_id == MESSAGES_API.id else MESSAGES
+    densities = {deciding.name: screening.density}
+    if screening.other is not None:
+        densities[screening.other.label_recipe] = screening.other.density
+    return {name: density.value if density else None for name, density in densities.items()}
+
+
+def _diagnosis(screening: Screening) -> dict[str, object] | None:
+    diagnosis = screening.diagnosis
+    if diagnosis is None:
+        return None
+    return {
+        "credited_fix_commits": diagnosis.credited,
+        "keyword_alone": diagnosis.keyword_alone,
+        "effective_positives": round(diagnosis.effective_positives, 2),
+        "file_label_inflation": diagnosis.inflation,
+        "issues": None if diagnosis.issues is None else dataclasses.asdict(diagnosis.issues),
+        "excluded": [
+            {"reason": encodable(group.reason), "commits": group.commits}
+            for group in screening.mined.excluded[:MOST_EXCLUDED]
+        ],
+        "advice": advice(diagnosis),
+    }
 
 
 def _windows(windows: Windows) -> dict[str, object]:

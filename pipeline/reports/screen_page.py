@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pipeline.recipe import LabelRecipe
 from pipeline.records import FunctionHistory, Screening
 from pipeline.reports import numerals
+from pipeline.reports.diagnosis_words import advice, because
 from pipeline.reports.plots import Bar, DensityAxis, Part, density_axis, histogram, mix, timeline
 from pipeline.reports.templating import EVIDENCE_WORDS, environment
 from pipeline.screening.density import signals_of
@@ -56,6 +57,8 @@ def render_screen_page(screening: Screening, label_recipe: LabelRecipe, *, versi
             line=timeline(mined.windows, mined.counted),
             timeline_title=_timeline_title(screening),
             worst=most_fix_prone(scored),
+            because=because(screening),
+            advice=advice(screening.diagnosis) if screening.diagnosis else [],
             newest=mined.counted[: -MOST_COMMITS - 1 : -1],
         )
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.records import Density, Screening
 from pipeline.reports import numerals
+from pipeline.reports.diagnosis_words import advice, compared
 from pipeline.reports.inert import inert
 from pipeline.reports.plots import DensityAxis, density_axis
 from pipeline.reports.templating import EVIDENCE_WORDS
@@ -131,6 +132,9 @@ def _facts(screening: Screening) -> list[tuple[str, str]]:
         ("commits", _commits(screening)),
         ("left out", _excluded(screening)),
         ("evidence", _evidence(screening)),
+        ("compared", compared(screening.other, screening.density)),
+        *(("advice", sentence) for sentence in (advice(screening.diagnosis) if screening.diagnosis else [])),
+        ("issues", screening.evidence_note),
         ("exceptions", f"{exceptions}: on the wrong side of the threshold" if exceptions else ""),
         *(("note", note) for note in _capped(mined.notes, MOST_NOTES)),
         ("measured", _provenance(screening)),

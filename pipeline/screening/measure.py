@@ -15,9 +15,10 @@ from pipeline.mining.linking import Tracked
 from pipeline.mining.mine import Miner, Progress, silent
 from pipeline.mining.overlay import NO_OVERLAY, Overlay
 from pipeline.mining.repository import Repository
-from pipeline.recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, LabelRecipe
-from pipeline.records import Curve, Density, Mined
+from pipeline.recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, MESSAGES, MESSAGES_API, LabelRecipe
+from pipeline.records import Curve, Density, Diagnosis, Mined, OtherDensity, Windows
 from pipeline.screening.density import measure_density
+from pipeline.screening.diagnosis import diagnose
 from pipeline.screening.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, SeedMeasurement, iso_day
 from pipeline.screening.signal import signals
 from pipeline.screening.windows import fit_windows
@@ -33,6 +34,8 @@ class Measured:
     held_out: int
     held_out_positives: int
     config_hash: str = ""  # of the repository's own configuration, empty without one
+    diagnosis: Diagnosis | None = None
+    other: OtherDensity | None = None  # under the other label recipe that ships, where both can be told
 
 
 def facts_path(data_dir: Path, repository: Repository) -> Path:
@@ -56,7 +59,7 @@ def measure(
     """Mine a repository as it stood at `as_of` (seconds since 1970; now where None) and measure its density.
 
     `seen_at` is when its head was first seen, for whoever remembers that: no window ends later. `overlay` is the
-    repository's own configuration; `tracked` its issues and pull requests, for a recipe that asks for them.
+    repository's own configuration; `tracked` its issues and pull requests: the recipe says whether they decide.
     """
     store = facts_path(data_dir, repository) if data_dir else None
     with Miner(repository, recipe, store, jobs, progress, overlay, tracked) as miner:
@@ -70,19 +73,32 @@ def measure_open(miner: Miner, recipe: LabelRecipe, seen_at: int | None = None) 
     history = miner.history
     head_at, seen_at = history.effective_at[-1], miner.first_seen(seen_at)
     windows = fit_windows(history.effective_at[0], min(head_at, seen_at), recipe, miner.count_alive)
-    mined = miner.mine(windows)
+    mined, other = _mine(miner, windows, recipe)
+    density = measure_density(mined.train, mined.fix_files, recipe)
     if head_at > seen_at:
         note = f"the newest commit is dated in the future: the windows end {iso_day(seen_at)}, when it was first seen"
         mined = dataclasses.replace(mined, notes=(*mined.notes, note))
     positives = sum(function.credit > 0 for function in mined.holdout)
     return Measured(
         mined=mined,
-        density=measure_density(mined.train, mined.fix_files, recipe),
+        density=density,
         evidence=evidence_mix(mined),
         held_out=round(HOLDOUT_SHARE * len(mined.holdout)),
         held_out_positives=round(HOLDOUT_SHARE * positives),
         config_hash=miner.overlay.config_hash,
+        diagnosis=diagnose(mined, density, recipe, miner.tracked.tracker if miner.tracked else None),
+        other=other,
     )
+
+
+def _mine(miner: Miner, windows: Windows, recipe: LabelRecipe) -> tuple[Mined, OtherDensity | None]:
+    """What decides, and the density under the other recipe; that is none without issues and pull requests."""
+    if miner.tracked is None:
+        return miner.mine(windows), None
+    by_messages, by_all = miner.mine_messages(windows), miner.mine(windows)
+    messages_decide = recipe.evidence_sources == MESSAGES.evidence_sources
+    deciding, other, named = (by_messages, by_all, MESSAGES_API) if messages_decide else (by_all, by_messages, MESSAGES)
+    return deciding, OtherDensity(named.name, named.id, measure_density(other.train, other.fix_files, recipe))
 
 
 def evidence_mix(mined: Mined) -> dict[str, float]:

@@ -17,6 +17,7 @@ WORDS = {
     ("SKIP", False): "not worth it (SKIP): use the ranking",
 }
 NOT_MEASURABLE = "cannot be measured (SKIP)"
+MEASURED_WITH_CONFIGURATION = "Measured with this repository's own configuration."
 
 
 def judge(
@@ -114,12 +115,13 @@ def _origin(threshold: Threshold) -> list[str]:
 def stand(threshold: Threshold, standing: Standing) -> str:
     """What the threshold rests on, in one sentence: it stands beside every verdict."""
     one = standing.outcomes == 1
+    shared = f", {standing.shared} shared by others of this server" if standing.shared else ""
     counts = (
         f"{standing.outcomes} outcome{'' if one else 's'} ({standing.published} published, "
-        f"{standing.measured} measured here)"
+        f"{standing.measured} measured here{shared})"
     )
     both = standing.winners and standing.losers
-    if not both:
+    if not both and threshold.source != "calibration":  # which it is where those that are not named have both
         what = f"only {counts}" if standing.outcomes else "no outcome"
         return f"The calibration set has {what}, too few to fit a threshold: wins and losses are both needed."
     right = "none" if standing.leave_one_out is None else f"{100 * standing.leave_one_out:.0f} %"

@@ -9,11 +9,10 @@ from pipeline.recipe import LabelRecipe
 from pipeline.records import Screening, Verdict
 from pipeline.screening.calibration import Calibration
 from pipeline.screening.measure import Measured
-from pipeline.screening.screener import judge
+from pipeline.screening.screener import MEASURED_WITH_CONFIGURATION, judge
 
 # A repository's own configuration is an overlay on the recipe; this stands for having none.
 NO_CONFIG_HASH = ""
-MEASURED_WITH_CONFIGURATION = "Measured with this repository's own configuration."
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,9 @@ class Cost:
     peak_rss_mb: float
 
 
-def judge_measured(measured: Measured, recipe: LabelRecipe, calibration: Calibration, cost: Cost) -> Screening:
+def judge_measured(
+    measured: Measured, recipe: LabelRecipe, calibration: Calibration, cost: Cost, evidence_note: str = ""
+) -> Screening:
     """The verdict on a measured repository, with everything that goes on show beside it."""
     mined = measured.mined
     verdict = judge(measured.density, mined.windows, measured.held_out, measured.held_out_positives, calibration)
@@ -39,6 +40,9 @@ def judge_measured(measured: Measured, recipe: LabelRecipe, calibration: Calibra
         config_hash=measured.config_hash,
         seconds=cost.seconds,
         peak_rss_mb=cost.peak_rss_mb,
+        diagnosis=measured.diagnosis,
+        other=measured.other,
+        evidence_note=evidence_note,
     )
 
 

@@ -15,9 +15,11 @@ from pipeline.records import (
     DAY_S,
     CountedFix,
     Density,
+    Diagnosis,
     Evidence,
     ExcludedGroup,
     FunctionHistory,
+    IssueLabels,
     Mined,
     Screening,
     Standing,
@@ -127,6 +129,13 @@ def density(**changes: Any) -> Density:
     return dataclasses.replace(usual, **changes)
 
 
+def diagnosis(**changes: Any) -> Diagnosis:
+    usual = Diagnosis(
+        credited=12, keyword_alone=4, effective_positives=8.5, inflation=2.4, issues=IssueLabels(340, 312, 12)
+    )
+    return dataclasses.replace(usual, **changes)
+
+
 def threshold(**changes: Any) -> Threshold:
     usual = Threshold(value=0.0412, band_low=0.035, band_high=0.0474, source="seed", separable=True)
     return dataclasses.replace(usual, **changes)
@@ -170,5 +179,7 @@ def screening(**changes: Any) -> Screening:
         config_hash="",
         seconds=4.25,
         peak_rss_mb=131.4,
+        diagnosis=diagnosis(),
+        evidence_note="By messages alone.",
     )
     return dataclasses.replace(usual, **changes)

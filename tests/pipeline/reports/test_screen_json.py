@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from pipeline.recipe import MESSAGES, MESSAGES_API
+from pipeline.records import OtherDensity
 from pipeline.reports.screen_json import screen_json
 from tests.builders import screenings as build
 from tests.pipeline.reports.doc_tables import table
@@ -11,7 +13,19 @@ from tests.pipeline.reports.doc_tables import table
 PROMISED = [
     *["repo", "head_sha", "as_of", "commits", "fix_commits", "windows", "pairs", "positives", "positive_share"],
     *["file_positive_share", "density", "density_low", "density_high", "threshold", "threshold_source", "band"],
-    *["verdict", "words", "measurable", "near_boundary", "reasons", "notes", "evidence", "label_recipe_id"],
+    *[
+        "verdict",
+        "words",
+        "measurable",
+        "near_boundary",
+        "reasons",
+        "notes",
+        "evidence",
+        "densities",
+        "diagnosis",
+        "evidence_note",
+        "label_recipe_id",
+    ],
     *["config_hash", "seconds", "peak_rss_mb"],
 ]
 TYPES: dict[type, str] = {
@@ -47,6 +61,39 @@ def test_the_values_are_those_of_the_screening() -> None:
     assert (made["pairs"], made["positives"], made["commits"], made["fix_commits"]) == (40, 10, 4_321, 87)
     assert (made["verdict"], made["measurable"], made["near_boundary"]) == ("RUN", True, False)
     assert made["evidence"] == {"keyword": 0.25, "prefix": 0.75}
+
+
+def test_both_densities_are_told_where_both_are_known() -> None:
+    assert screen_json(build.screening())["densities"] == {"messages": 0.0593}
+    api = OtherDensity(MESSAGES_API.name, MESSAGES_API.id, build.density(value=0.2))
+    assert screen_json(build.screening(other=api))["densities"] == {"messages": 0.0593, "messages+api": 0.2}
+    messages = OtherDensity(MESSAGES.name, MESSAGES.id, None)
+    made = screen_json(build.screening(other=messages, label_recipe_id=MESSAGES_API.id))
+    assert made["densities"] == {"messages+api": 0.0593, "messages": None}
+
+
+def test_the_diagnosis_says_why() -> None:
+    assert screen_json(build.screening())["diagnosis"] == {
+        "credited_fix_commits": 12,
+        "keyword_alone": 4,
+        "effective_positives": 8.5,
+        "file_label_inflation": 2.4,
+        "issues": {"closed": 340, "unlabelled": 312, "bugs": 12},
+        "excluded": [
+            {"reason": "tests only", "commits": 21},
+            {"reason": "more than 20 source files", "commits": 2},
+        ],
+        "advice": ["Label bug issues: 312 of 340 closed issues carry no label."],
+    }
+
+
+def test_the_page_documents_every_field_of_the_diagnosis() -> None:
+    full = screen_json(build.screening())["diagnosis"]
+    empty = screen_json(build.screening(diagnosis=build.diagnosis(inflation=None, issues=None)))["diagnosis"]
+    assert isinstance(full, dict)
+    assert isinstance(empty, dict)
+    documented = _documented("### Fields of `diagnosis`")
+    assert documented == {name: {TYPES[type(full[name])], TYPES[type(empty[name])]} for name in full}
 
 
 def test_without_a_pair_the_density_is_null_and_the_counts_are_zero() -> None:
