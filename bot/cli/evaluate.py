@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bot import __version__
 from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.own_config import OwnConfig, read_overlay
 from bot.cli.rankings_table import rankings_table
 from bot.cli.report_file import check_report, write_report
 from bot.cli.scorers import embeddings_of, parse_adapters, parse_base_model, scorer_of
@@ -21,6 +22,7 @@ from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
 from pipeline.mining.mine import Miner
 from pipeline.mining.objects import ObjectReader
+from pipeline.mining.overlay import NO_OVERLAY, Overlay
 from pipeline.mining.packs import ObjectProblem
 from pipeline.mining.repository import Repository
 from pipeline.ranking.competitors import competitors
@@ -54,6 +56,7 @@ def evaluate_source(
             help="Also judge what this model knows untrained: its embeddings and a ridge regression.",
         ),
     ] = None,
+    config: OwnConfig = None,
     jobs: Jobs = None,
     html: Annotated[
         Path | None,
@@ -75,9 +78,10 @@ def evaluate_source(
     settings = load_settings()
     check_report("--html", html, as_json)
     adapters, untrained = parse_adapters(scorer or []), parse_base_model(model)
+    overlay = read_overlay(config)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
-        material = material_of(repository, settings, parse_as_of(as_of), jobs or default_jobs(), progress)
+        material = material_of(repository, settings, parse_as_of(as_of), jobs or default_jobs(), progress, overlay)
         progress("comparing scorers", 0, None)
         with repository.reader() as reader:  # adapters read code
             rivals = [*competitors(), *(scorer_of(folder, blobs_of(reader)) for folder in adapters)]
@@ -88,16 +92,22 @@ def evaluate_source(
     if html is not None and write_report(html, _page(evaluation, seconds, memory_mb)):
         return
     result = evaluation_json(evaluation, MESSAGES.id)
+    result |= {"config_hash": overlay.config_hash}
     result |= {"seconds": round(seconds, 3), "peak_rss_mb": round(memory_mb, 1)}
     print_result(result, as_json, render)
 
 
 def material_of(
-    repository: Repository, settings: Settings, as_of: int | None, jobs: int, progress: Progress
+    repository: Repository,
+    settings: Settings,
+    as_of: int | None,
+    jobs: int,
+    progress: Progress,
+    overlay: Overlay = NO_OVERLAY,
 ) -> Material:
     """What scorers learn from and are judged by; what mining finds out is remembered in the data directory."""
     store = facts_path(settings.data_dir, repository)
-    with Miner(repository, MESSAGES, store, jobs, progress) as miner, repository.reader() as reader:
+    with Miner(repository, MESSAGES, store, jobs, progress, overlay) as miner, repository.reader() as reader:
         return gather(miner, MESSAGES, blobs_of(reader), as_of=as_of)
 
 

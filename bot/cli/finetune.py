@@ -21,6 +21,7 @@ from bot.cli.finetune_view import render
 from bot.cli.job_ending import ended_by, failures, signals
 from bot.cli.model_libraries import FOR_TRAINING, quiet_libraries, require_libraries
 from bot.cli.output import print_result, progress_display
+from bot.cli.own_config import OwnConfig, read_overlay
 from bot.cli.screen import AsOf, Jobs
 from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.cli.whole_file import require_writable
@@ -30,12 +31,12 @@ from pipeline.finetuning.pair_set import PairSet, build_pair_set
 from pipeline.finetuning.recipe import DEFAULT_MODEL, BaseModel, FinetuneRecipe, base_model
 from pipeline.finetuning.weights import weights_digest
 from pipeline.mining.mine import Miner
+from pipeline.mining.overlay import Overlay
 from pipeline.ranking.material import gather
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
 from pipeline.reports.finetune_json import finetune_json
 from pipeline.screening.measure import facts_path
-from pipeline.screening.screening import NO_CONFIG_HASH
 
 
 class HeadChoice(StrEnum):
@@ -66,6 +67,7 @@ def finetune(
         float, typer.Option("--max-minutes", metavar="M", help="Of training and scoring; then what there is counts.")
     ] = FinetuneRecipe.max_minutes,
     as_of: AsOf = None,
+    config: OwnConfig = None,
     head: Annotated[HeadChoice, typer.Option("--head", help="What the model answers with.")] = HeadChoice.logit,
     epochs: Annotated[int, typer.Option("--epochs", min=1, max=3, metavar="N")] = FinetuneRecipe.epochs,
     validations: Annotated[
@@ -121,9 +123,20 @@ def finetune(
         compiled=compiled,
     )
     when = parse_as_of(as_of)
-    _check_options(source, out, pairs, as_of, dry_run)
+    _check_options(source, out, pairs, as_of, config, dry_run)
     order = Order(
-        source, out, pairs, save_to, recipe, device, checkpoints, when, jobs or default_jobs(), threads, dry_run
+        source=source,
+        out=out,
+        pairs=pairs,
+        save_pairs=save_to,
+        recipe=recipe,
+        device=device,
+        checkpoints=checkpoints,
+        as_of=when,
+        overlay=read_overlay(config),
+        jobs=jobs or default_jobs(),
+        threads=threads,
+        dry_run=dry_run,
     )
     with failures(as_json):
         require_libraries(FOR_TRAINING)
@@ -148,12 +161,15 @@ class Order:
     device: str | None
     checkpoints: str
     as_of: int | None
+    overlay: Overlay
     jobs: int
     threads: int | None
     dry_run: bool
 
 
-def _check_options(source: str | None, out: Path | None, pairs: Path | None, as_of: str | None, dry_run: bool) -> None:
+def _check_options(
+    source: str | None, out: Path | None, pairs: Path | None, as_of: str | None, config: Path | None, dry_run: bool
+) -> None:
     """Raises AssayError for options that do not go together."""
     if source is None and pairs is None:
         raise AssayError("name a repository (. is this folder), or --pairs FILE")
@@ -161,6 +177,8 @@ def _check_options(source: str | None, out: Path | None, pairs: Path | None, as_
         raise AssayError("a repository and --pairs are both named: keep one")
     if pairs is not None and as_of is not None:
         raise AssayError("--as-of has no meaning with --pairs: a pair set has its time")
+    if pairs is not None and config is not None:
+        raise AssayError("--config has no meaning with --pairs: a pair set was labelled when it was gathered")
     if out is None and not dry_run:
         raise AssayError("--out is missing: name a new folder for the adapter and its result")
 
@@ -200,10 +218,11 @@ def _pair_set(order: Order, settings: Settings) -> PairSet:
     with progress_display() as progress:
         repository = open_source(order.source, settings, progress)
         store = facts_path(settings.data_dir, repository)
-        with Miner(repository, MESSAGES, store, order.jobs, progress) as miner, repository.reader() as reader:
+        miner = Miner(repository, MESSAGES, store, order.jobs, progress, order.overlay)
+        with miner, repository.reader() as reader:
             read = blobs_of(reader)
             material = gather(miner, MESSAGES, read, as_of=order.as_of)
-            return build_pair_set(miner, material, MESSAGES, read, NO_CONFIG_HASH)
+            return build_pair_set(miner, material, MESSAGES, read, order.overlay.config_hash)
 
 
 def _preview(order: Order, pair_set: PairSet) -> dict[str, Any]:

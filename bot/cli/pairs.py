@@ -11,6 +11,7 @@ import typer
 
 from bot.cli.evaluate import blobs_of
 from bot.cli.output import print_result, progress_display
+from bot.cli.own_config import OwnConfig, read_overlay
 from bot.cli.screen import AsOf, Jobs, Source
 from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
@@ -23,7 +24,6 @@ from pipeline.recipe import MESSAGES
 from pipeline.records import FunctionHistory, PairMetrics, PairRow
 from pipeline.reports.pairs_parquet import PairsOrigin, write_pairs
 from pipeline.screening.measure import facts_path
-from pipeline.screening.screening import NO_CONFIG_HASH
 
 _BLOBS_AT_HAND = 4
 
@@ -32,20 +32,22 @@ def pairs(
     source: Source,
     out: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where to write; replaced when whole.")],
     as_of: AsOf = None,
+    config: OwnConfig = None,
     jobs: Jobs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Write the training pairs and the holdout functions of a repository; docs/pairs_schema.md has the columns."""
     settings = load_settings()
+    overlay = read_overlay(config)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         store = facts_path(settings.data_dir, repository)
         with repository.reader() as reader:
             read = blobs_of(reader)
-            with Miner(repository, MESSAGES, store, jobs or default_jobs(), progress) as miner:
+            with Miner(repository, MESSAGES, store, jobs or default_jobs(), progress, overlay) as miner:
                 material = gather(miner, MESSAGES, read, as_of=parse_as_of(as_of))
             mined = material.mined
-            write_pairs(rows(material, read), out, PairsOrigin.of(mined, MESSAGES.id, NO_CONFIG_HASH))
+            write_pairs(rows(material, read), out, PairsOrigin.of(mined, MESSAGES.id, overlay.config_hash))
     result = {
         "repo": mined.repo,
         "head_sha": mined.head_sha,
@@ -55,6 +57,7 @@ def pairs(
         "held_out": len(material.held_out),
         "too_little_history": mined.windows.too_little_history,
         "label_recipe_id": MESSAGES.id,
+        "config_hash": overlay.config_hash,
         "file": str(out),
     }
     print_result(result, as_json, _sentence)

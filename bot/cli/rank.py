@@ -19,6 +19,7 @@ from rich.text import Text
 from bot import __version__
 from bot.cli.evaluate import blobs_of
 from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.own_config import OwnConfig, read_overlay
 from bot.cli.report_file import check_report, write_report
 from bot.cli.scorers import Choice, parse_scorer, scorer_of
 from bot.cli.screen import AsOf, Jobs, Source
@@ -27,6 +28,7 @@ from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
 from pipeline.mining.clone import looks_like_url, parse_url
 from pipeline.mining.mine import Miner
+from pipeline.mining.overlay import NO_OVERLAY, Overlay
 from pipeline.mining.repository import Repository
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.metrics import ReadBlob
@@ -53,6 +55,7 @@ def rank(
         str, typer.Option("--scorer", metavar="baseline|ADAPTER_DIR", help="What ranks: the baseline, or an adapter.")
     ] = Baseline.name,
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many to show, or to write.")] = 20,
+    config: OwnConfig = None,
     jobs: Jobs = None,
     sarif: Annotated[
         Path | None,
@@ -75,9 +78,12 @@ def rank(
     started = time.perf_counter()
     settings = load_settings()
     check_report("--sarif", sarif, as_json)
+    overlay = read_overlay(config)
     if sarif is not None and top > MOST_RESULTS:
         raise AssayError(f"--top {top}: GitHub takes at most {MOST_RESULTS:,} results in a SARIF file")
-    wanted = Wanted(parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs())
+    wanted = Wanted(
+        parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs(), read_overlay(config)
+    )
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         found = rank_repository(repository, settings, wanted, progress)
@@ -96,6 +102,7 @@ class Wanted:
     scorer: Choice
     top: int
     jobs: int
+    overlay: Overlay = NO_OVERLAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +112,15 @@ class Found:
     repo: str
     ranking: Ranking
     without_score: int
+    config_hash: str
     places: tuple[Located, ...]
 
 
 def rank_repository(repository: Repository, settings: Settings, wanted: Wanted, progress: Progress) -> Found:
     """Mine, measure and rank; what mining finds out is remembered in the data directory."""
     store = facts_path(settings.data_dir, repository)
-    with Miner(repository, MESSAGES, store, wanted.jobs, progress) as miner, repository.reader() as reader:
+    miner = Miner(repository, MESSAGES, store, wanted.jobs, progress, wanted.overlay)
+    with miner, repository.reader() as reader:
         read = blobs_of(reader)
         subjects = subjects_at_head(miner, read, as_of=wanted.as_of)
         scorer = scorer_of(wanted.scorer, read)
@@ -126,7 +135,7 @@ def rank_repository(repository: Repository, settings: Settings, wanted: Wanted, 
             label_recipe_id=MESSAGES.id,
         )
         places = tuple(locate(scored[: wanted.top], subjects, read))
-    return Found(repository.name, ranking, len(ranked) - len(scored), places)
+    return Found(repository.name, ranking, len(ranked) - len(scored), wanted.overlay.config_hash, places)
 
 
 def locate(places: Sequence[Ranked], subjects: Sequence[Subject], read: ReadBlob) -> Iterator[Located]:
@@ -153,6 +162,7 @@ def _json(found: Found) -> dict[str, Any]:
         "scorer": found.ranking.scorer,
         "ranked": found.ranking.ranked,
         "without_score": found.without_score,
+        "config_hash": found.config_hash,
         "items": [_item(located.ranked) for located in found.places],
     }
 

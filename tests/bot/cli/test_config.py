@@ -107,3 +107,22 @@ def test_a_mistake_in_the_configuration_is_a_warning_and_the_rest_applies(
         "line 4, bug_label: is no key of this file: did you mean bug_labels?",
         "line 5, permission: must be one of write, maintain, admin, not 'owner'",
     ]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "rank", "pairs"])
+def test_every_command_that_mines_takes_the_configuration(
+    repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    own = written(tmp_path, "fix_patterns: ['^CRASH-']\ninclude: ['tests/**']\n")
+    more = ["--out", str(tmp_path / "pairs.parquet")] if command == "pairs" else []
+
+    def told(*options: str) -> dict[str, object]:
+        assert run([command, repository, "--jobs", "1", "--json", *more, *options]) == 0
+        found: dict[str, object] = json.loads(capsys.readouterr().out)
+        return found
+
+    without, measured = told(), told("--config", own)
+    assert (without["config_hash"], len(str(measured["config_hash"]))) == ("", 12)
+    counted = {"evaluate": "learned_from", "rank": "ranked", "pairs": "holdout"}[command]
+    if command != "evaluate":  # which holds out what it includes
+        assert int(str(measured[counted])) > int(str(without[counted]))

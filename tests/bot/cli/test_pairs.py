@@ -33,7 +33,7 @@ def rows_of(history: History, folder: Path) -> tuple[Material, list[PairRow]]:
 
 def written(history: History, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict, list[PairRow]]:
     source = history.write(folder / "shop.git")
-    pairs(str(source), folder / "pairs.parquet", None, 1, True)
+    pairs(str(source), folder / "pairs.parquet", jobs=1, as_json=True)
     return json.loads(capsys.readouterr().out), read_pairs(folder / "pairs.parquet")[0]
 
 
@@ -108,7 +108,7 @@ def test_a_repository_that_is_too_young_is_written_all_the_same_and_that_is_said
     result, found = written(history, tmp_path, capsys)
     assert (result["pairs"], result["holdout"], result["too_little_history"]) == (1, 1, True)
     assert [(row.snapshot, row.lineage) for row in found] == [("train", 0), ("holdout", 0)]
-    pairs(str(tmp_path / "shop.git"), tmp_path / "pairs.parquet", None, 1, False)
+    pairs(str(tmp_path / "shop.git"), tmp_path / "pairs.parquet", jobs=1)
     assert "too little history for a fine-tuning run" in " ".join(capsys.readouterr().out.split())
 
 
@@ -126,5 +126,5 @@ def test_a_date_before_the_first_commit_is_one_line(tmp_path: Path) -> None:
     history.commit("start", {"a.py": BRANCHING.format(0)}, day=0)
     source = history.write(tmp_path / "shop.git")
     with pytest.raises(AssayError, match=r"has no commit that old: choose a later --as-of$"):
-        pairs(str(source), tmp_path / "pairs.parquet", "2001-01-01", 1, True)
+        pairs(str(source), tmp_path / "pairs.parquet", "2001-01-01", jobs=1, as_json=True)
     assert not (tmp_path / "pairs.parquet").exists()
