@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING, Any
 
 from bot.config.precedence import Ceiling, ConfigInForce, combine
 from bot.config.stored import StoredConfig, load_config
@@ -30,7 +28,7 @@ def config_in_force(policy: Policy, organization: StoredConfig, repository: Stor
 
 
 async def load_config_in_force(
-    connection: AsyncConnection, policy: Policy, installation_id: int, repository_id: int
+    connection: Any, policy: Policy, installation_id: int, repository_id: int
 ) -> ConfigInForce:
     organization, repository = await load_configs(connection, installation_id, repository_id)
     return config_in_force(policy, load_config(organization), load_config(repository))

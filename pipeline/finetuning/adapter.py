@@ -97,7 +97,7 @@ def adapter_files(
     description = _Description(SCHEMA_VERSION, PROMPT_VERSION, recipe, recipe_id, provenance, metrics)
     files = {
         TENSORS: tensors,
-        DESCRIPTION: typed_json.dumps(dataclasses.asdict(description)),
+        DESCRIPTION: typed_json.dumps(_described(description)),
         CARD: render_model_card(recipe, provenance, metrics).encode("utf-8", "replace"),
     }
     return files | {MANIFEST: typed_json.dumps({name: _sha256(content) for name, content in files.items()})}
@@ -120,11 +120,23 @@ def read_adapter(
         versions = (described["schema_version"], described["prompt_version"])
         if versions != (SCHEMA_VERSION, PROMPT_VERSION):
             raise _refused(where, f"format and prompt {versions} are not {(SCHEMA_VERSION, PROMPT_VERSION)}")
-        description = typed_json.parse(_Description, described)
+        description = typed_json.parse(_Description, _completed(described))
         if description.recipe_id != description.recipe.recipe_id(description.provenance.label_recipe_id):
             raise _refused(where, "its recipe is not the one of its id")
         _check_tensors(files[TENSORS])
     return LoadedAdapter(description.recipe, description.provenance, description.metrics, files[TENSORS], hashes)
+
+
+def _described(description: _Description) -> dict[str, Any]:
+    """Of an adapter that was judged itself the same bytes as before there were others."""
+    described = dataclasses.asdict(description)
+    if description.provenance.refit is None:
+        del described["provenance"]["refit"]
+    return described
+
+
+def _completed(described: dict[str, Any]) -> dict[str, Any]:
+    return described | {"provenance": {"refit": None, **described["provenance"]}}
 
 
 def _read_folder(folder: Path) -> dict[str, bytes]:

@@ -24,14 +24,14 @@ from pipeline.finetuning.cost import Rate, estimate
 from pipeline.finetuning.embeddings import FrozenEmbeddings
 from pipeline.finetuning.job_events import EmbeddingStarted, JobEvent, Planned, SeedCompleted
 from pipeline.finetuning.job_folder import adapter_folder, publish, remove_leftovers, remove_work, working_folder
-from pipeline.finetuning.job_state import Embedded, JobState
+from pipeline.finetuning.job_state import Embedded, JobState, open_state
 from pipeline.finetuning.loaded import Loaded, Sequences, device_name, expected_rate, load, size_of
 from pipeline.finetuning.pair_set import PairSet
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.result import FinetuneResult, SeedRun
 from pipeline.finetuning.result_assembly import assemble, card_of, provenance_of
 from pipeline.finetuning.seed_job import MOST_VALIDATED, SeedJob, targets_of
-from pipeline.finetuning.store import open_store
+from pipeline.finetuning.seed_training import SeedTraining
 from pipeline.finetuning.training import Stopped, never
 from pipeline.records import AssayError
 
@@ -93,11 +93,9 @@ def finetune(
     naming the setting to change, with nothing but working files in `out`.
     """
     require_enough(pairs)
-    ids = {"pair_set_id": pairs.id, "recipe_id": recipe.recipe_id(pairs.label_recipe_id)}
+    recipe_id = recipe.recipe_id(pairs.label_recipe_id)
     with working_folder(out) as work:
-        state = JobState(open_store(work), **ids)
-        if checkpoints:
-            state = JobState(open_store(checkpoints), **ids)
+        state = open_state(str(work), checkpoints, pair_set_id=pairs.id, recipe_id=recipe_id)
         job = _Job(
             pairs=pairs,
             recipe=recipe,
@@ -170,10 +168,10 @@ class _Job:
 
     def _runs(self, loaded: Loaded, reserved_s: float) -> list[SeedRun]:
         """Every seed that is completed in time, the first one at any rate."""
-        job = SeedJob(
+        training = SeedTraining(
             loaded=loaded,
-            pairs=self.pairs,
             recipe=self.recipe,
+            seeds=len(self.recipe.seeds),
             state=self.state,
             watch=self.watch,
             stop=self.stop,
@@ -181,6 +179,7 @@ class _Job:
             checkpoint_every_steps=self.checkpoint_every_steps,
             known_checkpoints=self.known_checkpoints,
         )
+        job = SeedJob(training=training, pairs=self.pairs)
         runs: list[SeedRun] = []
         for number, seed in enumerate(self.recipe.seeds, 1):
             run = self.state.run(seed)

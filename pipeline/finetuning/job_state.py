@@ -1,6 +1,6 @@
 """What a job remembers between its processes: which seeds are fitted, which are done, and for which pairs and recipe.
 
-    job.json                 pair set, recipe
+    job.json                 pair set (of a training once more: ranking set), recipe
     frozen.json              scores of the frozen embeddings
     seed-1/fit.json          how many steps were chosen, with the curves
     seed-1/adapter           what was trained, as safetensors
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.finetuning.result import Fit, SeedRun, Work
-from pipeline.finetuning.store import Store
+from pipeline.finetuning.store import Store, open_store
 from pipeline.ranking.resampling import Floats
 from pipeline.records import AssayError
 
@@ -121,6 +121,15 @@ class JobState:
         )
 
 
+def open_state(work: str, checkpoints: str, *, pair_set_id: str, recipe_id: str) -> JobState:
+    """The state in the folder `work`, or where they are given in `checkpoints` (a folder or fsspec URL).
+
+    The job is named in `work` in any case, so that nothing else is begun there.
+    """
+    state = JobState(open_store(work), pair_set_id=pair_set_id, recipe_id=recipe_id)
+    return JobState(open_store(checkpoints), pair_set_id=pair_set_id, recipe_id=recipe_id) if checkpoints else state
+
+
 def fit_prefix(seed: int) -> str:
     return f"seed-{seed}/fit"
 
@@ -134,8 +143,8 @@ def _named(seed: int, name: str) -> str:
 
 
 def _another_job(found: dict[str, Any], wanted: dict[str, str], where: str) -> str:
-    was = f"pair set {str(found.get('pair_set_id'))[:12]}, recipe {found.get('recipe_id')}"
-    now = f"pair set {wanted['pair_set_id'][:12]}, recipe {wanted['recipe_id']}"
+    was = f"set {str(found.get('pair_set_id'))[:12]}, recipe {found.get('recipe_id')}"
+    now = f"set {wanted['pair_set_id'][:12]}, recipe {wanted['recipe_id']}"
     return f"{where} holds an unfinished job of {was}; this one is of {now}: name another folder, or delete that one"
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from safetensors.torch import save
 
-from pipeline.finetuning.checkpoints import Checkpoints
-from pipeline.finetuning.job_events import JobEvent, Phase, PhaseStarted
-from pipeline.finetuning.job_state import JobState, fit_prefix, refit_prefix
-from pipeline.finetuning.loaded import Loaded
+from pipeline.finetuning.job_state import fit_prefix
 from pipeline.finetuning.model import Ranker
 from pipeline.finetuning.pair_set import PairSet
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.result import TIME_LIMIT, Fit, SeedRun, Work
-from pipeline.finetuning.scoring import score
-from pipeline.finetuning.training import COMPLETED, Stopped, Trained, train
+from pipeline.finetuning.result import Fit, SeedRun
+from pipeline.finetuning.seed_training import SeedTraining, ended_of, losses_of, work_of
+from pipeline.finetuning.training import COMPLETED
 from pipeline.ranking.resampling import Floats, correlate
 from pipeline.records import AssayError
 
@@ -72,17 +66,10 @@ def spearman(scores: Floats, labels: Floats) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedJob:
-    """What the seeds of a job share. Whatever is asked may raise Stopped, with a checkpoint kept."""
+    """The seeds of a job that is judged. Whatever is asked may raise Stopped, with a checkpoint kept."""
 
-    loaded: Loaded
+    training: SeedTraining
     pairs: PairSet
-    recipe: FinetuneRecipe
-    state: JobState
-    watch: Callable[[JobEvent], None]
-    stop: Callable[[], str | None]
-    clock: Callable[[], float]
-    checkpoint_every_steps: int | None = None
-    known_checkpoints: Collection[str] | None = None
 
     def run(self, seed: int, number: int, *, fit_until: float, until: float, all_or_nothing: bool) -> SeedRun | None:
         """The seed from start to end, from where an earlier process was; none where time is up.
@@ -90,120 +77,48 @@ class SeedJob:
         `fit_until` and `until` are readings of the clock. The scores of a seed that ran out of time count all the
         same, unless `all_or_nothing`. Raises AssayError where not even one step was taken.
         """
-        fit = self.state.fit(seed)
+        state, signals = self.training.state, self._targets(seed).signals
+        fit = state.fit(seed)
         if fit is None:
             fit = self._fit(seed, number, until if all_or_nothing else fit_until)
             if fit is None or (fit.ended and all_or_nothing):
                 return None
-            self.state.keep_fit(seed, fit)
-        trained = self._refit(seed, number, fit, until)
+            state.keep_fit(seed, fit)
+        trained = self.training.train_on_all(seed, number, fit, signals, until)
         if trained.ended != COMPLETED and all_or_nothing:
             return None
         if not trained.steps_done:
-            raise AssayError(f"not one step was done within {self.recipe.max_minutes:g} minutes: raise --max-minutes")
-        self._say(seed, number, "scoring the holdout")
-        began = self.clock()
-        scores = self._score(self.loaded.ranker, self.loaded.holdout)
-        run = SeedRun(
-            seed=seed,
-            fit=fit,
-            refit_steps=trained.steps_done,
-            refit_losses=_losses(trained),
-            refit_ended=_ended(trained),
-            refit_work=_work(trained),
-            scores=scores,
-            scoring_seconds=self.clock() - began,
-        )
-        self.state.keep_run(run, save(trained.state))
-        return run
+            raise self._no_time()
+        self.training.say(seed, number, "scoring the holdout")
+        return self.training.complete(seed, fit, trained)
 
     def _fit(self, seed: int, number: int, until: float) -> Fit | None:
         """The number of steps by the late labels; all of them, planned later, where those tell nothing."""
-        targets = targets_of(self.pairs, self.recipe, seed)
+        targets, training = self._targets(seed), self.training
         if not targets.validated:
             return Fit(planned_steps=0, steps=0, losses=(), validations=())
-        self._say(seed, number, "choosing the steps")
-        asked = [self.loaded.train[index] for index in targets.validated]
+        training.say(seed, number, "choosing the steps")
+        asked = [training.loaded.train[index] for index in targets.validated]
         late = targets.late_credits[list(targets.validated)]
 
         def validate(ranker: Ranker) -> float | None:
-            return spearman(self._score(ranker, asked, until), late)
+            return spearman(training.score(ranker, asked, until), late)
 
-        trained = self._train(seed, targets.early_signals, fit_prefix(seed), until=until, validate=validate)
+        trained = training.train(seed, targets.early_signals, fit_prefix(seed), until=until, validate=validate)
         if not trained.steps_done:
-            raise AssayError(f"not one step was done within {self.recipe.max_minutes:g} minutes: raise --max-minutes")
+            raise self._no_time()
         return Fit(
             planned_steps=trained.planned,
             steps=trained.best_step,
-            losses=_losses(trained),
+            losses=losses_of(trained),
             validations=tuple((point.step, point.rho) for point in trained.curve if point.rho is not None),
-            ended=_ended(trained),
-            work=_work(trained),
+            ended=ended_of(trained),
+            work=work_of(trained),
         )
 
-    def _refit(self, seed: int, number: int, fit: Fit, until: float) -> Trained:
-        self._say(seed, number, "training on all labels")
-        steps, planned = (fit.steps, fit.planned_steps) if fit.steps else (None, None)
-        signals = targets_of(self.pairs, self.recipe, seed).signals
-        return self._train(seed, signals, refit_prefix(seed), until=until, steps=steps, planned=planned)
+    def _targets(self, seed: int) -> Targets:
+        return targets_of(self.pairs, self.training.recipe, seed)
 
-    def _train(
-        self,
-        seed: int,
-        signals: Floats,
-        prefix: str,
-        *,
-        until: float,
-        steps: int | None = None,
-        planned: int | None = None,
-        validate: Callable[[Ranker], float | None] | None = None,
-    ) -> Trained:
-        self.loaded.ranker.reset(seed)
-        return train(
-            self.loaded.ranker,
-            self.loaded.train,
-            signals,
-            self.recipe,
-            seed=seed,
-            device=self.loaded.device,
-            clock=self.clock,
-            steps=steps,
-            planned=planned,
-            validate=validate,
-            checkpoints=Checkpoints(
-                self.state.store, prefix, every_steps=self.checkpoint_every_steps, known=self.known_checkpoints
-            ),
-            watch=self.watch,
-            stop=self.stop,
-            deadline_s=until,
-        )
-
-    def _score(self, ranker: Ranker, sequences: Sequence[Sequence[int]], until: float = math.inf) -> Floats:
-        return score(
-            ranker,
-            sequences,
-            micro_batch_tokens=self.recipe.micro_batch_tokens,
-            device=self.loaded.device,
-            watch=lambda done: self._raise_if_stopped(until),
-        )
-
-    def _raise_if_stopped(self, until: float) -> None:
-        reason = self.stop() or (TIME_LIMIT if self.clock() >= until else None)
-        if reason:
-            raise Stopped(reason)
-
-    def _say(self, seed: int, number: int, phase: Phase) -> None:
-        self.watch(PhaseStarted(seed, number, len(self.recipe.seeds), phase))
-
-
-def _losses(trained: Trained) -> tuple[tuple[int, float], ...]:
-    return tuple((point.step, point.loss) for point in trained.curve)
-
-
-def _ended(trained: Trained) -> str:
-    return "" if trained.ended == COMPLETED else TIME_LIMIT
-
-
-def _work(trained: Trained) -> Work:
-    share = trained.padding_share
-    return Work(trained.seconds, trained.tokens, round(trained.tokens * share / (1 - share)) if share < 1 else 0)
+    def _no_time(self) -> AssayError:
+        minutes = self.training.recipe.max_minutes
+        return AssayError(f"not one step was done within {minutes:g} minutes: raise --max-minutes")

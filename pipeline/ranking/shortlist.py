@@ -25,6 +25,7 @@ LONGEST_PATH = 300
 LONGEST_NAME = 160
 LONGEST_REASON = 120
 MOST_REASONS = 8
+_HUGE = 1 << 62  # a history may be dated anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrained:
+    """The adapter behind a ranking: its recipe won once, and it was trained once more on a later window."""
+
+    run_id: str  # of the run that was judged; plain text
+    judged_at: str  # ISO 8601
+    trained_from: int  # seconds since 1970: the window whose labels it learned
+    trained_until: int
+    model: str  # name of the base model
+
+
+@dataclass(frozen=True, slots=True)
 class Shortlist:
     """The riskiest functions and files of a repository, riskiest first, out of how many, and what ranked them."""
 
@@ -46,9 +58,12 @@ class Shortlist:
     ranked_files: int
     functions: tuple[Place, ...]
     files: tuple[Place, ...]
+    retrained: Retrained | None = None  # where an adapter has a part in it
 
 
-def shortlist_of(subjects: Sequence[Subject], scorer: Scorer | None = None) -> Shortlist:
+def shortlist_of(
+    subjects: Sequence[Subject], scorer: Scorer | None = None, retrained: Retrained | None = None
+) -> Shortlist:
     """The first places of the ranking that `scorer` gives, the baseline where None."""
     from pipeline.ranking.baseline import Baseline
     from pipeline.ranking.rank import rank_files, rank_functions
@@ -61,6 +76,7 @@ def shortlist_of(subjects: Sequence[Subject], scorer: Scorer | None = None) -> S
         ranked_files=len(files),
         functions=_places(functions[:MOST_FUNCTIONS]),
         files=_places(files[:MOST_FILES]),
+        retrained=retrained and _printable(retrained),
     )
 
 
@@ -73,6 +89,15 @@ def _places(ranked: Iterable[Ranked]) -> tuple[Place, ...]:
             tuple(_kept(reason, LONGEST_REASON) for reason in each.reasons[:MOST_REASONS]),
         )
         for each in ranked
+    )
+
+
+def _printable(retrained: Retrained) -> Retrained:
+    return dataclasses.replace(
+        retrained,
+        run_id=_kept(retrained.run_id, LONGEST_NAME),
+        judged_at=_kept(retrained.judged_at, LONGEST_NAME),
+        model=_kept(retrained.model, LONGEST_NAME),
     )
 
 
@@ -96,6 +121,17 @@ def load_shortlist(value: object, where: str = "shortlist") -> Shortlist:
         ranked_files=fields.whole("ranked_files"),
         functions=_load_places(fields, "functions", MOST_FUNCTIONS),
         files=_load_places(fields, "files", MOST_FILES),
+        retrained=fields.optional("retrained", lambda: _load_retrained(fields.inner("retrained"))),
+    )
+
+
+def _load_retrained(fields: Fields) -> Retrained:
+    return Retrained(
+        run_id=_bounded(fields, "run_id", LONGEST_NAME),
+        judged_at=_bounded(fields, "judged_at", LONGEST_NAME),
+        trained_from=fields.whole("trained_from", -_HUGE),
+        trained_until=fields.whole("trained_until", -_HUGE),
+        model=_bounded(fields, "model", LONGEST_NAME),
     )
 
 

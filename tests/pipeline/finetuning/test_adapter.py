@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.finetuning.adapter import adapter_files, load_adapter, read_adapter, save_adapter
-from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance
+from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance, Refit
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.records import AssayError
 
@@ -68,6 +68,19 @@ def test_the_hashes_are_those_of_the_files(tmp_path: Path) -> None:
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "adapter").iterdir()}
     assert hashes == found
     assert set(hashes) == {"adapter.safetensors", "adapter.json", "README.md", "manifest.json"}
+
+
+def test_that_an_adapter_was_trained_once_more_is_in_its_description() -> None:
+    refit = Refit("run-17", "2023-09-14T08:00:00Z", "c" * 40, 1_694_608_000)
+    files = adapter_files(TENSORS, RECIPE, dataclasses.replace(PROVENANCE, refit=refit), METRICS)
+    assert json.loads(files["adapter.json"])["provenance"]["refit"]["judged_by"] == "run-17"
+    assert read_adapter(files).provenance.refit == refit
+
+
+def test_an_adapter_that_was_judged_itself_is_written_as_by_releases_that_knew_no_other() -> None:
+    files = adapter_files(TENSORS, RECIPE, PROVENANCE, METRICS)
+    assert "refit" not in json.loads(files["adapter.json"])["provenance"]
+    assert read_adapter(files).provenance == PROVENANCE
 
 
 def test_the_same_adapter_makes_the_same_files() -> None:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance, render_model_card
+from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance, Refit, render_model_card
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from tests.pipeline.finetuning.test_adapter import METRICS, PROVENANCE, RECIPE
 
 CARD = render_model_card(RECIPE, PROVENANCE, METRICS)
+ONCE_MORE = Refit("run-17", "2023-09-14T08:00:00Z", "c" * 40, labels_until=1_694_608_000)
+REFIT_CARD = render_model_card(RECIPE, dataclasses.replace(PROVENANCE, refit=ONCE_MORE), METRICS)
 
 
 def test_the_card_says_what_was_measured_with_n_and_intervals() -> None:
@@ -58,6 +60,25 @@ def test_an_adapter_that_lost_says_so_at_the_top() -> None:
     assert "**A control run (shuffled labels): made to fail" in render_model_card(RECIPE, PROVENANCE, control)
 
 
+def test_what_was_trained_once_more_says_that_it_was_never_judged_itself() -> None:
+    assert (
+        "**Trained once more on all labels up to 2023-09-13; never judged itself.** Judged was run `run-17` "
+        f"(2023-09-14T08:00:00Z): the same recipe on an earlier window, at commit `{'c' * 40}`." in REFIT_CARD
+    )
+    assert "this directory holds none of them, but what one of its seeds learned later." in REFIT_CARD
+    assert f"| ranking set | `{'b' * 64}` |" in REFIT_CARD
+    for said in ("judged by the same one", "this directory holds one of them", "| pair set |"):
+        assert said in CARD
+        assert said not in REFIT_CARD
+    assert "once more" not in CARD
+
+
+@pytest.mark.parametrize(("seconds", "day"), [(-(10**14), "0001-01-01"), (10**14, "9999-12-31"), (-1, "1969-12-31")])
+def test_a_history_may_be_dated_anywhere(seconds: int, day: str) -> None:
+    provenance = dataclasses.replace(PROVENANCE, refit=dataclasses.replace(ONCE_MORE, labels_until=seconds))
+    assert f"all labels up to {day};" in render_model_card(RECIPE, provenance, METRICS)
+
+
 def test_what_was_not_measured_is_a_dash() -> None:
     bare = CardMetrics("INCONCLUSIVE", 3, 0, (CardScore("adapter", None),))
     card = render_model_card(RECIPE, dataclasses.replace(PROVENANCE, repository_id=None), bare)
@@ -86,7 +107,9 @@ def test_nothing_that_a_card_is_made_of_can_hold_code_or_the_name_of_a_function(
         "repository_id",
         "config_hash",
         "versions",
+        "refit",
     ]
+    assert [f.name for f in dataclasses.fields(Refit)] == ["judged_by", "judged_at", "judged_head_sha", "labels_until"]
     assert [f.name for f in dataclasses.fields(CardScore)] == ["name", "rho", "low", "high"]
     assert [f.name for f in dataclasses.fields(CardMetrics)] == [
         "outcome",
@@ -105,11 +128,12 @@ def test_nothing_that_a_card_is_made_of_can_hold_code_or_the_name_of_a_function(
     "evil", ["`|x|`\n# Owned", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "]](http://evil)", "\ud800"]
 )
 def test_the_words_of_others_cannot_change_the_page(evil: str) -> None:
-    provenance = dataclasses.replace(PROVENANCE, repo=evil, config_hash=evil, versions={evil: evil})
+    refit = Refit(evil, evil, evil, 0)
+    provenance = dataclasses.replace(PROVENANCE, repo=evil, config_hash=evil, versions={evil: evil}, refit=refit)
     metrics = dataclasses.replace(METRICS, scores=(CardScore(evil, 0.1),), control=evil)
     card = render_model_card(RECIPE, provenance, metrics)
     assert len([line for line in card.split("\n") if line.startswith("#")]) == 6
-    usual = dataclasses.replace(PROVENANCE, config_hash="x", versions={"x": "x"})
+    usual = dataclasses.replace(PROVENANCE, config_hash="x", versions={"x": "x"}, refit=Refit("x", "x", "x", 0))
     same = render_model_card(RECIPE, usual, dataclasses.replace(METRICS, scores=(CardScore("x", 0.1),), control="x"))
     assert card.count("|") == same.count("|")
     assert card.count("`") == same.count("`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pipeline.ranking.shortlist import (
     MOST_FILES,
     MOST_FUNCTIONS,
     Place,
+    Retrained,
     Shortlist,
     dump_shortlist,
     load_shortlist,
@@ -82,6 +84,30 @@ def test_whatever_names_a_repository_has_it_stays_small_and_comes_back_equal(nam
     assert len(json.dumps(values, ensure_ascii=False).encode()) < 100_000
 
 
+RETRAINED = Retrained("run-17", "2023-09-14T08:00:00Z", 1_631_536_000, 1_694_608_000, "Qwen/Qwen2.5-Coder-1.5B")
+
+
+def test_the_adapter_behind_a_ranking_is_kept_with_it() -> None:
+    kept = shortlist_of([subject()], SIZE, RETRAINED)
+    assert kept.retrained == RETRAINED
+    assert load_shortlist(json.loads(json.dumps(dump_shortlist(kept)))) == kept
+
+
+def test_a_ranking_of_a_release_that_knew_no_adapter_is_one_without() -> None:
+    values = dump_shortlist(TWO)
+    del values["retrained"]
+    assert load_shortlist(values) == TWO
+
+
+@given(TEXTS.filter(bool), st.integers(-(1 << 62), 1 << 62))
+def test_whatever_a_run_is_called_it_comes_back_equal(text: str, seconds: int) -> None:
+    kept = shortlist_of([], SIZE, Retrained(text, text, seconds, seconds, text))
+    assert load_shortlist(json.loads(json.dumps(dump_shortlist(kept)))) == kept
+    assert kept.retrained is not None
+    assert kept.retrained.run_id.isprintable()
+    assert len(kept.retrained.run_id) <= LONGEST_NAME
+
+
 def test_a_long_path_ends_in_an_ellipsis_and_a_path_that_just_fits_does_not() -> None:
     long, fits = (
         shortlist_of([subject("d" * length)]).functions[0].path for length in (LONGEST_PATH + 1, LONGEST_PATH)
@@ -111,6 +137,9 @@ PLACE = dump_shortlist(TWO)["functions"][0]
         (changed(files=[{**PLACE, "start_line": "1"}]), "whole number"),
         (changed(files=[{**PLACE, "reasons": ["x"] * 9}]), "at most 8"),
         (changed(files=[{**PLACE, "reasons": ["\x1b"]}]), "printable"),
+        (changed(retrained={}), "is missing"),
+        (changed(retrained={"run_id": "x" * 161}), "at most 160 characters"),
+        (changed(retrained={**dataclasses.asdict(RETRAINED), "trained_until": "today"}), "whole number"),
     ],
 )
 def test_what_is_no_shortlist_is_refused(value: object, words: str) -> None:
