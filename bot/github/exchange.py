@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -22,6 +22,7 @@ from bot.clock import Clock
 from bot.github.pace import READ_POINTS, WRITE_POINTS, PointsLimiter, retry_at
 from bot.github.problems import (
     BadToken,
+    Elsewhere,
     Forbidden,
     GitHubProblem,
     Moved,
@@ -31,7 +32,7 @@ from bot.github.problems import (
     Suspended,
     Unavailable,
 )
-from bot.github.server import GitHubServer, redirected_path
+from bot.github.server import GitHubServer, graphql_url, redirected_path
 from bot.github.transport import TIMEOUT, BadAnswer, connect
 from pipeline.reports.inert import inert
 
@@ -46,6 +47,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (502, 503, 504)
 _NO_CONNECTION = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout)
 JSON = "application/vnd.github+json"
+_GRAPHQL_FEATURES = {"GraphQL-Features": "issue_types"}  # without it some servers hide the types of issues
 T = TypeVar("T")
 Json = Mapping[str, object]
 
@@ -83,6 +85,7 @@ class _Request:
     body: Json | None
     installation_id: int  # whose pace it counts for
     accept: str = JSON
+    is_query: bool = False  # of GraphQL: a POST that only reads
 
 
 class Speaker(GitHubCore[BaseAuthStrategy]):
@@ -112,6 +115,10 @@ class Exchange:
         self._transport = connect(server)
         self._limiter = PointsLimiter()
         self._throttler: BaseThrottler = LocalThrottler(MOST_AT_ONCE)
+        self.unknown_fields: set[str] = set()  # that this GitHub's GraphQL said it does not have
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     def speaker(self, auth: BaseAuthStrategy | None) -> Speaker:
         """A client of githubkit over our connections, with nothing of it that sleeps, caches or follows."""
@@ -164,20 +171,40 @@ class Exchange:
             raise Moved("what is to be written to has another name now")
         return answer
 
+    async def query(self, speaker: Speaker, body: Json, *, installation_id: int = 0) -> Answer:
+        """Ask GraphQL. Raises GitHubProblem.
+
+        Repeated where no answer came, but not after a 502: that says that the query takes GitHub too long, and it
+        would take as long again. Whoever asks makes it smaller.
+        """
+        path = graphql_url(self.server)
+        answer = await self._repeated(
+            _Request(speaker, "POST", path, None, body, installation_id, is_query=True), _NoConnection
+        )
+        if answer.status in _REDIRECTS:
+            raise Elsewhere("GitHub's GraphQL redirects: check ASSAY_GITHUB_API_URL")
+        return answer
+
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _repeated(self, request: _Request) -> Answer:
+    async def _repeated(self, request: _Request, kind: type[Unavailable] = Unavailable) -> Answer:
+        """`kind`: which of the problems that often pass are worth another try."""
         for repeat in range(MOST_REPEATS):
             try:
                 return await self._once(request)
-            except _Passing:
+            except _Passing as problem:
+                if not isinstance(problem, kind):
+                    raise
                 await self._clock.sleep((repeat + 1) * (0.5 + self._jitter()))
         return await self._once(request)
 
     async def _once(self, request: _Request) -> Answer:
-        await self._keep_pace(request.installation_id, READ_POINTS if request.method == "GET" else WRITE_POINTS)
+        is_read = request.method == "GET" or request.is_query
+        await self._keep_pace(request.installation_id, READ_POINTS if is_read else WRITE_POINTS)
         headers = {"X-GitHub-Api-Version": self.server.api_version, "Accept": request.accept}
+        if request.is_query:
+            headers |= _GRAPHQL_FEATURES
         try:
             async with asyncio.timeout(WHOLE_REQUEST_S):
                 said = await request.speaker.arequest(
@@ -206,6 +233,8 @@ class Exchange:
             await self._clock.sleep((moment - now).total_seconds())
 
     def _tell_budget(self, answer: Answer) -> None:
+        if answer.headers.get("x-ratelimit-resource") == "graphql":
+            return  # a budget of its own, of which whoever asks keeps account
         figures = [answer.headers.get(f"x-ratelimit-{name}", "") for name in ("remaining", "limit")]
         if all(text.isascii() and text.isdigit() and len(text) < 12 for text in figures):
             self._budget_hook(int(figures[0]), int(figures[1]))
@@ -230,6 +259,10 @@ class _Passing(Unavailable):
     """Unavailable in a way that often passes within a second."""
 
 
+class _NoConnection(_Passing):
+    """Nothing was heard at all."""
+
+
 def _no_answer(error: Any) -> GitHubProblem:
     """Says what kind of failure it was and none of its text, in which addresses and headers may stand."""
     if isinstance(error, BadAnswer):
@@ -237,7 +270,7 @@ def _no_answer(error: Any) -> GitHubProblem:
     if isinstance(error, httpx.ProxyError):
         return Unavailable("the proxy refuses to connect: check HTTPS_PROXY")
     if isinstance(error, _NO_CONNECTION):
-        return _Passing("there is no connection to GitHub")
+        return _NoConnection("there is no connection to GitHub")
     if isinstance(error, httpx.TimeoutException):
         return Unavailable("GitHub took too long to answer")
     if isinstance(error, httpx.HTTPError):

@@ -35,6 +35,12 @@ def repository_path(full_name: str, *segments: str | int) -> str:
     return api_path("repos", owner, name, *segments)
 
 
+def graphql_url(server: GitHubServer) -> str:
+    """Where GraphQL is asked: beside /api/v3 on a GHES, below the API's address elsewhere."""
+    root = server.api_url.removesuffix("/v3") if server.api_url.endswith("/api/v3") else server.api_url
+    return f"{root}/graphql"
+
+
 def redirected_path(server: GitHubServer, asked: str, location: str) -> str:
     """Path and query below the API that a redirect leads to. Raises Elsewhere where that is outside of it."""
     if not location:

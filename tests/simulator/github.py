@@ -30,6 +30,7 @@ from tests.simulator.apps import EVENTS, FULL, App, Installation, Token, new_app
 from tests.simulator.description import load_description
 from tests.simulator.faults import Fault, FaultRule
 from tests.simulator.git_http import GitMemory
+from tests.simulator.graphql_limits import GraphQl
 from tests.simulator.limits import Limits
 from tests.simulator.messages import Seen
 from tests.simulator.news import News
@@ -57,6 +58,9 @@ class GitHub:
         self.limits = Limits(clock.now)
         if self.description.is_enterprise:
             self.limits.primary = None
+        self.graphql = GraphQl(clock.now)
+        if self.description.is_enterprise:
+            self.graphql.points_an_hour = None
         self.webhooks = Webhooks(self)
         self.news = News(self)
         self.registrations = Registrations()

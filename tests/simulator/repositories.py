@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.simulator import git_facts
 from tests.simulator.payloads import push_payload
 from tests.simulator.state import Account, CheckRun, CheckSuite, Comment
+from tests.simulator.tracking import Item
 
 if TYPE_CHECKING:
     from tests.simulator.apps import App
@@ -37,6 +38,8 @@ class Repository:
     pushed_at: datetime
     issues: int = 3  # issues 1 to so many exist
     pull_requests: set[int] = field(default_factory=set)  # which of these numbers are pull requests
+    locked: set[int] = field(default_factory=set)  # and which conversations are locked
+    items: dict[int, Item] = field(default_factory=dict)  # issues and pull requests that GraphQL shows, by number
     roles: dict[str, str] = field(default_factory=dict)  # login -> read | triage | write | maintain | admin | custom
     check_runs: list[CheckRun] = field(default_factory=list)
     check_suites: list[CheckSuite] = field(default_factory=list)
@@ -149,6 +152,30 @@ class Repository:
             sent = self._tell("deleted", by)
             self.github.forget(self)
             return sent + [delivery for each in installations for delivery in each.tell_lost(self, by)]
+
+    def issue(self, number: int, *, labels: Iterable[str] = (), issue_type: str | None = None, **at: datetime) -> Item:
+        """An issue as GraphQL shows it; `opened_at`, `closed_at` and `updated_at` as `Item.at` has them."""
+        with self.github.lock:
+            self.issues = max(self.issues, number)
+            item = self.items[number] = Item(self, number, labels=list(labels), issue_type=issue_type)
+            return item.at(**at)
+
+    def pull_request(
+        self,
+        number: int,
+        *,
+        labels: Iterable[str] = (),
+        merged: str | None = None,
+        closes: Iterable[Item] = (),
+        **at: datetime,
+    ) -> Item:
+        """A pull request as GraphQL shows it, open unless `merged` names the commit that merged it."""
+        with self.github.lock:
+            self.issues = max(self.issues, number)
+            self.pull_requests.add(number)
+            item = Item(self, number, labels=list(labels), is_pull_request=True, merged=merged, closes=list(closes))
+            self.items[number] = item
+            return item.at(**at)
 
     def comment(self, user: Account | str, body: str, issue: int = 1, *, on_pull_request: bool = False) -> Comment:
         """A person comments; `issue_comment.created`. The deliveries are `github.deliveries[-n:]`."""

@@ -20,6 +20,7 @@ from tests.simulator.faults import Before, Cut, Fault, Lost, Stall
 from tests.simulator.git_http import GIT_PATH, allowed_repository, git_answer
 from tests.simulator.messages import Actor, Answer, Refused, Request, Seen
 from tests.simulator.pages import answer_page
+from tests.simulator.routes_graphql import GRAPHQL_PATH, answer_graphql
 
 if TYPE_CHECKING:
     from tests.simulator.github import GitHub
@@ -137,6 +138,9 @@ class Server:
                     )
                     answer, actor = answer_api(self._github, stripped)
                     answer.headers = headers_of(self._github, actor, answer)
+            elif request.path == GRAPHQL_PATH:
+                with self._github.lock:
+                    answer, actor = answer_graphql(self._github, request)
             elif GIT_PATH.fullmatch(request.path):
                 answer = await self._git(request)
             else:

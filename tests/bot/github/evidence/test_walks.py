@@ -1,0 +1,119 @@
+"""Walks through a list that changes meanwhile, broken off anywhere: in the end everything is known as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.github.evidence.fetch import fetch_facts
+from bot.github.evidence.queries import Kind, Place
+from bot.github.evidence.replies import Page
+from bot.github.evidence.walks import MARGIN_S, OVERLAP_S, UNREAD, Reach, advance, begin, update, without_cursor
+from bot.github.problems import RateLimited
+from tests.bot.github.evidence.counting import LONG_AGO, NOW, REPOSITORY_ID, Asked, CountingGitHub, Item, Memory
+
+DAY = 86_400
+START = 20_000 * DAY
+
+
+def page(cursor: str = "", oldest: int | None = None, newest: int | None = None) -> Page:
+    return Page(REPOSITORY_ID, (), cursor, oldest, newest)
+
+
+def test_a_first_walk_goes_back_a_month_more_than_asked() -> None:
+    assert begin(UNREAD, START) == Reach(since=START - MARGIN_S, floor=START - MARGIN_S, newest=START - MARGIN_S)
+    assert begin(UNREAD, DAY).since == 0
+
+
+def test_a_walk_under_way_goes_on() -> None:
+    reach = Reach(since=START, cursor="c", floor=START, newest=START + 5)
+    assert begin(reach, START) == begin(reach, START + DAY) == reach
+
+
+def test_what_was_never_read_is_read_from_the_start() -> None:
+    reach = Reach(since=START, until=START + DAY, cursor="c", floor=START, newest=START + 5)
+    assert begin(reach, START - 1) == begin(UNREAD, START - 1)
+
+
+@pytest.mark.parametrize(("until", "floor"), [(START + DAY, START + DAY - OVERLAP_S), (START + 1, START)])
+def test_an_update_begins_a_little_before_the_end_of_the_last_walk(until: int, floor: int) -> None:
+    assert begin(Reach(since=START, until=until), START) == Reach(START, until, "", floor, until)
+    assert update(Reach(since=START, until=until)).floor == until
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "ends"),
+    [
+        ("issues", page("c", START + 1, START + 9), False),
+        ("issues", page("c", START - 9, START - 1), False),  # issues are asked for by time, and come in its order
+        ("issues", page("", START + 1, START + 9), True),
+        ("pull_requests", page("c", START, START + 9), False),
+        ("pull_requests", page("c", START - 1, START + 9), True),
+        ("pull_requests", page("c"), False),  # a page of nulls
+        ("pull_requests", page("", START + 1, START + 9), True),
+    ],
+)
+def test_a_walk_ends_at_the_last_page_or_where_the_rest_is_older(kind: Kind, seen: Page, ends: bool) -> None:
+    reach = advance(Reach(since=0, floor=START, newest=START), kind, seen)
+    assert (reach.cursor == "") is ends
+    assert (reach.until is not None) is ends
+    assert reach.newest == max(START, seen.newest or 0)
+
+
+def test_an_end_never_moves_back() -> None:
+    assert advance(Reach(until=START, newest=START), "issues", page("", 5, 6)).until == START
+
+
+def test_without_its_cursor_a_walk_through_issues_goes_on_from_the_last_change_and_the_other_starts_again() -> None:
+    reach = Reach(since=0, cursor="c", floor=START, newest=START + DAY)
+    assert without_cursor(reach, "issues") == Reach(0, None, "", START + DAY - OVERLAP_S, START + DAY)
+    assert without_cursor(reach, "pull_requests") == Reach(0, None, "", START, START + DAY)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30)), max_size=60),
+    st.lists(
+        st.tuples(st.integers(1, 12), st.sampled_from(["issues", "pull_requests"]), st.integers(1, 60)), max_size=8
+    ),
+    st.sets(st.integers(1, 12), max_size=3),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_changes_and_breaks_meanwhile_the_facts_are_those_of_github(
+    items: list[tuple[int, int]], changes: list[tuple[int, Kind, int]], breaks: set[int]
+) -> None:
+    """Times in hours; pages of 100 are too large for small lists, so the walks are given pages of 6."""
+    github, store = CountingGitHub(), Memory()
+    for at, (number, hour) in enumerate(items):
+        listed = github.issues if at % 2 else github.pull_requests
+        if number not in {item.number for item in listed}:
+            listed.append(Item(number + 1_000 * (at % 2 == 0), START + 3_600 * hour))
+    real_page = github._page
+
+    def small(asked: Asked) -> dict[str, Any]:
+        return real_page(Asked(asked.kind, asked.cursor, 6, asked.since))
+
+    def change(asked: Asked) -> None:
+        for at, kind, number in changes:
+            if at == len(github.asked):
+                github.touch(
+                    kind, number + 1_000 * (kind == "pull_requests"), START + DAY * 30 + at, labels=(f"n{at}",)
+                )
+        if len(github.asked) in breaks:
+            raise RateLimited("said", NOW)
+
+    github._page = small  # type: ignore[method-assign]
+    github.before = change
+    place = Place("acme", "shop", REPOSITORY_ID)
+    for _ in range(len(breaks) + 2):  # the last one has nothing to break it, and nothing changes under it
+        try:
+            found = asyncio.run(fetch_facts(github, place, store, since=LONG_AGO, now=lambda: NOW))
+        except RateLimited:
+            continue
+    github.before = lambda asked: None
+    found = asyncio.run(fetch_facts(github, place, store, since=LONG_AGO, now=lambda: NOW))
+    expected = {item.number: item.labels for item in (*github.issues, *github.pull_requests)}
+    assert {number: fact.labels for number, fact in found.facts.facts.items()} == expected
