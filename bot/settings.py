@@ -78,6 +78,7 @@ class Settings(BaseSettings):
 
     github_url: HttpUrl = "https://github.com"
     github_api_url: HttpUrl | None = None  # follows from github_url where not set
+    github_token: SecretStr | None = None  # of a person, for `assay screen` alone: the App never uses it
     github_api_version: str = "2022-11-28"  # the one that github.com and every GHES in support know
     public_url: HttpUrl | None = None  # where GitHub and people reach this server
     ca_bundle: FilePath | None = None

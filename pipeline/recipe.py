@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pipeline.records import DAY_S, Curve
 
@@ -91,6 +92,8 @@ class LabelRecipe:
 
 MESSAGES = LabelRecipe()
 MESSAGES_API = LabelRecipe(name="messages+api", evidence_sources=("messages", "issues", "pull requests", "labels"))
+
+RECIPES = MappingProxyType({recipe.id: recipe for recipe in (MESSAGES, MESSAGES_API)})  # those that ship, by id
 
 # A screening is judged on its holdout: 40 % of the functions alive at T_eval.
 HOLDOUT_SHARE = 0.4

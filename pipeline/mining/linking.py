@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline.mining.bug_labels import Nature, nature_of
@@ -75,6 +75,10 @@ class Tracked:
 
     tracker: Tracker
     home: Home
+
+    def labelled(self, bug_labels: tuple[str, ...] | None) -> Tracked:
+        """The same with a repository's own list of labels that mean a bug; none: the default list."""
+        return replace(self, tracker=replace(self.tracker, bug_labels=bug_labels))
 
 
 @dataclass(frozen=True, slots=True)
