@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from bot.records import Installation, Repository
+
+# GitHub's own roles, strongest first, by the permission that a person holds by them.
+_ROLE_OF: Final = {"admin": "admin", "maintain": "maintain", "push": "write", "triage": "triage", "pull": "read"}
+_ROLES: Final = frozenset(_ROLE_OF.values()) | {"none"}
 
 
 class _Answer(BaseModel):
@@ -112,10 +117,26 @@ class CheckRunsAnswer(_Answer):
     check_runs: list[CheckRunAnswer] = []
 
 
+class PersonAnswer(AccountAnswer):
+    permissions: dict[str, bool] = {}  # "pull", "triage", "push", "maintain", "admin"
+
+
 class RoleAnswer(_Answer):
     permission: str = "none"
     role_name: str = ""
-    user: AccountAnswer | None = None
+    user: PersonAnswer | None = None
+
+    @property
+    def role(self) -> str:
+        """One of GitHub's own roles: in place of a custom one, the one that it builds on."""
+        if self.role_name in _ROLES or self.user is None or not self.user.permissions:
+            return self.role_name or self.permission
+        held = (role for name, role in _ROLE_OF.items() if self.user.permissions.get(name))
+        return next(held, self.permission)
+
+
+class CommentAppAnswer(_Answer):
+    id: int = 0
 
 
 class CommentAnswer(_Answer):
@@ -123,3 +144,16 @@ class CommentAnswer(_Answer):
     body: str | None = None
     user: AccountAnswer | None = None
     issue_url: str = ""
+    performed_via_github_app: CommentAppAnswer | None = None
+
+
+class _Signature(_Answer):
+    date: AwareDatetime
+
+
+class _CommitFacts(_Answer):
+    committer: _Signature
+
+
+class CommitAnswer(_Answer):
+    commit: _CommitFacts

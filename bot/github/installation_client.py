@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from githubkit.auth import TokenAuthStrategy
 
@@ -12,6 +13,7 @@ from bot.github.answers import (
     AccountAnswer,
     CheckRunsAnswer,
     CommentAnswer,
+    CommitAnswer,
     MadeAnswer,
     RepositoriesAnswer,
     RepositoryAnswer,
@@ -25,7 +27,9 @@ from bot.records import CheckRunFields, Repository
 
 NO_ROLE = "none"
 _MOST_CHECK_RUN_PAGES = 10
+_MOST_COMMENT_PAGES = 10
 _SHA_ALONE = "application/vnd.github.sha"  # a commit's id in place of the whole commit
+_RAW = "application/vnd.github.raw"  # a file's content in place of a description
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ISSUE_NUMBER = re.compile(r"/issues/(\d{1,18})/?$", re.ASCII)
 
@@ -110,6 +114,20 @@ class InstallationClient:
             raise Unavailable("GitHub names no commit where a branch should be: is there a proxy in between?")
         return sha
 
+    async def committed_at(self, full_name: str, sha: str) -> datetime:
+        """When a commit was made, as its committer's clock had it. Raises NotFound, and Rejected for no commit."""
+        answer = await self._get(repository_path(full_name, "commits", sha))
+        return answer.parse(CommitAnswer).commit.committer.date
+
+    async def file(self, full_name: str, path: str, ref: str) -> bytes | None:
+        """The content of a file at a commit; None where there is no such file. Raises Rejected for what is no file."""
+        try:
+            place = repository_path(full_name, "contents", *path.split("/"))
+            answer = await self._get(place, {"ref": ref}, accept=_RAW)
+        except NotFound:
+            return None
+        return answer.body
+
     async def create_check_run(self, full_name: str, fields: CheckRunFields) -> int:
         """Write a completed check run; its id. Never repeated by itself: look for it before writing again."""
         answer = await self._send("POST", repository_path(full_name, "check-runs"), check_run_body(fields))
@@ -136,7 +154,8 @@ class InstallationClient:
         await self._send("PATCH", repository_path(full_name, "check-suites", "preferences"), body, repeatable=True)
 
     async def role(self, full_name: str, login: str, account_id: int = 0) -> str:
-        """The role's name ("admin", "maintain", "write", ...); "none" for who has no role.
+        """The role's name ("admin", "maintain", "write", ...); "none" for who has no role. A custom role counts as
+        the one that it builds on.
 
         With `account_id` also for somebody else who has taken the login since.
         """
@@ -147,7 +166,7 @@ class InstallationClient:
             return NO_ROLE
         if account_id and (found.user is None or found.user.id != account_id):
             return NO_ROLE
-        return found.role_name or found.permission
+        return found.role
 
     async def user_login(self, account_id: int) -> str:
         """The login that an account has now. Raises NotFound."""
@@ -166,6 +185,34 @@ class InstallationClient:
             body=found.body or "",
             issue_number=int(number[1]) if number else 0,
         )
+
+    async def create_comment(self, full_name: str, issue_number: int, body: str) -> int:
+        """Comment on an issue or a pull request; the comment's id. Never repeated by itself: look for it first."""
+        path = repository_path(full_name, "issues", issue_number, "comments")
+        return (await self._send("POST", path, {"body": body})).parse(MadeAnswer).id
+
+    async def update_comment(self, full_name: str, comment_id: int, body: str) -> None:
+        """Change what a comment of ours says. Raises NotFound where it was deleted."""
+        path = repository_path(full_name, "issues", "comments", comment_id)
+        await self._send("PATCH", path, {"body": body}, repeatable=True)
+
+    async def find_comment(self, full_name: str, issue_number: int, marker: str, since: datetime) -> int | None:
+        """The id of a comment of this App that holds `marker` and was written or changed since then.
+
+        Others may have quoted it: theirs do not count. Raises NotFound where the issue is gone.
+        """
+        path = repository_path(full_name, "issues", issue_number, "comments")
+        query: dict[str, str | int] = {"since": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        for page in range(1, _MOST_COMMENT_PAGES + 1):
+            answer = await self._get(path, {**query, "per_page": PAGE_SIZE, "page": page})
+            comments = answer.parse(list[CommentAnswer])
+            for comment in comments:
+                app = comment.performed_via_github_app
+                if app is not None and app.id == self._app_id and marker in (comment.body or ""):
+                    return comment.id
+            if not has_next(answer.headers, len(comments)):
+                break
+        return None
 
     async def react(self, full_name: str, comment_id: int, content: str) -> None:
         """React to a comment ("eyes", "rocket", "confused"); a second time changes nothing."""

@@ -1,46 +1,40 @@
 """A comment or a button: somebody asks for something. Who it is and whether they may is asked of GitHub.
 
 Limits come first, so that a flood of comments costs GitHub nothing. A comment is read again: what a delivery said it
-was may have been edited, deleted or made up.
+was may have been edited, deleted or made up. A button counts where its check run is a row of ours. What comes of it is
+decided from our rows (bot.commands.decide) and carried out in one transaction (bot.jobs.carrying_out).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
-import structlog
-
-from bot.github.client import Comment, InstallationClient
-from bot.github.pace import next_write
-from bot.github.problems import Forbidden, NotFound, Rejected
-from bot.ingress.command_line import command_of
-from bot.ingress.dispatch import SCREEN_BUTTON
-from bot.jobs.work import ASK, Done, Outcome, Work
-from bot.records import Fact, Installation, Job, RepositoryMemory
-from bot.store.content_writes import reserve_write
+from bot.commands.decide import decide
+from bot.commands.grammar import Command, Finetune, Screen
+from bot.github.client import Comment
+from bot.github.problems import NotFound
+from bot.ingress.command_line import command_of, parse_comment
+from bot.ingress.dispatch import CHECKS, FINETUNE_BUTTON, SCREEN_BUTTON
+from bot.jobs.carrying_out import Asker, carry_out, is_refused
+from bot.jobs.conversation import Conversation, begin, number
+from bot.jobs.work import Done, Outcome, Work
+from bot.records import Fact, Installation, Job, Repository
+from bot.store.buttons import pressed_check_run
 from bot.store.installations import load_installation
-from bot.store.jobs import recent_jobs, request_job
+from bot.store.jobs import recent_jobs
 from bot.store.repositories import load_repository
-
-log = structlog.get_logger(__name__)
 
 WINDOW: Final = timedelta(hours=1)
 MOST_OF_A_USER: Final = 5
 MOST_OF_A_REPOSITORY: Final = 20
 REMEMBERED: Final = timedelta(days=30)  # as long as rows are kept
-ROLES: Final[Mapping[str, frozenset[str]]] = {
-    "maintain": frozenset({"maintain", "admin"}),
-    "admin": frozenset({"admin"}),
-}
-SCREEN_COMMAND: Final = "/screen"
-
-Answer = Literal["rocket", "confused"]
+PRESSED: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
 
 
 async def command(work: Work) -> Outcome:
-    """Do what was asked for, or say in one word of a reaction that it is not done."""
+    """Do what was asked for, and say that it is done, or why not."""
     async with work.parts.database.read() as connection:
         installation = await load_installation(connection, work.installation_id)
         memory = await load_repository(connection, work.installation_id, work.repository_id)
@@ -49,13 +43,13 @@ async def command(work: Work) -> Outcome:
         )
     if installation is None or memory is None or installation.state != "active":
         return Done("not served")
+    if memory.repository.archived:
+        return Done("archived")  # nothing may be written there
     if reason := why_dropped(work.job, before, work.now()):
         return Done(reason)
-    if not _is_screen(work.job.arguments):
-        return Done("not served yet")
     if "comment_id" in work.job.arguments:
-        return await _comment(work, installation, memory)
-    return await _button(work, memory)
+        return await _comment(work, installation, memory.repository)
+    return await _button(work, installation, memory.repository)
 
 
 def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
@@ -74,42 +68,44 @@ def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
     return ""
 
 
-def _is_screen(arguments: Mapping[str, Fact]) -> bool:
-    return arguments.get("button") == SCREEN_BUTTON or arguments.get("command") == SCREEN_COMMAND
-
-
-async def _button(work: Work, memory: RepositoryMemory) -> Outcome:
-    client = await work.client(ASK)
-    sender_id = _number(work.job.arguments, "sender_id")
+async def _button(work: Work, installation: Installation, repository: Repository) -> Outcome:
+    arguments = work.job.arguments
+    sender_id, asked = number(arguments, "sender_id"), PRESSED.get(str(arguments.get("button")))
+    async with work.parts.database.read() as connection:
+        row = await pressed_check_run(
+            connection, work.installation_id, work.repository_id, number(arguments, "check_run_id")
+        )
+    if asked is None or row is None or row.name not in CHECKS:
+        return Done("the button is on no check run of ours")
+    talk = await begin(work, installation, repository)
     try:
-        login = await client.user_login(sender_id)
+        login = await talk.client.user_login(sender_id)
     except NotFound:
         return Done("nobody is there who pressed it")
-    if not await _may(work, client, memory, login, sender_id):
+    if not await talk.may(asked, login, sender_id):
         return Done("the role does not permit it")
-    return await _screen(work)
+    return await _answer(talk, asked, Asker(sender_id, head_sha=row.head_sha))
 
 
-async def _comment(work: Work, installation: Installation, memory: RepositoryMemory) -> Outcome:
-    issues = installation.permissions.get("issues", "")
-    if issues not in ("read", "write"):
+async def _comment(work: Work, installation: Installation, repository: Repository) -> Outcome:
+    if installation.permissions.get("issues", "") not in ("read", "write"):
         return Done("comments cannot be read: the permission is missing")
-    client = await work.client({**ASK, "issues": issues})
     arguments = work.job.arguments
+    comment_id = number(arguments, "comment_id")
+    talk = await begin(work, installation, repository)
     try:
-        comment = await client.comment(memory.repository.full_name, _number(arguments, "comment_id"))
+        comment = await talk.client.comment(repository.full_name, comment_id)
     except NotFound:
         return Done("the comment is not there")
-    if reason := why_not(comment, arguments):
+    asked, reason = parse_comment(comment.body), why_not(comment, arguments)
+    if asked is None or reason:
         return Done(reason)
-    full_name = memory.repository.full_name
-    allowed = await _may(work, client, memory, comment.author_login, comment.author_id)
-    clear = not arguments.get("unclear")
-    if issues == "write":
-        await _react(work, client, full_name, "rocket" if allowed and clear else "confused")
-    if not allowed:
+    if not await talk.may(asked, comment.author_login, comment.author_id):
+        await talk.react("confused")
         return Done("the role does not permit it")
-    return await _screen(work) if clear else Done("the command is not clear")
+    await talk.react("eyes")
+    issue_number = comment.issue_number or number(arguments, "issue_number")
+    return await _answer(talk, asked, Asker(comment.author_id, comment_id, issue_number))
 
 
 def why_not(comment: Comment, arguments: Mapping[str, Fact]) -> str:
@@ -121,30 +117,9 @@ def why_not(comment: Comment, arguments: Mapping[str, Fact]) -> str:
     return ""
 
 
-async def _may(work: Work, client: InstallationClient, memory: RepositoryMemory, login: str, account_id: int) -> bool:
-    role = await client.role(memory.repository.full_name, login, account_id)
-    return role in ROLES[work.parts.policy.permission]
-
-
-async def _screen(work: Work) -> Outcome:
-    async with work.conclusion("screens") as connection:
-        await request_job(
-            connection, work.installation_id, work.repository_id, "screen", work.now(), arguments={"force": True}
-        )
-    return Done()
-
-
-async def _react(work: Work, client: InstallationClient, full_name: str, answer: Answer) -> None:
-    """Only where there is room under GitHub's limits: verdicts come first, and no command fails for want of it."""
-    async with work.effect() as connection:
-        if await reserve_write(connection, work.installation_id, work.now(), next_write) is not None:
-            return
-    try:
-        await client.react(full_name, _number(work.job.arguments, "comment_id"), answer)
-    except (Forbidden, NotFound, Rejected) as problem:
-        log.info("no_reaction", problem=type(problem).__name__)
-
-
-def _number(arguments: Mapping[str, Fact], name: str) -> int:
-    value = arguments.get(name, 0)
-    return value if isinstance(value, int) else 0
+async def _answer(talk: Conversation, asked: Command, asker: Asker) -> Outcome:
+    """Decide, and do it. The head is pinned here: what is pushed afterwards is not what was asked for."""
+    head_sha = await talk.head() if isinstance(asked, Finetune) else ""
+    action = decide(asked, facts := await talk.facts(head_sha))
+    await talk.react("confused" if is_refused(action) else "rocket")
+    return await carry_out(talk.work, asker, action, facts)

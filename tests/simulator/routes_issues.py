@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tests.simulator import answers
 from tests.simulator.messages import Answer, Call, Misused, Refused
 from tests.simulator.routes_app import paging
@@ -17,13 +19,16 @@ def show_comment(call: Call) -> Answer:
 def list_comments(call: Call) -> Answer:
     number = _issue(call)
     found = [each for each in call.repository.comments if each.issue_number == number]
+    if "since" in call.query:
+        since = datetime.fromisoformat(call.query["since"])
+        found = [each for each in found if each.updated_at >= since]
     path = f"/repos/{call.repository.full_name}/issues/{number}/comments"
     return Answer(200, [answers.comment(each) for each in call.page(found)], paging(call, path, len(found)))
 
 
 def make_comment(call: Call) -> Answer:
     number = _issue(call)
-    _needs_pull_requests(call, number)
+    _must_be_writable(call, number)
     assert call.actor.installation is not None
     app = call.actor.installation.app
     comment = call.repository.add_comment(app.bot, _body(call), number, app)
@@ -33,7 +38,7 @@ def make_comment(call: Call) -> Answer:
 
 def change_comment(call: Call) -> Answer:
     comment = _comment(call)
-    _needs_pull_requests(call, comment.issue_number)
+    _must_be_writable(call, comment.issue_number)
     before, comment.body, comment.updated_at = comment.body, _body(call), call.github.clock.now()
     assert call.actor.installation is not None
     bot = call.actor.installation.app.bot
@@ -51,7 +56,7 @@ def list_reactions(call: Call) -> Answer:
 def make_reaction(call: Call) -> Answer:
     """201, or 200 where the same one is there already."""
     comment, content = _comment(call), call.body["content"]
-    _needs_pull_requests(call, comment.issue_number)
+    _must_be_writable(call, comment.issue_number)
     assert call.actor.installation is not None
     bot = call.actor.installation.app.bot
     for there in comment.reactions:
@@ -86,8 +91,12 @@ def _body(call: Call) -> str:
     return body
 
 
-def _needs_pull_requests(call: Call, number: int) -> None:
+def _must_be_writable(call: Call, number: int) -> None:
     """Where `github.strict_pull_requests` is on, writing to a pull request takes more than issues: write."""
+    if call.repository.archived:
+        raise Refused(403, "Repository was archived so is read-only.")
+    if number in call.repository.locked:
+        raise Refused(403, "Unable to create comment because issue is locked.")
     token = call.actor.token
     assert token is not None
     is_pull = number in call.repository.pull_requests

@@ -105,8 +105,24 @@ def test_a_row_says_what_it_does_and_what_carries_it(row: Row) -> None:
             JobRequest("post", 10, 100, {"again": True, "head_sha": HEAD}),
         ),
         (
+            event(
+                "check_run",
+                "rerequested",
+                check_run_name="assay/finetune",
+                external_id="assay/finetune/4",
+                head_sha=HEAD,
+            ),
+            JobRequest(
+                "result",
+                10,
+                100,
+                {"again": True, "head_sha": HEAD, "external_id": "assay/finetune/4"},
+                key=f"again/{HEAD}",
+            ),
+        ),
+        (
             event("check_suite", "rerequested", check_suite_id=3, head_sha=HEAD),
-            JobRequest("post", 10, 100, {"again": True, "head_sha": HEAD}),
+            JobRequest("post", 10, 100, {"again": True, "head_sha": HEAD, "suite": True}),
         ),
         (
             event("check_run", "requested_action", **PRESSED),

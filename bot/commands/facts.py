@@ -1,0 +1,81 @@
+"""What a command is decided by, and what an answer tells: plain values, read from our rows before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bot.config.precedence import ConfigInForce
+from bot.records import Budget, GpuState, Run, StoredScreening, Usage
+from pipeline.screening.fields import MalformedError
+from pipeline.screening.measurement import Judgement, Measurement, load_judgement, load_measurement
+
+NOTHING_USED: Final = Usage(0.0, 0.0)
+NEITHER_PAUSED_NOR_BOUNDED: Final = GpuState()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of one repository at one moment."""
+
+    now: datetime
+    full_name: str
+    config: ConfigInForce
+    archived: bool = False
+    observes: bool = False  # the operator wants nothing to be posted
+    permissions: Mapping[str, str] = field(default_factory=dict)  # that the installation grants
+    models: tuple[str, ...] = ()  # base models that may be used here, the usual one first
+    head_sha: str = ""  # of the default branch; empty where it has no commit, or was not asked for
+    screening: StoredScreening | None = None  # the newest
+    runs: tuple[Run, ...] = ()  # newest first
+    budget: Budget | None = None
+    usage: Usage = NOTHING_USED  # this month's, of the installation
+    server_usage: Usage = NOTHING_USED  # of all
+    gpu: GpuState = NEITHER_PAUSED_NOR_BOUNDED
+
+    @property
+    def open_runs(self) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.state != "ended")
+
+    @property
+    def minutes_left(self) -> float:
+        """Of the installation's budget for this month; less than none where it was made smaller."""
+        return (self.budget.monthly_minutes if self.budget else 0.0) - self.usage.total
+
+    @property
+    def server_minutes_left(self) -> float:
+        ceiling = self.gpu.ceiling_minutes
+        return math.inf if ceiling is None else ceiling - self.server_usage.total
+
+    @property
+    def renews_on(self) -> datetime:
+        """The first moment of the next month in UTC."""
+        first = self.now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return (first + timedelta(days=32)).replace(day=1)
+
+    def verdict(self) -> tuple[Measurement, Judgement] | None:
+        """Of the newest screening; none where there is none, where it failed, or where another release wrote it."""
+        if self.screening is None or self.screening.failure:
+            return None
+        try:
+            return load_measurement(self.screening.measurement), load_judgement(self.screening.judgement)
+        except MalformedError:
+            return None
+
+
+def recipe_here(recipe: Mapping[str, Any], config: ConfigInForce) -> dict[str, Any]:
+    """What a run's recipe differs in: the operator's choices, within the minutes that the repository allows."""
+    return {**recipe} if config.max_minutes is None else {**recipe, "max_minutes": config.max_minutes}
+
+
+def models_here(allowed: tuple[str, ...], usual: str, config: ConfigInForce) -> tuple[str, ...]:
+    """The base models that may be used where this configuration applies, the usual one first.
+
+    A file that names a model allows no other one.
+    """
+    if config.base_model is not None:
+        return (config.base_model,) if config.base_model in allowed else ()
+    return tuple(sorted(allowed, key=lambda name: (name != usual, allowed.index(name))))

@@ -1,0 +1,32 @@
+"""Facts in which a run would be started, overridable by field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.commands.facts import Facts
+from bot.config.precedence import Ceiling, combine
+from bot.records import Budget, Usage
+from tests.bot.github.screenings import HEAD, screened
+from tests.builders.runs import AT
+
+CONFIG = combine(Ceiling())
+MODELS = ("ore/usual", "ore/large")
+FULL = {"checks": "write", "contents": "read", "issues": "write", "metadata": "read"}
+BUDGET = Budget(10, 500.0, 1, AT)
+
+
+def facts(**changes: Any) -> Facts:
+    usual: dict[str, Any] = {
+        "now": AT,
+        "full_name": "acme/shop",
+        "config": CONFIG,
+        "permissions": FULL,
+        "models": MODELS,
+        "head_sha": HEAD,
+        "screening": screened(),
+        "budget": BUDGET,
+        "usage": Usage(20.0, 60.0),
+        "server_usage": Usage(900.0, 100.0),
+    }
+    return Facts(**usual | changes)
