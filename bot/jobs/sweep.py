@@ -17,6 +17,7 @@ import structlog
 from bot.jobs.failures import remember_failure
 from bot.jobs.orphans import remove_orphans
 from bot.jobs.retry import MOST_ATTEMPTS, told
+from bot.jobs.run_sweep import sweep_runs
 from bot.jobs.work import Parts
 from bot.records import Job, JobKind
 from bot.store.bookmarks import load_bookmark, save_bookmark
@@ -56,6 +57,7 @@ class Sweeper:
     async def sweep(self, *, starting: bool = False) -> None:
         """Once. `starting`: whatever is done periodically is done now."""
         await self._reopen_expired()
+        await sweep_runs(self._parts)
         await self._ask_for_periodic_jobs(starting)
         await self._announce_ready()
         await self._announce_deliveries()

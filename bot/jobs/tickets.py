@@ -22,9 +22,14 @@ from bot.jobs.lanes import Lane
 
 log = structlog.get_logger(__name__)
 
-Queue = Literal["deliver", "light", "screen"]
-QUEUES: Final[dict[Queue, str]] = {"deliver": "assay:deliver", "light": "assay:light", "screen": "assay:screen"}
-FUNCTIONS: Final = ("deliver", "work")
+Queue = Literal["deliver", "light", "screen", "gpu"]
+QUEUES: Final[dict[Queue, str]] = {
+    "deliver": "assay:deliver",
+    "light": "assay:light",
+    "screen": "assay:screen",
+    "gpu": "assay:gpu",
+}
+FUNCTIONS: Final = ("deliver", "work", "train")
 
 TICKET_LIVES_MS: Final = 3_600_000  # then it is worth nothing; the sweeper will have made another
 LONGEST_TICKET_BYTES: Final = 256
@@ -121,6 +126,10 @@ class Tickets:
     async def announce_jobs(self, lane: Lane, job_ids: Sequence[int]) -> None:
         """See to it that at least as many tickets wait as there are `job_ids`: any ticket of a lane does any job."""
         await self._announce(lane, "work", job_ids, only_missing=True)
+
+    async def announce_runs(self, run_ids: Sequence[int]) -> None:
+        """The same for GPU workers: whoever takes a ticket asks the database whose turn it is."""
+        await self._announce("gpu", "train", run_ids, only_missing=True)
 
     async def waiting(self, queue: Queue) -> int:
         """How many tickets wait. Raises one of REDIS_IS_AWAY."""

@@ -36,12 +36,16 @@ class Announced:
     def __init__(self) -> None:
         self.deliveries: list[int] = []
         self.jobs: list[int] = []
+        self.runs: list[int] = []
 
     async def announce_deliveries(self, delivery_ids: Iterable[int], *, unless_waiting: bool = False) -> None:
         self.deliveries += delivery_ids
 
     async def announce_jobs(self, lane: str, job_ids: Iterable[int]) -> None:
         self.jobs += job_ids
+
+    async def announce_runs(self, run_ids: Iterable[int]) -> None:
+        self.runs += run_ids
 
 
 @dataclass
@@ -57,7 +61,16 @@ class Shop:
     def parts(self) -> Parts:
         nobody = cast(Any, None)
         return Parts(
-            self.database, nobody, self.clock, nobody, nobody, nobody, self.announced, lambda: 1, policy=self.policy
+            database=self.database,
+            github=nobody,
+            clock=self.clock,
+            nursery=nobody,
+            clones=nobody,
+            calibrations=nobody,
+            artifacts=nobody,
+            announcer=self.announced,
+            app_id=lambda: 1,
+            policy=self.policy,
         )
 
     async def ask_for(self, kind: Any, **options: Any) -> int:

@@ -1,0 +1,208 @@
+"""Where GPU workers are tried: a database, a store of artifacts, runs in the queue, and workers of real processes.
+
+python -m tests.builders.gpu_bench DATABASE ARTIFACTS SCRATCH GATES NAME     a worker, until it is told to stop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bot.clock import SystemClock
+from bot.gpu.environment import child_environment
+from bot.gpu.parts import GpuParts
+from bot.gpu.scratch import scratch_folder
+from bot.gpu.worker import GpuWorker
+from bot.jobs.artifacts import Artifacts
+from bot.records import Installation, Job, Repository, Run
+from bot.store.budgets import month_of, set_budget
+from bot.store.database import Database
+from bot.store.installations import save_installation
+from bot.store.jobs import load_job, ready_jobs
+from bot.store.migrate import migrate
+from bot.store.repositories import save_repository
+from bot.store.runs import RunRequest, load_run, open_run, queue_run
+from pipeline.finetuning.pair_file import encode_pairs
+from pipeline.finetuning.pair_set import PairSet
+from pipeline.finetuning.recipe import BaseModel
+from tests.builders.gpu_child import Gates
+from tests.builders.pair_sets import planted
+
+ROOT = Path(__file__).parents[2]
+MODELS = {"acme/coder": BaseModel("acme/coder", "a" * 40)}
+LEASE_S = 1.2
+SHOP, OFFICE = 100, 200  # repositories of installation 10
+Found = TypeVar("Found")
+
+
+@dataclass
+class Bench:
+    folder: Path
+    database_url: str
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.folder / "artifacts")
+
+    @property
+    def gates(self) -> Gates:
+        return Gates(self.folder / "gates")
+
+    def ask(self, question: Callable[[Any], Awaitable[Found]]) -> Found:
+        """In a transaction that is written."""
+
+        async def asked() -> Found:
+            database = await Database.open(self.database_url)
+            try:
+                async with database.write() as connection:
+                    return await question(connection)
+            finally:
+                await database.close()
+
+        return asyncio.run(asked())
+
+    def queue(self, repository_id: int = SHOP, pairs: PairSet | None = None, **changes: Any) -> Run:
+        """A run that is prepared."""
+        pairs = pairs or planted(seed=repository_id)
+        request = RunRequest(
+            **{"purpose": "judge", "head_sha": "a" * 40, "base_model": "acme/coder", "recipe": {}}
+            | {"label_recipe_id": "0123456789ab"}
+            | changes
+        )
+        self.artifacts.put_pairs(10, repository_id, encode_pairs(pairs), pairs.id)
+
+        async def put(connection: Any) -> Run:
+            now = datetime.now(UTC)
+            run, _ = await open_run(connection, 10, repository_id, request, now)
+            await queue_run(connection, run, pair_set_id=pairs.id, minutes=10.0, month=month_of(now), now=now)
+            return run
+
+        return self.run(self.ask(put).run_id)
+
+    def run(self, run_id: int) -> Run:
+        run = self.ask(lambda connection: load_run(connection, 10, run_id))
+        assert run is not None
+        return run
+
+    def asked_for(self, kind: Any) -> list[Job]:
+        async def jobs(connection: Any) -> list[Job]:
+            found = [await load_job(connection, i) for i in await ready_jobs(connection, datetime.now(UTC), [kind], 99)]
+            return [job for job in found if job is not None]
+
+        return self.ask(jobs)
+
+    def files(self) -> list[str]:
+        """Everything in the store, without the pairs."""
+        root = self.folder / "artifacts"
+        found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        return sorted(name for name in found if "/pairs/" not in name)
+
+    def worker(self, name: str = "one", environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        places = [self.database_url, self.folder / "artifacts", self.folder / "scratch", self.gates.folder]
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, *map(str, places), name],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def parts(self, database: Database, **changes: Any) -> GpuParts:
+        scratch = self.folder / "scratch"
+        scratch.mkdir(exist_ok=True)
+        known: dict[str, Any] = {
+            "database": database,
+            "artifacts": self.artifacts,
+            "clock": SystemClock(),
+            "base_models": MODELS,
+            "minutes": 60.0,
+            "scratch": scratch,
+            "name": "one",
+            "lease_s": LEASE_S,
+            "looks_every_s": 0.05,
+            "environment": child_environment(os.environ),
+            "command": child_command(self.gates.folder),
+        }
+        return GpuParts(**known | changes)
+
+    def play(self, story: Callable[[GpuWorker, Database], Awaitable[Found]], **changes: Any) -> Found:
+        """With a worker in this process."""
+
+        async def played() -> Found:
+            database = await Database.open(self.database_url)
+            try:
+                return await story(GpuWorker(self.parts(database, **changes), "pretended"), database)
+            finally:
+                await database.close()
+
+        return asyncio.run(asyncio.wait_for(played(), 60))
+
+    def once(self, **changes: Any) -> Run | None:
+        return self.play(lambda worker, _: worker.once(), **changes)
+
+
+def child_command(gates: Path) -> tuple[str, ...]:
+    return sys.executable, "-X", "utf8", "-m", "tests.builders.gpu_child", str(gates)
+
+
+@contextlib.contextmanager
+def bench(folder: Path, database_url: str = "") -> Iterator[Bench]:
+    """One installation with two repositories and a budget. Whatever was started is gone at the end."""
+    url = database_url or f"sqlite:///{folder / 'assay.sqlite'}"
+    migrate(url)
+    one = Bench(folder, url)
+    one.gates.folder.mkdir()
+
+    async def fill(connection: Any) -> None:
+        now = datetime.now(UTC)
+        await save_installation(connection, Installation(10, 1, "acme", "Organization", "active", {}), now)
+        for repository_id, name in ((SHOP, "shop"), (OFFICE, "office")):
+            described = Repository(10, repository_id, f"acme/{name}", "main", private=True, archived=False)
+            await save_repository(connection, described)
+        await set_budget(connection, 10, 600.0, 2, now)
+
+    one.ask(fill)
+    try:
+        yield one
+    finally:
+        for process in one.processes:
+            process.kill()
+            process.communicate()
+
+
+async def work(database_url: str, artifacts: str, scratch: str, gates: str, name: str) -> None:
+    from bot.cli.gpu_worker import stopped_by_signals
+
+    database = await Database.open(database_url)
+    with scratch_folder(Path(scratch)) as own:
+        parts = GpuParts(
+            database=database,
+            artifacts=Artifacts(artifacts),
+            clock=SystemClock(),
+            base_models=MODELS,
+            minutes=60.0,
+            scratch=own,
+            name=name,
+            lease_s=LEASE_S,
+            looks_every_s=0.05,
+            environment=child_environment(os.environ),
+            command=child_command(Path(gates)),
+        )
+        worker = GpuWorker(parts, "pretended")
+        with stopped_by_signals(worker):
+            await worker.run()
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(*sys.argv[1:]))
