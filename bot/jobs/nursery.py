@@ -1,6 +1,7 @@
 """The worker's side of screenings in child processes: an order goes in, a measurement or a reason comes out.
 
-A ranking may follow the measurement. Whatever becomes of it, the measurement stands.
+A ranking may follow the measurement. Whatever becomes of it, the measurement stands. What a fine-tuning run reads is
+gathered in the same way: the child writes it into a file of the repository's folder.
 
 worker ── control socket ── nursery (imports once) ── forks ── child (one repository)
    └───────────── a socket for each child ─────────────────────────┘
@@ -16,31 +17,33 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Final, Self
 
-from bot.jobs.limits import Ending, explain, too_much_time
-from bot.jobs.screen_order import FAILURE_KINDS, Screened, ScreeningFailed, ScreenOrder, dump_order
-from pipeline.ranking.shortlist import load_shortlist
-from pipeline.records import AssayError
-from pipeline.screening.fields import Fields, MalformedError, parse_object
-from pipeline.screening.measurement import Measurement, load_measurement
+from bot.jobs.child_answers import (
+    MOST_ANSWER_BYTES,
+    Progress,
+    answer,
+    converse,
+    hear_ranking,
+    in_time,
+    made_of,
+    silent,
+)
+from bot.jobs.gathering import Gathered, load_gathered
+from bot.jobs.limits import Ending
+from bot.jobs.screen_order import Screened, ScreeningFailed, ScreenOrder
 
 __all__ = ["Nursery", "ScreenOrder", "Screened", "ScreeningFailed"]
 
-MOST_ANSWER_BYTES: Final = 4 << 20  # everything that one child says
 START_WITHIN_S: Final = 60.0
 END_WITHIN_S: Final = 10.0  # a child that was killed, and the nursery itself
 
 _COMMAND: Final = (sys.executable, "-I", "-X", "utf8", "-m", "bot.jobs.nursery_process")
 _INTERRUPTED: Final = "the process that starts screenings ended: the screening is started again"
 
-Progress = Callable[[str], None]
-
-
-def _silent(line: str) -> None:
-    pass
+_Child = tuple[asyncio.StreamReader, asyncio.StreamWriter, "asyncio.Future[Ending]", float]  # the last: when it ends
 
 
 class Nursery:
@@ -100,22 +103,30 @@ class Nursery:
         async with self._starting:
             await self._clear()
 
-    async def screen(self, order: ScreenOrder, progress: Progress = _silent) -> Screened:
+    async def screen(self, order: ScreenOrder, progress: Progress = silent) -> Screened:
         """Clone or fetch, measure and rank, in a child; cancelling kills it. Returns only when the child is gone.
 
         Raises ScreeningFailed.
         """
+        async with self._child(order) as (reader, writer, ending, ends_at):
+            measurement = await in_time(order, ends_at, converse(order, reader, writer, ending, progress))
+            return await hear_ranking(order, measurement, reader, ends_at, progress)
+
+    async def gather(self, order: ScreenOrder, progress: Progress = silent) -> Gathered:
+        """Clone or fetch, and write the file that `order.gather` asks for, in the same way. Raises ScreeningFailed."""
+        async with self._child(order) as (reader, writer, ending, ends_at):
+            said = await in_time(order, ends_at, answer(order, reader, writer, ending, progress))
+            return made_of(said, "gathered", load_gathered)
+
+    @contextlib.asynccontextmanager
+    async def _child(self, order: ScreenOrder) -> AsyncIterator[_Child]:
+        """A child that is gone afterwards, however that came."""
         await self.start()
         number = next(self._numbers)
         reader, writer = await self._fork(number, order)
         ending = self._endings[number] = asyncio.get_running_loop().create_future()
-        ends_at = asyncio.get_running_loop().time() + order.wall_s
         try:
-            async with asyncio.timeout_at(ends_at):
-                measurement = await _converse(order, reader, writer, ending, progress)
-            return await _hear_ranking(order, measurement, reader, ends_at, progress)
-        except TimeoutError:
-            raise ScreeningFailed("time", too_much_time(order.limits)) from None
+            yield reader, writer, ending, asyncio.get_running_loop().time() + order.wall_s
         finally:
             writer.close()
             await self._end(number, ending)
@@ -201,67 +212,3 @@ class Nursery:
             await asyncio.wait([listener])
         if control is not None:
             control.close()
-
-
-async def _converse(
-    order: ScreenOrder,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    ending: asyncio.Future[Ending],
-    progress: Progress,
-) -> Measurement:
-    """Send the order, hear the answer; where there is none, say how the child ended. Raises ScreeningFailed."""
-    with contextlib.suppress(ConnectionError):
-        writer.write(dump_order(order))
-        await writer.drain()
-    try:
-        said = await _last_words(reader, progress)
-        if said is not None and "error" in said:
-            error = said.inner("error")
-            raise ScreeningFailed(error.choice("kind", FAILURE_KINDS), error.text("sentence"))
-        if said is not None:
-            return load_measurement(said.value("measurement"))
-    except AssayError:
-        raise ScreeningFailed("crash", "gave an answer that makes no sense") from None
-    raise ScreeningFailed(*explain(await asyncio.shield(ending), order.limits))
-
-
-async def _hear_ranking(
-    order: ScreenOrder, measurement: Measurement, reader: asyncio.StreamReader, ends_at: float, progress: Progress
-) -> Screened:
-    """What follows the measurement, if it comes in time; why it did not come otherwise. Raises nothing."""
-    if not order.rank:
-        return Screened(measurement)
-    try:
-        async with asyncio.timeout_at(min(ends_at, asyncio.get_running_loop().time() + order.rank_s)):
-            said = await _last_words(reader, progress)
-        if said is None:
-            return Screened(measurement, unranked="the process ended")
-        if "unranked" in said:
-            return Screened(measurement, unranked=said.text("unranked"))
-        return Screened(measurement, load_shortlist(said.value("shortlist")))
-    except TimeoutError:
-        return Screened(measurement, unranked="took too long")
-    except AssayError:
-        return Screened(measurement, unranked="gave a ranking that makes no sense")
-
-
-async def _last_words(reader: asyncio.StreamReader, progress: Progress) -> Fields | None:
-    """The next that a child says beside progress; None where it ended before. Raises AssayError for nonsense."""
-    heard_bytes = 0
-    try:
-        while (line := await reader.readline()).endswith(b"\n"):
-            heard_bytes += len(line)
-            message = parse_object(line, "answer")
-            if "progress" not in message:
-                return message
-            if heard_bytes > MOST_ANSWER_BYTES:
-                break
-            progress(message.text("progress"))
-    except ConnectionError:
-        return None
-    except ValueError:  # a line without an end
-        heard_bytes = MOST_ANSWER_BYTES + 1
-    if heard_bytes > MOST_ANSWER_BYTES:
-        raise MalformedError("answer: too long")
-    return None

@@ -1,4 +1,4 @@
-"""Every ten minutes: delete what is too old to be kept, and folders that no row knows any more."""
+"""Every ten minutes: delete what is too old to be kept, and files and folders that no row knows any more."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Final
 
 import structlog
 
+from bot.jobs.artifact_purge import purge_artifacts
 from bot.jobs.orphans import remove_orphans
 from bot.jobs.work import Done, Outcome, Work
+from bot.store.budgets import forget_gpu_workers
 from bot.store.content_writes import forget_writes
 from bot.store.deliveries import purge_deliveries
 from bot.store.jobs import purge_jobs
@@ -16,6 +18,7 @@ from bot.store.jobs import purge_jobs
 log = structlog.get_logger(__name__)
 
 ROWS_ARE_KEPT: Final = timedelta(days=30)
+GPU_WORKERS_ARE_KEPT: Final = timedelta(days=30)  # that are not seen any more
 WRITES_ARE_KEPT: Final = timedelta(hours=2)  # GitHub's longest window is one hour
 
 
@@ -25,5 +28,6 @@ async def purge(work: Work) -> Outcome:
         await purge_deliveries(connection, now - ROWS_ARE_KEPT)
         await purge_jobs(connection, now - ROWS_ARE_KEPT)
         await forget_writes(connection, now - WRITES_ARE_KEPT)
-    removed = await remove_orphans(work.parts)
-    return Done(f"{removed} folders removed" if removed else "")
+        await forget_gpu_workers(connection, now - GPU_WORKERS_ARE_KEPT)
+    removed = await remove_orphans(work.parts) + await purge_artifacts(work.parts)
+    return Done(f"{removed} folders or files removed" if removed else "")

@@ -1,12 +1,13 @@
 """Delete all that is held of an installation or a repository, once GitHub itself has said that it is gone.
 
-Rows go first: a screening that still runs finds its lease lost and ends. Then the clones go; what such a screening
-wrote meanwhile is a folder without a row, which the purge a minute later removes.
+Rows go first: a screening or a fine-tuning run that is still at work finds its lease lost and ends. Then the clones
+and artifacts go; what such work wrote meanwhile is there without a row, and the purge a minute later removes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from bot.jobs.work import Done, Later, Outcome, Work
 from bot.store.installations import delete_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import delete_repository
+from pipeline.finetuning.store import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,7 @@ async def forget_installation(work: Work) -> Outcome:
         await delete_installation(connection, work.installation_id, except_job=work.job.job_id)
         await _purge_soon(connection, work)
     await asyncio.to_thread(work.parts.clones.remove, work.installation_id, None)
+    await _without_store_problems(work.parts.artifacts.remove_installation, work.installation_id)
     log.info("installation_removed")
     return Done()
 
@@ -53,9 +56,19 @@ async def forget_repository(work: Work) -> Outcome:
     async with work.conclusion("removed") as connection:
         await delete_repository(connection, work.installation_id, work.repository_id, except_job=work.job.job_id)
         await _purge_soon(connection, work)
-    await asyncio.to_thread(work.parts.clones.remove, work.installation_id, work.repository_id)
+    ids = work.installation_id, work.repository_id
+    await asyncio.to_thread(work.parts.clones.remove, *ids)
+    await _without_store_problems(work.parts.artifacts.remove_repository, *ids)
     log.info("repository_removed")
     return Done()
+
+
+async def _without_store_problems(remove: Callable[..., None], *ids: int) -> None:
+    """The rows are gone: where the store does not work now, the next purge that finds it working does it."""
+    try:
+        await asyncio.to_thread(remove, *ids)
+    except StoreError as problem:
+        log.warning("artifacts_not_removed", problem=str(problem))
 
 
 async def _purge_soon(connection: Any, work: Work) -> None:

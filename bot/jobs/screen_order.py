@@ -1,14 +1,19 @@
-"""What a screening is asked for, what it gives and how it can fail: what worker, nursery and child pass on as JSON."""
+"""What a screening is asked for, what it gives and how it can fail: what worker, nursery and child pass on as JSON.
+
+The same order, with `gather`, asks for what a fine-tuning run reads instead.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from bot.jobs.gathering import Gathering, dump_gathering, load_gathering
 from bot.jobs.limits import Limits
+from pipeline.mining.overlay import NO_OVERLAY, Overlay
 from pipeline.ranking.shortlist import Shortlist
 from pipeline.screening.measurement import Measurement
 
@@ -19,12 +24,24 @@ FailureKind = Literal[
     "too_large",  # more than the limit on a pack or a file
     "disk_full",  # there is no room for any clone
     "unreadable",  # it is there, and nothing can be made of it
+    "moved",  # the commit that was pinned is not in the branch any more
     "memory",
     "time",  # wall or processor
     "crash",  # of the child: a bug, or a file made for it
     "interrupted",  # not its fault: the process that starts children ended
 ]
+RecipeName = Literal["messages", "messages+api"]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
+
+
+@dataclass(frozen=True)
+class EvidenceFile:
+    """Facts about issues and pull requests that were fetched before, and whose references they answer."""
+
+    path: Path  # in the repository's folder
+    as_of: int  # seconds since 1970: what was opened later is unknown
+    name: str  # owner/name
+    host: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,10 @@ class ScreenOrder:
     file_bytes: int = 8 << 30
     rank: bool = False  # its functions and files too, once it is measured
     rank_s: float = 60  # for that, within `wall_s`
+    overlay: Overlay = NO_OVERLAY  # of the repository's own configuration
+    recipe: RecipeName = "messages"
+    evidence: EvidenceFile | None = None  # of issues and pull requests
+    gather: Gathering | None = None  # instead of a measurement
 
     @property
     def limits(self) -> Limits:
@@ -84,6 +105,10 @@ def dump_order(order: ScreenOrder) -> bytes:
         "file_bytes": order.file_bytes,
         "rank": order.rank,
         "rank_s": order.rank_s,
+        "overlay": asdict(order.overlay),
+        "recipe": order.recipe,
+        "evidence": asdict(order.evidence) | {"path": str(order.evidence.path)} if order.evidence else None,
+        "gather": dump_gathering(order.gather),
     }
     return json.dumps(values).encode() + b"\n"
 
@@ -93,4 +118,13 @@ def load_order(line: bytes) -> ScreenOrder:
     values = json.loads(line)
     values["folder"] = Path(values["folder"])
     values["ca_bundle"] = Path(values["ca_bundle"]) if values["ca_bundle"] else None
+    if evidence := values["evidence"]:
+        values["evidence"] = EvidenceFile(**evidence | {"path": Path(evidence["path"])})
+    values["overlay"] = _load_overlay(values["overlay"])
+    values["gather"] = load_gathering(values["gather"])
     return ScreenOrder(**values)
+
+
+def _load_overlay(values: Mapping[str, Any]) -> Overlay:
+    said: dict[str, Any] = {name: None if value is None else tuple(value) for name, value in values.items()}
+    return Overlay(**said)

@@ -1,7 +1,7 @@
 """One screening in a process of its own: an order comes in, progress and a measurement or the reason of failure go out.
 
 The ranking, where one is asked for, goes out after the measurement: it may fail, take too long or too much, and costs
-nothing but itself.
+nothing but itself. Where an order asks for what a fine-tuning run reads, that is gathered into a file instead.
 
 The process has nothing but its socket, so whatever a repository does to it costs this one screening.
 """
@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Self, TypeVar
 
 from bot.jobs.folders import size_bytes
+from bot.jobs.gathering import Gathered, NotInTheBranch, dump_gathered
 from bot.jobs.limits import Limits, too_large_file, too_much_memory
-from bot.jobs.screen_order import FailureKind, ScreenOrder, load_order
+from bot.jobs.screen_order import FailureKind, RecipeName, ScreenOrder, load_order
+from bot.jobs.tracking import tracked_of
 from bot.peak_memory import own_peak_rss_mb
 from pipeline.mining.clone import clone_or_fetch, is_damaged, parse_url
 from pipeline.mining.clone_problems import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
@@ -27,10 +30,10 @@ from pipeline.mining.mine import Miner
 from pipeline.mining.repository import open_repository
 from pipeline.ranking.rank import subjects_at_head
 from pipeline.ranking.shortlist import Shortlist, dump_shortlist, shortlist_of
-from pipeline.recipe import MESSAGES
+from pipeline.recipe import MESSAGES, MESSAGES_API, LabelRecipe
 from pipeline.records import AssayError
 from pipeline.screening.measure import Measured, facts_path, measure_open
-from pipeline.screening.measurement import Measurement, dump_measurement, measurement_of, plain
+from pipeline.screening.measurement import dump_measurement, measurement_of, plain
 
 CLONE = "clone.git"
 USER = "x-access-token"  # what GitHub calls whoever comes with a token of an App
@@ -43,8 +46,14 @@ _KINDS: tuple[tuple[type[AssayError], FailureKind], ...] = (
     (Unavailable, "unavailable"),
     (TooLarge, "too_large"),
     (DiskFull, "disk_full"),
+    (NotInTheBranch, "moved"),
 )
 
+_RECIPES: Final[Mapping[RecipeName, LabelRecipe]] = MappingProxyType(
+    {"messages": MESSAGES, "messages+api": MESSAGES_API}
+)
+
+T = TypeVar("T")
 Tell = Callable[[str], None]
 Confine = Callable[[Path, Iterable[Path]], object]
 
@@ -63,7 +72,7 @@ def answer(connection: socket.socket, limits: Limits, confine: Confine) -> None:
     del line
     confine(order.folder, [order.ca_bundle] if order.ca_bundle else [])
     with _Screening(order, _Reporter(connection).tell) as screening, contextlib.suppress(ConnectionError):
-        _say(connection, _attempt(screening, limits))
+        _say(connection, _attempt(screening.gather if order.gather else screening.measure, limits))
         if order.rank and screening.is_measured:
             _say(connection, _attempt_to_rank(screening))
 
@@ -72,11 +81,15 @@ def _say(connection: socket.socket, message: Mapping[str, Any]) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _attempt(screening: _Screening, limits: Limits) -> dict[str, Any]:
+def _attempt(do: Callable[[], dict[str, Any]], limits: Limits) -> dict[str, Any]:
     try:
-        return {"measurement": dump_measurement(screening.measure())}
+        return do()
     except MemoryError:
         return _failure("memory", too_much_memory(limits))
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError):
+            return _failure("crash", f"cannot be done without a library that is missing ({_place(error)})")
+        return _failure("memory", too_much_memory(limits))  # it is installed, and there was no room for it
     except FileTooLarge:
         return _failure("too_large", too_large_file(limits))
     except AssayError as error:
@@ -127,34 +140,55 @@ class _Screening:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._open.close()
 
-    def measure(self) -> Measurement:
-        """Clone or fetch, mine and measure. Raises AssayError.
-
-        A stored clone that turns out damaged is received once more. One that has just been received is not: what it
-        lacks, the server lacks.
-        """
+    def measure(self) -> dict[str, Any]:
+        """Clone or fetch, mine and measure. Raises AssayError."""
         started_s = time.perf_counter()
+        measured = self._on_a_sound_clone(self._measure, lambda found: bool(found.mined.notes))
+        self.is_measured = True
+        clone_bytes = size_bytes(self._order.folder / CLONE)
+        made = measurement_of(measured, time.perf_counter() - started_s, own_peak_rss_mb(), clone_bytes)
+        return {"measurement": dump_measurement(made)}
+
+    def gather(self) -> dict[str, Any]:
+        """Clone or fetch, and write the file that was asked for. Raises AssayError."""
+        # What is read here is trained on for hours: that a stored clone is whole is worth reading it once more.
+        return {"gathered": dump_gathered(self._on_a_sound_clone(self._gather, lambda found: True))}
+
+    def _on_a_sound_clone(self, do: Callable[[Path], T], is_doubtful: Callable[[T], bool]) -> T:
+        """What a stored clone gives; where it turns out damaged, what one gives that is received once more.
+
+        One that has just been received is not received again: what it lacks, the server lacks.
+        """
         was_there = (self._order.folder / CLONE).exists()
         clone = _receive(self._order, self._tell)
         try:
-            measured = self._mine(clone)
-            doubtful = bool(measured.mined.notes)
+            found = do(clone)
+            doubtful = is_doubtful(found)
         except AssayError:
             if not was_there or not is_damaged(clone):
                 raise
             doubtful = True
         if doubtful and was_there and is_damaged(clone):
             self._open.close()
-            measured = self._mine(_receive(self._order, self._tell, afresh=True))
-        self.is_measured = True
-        return measurement_of(measured, time.perf_counter() - started_s, own_peak_rss_mb(), size_bytes(clone))
+            found = do(_receive(self._order, self._tell, afresh=True))
+        return found
 
-    def _mine(self, clone: Path) -> Measured:
+    def _measure(self, clone: Path) -> Measured:
         self._repository = open_repository(clone)
         store = facts_path(self._order.folder, self._repository)
-        miner = Miner(self._repository, MESSAGES, store, progress=self._progress)
+        recipe = _RECIPES[self._order.recipe]
+        tracked = tracked_of(self._order)
+        miner = Miner(self._repository, recipe, store, 1, self._progress, self._order.overlay, tracked)
         self._miner = self._open.enter_context(miner)
-        return measure_open(miner, MESSAGES, self._order.seen_at)
+        return measure_open(miner, recipe, self._order.seen_at)
+
+    def _gather(self, clone: Path) -> Gathered:
+        os.putenv("OMP_NUM_THREADS", "1")  # for scikit-learn: a child may start no thread
+        from bot.jobs.gathering_child import gather_file  # Parquet and scorers, which nobody needs who only screens
+
+        assert self._order.gather is not None
+        recipe = _RECIPES[self._order.recipe]
+        return gather_file(open_repository(clone), self._order, self._order.gather, recipe, self._progress)
 
     def _progress(self, stage: str, done: int, total: int | None) -> None:
         self._tell(f"{stage} {done:,}" + (f" of {total:,}" if total else ""))

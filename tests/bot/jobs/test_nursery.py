@@ -20,16 +20,9 @@ from typing import Any
 import psutil
 import pytest
 
+from bot.jobs.child_answers import MOST_ANSWER_BYTES, converse, hear_ranking
 from bot.jobs.limits import Ending
-from bot.jobs.nursery import (
-    MOST_ANSWER_BYTES,
-    Nursery,
-    Screened,
-    ScreeningFailed,
-    ScreenOrder,
-    _converse,
-    _hear_ranking,
-)
+from bot.jobs.nursery import Nursery, Screened, ScreeningFailed, ScreenOrder
 from pipeline.mining.clone import is_damaged
 from pipeline.ranking.shortlist import Place, Shortlist, dump_shortlist
 from tests.bot.github.screenings import MEASUREMENT
@@ -574,7 +567,7 @@ def hear_after_measuring(*said: bytes, rank: bool = True) -> Screened:
         speaking = asyncio.create_task(asyncio.to_thread(speak, theirs, said))
         try:
             ends_at = asyncio.get_running_loop().time() + 10
-            return await _hear_ranking(order, MEASUREMENT, reader, ends_at, lambda line: None)
+            return await hear_ranking(order, MEASUREMENT, reader, ends_at, lambda line: None)
         finally:
             writer.close()
             await speaking
@@ -617,7 +610,7 @@ def test_whatever_becomes_of_the_ranking_the_measurement_stands(said: bytes, why
 def hear(*said: bytes) -> tuple[str, Any]:
     """What the worker makes of a child that says this and ends with exit status 3."""
 
-    async def converse() -> tuple[str, Any]:
+    async def talk() -> tuple[str, Any]:
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
         ending = asyncio.get_running_loop().create_future()
@@ -625,14 +618,14 @@ def hear(*said: bytes) -> tuple[str, Any]:
         order = ScreenOrder(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1)
         speaking = asyncio.create_task(asyncio.to_thread(speak, theirs, said))
         try:
-            return "measured", await _converse(order, reader, writer, ending, lambda line: None)
+            return "measured", await converse(order, reader, writer, ending, lambda line: None)
         except ScreeningFailed as failed:
             return failed.kind, failed.sentence
         finally:
             writer.close()
             await speaking
 
-    return asyncio.run(converse())
+    return asyncio.run(talk())
 
 
 def speak(to: socket.socket, said: tuple[bytes, ...]) -> None:
