@@ -11,6 +11,7 @@ from githubkit.auth import AppAuthStrategy
 
 from bot.clock import Clock
 from bot.github.answers import AppAnswer, DeliveryAnswer, InstallationAnswer, TokenAnswer
+from bot.github.evidence.client import GraphQlClient
 from bot.github.exchange import Answer, Exchange, Speaker
 from bot.github.installation_client import InstallationClient
 from bot.github.paging import MOST_PAGES, PAGE_SIZE, has_next, next_cursor
@@ -158,6 +159,10 @@ class GitHubApp:
     def installation_client(self, installation_id: int, token: str) -> InstallationClient:
         """Speaks under a token of `mint`, over the same connections."""
         return InstallationClient(self._exchange, installation_id, token, self._speaker()[0].app_id)
+
+    def evidence_client(self, installation_id: int, token: str) -> GraphQlClient:
+        """Asks GraphQL under a token of `mint`, over the same connections."""
+        return GraphQlClient(self._exchange, installation_id, token)
 
     async def close(self) -> None:
         await self._exchange.close()

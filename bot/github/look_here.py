@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from bot.github.markdown import code, prose
-from bot.github.situation import Situation
+from bot.github.sections import section
+from bot.github.situation import Situation, WonAdapter
 from bot.records import StoredScreening
-from pipeline.ranking.shortlist import ELLIPSIS, Place, Shortlist, load_shortlist
+from pipeline.ranking.shortlist import ELLIPSIS, Place, Retrained, Shortlist, load_shortlist
 from pipeline.reports import numerals
+from pipeline.reports.finetune_figures import ADAPTER, BASELINE, BLEND, Measured
 from pipeline.screening.fields import MalformedError
 
 HEADING = "Look here first"
@@ -23,11 +25,17 @@ LONGEST_ADDRESS = 1_000
 
 _NAME = re.compile(r"(?!\.+/)[\w.-]{1,100}/(?!\.+$)[\w.-]{1,100}", re.ASCII)
 _SHA = re.compile(r"[0-9a-f]{40}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _REPLACED = "\ufffd"  # what stands for a character that cannot be kept: another path than the file's
 
-_WHAT_IT_IS = {
-    "baseline": "A fixed formula over the size and structure of the code and over its past changes and fixes, the same "
-    "for every repository; `docs/ranking.md` of Assay has it, and says how good it is.",
+_BASELINE = (
+    "A fixed formula over the size and structure of the code and over its past changes and fixes, the same "
+    "for every repository; `docs/ranking.md` of Assay has it, and says how good it is."
+)
+_BY_ADAPTER = {
+    ADAPTER: "Ranked by a language model that was fine-tuned on this repository’s bug fixes.",
+    BLEND: "Ranked half by a language model that was fine-tuned on this repository’s bug fixes, half by how much was "
+    "changed lately.",
 }
 _NO_DEFECTS = "This is no list of defects: it says where looking is likeliest to pay."
 
@@ -42,20 +50,70 @@ def render_look_here(stored: StoredScreening, situation: Situation) -> str:
         shortlist = load_shortlist(stored.ranking)
     except MalformedError:  # of another release: the verdict is posted without it
         return ""
-    return _section(shortlist, _linker(situation, stored.head_sha)) if shortlist.functions else ""
+    if not shortlist.functions:
+        return ""
+    return _section(shortlist, _linker(situation, stored.head_sha), situation.adapter)
 
 
-def _section(shortlist: Shortlist, link: Link) -> str:
+def _section(shortlist: Shortlist, link: Link, adapter: WonAdapter | None) -> str:
     functions, files = shortlist.functions, shortlist.files
-    what = _WHAT_IT_IS.get(shortlist.scorer, f"Ranked by {code(shortlist.scorer)}.")
-    return "\n\n".join(
-        [
-            f"### {HEADING}",
-            f"{_of(functions, shortlist.ranked_functions, 'function')} by risk of needing a fix. {what} {_NO_DEFECTS}",
-            _numbered(_function(place, link) for place in functions),
-            f"{_of(files, shortlist.ranked_files, 'file')}, each with its riskiest function:",
-            _numbered(_file(place, link) for place in files),
-        ]
+    what = _what_it_is(shortlist, adapter)
+    return section(
+        HEADING,
+        f"{_of(functions, shortlist.ranked_functions, 'function')} by risk of needing a fix. {what} {_NO_DEFECTS}",
+        _instead_of(shortlist, adapter),
+        _numbered(_function(place, link) for place in functions),
+        f"{_of(files, shortlist.ranked_files, 'file')}, each with its riskiest function:",
+        _numbered(_file(place, link) for place in files),
+    )
+
+
+def _what_it_is(shortlist: Shortlist, adapter: WonAdapter | None) -> str:
+    if shortlist.scorer == BASELINE:
+        return _BASELINE
+    if shortlist.scorer not in _BY_ADAPTER:
+        return f"Ranked by {code(shortlist.scorer)}."
+    return " ".join([_BY_ADAPTER[shortlist.scorer], *_retrained(shortlist.retrained, adapter)])
+
+
+def _retrained(retrained: Retrained | None, adapter: WonAdapter | None) -> list[str]:
+    """What it stands on, and that nobody judged it as it is now."""
+    if retrained is None:
+        return []
+    model = code(retrained.model)
+    judged = f"Its recipe was judged on {_day_of(retrained.judged_at)} with {model}"
+    if adapter is not None and str(adapter.run_id) == retrained.run_id:
+        judged += f": {_against_baseline(adapter.delta)}"
+    window = f"from {numerals.day(retrained.trained_from)} to {numerals.day(retrained.trained_until)}"
+    return [
+        f"{judged}.",
+        f"Since then it was trained once more, on all labels {window}; that adapter was not judged itself.",
+    ]
+
+
+def _against_baseline(delta: Measured) -> str:
+    """With the interval, which belongs to every ρ."""
+    interval = numerals.rho_interval(delta.low, delta.high, signed=True)
+    return f"Δρ {numerals.rho(delta.value, signed=True)} against the baseline (95 %: {interval})"
+
+
+def _day_of(moment: str) -> str:
+    found = _DAY.match(moment)
+    return found[0] if found else "an unknown day"
+
+
+def _instead_of(shortlist: Shortlist, adapter: WonAdapter | None) -> str:
+    """Why the baseline is shown although an adapter won here."""
+    if adapter is None or shortlist.scorer != BASELINE:
+        return ""
+    won = f"A fine-tuned model did better here when it was judged: {_against_baseline(adapter.delta)}."
+    if adapter.state == "failed":
+        return f"{won} It could not rank this commit, so the baseline stays: {prose(adapter.reason)}"
+    if adapter.state == "coming":
+        return f"{won} It is about to rank this commit; until then the baseline is shown."
+    return (
+        f"{won} It ranks a newer commit at most once a day and within the budget of GPU minutes; this one it has not "
+        "ranked, so the baseline is shown."
     )
 
 

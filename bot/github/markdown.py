@@ -87,8 +87,14 @@ def _coded(words: Sequence[str]) -> list[str]:
     parts = []
     for quoted, group in groupby(words, key=lambda word: bool(_QUOTED.fullmatch(word))):
         run = list(group)
-        parts.extend(run if quoted else [code(" ".join(run), LONGEST_SENTENCE * 12)])
+        parts.extend(run if quoted else [_code_but_its_stop(" ".join(run))])
     return parts
+
+
+def _code_but_its_stop(text: str) -> str:
+    """A code span, and behind it the full stop, comma or colon that ends the text."""
+    bare = text.rstrip(".,:;")
+    return code(bare, LONGEST_SENTENCE * 12) + text[len(bare) :] if bare else code(text)
 
 
 def fit(text: str, note: str, most_bytes: int = MOST_BYTES) -> str:

@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 from bot.records import Repository
+from pipeline.reports.finetune_figures import Measured
+
+OffBecause = Literal["server", "budget", "configuration"]
+AdapterState = Literal[
+    "ranks",  # what is shown is its ranking, or would be
+    "coming",  # a run that ranks this commit is on its way
+    "waits",  # it ranks a newer commit at most once a day, and within the budget
+    "failed",  # the run that should have ranked did not come to an end
+]
+
+
+@dataclass(frozen=True)
+class WonAdapter:
+    """The adapter that is to rank a repository: its run won, and no newer run says otherwise."""
+
+    run_id: int
+    scorer: Literal["adapter", "blend"]
+    judged_at: datetime
+    delta: Measured  # of ρ, when it was judged
+    state: AdapterState
+    reason: str = ""  # why it failed
 
 
 @dataclass(frozen=True)
@@ -12,7 +35,10 @@ class Situation:
     repository: Repository
     head_sha: str  # the commit it is posted on, which may be newer than the one that was measured
     external_id: str
-    fine_tuning_on: bool = False  # whether this server can fine-tune
+    fine_tuning_on: bool = False  # whether this repository can be fine-tuned here
+    off_because: OffBecause = "server"  # where it cannot
+    hears_comments: bool = True  # whether the installation lets us read and answer them
+    adapter: WonAdapter | None = None
     config_note: str = ""  # what was wrong with the repository's own configuration, a line each
     publish_ranking: bool = False  # on public repositories too
     web_url: str = "https://github.com"  # where the repository is seen

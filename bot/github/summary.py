@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bot.github.chart import draw_chart
 from bot.github.look_here import HEADING
 from bot.github.markdown import block, code, prose
 from bot.github.outlook import what_would_change
+from bot.github.sections import bullets, joined, section
 from bot.github.situation import Situation
 from bot.records import StoredScreening
 from pipeline.records import Density, Standing
@@ -44,25 +43,15 @@ def render_summary(
         _instead(measurement, judgement, ranked),
         _carried_note(stored, situation),
         _where(measurement, judgement),
-        _section("What counted as evidence", _bullets(_evidence(measurement))),
-        _section("Why this verdict", _bullets(map(prose, reasons))),
-        _section("What would change it", _bullets(what_would_change(measurement, threshold))),
-        _section("What the threshold rests on", prose(rests_on), _exceptions(standing)),
-        _section("How to fine-tune", _how_to(judgement, situation)),
-        _section("Configuration", _bullets(prose(line) for line in situation.config_note.splitlines())),
+        section("What counted as evidence", bullets(_evidence(measurement))),
+        section("Why this verdict", bullets(map(prose, reasons))),
+        section("What would change it", bullets(what_would_change(measurement, threshold))),
+        section("What the threshold rests on", prose(rests_on), _exceptions(standing)),
+        section("How to fine-tune", _how_to(judgement, situation)),
+        section("Configuration", bullets(prose(line) for line in situation.config_note.splitlines())),
         _ADVICE,
     ]
-    return "\n\n".join(section for section in sections if section)
-
-
-def _section(heading: str, *paragraphs: str) -> str:
-    """A heading with what is under it; nothing without anything under it."""
-    filled = [paragraph for paragraph in paragraphs if paragraph]
-    return "\n\n".join([f"### {heading}", *filled]) if filled else ""
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return joined(*sections)
 
 
 def _opening(measurement: Measurement, judgement: Judgement, situation: Situation) -> str:
@@ -114,7 +103,7 @@ def _carried_note(stored: StoredScreening, situation: Situation) -> str:
 
 def _where(measurement: Measurement, judgement: Judgement) -> str:
     chart = block(draw_chart(measurement.density, judgement.threshold, judgement.standing))
-    return _section("Where it stands", _CHART, chart, _stands(judgement, measurement))
+    return section("Where it stands", _CHART, chart, _stands(judgement, measurement))
 
 
 def _stands(judgement: Judgement, measurement: Measurement) -> str:
@@ -170,13 +159,33 @@ def _exceptions(standing: Standing) -> str:
 
 def _how_to(judgement: Judgement, situation: Situation) -> str:
     runs = judgement.verdict == "RUN"
-    if situation.fine_tuning_on:
-        return "Press **Fine-tune** above, or comment `/finetune` on an issue." if runs else ""
-    pairs = (
-        "This server does not fine-tune. `assay pairs PATH --out pairs.parquet`, run on a clone, writes the functions "
+    if not situation.fine_tuning_on:
+        return _elsewhere(situation) + ("" if runs else " The verdict advises against it.")
+    if not judgement.measurable:
+        return "It would be of no use now: there is too little to judge a run by, so nobody could tell what came of it."
+    if runs:
+        comment = ", or comment `/finetune` on an issue" if situation.hears_comments else ""
+        return f"Press **Fine-tune** above{comment}."
+    if not situation.hears_comments:
+        return "The verdict advises against it."
+    return (
+        "The verdict advises against it. Whoever may give commands can have it all the same: comment "
+        "`/finetune --force` on an issue. The run is then marked as forced."
+    )
+
+
+_OFF = {
+    "server": "This server does not fine-tune.",
+    "budget": "Fine-tuning is off here: whoever runs this server gave this account no GPU minutes.",
+    "configuration": "Fine-tuning is switched off by the configuration of this repository or of its organization.",
+}
+
+
+def _elsewhere(situation: Situation) -> str:
+    return (
+        f"{_OFF[situation.off_because]} `assay pairs PATH --out pairs.parquet`, run on a clone, writes the functions "
         "with their signals, and you can train on that file wherever you have a GPU."
     )
-    return pairs if runs else f"{pairs} The verdict advises against it."
 
 
 def render_details(stored: StoredScreening, measurement: Measurement) -> str:
@@ -192,21 +201,19 @@ def render_details(stored: StoredScreening, measurement: Measurement) -> str:
         measured.append(f"With this repository’s own configuration, {code(stored.config_hash)}")
     looked = "Commits that looked like a fix and gave no credit, by reason:" if left_out else ""
     sections = [
-        _section("What was left out", looked, _bullets(left_out)),
-        _section("Notes", _bullets(map(prose, measurement.notes))),
-        _section("How it was measured", _bullets(measured)),
+        section("What was left out", looked, bullets(left_out)),
+        section("Notes", bullets(map(prose, measurement.notes))),
+        section("How it was measured", bullets(measured)),
     ]
-    return "\n\n".join(section for section in sections if section)
+    return joined(*sections)
 
 
 def render_failure(stored: StoredScreening, situation: Situation) -> str:
-    return "\n\n".join(
-        [
-            f"**{code(situation.repository.full_name)} could not be measured.**",
-            f"The reason: {prose(stored.failure)}",
-            f"It was tried at {code(stored.head_sha[:7])} on {stored.measured_at:%Y-%m-%d}. "
-            "Once the cause is gone, press **Re-screen** above to try again.",
-            *filter(None, [_section("Configuration", _bullets(prose(n) for n in situation.config_note.splitlines()))]),
-            _ADVICE,
-        ]
+    return joined(
+        f"**{code(situation.repository.full_name)} could not be measured.**",
+        f"The reason: {prose(stored.failure)}",
+        f"It was tried at {code(stored.head_sha[:7])} on {stored.measured_at:%Y-%m-%d}. "
+        "Once the cause is gone, press **Re-screen** above to try again.",
+        section("Configuration", bullets(prose(line) for line in situation.config_note.splitlines())),
+        _ADVICE,
     )

@@ -19,7 +19,8 @@ LONGEST_WAIT_S: Final = 600  # after the first push of a burst that does not end
 
 SUBSETS: Final[tuple[Subset, ...]] = ("screen", "evidence", "full")  # each has all that the ones before it have
 SCREEN_CHECK: Final = "assay/screen"
-CHECKS: Final = (SCREEN_CHECK, "assay/finetune")  # names of check runs of ours
+FINETUNE_CHECK: Final = "assay/finetune"
+CHECKS: Final = (SCREEN_CHECK, FINETUNE_CHECK)  # names of check runs of ours
 SCREEN_BUTTON: Final = "rescreen"
 FINETUNE_BUTTON: Final = "finetune"
 BUTTONS: Final = (SCREEN_BUTTON, FINETUNE_BUTTON)  # identifiers of actions on our check runs
@@ -72,11 +73,11 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("repository", "edited", "sync_repository", "screen", "metadata", True,
         "Measures again where another branch became the default; other edits are ignored."),
     Row("check_run", "rerequested", "post", "screen", "checks", True,
-        "Posts the stored verdict as a new completed check run."),
+        "Posts the stored verdict or result as a new completed check run."),
     Row("check_run", "requested_action", "command", "screen", "checks", True,
         "Checks the role of whoever pressed the button, then does what it says."),
     Row("check_suite", "rerequested", "post", "screen", "checks", True,
-        "Posts the stored verdict as a new completed check run."),
+        "Posts the stored verdict and result as new completed check runs."),
     Row("issue_comment", "created", "command", "full", "issues", True,
         "Checks the role of whoever gave a command in a new comment, then does what it says."),
     Row("github_app_authorization", "revoked", None, "screen", "", False,
@@ -183,10 +184,18 @@ def _pushed(event: Event) -> JobRequest | None:
 
 
 def _asked_again(event: Event) -> JobRequest | None:
-    if event.name == "check_run" and "check_run_name" not in event.facts:
-        return None  # another App's
+    """Of a suite, the job that shows the verdict again sees to the other check runs in it."""
     arguments = {"again": True, **_some(event, "head_sha")}
-    return JobRequest("post", event.installation_id, event.repository_id, arguments)
+    if event.name == "check_suite":
+        return JobRequest("post", event.installation_id, event.repository_id, {**arguments, "suite": True})
+    name = event.facts.get("check_run_name")
+    if name is None:
+        return None  # another App's
+    if name == SCREEN_CHECK:
+        return JobRequest("post", event.installation_id, event.repository_id, arguments)
+    key = f"again/{event.facts.get('head_sha', '')}"
+    arguments |= _some(event, "external_id")
+    return JobRequest("result", event.installation_id, event.repository_id, arguments, key)
 
 
 def _pressed(event: Event) -> JobRequest | None:

@@ -1,37 +1,34 @@
-"""Write the newest verdict as one completed check run: decided first, counted, remembered, then sent.
-
-The row is there before GitHub is told, so a worker that dies in between leaves something to look for: the next one asks
-GitHub for a check run with its `external_id` and writes only where there is none.
-"""
+"""Write the newest verdict as one completed check run: decided first, counted, remembered, then sent."""
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
+from bot.config.in_force import load_config_in_force
+from bot.config.precedence import ConfigInForce
 from bot.github.checks import screen_check
 from bot.github.client import InstallationClient
-from bot.github.pace import next_write
 from bot.github.problems import Forbidden, NotFound, Rejected
-from bot.github.situation import Situation
+from bot.github.situation import OffBecause, Situation, WonAdapter
 from bot.ingress.dispatch import SCREEN_CHECK
 from bot.jobs import posting
+from bot.jobs.check_writing import adopt, create, reserve
+from bot.jobs.configuration import changes_labels, load_notes, read_configuration
+from bot.jobs.ranking_in_force import load_ranking_in_force
 from bot.jobs.work import WRITE_CHECKS, Done, Later, Outcome, Work
-from bot.records import CheckRunFields, Installation, RepositoryMemory, StoredCheckRun, StoredScreening
-from bot.store.check_runs import forget_unposted, make_check_run, mark_posted, newest_posted, unposted_check_run
-from bot.store.content_writes import reserve_write
+from bot.records import Budget, Fact, Installation, RepositoryMemory, StoredCheckRun, StoredScreening
+from bot.store.budgets import load_budget
+from bot.store.check_runs import mark_posted, newest_posted, unposted_check_run
+from bot.store.finetune_checks import posted_on
 from bot.store.installations import load_installation
-from bot.store.jobs import delay_jobs, request_job
+from bot.store.jobs import request_job
 from bot.store.repositories import answer_push, load_repository, note_suites_off
 from bot.store.screenings import load_screening, newest_screening
 
 log = structlog.get_logger(__name__)
-
-ON_THE_WAY: Final = timedelta(seconds=10)  # a request may arrive so much later than it was counted
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,10 @@ class Known:
     posted: StoredCheckRun | None
     posted_screening: StoredScreening | None
     unposted: StoredCheckRun | None
+    config: ConfigInForce
+    config_note: str  # what of the configuration files does not apply
+    budget: Budget | None
+    adapter: WonAdapter | None  # that is to rank what was measured newest
 
     @property
     def full_name(self) -> str:
@@ -58,12 +59,14 @@ async def post(work: Work) -> Outcome:
     if known.installation.state != "active":
         return await work.not_served(known.installation)
     if known.unposted is not None:
-        if await _adopt(work, known, known.unposted) and _is_again(work):
-            return Done("written before")
+        if await adopt(work, known.full_name, known.unposted) and _is_again(work):
+            return await _leave(work, known, "written before")
         known = await _load(work) or known
     policy = work.parts.policy
-    ask = posting.Ask(again=_is_again(work), observe=policy.mode == "observe", quiet=policy.quiet)
+    ask = posting.Ask(again=_is_again(work), observe=policy.mode == "observe", quiet=known.config.quiet)
     decision = posting.decide(known.memory, known.newest, known.posted, known.posted_screening, ask, work.now())
+    if await _is_configured_anew(work, known, decision):
+        decision = posting.Measure("its configuration changed")
     match decision:
         case posting.Wait(until, reason):
             return Later(until, reason)
@@ -78,6 +81,21 @@ async def post(work: Work) -> Outcome:
             return await _post(work, known, known.newest)
 
 
+async def _is_configured_anew(work: Work, known: Known, decision: posting.Decision) -> bool:
+    """Whether a push that is to be answered now brought another configuration, by which other commits are fixes."""
+    due_at, newest = posting.settled_at(known.memory), known.newest
+    if due_at is None or work.now() < due_at or _is_again(work) or isinstance(decision, posting.Measure):
+        return False
+    repository = known.memory.repository
+    if newest is None or newest.failure or repository.archived:
+        return False
+    client = await work.client(WRITE_CHECKS)
+    head_sha = await client.head(known.full_name, repository.default_branch)
+    if not head_sha:
+        return False
+    return changes_labels(await read_configuration(work, client, repository, head_sha), newest.config_hash)
+
+
 def _is_again(work: Work) -> bool:
     return bool(work.job.arguments.get("again"))
 
@@ -90,31 +108,22 @@ async def _load(work: Work) -> Known | None:
         if installation is None or memory is None:
             return None
         posted = await newest_posted(connection, *ids, SCREEN_CHECK)
+        newest = await newest_screening(connection, *ids)
+        in_force = await load_ranking_in_force(connection, *ids)
         return Known(
             installation=installation,
             memory=memory,
-            newest=await newest_screening(connection, *ids),
+            newest=newest,
             posted=posted,
             posted_screening=None
             if posted is None
             else await load_screening(connection, work.installation_id, posted.screening_id),
             unposted=await unposted_check_run(connection, *ids, SCREEN_CHECK),
+            config=await load_config_in_force(connection, work.parts.policy, *ids),
+            config_note=await load_notes(connection, work.parts.policy, memory.repository),
+            budget=await load_budget(connection, work.installation_id),
+            adapter=None if newest is None else in_force.adapter_at(newest.head_sha),
         )
-
-
-async def _adopt(work: Work, known: Known, row: StoredCheckRun) -> bool:
-    """A row that GitHub may or may not have heard of: ask. Returns whether it had."""
-    client = await work.client(WRITE_CHECKS)
-    try:
-        found = await client.find_check_run(known.full_name, row.head_sha, row.name, row.external_id)
-    except Rejected:  # no such commit any more
-        found = None
-    async with work.effect() as connection:
-        if found is not None:
-            await mark_posted(connection, work.installation_id, row.row_id, found, work.now())
-        else:
-            await forget_unposted(connection, work.installation_id, row.row_id)
-    return found is not None
 
 
 async def _leave(work: Work, known: Known, reason: str) -> Outcome:
@@ -126,6 +135,7 @@ async def _leave(work: Work, known: Known, reason: str) -> Outcome:
 async def _answer(connection: Any, work: Work, known: Known) -> None:
     """The pushes that were known when the head was asked for are answered by it."""
     if _is_again(work):
+        await _show_result_again(connection, work)
         due_at = posting.settled_at(known.memory)
         if due_at is not None:  # a push waits still: the answer to somebody's click was not its own
             await request_job(
@@ -133,6 +143,14 @@ async def _answer(connection: Any, work: Work, known: Known) -> None:
             )
     else:
         await answer_push(connection, work.installation_id, work.repository_id, known.memory.pushed_head)
+
+
+async def _show_result_again(connection: Any, work: Work) -> None:
+    """A suite that is asked for again waits for every check run in it."""
+    ids, head_sha = (work.installation_id, work.repository_id), str(work.job.arguments.get("head_sha", ""))
+    arguments: dict[str, Fact] = {"again": True, "head_sha": head_sha}
+    if work.job.arguments.get("suite") and await posted_on(connection, *ids, head_sha) is not None:
+        await request_job(connection, *ids, "result", work.now(), key=f"again/{head_sha}", arguments=arguments)
 
 
 async def _post(work: Work, known: Known, newest: StoredScreening) -> Outcome:
@@ -145,10 +163,11 @@ async def _post(work: Work, known: Known, newest: StoredScreening) -> Outcome:
         return await _leave(work, known, "it is there already")
     fields = screen_check(newest, await _situation(work, known, client, newest, head_sha))
     await _turn_off_suites(work, known, client)
-    row = await _reserve(work, newest, fields)
+    row = await reserve(work, fields, screening_id=newest.screening_id)
     if isinstance(row, Later):
         return row
-    check_run_id = await _create(work, known, client, replace(fields, external_id=row.external_id), row)
+    named, is_again = replace(fields, external_id=row.external_id), _is_again(work)
+    check_run_id = await create(work, known.full_name, client, named, row, commit_may_be_gone=is_again)
     if check_run_id is None:
         return await _leave(work, known, "that commit is not of this repository")
     async with work.conclusion() as connection:
@@ -160,8 +179,8 @@ async def _post(work: Work, known: Known, newest: StoredScreening) -> Outcome:
 async def _situation(
     work: Work, known: Known, client: InstallationClient, newest: StoredScreening, head_sha: str
 ) -> Situation:
-    policy, repository = work.parts.policy, known.memory.repository
-    if newest.ranking is not None and repository.private and not policy.publish_ranking:
+    publish_ranking, repository = known.config.publish_ranking, known.memory.repository
+    if newest.ranking is not None and repository.private and not publish_ranking:
         # It may have become public and the delivery that says so be on its way: what is posted cannot be taken back.
         now = await client.repository(known.full_name, work.repository_id)
         repository = replace(repository, private=now.private)
@@ -169,9 +188,23 @@ async def _situation(
         repository=repository,
         head_sha=head_sha,
         external_id="",
-        publish_ranking=policy.publish_ranking,
-        web_url=policy.web_url,
+        fine_tuning_on=(off_because := _off_because(work, known)) is None,
+        off_because=off_because or "server",
+        hears_comments=known.installation.permissions.get("issues") == "write",
+        adapter=known.adapter,
+        config_note=known.config_note,
+        publish_ranking=publish_ranking,
+        web_url=work.parts.policy.web_url,
     )
+
+
+def _off_because(work: Work, known: Known) -> OffBecause | None:
+    """Why this repository cannot be fine-tuned here; None where it can."""
+    if not work.parts.policy.base_models:
+        return "server"
+    if known.budget is None:
+        return "budget"
+    return None if known.config.finetune else "configuration"
 
 
 def _is_there(known: Known, newest: StoredScreening, head_sha: str) -> bool:
@@ -189,41 +222,3 @@ async def _turn_off_suites(work: Work, known: Known, client: InstallationClient)
         log.info("suites_stay_on", problem=type(problem).__name__)
     async with work.effect() as connection:
         await note_suites_off(connection, work.installation_id, work.repository_id)
-
-
-async def _reserve(work: Work, newest: StoredScreening, fields: CheckRunFields) -> StoredCheckRun | Later:
-    """A place in the installation's pace, and the row; or when there is a place, for this job and its like."""
-    installation_id, now = work.installation_id, work.now()
-    pace = functools.partial(next_write, slack=ON_THE_WAY)
-    async with work.effect() as connection:
-        free_at = await reserve_write(connection, installation_id, now, pace)
-        if free_at is not None:
-            await delay_jobs(connection, installation_id, "post", free_at)
-            return Later(free_at, "GitHub's limit on writes")
-        return await make_check_run(
-            connection,
-            installation_id,
-            work.repository_id,
-            fields.name,
-            fields.head_sha,
-            newest.screening_id,
-            fields.conclusion,
-            now,
-        )
-
-
-async def _create(
-    work: Work, known: Known, client: InstallationClient, fields: CheckRunFields, row: StoredCheckRun
-) -> int | None:
-    """GitHub's number for it; None where a commit that somebody clicked on is not there any more.
-
-    Where GitHub refused, nothing was written and the row goes; where it did not answer the row stays, to be looked for.
-    """
-    try:
-        return await client.create_check_run(known.full_name, fields)
-    except (Forbidden, NotFound, Rejected) as problem:
-        async with work.effect() as connection:
-            await forget_unposted(connection, work.installation_id, row.row_id)
-        if isinstance(problem, Rejected) and _is_again(work):
-            return None
-        raise

@@ -10,6 +10,7 @@ _FIRST_S = -62_135_596_800  # 0001-01-01, the first that `datetime` knows
 _LAST_S = 253_402_300_799  # 9999-12-31T23:59:59
 
 MINUS = "−"
+NONE = "–"
 
 
 def iso(seconds: int) -> str:
@@ -33,6 +34,22 @@ def density(value: float) -> str:
 
 def interval(low: float, high: float) -> str:
     return f"{density(low)} to {density(high)}"
+
+
+def rho(value: float | None, *, signed: bool = False) -> str:
+    """A correlation or a difference of two: `0.241`, `−0.004`, `+0.004` where signed, `–` where there is none."""
+    if value is None:
+        return NONE
+    return (f"{value:+.3f}" if signed else f"{value:.3f}").replace("-", MINUS)
+
+
+def rho_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    return NONE if low is None or high is None else f"{rho(low, signed=signed)} to {rho(high, signed=signed)}"
+
+
+def minutes(value: float) -> str:
+    """Rounded up, so that nobody is promised less: `1 minute`, `1,440 minutes`, `0 minutes` only for none at all."""
+    return counted(math.ceil(value - 1e-9), "minute")
 
 
 def count(value: int) -> str:

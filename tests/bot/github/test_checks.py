@@ -108,6 +108,34 @@ class TestButtons:
         assert "This server does not fine-tune." in fields.summary
         assert "`assay pairs PATH --out pairs.parquet`" in fields.summary
 
+    @pytest.mark.parametrize(
+        ("off_because", "said"),
+        [
+            ("server", "This server does not fine-tune. `assay pairs"),
+            ("budget", "whoever runs this server gave this account no GPU minutes. `assay pairs"),
+            ("configuration", "switched off by the configuration of this repository or of its organization. `assay"),
+        ],
+    )
+    def test_where_it_is_off_the_reason_is_the_true_one(self, off_because: str, said: str) -> None:
+        assert said in checked(off_because=off_because).summary
+
+    @pytest.mark.parametrize(
+        ("measurement", "hears_comments", "said"),
+        [
+            (MEASUREMENT, True, "Press **Fine-tune** above, or comment `/finetune` on an issue."),
+            (MEASUREMENT, False, "Press **Fine-tune** above."),
+            (at_density(0.0065), True, "can have it all the same: comment `/finetune --force` on an issue."),
+            (at_density(0.0065), False, "The verdict advises against it."),
+            (YOUNG, True, "It would be of no use now: there is too little to judge a run by"),
+        ],
+        ids=["run", "run, no comments", "skip", "skip, no comments", "cannot be judged"],
+    )
+    def test_where_it_is_on_the_text_says_how(self, measurement: Measurement, hears_comments: bool, said: str) -> None:
+        summary = checked(measurement, fine_tuning_on=True, hears_comments=hears_comments).summary
+        how_to = summary.partition("### How to fine-tune\n\n")[2].partition("\n\n")[0]
+        assert said in how_to
+        assert hears_comments or "comment" not in how_to
+
     def test_where_it_is_on_a_run_has_the_button_and_a_skip_has_not(self) -> None:
         run, skip = checked(fine_tuning_on=True), checked(at_density(0.0065), fine_tuning_on=True)
         assert run.actions == (FINE_TUNE, RESCREEN)

@@ -13,10 +13,20 @@ from hypothesis import strategies as st
 from bot.github.checks import screen_check
 from bot.github.look_here import render_look_here
 from bot.github.markdown import MOST_BYTES
-from bot.github.situation import Situation
+from bot.github.situation import Situation, WonAdapter
 from bot.records import StoredScreening
-from pipeline.ranking.shortlist import LONGEST_NAME, LONGEST_PATH, Place, Shortlist, dump_shortlist
-from tests.bot.github.screenings import HEAD, MEASUREMENT, NEWER_HEAD, at_density, failed, screened, situation
+from pipeline.ranking.shortlist import LONGEST_NAME, LONGEST_PATH, Place, Retrained, Shortlist, dump_shortlist
+from pipeline.reports.finetune_figures import Measured
+from tests.bot.github.screenings import (
+    HEAD,
+    MEASURED_AT,
+    MEASUREMENT,
+    NEWER_HEAD,
+    at_density,
+    failed,
+    screened,
+    situation,
+)
 from tests.bot.github.test_checks import OURS
 from tests.bot.github.test_markdown import HOSTILE, assert_inert, tokens_of
 
@@ -134,6 +144,74 @@ def test_another_scorer_is_named_and_nothing_is_claimed_of_it() -> None:
     markdown = render_look_here(ranked(dataclasses.replace(SHORTLIST, scorer="@adapter")), seen_in())
     assert "Ranked by `@adapter`. This is no list of defects" in markdown
     assert "A fixed formula" not in markdown
+
+
+BY_ADAPTER = dataclasses.replace(
+    SHORTLIST,
+    scorer="adapter",
+    retrained=Retrained("7", "2026-11-22T12:00:00+00:00", 1_700_000_000, 1_760_000_000, "tiny"),
+)
+BY_BLEND = dataclasses.replace(BY_ADAPTER, scorer="blend of adapter and activity")
+WON = WonAdapter(7, "adapter", MEASURED_AT, Measured(0.549, 0.378, 0.682), "ranks")
+STANDS_ON = (
+    "Its recipe was judged on 2026-11-22 with `tiny`: Δρ +0.549 against the baseline (95 %: +0.378 to +0.682). Since "
+    "then it was trained once more, on all labels from 2023-11-14 to 2025-10-09; that adapter was not judged itself. "
+    "This is no list of defects"
+)
+
+
+class TestAdapter:
+    @pytest.mark.parametrize(
+        ("shortlist", "what"),
+        [
+            (BY_ADAPTER, "Ranked by a language model that was fine-tuned on this repository’s bug fixes."),
+            (
+                BY_BLEND,
+                "Ranked half by a language model that was fine-tuned on this repository’s bug fixes, half by how much "
+                "was changed lately.",
+            ),
+        ],
+        ids=["adapter", "blend"],
+    )
+    def test_its_ranking_says_what_it_stands_on_and_that_it_was_not_judged_itself(
+        self, shortlist: Shortlist, what: str
+    ) -> None:
+        markdown = render_look_here(ranked(shortlist), seen_in(adapter=WON))
+        assert f"{what} {STANDS_ON}" in markdown
+        assert "A fixed formula" not in markdown
+
+    def test_figures_of_another_run_are_not_claimed_for_it(self) -> None:
+        for adapter in (None, dataclasses.replace(WON, run_id=8)):
+            markdown = render_look_here(ranked(BY_ADAPTER), seen_in(adapter=adapter))
+            assert "Its recipe was judged on 2026-11-22 with `tiny`. Since then" in markdown
+            assert "0.549" not in markdown
+
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            ("coming", "It is about to rank this commit; until then the baseline is shown."),
+            ("failed", "It could not rank this commit, so the baseline stays: out of memory"),
+            ("waits", "It ranks a newer commit at most once a day and within the budget of GPU minutes;"),
+        ],
+    )
+    def test_where_the_baseline_stands_in_for_it_that_is_said(self, state: Any, said: str) -> None:
+        adapter = dataclasses.replace(WON, state=state, reason="out of memory")
+        markdown = render_look_here(ranked(), seen_in(adapter=adapter))
+        assert "A fine-tuned model did better here when it was judged: Δρ +0.549 against the baseline" in markdown
+        assert said in markdown
+        assert "A fixed formula" in markdown
+
+    def test_a_public_repository_hears_nothing_of_it(self) -> None:
+        fields = screen_check(ranked(BY_ADAPTER), seen_in(private=False, adapter=WON))
+        assert "0.549" not in fields.summary + fields.text
+
+    @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
+    def test_nothing_foreign_in_it_comes_to_life(self, hostile: str) -> None:
+        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:LONGEST_NAME] or "x"
+        shortlist = dataclasses.replace(BY_ADAPTER, retrained=Retrained(said, said, 1, 2, said))
+        adapter = dataclasses.replace(WON, state="failed", reason=hostile)
+        for stored in (ranked(shortlist), ranked()):
+            assert_ours(screen_check(stored, seen_in(adapter=adapter)).text, "acme/shop")
 
 
 class TestHostileNames:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.records import Budget, GpuState, GpuWorker, Usage
+from bot.records import Budget, GpuState, GpuWorker, Run, Usage
 from bot.store.budgets import (
     all_budgets,
     forget_gpu_workers,
@@ -48,8 +48,14 @@ def reserve(store: Store, minutes: float, repository_id: int = 7, installation_i
     return run
 
 
-def finish(store: Store, spent_minutes: float) -> None:
+def claim(store: Store) -> Run:
     run = store(claim_run, "gpu-1", NOW, NOW, lease_s=60.0)
+    assert run is not None
+    return run
+
+
+def finish(store: Store, spent_minutes: float) -> None:
+    run = claim(store)
     store(finish_run, run, "finished", "", after(1), spent_minutes=spent_minutes)
 
 
@@ -77,7 +83,7 @@ def test_what_is_reserved_counts_until_the_run_ends_then_what_it_cost(store: Sto
 
 def test_a_run_that_has_cost_more_than_was_reserved_counts_with_what_it_has_cost(store: Store) -> None:
     reserve(store, 10.0)
-    run = store(claim_run, "gpu-1", NOW, NOW, lease_s=60.0)
+    run = claim(store)
     store(renew_run, run, after(60), 14.0)
     assert store(usage_of, 1, MONTH) == Usage(0.0, 14.0)
     store(end_run, run, "timed_out", "", after(61))

@@ -93,3 +93,31 @@ def test_counted_things_have_their_plural(value: int, shown: str) -> None:
 
 def test_an_irregular_plural_is_given() -> None:
     assert numerals.counted(2, "history", "histories") == "2 histories"
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "shown"),
+    [
+        (0.2414, False, "0.241"),
+        (-0.0041, False, "−0.004"),
+        (0.0041, True, "+0.004"),
+        (-0.5, True, "−0.500"),
+        (0.0, True, "+0.000"),
+        (None, True, "–"),
+    ],
+)
+def test_a_correlation_has_three_decimals_and_a_true_minus(value: float | None, signed: bool, shown: str) -> None:
+    assert numerals.rho(value, signed=signed) == shown
+
+
+def test_an_interval_has_both_ends_or_is_none() -> None:
+    assert numerals.rho_interval(-0.1, 0.25, signed=True) == "−0.100 to +0.250"
+    assert numerals.rho_interval(None, 0.25) == numerals.rho_interval(0.25, None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0 minutes"), (0.01, "1 minute"), (1.0, "1 minute"), (34.2, "35 minutes"), (1440.0, "1,440 minutes")],
+)
+def test_minutes_are_rounded_up(value: float, shown: str) -> None:
+    assert numerals.minutes(value) == shown

@@ -1,0 +1,25 @@
+"""The ranking beside the newest screening, where another one than the baseline's takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.store.tables import screenings
+
+_c = screenings.c
+
+
+async def save_ranking(
+    connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str, ranking: Mapping[str, Any]
+) -> bool:
+    """False: the newest screening failed, or is of another commit than was ranked. Nobody is shown an old ranking."""
+    mine = _c.installation_id == installation_id, _c.repository_id == repository_id
+    newest = select(func.max(_c.screening_id)).where(*mine).scalar_subquery()
+    of_head = _c.screening_id == newest, _c.head_sha == head_sha, _c.failure == ""
+    return (
+        await connection.execute(update(screenings).where(*mine, *of_head).values(ranking=dict(ranking)))
+    ).rowcount == 1

@@ -1,0 +1,174 @@
+"""The job `result` with a real store and the simulated GitHub at the other end, and runs that end before it.
+
+with open_result_desk(tmp_path) as desk:
+    run = desk.run_ends()           # a WIN
+    desk.results()                  # every `result` job that waits
+    assert desk.told()
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from bot.calibration.source import CalibrationSource
+from bot.ingress.dispatch import job_for
+from bot.ingress.events import parse_event
+from bot.jobs.endings import settle
+from bot.jobs.lease import Running
+from bot.jobs.post import post
+from bot.jobs.result import result
+from bot.jobs.run_endings import end_and_tell, finish_and_tell
+from bot.jobs.work import Handler, Policy, Work
+from bot.records import Job, JobKind, Run, RunEnding, RunPurpose
+from bot.store.jobs import claim_job, load_job, request_job
+from bot.store.rankings import save_ranking
+from bot.store.runs import RunRequest, claim_run, load_run, open_run, queue_run
+from pipeline.ranking.shortlist import dump_shortlist
+from pipeline.recipe import MESSAGES
+from pipeline.screening.calibration_set import replay
+from pipeline.screening.seed import load_seed
+from tests.bot.github.finetune_runs import stored_result
+from tests.bot.github.test_look_here import SHORTLIST as BY_BASELINE
+from tests.builders.command_desk import POLICY, RUN, Desk, open_desk
+from tests.simulator.state import CheckRun
+from tests.simulator.webhooks import Delivery
+
+HANDLERS: dict[JobKind, Handler] = {"result": result, "post": post}
+WON = stored_result(label_recipe_id=MESSAGES.id)
+BASELINE_RANKING = dump_shortlist(BY_BASELINE)
+
+
+@dataclass
+class ResultDesk:
+    """A desk with a calibration, and with the ends of runs."""
+
+    desk: Desk
+    source: CalibrationSource
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.desk, name)
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        return self.desk.ids
+
+    @property
+    def now(self) -> datetime:
+        return self.desk.world.clock.now()
+
+    def is_measured(self, **changes: Any) -> int:
+        """A screening by the label recipe that decides, ranked by the baseline."""
+        number = self.desk.is_measured(RUN, label_recipe_id=MESSAGES.id, **changes)
+        self.ranks(BASELINE_RANKING)
+        return number
+
+    def ranks(self, ranking: Mapping[str, Any]) -> None:
+        assert self.desk.write(lambda c: save_ranking(c, *self.desk.ids, self.desk.world.head, ranking))
+
+    # Runs.
+
+    def asks(self, purpose: RunPurpose = "judge", made_at: datetime | None = None, **changes: Any) -> Run:
+        """A run that is queued."""
+        usual: dict[str, Any] = {
+            "head_sha": self.desk.world.head,
+            "base_model": POLICY.base_model,
+            "recipe": {},
+            "label_recipe_id": MESSAGES.id,
+            "screening_id": 1,
+        }
+        request = RunRequest(purpose=purpose, **usual | changes)
+
+        async def ask(connection: Any) -> Run:
+            run, _ = await open_run(connection, *self.desk.ids, request, made_at or self.now)
+            await queue_run(connection, run, pair_set_id="b" * 64, minutes=120.0, month="2026-03", now=self.now)
+            return run
+
+        return cast(Run, self.desk.write(ask))
+
+    def ends(self, run: Run, ending: RunEnding = "finished", result: Any = WON, reason: str = "") -> Run:
+        """By a GPU worker where it finished, else by a bot worker."""
+
+        async def end(connection: Any) -> Run | None:
+            if ending == "finished":
+                held = await claim_run(connection, "gpu-1", self.now, datetime.now(UTC), lease_s=60)
+                assert held is not None
+                assert held.run_id == run.run_id
+                came: dict[str, Any] = {"result": result, "spent_minutes": 34.2, "artifacts": "done"}
+                await finish_and_tell(connection, held, ending, reason, self.now, **came)
+            else:
+                queued = await load_run(connection, run.installation_id, run.run_id)
+                assert queued is not None
+                assert await end_and_tell(connection, queued, ending, reason, self.now)
+            return await load_run(connection, run.installation_id, run.run_id)
+
+        return cast(Run, self.desk.write(end))
+
+    def run_ends(self, ending: RunEnding = "finished", result: Any = WON, **changes: Any) -> Run:
+        return self.ends(self.asks(**changes), ending, result)
+
+    # What the App does.
+
+    def does(self, kind: JobKind) -> Job | None:
+        """The next job of this kind, as a worker does it; none where none is due."""
+        return self.desk.runner.run(self._does(kind))
+
+    async def _does(self, kind: JobKind) -> Job | None:
+        desk = self.desk
+        async with desk.database.write() as connection:
+            job = await claim_job(connection, [kind], self.now, datetime.now(UTC))
+        if job is None:
+            return None
+        parts = cast(Any, SimpleNamespace(**vars(desk.parts) | {"calibrations": self.source}))
+        desk.outcomes.append(await settle(Running(Work(job, parts), HANDLERS[kind])))
+        async with desk.database.read() as connection:
+            return await load_job(connection, job.job_id)
+
+    def results(self) -> list[Job]:
+        done: list[Job] = []
+        while job := self.does("result"):
+            done.append(job)
+        return done
+
+    def asks_for(self, kind: JobKind, arguments: Mapping[str, Any], key: str = "") -> None:
+        self.desk.write(lambda c: request_job(c, *self.desk.ids, kind, self.now, arguments=arguments, key=key))
+
+    def hears(self, deliveries: list[Delivery]) -> None:
+        """The job of each, as the table says."""
+        for delivery in deliveries:
+            request = job_for(parse_event(delivery.event, delivery.content))
+            if request is not None:
+                self.asks_for(request.kind, request.arguments, request.key)
+
+    def becomes(self, **changes: Any) -> None:
+        self.desk.policy = replace(self.desk.policy, **changes)
+
+    # What there is.
+
+    def run(self, run: Run) -> Run:
+        found = self.desk.read(lambda c: load_run(c, run.installation_id, run.run_id))
+        assert found is not None
+        return cast(Run, found)
+
+    def told(self) -> list[CheckRun]:
+        """The check runs `assay/finetune` on GitHub, oldest first."""
+        return [run for run in self.desk.world.shop.check_runs if run["name"] == "assay/finetune"]
+
+    def verdicts(self) -> list[CheckRun]:
+        return [run for run in self.desk.world.shop.check_runs if run["name"] == "assay/screen"]
+
+
+@contextlib.contextmanager
+def open_result_desk(folder: Path, policy: Policy = POLICY, *, private: bool = True) -> Iterator[ResultDesk]:
+    """A measured repository of an installation with a budget."""
+    source = CalibrationSource(lambda: replay((), load_seed()))
+    with open_desk(folder, policy, private=private) as desk:
+        result_desk = ResultDesk(desk, source)
+        desk.gives_budget(concurrency=5)
+        result_desk.is_measured()
+        yield result_desk
