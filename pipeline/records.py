@@ -15,7 +15,7 @@ DAY_S = 86_400
 EvidenceKind = Literal["issue", "label", "prefix", "keyword"]
 Curve = Literal["relative", "saturating", "maximum", "share", "presence"]
 OutcomeKind = Literal["WIN", "SOFT LOSS", "HARD LOSS", "INCONCLUSIVE"]
-Provenance = Literal["published", "measured"]
+Provenance = Literal["published", "measured", "shared"]
 
 
 class AssayError(Exception):
@@ -129,6 +129,35 @@ class Density:
 
 
 @dataclass(frozen=True, slots=True)
+class IssueLabels:
+    """Closed issues of the windows, and how many of them say what they were about."""
+
+    closed: int
+    unlabelled: int  # neither a label nor an issue type
+    bugs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why the density is what it is."""
+
+    credited: int  # fix commits of the training window that gave credit
+    keyword_alone: int  # of them, those for which nothing but a word in the subject speaks
+    effective_positives: float  # (Σy)² / Σy²: as many equally fix-prone functions would say as much
+    inflation: float | None  # how many times as many functions would be positive if labels came from files
+    issues: IssueLabels | None = None  # none where nobody asked for them
+
+
+@dataclass(frozen=True, slots=True)
+class OtherDensity:
+    """The same functions under another label recipe, for comparison; it decides nothing."""
+
+    label_recipe: str  # its name
+    label_recipe_id: str
+    density: Density | None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One fine-tuning outcome: a point of the calibration set once it is conclusive and measurable."""
 
@@ -145,6 +174,7 @@ class Outcome:
     rho_adapter: float | None = None
     rho_baseline: float | None = None
     excluded_because: str = ""  # an operator's reason; such an outcome never moves the threshold
+    weight: float = 1.0  # beside others; below 1 where it is one of many that somebody else shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +208,7 @@ class Standing:
     winners: tuple[tuple[str, float], ...] = field(default=())
     losers: tuple[tuple[str, float], ...] = field(default=())
     counterexamples: tuple[str, ...] = field(default=())
+    shared: int = 0  # by others of this server; they are counted and never named
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +225,9 @@ class Screening:
     config_hash: str
     seconds: float
     peak_rss_mb: float
+    diagnosis: Diagnosis | None = None
+    other: OtherDensity | None = None
+    evidence_note: str = ""  # why there is no evidence from issues and pull requests, or how far it goes
 
 
 @dataclass(frozen=True, slots=True)

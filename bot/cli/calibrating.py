@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import threading
 
-from bot.cli.screen import calibration_in_force
+from bot.base_models import default_base_model, parse_base_models
+from bot.calibration.source import CalibrationSource
+from bot.cli.screen import calibration_set_in_force
 from bot.settings import Settings
-from pipeline.screening.calibration import Calibration
+from pipeline.screening.calibration_set import CalibrationSet
 from pipeline.screening.ledger import calibration_folder
 
 Stamp = tuple[tuple[str, int, int], ...]
 
 
-class CalibrationInForce:
-    """Called for the calibration; safe to be called from several threads."""
+def calibration_source(settings: Settings) -> CalibrationSource:
+    """Calibrations for every installation. Raises AssayError for a setting of base models that makes no sense."""
+    base_models = parse_base_models(settings.base_models)
+    name = default_base_model(base_models, settings.base_model)
+    family = base_models[name].family if name else ""
+    return CalibrationSource(CalibrationSetInForce(settings), scope=settings.calibration_scope, family=family)
+
+
+class CalibrationSetInForce:
+    """Called for the server's own calibration set; safe to be called from several threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._stamp: Stamp | None = None
-        self._calibration: Calibration | None = None
+        self._set: CalibrationSet | None = None
 
-    def __call__(self) -> Calibration:
-        """Raises AssayError where another label recipe than this release's is pinned."""
+    def __call__(self) -> CalibrationSet:
+        """Raises AssayError where a label recipe is pinned that this release has not."""
         with self._lock:
             stamp = self._look()
-            if self._calibration is None or stamp != self._stamp:
-                self._calibration, self._stamp = calibration_in_force(self._settings), stamp
-            return self._calibration
+            if self._set is None or stamp != self._stamp:
+                self._set, self._stamp = calibration_set_in_force(self._settings), stamp
+            return self._set
 
     def _look(self) -> Stamp:
         """What changes when the calibration's files do."""

@@ -19,6 +19,7 @@ from bot.cli.calibration_view import change_fields, describe, render
 from bot.cli.output import print_result
 from bot.cli.whole_file import read_whole, write_whole
 from bot.settings import load_settings
+from pipeline.recipe import MESSAGES, RECIPES
 from pipeline.records import AssayError, Outcome, OutcomeKind
 from pipeline.screening.calibration import decided
 from pipeline.screening.calibration_set import CalibrationSet, adoption, change, require_known
@@ -33,11 +34,20 @@ app.command("seed")(seed_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Repo = Annotated[str, typer.Argument(help="The repository, as owner/name.")]
+OfInstallation = Annotated[
+    str | None,
+    typer.Option("--installation", metavar="LOGIN", help="Of the App's installation on this account alone."),
+]
 
 
 @app.command()
-def show(as_json: AsJson = False) -> None:
+def show(installation: OfInstallation = None, as_json: AsJson = False) -> None:
     """Show the threshold, what it rests on, and how often it was right."""
+    if installation:
+        from bot.cli.calibration_installation import show_installation
+
+        print_result(show_installation(load_settings(), installation), as_json, render)
+        return
     calibration_set = load_calibration_set(_folder(), load_seed())
     print_result(describe(calibration_set), as_json, render)
 
@@ -82,11 +92,18 @@ def parse_outcome_kind(text: str) -> OutcomeKind:
 def exclude(
     repo: Repo,
     reason: Annotated[str, typer.Option(help="Why: it is shown wherever the outcome is.")],
+    installation: OfInstallation = None,
     as_json: AsJson = False,
 ) -> None:
     """Let no outcome of a repository count, now or later, until it is included again."""
     if not reason.strip():
         raise AssayError("--reason is empty: say why this repository should not count")
+    if installation:
+        from bot.cli.calibration_installation import exclude_from_installation
+
+        excluded = exclude_from_installation(load_settings(), installation, repo, reason, datetime.now(UTC))
+        print_result(excluded, as_json, render)
+        return
     at = _now()
 
     def decide(known: CalibrationSet) -> Sequence[Entry]:
@@ -97,8 +114,14 @@ def exclude(
 
 
 @app.command()
-def include(repo: Repo, as_json: AsJson = False) -> None:
+def include(repo: Repo, installation: OfInstallation = None, as_json: AsJson = False) -> None:
     """Let the outcomes of an excluded repository count again."""
+    if installation:
+        from bot.cli.calibration_installation import include_in_installation
+
+        included = include_in_installation(load_settings(), installation, repo, datetime.now(UTC))
+        print_result(included, as_json, render)
+        return
     at = _now()
 
     def decide(known: CalibrationSet) -> Sequence[Entry]:
@@ -108,6 +131,24 @@ def include(repo: Repo, as_json: AsJson = False) -> None:
         return (Included(at, repo),)
 
     _amend(as_json, at, decide)
+
+
+@app.command()
+def versions(
+    installation: OfInstallation = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Make each again of its stored inputs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every threshold that installations of the App had, and what it was made of.
+
+    With --verify it exits 1 where one does not follow from its inputs.
+    """
+    from bot.cli.calibration_installation import differing, list_versions, render_versions
+
+    result = list_versions(load_settings(), installation, verify)
+    print_result(result, as_json, render_versions)
+    if differing(result):
+        raise typer.Exit(1)
 
 
 @app.command("import")
@@ -131,25 +172,38 @@ def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_
 
 @app.command()
 def adopt(
+    recipe: Annotated[
+        str,
+        typer.Option("--recipe", metavar="NAME", help="messages, or messages+api: with issues, pull requests, labels."),
+    ] = MESSAGES.name,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the verdicts that would flip; change nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let this release's label recipe decide from now on."""
-    seed, at = load_seed(), _now()
+    """Let a label recipe of this release decide from now on."""
+    seed, at, wanted = load_seed(), _now(), parse_recipe(recipe)
     if dry_run:
         known = load_calibration_set(_folder(), seed)
-        would = change(known.predictions, known.calibrate(), known.calibrate(seed.label_recipe_id))
+        would = change(known.predictions, known.calibrate(), known.calibrate(wanted))
         result = describe(known, would.after) | change_fields(would) | {"dry_run": True}
         print_result(result, as_json, render)
         return
-    _amend(as_json, at, lambda known: _adopting(known, seed, at))
+    _amend(as_json, at, lambda known: _adopting(known, seed, wanted, at))
 
 
-def _adopting(known: CalibrationSet, seed: Seed, at: str) -> Sequence[Entry]:
-    settled = known.pinned and known.deciding == seed.label_recipe_id
-    return () if settled else (adoption(seed, seed.label_recipe_id, at),)
+def parse_recipe(name: str) -> str:
+    """The id of a label recipe that ships. Raises AssayError with the names there are."""
+    found = next((recipe.id for recipe in RECIPES.values() if recipe.name == name), None)
+    if found is None:
+        names = " or ".join(recipe.name for recipe in RECIPES.values())
+        raise AssayError(f"--recipe is {names}, not {name[:40]!a}")
+    return found
+
+
+def _adopting(known: CalibrationSet, seed: Seed, label_recipe_id: str, at: str) -> Sequence[Entry]:
+    settled = known.pinned and known.deciding == label_recipe_id
+    return () if settled else (adoption(seed, label_recipe_id, at),)
 
 
 def _amend(as_json: bool, at: str, decide: Callable[[CalibrationSet], Sequence[Entry]]) -> None:

@@ -41,6 +41,7 @@ def describe(calibration_set: CalibrationSet, calibration: Calibration | None = 
         "counterexamples": list(standing.counterexamples),
         "published": standing.published,
         "measured": standing.measured,
+        "shared": standing.shared,
         **_share_fields("accuracy", calibration.accuracy),
         "leave_one_out": standing.leave_one_out,
         "selection": SELECTION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from bot.config.precedence import Ceiling, ConfigInForce, combine
@@ -17,9 +18,10 @@ def ceiling_of(policy: Policy) -> Ceiling:
         permission=policy.permission,
         finetune=bool(policy.base_models),
         base_models=tuple(policy.base_models),
-        max_minutes=int(policy.finetune_minutes),
+        max_minutes=math.ceil(policy.finetune_minutes),
         quiet=policy.quiet,
         publish_ranking=policy.publish_ranking,
+        share_outcomes=policy.calibration_scope == "server",
     )
 
 

@@ -46,6 +46,11 @@ KEYS: Final = (
     Key("finetune.max_minutes", "minutes", "The longest a run may take, in minutes."),
     Key("quiet", "boolean", "Post a check run only when the verdict changed."),
     Key("publish_ranking", "boolean", "Show the riskiest functions in the check runs of a public repository too."),
+    Key(
+        "share_outcomes",
+        "boolean",
+        "Share the figures of runs (density and gain, to three digits, and the month) with others of the server.",
+    ),
 )
 BY_NAME: Final = {key.name: key for key in KEYS}
 SECTIONS: Final = tuple(dict.fromkeys(key.name.partition(".")[0] for key in KEYS if "." in key.name))

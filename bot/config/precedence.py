@@ -6,6 +6,8 @@
   overruled and said.
 - Publishing a ranking on a public repository: somebody must want it, and neither file may say no. The operator's
   setting is a wish and no ceiling, because it is the repository that is shown.
+- Sharing outcomes with other installations: only the organization can want it, where the operator lets it; a
+  repository can keep its own to itself.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Ceiling:
     max_minutes: int | None = None
     quiet: bool = False
     publish_ranking: bool = False  # where no file says anything
+    share_outcomes: bool = True  # whether installations may share at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class ConfigInForce:
     quiet: bool
     publish_ranking: bool
     overruled: tuple[Overruled, ...] = ()
+    share_outcomes: bool = False
 
 
 def combine(
@@ -72,6 +76,7 @@ def combine(
     max_minutes, minutes_overruled = _max_minutes(ceiling, files)
     finetune, finetune_overruled = _finetune(ceiling, files)
     quiet, quiet_overruled = _quiet(ceiling, files)
+    share_outcomes, sharing_overruled = _share_outcomes(ceiling, organization, repository)
     wishes = [config.publish_ranking for _, config in files]
     return ConfigInForce(
         overlay=_lists(files).overlay,
@@ -88,7 +93,9 @@ def combine(
             *minutes_overruled,
             *quiet_overruled,
             *_unpublished(wishes),
+            *sharing_overruled,
         ),
+        share_outcomes=share_outcomes,
     )
 
 
@@ -166,6 +173,19 @@ def _quiet(ceiling: Ceiling, files: _Files) -> tuple[bool, list[Overruled]]:
             overruled.append(Overruled(level, "quiet", "quiet is asked for above it, and stays"))
         quiet = quiet or bool(config.quiet)
     return quiet, overruled
+
+
+def _share_outcomes(
+    ceiling: Ceiling, organization: RepositoryConfig, repository: RepositoryConfig
+) -> tuple[bool, list[Overruled]]:
+    if not ceiling.share_outcomes:
+        told = "this server lets no installation share with others"
+        files: _Files = (("organization", organization), ("repository", repository))
+        return False, [Overruled(level, "share_outcomes", told) for level, config in files if config.share_outcomes]
+    if organization.share_outcomes:
+        return repository.share_outcomes is not False, []
+    told = "only the organization can decide to share, and it does not"
+    return False, [Overruled("repository", "share_outcomes", told)] if repository.share_outcomes else []
 
 
 def _unpublished(wishes: list[bool | None]) -> Iterator[Overruled]:

@@ -25,6 +25,7 @@ class RepositoryConfig:
     finetune_max_minutes: int | None = None
     quiet: bool | None = None
     publish_ranking: bool | None = None
+    share_outcomes: bool | None = None
 
     @property
     def overlay(self) -> Overlay:

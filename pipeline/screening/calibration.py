@@ -26,6 +26,9 @@ LEAST_BAND = 0.15
 BORROWED_BAND = 0.30
 _Z_95 = 1.959963984540054
 
+# Families of outcomes of which nobody said what was fine-tuned: they count beside those of any family.
+OF_ANY_FAMILY = ("published", "unknown")
+
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -67,10 +70,15 @@ class Calibration:
     @property
     def version(self) -> str:
         """12 hexadecimal digits that name threshold, band and the points under them."""
-        points = [[p.repo, p.density, p.outcome, p.provenance] for p in self.points]
+        points = [_named(point) for point in self.points]
         t = self.threshold
         canonical = json.dumps([self.label_recipe_id, t.value, t.band_low, t.band_high, t.source, points])
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _named(point: Outcome) -> list[str | float]:
+    named: list[str | float] = [point.repo, point.density, point.outcome, point.provenance]
+    return named if point.weight == 1 else [*named, point.weight]
 
 
 def is_win(outcome: Outcome) -> bool:
@@ -117,7 +125,7 @@ def select_points(
     """One outcome a repository, its newest conclusive one, densest first.
 
     Left out: other label recipes and families, INCONCLUSIVE, outcomes that an operator excluded, and published ones
-    once ten measured outcomes of each class exist.
+    once ten outcomes of each class were measured here: what others share replaces nothing.
     """
     newest: dict[str, Outcome] = {}
     for outcome in outcomes:
@@ -126,18 +134,23 @@ def select_points(
         known = newest.get(outcome.repo)
         if known is None or _recency(outcome) > _recency(known):
             newest[outcome.repo] = outcome
-    points = sorted(newest.values(), key=lambda o: (-o.density, o.repo))
+    points = sorted(newest.values(), key=_densest_first)
     measured = [o for o in points if o.provenance == "measured"]
     wins = sum(map(is_win, measured))
     if min(wins, len(measured) - wins) >= MEASURED_OF_EACH_CLASS:
-        return tuple(measured)
+        return tuple(o for o in points if o.provenance != "published")
     return tuple(points)
+
+
+def _densest_first(point: Outcome) -> tuple[float, bool, str, float, str]:
+    """The name comes last: among points that only it tells apart, another name changes no number."""
+    return -point.density, is_win(point), point.provenance, point.weight, point.repo
 
 
 def _counts(outcome: Outcome, base_model_family: str | None) -> bool:
     if outcome.outcome == "INCONCLUSIVE" or outcome.excluded_because:
         return False
-    return base_model_family is None or outcome.base_model_family in (base_model_family, "published")
+    return base_model_family is None or outcome.base_model_family in (base_model_family, *OF_ANY_FAMILY)
 
 
 def _recency(outcome: Outcome) -> tuple[datetime, bool, float, str, str]:
@@ -166,7 +179,7 @@ def _points(chosen: Sequence[Outcome], cost_wrong_run: float, cost_wrong_skip: f
 
 
 def weights_of(chosen: Sequence[Outcome]) -> Floats:
-    return np.array([PUBLISHED_WEIGHT if o.provenance == "published" else 1.0 for o in chosen], dtype=float)
+    return np.array([PUBLISHED_WEIGHT if o.provenance == "published" else o.weight for o in chosen], dtype=float)
 
 
 def _fitted(
@@ -235,16 +248,18 @@ def _leave_one_out(
 def _describe(
     label_recipe_id: str, threshold: Threshold, chosen: tuple[Outcome, ...], left_out: tuple[LeftOut, ...]
 ) -> Calibration:
-    inverted = tuple(o.repo for o in chosen if (o.density >= threshold.value) != is_win(o))
+    inverted = [o for o in chosen if (o.density >= threshold.value) != is_win(o)]
+    named = [o for o in chosen if o.provenance != "shared"]
     published = sum(o.provenance == "published" for o in chosen)
     standing = Standing(
         outcomes=len(chosen),
         published=published,
-        measured=len(chosen) - published,
+        measured=len(named) - published,
         leave_one_out=sum(left.right for left in left_out) / len(left_out) if left_out else None,
-        winners=tuple((o.repo, o.density) for o in chosen if is_win(o)),
-        losers=tuple((o.repo, o.density) for o in chosen if not is_win(o)),
-        counterexamples=inverted,
+        winners=tuple((o.repo, o.density) for o in named if is_win(o)),
+        losers=tuple((o.repo, o.density) for o in named if not is_win(o)),
+        counterexamples=tuple(o.repo for o in inverted if o.provenance != "shared"),
+        shared=len(chosen) - len(named),
     )
     accuracy = share(len(chosen) - len(inverted), len(chosen)) if chosen else None
     return Calibration(label_recipe_id, threshold, standing, chosen, accuracy, left_out, _win_curve(chosen))

@@ -27,6 +27,7 @@ class CalibrationSet:
     predictions: tuple[Prediction, ...] = ()  # oldest first
     history: tuple[Entry, ...] = ()
     pinned: bool = False
+    base_model_family: str | None = None  # whose outcomes count; none: of all families
 
     def of_recipe(self, label_recipe_id: str) -> tuple[Outcome, ...]:
         return tuple(o for o in self.outcomes if o.label_recipe_id == label_recipe_id)
@@ -39,6 +40,7 @@ class CalibrationSet:
             previous=self._in_force(recipe),
             seed_threshold=self._stand_in(recipe),
             label_recipe_id=recipe,
+            base_model_family=self.base_model_family,
         )
 
     def _in_force(self, recipe: str) -> float | None:

@@ -16,7 +16,7 @@ from pipeline.screening.fields import Fields, parse_object
 from pipeline.screening.seed_json import recipe_id
 
 OUTCOME_KINDS: tuple[OutcomeKind, ...] = get_args(OutcomeKind)
-PROVENANCES: tuple[Provenance, ...] = get_args(Provenance)
+PROVENANCES: tuple[Provenance, ...] = ("published", "measured")  # what is shared stands in no file and no ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +114,23 @@ def predict(screening: Screening, calibration: Calibration, at: str) -> Predicti
     )
 
 
+def dump_entry(entry: Entry) -> dict[str, Any]:
+    """JSON values, but for tuples that JSON makes lists of."""
+    return {"kind": _NAMES[type(entry)], **dataclasses.asdict(entry)}
+
+
 def render_entry(entry: Entry) -> bytes:
     """One line of ASCII with its newline."""
-    values = {"kind": _NAMES[type(entry)], **dataclasses.asdict(entry)}
-    return json.dumps(values, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    return json.dumps(dump_entry(entry), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def parse_entry(line: bytes, where: str) -> Entry:
     """Raises MalformedError for anything that `render_entry` does not write."""
-    fields = parse_object(line, where)
+    return load_entry(parse_object(line, where))
+
+
+def load_entry(fields: Fields) -> Entry:
+    """Of the values that `dump_entry` makes, once they were JSON. Raises MalformedError."""
     kind = fields.text("kind")
     if kind not in _KINDS:
         fields.fail("kind", f"unknown kind {kind[:40]!a}: was it written by a newer version of Assay?")
@@ -172,11 +180,11 @@ def _parse_adopted(fields: Fields, at: str) -> Adopted:
         at=at,
         label_recipe_id=recipe_id(fields, "label_recipe_id"),
         seed_outcomes=tuple(parse_outcome(item) for item in fields.objects("seed_outcomes")),
-        seed_threshold=fields.optional("seed_threshold", lambda: _parse_threshold(fields.inner("seed_threshold"))),
+        seed_threshold=fields.optional("seed_threshold", lambda: parse_threshold(fields.inner("seed_threshold"))),
     )
 
 
-def _parse_threshold(fields: Fields) -> Threshold:
+def parse_threshold(fields: Fields) -> Threshold:
     return Threshold(
         value=fields.number("value", 0, 1),
         band_low=fields.number("band_low", 0, 1),
@@ -202,6 +210,7 @@ def parse_outcome(fields: Fields) -> Outcome:
         rho_adapter=_optional_number(fields, "rho_adapter", -1, 1),
         rho_baseline=_optional_number(fields, "rho_baseline", -1, 1),
         excluded_because=fields.text("excluded_because", empty=True) if "excluded_because" in fields else "",
+        weight=fields.number("weight", 0, 1) if "weight" in fields else 1.0,
     )
 
 

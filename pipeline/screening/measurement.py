@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from pipeline.records import Curve, Density, EvidenceKind, Standing, Threshold, Windows
+from pipeline.records import (
+    Curve,
+    Density,
+    Diagnosis,
+    EvidenceKind,
+    IssueLabels,
+    OtherDensity,
+    Standing,
+    Threshold,
+    Windows,
+)
 from pipeline.screening.fields import LONGEST_TEXT, Fields
-from pipeline.screening.screener import judge
+from pipeline.screening.screener import MEASURED_WITH_CONFIGURATION, judge
 
 if TYPE_CHECKING:
     from pipeline.screening.calibration import Calibration
     from pipeline.screening.measure import Measured
+
+T = TypeVar("T")
 
 _CURVES: tuple[Curve, ...] = get_args(Curve)
 _KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)
@@ -56,6 +68,10 @@ class Measurement:
     seconds: float = 0.0
     peak_rss_mb: float = 0.0
     clone_bytes: int = 0
+    config_hash: str = ""  # of the repository's own configuration, empty without one
+    diagnosis: Diagnosis | None = None
+    other: OtherDensity | None = None
+    evidence_note: str = ""  # why there is no evidence from issues and pull requests, or how far it goes
 
     @property
     def as_of(self) -> str:
@@ -74,9 +90,12 @@ class Judgement:
     reasons: tuple[str, ...]
     threshold: Threshold
     standing: Standing
+    threshold_version: str = ""  # empty where an earlier release judged
 
 
-def measurement_of(measured: Measured, seconds: float, peak_rss_mb: float, clone_bytes: int) -> Measurement:
+def measurement_of(
+    measured: Measured, seconds: float, peak_rss_mb: float, clone_bytes: int, evidence_note: str = ""
+) -> Measurement:
     """What is kept of a measured repository."""
     mined = measured.mined
     return Measurement(
@@ -96,6 +115,10 @@ def measurement_of(measured: Measured, seconds: float, peak_rss_mb: float, clone
         seconds=seconds,
         peak_rss_mb=peak_rss_mb,
         clone_bytes=clone_bytes,
+        config_hash=measured.config_hash,
+        diagnosis=measured.diagnosis,
+        other=measured.other,
+        evidence_note=evidence_note,
     )
 
 
@@ -103,14 +126,16 @@ def judge_measurement(measurement: Measurement, calibration: Calibration) -> Jud
     """The verdict that a measurement gets from the calibration set as it is now."""
     m = measurement
     verdict = judge(m.density, m.windows, m.held_out, m.held_out_positives, calibration)
+    own = (MEASURED_WITH_CONFIGURATION,) if m.config_hash else ()
     return Judgement(
         verdict=verdict.verdict,
         words=verdict.words,
         measurable=verdict.measurable,
         near_boundary=verdict.near_boundary,
-        reasons=verdict.reasons,
+        reasons=(*verdict.reasons, *own),
         threshold=calibration.threshold,
         standing=calibration.standing,
+        threshold_version=calibration.version,
     )
 
 
@@ -146,6 +171,10 @@ def load_measurement(value: object, where: str = "measurement") -> Measurement:
         seconds=fields.number("seconds", 0, 1e12) if "seconds" in fields else 0.0,
         peak_rss_mb=fields.number("peak_rss_mb", 0, 1e12) if "peak_rss_mb" in fields else 0.0,
         clone_bytes=fields.whole("clone_bytes") if "clone_bytes" in fields else 0,
+        config_hash=fields.text("config_hash", empty=True) if "config_hash" in fields else "",
+        diagnosis=_optional(fields, "diagnosis", _parse_diagnosis),
+        other=_optional(fields, "other", _parse_other),
+        evidence_note=fields.text("evidence_note", empty=True) if "evidence_note" in fields else "",
     )
 
 
@@ -165,6 +194,7 @@ def load_judgement(value: object, where: str = "judgement") -> Judgement:
         reasons=fields.texts("reasons"),
         threshold=_parse_threshold(fields.inner("threshold")),
         standing=_parse_standing(fields.inner("standing")),
+        threshold_version=fields.text("threshold_version", empty=True) if "threshold_version" in fields else "",
     )
 
 
@@ -195,6 +225,33 @@ def _parse_density(fields: Fields) -> Density:
     )
 
 
+def _optional(fields: Fields, key: str, parse: Callable[[Fields], T]) -> T | None:
+    """None too where an earlier release wrote nothing."""
+    return fields.optional(key, lambda: parse(fields.inner(key))) if key in fields else None
+
+
+def _parse_diagnosis(fields: Fields) -> Diagnosis:
+    return Diagnosis(
+        credited=fields.whole("credited"),
+        keyword_alone=fields.whole("keyword_alone"),
+        effective_positives=fields.number("effective_positives", 0, 1e12),
+        inflation=fields.optional("inflation", lambda: fields.number("inflation", 0, 1e12)),
+        issues=_optional(fields, "issues", _parse_issues),
+    )
+
+
+def _parse_issues(fields: Fields) -> IssueLabels:
+    return IssueLabels(fields.whole("closed"), fields.whole("unlabelled"), fields.whole("bugs"))
+
+
+def _parse_other(fields: Fields) -> OtherDensity:
+    return OtherDensity(
+        label_recipe=fields.text("label_recipe"),
+        label_recipe_id=fields.text("label_recipe_id"),
+        density=_optional(fields, "density", _parse_density),
+    )
+
+
 def _parse_excluded(fields: Fields) -> ExcludedCount:
     return ExcludedCount(fields.text("reason"), fields.whole("commits"))
 
@@ -218,6 +275,7 @@ def _parse_standing(fields: Fields) -> Standing:
         winners=_parse_points(fields, "winners"),
         losers=_parse_points(fields, "losers"),
         counterexamples=fields.texts("counterexamples"),
+        shared=fields.whole("shared") if "shared" in fields else 0,
     )
 
 

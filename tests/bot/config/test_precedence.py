@@ -27,6 +27,7 @@ CONFIGS = st.builds(
     finetune_max_minutes=st.one_of(st.none(), st.integers(1, 9)),
     quiet=BOOLEANS,
     publish_ranking=BOOLEANS,
+    share_outcomes=BOOLEANS,
 )
 CEILINGS = st.builds(
     Ceiling,
@@ -36,6 +37,7 @@ CEILINGS = st.builds(
     max_minutes=st.one_of(st.none(), st.integers(1, 9)),
     quiet=st.booleans(),
     publish_ranking=st.booleans(),
+    share_outcomes=st.booleans(),
 )
 
 
@@ -56,6 +58,7 @@ def test_what_applies_is_never_looser_than_any_higher_level(ceiling: Ceiling, ab
         assert most is None or (found.max_minutes is not None and found.max_minutes <= most)
     assert found.quiet >= without.quiet >= ceiling.quiet
     assert not (found.publish_ranking and above.publish_ranking is False)
+    assert found.share_outcomes <= without.share_outcomes <= ceiling.share_outcomes
 
 
 @given(CEILINGS, CONFIGS, CONFIGS)
@@ -73,6 +76,7 @@ def test_what_does_not_apply_is_said_and_only_that(ceiling: Ceiling, above: Conf
         below.finetune_base_model is not None and below.finetune_base_model != found.base_model
     )
     assert (("repository", "quiet") in overruled) == (below.quiet is False and found.quiet)
+    assert (("repository", "share_outcomes") in overruled) == bool(below.share_outcomes and not found.share_outcomes)
 
 
 @given(CEILINGS, CONFIGS)
@@ -99,6 +103,7 @@ def test_where_nobody_says_anything_the_defaults_apply() -> None:
         max_minutes=None,
         quiet=False,
         publish_ranking=False,
+        share_outcomes=False,
     )
 
 
@@ -136,6 +141,30 @@ def test_a_ranking_is_published_where_somebody_wants_it_and_neither_file_says_no
         Ceiling(publish_ranking=operator), Config(publish_ranking=organization), Config(publish_ranking=repository)
     )
     assert found.publish_ranking is published
+
+
+@pytest.mark.parametrize(
+    ("operator", "organization", "repository", "shares", "told"),
+    [
+        (True, None, None, False, []),
+        (True, True, None, True, []),
+        (True, True, True, True, []),
+        (True, True, False, False, []),
+        (True, None, True, False, ["repository"]),
+        (True, False, True, False, ["repository"]),
+        (False, True, None, False, ["organization"]),
+        (False, True, True, False, ["organization", "repository"]),
+        (False, None, False, False, []),
+    ],
+)
+def test_only_the_organization_can_share_and_a_repository_can_keep_out(
+    operator: bool, organization: bool | None, repository: bool | None, shares: bool, told: list[str]
+) -> None:
+    found = combine(
+        Ceiling(share_outcomes=operator), Config(share_outcomes=organization), Config(share_outcomes=repository)
+    )
+    assert found.share_outcomes is shares
+    assert [overruled.level for overruled in found.overruled] == told
 
 
 def test_a_model_named_above_is_the_only_one_below() -> None:

@@ -354,3 +354,43 @@ def test_threshold_and_band_scale_with_the_densities(found: list[Outcome], facto
 def test_a_threshold_refitted_from_itself_stays(found: list[Outcome]) -> None:
     first = fit(found, label_recipe_id=RECIPE).threshold
     assert fit(found, previous=first.value, label_recipe_id=RECIPE).threshold == first
+
+
+def shared(found: list[Outcome], weight: float = 1.0) -> list[Outcome]:
+    return [dataclasses.replace(o, provenance="shared", weight=weight, repo=f"shared {o.repo}") for o in found]
+
+
+def test_shared_outcomes_neither_drop_published_ones_nor_drop_out_with_them() -> None:
+    standing = fit([*shared(many(10, 10)), *PUBLISHED], label_recipe_id=RECIPE).standing
+    assert (standing.published, standing.measured, standing.shared) == (2, 0, 20)
+    standing = fit([*many(10, 10), *shared(many(3, 3)), *PUBLISHED], label_recipe_id=RECIPE).standing
+    assert (standing.published, standing.measured, standing.shared) == (0, 20, 6)
+
+
+def test_an_outcome_of_a_family_that_nobody_named_counts_for_any() -> None:
+    found = [outcome("win", "a", 0.06, base_model_family="unknown"), outcome("win", "b", 0.05, base_model_family="x")]
+    assert names(select_points(found, RECIPE, "qwen")) == "a"
+
+
+def test_a_weight_is_part_of_the_version_where_it_is_not_one() -> None:
+    plain = fit([*outcomes("win a .06, loss b .02")], label_recipe_id=RECIPE)
+    half = [dataclasses.replace(o, weight=0.5) for o in outcomes("win a .06, loss b .02")]
+    weighed = fit(half, label_recipe_id=RECIPE)
+    assert plain.threshold == weighed.threshold
+    assert plain.version != weighed.version
+
+
+@pytest.mark.parametrize("name", ["a/first", "zz/last"])
+def test_another_name_changes_no_number(name: str) -> None:
+    """Also where two points differ in nothing but their weight: each is drawn by its place in the bootstrap."""
+    spec = (
+        "win b .05, win m .05 published, loss c .09, win d .09 published, loss e .06, win f .09, win g .06 published, "
+        "loss h .02, loss i .05, loss j .06"
+    )
+    renamed = [dataclasses.replace(o, repo=name) if o.repo == "b/b" else o for o in outcomes(spec)]
+    plain, other = fit(outcomes(spec), label_recipe_id=RECIPE), fit(renamed, label_recipe_id=RECIPE)
+    assert (plain.threshold, plain.accuracy, plain.standing.leave_one_out) == (
+        other.threshold,
+        other.accuracy,
+        other.standing.leave_one_out,
+    )

@@ -15,12 +15,14 @@ from pipeline.screening.entries import (
     Moved,
     Prediction,
     Recorded,
+    dump_entry,
+    load_entry,
     parse_entry,
     predict,
     render_entry,
     same_but_time,
 )
-from pipeline.screening.fields import MalformedError
+from pipeline.screening.fields import Fields, MalformedError
 from tests.builders.outcomes import RECIPE, outcome, outcomes
 from tests.builders.predictions import AT, prediction
 from tests.builders.screenings import screening
@@ -29,6 +31,7 @@ EVERY_KIND: list[Entry] = [
     prediction(),
     prediction(density=None, verdict="SKIP", measurable=False),
     Recorded(AT, tuple(outcomes("win a .06 published, loss b .02 @2026-01-02, INCONCLUSIVE c .03"))),
+    Recorded(AT, (outcome("win", "a", 0.06, weight=0.25),)),
     Recorded(AT, (outcome("win", "a", 0.06, density_low=0.05, density_high=0.07, pairs=900, rho_adapter=-0.1),)),
     Excluded(AT, "a/a", "its history was rewritten"),
     Included(AT, "a/a"),
@@ -44,6 +47,20 @@ def test_an_entry_comes_back_from_its_line_as_it_was(entry: Entry) -> None:
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert parse_entry(line, "line 1") == entry
+
+
+@pytest.mark.parametrize("entry", EVERY_KIND, ids=lambda entry: type(entry).__name__)
+def test_an_entry_comes_back_from_its_values_once_they_were_json(entry: Entry) -> None:
+    assert load_entry(Fields(json.loads(json.dumps(dump_entry(entry))), "row 1")) == entry
+
+
+def test_an_outcome_of_an_earlier_release_weighs_one_and_a_shared_one_stands_in_no_ledger() -> None:
+    values = json.loads(render_entry(Recorded(AT, (outcome("win", "a", 0.06),))))
+    del values["outcomes"][0]["weight"]
+    assert load_entry(Fields(values, "row 1")) == Recorded(AT, (outcome("win", "a", 0.06),))
+    values["outcomes"][0]["provenance"] = "shared"
+    with pytest.raises(MalformedError, match="provenance"):
+        load_entry(Fields(values, "row 1"))
 
 
 @pytest.mark.parametrize("entry", EVERY_KIND, ids=lambda entry: type(entry).__name__)

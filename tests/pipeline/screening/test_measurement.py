@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records import Density, ExcludedGroup, Standing, Threshold, Windows
+from pipeline.records import Density, ExcludedGroup, OtherDensity, Standing, Threshold, Windows
 from pipeline.screening.calibration import fit
 from pipeline.screening.fields import MalformedError
 from pipeline.screening.measure import Measured
@@ -28,7 +29,7 @@ from pipeline.screening.measurement import (
 )
 from pipeline.screening.screener import judge
 from tests.builders.outcomes import RECIPE, outcomes
-from tests.builders.screenings import AS_OF, HEAD, density, mined, windows
+from tests.builders.screenings import AS_OF, HEAD, density, diagnosis, mined, windows
 
 CALIBRATION = fit(outcomes("win a .31, win b .06, loss c .03 published, loss d .004"), label_recipe_id=RECIPE)
 
@@ -40,12 +41,15 @@ def measured(**changes: Any) -> Measured:
         "evidence": {"keyword": 0.25, "prefix": 0.75},
         "held_out": 900,
         "held_out_positives": 45,
+        "config_hash": "c0ffee",
+        "diagnosis": diagnosis(),
+        "other": OtherDensity("messages+api", "0123456789ab", density(value=0.08)),
     }
     return Measured(**usual | changes)
 
 
 def measurement(**changes: Any) -> Measurement:
-    return measurement_of(measured(**changes), seconds=4.25, peak_rss_mb=131.5, clone_bytes=123_456)
+    return measurement_of(measured(**changes), 4.25, 131.5, 123_456, "By messages alone.")
 
 
 GOLDEN: dict[str, Any] = {
@@ -85,13 +89,50 @@ GOLDEN: dict[str, Any] = {
     "seconds": 4.25,
     "peak_rss_mb": 131.5,
     "clone_bytes": 123_456,
+    "config_hash": "c0ffee",
+    "diagnosis": {
+        "credited": 12,
+        "keyword_alone": 4,
+        "effective_positives": 8.5,
+        "inflation": 2.4,
+        "issues": {"closed": 340, "unlabelled": 312, "bugs": 12},
+    },
+    "other": {
+        "label_recipe": "messages+api",
+        "label_recipe_id": "0123456789ab",
+        "density": {
+            "value": 0.08,
+            "low": 0.0521,
+            "high": 0.0672,
+            "pairs": 40,
+            "positives": 10,
+            "positive_share": 0.25,
+            "file_positive_share": 0.6,
+            "scale": 2.1,
+            "curve": "relative",
+        },
+    },
+    "evidence_note": "By messages alone.",
 }
+NEW = ("config_hash", "diagnosis", "other", "evidence_note")
 
 
 def test_a_measurement_is_written_like_this_and_read_back() -> None:
     assert dump_measurement(measurement()) == GOLDEN
     assert list(dump_measurement(measurement())) == list(GOLDEN)
     assert load_measurement(GOLDEN) == measurement()
+
+
+def test_what_an_earlier_release_wrote_is_read() -> None:
+    old = {name: value for name, value in GOLDEN.items() if name not in NEW}
+    found = load_measurement(old)
+    assert (found.config_hash, found.diagnosis, found.other, found.evidence_note) == ("", None, None, "")
+
+
+def test_a_verdict_says_that_the_repositorys_own_configuration_measured_it() -> None:
+    said = "Measured with this repository's own configuration."
+    assert judge_measurement(measurement(), CALIBRATION).reasons[-1] == said
+    assert said not in judge_measurement(measurement(config_hash=""), CALIBRATION).reasons
 
 
 def test_a_judgement_is_written_like_this_and_read_back() -> None:
@@ -104,6 +145,7 @@ def test_a_judgement_is_written_like_this_and_read_back() -> None:
         "measurable": True,
         "near_boundary": False,
         "reasons": list(judgement.reasons),
+        "threshold_version": CALIBRATION.version,
     }
     assert list(threshold) == ["value", "band_low", "band_high", "source", "separable"]
     assert (threshold["value"], threshold["source"], threshold["separable"]) == (0.045, "calibration", True)
@@ -115,8 +157,12 @@ def test_a_judgement_is_written_like_this_and_read_back() -> None:
         "winners": [["a/a", 0.31], ["b/b", 0.06]],
         "losers": [["c/c", 0.03], ["d/d", 0.004]],
         "counterexamples": [],
+        "shared": 0,
     }
     assert load_judgement(dumped | {"threshold": threshold, "standing": standing}) == judgement
+    del dumped["threshold_version"], standing["shared"]  # an earlier release wrote neither
+    old = load_judgement(dumped | {"threshold": threshold, "standing": standing})
+    assert old == dataclasses.replace(judgement, threshold_version="")
 
 
 def test_a_judgement_is_that_of_the_screener() -> None:

@@ -160,3 +160,13 @@ def test_every_reason_is_one_sentence(value: float | None, when: Windows, held_o
         assert reason[0].isupper()
         assert reason.endswith(".")
         assert ". " not in reason
+
+
+def test_shared_outcomes_are_counted_among_what_the_threshold_rests_on() -> None:
+    shared = [dataclasses.replace(o, provenance="shared") for o in outcomes("win a .06, loss b .02")]
+    alone = fit(shared, label_recipe_id=RECIPE)
+    assert verdict_of(0.05, calibration=alone).reasons[-1] == (
+        "The threshold rests on 2 outcomes (0 published, 0 measured here, 2 shared by others of this server); "
+        "leave-one-out gets 0 % of them right."
+    )
+    assert "shared" not in verdict_of(0.05).reasons[-1]

@@ -1,0 +1,135 @@
+"""What is told of an outcome, and that nobody weighs more than a fifth of what others share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.calibration.sharing import MOST_OF_ONE, capped_weights, figures_of, usable
+from bot.store.shared_outcomes import SharedFigures, SharedRow
+from pipeline.screening.calibration import fit
+from tests.builders.outcomes import RECIPE, outcome
+
+COUNTS = st.lists(st.integers(1, 200), min_size=5, max_size=30)
+
+
+def named(counts: list[int]) -> dict[str, int]:
+    return {f"c{index}": count for index, count in enumerate(counts)}
+
+
+@pytest.mark.parametrize(
+    ("counts", "totals"),
+    [
+        ([3, 3, 3, 3, 3], [3, 3, 3, 3, 3]),  # five of equal height are a fifth each
+        ([10, 1, 1, 1, 1], [1, 1, 1, 1, 1]),
+        ([10, 10, 1, 1, 1], [1, 1, 1, 1, 1]),
+        ([3, 2, 2, 2, 2], [2, 2, 2, 2, 2]),
+        ([8, 2, 2, 2, 2, 2], [2.5, 2, 2, 2, 2, 2]),  # 2.5 of 12.5
+        ([9, 7, 3, 3, 3, 3, 3], [5, 5, 3, 3, 3, 3, 3]),  # 5 of 25
+        ([1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_golden_shares(counts: list[int], totals: list[float]) -> None:
+    weights = capped_weights(named(counts))
+    found = [weights[f"c{index}"] * count for index, count in enumerate(counts)]
+    assert found == pytest.approx(totals)
+
+
+@given(COUNTS)
+def test_no_contributor_weighs_more_than_a_fifth_and_the_largest_are_cut_to_one_height(counts: list[int]) -> None:
+    weights = capped_weights(named(counts))
+    totals = {name: weights[name] * count for name, count in named(counts).items()}
+    whole = sum(totals.values())
+    assert max(totals.values()) <= MOST_OF_ONE * whole * (1 + 1e-9)
+    assert all(0 < weight <= 1 for weight in weights.values())
+    cut = [totals[name] for name, weight in weights.items() if weight < 1]
+    assert all(math.isclose(total, MOST_OF_ONE * whole) for total in cut), "no more is taken than has to be"
+
+
+@given(COUNTS, st.randoms(use_true_random=False))
+def test_the_order_of_contributors_changes_nothing(counts: list[int], random: Any) -> None:
+    shuffled = list(named(counts).items())
+    random.shuffle(shuffled)
+    assert capped_weights(dict(shuffled)) == capped_weights(named(counts))
+
+
+@pytest.mark.parametrize("contributors", range(5))
+def test_fewer_than_five_weigh_nothing(contributors: int) -> None:
+    assert capped_weights(named([7] * contributors)) == {}
+
+
+def row(shared_id: int, contributor: str, density: float, delta: float, *, own: bool = False) -> SharedRow:
+    return SharedRow(shared_id, contributor, own, 0, SharedFigures(RECIPE, "tiny", density, delta, "2026-11"))
+
+
+def pool(contributors: int) -> list[SharedRow]:
+    """A win of .09 and a loss of .01 of each."""
+    return [
+        made
+        for number in range(contributors)
+        for made in (row(2 * number, f"c{number}", 0.09, 0.04), row(2 * number + 1, f"c{number}", 0.01, -0.01))
+    ]
+
+
+def test_what_four_others_share_is_not_used_and_what_five_share_is() -> None:
+    assert usable(pool(4)) == ()
+    assert len(usable(pool(5))) == 10
+
+
+def test_own_rows_neither_count_nor_make_up_the_five() -> None:
+    own = [row(90 + number, "me", 0.02, 0.05, own=True) for number in range(3)]
+    assert usable([*pool(4), *own]) == ()
+    assert {point.repo for point in usable([*pool(5), *own])} == {point.repo for point in usable(pool(5))}
+
+
+def test_recipes_and_families_are_pools_of_their_own() -> None:
+    other = replace(pool(1)[0], figures=SharedFigures(RECIPE, "large", 0.5, 0.5, "2026-11"), contributor="c9")
+    assert usable([*pool(4), other]) == ()
+
+
+def test_shared_points_are_counted_and_never_named() -> None:
+    own = [outcome("win", "mine", 0.05), outcome("loss", "yours", 0.03)]
+    calibration = fit([*own, *usable(pool(5))], label_recipe_id=RECIPE)
+    standing = calibration.standing
+    assert (standing.outcomes, standing.measured, standing.shared) == (12, 2, 10)
+    assert standing.winners == (("mine/mine", 0.05),)
+    assert standing.losers == (("yours/yours", 0.03),)
+    assert calibration.threshold.value == pytest.approx(0.04)
+
+
+def test_a_shared_point_of_less_weight_gives_way() -> None:
+    """One own win of .05 against one shared loss above it, of half a weight."""
+    own = [outcome("win", "a", 0.05), outcome("win", "b", 0.20), outcome("loss", "c", 0.01)]
+    shared = replace(outcome("loss", "x", 0.10), provenance="shared", weight=0.4)
+    # .01-.05 costs .4 (the shared loss above it), .10-.20 costs 1 (the own win below it)
+    assert fit([*own, shared], label_recipe_id=RECIPE).threshold.value == pytest.approx(0.03)
+    heavier = [replace(shared, repo=f"x{n}/x", weight=0.4) for n in range(3)]
+    assert fit([*own, *heavier], label_recipe_id=RECIPE).threshold.value == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rho_adapter", "rho_baseline", "told"),
+    [
+        ("win", 0.251234, 0.2, (0.026, 0.051)),
+        ("loss", 0.2101, 0.2, (0.026, 0.010)),
+        ("hard", 0.15, 0.2, (0.026, -0.05)),
+        ("hard", -0.01, -0.02, (0.026, 0.01)),  # lost, and says so
+        ("hard", -0.01, -0.2, None),  # gained and still no better than chance: Δρ alone would call it a win
+        ("loss", 0.2296, 0.2, None),  # rounded it would be a win
+        ("win", None, 0.2, None),
+    ],
+)
+def test_only_figures_that_say_what_came_out_are_told(
+    kind: str, rho_adapter: float | None, rho_baseline: float, told: tuple[float, float] | None
+) -> None:
+    measured = outcome(
+        kind, "a", 0.02642, rho_adapter=rho_adapter, rho_baseline=rho_baseline, decided_at="2026-11-22T10:00:00+00:00"
+    )
+    figures = figures_of(measured)
+    assert (figures and (figures.density, figures.delta)) == told
+    assert figures is None or figures.month == "2026-11"
