@@ -85,7 +85,9 @@ class Settings(BaseSettings):
     allowed_accounts: Annotated[tuple[str, ...], NoDecode] = ()  # logins; everybody where empty
 
     permission: Literal["write", "maintain", "admin"] = "write"  # the least role that a repository may ask for
-    base_models: str = ""  # allowed for fine-tuning: owner/name, owner/name@REVISION or owner/name=/DIRECTORY, by commas
+    base_models: str = (
+        ""  # allowed for fine-tuning: owner/name, owner/name@REVISION or owner/name=/DIRECTORY, by commas
+    )
     base_model: str = ""  # of them, where nobody names one; the first where not set
     finetune: str = ""  # fields of the recipe that differ, as one JSON object
     finetune_minutes: Annotated[float, Field(ge=0.1, le=10_080)] = 360.0  # of one run, at most

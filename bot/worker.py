@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from bot.base_models import default_base_model, parse_base_models, parse_recipe_changes
+from bot.calibration.source import CalibrationSource
 from bot.clock import Clock
 from bot.github.client import GitHubApp
 from bot.github.server import GitHubServer
+from bot.jobs.artifacts import Artifacts
 from bot.jobs.clones import Clones
 from bot.jobs.handlers import HANDLERS
 from bot.jobs.nursery import Nursery
@@ -23,7 +26,6 @@ from bot.metrics import API_REMAINING, JOB_SECONDS, SCREENINGS, SWEPT, TICKETS_R
 from bot.records import AppCredentials, JobKind
 from bot.settings import Settings
 from bot.store.database import Database
-from pipeline.screening.calibration import Calibration
 
 MB: Final = 1 << 20
 PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -39,7 +41,8 @@ class WorkerParts:
     server: GitHubServer
     clock: Clock
     clones: Clones
-    calibration: Callable[[], Calibration]
+    calibrations: CalibrationSource
+    artifacts: Artifacts
     policy: Policy
 
 
@@ -51,9 +54,9 @@ def worker_parts(
     credentials: Callable[[], AppCredentials | None],
     server: GitHubServer,
     clock: Clock,
-    calibration: Callable[[], Calibration],
+    calibrations: CalibrationSource,
 ) -> WorkerParts:
-    """The parts as the settings say."""
+    """The parts as the settings say. Raises AssayError for one that makes no sense."""
     return WorkerParts(
         database=database,
         redis_url=redis_url,
@@ -61,13 +64,18 @@ def worker_parts(
         server=server,
         clock=clock,
         clones=clones_of(settings),
-        calibration=calibration,
+        calibrations=calibrations,
+        artifacts=Artifacts(artifacts_url(settings)),
         policy=policy_of(settings),
     )
 
 
 def policy_of(settings: Settings) -> Policy:
-    """What the operator decided, for the handlers. Clones go through the proxies of this process's environment."""
+    """What the operator decided, for the handlers. Clones go through the proxies of this process's environment.
+
+    Raises AssayError for base models or a recipe that make no sense.
+    """
+    base_models = parse_base_models(settings.base_models)
     return Policy(
         mode=settings.mode,
         quiet=settings.quiet,
@@ -80,6 +88,14 @@ def policy_of(settings: Settings) -> Policy:
         screenings=settings.screenings,
         screening_s=settings.screening_minutes * 60,
         screening_memory_mb=settings.screening_memory_mb,
+        permission=settings.permission,
+        base_models=base_models,
+        base_model=default_base_model(base_models, settings.base_model),
+        recipe=parse_recipe_changes(settings.finetune),
+        finetune_minutes=settings.finetune_minutes,
+        audit_share=settings.audit_share,
+        artifacts_days=settings.artifacts_days,
+        calibration_scope=settings.calibration_scope,
         lease_s=settings.lease_s,
         heartbeat_s=settings.lease_s / 6,
         sweep_s=settings.sweep_s,
@@ -94,6 +110,12 @@ def clones_of(settings: Settings) -> Clones:
         free_bytes_kept=settings.free_disk_mb * MB,
         pack_limit_bytes=_pack_limit_mb(settings) * MB,
     )
+
+
+def artifacts_url(settings: Settings) -> str:
+    """The operator's, else a folder of the data directory."""
+    url = settings.artifacts_url
+    return str(settings.data_dir / "artifacts") if url is None else url.get_secret_value()
 
 
 def _pack_limit_mb(settings: Settings) -> int:
@@ -118,7 +140,8 @@ async def run_worker(
             clock=parts.clock,
             nursery=nursery,
             clones=parts.clones,
-            calibration=parts.calibration,
+            calibrations=parts.calibrations,
+            artifacts=parts.artifacts,
             announcer=tickets,
             app_id=lambda: _app_id(parts.credentials()),
             policy=parts.policy,

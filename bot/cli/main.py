@@ -50,6 +50,13 @@ COMMANDS = (
     ),
     ("web", "bot.cli.up:web", "Receive deliveries and serve pages; `assay worker` does the work."),
     ("worker", "bot.cli.up:worker", "Do the work that deliveries ask for."),
+    (
+        "gpu-worker",
+        "bot.cli.gpu_worker:gpu_worker",
+        "Train and judge the runs that `/finetune` asks for, one at a time.",
+    ),
+    ("budget", "bot.cli.budget:app", "Show and set how many GPU minutes each installation may use in a month."),
+    ("gpu", "bot.cli.gpu:app", "Pause and resume all GPU workers, and see what they do."),
     ("setup", "bot.cli.setup:setup", "Register the App on GitHub, or look at the one there is."),
     ("migrate", "bot.cli.migrate:migrate", "Bring the database to the tables of this release."),
     ("doctor", "bot.cli.doctor:doctor", "Check the installation and say what is missing."),

@@ -81,9 +81,7 @@ def rank(
     overlay = read_overlay(config)
     if sarif is not None and top > MOST_RESULTS:
         raise AssayError(f"--top {top}: GitHub takes at most {MOST_RESULTS:,} results in a SARIF file")
-    wanted = Wanted(
-        parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs(), read_overlay(config)
-    )
+    wanted = Wanted(parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs(), overlay)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         found = rank_repository(repository, settings, wanted, progress)

@@ -186,7 +186,7 @@ class _Serving:
 
     async def worker(self) -> None:
         """Wait for credentials, then work."""
-        from bot.cli.calibrating import CalibrationInForce
+        from bot.cli.calibrating import calibration_source
         from bot.worker import run_worker, worker_parts
 
         if self.registered.known is None:
@@ -206,7 +206,7 @@ class _Serving:
             credentials=self.registered,
             server=github_server(self.settings),
             clock=self.clock,
-            calibration=CalibrationInForce(self.settings),
+            calibrations=calibration_source(self.settings),
         )
         await run_worker(
             parts, on_start=lambda workers: self.stopping.on_stop(lambda at_once: workers.stop()), signals=False

@@ -8,9 +8,13 @@ from typing import Final
 
 from bot.jobs.command import command
 from bot.jobs.post import post
+from bot.jobs.prepare import prepare
 from bot.jobs.purge import purge
+from bot.jobs.recalibrate import recalibrate
 from bot.jobs.reconcile import reconcile
 from bot.jobs.remove import remove_installation
+from bot.jobs.reply import reply
+from bot.jobs.result import result
 from bot.jobs.screen import screen
 from bot.jobs.sync import sync_installation, sync_repository
 from bot.jobs.work import Handler
@@ -24,6 +28,10 @@ HANDLERS: Final[Mapping[JobKind, Handler]] = MappingProxyType(
         "screen": screen,
         "post": post,
         "command": command,
+        "prepare": prepare,
+        "reply": reply,
+        "result": result,
+        "recalibrate": recalibrate,
         "reconcile": reconcile,
         "purge": purge,
     }

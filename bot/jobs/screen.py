@@ -6,48 +6,41 @@ alone. The measurement's time is the time before the clone, so that a push that 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from dataclasses import dataclass, field
+import dataclasses
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import structlog
 
-from bot.github.client import InstallationClient
+from bot.config.precedence import ConfigInForce
 from bot.github.problems import NotFound
 from bot.github.situation import shows_ranking
 from bot.jobs import posting
+from bot.jobs.audit import maybe_audit
+from bot.jobs.clone_room import Room, clone_room
+from bot.jobs.configuration import changes_labels
+from bot.jobs.evidence import Evidence, evidence_file, read_evidence
 from bot.jobs.failures import remember_failure
+from bot.jobs.ranking_in_force import ask_for_scores
 from bot.jobs.retry import MOST_ATTEMPTS, TOKENS_TRIED, Again, Failed, Gone, NotYet, again
 from bot.jobs.screen_order import Screened, ScreeningFailed, ScreenOrder
-from bot.jobs.work import READ, Done, Outcome, Work
-from bot.records import Repository, StoredScreening
+from bot.jobs.source import Source, look
+from bot.jobs.work import Done, Outcome, Work
+from bot.records import Installation, RepositoryMemory, StoredScreening
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
-from bot.store.repositories import load_repository, save_repository
-from bot.store.screenings import newest_screening, save_screening
-from pipeline.mining.clone_problems import DiskFull
+from bot.store.repositories import load_repository
+from bot.store.screenings import load_screening, newest_screening, save_screening
 from pipeline.ranking.shortlist import dump_shortlist
-from pipeline.recipe import MESSAGES
+from pipeline.recipe import MESSAGES_API, RECIPES
 from pipeline.screening.measurement import dump_judgement, dump_measurement, judge_measurement
 
 log = structlog.get_logger(__name__)
 
+RECIPE_IDS: Final = MappingProxyType({recipe.name: recipe.id for recipe in RECIPES.values()})
 DISK_PAUSE: Final = timedelta(minutes=10)
 REFUSED: Final = "GitHub does not give us the code: the App needs the permission to read contents"
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is to be screened, as GitHub describes it now."""
-
-    repository: Repository
-    head_sha: str
-    token: str = field(repr=False)
-    began_at: datetime
-    seen_at: datetime  # when this head was first seen
 
 
 async def screen(work: Work) -> Outcome:
@@ -61,69 +54,44 @@ async def screen(work: Work) -> Outcome:
     if installation.state != "active":
         return await work.not_served(installation)
     forced = bool(work.job.arguments.get("force"))
-    source = await _look(work, memory.repository, newest)
+    source = await look(work, memory.repository, newest)
     if source.repository.archived or not source.head_sha:
         return Done("archived" if source.repository.archived else "empty")
-    if not forced and newest is not None and not posting.must_measure(memory, newest, work.now()):
+    if not forced and newest is not None and not _must_measure(work, memory, newest, source.config):
         return await _post(work, "measured already")
     try:
-        screened = await _measure(work, source)
+        screened, evidence = await _measure(work, installation, source)
     except ScreeningFailed as failure:
         return await _failed(work, failure, source)
-    return await _save(work, source, screened)
+    return await _save(work, source, screened, evidence)
 
 
-async def _look(work: Work, known: Repository, newest: StoredScreening | None) -> Source:
-    """Ask GitHub what there is to screen, and remember it."""
-    began_at = work.now()
-    token = await work.parts.github.mint(work.installation_id, work.repository_id, READ)
-    client = work.parts.github.installation_client(work.installation_id, token)
-    repository = await client.repository(known.full_name, work.repository_id)
-    head_sha = "" if repository.archived else await _head(client, repository)
-    if repository != known:
-        async with work.effect() as connection:
-            await save_repository(connection, repository)
-    seen_before = newest is not None and newest.head_sha == head_sha
-    seen_at = newest.measured_at if newest is not None and seen_before else began_at
-    return Source(repository, head_sha, token, began_at, seen_at)
+def _must_measure(work: Work, memory: RepositoryMemory, newest: StoredScreening, config: ConfigInForce) -> bool:
+    return bool(posting.must_measure(memory, newest, work.now())) or changes_labels(config, newest.config_hash)
 
 
-async def _head(client: InstallationClient, repository: Repository) -> str:
-    """Empty where the repository has no commit, and so no branch either."""
-    if not repository.default_branch:
-        return ""
-    try:
-        return await client.head(repository.full_name, repository.default_branch)
-    except NotFound:
-        return ""
+async def _measure(work: Work, installation: Installation, source: Source) -> tuple[Screened, Evidence]:
+    """In a child process, with what GitHub knows of issues and pull requests. Raises ScreeningFailed, RateLimited."""
+    api_decides = await _api_decides(work)
+    async with clone_room(work) as room:
+        evidence = await read_evidence(
+            work, installation, source.client, source.repository, source.head_sha, room.folder, api_decides=api_decides
+        )
+        return await work.parts.nursery.screen(_order(work, source, room, evidence)), evidence
 
 
-async def _measure(work: Work, source: Source) -> Screened:
-    """In a child process, in a folder that nobody evicts meanwhile. Raises ScreeningFailed."""
-    clones, ids = work.parts.clones, (work.installation_id, work.repository_id)
-    with contextlib.ExitStack() as stack:
-        await asyncio.to_thread(stack.enter_context, clones.in_use(*ids))
-        try:
-            folder = await asyncio.to_thread(clones.prepare, *ids)
-            most_bytes = await asyncio.to_thread(clones.room_for, work.installation_id)
-        except DiskFull as problem:
-            raise ScreeningFailed("disk_full", str(problem)) from None
-        try:
-            return await work.parts.nursery.screen(_order(work, source, folder, most_bytes))
-        except ScreeningFailed as failure:
-            if failure.kind == "too_large" and most_bytes < work.parts.policy.pack_limit_bytes:
-                raise ScreeningFailed("disk_full", "other clones take the room that it needs") from None
-            raise
-        finally:
-            await asyncio.to_thread(clones.used, *ids)
+async def _api_decides(work: Work) -> bool:
+    async with work.parts.database.read() as connection:
+        known = await work.parts.calibrations.known(connection, work.installation_id)
+    return known.calibration_set.deciding == MESSAGES_API.id
 
 
-def _order(work: Work, source: Source, folder: Path, most_bytes: int) -> ScreenOrder:
+def _order(work: Work, source: Source, room: Room, evidence: Evidence) -> ScreenOrder:
     policy = work.parts.policy
     return ScreenOrder(
         url=f"{policy.web_url}/{source.repository.full_name}.git",
-        folder=folder,
-        most_bytes=most_bytes,
+        folder=room.folder,
+        most_bytes=room.most_bytes,
         token=source.token,
         seen_at=int(source.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,
@@ -131,19 +99,24 @@ def _order(work: Work, source: Source, folder: Path, most_bytes: int) -> ScreenO
         memory_mb=policy.screening_memory_mb,
         wall_s=policy.screening_s,
         cpu_s=policy.screening_s,
-        rank=shows_ranking(source.repository, policy.publish_ranking),
+        rank=shows_ranking(source.repository, source.config.publish_ranking),
+        overlay=source.config.overlay,
+        recipe=evidence.label_recipe,
+        evidence=evidence_file(work, evidence, source.repository, source.seen_at),
     )
 
 
-async def _save(work: Work, source: Source, screened: Screened) -> Outcome:
+async def _save(work: Work, source: Source, screened: Screened, evidence: Evidence) -> Outcome:
     if screened.unranked:
         log.info("not_ranked", reason=screened.unranked)
-    measurement, shortlist = screened.measurement, screened.shortlist
-    calibration = await asyncio.to_thread(work.parts.calibration)
-    judgement = judge_measurement(measurement, calibration)
+    measurement = dataclasses.replace(screened.measurement, evidence_note=evidence.note)
+    label_recipe_id = RECIPE_IDS[evidence.label_recipe]
     ids = work.installation_id, work.repository_id
+    async with work.parts.database.read() as connection:
+        calibration = await work.parts.calibrations.of(connection, work.installation_id, label_recipe_id)
+    judgement = judge_measurement(measurement, calibration)
     async with work.conclusion() as connection:
-        await save_screening(
+        screening_id = await save_screening(
             connection,
             *ids,
             head_sha=measurement.head_sha,
@@ -151,13 +124,23 @@ async def _save(work: Work, source: Source, screened: Screened) -> Outcome:
             measurement=dump_measurement(measurement),
             judgement=dump_judgement(judgement),
             failure="",
-            label_recipe_id=MESSAGES.id,
-            config_hash="",
-            ranking=None if shortlist is None else dump_shortlist(shortlist),
+            label_recipe_id=label_recipe_id,
+            config_hash=measurement.config_hash,
+            ranking=None if screened.shortlist is None else dump_shortlist(screened.shortlist),
         )
-        await request_job(connection, *ids, "post", work.now())
+        await _what_follows(work, connection, screening_id)
     work.parts.hooks.screened(judgement.verdict)
     return Done()
+
+
+async def _what_follows(work: Work, connection: Any, screening_id: int) -> None:
+    """The verdict is posted; an adapter that won ranks the new head; a SKIP may be drawn to be tested."""
+    ids, now = (work.installation_id, work.repository_id), work.now()
+    await request_job(connection, *ids, "post", now)
+    await ask_for_scores(connection, work.parts.policy, *ids, now)
+    saved = await load_screening(connection, work.installation_id, screening_id)
+    if saved is not None:
+        await maybe_audit(connection, work.parts.policy, saved, now)
 
 
 async def _post(work: Work, reason: str) -> Outcome:

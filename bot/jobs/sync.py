@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+from bot.config.in_force import load_config_in_force
 from bot.github.client import InstallationClient
 from bot.github.problems import InstallationGone, NotFound
 from bot.github.situation import shows_ranking
@@ -124,7 +125,8 @@ async def _save(
         return
     if memory is not None and memory.repository.default_branch != repository.default_branch:
         await note_history_changed(connection, *ids)
-    if not shows_ranking(repository, work.parts.policy.publish_ranking) and await drop_ranking(connection, *ids):
+    config = await load_config_in_force(connection, work.parts.policy, *ids)
+    if not shows_ranking(repository, config.publish_ranking) and await drop_ranking(connection, *ids):
         # It has become public: the check run that shows the ranking gets a successor without it.
         await request_job(connection, *ids, "post", work.now(), arguments={"again": True})
     arguments = follow(memory, repository, asked=bool(work.job.arguments.get("remeasure")))

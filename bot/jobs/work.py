@@ -13,9 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
+from bot.calibration.source import CalibrationSource
 from bot.clock import Clock
 from bot.config.records import Permission
 from bot.github.client import GitHubApp, InstallationClient
+from bot.jobs.artifacts import Artifacts
 from bot.jobs.clones import Clones
 from bot.jobs.lanes import Lane
 from bot.jobs.nursery import Nursery
@@ -23,7 +25,6 @@ from bot.records import Installation, Job, JobKind
 from bot.store.database import Database
 from bot.store.jobs import finish_job, hold_lease, request_job
 from pipeline.finetuning.recipe import BaseModel
-from pipeline.screening.calibration import Calibration
 
 READ: Final[Mapping[str, str]] = {"contents": "read", "metadata": "read"}
 ASK: Final[Mapping[str, str]] = {"metadata": "read"}
@@ -85,6 +86,8 @@ class Announcer(Protocol):
 
     async def announce_jobs(self, lane: Lane, job_ids: Sequence[int]) -> None: ...
 
+    async def announce_runs(self, run_ids: Sequence[int]) -> None: ...
+
 
 def _ignore(*values: object) -> None:
     pass
@@ -109,7 +112,8 @@ class Parts:
     clock: Clock
     nursery: Nursery
     clones: Clones
-    calibration: Callable[[], Calibration]
+    calibrations: CalibrationSource
+    artifacts: Artifacts
     announcer: Announcer
     app_id: Callable[[], int]  # 0 while the App is not registered
     policy: Policy = field(default_factory=Policy)

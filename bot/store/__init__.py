@@ -10,6 +10,11 @@ SERVER_WIDE: Final = frozenset(
     {
         "bookmarks",  # of the server itself
         "budgets.all_budgets",
+        "budgets.forget_gpu_workers",
+        "budgets.list_gpu_workers",
+        "budgets.load_gpu_state",
+        "budgets.note_gpu_worker",
+        "budgets.save_gpu_state",
         "budgets.usage_of_all",
         "deliveries",  # they come one by one, from whatever installation
         "content_writes.forget_writes",
@@ -23,6 +28,7 @@ SERVER_WIDE: Final = frozenset(
         "jobs.ready_jobs",
         "repositories.all_repositories",
         "repositories.find_repository",
+        "reserving.newest_results",
         "runs.all_runs",
         "runs.claim_run",
         "runs.expired_runs",

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from bot.app import create_app, make_server
+from bot.calibration.source import CalibrationSource
 from bot.clock import Clock
 from bot.github.server import GitHubServer
+from bot.jobs.artifacts import Artifacts
 from bot.jobs.clones import Clones
 from bot.jobs.redis_server import EmbeddedRedis
 from bot.jobs.tickets import Tickets
@@ -33,8 +35,7 @@ from bot.store.deliveries import unhandled_deliveries
 from bot.store.jobs import queue_figures, ready_jobs
 from bot.store.migrate import migrate
 from bot.worker import WorkerParts, run_worker
-from pipeline.screening.calibration import Calibration
-from pipeline.screening.calibration_set import replay
+from pipeline.screening.calibration_set import CalibrationSet, replay
 from pipeline.screening.seed import load_seed
 from tests.simulator.apps import App
 from tests.simulator.github import GitHub
@@ -44,8 +45,8 @@ WITHIN_S = 30.0
 Found = TypeVar("Found")
 
 
-def seed_calibration() -> Calibration:
-    return replay((), load_seed()).calibrate()
+def seed_set() -> CalibrationSet:
+    return replay((), load_seed())
 
 
 @dataclass
@@ -146,7 +147,8 @@ class RunningApp:
             server=GitHubServer(self.github.url, self.github.api_url, "2022-11-28"),
             clock=self.clock,
             clones=self.clones,
-            calibration=seed_calibration,
+            calibrations=CalibrationSource(seed_set, scope=self.policy.calibration_scope),
+            artifacts=Artifacts(self.folder / "artifacts"),
             policy=replace(self.policy, web_url=self.github.url),
         )
 

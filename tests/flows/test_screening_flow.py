@@ -114,7 +114,7 @@ def test_what_becomes_of_a_repository_after_its_first_verdict(tmp_path: Path) ->
         app.hear(github.deliveries[-1:])
         app.until("the third screening", lambda: count(app, "screenings", installation) == 3)
         app.until("its check run", lambda: len(shop.check_runs) == 5)
-        assert [reaction["content"] for reaction in comment.reactions] == ["rocket"]
+        assert [reaction["content"] for reaction in comment.reactions] == ["eyes", "rocket"]
         assert newest(app, installation, shop).head_sha == shop.head()
 
         # After the uninstallation nothing is left.

@@ -121,7 +121,7 @@ def test_a_command_that_is_replayed_is_obeyed_once(fast: Stage) -> None:
         result(each)
     rows = fast.assert_settled({shop: [shop.head()] * 2})
     assert screenings_of(rows, shop) == 2
-    assert [reaction["content"] for reaction in comment.reactions] == ["rocket"]
+    assert [reaction["content"] for reaction in comment.reactions] == ["eyes", "rocket"]
 
 
 def test_an_old_push_that_is_replayed_changes_nothing(fast: Stage) -> None:
