@@ -42,7 +42,7 @@ lint: $(VENV)/.dev ## ruff and mypy --strict
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-demo: $(VENV)/.dev ## the story on three made-up repositories; REPO=path-or-URL: on yours
+demo: $(if $(REPO),$(VENV)/.dev,$(VENV)/.finetune) ## the whole story on made-up repositories; REPO=path-or-URL: screen yours
 	@$(BIN)/python -m tests.flows.demo $(if $(REPO),--repo '$(REPO)')
 
 run: $(VENV)/.dev ## the App itself, on embedded defaults; HOST=, PORT=

@@ -125,7 +125,7 @@ def build(story: Story) -> History:
         if event.file == ARRIVAL:
             _arrive(history, files[event.function : event.function + FILES_A_COMMIT], event.day)
         elif event.file == NOISE_EVENT:
-            _noise(history, event.day, number)
+            noise(history, event.day, number)
         else:
             _fix(history, files[event.file], event, number, author)
     history.commit("docs: how to add a plan", {"docs/guide.md": "# Guide\n\nThe end.\n"}, day=LAST_DAY)
@@ -167,7 +167,8 @@ def _events(story: Story, chance: random.Random) -> Iterator[_Event]:
         yield _Event(float(day), NOISE_EVENT)
 
 
-def _noise(history: History, day: float, number: int) -> None:
+def noise(history: History, day: float, number: int) -> None:
+    """A commit that touches no function."""
     message, path, author = NOISE[number % len(NOISE)]
     history.commit(message.format(n=number), {path: f"# plan = {number}\n"}, day=day, author=author)
 

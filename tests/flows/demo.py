@@ -1,57 +1,28 @@
 """The story of Assay, played against a local GitHub: `make demo`, or `REPO=path-or-URL make demo` on a real history.
 
-Builds three made-up histories, starts a local GitHub with an organization that owns them and the real App on embedded
-defaults, installs the App, and shows the check runs as they appear. Then checks that the verdicts are the ones the
-histories were built for, and ends with 0 if they are. On a terminal the pages stay up until Enter is pressed.
+Without REPO the whole story on three made-up histories (demo_loop.py): verdicts, a maintainer's `/finetune`, the job on
+this machine's processor, ρ, a new threshold, a flipped verdict. With it the verdict on yours. Ends with 0 only where
+everything is as it must be. On a terminal the pages stay up until Enter is pressed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.mining.clone import clone_or_fetch, looks_like_url, parse_url
 from pipeline.mining.repository import open_repository
 from pipeline.records import AssayError
-from tests.builders.app_processes import ASSAY, Deployment, deployment, settings_for
-from tests.builders.demo_histories import Story, write_all
+from tests.builders.app_processes import Deployment, deployment, settings_for
+from tests.flows.demo_scenes import LOOP_SCENES
+from tests.flows.demo_shown import KEPT, Missed, Watched, say
 from tests.simulator.github import GitHub, serve_github
-from tests.simulator.repositories import Repository
-from tests.simulator.state import CheckRun
 
-KEPT = Path(".demo")
-ORGANIZATION = "demo"
-EACH_WITHIN_S = 600.0  # a real repository may be large
-
-# Constants, chosen for the threshold of the shipped seed (a test says so when a new seed moves it away). Ten or more
-# functions fixed equally often, and no other, give a density of hot / functions: for the third take threshold x 720.
-BUSY = Story("busy-checkout", files=60, hot=150, fixes_each=2, once=60, fixed_later=70)
-CALM = Story("calm-library", files=100, hot=8, fixes_each=6, once=10, fixed_later=70)
-EVEN = Story("even-keel", files=60, hot=14, fixes_each=2, once=0, fixed_later=70)
-
-
-@dataclass(frozen=True)
-class Scene:
-    story: Story
-    verdicts: tuple[str, ...]
-    near_boundary: bool
-    told: str
-
-
-SCENES = (
-    Scene(BUSY, ("RUN",), False, "Bugs were fixed all over this one: more than every fourth function has been mended."),
-    Scene(CALM, ("SKIP",), False, "Here a handful of functions caused nearly all the trouble."),
-    Scene(EVEN, ("RUN", "SKIP"), True, "And this one was built to lie right at the threshold."),
-)
+YOURS_WITHIN_S = 600.0  # a real repository may be large
 
 
 def main() -> int:
@@ -59,21 +30,62 @@ def main() -> int:
     parser.add_argument("--repo", help="a path or a URL to screen instead of the made-up repositories")
     repo = parser.parse_args().repo
     say("Assay tells whether fine-tuning on a repository's bug fixes is worth the GPU time, before it is spent.")
+    shutil.rmtree(KEPT, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
-        root = Path(folder)
-        if repo:
-            try:
-                histories = {"yours": find_history(repo, root / "yours.git")}
-            except AssayError as error:
-                say(f"assay: {error}")
-                return 2
-            return play(root, histories, ())
-        say("Making three histories, each built for a verdict:")
-        for scene in SCENES:
-            say(f"  {scene.story.name:14s}  {scene.told}")
-        write_all(tuple(scene.story for scene in SCENES), root / "histories")
-        histories = {scene.story.name: root / "histories" / f"{scene.story.name}.git" for scene in SCENES}
-        return play(root, histories, SCENES)
+        try:
+            return screen_yours(Path(folder), repo) if repo else play(Path(folder))
+        except AssayError as error:
+            say(f"assay: {error}")
+            return 2
+        except Missed as missed:
+            say(f"WRONG: {missed}")
+            return 1
+
+
+def play(root: Path) -> int:
+    # Which need torch; whoever screens their own history does without.
+    from tests.flows.demo_checks import wrong_with
+    from tests.flows.demo_loop import Plot, play_loop
+
+    began_s = time.monotonic()
+    say("Making three histories, each built for a verdict:")
+    for scene in LOOP_SCENES:
+        say(f"  {scene.story.name:14s}  {scene.told}")
+    played = play_loop(root, Plot(LOOP_SCENES), stay)
+    wrong = list(wrong_with(played, LOOP_SCENES))
+    for line in wrong:
+        say(f"WRONG: {line}")
+    if wrong:
+        return 1
+    before, after = played.calibration_before["threshold"], played.calibration_after["threshold"]
+    say(f"\nThe job won, Δρ {played.result['delta']:+.3f}; the threshold moved from {before:.4f} to {after:.4f};")
+    say(f"{LOOP_SCENES[1].story.name} turned from SKIP to RUN. Checked: the figures posted are those that are stored,")
+    say("and the threshold is what the rule makes of the ledger.")
+    say(f"\nThat took {time.monotonic() - began_s:.0f} seconds. Now yours:")
+    say("    REPO=path-or-URL make demo")
+    return 0
+
+
+def screen_yours(root: Path, repo: str) -> int:
+    """The verdict on a real history. Raises AssayError where there is none, Missed where no verdict comes."""
+    history = find_history(repo, root / "yours.git")
+    with serve_github(root / "github") as github:
+        app = github.register_app()
+        environment = settings_for(app.credentials, root / "assay", github.url, github.api_url)
+        with deployment(root / "assay", environment) as assay:
+            say(f"\nA GitHub of our own at {github.url}, and $ assay up")
+            assay.start("up")
+            assay.ready()
+            app.webhook_url = assay.webhook_url
+            say(f"It is up: {assay.url}/ shows what it knows.")
+            organization = github.account("demo", type="Organization")
+            yours = organization.repository("yours", git_dir=history, private=True)
+            say("\nThe organization 'demo' installs the App on it ...")
+            app.install(organization, [yours])
+            Watched([yours], assay).until("the verdict", lambda: yours.check_runs, YOURS_WITHIN_S)
+            stay(github, assay)
+            assay.processes[0].stop()
+    return 0
 
 
 def find_history(repo: str, into: Path) -> Path:
@@ -84,113 +96,11 @@ def find_history(repo: str, into: Path) -> Path:
     return open_repository(Path(repo)).git_dir
 
 
-def play(root: Path, histories: Mapping[str, Path], scenes: Sequence[Scene]) -> int:
-    with serve_github(root / "github") as github:
-        app = github.register_app()
-        organization = github.account(ORGANIZATION, type="Organization")
-        repositories = [organization.repository(name, git_dir=path, private=True) for name, path in histories.items()]
-        environment = settings_for(app.credentials, root / "assay", github.url, github.api_url)
-        with deployment(root / "assay", environment) as assay:
-            say(f"\nA GitHub of our own at {github.url}, and $ assay up")
-            assay.start("up")
-            assay.ready()
-            app.webhook_url = assay.webhook_url
-            say(f"It is up: {assay.url}/ shows what it knows.")
-            say(f"\nThe organization '{ORGANIZATION}' installs the App on {len(repositories)} repositories ...")
-            app.install(organization, repositories)
-            shown = all(show(repository, run) for repository, run in appearing(repositories, assay))
-            wrong = list(check(scenes, known_to(assay), repositories)) if shown else ["not every verdict came"]
-            stay(github, assay)
-            assay.processes[0].stop()
-    for line in wrong:
-        say(f"WRONG: {line}")
-    if wrong:
-        return 1
-    if scenes:
-        say("\nAll three verdicts are what the histories were built for. Now yours:")
-        say("    REPO=path-or-URL make demo")
-    return 0
-
-
-def appearing(repositories: Sequence[Repository], assay: Deployment) -> Iterator[tuple[Repository, CheckRun | None]]:
-    """Each repository with its first check run, as they come; with none where it took too long."""
-    waiting = list(repositories)
-    give_up_at_s = time.monotonic() + EACH_WITHIN_S * len(waiting)
-    while waiting:
-        for repository in list(waiting):
-            if repository.check_runs:
-                waiting.remove(repository)
-                yield repository, repository.check_runs[0]
-        if waiting and (time.monotonic() > give_up_at_s or not assay.processes[0].running):
-            say(assay.said()[-4_000:])
-            for repository in waiting:
-                yield repository, None
-            return
-        time.sleep(0.1)
-
-
-def show(repository: Repository, run: CheckRun | None) -> bool:
-    """Print a check run as it stands on GitHub, and keep it for reading."""
-    if run is None:
-        return False
-    output = run["output"]
-    KEPT.mkdir(exist_ok=True)
-    place = KEPT / f"{repository.name}.md"
-    place.write_text(f"# {output['title']}\n\n{output['summary']}\n\n{output['text'] or ''}\n", encoding="utf-8")
-    say(f"\n--- {repository.full_name}, check run {run['name']} at {run['head_sha'][:7]}: {run['conclusion']} ---")
-    say(output["title"])
-    say("")
-    say("\n".join(f"  {line}" for line in output["summary"].splitlines()))
-    say(f"  (all of it: {place})")
-    return True
-
-
-def known_to(assay: Deployment) -> list[dict[str, Any]]:
-    """What `assay repos --json` lists."""
-    done = subprocess.run([ASSAY, "repos", "--json"], env=assay.environment, check=True, capture_output=True, text=True)
-    found: list[dict[str, Any]] = json.loads(done.stdout)["repositories"]
-    return found
-
-
-def check(
-    scenes: Sequence[Scene], known: Sequence[Mapping[str, Any]], repositories: Sequence[Repository]
-) -> Iterator[str]:
-    """Everything that is not what the histories were built for."""
-    by_name = {row["repository"].partition("/")[2]: row for row in known}
-    runs = {repository.name: repository.check_runs for repository in repositories}
-    for scene in scenes:
-        name = scene.story.name
-        for line in differences(scene, by_name.get(name, {}), runs[name]):
-            yield f"{name}: {line}"
-
-
-def differences(scene: Scene, row: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How one repository differs from what its history was built for."""
-    if row.get("verdict") not in scene.verdicts:
-        yield f"{row.get('verdict')}, not {' or '.join(scene.verdicts)} ({row.get('reason')})"
-        return
-    if row["near_boundary"] is not scene.near_boundary:
-        yield f"near_boundary is {row['near_boundary']}"
-    if abs(row["density"] - scene.story.density) > 1e-9:
-        yield f"density {row['density']}, not {scene.story.density} as worked out beforehand"
-    if len(runs) != 1:
-        yield f"{len(runs)} check runs, not one"
-    elif runs[0]["conclusion"] != ("success" if row["verdict"] == "RUN" else "neutral"):
-        yield f"{row['verdict']} was posted as {runs[0]['conclusion']}"
-
-
 def stay(github: GitHub, assay: Deployment) -> None:
     """Leave the pages up while somebody is there to look at them."""
     if sys.stdin.isatty() and sys.stdout.isatty():
         say(f"\nLook at it: {github.url}/demo (GitHub's side), {assay.url}/ (Assay's). Enter ends the demo.")
         input()
-
-
-def say(line: str) -> None:
-    print(
-        line.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"),
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ import redis
 from tests.builders.app_processes import ASSAY, until
 from tests.builders.broken import git
 from tests.builders.canaries import Canary, find
-from tests.builders.demo_histories import write_all
 from tests.builders.fast_assay import Pace
 from tests.flows.canary_story import PATIENCE_S, values_of
-from tests.flows.demo import SCENES, check, known_to
+from tests.flows.demo_scenes import SCENES, check, known_to, write_histories
 from tests.flows.faults.stage import Stage, set_stage
 from tests.simulator.repositories import Repository
 
@@ -101,11 +100,9 @@ def stage(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Stage]:
 
 
 def test_the_story_of_the_demo_and_what_comes_after_it(tmp_path: Path, stage: Stage) -> None:
-    write_all(tuple(scene.story for scene in SCENES), tmp_path / "histories")
+    histories = write_histories(SCENES, tmp_path / "histories")
     acme = stage.organization()
-    repositories = [
-        acme.repository(scene.story.name, tmp_path / "histories" / f"{scene.story.name}.git") for scene in SCENES
-    ]
+    repositories = [acme.repository(name, git_dir) for name, git_dir in histories.items()]
     installation = stage.app.install(acme, repositories)
     until("three verdicts", lambda: all(repo.check_runs for repo in repositories), PATIENCE_S)
     first = {repo: [repo.head()] for repo in repositories}

@@ -115,7 +115,7 @@ def issue(repo: Repository, number: int, at: datetime) -> Json:
         "user": answers.account(repo.owner),
         "labels": [{"id": 1, "name": "bug", "color": "d73a4a", "default": True, "description": "Something is wrong"}],
         "state": "open",
-        "locked": False,
+        "locked": number in repo.locked,
         "assignee": None,
         "assignees": [],
         "milestone": None,

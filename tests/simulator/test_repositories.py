@@ -173,3 +173,23 @@ def test_all_repositories_are_listed_page_by_page(world):
     assert 'rel="next"' in first.headers["link"]
     second = world.ask("GET", "/installation/repositories?per_page=10&page=2").json()
     assert len(first.json()["repositories"]) + len(second["repositories"]) == 13
+
+
+def test_comments_are_listed_from_a_time_on(world):
+    world.shop.comment("alice", "before")
+    world.clock.advance(60)
+    since = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.shop.comment("alice", "after")
+    listed = world.ask("GET", "/repos/acme/shop/issues/1/comments", params={"since": since}).json()
+    assert [each["body"] for each in listed] == ["after"]
+
+
+def test_nobody_writes_to_a_locked_conversation_or_an_archived_repository(world):
+    world.shop.comment("alice", "/screen")
+    path, body = "/repos/acme/shop/issues/1/comments", {"body": "Done."}
+    world.shop.locked.add(1)
+    assert world.ask("POST", path, body).status_code == 403
+    world.shop.locked.clear()
+    assert world.ask("POST", path, body).status_code == 201
+    world.shop.archived = True
+    assert world.ask("POST", path, body).status_code == 403
