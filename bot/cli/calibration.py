@@ -19,7 +19,7 @@ from bot.cli.calibration_view import change_fields, describe, render
 from bot.cli.output import print_result
 from bot.cli.whole_file import read_whole, write_whole
 from bot.settings import load_settings
-from pipeline.recipe import MESSAGES, RECIPES
+from pipeline.recipe import RECIPES
 from pipeline.records import AssayError, Outcome, OutcomeKind
 from pipeline.screening.calibration import decided
 from pipeline.screening.calibration_set import CalibrationSet, adoption, change, require_known
@@ -173,16 +173,17 @@ def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_
 @app.command()
 def adopt(
     recipe: Annotated[
-        str,
+        str | None,
         typer.Option("--recipe", metavar="NAME", help="messages, or messages+api: with issues, pull requests, labels."),
-    ] = MESSAGES.name,
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the verdicts that would flip; change nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a label recipe of this release decide from now on."""
-    seed, at, wanted = load_seed(), _now(), parse_recipe(recipe)
+    seed, at = load_seed(), _now()
+    wanted = seed.label_recipe_id if recipe is None else parse_recipe(recipe)
     if dry_run:
         known = load_calibration_set(_folder(), seed)
         would = change(known.predictions, known.calibrate(), known.calibrate(wanted))

@@ -17,6 +17,7 @@ from bot.ingress.dispatch import SCREEN_CHECK
 from bot.jobs import posting
 from bot.jobs.check_writing import adopt, create, reserve
 from bot.jobs.configuration import changes_labels, load_notes, read_configuration
+from bot.jobs.judging_anew import judged_now
 from bot.jobs.ranking_in_force import load_ranking_in_force
 from bot.jobs.work import WRITE_CHECKS, Done, Later, Outcome, Work
 from bot.records import Budget, Fact, Installation, RepositoryMemory, StoredCheckRun, StoredScreening
@@ -161,6 +162,7 @@ async def _post(work: Work, known: Known, newest: StoredScreening) -> Outcome:
         return await _leave(work, known, "there is no commit to post it on")
     if _is_there(known, newest, head_sha) and not _is_again(work):
         return await _leave(work, known, "it is there already")
+    newest = await judged_now(work, newest)
     fields = screen_check(newest, await _situation(work, known, client, newest, head_sha))
     await _turn_off_suites(work, known, client)
     row = await reserve(work, fields, screening_id=newest.screening_id)

@@ -37,7 +37,7 @@ async def main() -> None:
         credentials=lambda: None,
         server=GitHubServer(settings.github_url, settings.api_url, settings.github_api_version),
         clock=SystemClock(),
-        calibration=lambda: None,
+        calibrations=None,
     )
     await run_worker(parts, on_start=lambda workers: print("started", flush=True))
     await parts.database.close()

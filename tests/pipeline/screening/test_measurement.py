@@ -166,7 +166,7 @@ def test_a_judgement_is_written_like_this_and_read_back() -> None:
 
 
 def test_a_judgement_is_that_of_the_screener() -> None:
-    m = measurement(held_out=10)
+    m = measurement(held_out=10, config_hash="")
     verdict = judge(m.density, m.windows, 10, 45, CALIBRATION)
     judgement = judge_measurement(m, CALIBRATION)
     assert (judgement.verdict, judgement.words, judgement.reasons) == (verdict.verdict, verdict.words, verdict.reasons)
