@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from bot.commands.facts import NEITHER_PAUSED_NOR_BOUNDED, NOTHING_USED
 from bot.commands.outcome_words import headline, render_figures
@@ -79,27 +79,34 @@ def _queued(run: Run, told: Told) -> list[str]:
 
 def _running(run: Run, told: Told) -> list[str]:
     again = f"Attempt {run.attempts}: it went on from its last checkpoint." if run.attempts > 1 else ""
-    return ["Running.", *_progress(run.progress), again, _reserved(run), _left(told)]
+    return ["Running.", *_progress(run), again, _reserved(run), _left(told)]
 
 
 def _being_cancelled(run: Run, told: Told) -> list[str]:
     return ["Being cancelled.", "It ends as soon as its GPU worker hears of it. What it took until then counts."]
 
 
-def _progress(stored: Mapping[str, Any]) -> list[str]:
+def _progress(run: Run) -> list[str]:
     """What the GPU worker said last."""
-    progress = load_progress(stored)
+    progress = load_progress(run.progress)
     if progress is None:
         return ["It has begun."]
     number = f", seed {progress.seed:,} of {progress.seeds:,}" if 0 < progress.seed <= progress.seeds else ""
     said = [f"{_raised(prose(progress.phase))}{number}.", _bar(progress.step, progress.steps)]
     if progress.minutes_left is not None:
-        said.append(f"About {numerals.counted(math.ceil(progress.minutes_left), 'minute')} left.")
+        said.append(f"About {numerals.counted(_minutes_left(run, progress.minutes_left), 'minute')} left.")
     if progress.rho is not None:
         said.append(
             f"Validation ρ so far {progress.rho:.3f}. It chooses how long to train, and says nothing about the outcome."
         )
     return said
+
+
+def _minutes_left(run: Run, expected: float) -> int:
+    """On a slow machine more may be expected than is allowed: what is left of the reservation is the end of it."""
+    if run.estimated_minutes:
+        expected = min(expected, run.estimated_minutes - run.spent_minutes)
+    return max(1, math.ceil(expected))
 
 
 def _bar(step: int, steps: int) -> str:
