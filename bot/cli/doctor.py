@@ -22,6 +22,7 @@ from rich.text import Text
 from bot import __version__
 from bot.cli.app_checks import check_app
 from bot.cli.check import Check
+from bot.cli.finetuning_checks import check_finetuning
 from bot.cli.output import print_result
 from bot.settings import Settings, load_settings
 from pipeline.recipe import GRAMMARS, MESSAGES
@@ -63,6 +64,7 @@ def check_up(settings: Settings) -> Iterator[Check]:
     yield check_seed(_seed_text(), MESSAGES.id)
     yield check_git(shutil.which("git"))
     yield from check_app(settings)
+    yield from check_finetuning(settings)
 
 
 def check_python(version: tuple[int, ...]) -> Check:
