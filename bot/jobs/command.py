@@ -21,7 +21,7 @@ from bot.jobs.carrying_out import Asker, carry_out, is_refused
 from bot.jobs.conversation import Conversation, begin, number
 from bot.jobs.work import Done, Outcome, Work
 from bot.records import Fact, Installation, Job, Repository
-from bot.store.buttons import pressed_check_run
+from bot.store.check_runs import pressed_check_run
 from bot.store.installations import load_installation
 from bot.store.jobs import recent_jobs
 from bot.store.repositories import load_repository

@@ -22,6 +22,7 @@ from bot.github.problems import Forbidden, NotFound, Rejected
 from bot.jobs.work import READ, Policy, Work
 from bot.records import Repository
 from bot.store.configs import load_configs, save_organization_config, save_repository_config
+from bot.store.jobs import hold_lease, request_job
 from bot.store.repositories import list_repositories
 
 log = structlog.get_logger(__name__)
@@ -41,10 +42,19 @@ async def read_configuration(
     own = await _read(client, repository.full_name, head_sha, known)
     organization = await _read_organization(work, repository, known_organization)
     if own != known or organization != known_organization or repository_row is None or organization_row is None:
-        async with work.effect() as connection:
+        shares_otherwise = (_wish(own), _wish(organization)) != (_wish(known), _wish(known_organization))
+        async with work.parts.database.write() as connection:
+            if shares_otherwise:  # before the lease: who recalibrates holds its own row and asks for jobs such as this
+                await request_job(connection, work.installation_id, 0, "recalibrate", work.now())
+            await hold_lease(connection, work.job)
             await save_repository_config(connection, *ids, dump_config(own))
             await save_organization_config(connection, work.installation_id, dump_config(organization))
     return config_in_force(work.parts.policy, organization, own)
+
+
+def _wish(stored: StoredConfig) -> bool | None:
+    """What a file says of sharing outcomes with other installations."""
+    return stored.parsed.config.share_outcomes
 
 
 async def _read(client: InstallationClient, full_name: str, head_sha: str, known: StoredConfig) -> StoredConfig:

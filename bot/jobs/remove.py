@@ -46,24 +46,31 @@ async def forget_installation(work: Work) -> Outcome:
         await delete_installation(connection, work.installation_id, except_job=work.job.job_id)
         await _purge_soon(connection, work)
     await asyncio.to_thread(work.parts.clones.remove, work.installation_id, None)
-    await _without_store_problems(work.parts.artifacts.remove_installation, work.installation_id)
+    await without_store_problems(work.parts.artifacts.remove_installation, work.installation_id)
     log.info("installation_removed")
     return Done()
 
 
 async def forget_repository(work: Work) -> Outcome:
-    """GitHub says that the installation has no such repository."""
-    async with work.conclusion("removed") as connection:
+    """GitHub says that the installation has no such repository. Its outcomes went with it, so the threshold may be
+    another.
+
+    Two transactions: who settles a run of it holds a job of the repository and waits for `recalibrate`. A worker that
+    dies in between leaves this job open, and there is nothing to be deleted the second time.
+    """
+    async with work.effect() as connection:
         await delete_repository(connection, work.installation_id, work.repository_id, except_job=work.job.job_id)
+    async with work.conclusion("removed") as connection:
         await _purge_soon(connection, work)
+        await request_job(connection, work.installation_id, 0, "recalibrate", work.now())
     ids = work.installation_id, work.repository_id
     await asyncio.to_thread(work.parts.clones.remove, *ids)
-    await _without_store_problems(work.parts.artifacts.remove_repository, *ids)
+    await without_store_problems(work.parts.artifacts.remove_repository, *ids)
     log.info("repository_removed")
     return Done()
 
 
-async def _without_store_problems(remove: Callable[..., None], *ids: int) -> None:
+async def without_store_problems(remove: Callable[..., None], *ids: int) -> None:
     """The rows are gone: where the store does not work now, the next purge that finds it working does it."""
     try:
         await asyncio.to_thread(remove, *ids)

@@ -20,11 +20,13 @@ from bot.github.problems import (
     Suspended,
     Unavailable,
 )
+from bot.store.problems import StoreConflict
 from pipeline.records import AssayError
 
 MOST_ATTEMPTS: Final = 5
 FIRST_PAUSE_S: Final = 15.0
 LONGEST_PAUSE_S: Final = 1_800.0
+CONFLICT_PAUSE: Final = timedelta(seconds=1)
 TOKENS_TRIED: Final = 3  # the first and two fresh ones
 
 
@@ -100,6 +102,8 @@ def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1
             return again(attempts, now, "GitHub rejected the request", jitter)
         case TookTooLong():
             return again(attempts, now, "it took too long", jitter)
+        case StoreConflict():
+            return Again(now + CONFLICT_PAUSE * jitter, str(error), counts=False)
         case AssayError():
             return again(attempts, now, str(error), jitter)
         case _:

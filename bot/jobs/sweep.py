@@ -18,6 +18,7 @@ from bot.jobs.failures import remember_failure
 from bot.jobs.orphans import remove_orphans
 from bot.jobs.retry import MOST_ATTEMPTS, told
 from bot.jobs.run_sweep import sweep_runs
+from bot.jobs.server_calibration import follow_server_calibration
 from bot.jobs.work import Parts
 from bot.records import Job, JobKind
 from bot.store.bookmarks import load_bookmark, save_bookmark
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 MOST_DELIVERIES: Final = 200
 UNANNOUNCED_FOR: Final = timedelta(seconds=2)
 CLEANED_EVERY_S: Final = 600.0  # this machine's disk
+LOOKED_EVERY_S: Final = 60.0  # at the server's own calibration set
 DIED: Final = "the worker that did it ended"
 EVERY: Final[dict[JobKind, timedelta]] = {"reconcile": timedelta(hours=1), "purge": timedelta(minutes=10)}
 
@@ -42,11 +44,14 @@ class Sweeper:
 
     async def run(self) -> None:
         """Until cancelled. A sweep that fails is followed by the next."""
-        starting, cleaned_s = True, -math.inf
+        starting, cleaned_s, looked_s = True, -math.inf, -math.inf
         while True:
             try:
                 await self.sweep(starting=starting)
                 starting = False
+                if time.monotonic() - looked_s > LOOKED_EVERY_S:
+                    looked_s = time.monotonic()
+                    await follow_server_calibration(self._parts)
                 if time.monotonic() - cleaned_s > CLEANED_EVERY_S:
                     await remove_orphans(self._parts)
                     cleaned_s = time.monotonic()

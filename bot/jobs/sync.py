@@ -15,7 +15,7 @@ from bot.config.in_force import load_config_in_force
 from bot.github.client import InstallationClient
 from bot.github.problems import InstallationGone, NotFound
 from bot.github.situation import shows_ranking
-from bot.jobs.remove import forget_installation, forget_repository
+from bot.jobs.remove import forget_installation, forget_repository, without_store_problems
 from bot.jobs.work import ASK, Done, Outcome, Work
 from bot.records import Installation, Repository, RepositoryMemory
 from bot.store.installations import delete_installation, load_installation, save_installation
@@ -79,6 +79,7 @@ async def _refuse(work: Work, installation: Installation) -> Outcome:
         await delete_installation(connection, work.installation_id, except_job=work.job.job_id)
         await save_installation(connection, replace(installation, state="refused"), work.now())
     await asyncio.to_thread(work.parts.clones.remove, work.installation_id, None)
+    await without_store_problems(work.parts.artifacts.remove_installation, work.installation_id)
     return Done()
 
 

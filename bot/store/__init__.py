@@ -15,6 +15,7 @@ SERVER_WIDE: Final = frozenset(
         "budgets.load_gpu_state",
         "budgets.note_gpu_worker",
         "budgets.save_gpu_state",
+        "budgets.spent_by_repository",
         "budgets.usage_of_all",
         "deliveries",  # they come one by one, from whatever installation
         "content_writes.forget_writes",
@@ -29,6 +30,7 @@ SERVER_WIDE: Final = frozenset(
         "repositories.all_repositories",
         "repositories.find_repository",
         "reserving.newest_results",
+        "reserving.reserve_alone",
         "runs.all_runs",
         "runs.claim_run",
         "runs.expired_runs",

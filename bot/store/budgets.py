@@ -71,6 +71,13 @@ async def usage_of_all(connection: AsyncConnection, month: str) -> Usage:
     return await _usage(connection, select(*_sums()).where(runs.c.budget_month == month), removed)
 
 
+async def spent_by_repository(connection: AsyncConnection) -> dict[tuple[int, int], float]:
+    """Minutes that the runs of each repository have spent, in all months: by installation and repository."""
+    ids = runs.c.installation_id, runs.c.repository_id
+    rows = await connection.execute(select(*ids, func.sum(runs.c.spent_minutes).label("minutes")).group_by(*ids))
+    return {(row.installation_id, row.repository_id): float(row.minutes) for row in rows}
+
+
 async def load_gpu_state(connection: AsyncConnection) -> GpuState:
     found = await load_bookmark(connection, GPU_STATE)
     if not isinstance(found, dict):

@@ -56,6 +56,14 @@ async def newest_posted(
     return await _newest(connection, _of(installation_id, repository_id, name), _c.check_run_id != 0)
 
 
+async def pressed_check_run(
+    connection: AsyncConnection, installation_id: int, repository_id: int, check_run_id: int
+) -> StoredCheckRun | None:
+    """The one that a button was pressed on, by GitHub's number; None where it is none of ours, whatever was said."""
+    mine = _c.installation_id == installation_id, _c.repository_id == repository_id
+    return await _newest(connection, *mine, _c.check_run_id == check_run_id, _c.check_run_id != 0)
+
+
 async def mark_posted(
     connection: AsyncConnection, installation_id: int, row_id: int, check_run_id: int, now: datetime
 ) -> None:

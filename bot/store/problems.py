@@ -2,7 +2,8 @@
 
 AssayError
 └── StoreUnavailable    gone, locked, timed out, shutting down: the same may work later
-    └── StoreFull       no room left on its disk
+    ├── StoreFull       no room left on its disk
+    └── StoreConflict   two transactions were in each other's way, and this one had to give in: the same works now
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _SQLITE_FULL: Final = 13
 _SQLITE_PASSING: Final = frozenset({3, 5, 6, 7, 8, 9, 10, 11, 14, 15, 23, 26})  # PERM, BUSY ... NOTADB
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: the class is the first two characters.
 _POSTGRES_FULL: Final = "53100"
+_POSTGRES_CONFLICTS: Final = ("40001", "40P01")  # not serializable; a deadlock
 _POSTGRES_PASSING: Final = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58", "25P03")
 
 
@@ -33,6 +35,10 @@ class StoreUnavailable(AssayError):
 
 class StoreFull(StoreUnavailable):
     """Nothing can be written until somebody makes room."""
+
+
+class StoreConflict(StoreUnavailable):
+    """Nothing of the transaction was written. It is nobody's fault, so no attempt of a job."""
 
 
 def unavailable(error: BaseException) -> StoreUnavailable | None:
@@ -80,6 +86,8 @@ def _of_sqlite(error: sqlite3.Error) -> StoreUnavailable | None:
 def _of_postgres(state: str) -> StoreUnavailable | None:
     if state == _POSTGRES_FULL:
         return StoreFull(FULL)
+    if state in _POSTGRES_CONFLICTS:
+        return StoreConflict("two transactions were in each other's way: try again")
     if state.startswith(_POSTGRES_PASSING):
         return StoreUnavailable(f"the database cannot be used now (PostgreSQL's error {state})")
     return None

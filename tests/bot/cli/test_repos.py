@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.cli.main import run
 from bot.cli.repos import NOT_YET, row_of
 from bot.records import Installation, Repository, RepositoryMemory, StoredScreening
+from bot.store.budgets import set_budget
 from bot.store.database import Database
 from bot.store.installations import save_installation
 from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
+from bot.store.runs import RunRequest, claim_run, finish_run, open_run, queue_run
 from bot.store.screenings import save_screening
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -34,25 +37,37 @@ def screening(**other: Any) -> StoredScreening:
 
 
 def test_a_row_says_verdict_density_reason_and_when() -> None:
-    row = row_of(memory(), screening(), "active")
+    row = row_of(memory(), screening(), "active", 12.3456)
     wanted = ("repository", "verdict", "density", "threshold", "reason", "measured_at", "last_error", "gpu_minutes")
     assert [row[name] for name in wanted] == [
-        "acme/shop", "RUN", 0.25, 0.0193, "It reaches the threshold.", "2026-03-02T09:00:00Z", "", 0.0,
+        "acme/shop", "RUN", 0.25, 0.0193, "It reaches the threshold.", "2026-03-02T09:00:00Z", "", 12.35,
     ]  # fmt: skip
 
 
 def test_a_repository_that_was_never_screened_has_a_row_too() -> None:
-    row = row_of(memory(), None, "active")
+    row = row_of(memory(), None, "active", 0.0)
     assert (row["verdict"], row["density"], row["reason"], row["measured_at"]) == (None, None, NOT_YET, None)
 
 
 def test_a_screening_that_failed_says_why() -> None:
-    row = row_of(memory(last_error="too large"), screening(measurement={}, judgement={}, failure="too large"), "active")
+    failed = screening(measurement={}, judgement={}, failure="too large")
+    row = row_of(memory(last_error="too large"), failed, "active", 0.0)
     assert (row["verdict"], row["reason"], row["last_error"]) == (None, "too large", "too large")
 
 
 def test_a_repository_without_a_pair_has_no_density() -> None:
-    assert row_of(memory(), screening(measurement={"density": None}), "active")["density"] is None
+    assert row_of(memory(), screening(measurement={"density": None}), "active", 0.0)["density"] is None
+
+
+async def spend(connection: AsyncConnection, repository_id: int, head_sha: str, minutes: float) -> None:
+    """A run that a GPU worker did."""
+    request = RunRequest(purpose="judge", head_sha=head_sha, base_model="m", recipe={}, label_recipe_id="r")
+    asked, _ = await open_run(connection, 7, repository_id, request, NOW)
+    await set_budget(connection, 7, 9_000.0, 3, NOW)
+    await queue_run(connection, asked, pair_set_id="", minutes=minutes, month="2026-03", now=NOW)
+    run = await claim_run(connection, "gpu-1", NOW, NOW, lease_s=60.0)
+    assert run is not None
+    await finish_run(connection, run, "crashed", "", NOW, spent_minutes=minutes)
 
 
 @pytest.fixture
@@ -70,6 +85,8 @@ def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
                 await save_repository(connection, memory(name, number).repository)
             await save_screening(connection, 7, 1, SHA, NOW, MEASURED, JUDGED, "", "r", "")
             await save_screening(connection, 7, 2, SHA, NOW, {}, {}, "too large", "r", "")
+            for number, head_sha, minutes in ((1, SHA, 1_200.0), (1, "b" * 40, 34.5), (2, SHA, 0.25)):
+                await spend(connection, number, head_sha, minutes)
         await database.close()
 
     asyncio.run(fill())
@@ -84,6 +101,21 @@ def listed(capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
 
 def test_every_repository_is_listed(capsys: pytest.CaptureFixture[str], known: None) -> None:
     assert set(listed(capsys)) == {"acme/shop", "acme/\u202etill", "acme/zoo"}
+
+
+def test_the_minutes_of_all_runs_of_a_repository_are_summed(capsys: pytest.CaptureFixture[str], known: None) -> None:
+    assert run(["repos", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["repositories"]
+    assert {row["repository"]: row["gpu_minutes"] for row in rows} == {
+        "acme/shop": 1_234.5, "acme/\u202etill": 0.25, "acme/zoo": 0.0,
+    }  # fmt: skip
+    assert run(["repos"]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    shown = {name: next(line for line in lines if name in line) for name in ("shop", "till", "zoo")}
+    assert "1,234" in shown["shop"]
+    assert "< 1" in shown["till"]
+    assert "1,234" not in shown["zoo"]
+    assert "<" not in shown["zoo"]
 
 
 def test_the_list_can_be_narrowed(capsys: pytest.CaptureFixture[str], known: None) -> None:

@@ -10,14 +10,17 @@ from typing import Any, cast
 import pytest
 
 from bot.github.problems import NotFound
+from bot.jobs import remove
 from bot.jobs.artifacts import Artifacts
 from bot.jobs.clones import Clones
 from bot.jobs.remove import forget_repository, remove_installation
 from bot.jobs.work import Parts, Work
 from bot.records import Job
 from bot.store.installations import load_installation
+from bot.store.jobs import reopen_job
 from bot.store.repositories import load_repository
 from bot.store.runs import RunRequest, open_run, runs_of
+from bot.store.tables import jobs
 from pipeline.finetuning.store import StoreError, open_store
 from tests.bot.jobs.conftest import Shop, Story
 
@@ -65,6 +68,40 @@ def test_a_repository_goes_with_its_runs_and_their_artifacts(play: Play, tmp_pat
         assert await shop.read(runs_of, 10, 100) == []
 
     play(story)
+
+
+def test_a_repository_that_goes_leaves_a_threshold_to_be_looked_at(play: Play, tmp_path: Path) -> None:
+    async def story(shop: Shop) -> None:
+        await Place(tmp_path).does(shop, forget_repository, "sync_repository")
+        assert await open_jobs(shop) == [("purge", 0, 0), ("recalibrate", 10, 0)]
+
+    play(story)
+
+
+def test_a_worker_that_dies_after_the_rows_went_leaves_the_rest_to_another(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    async def story(shop: Shop) -> None:
+        place = Place(tmp_path)
+        monkeypatch.setattr(remove, "_purge_soon", dies)
+        with pytest.raises(KeyboardInterrupt):
+            await place.does(shop, forget_repository, "sync_repository")
+        monkeypatch.undo()
+        assert await shop.read(load_repository, 10, 100) is None
+        await shop.write(reopen_job, await shop.job(1), shop.clock.now(), "died")
+        await place.does(shop, forget_repository, "sync_repository")
+        assert await open_jobs(shop) == [("purge", 0, 0), ("recalibrate", 10, 0)]
+        assert place.left == [(10, 101), (11, 100)]
+
+    play(story)
+
+
+async def open_jobs(shop: Shop) -> list[tuple[str, int, int]]:
+    rows = await shop.read(lambda connection: connection.execute(jobs.select()))
+    return sorted((row.kind, row.installation_id, row.repository_id) for row in rows if row.state == "open")
 
 
 def test_an_installation_goes_with_all_of_its_repositories_artifacts(play: Play, tmp_path: Path) -> None:

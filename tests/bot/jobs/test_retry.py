@@ -21,6 +21,7 @@ from bot.github.problems import (
     Unavailable,
 )
 from bot.jobs.retry import LONGEST_PAUSE_S, Again, Failed, Gone, NotYet, Paused, TookTooLong, decide, is_a_bug, pause
+from bot.store.problems import StoreConflict, StoreUnavailable
 from pipeline.records import AssayError
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -54,6 +55,8 @@ def in_s(seconds: float) -> datetime:
         (Rejected("422"), 5, Failed("GitHub rejected the request")),
         (Elsewhere("301"), 1, Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")),
         (TookTooLong(), 1, Again(in_s(15), "it took too long")),
+        (StoreConflict("in the way"), 5, Again(in_s(1), "in the way", counts=False)),
+        (StoreUnavailable("away"), 1, Again(in_s(15), "away")),
         (AssayError("do this"), 1, Again(in_s(15), "do this")),
         (AssayError("do this"), 5, Failed("do this")),
         (KeyError("a token"), 1, Again(in_s(15), "a bug in Assay (KeyError): the log tells where")),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from bot.calibration.source import CalibrationSource
+from bot.jobs.cancelling import cancel_and_wait
 from bot.jobs.sweep import DIED, EVERY, Sweeper, is_due
 from bot.records import Event, JobKind
 from bot.store.jobs import finish_job, ready_jobs
 from bot.store.screenings import newest_screening
+from pipeline.screening.calibration_set import replay
 from tests.bot.jobs.conftest import Shop, Story
+from tests.builders.seeds import seed
 from tests.simulator.clocks import START
 
 Play = Callable[[Story], None]
@@ -89,6 +94,21 @@ def test_periodic_jobs_are_asked_for_when_due_and_when_a_worker_starts(play: Pla
         assert await due() == ["purge", "reconcile"]
         await sweeper(shop).sweep(starting=True)
         assert await due() == ["purge", "reconcile"]
+
+    play(story)
+
+
+def test_a_sweeper_looks_at_the_servers_own_calibration_set_when_it_starts(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        parts = replace(shop.parts, calibrations=CalibrationSource(lambda: replay((), seed())))
+        sweeping = asyncio.create_task(Sweeper(parts, nothing).run())
+        async with asyncio.timeout(20):
+            while not await shop.read(ready_jobs, shop.clock.now(), ["recalibrate"], 9):
+                await asyncio.sleep(0.02)
+        await cancel_and_wait([sweeping])
+        (job_id,) = await shop.read(ready_jobs, shop.clock.now(), ["recalibrate"], 9)
+        job = await shop.job(job_id)
+        assert (job.installation_id, job.repository_id) == (10, 0)
 
     play(story)
 

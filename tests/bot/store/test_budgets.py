@@ -19,6 +19,7 @@ from bot.store.budgets import (
     remove_budget,
     save_gpu_state,
     set_budget,
+    spent_by_repository,
     usage_of,
     usage_of_all,
 )
@@ -127,6 +128,17 @@ def test_a_removed_installation_leaves_its_minutes_with_the_server(store: Store)
     assert store(usage_of, 1, MONTH) == Usage(0.0, 0.0)
     assert store(usage_of_all, MONTH) == Usage(35.0, 7.0)
     assert store(load_budget, 1) is None
+
+
+def test_what_each_repository_has_spent_is_summed_over_all_its_runs(store: Store) -> None:
+    reserve(store, 60.0)
+    finish(store, 12.5)
+    reserve(store, 60.0, head="b")
+    store(renew_run, claim(store), after(60), 7.0)  # at work
+    reserve(store, 60.0, repository_id=8)  # queued: nothing spent yet
+    reserve(store, 60.0, installation_id=2)
+    store(end_run, claim(store), "crashed", "", after(1))
+    assert store(spent_by_repository) == {(1, 7): 19.5, (1, 8): 0.0, (2, 7): 0.0}
 
 
 def test_pausing_and_the_ceiling_are_remembered_for_all_workers(store: Store) -> None:

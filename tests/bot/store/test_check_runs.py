@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bot.records import StoredCheckRun
-from bot.store.check_runs import forget_unposted, make_check_run, mark_posted, newest_posted, unposted_check_run
+from bot.store.check_runs import (
+    forget_unposted,
+    make_check_run,
+    mark_posted,
+    newest_posted,
+    pressed_check_run,
+    unposted_check_run,
+)
 from bot.store.installations import save_installation
 from bot.store.repositories import load_repository, save_repository
 from tests.bot.store.conftest import Store
@@ -58,3 +65,16 @@ def test_only_what_github_never_heard_of_is_forgotten_and_its_number_is_not_used
     assert store(unposted_check_run, *MINE) is None
     assert store(newest_posted, *MINE) is not None
     assert make(store).row_id > unposted.row_id
+
+
+def test_a_check_run_is_found_by_githubs_number_in_its_own_repository_alone(store: Store) -> None:
+    store(save_installation, installation(2), NOW)
+    store(save_repository, repository(7, 2))
+    make(store)  # never posted
+    made = store(make_check_run, 1, 7, "assay/finetune", HEAD, 3, "success", NOW)
+    store(mark_posted, 1, made.row_id, 4711, NOW)
+    found = store(pressed_check_run, 1, 7, 4711)
+    assert found is not None
+    assert (found.row_id, found.name) == (made.row_id, "assay/finetune")
+    others = [(1, 7, 4712), (1, 8, 4711), (2, 7, 4711), (1, 7, 0)]
+    assert [store(pressed_check_run, *ids) for ids in others] == [None] * 4

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from bot.store.problems import StoreFull, StoreUnavailable, unavailable
+from bot.store.problems import StoreConflict, StoreFull, StoreUnavailable, unavailable
 
 
 class Refusal(Exception):
@@ -41,7 +41,7 @@ PASSING = {
     "server shut down": Refusal("57P01"),
     "server starting": Refusal("57P03"),
     "too many connections": Refusal("53300"),
-    "deadlock": Refusal("40P01"),
+    "unknown whether it was done": Refusal("40003"),
     "lock not free": Refusal("55P03"),
     "wrong password": Refusal("28P01"),
     "no such database": Refusal("3D000"),
@@ -72,6 +72,11 @@ def test_what_we_did_wrong_stays_an_error_of_ours(error: Exception) -> None:
 @pytest.mark.parametrize("error", [of_sqlite(13), Refusal("53100"), OSError(errno.ENOSPC, "No space left on device")])
 def test_a_full_disk_is_named(error: Exception) -> None:
     assert type(unavailable(wrapped(error))) is StoreFull
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001"])
+def test_a_transaction_that_had_to_give_in_to_another_is_told_from_a_database_that_is_away(state: str) -> None:
+    assert type(unavailable(wrapped(Refusal(state)))) is StoreConflict
 
 
 @pytest.mark.parametrize(

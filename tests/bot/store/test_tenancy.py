@@ -6,47 +6,28 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, update
 
 import bot.store
-from bot.records import Event, Job
-from bot.store import (
-    SERVER_WIDE,
-    check_runs,
-    content_writes,
-    deliveries,
-    installations,
-    jobs,
-    repositories,
-    screenings,
-)
-from bot.store.tables import (
-    bookmarks as bookmark_rows,
-)
-from bot.store.tables import (
-    check_runs as check_run_rows,
-)
-from bot.store.tables import (
-    content_writes as write_rows,
-)
-from bot.store.tables import (
-    jobs as job_rows,
-)
-from bot.store.tables import (
-    metadata,
-)
-from bot.store.tables import (
-    repositories as repository_rows,
-)
+from bot.store import SERVER_WIDE, check_runs, installations, jobs, repositories, runs
+from bot.store.tables import bookmarks as bookmark_rows
+from bot.store.tables import check_runs as check_run_rows
+from bot.store.tables import content_writes as write_rows
+from bot.store.tables import gpu_workers as gpu_worker_rows
+from bot.store.tables import jobs as job_rows
+from bot.store.tables import metadata
+from bot.store.tables import removed_minutes as removed_rows
+from bot.store.tables import repositories as repository_rows
+from bot.store.tables import shared_outcomes as shared_rows
 from tests.bot.store.conftest import Store
+from tests.bot.store.everything import MONTH, OPTIONS, all_that_can_be_done_to, everything_of
 from tests.bot.store.tenancy import KEYED, unkeyed_tables
-from tests.bot.store.values import HEAD, NOW, after, installation, repository
+from tests.bot.store.values import NOW, after, repository
 
-CARRIES_IT = ("Job", "Repository", "Installation")  # values that say whose they are
+CARRIES_IT = ("Job", "Run", "Repository", "Installation")  # values that say whose they are
 
 
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -115,86 +96,13 @@ def test_a_function_that_forgets_the_installation_is_stopped(
     assert every_statement_names_its_installation.pop()
 
 
-def everything_of(store: Store, installation_id: int, tag: str) -> Job:
-    """Rows in every table, the same for each installation but for its number; return a job that is running."""
-    ids = installation_id, 7
-    store(installations.save_installation, installation(installation_id), NOW)
-    store(repositories.save_repository, repository(7, installation_id))
-    store(repositories.note_push, *ids, HEAD, True, NOW)
-    ranking = {"scorer": "baseline"}
-    screening_id = store(
-        screenings.save_screening, *ids, HEAD, NOW, {"pairs": 1}, {"verdict": "RUN"}, "", "r1", "c1", ranking
-    )
-    posted = store(check_runs.make_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
-    store(check_runs.mark_posted, installation_id, posted.row_id, 9, NOW)
-    store(check_runs.make_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
-    store(content_writes.reserve_write, installation_id, NOW, lambda times, now: now)
-    job_id = store(jobs.request_job, *ids, "screen", NOW)
-    job = store(jobs.claim_job, ["screen"], NOW, NOW)
-    assert job is not None
-    assert (job.job_id, job.installation_id) == (job_id, installation_id)
-    store(jobs.request_job, *ids, "post", after(3600))
-    (stored,) = store(deliveries.store_deliveries, [(f"guid-{tag}", Event("push", "", *ids))], NOW)
-    store(deliveries.finish_delivery, stored.delivery_id, "handled", job_id)
-    return job
-
-
 def rows_of(store: Store, installation_id: int) -> dict[str, list[dict[str, Any]]]:
     """Every row of it, table by table, whatever tables there are."""
-    tables = [table for table in metadata.sorted_tables if "installation_id" in table.c]
+    owned = dict.fromkeys(KEYED, "installation_id") | {shared_rows: "origin_installation_id"}
     return {
-        table.name: [row for row in store.rows(table) if row["installation_id"] == installation_id] for table in tables
+        table.name: [row for row in store.rows(table) if row[owner] == installation_id]
+        for table, owner in owned.items()
     }
-
-
-def all_that_can_be_done_to(job: Job) -> list[tuple[Any, ...]]:
-    """A call of every function that takes an installation, with arguments of that job's."""
-    me = job.installation_id
-    ids = me, job.repository_id
-    return [
-        (installations.load_installation, me),
-        (installations.lock_installation, me),
-        (installations.save_installation, installation(me, account_login="renamed"), after(1)),
-        (installations.set_installation_state, me, "suspended"),
-        (repositories.load_repository, *ids),
-        (repositories.list_repositories, me),
-        (repositories.save_repository, repository(7, me, full_name="acme/renamed")),
-        (repositories.note_push, *ids, "c" * 40, False, after(1)),
-        (repositories.answer_push, *ids, "c" * 40),
-        (repositories.note_history_changed, *ids),
-        (repositories.note_suites_off, *ids),
-        (repositories.note_error, *ids, "broken"),
-        (repositories.note_screened, *ids, HEAD, after(1), ""),
-        (repositories.note_posted, *ids, after(1)),
-        (screenings.load_screening, me, 1),
-        (screenings.newest_screening, *ids),
-        (screenings.newest_measured, *ids),
-        (screenings.save_screening, *ids, HEAD, after(1), {}, {}, "crashed", "r1", "c1"),
-        (screenings.drop_ranking, *ids),
-        (check_runs.newest_posted, *ids, "assay/screen"),
-        (check_runs.unposted_check_run, *ids, "assay/screen"),
-        *((check_runs.forget_unposted, me, row_id) for row_id in range(1, 6)),
-        *((check_runs.mark_posted, me, row_id, 10, after(1)) for row_id in range(1, 6)),
-        (check_runs.make_check_run, *ids, "assay/screen", HEAD, 1, "neutral", after(1)),
-        (content_writes.reserve_write, me, after(1), lambda times, now: now),
-        (jobs.request_job, *ids, "screen", after(1)),
-        (jobs.request_job, *ids, "post", after(1)),
-        (jobs.delay_jobs, me, "post", after(9)),
-        (jobs.recent_jobs, *ids, "screen", NOW),
-        (jobs.hold_lease, job),
-        (jobs.renew_lease, job, after(60)),
-        (jobs.finish_job, job, "done", after(1)),
-        (jobs.put_off_job, job, after(1), "later"),
-        (jobs.reopen_job, job, after(1), "gone"),
-        (jobs.fail_job, job, after(1), "gone"),
-        (jobs.cancel_jobs, *ids),
-        (jobs.cancel_jobs, me),
-        (repositories.delete_repository, *ids),
-        (installations.delete_installation, me),
-    ]
-
-
-OPTIONS: dict[Any, dict[str, Any]] = {jobs.put_off_job: {"counts": True}, jobs.cancel_jobs: {"reason": "removed"}}
 
 
 def test_whatever_one_installation_does_leaves_anothers_rows_alone(store: Store) -> None:
@@ -207,25 +115,26 @@ def test_whatever_one_installation_does_leaves_anothers_rows_alone(store: Store)
         try:
             store(function, *arguments, **OPTIONS.get(function, {}))
         except jobs.LostLease:
-            assert function in (jobs.put_off_job, jobs.hold_lease)
+            assert function in (jobs.put_off_job, runs.finish_run)  # a call before it gave the lease back
         assert rows_of(store, 2) == theirs, f"{function.__name__} of installation 1 changed a row of 2"
     assert called == {function for name, function in FUNCTIONS.items() if not is_server_wide(name)}
 
 
-def test_a_stolen_number_does_not_reach_anothers_job_or_check_run(store: Store) -> None:
+def test_with_the_numbers_and_leases_of_another_installation_nothing_of_its_is_reached(store: Store) -> None:
     everything_of(store, 1, "mine")
-    job = everything_of(store, 2, "theirs")
+    stolen = everything_of(store, 2, "theirs").posing_as(1)
     theirs = rows_of(store, 2)
-    posing = replace(job, installation_id=1)
-    assert not store(jobs.renew_lease, posing, after(60))
-    assert not store(jobs.fail_job, posing, NOW, "mine now")
-    with pytest.raises(jobs.LostLease):
-        store(jobs.finish_job, posing, "done", NOW)
-    for row in theirs["check_runs"]:
-        store(check_runs.mark_posted, 1, row["row_id"], 66, NOW)
-        store(check_runs.forget_unposted, 1, row["row_id"])
-    assert store(screenings.load_screening, 1, theirs["screenings"][0]["screening_id"]) is None
-    assert rows_of(store, 2) == theirs
+    refused = set()
+    for function, *arguments in all_that_can_be_done_to(stolen):
+        try:
+            found = store(function, *arguments, **OPTIONS.get(function, {}))
+        except jobs.LostLease:
+            refused.add(function)
+        else:
+            assert "installation_id=2" not in repr(found), f"{function.__name__} showed a row of 2 to installation 1"
+        assert rows_of(store, 2) == theirs, f"{function.__name__} of installation 1 changed a row of 2"
+    fenced = {runs.hold_run, runs.note_progress, runs.note_checkpoint, runs.give_back_run, runs.finish_run}
+    assert refused == fenced | {jobs.hold_lease, jobs.finish_job, jobs.put_off_job}
 
 
 def test_a_deleted_installation_leaves_no_row_in_any_table(store: Store) -> None:
@@ -236,6 +145,15 @@ def test_a_deleted_installation_leaves_no_row_in_any_table(store: Store) -> None
     store(installations.delete_installation, 1)
     assert not any(rows_of(store, 1).values())
     assert rows_of(store, 2) == theirs
+
+
+def test_what_stays_of_a_deleted_installation_is_of_nobody(store: Store) -> None:
+    everything_of(store, 1, "mine")
+    (shared,) = store.rows(shared_rows)
+    store(installations.delete_installation, 1)
+    # a run of a repository that went before, and one that went with it: each had 60 minutes reserved
+    assert store.rows(removed_rows) == [{"installation_id": 0, "budget_month": MONTH, "minutes": 120.0}]
+    assert store.rows(shared_rows) == [shared | {"origin_installation_id": None, "origin_repository_id": None}]
 
 
 def test_a_deleted_repository_leaves_no_row_in_any_table(store: Store) -> None:
@@ -281,5 +199,7 @@ def test_the_job_that_deletes_is_done_once_more_where_that_was_asked_for(store: 
     assert [row["state"] for row in store.rows(job_rows)] == ["done"]
 
 
-def test_bookmarks_are_of_no_installation() -> None:
-    assert {table.name for table in metadata.sorted_tables if table not in KEYED} == {bookmark_rows.name}
+def test_what_is_of_no_installation_is_the_servers_own_or_shared_on_purpose() -> None:
+    """What is shared is read by all who share; whose it is, as long as that is known, is in columns of another name."""
+    unkeyed = {table for table in metadata.sorted_tables if table not in KEYED}
+    assert unkeyed == {bookmark_rows, gpu_worker_rows, shared_rows}

@@ -194,6 +194,20 @@ def test_the_calibration_is_that_of_the_newest_screening(site: Site) -> None:
         assert shown in page
 
 
+@pytest.mark.parametrize(
+    ("shared", "said"), [(0, "7 published, 0 measured here"), (1_200, "1,200 shared by others of this server")]
+)
+def test_what_others_share_is_counted_where_there_is_any(site: Site, shared: int, said: str) -> None:
+    site.has()
+    judged = screened()
+    standing = {**judged.judgement["standing"], "shared": shared}
+    site.screens(dataclasses.replace(judged, judgement={**judged.judgement, "standing": standing}))
+    for path in ("/calibration", "/repos/acme/shop"):
+        page = site.page(path)
+        assert said in page
+        assert ("shared" in page) is bool(shared)
+
+
 @pytest.mark.parametrize("path", ["/", "/repos/acme/shop", "/calibration", "/runs/1"])
 def test_nobody_elsewhere_sees_a_page(site: Site, path: str) -> None:
     site.has()
