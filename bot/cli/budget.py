@@ -20,6 +20,7 @@ from bot.records import Budget, Installation, Usage
 from bot.settings import load_settings
 from bot.store.budgets import (
     all_budgets,
+    load_budget,
     load_gpu_state,
     month_of,
     remove_budget,
@@ -59,8 +60,11 @@ def set_(
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", metavar="M", help="GPU minutes a month.")] = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, max=MOST_AT_ONCE, metavar="N", help="Runs at once.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--concurrency", min=1, max=MOST_AT_ONCE, metavar="N", help="Runs at once; if not given as it is, or 1."
+        ),
+    ] = None,
     everybody: Annotated[
         bool, typer.Option("--everybody", help="The limit of all installations together, beside their budgets.")
     ] = False,
@@ -84,7 +88,9 @@ def set_(
             return await read(connection, _now(), None)
         assert minutes is not None
         found = await installed_on(connection, login)
-        await set_budget(connection, found.installation_id, minutes, concurrency, _now())
+        before = await load_budget(connection, found.installation_id)
+        at_once = concurrency or (before.concurrency if before else 1)
+        await set_budget(connection, found.installation_id, minutes, at_once, _now())
         return await read(connection, _now(), login)
 
     print_result(_do(change), as_json, render)

@@ -60,7 +60,9 @@ def check_gpu_workers(settings: Settings) -> Check:
         seen, budgets = asyncio.run(_look(settings))
     except AssayError as error:
         return Check("GPU workers", False, "the database cannot be asked", str(error), required=False)
-    found = f"{seen:,} seen within {SEEN_WITHIN.seconds // 60} minutes, {counted(budgets, 'installation')} with a budget"
+    found = (
+        f"{seen:,} seen within {SEEN_WITHIN.seconds // 60} minutes, {counted(budgets, 'installation')} with a budget"
+    )
     if not seen:
         return Check("GPU workers", False, found, "start assay gpu-worker where a GPU is", required=False)
     if not budgets:

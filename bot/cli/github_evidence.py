@@ -23,6 +23,7 @@ from pipeline.mining.linking import Tracked
 from pipeline.mining.references import Home
 from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
+from pipeline.reports import numerals
 
 GitHubToken = Annotated[
     str | None,
@@ -68,9 +69,9 @@ def name_of(source: str, repo: str | None, settings: Settings) -> str:
 
 def fetch_evidence(
     name: str, token: str, settings: Settings, until: datetime, progress: Progress
-) -> tuple[Tracked, str]:
+) -> tuple[Tracked | None, str]:
     """Issues and pull requests of the windows that end at `until` at the latest, as they are known now, and what is to
-    be said of them. Raises AssayError."""
+    be said of them. None where the token may not read them all: half of them is no evidence. Raises AssayError."""
     from bot.github.evidence.client import evidence_for_token
     from bot.github.evidence.fact_file import FactFile, evidence_path
     from bot.github.evidence.facts import tracker_of
@@ -98,13 +99,10 @@ def fetch_evidence(
         ) from None
     except GitHubProblem as problem:
         raise AssayError(f"GitHub does not give the issues of {name}: {problem}") from None
+    if fetched.lacks:
+        names = " and ".join(lacking.replace("_", " ") for lacking in fetched.lacks)
+        return None, f"By messages alone: the token may not read {names}."
     tracker = tracker_of(fetched.facts, int(until.timestamp()))
-    return Tracked(tracker, Home(name, host)), _told(fetched.lacks, len(tracker.facts), fetched.requests)
-
-
-def _told(lacks: tuple[str, ...], facts: int, requests: int) -> str:
-    known = f"{facts:,} issues and pull requests are known, by {requests:,} request{'' if requests == 1 else 's'} now."
-    if not lacks:
-        return known
-    names = " and ".join(name.replace("_", " ") for name in lacks)
-    return f"{known} The token may not read {names}: what they would say is missing."
+    requests = numerals.counted(fetched.requests, "request")
+    known = f"{len(tracker.facts):,} issues and pull requests are known, by {requests} now."
+    return Tracked(tracker, Home(name, host)), known

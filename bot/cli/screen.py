@@ -98,7 +98,7 @@ def screen_source(source: str, settings: Settings, wanted: Wanted) -> Screening:
         if wanted.token is not None and wanted.name is not None:
             until = end_of_windows(repository, wanted.as_of)
             tracked, note = fetch_evidence(wanted.name, wanted.token, settings, until, progress)
-            tracked = tracked.labelled(wanted.overlay.bug_labels)
+            tracked = tracked and tracked.labelled(wanted.overlay.bug_labels)
         recipe = recipe_of(calibration_set.deciding) if tracked is not None else MESSAGES
         measured = measure(
             repository,

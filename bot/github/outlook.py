@@ -77,6 +77,8 @@ def _density(density: Density, threshold: Threshold) -> str:
 
 def _wording(measurement: Measurement) -> list[str]:
     """How a team makes its fixes count, where only the subjects of commits speak of them."""
+    if measurement.diagnosis is not None and measurement.diagnosis.issues is not None:  # issues were read as well
+        return []
     if not measurement.window_commits or measurement.evidence.get("issue") or measurement.evidence.get("label"):
         return []
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.github.chart import draw_chart
 from bot.github.look_here import HEADING
 from bot.github.markdown import block, code, prose
@@ -9,12 +11,16 @@ from bot.github.outlook import what_would_change
 from bot.github.sections import bullets, joined, section
 from bot.github.situation import Situation
 from bot.records import StoredScreening
-from pipeline.records import Density, Standing
+from pipeline.recipe import MESSAGES, RECIPES
+from pipeline.records import Density, Standing, Threshold
 from pipeline.reports import numerals
-from pipeline.screening.measurement import Judgement, Measurement
+from pipeline.reports.diagnosis_words import advice, compared, why
+from pipeline.screening.measurement import ExcludedCount, Judgement, Measurement
 from pipeline.screening.screener import stand
 
 _MOST_NAMED = 12
+_MOST_GROUPS = 5
+_RECIPES = frozenset(recipe.name for recipe in RECIPES.values())
 _EVIDENCE = {
     "issue": "from linked bug issues",
     "label": "from bug labels",
@@ -45,8 +51,8 @@ def render_summary(
         _where(measurement, judgement),
         section("What counted as evidence", bullets(_evidence(measurement))),
         section("Why this verdict", bullets(map(prose, reasons))),
-        section("What would change it", bullets(what_would_change(measurement, threshold))),
-        section("What the threshold rests on", prose(rests_on), _exceptions(standing)),
+        section("What would change it", bullets([*what_would_change(measurement, threshold), *_advised(measurement)])),
+        section("What the threshold rests on", prose(rests_on), _borrowed(threshold), _exceptions(standing)),
         section("How to fine-tune", _how_to(judgement, situation)),
         section("Configuration", bullets(prose(line) for line in situation.config_note.splitlines())),
         _ADVICE,
@@ -145,7 +151,27 @@ def _evidence(measurement: Measurement) -> list[str]:
         f"{numerals.counted(measurement.held_out, 'function')} would be held out, {measurement.held_out_positives:,} "
         "of them with a fix."
     )
-    return found
+    return [*found, *_diagnosed(measurement)]
+
+
+def _diagnosed(measurement: Measurement) -> list[str]:
+    """Why the density is what it is, and what issues and pull requests say; nothing of what was not measured then."""
+    diagnosis, density, other = measurement.diagnosis, measurement.density, measurement.other
+    found = [] if diagnosis is None else why(diagnosis, density)
+    if other is not None and other.label_recipe in _RECIPES:
+        found.append(compared(other, density))
+    return [*filter(None, found), *([prose(measurement.evidence_note)] if measurement.evidence_note else [])]
+
+
+def _advised(measurement: Measurement) -> list[str]:
+    return [] if measurement.diagnosis is None else advice(measurement.diagnosis)
+
+
+def _borrowed(threshold: Threshold) -> str:
+    if threshold.source != "borrowed":
+        return ""
+    low, high = numerals.density(threshold.band_low), numerals.density(threshold.band_high)
+    return f"It is borrowed from the recipe {code(MESSAGES.name)}: too close to call from {low} to {high}."
 
 
 def _exceptions(standing: Standing) -> str:
@@ -190,7 +216,7 @@ def _elsewhere(situation: Situation) -> str:
 
 def render_details(stored: StoredScreening, measurement: Measurement) -> str:
     """What was left out and how it was measured: for who wants to check."""
-    left_out = [f"{prose(group.reason)}: {numerals.counted(group.commits, 'commit')}" for group in measurement.excluded]
+    left_out = _left_out(measurement.excluded)
     measured = [
         f"Commit {code(stored.head_sha)}, on {stored.measured_at:%Y-%m-%d}",
         f"{numerals.counted(measurement.commits, 'commit')} in {measurement.seconds:.1f} s and "
@@ -206,6 +232,15 @@ def render_details(stored: StoredScreening, measurement: Measurement) -> str:
         section("How it was measured", bullets(measured)),
     ]
     return joined(*sections)
+
+
+def _left_out(groups: Sequence[ExcludedCount]) -> list[str]:
+    """The largest groups by name, the others together."""
+    found = [f"{prose(group.reason)}: {numerals.counted(group.commits, 'commit')}" for group in groups[:_MOST_GROUPS]]
+    if others := groups[_MOST_GROUPS:]:
+        commits = sum(group.commits for group in others)
+        found.append(f"for {numerals.counted(len(others), 'other reason')}: {numerals.counted(commits, 'commit')}")
+    return found
 
 
 def render_failure(stored: StoredScreening, situation: Situation) -> str:

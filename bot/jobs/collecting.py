@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Final
 
 from bot.jobs.clone_room import Room, clone_room
 from bot.jobs.evidence import evidence_file, read_evidence
@@ -13,6 +14,11 @@ from bot.jobs.preparation import Preparation
 from bot.jobs.screen_order import EvidenceFile, ScreeningFailed, ScreenOrder
 from bot.jobs.work import Work
 from pipeline.recipe import MESSAGES_API
+
+_NO_ISSUES: Final = (
+    "the verdict was given with issues and pull requests, and the App may not read all of them now: look at its "
+    "permissions"
+)
 
 
 async def collect(work: Work, prepared: Preparation) -> Gathered:
@@ -38,7 +44,7 @@ async def _evidence(work: Work, prepared: Preparation, room: Room) -> EvidenceFi
         work, prepared.installation, client, repository, head_sha, room.folder, api_decides=True
     )
     if found.label_recipe != MESSAGES_API.name:
-        raise ScreeningFailed("unreadable", f"the verdict was given with issues and pull requests. {found.note}")
+        raise ScreeningFailed("unreadable", _NO_ISSUES)
     return evidence_file(work, found, repository, prepared.seen_at)
 
 

@@ -19,7 +19,7 @@ from bot.github.client import InstallationClient
 from bot.github.evidence.fact_file import FactFile
 from bot.github.evidence.fetch import Fetched, fetch_facts
 from bot.github.evidence.queries import Place
-from bot.github.problems import Forbidden, Unavailable
+from bot.github.problems import Forbidden, NotFound, Rejected, Unavailable
 from bot.jobs.screen_order import EvidenceFile, RecipeName
 from bot.jobs.work import Work
 from bot.records import Installation, Repository
@@ -39,6 +39,7 @@ class Evidence:
     path: Path | None
     note: str  # what is said of it beside the verdict
     label_recipe: RecipeName = "messages"  # the one that decides
+    is_whole: bool = True  # False: of issues and pull requests one may not be read, so no density follows from them
 
 
 def lacking(installation: Installation) -> list[str]:
@@ -73,7 +74,7 @@ async def read_evidence(
     lacks = [name for name in WANTED if name in {*fetched.lacks, *lacking(installation)}]
     known = _known(fetched)
     if lacks:
-        return Evidence(folder / FACTS, f"{known} {_missing(lacks, api_decides)}")
+        return Evidence(folder / FACTS, f"{known} {_missing(lacks, api_decides)}", is_whole=False)
     return Evidence(folder / FACTS, known, "messages+api" if api_decides else "messages")
 
 
@@ -89,16 +90,23 @@ async def _fetch(
     permissions = {"contents": "read", "metadata": "read", **dict.fromkeys(granted, "read")}
     token = await work.parts.github.mint(work.installation_id, repository.repository_id, permissions)
     owner, _, name = repository.full_name.partition("/")
-    committed_at = await client.committed_at(repository.full_name, head_sha)
     fetched = await fetch_facts(
         work.parts.github.evidence_client(work.installation_id, token),
         Place(owner, name, repository.repository_id),
         FactFile(folder / FACTS),
-        since=earliest(committed_at, work.now()),
+        since=earliest(await _head_at(work, client, repository, head_sha), work.now()),
         now=work.now,
     )
     log.info("evidence_read", requests=fetched.requests, points=fetched.points, facts=len(fetched.facts.facts))
     return fetched
+
+
+async def _head_at(work: Work, client: InstallationClient, repository: Repository, head_sha: str) -> datetime:
+    """Of a commit that GitHub does not have any more, now: whoever clones says what became of it."""
+    try:
+        return await client.committed_at(repository.full_name, head_sha)
+    except (NotFound, Rejected):
+        return work.now()
 
 
 def evidence_file(work: Work, evidence: Evidence, repository: Repository, seen_at: datetime) -> EvidenceFile | None:
@@ -119,13 +127,15 @@ _ALONE: Final = "By messages alone."
 
 def _known(fetched: Fetched) -> str:
     facts = len(fetched.facts.facts)
+    if facts == 1:
+        return "1 issue or pull request of these years is known."
     return f"{facts:,} issues and pull requests of these years are known."
 
 
 def _missing(lacks: Sequence[str], api_decides: bool) -> str:
     names = " and ".join(name.replace("_", " ") for name in lacks)
-    consequence = " so this verdict is by messages alone;" if api_decides else ""
+    consequence = "so this verdict is by messages alone" if api_decides else "so what they say of fixes is not known"
     return (
-        f"The App may not read {names},{consequence} whether they say more about what was fixed is not known. An owner "
-        "can grant it in the settings of the installation."
+        f"The App may not read {names}, {consequence}. That takes permissions that the App asks for and an owner of "
+        "the account accepts."
     )

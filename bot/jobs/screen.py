@@ -109,7 +109,8 @@ def _order(work: Work, source: Source, room: Room, evidence: Evidence) -> Screen
 async def _save(work: Work, source: Source, screened: Screened, evidence: Evidence) -> Outcome:
     if screened.unranked:
         log.info("not_ranked", reason=screened.unranked)
-    measurement = dataclasses.replace(screened.measurement, evidence_note=evidence.note)
+    other = screened.measurement.other if evidence.is_whole else None
+    measurement = dataclasses.replace(screened.measurement, evidence_note=evidence.note, other=other)
     label_recipe_id = RECIPE_IDS[evidence.label_recipe]
     ids = work.installation_id, work.repository_id
     async with work.parts.database.read() as connection:

@@ -1,12 +1,15 @@
 """The server's own calibration set: where the operator, or a new release, changed it, every installation follows.
 
-Looked at by every worker, from time to time: a change is told by whoever sees it first.
+Looked at by every worker, from time to time: a change is told by whoever sees it first. The set lies in the data
+folder, which may be another on each machine, so each machine remembers what it saw itself: where they differ they do
+not answer each other for ever.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from typing import Any, Final
 
 import structlog
@@ -19,7 +22,7 @@ from bot.store.jobs import request_job
 
 log = structlog.get_logger(__name__)
 
-BOOKMARK: Final = "server calibration"
+BOOKMARK: Final = f"server calibration of {platform.node()}"[:80]
 SERVER: Final = 0  # the number of no installation: it has no ledger, so its thresholds are those of the server's set
 
 

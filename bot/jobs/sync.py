@@ -20,6 +20,7 @@ from bot.jobs.work import ASK, Done, Outcome, Work
 from bot.records import Installation, Repository, RepositoryMemory
 from bot.store.installations import delete_installation, load_installation, save_installation
 from bot.store.jobs import request_job
+from bot.store.rankings import forget_rankings
 from bot.store.repositories import list_repositories, load_repository, note_history_changed, save_repository
 from bot.store.screenings import drop_ranking
 
@@ -127,9 +128,11 @@ async def _save(
     if memory is not None and memory.repository.default_branch != repository.default_branch:
         await note_history_changed(connection, *ids)
     config = await load_config_in_force(connection, work.parts.policy, *ids)
-    if not shows_ranking(repository, config.publish_ranking) and await drop_ranking(connection, *ids):
-        # It has become public: the check run that shows the ranking gets a successor without it.
-        await request_job(connection, *ids, "post", work.now(), arguments={"again": True})
+    if not shows_ranking(repository, config.publish_ranking):
+        await forget_rankings(connection, *ids)
+        if await drop_ranking(connection, *ids):
+            # It has become public: the check run that shows the ranking gets a successor without it.
+            await request_job(connection, *ids, "post", work.now(), arguments={"again": True})
     arguments = follow(memory, repository, asked=bool(work.job.arguments.get("remeasure")))
     if arguments is not None:
         await request_job(connection, *ids, "screen", work.now(), arguments=arguments)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.store.tables import screenings
+from bot.store.tables import runs, screenings
 
 _c = screenings.c
+SHORTLIST: Final = "shortlist"  # in the result of a run that ranked
 
 
 async def save_ranking(
@@ -23,3 +24,13 @@ async def save_ranking(
     return (
         await connection.execute(update(screenings).where(*mine, *of_head).values(ranking=dict(ranking)))
     ).rowcount == 1
+
+
+async def forget_rankings(connection: AsyncConnection, installation_id: int, repository_id: int) -> None:
+    """What runs ranked: nobody may be shown it any more. What they were judged by stays."""
+    mine = runs.c.installation_id == installation_id, runs.c.repository_id == repository_id
+    ranked = select(runs.c.run_id, runs.c.result).where(*mine, runs.c.result.is_not(None))
+    for row in (await connection.execute(ranked.with_for_update())).all():
+        if SHORTLIST in row.result:
+            kept = {name: value for name, value in row.result.items() if name != SHORTLIST}
+            await connection.execute(update(runs).where(*mine, runs.c.run_id == row.run_id).values(result=kept))

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import psutil
 import redis
 
+from bot.github.evidence.codec import HEADER
+from bot.jobs.evidence import FACTS
 from bot.jobs.redis_server import find_server
 from tests.builders.canaries import Canary, find
 from tests.builders.fast_assay import Pace
@@ -200,7 +203,21 @@ def contents(stage: Stage) -> Iterator[tuple[Path, bytes]]:
     for path in paths(stage):
         with contextlib.suppress(FileNotFoundError):
             if path.is_file() and not path.is_symlink():
-                yield path, path.read_bytes()
+                content = path.read_bytes()
+                yield path, content
+                if path.name == FACTS:
+                    yield path, unpacked(content)
+
+
+def unpacked(content: bytes) -> bytes:
+    """What is packed in a file of facts about issues, as far as it is whole."""
+    frames, at = [], len(HEADER)
+    while len(content) >= at + 8:
+        size = int.from_bytes(content[at : at + 4], "big")  # and a checksum
+        with contextlib.suppress(zlib.error):
+            frames.append(zlib.decompressobj().decompress(content[at + 8 : at + 8 + size]))
+        at += 8 + size
+    return b"\n".join(frames)
 
 
 def said(stage: Stage) -> Iterator[tuple[str, bytes]]:

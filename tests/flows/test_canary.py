@@ -13,6 +13,7 @@ from pathlib import Path
 
 import redis
 
+from bot.jobs.evidence import FACTS
 from tests.builders import fast_assay
 from tests.builders.app_processes import ASSAY, AppProcess, until
 from tests.builders.canaries import find
@@ -27,6 +28,7 @@ from tests.flows.canary_story import (
     WEBHOOK,
     Watch,
     canaries,
+    contents,
     full_of_canaries,
     leaks,
     telling_history,
@@ -45,6 +47,8 @@ def test_no_canary_is_left_anywhere(tmp_path: Path) -> None:
         acme, other = stage.organization("acme"), stage.organization("other")
         shop, till = (acme.repository(name, telling_history(tmp_path / f"{name}.git")) for name in ("shop", "till"))
         kept = other.repository("kept", telling_history(tmp_path / "kept.git", 1), private=True)
+        for repo in (shop, till, kept):
+            repo.issue(7, labels=["bug"])
         stage.web()
         first = start_worker(stage, "console")
         be_unwell(stage, till, kept)
@@ -176,6 +180,8 @@ def assert_all_was_there(stage: Stage, watch: Watch) -> None:
     assert len(watch.children) >= 3  # two nurseries, and a child for each screening
     assert watch.environments == {b"{}"}
     assert any(name.endswith(b".pack") for name in watch.names)
+    _, unpacked = [content for path, content in contents(stage) if path.name == FACTS]
+    assert b'[7,false,0,["bug"],' in unpacked  # of who stays
 
 
 def assert_a_leak_is_found(stage: Stage, watch: Watch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +40,7 @@ class FactFile:
 
     def load(self) -> EvidenceFacts | None:
         raw = b""
-        with contextlib.suppress(OSError), self._path.open("rb") as opened:
+        with contextlib.suppress(OSError), os.fdopen(_open(self._path, os.O_RDONLY), "rb") as opened:
             raw = opened.read(MOST_BYTES)
         found = unpack(raw)
         self._frames, self._chain = found.frames, found.chain
@@ -74,7 +75,7 @@ class FactFile:
 
     def _append(self, frame: bytes) -> None:
         """In one write: two processes do not mix their bytes."""
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        descriptor = _open(self._path, os.O_WRONLY | os.O_APPEND)
         try:
             if os.write(descriptor, frame) != len(frame):
                 self._is_sound = False
@@ -94,3 +95,15 @@ class FactFile:
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def _open(path: Path, how: int) -> int:
+    """The file itself and no link or pipe: a child works in this folder, and a repository may have taken it over.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(f"{path.name} is no file")

@@ -11,7 +11,9 @@ from bot.github.chart import WIDTH, draw_chart
 from bot.github.checks import FINE_TUNE, LONGEST_TITLE, RESCREEN, screen_check
 from bot.github.markdown import MOST_BYTES
 from bot.records import CheckRunFields
-from pipeline.records import Density, Standing, Threshold
+from pipeline.recipe import MESSAGES_API
+from pipeline.records import Density, Diagnosis, IssueLabels, OtherDensity, Standing, Threshold
+from pipeline.screening.calibration import borrow
 from pipeline.screening.measurement import ExcludedCount, Measurement
 from tests.bot.github.screenings import (
     CALIBRATION,
@@ -33,6 +35,16 @@ YOUNG = dataclasses.replace(
     windows=dataclasses.replace(WINDOWS, history_days=100.0, window_days=44.0, too_little_history=True),
     held_out=12,
     held_out_positives=0,
+)
+
+DIAGNOSIS = Diagnosis(
+    credited=612, keyword_alone=200, effective_positives=166.2, inflation=3.355, issues=IssueLabels(340, 312, 12)
+)
+DIAGNOSED = dataclasses.replace(
+    MEASUREMENT,
+    diagnosis=DIAGNOSIS,
+    other=OtherDensity(MESSAGES_API.name, MESSAGES_API.id, dataclasses.replace(DENSE, value=0.0473)),
+    evidence_note="640 issues and pull requests of these years are known.",
 )
 
 
@@ -205,6 +217,60 @@ class TestSummary:
         assert "own configuration, `c0ffee`" in screen_check(screened(config_hash="c0ffee"), situation()).text
 
 
+class TestDiagnosis:
+    def test_what_was_found_out_stands_under_the_evidence_with_both_densities_and_the_note(self) -> None:
+        evidence = checked(DIAGNOSED).summary.partition("### What counted as evidence")[2].partition("\n### ")[0]
+        assert evidence.splitlines()[-6:] == [
+            "- For 200 of 612 fix commits (33 %) nothing but a word in the subject speaks.",
+            "- The 389 fixed functions say as much as 166 that are equally fix-prone.",
+            "- Labels taken from files would call 3.4 times as many functions positive: Assay counts the lines that a "
+            "fix changed.",
+            "- Of 340 closed issues of these years 12 are labelled as bugs and 312 carry no label.",
+            "- With evidence from issues, pull requests and labels too (label recipe messages+api) the density would "
+            "be 0.0473; it decides nothing here.",
+            "- 640 issues and pull requests of these years are known.",
+        ]
+
+    def test_what_a_maintainer_could_do_is_told_under_what_would_change_it(self) -> None:
+        advice = checked(DIAGNOSED).summary.partition("### What would change it\n\n")[2].partition("\n\n")[0]
+        assert advice.splitlines()[1:] == ["- Label bug issues: 312 of 340 closed issues carry no label."]
+
+    def test_where_issues_were_read_nobody_is_told_that_only_subjects_were(self) -> None:
+        unread = dataclasses.replace(DIAGNOSIS, issues=None)
+        assert (
+            "Only the subjects of commits were read."
+            in checked(dataclasses.replace(DIAGNOSED, diagnosis=unread)).summary
+        )
+        assert "Only the subjects of commits were read." not in checked(DIAGNOSED).summary
+
+    def test_why_there_is_no_evidence_from_issues_is_said(self) -> None:
+        note = "The App may not read issues, so this verdict is by messages alone."
+        assert f"- {note}" in checked(dataclasses.replace(MEASUREMENT, evidence_note=note)).summary
+
+    def test_a_measurement_of_an_earlier_release_is_shown_without_what_it_did_not_measure(self) -> None:
+        stored = screened()
+        kept = {k: v for k, v in stored.measurement.items() if k not in ("diagnosis", "other", "evidence_note")}
+        old = screen_check(dataclasses.replace(stored, measurement=kept), situation())
+        assert old == screen_check(stored, situation())
+        assert "nothing but a word" not in old.summary
+
+    def test_a_borrowed_threshold_is_marked_with_its_band(self) -> None:
+        borrowed = dataclasses.replace(CALIBRATION, threshold=borrow(CALIBRATION.threshold))
+        rests_on = screen_check(screened(calibration=borrowed), situation()).summary
+        rests_on = rests_on.partition("### What the threshold rests on")[2].partition("###")[0]
+        # 0.01934 less and more 30 %
+        assert "It is borrowed from the recipe `messages`: too close to call from 0.0135 to 0.0251." in rests_on
+        assert "borrowed" not in checked().summary
+
+    def test_the_five_largest_groups_are_named_and_the_others_counted(self) -> None:
+        groups = tuple(ExcludedCount(f"reason {name}", 70 - 10 * n) for n, name in enumerate("abcdefg"))
+        text = checked(dataclasses.replace(MEASUREMENT, excluded=groups)).text
+        named = [line for line in text.splitlines() if line.startswith("- reason")]
+        assert named == [f"- reason {name}: {70 - 10 * n} commits" for n, name in enumerate("abcde")]
+        assert "- for 2 other reasons: 30 commits" in text
+        assert "other reason" not in checked().text
+
+
 class TestFailures:
     def test_a_failure_gives_its_reason_and_what_to_do(self) -> None:
         fields = screen_check(failed("https://github.com/acme/shop sends more than 4,295 MB: raise it"), situation())
@@ -240,6 +306,8 @@ class TestHostileRepositories:
             repo=said,
             excluded=(ExcludedCount(said, 3),),
             notes=(said, as_kept(f"before {hostile} after")),
+            other=OtherDensity(said, said, DENSE),
+            evidence_note=said,
         )
         standing = Standing(2, 1, 1, 1.0, ((said, 0.05),), ((said, 0.01),), (said,))
         stored = screened(measurement, calibration=dataclasses.replace(CALIBRATION, standing=standing))
@@ -291,7 +359,7 @@ class TestChart:
 
 
 def test_the_words_of_every_kind_of_verdict_bring_nothing_to_life() -> None:
-    for measurement in (MEASUREMENT, YOUNG, at_density(0.021), at_density(0.0065)):
+    for measurement in (MEASUREMENT, DIAGNOSED, YOUNG, at_density(0.021), at_density(0.0065)):
         assert_markdown_is_ours(checked(measurement, head_sha=NEWER_HEAD))
 
 

@@ -229,7 +229,7 @@ def test_earlier_runs_of_the_same_model_tell_how_long_the_next_one_takes(desk: P
     run = desk.prepared(head_sha="c" * 40)
     # 200 and 100 prompts of 128 tokens, one seed, one epoch. Trained: 2 x 25,600, and 38,400 once more. Scored: eight
     # validations of 25,600, twice 12,800, embeddings 25,600, the head 38,400. 89,600 + 294,400 / 2 = 236,800 tokens of
-    # a thousandth of a second are 3.95 minutes, with the margin 4.93, and that rounded up, beside ten to load the model.
+    # a thousandth of a second are 3.95 minutes, with the margin 4.93, rounded up, beside ten to load the model.
     assert run.estimated_minutes == 15.0
 
 

@@ -152,6 +152,7 @@ def _to_screenings_and_check_runs(me: int, ids: tuple[int, int]) -> list[Call]:
         (judging.standing_verdicts, me),
         (judging.lock_newest, *ids),
         (rankings.save_ranking, *ids, HEAD, {"scorer": "adapter"}),
+        (rankings.forget_rankings, *ids),
         *((judging.judge_again, me, screening, {"verdict": "SKIP"}) for screening in theirs),
         (screenings.save_screening, *ids, HEAD, after(1), {}, {}, "crashed", "r1", "c1"),
         (screenings.drop_ranking, *ids),
