@@ -39,7 +39,7 @@ COMMANDS = (
     (
         "repos",
         "bot.cli.repos:repos",
-        "List every repository: verdict, density, reason, when it was measured, what went wrong last.",
+        "List every repository: verdict, density, reason, when it was measured, GPU minutes, what went wrong last.",
     ),
     ("config", "bot.cli.config:app", "Check a repository's own configuration, `.github/assay.yml`."),
     ("calibration", "bot.cli.calibration:app", "Show and change the outcomes that the threshold rests on."),

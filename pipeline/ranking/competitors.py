@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from pipeline.mining.past import LOOK_BACK_DAYS
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Scorer, Subject
 from pipeline.ranking.statistics import rank_average
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
 TABULAR_SEED = 20_260_101
 _FEWEST_ROWS = 20
@@ -44,6 +47,8 @@ class Tabular:
         """With too few functions, or nothing to tell them apart, it learns nothing: then all scores are equal."""
         self._model = None
         if len(functions) >= _FEWEST_ROWS and signals.any():
+            from sklearn.ensemble import HistGradientBoostingRegressor  # a second, which a GPU worker need not wait
+
             model = HistGradientBoostingRegressor(
                 learning_rate=0.05,
                 max_iter=150,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def reached(gpu: Bench, run: Run, point: str) -> int:
 def ended(gpu: Bench, run: Run) -> Run:
     until("the end", lambda: gpu.run(run.run_id).state == "ended", WITHIN_S)
     return gpu.run(run.run_id)
+
+
+def stop_while_it_writes_nothing(gpu: Bench, worker: subprocess.Popen[bytes]) -> None:
+    """It is our turn to write meanwhile: on SQLite whoever is stopped in the middle of that keeps everybody waiting."""
+
+    async def stop(connection: object) -> None:
+        worker.send_signal(signal.SIGSTOP)
+
+    gpu.ask(stop)
 
 
 def sweep(gpu: Bench) -> int:
@@ -73,7 +83,7 @@ def test_a_worker_that_comes_back_after_its_lease_writes_nothing_and_ends_its_ch
     gpu.gates.hold("step-2")
     zombie = gpu.worker("zombie")
     child = reached(gpu, run, "step-2")
-    zombie.send_signal(signal.SIGSTOP)
+    stop_while_it_writes_nothing(gpu, zombie)
     until("its child has ended itself", lambda: not is_there(child), WITHIN_S)
     until("its lease runs out", lambda: sweep(gpu) == 1, WITHIN_S)
     gpu.gates.open("step-2")

@@ -1,0 +1,264 @@
+"""A GPU worker of the whole story as a process of its own, and what trains in its child: nothing is learned there.
+
+python -m tests.builders.finetune_gpu worker DATABASE ARTIFACTS SCRATCH GATES CLOCK NAME REDIS
+python -m tests.builders.finetune_gpu train GATES
+
+What is read, saved, resumed, judged, ranked and delivered is real, and the outcome follows from the pairs of the run:
+the made-up scores know the held-out labels as well as the file `strength` in GATES says (`strength-RUN` for one run).
+Where `result.json` is there, that is the result of every other run: it takes no time, and many a fault does not care.
+`hold-RUN-POINT` holds one run at a point where `hold-POINT` would hold them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.clock import Clock, SystemClock
+from bot.gpu.child_process import main as train
+from bot.gpu.purposes import Desk
+from pipeline.finetuning.recipe import BaseModel
+from tests.builders.gpu_child import EVERY_S, Gates, pretend
+from tests.simulator.clocks import SettableClock
+
+MODEL, REVISION = "acme/coder", "a" * 40
+MODELS = {MODEL: BaseModel(MODEL, REVISION)}
+MINUTES = 60.0  # of training that a run may take
+LEASE_S = 1.2
+WINS, LOSES, CANNOT_TELL = 3.0, -3.0, 0.0  # strengths
+
+Say = Callable[[Mapping[str, Any]], None]
+
+
+class WrittenClock(SettableClock):
+    """A clock that stands still until a test moves it, for several processes: it stands in a file, too."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+        self._write()
+
+    def set(self, at: datetime) -> None:
+        super().set(at)
+        self._write()
+
+    def advance(self, by: Any) -> None:
+        super().advance(by)
+        self._write()
+
+    def _write(self) -> None:
+        new = self.file.with_suffix(".new")
+        new.write_text(self.now().isoformat())
+        os.replace(new, self.file)
+
+
+class ReadClock(SettableClock):
+    """The same in another process."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self._file.read_text())
+
+
+class RunGates(Gates):
+    """Gates of which some are for one run alone."""
+
+    def reach(self, run: str, point: str) -> None:
+        super().reach(run, point)
+        while (self.folder / f"hold-{run}-{point}").exists():
+            time.sleep(EVERY_S)
+
+    def strength(self, run: str) -> float:
+        for name in (f"strength-{run}", "strength"):
+            with contextlib.suppress(FileNotFoundError):
+                return float((self.folder / name).read_text())
+        return WINS
+
+    def given(self, run: str) -> dict[str, Any] | None:
+        file = self.folder / "result.json"
+        if not file.exists() or (self.folder / f"strength-{run}").exists():
+            return None
+        found: dict[str, Any] = json.loads(file.read_text())
+        return found
+
+
+async def work(database_url: str, artifacts: str, scratch: str, gates: str, clock: str, name: str, redis: str) -> None:
+    """Until it is told to stop. `clock`: a file of WrittenClock, or empty for the machine's own."""
+    from bot.cli.gpu_worker import stopped_by_signals
+    from bot.gpu.environment import child_environment
+    from bot.gpu.parts import GpuParts
+    from bot.gpu.scratch import scratch_folder
+    from bot.gpu.worker import GpuWorker
+    from bot.jobs.artifacts import Artifacts
+    from bot.store.database import Database
+
+    time_of: Clock = ReadClock(Path(clock)) if clock else SystemClock()
+    database = await Database.open(database_url)
+    with scratch_folder(Path(scratch)) as own:
+        parts = GpuParts(
+            database=database,
+            artifacts=Artifacts(artifacts),
+            clock=time_of,
+            base_models=MODELS,
+            minutes=MINUTES,
+            scratch=own,
+            name=name,
+            lease_s=LEASE_S,
+            looks_every_s=0.3,
+            environment=child_environment(os.environ),
+            command=(sys.executable, "-X", "utf8", "-m", __spec__.name, "train", gates),
+        )
+        worker = GpuWorker(parts, "pretended")
+        with stopped_by_signals(worker):
+            await worker.run(redis)
+    await database.close()
+
+
+def judge(desk: Desk, gates: RunGates) -> None:
+    """As bot.gpu.purposes has it, but for the training; or what a file says."""
+    if (given := gates.given(desk.order.name)) is not None:
+        told = given | {"pair_set_id": desk.order.input_id}
+        pretend(replace(desk, say=_telling(desk.say, told, told["recipe_id"])), gates)
+    else:
+        judge_pairs(desk, gates)
+
+
+def judge_pairs(desk: Desk, gates: RunGates) -> None:
+    from pipeline.finetuning.pair_file import load_pairs
+    from pipeline.finetuning.refitted import judged_of
+    from pipeline.reports.finetune_json import finetune_json
+    from pipeline.reports.refit_json import judged_json
+
+    order = desk.order
+    pairs = load_pairs(order.input_file)
+    desk.read(pairs.id)
+    result = made_up_result(pairs, order.recipe, gates.strength(order.name))
+    told = finetune_json(result)
+    if result.judgement.outcome == "WIN":
+        told["judged"] = judged_json(judged_of(result, run_id=order.name, judged_at=order.asked_at))
+    pretend(replace(desk, say=_telling(desk.say, told, result.recipe_id)), gates)
+
+
+def made_up_result(pairs: Any, recipe: Any, strength: float) -> Any:
+    """The result of a run (FinetuneResult) whose adapters know the labels by `strength`."""
+    import numpy as np
+
+    from pipeline.finetuning.judgement import judge as judged
+    from pipeline.finetuning.result import FinetuneResult
+    from tests.builders import finetunings
+
+    noise = np.random.default_rng(7).normal(size=(len(recipe.seeds), len(pairs.holdout)))
+    runs = [
+        finetunings.run(seed, strength * np.minimum(pairs.labels, 1.0) + row)
+        for seed, row in zip(recipe.seeds, noise, strict=True)
+    ]
+    paths = [function.path for function in pairs.holdout]
+    judgement = judged(pairs.scores, pairs.labels, paths, pairs.lines, seeds={run.seed: run.scores for run in runs})
+    usual = finetunings.result(seeds=1)
+    known = {name: getattr(pairs, name) for name in _OF_PAIRS}
+    known |= {"recipe": recipe, "recipe_id": recipe.recipe_id(pairs.label_recipe_id), "pair_set_id": pairs.id}
+    known |= {"trained_on": len(pairs.train), "training_positives": int((pairs.signals > 0).sum())}
+    made: FinetuneResult = replace(usual, **known, judgement=judgement, runs=tuple(runs))
+    return made
+
+
+_OF_PAIRS = ("repo", "head_sha", "train_start", "eval_start", "as_of", "config_hash", "label_recipe_id")
+
+
+def refit(desk: Desk, gates: RunGates) -> None:
+    """A ranking of the head by scores that nothing learned: the longest code first."""
+    from pipeline.finetuning.ranking_file import decode_ranking_set
+    from pipeline.finetuning.refitted import KeptAdapter, RefitRecord
+    from pipeline.reports.refit_json import load_judged, refit_json
+
+    order = desk.order
+    ranking = decode_ranking_set(order.input_file.read_bytes())
+    desk.read(ranking.id)
+    judged = load_judged(order.judged)
+    record = RefitRecord(
+        repo=ranking.repo,
+        head_sha=ranking.head_sha,
+        train_start=ranking.train_start,
+        as_of=ranking.as_of,
+        config_hash=ranking.config_hash,
+        label_recipe_id=ranking.label_recipe_id,
+        recipe=order.recipe,
+        recipe_id=judged.recipe_id,
+        ranking_set_id=ranking.id,
+        judged=judged,
+        trained_on=len(ranking.train),
+        training_positives=int((ranking.signals > 0).sum()),
+        ranked=len(ranking.head),
+        adapters=(KeptAdapter(1, {"adapter.safetensors": "c" * 64}),),
+        seconds=2.0,
+        tokens=1_000,
+        device="pretended",
+        versions={},
+    )
+    told = refit_json(record) | {"shortlist": _shortlist(ranking, record)}
+    pretend(replace(desk, say=_telling(desk.say, told, record.recipe_id)), gates)
+
+
+def score(desk: Desk, gates: RunGates) -> None:
+    """The same of a newer head, by what the refit left."""
+    from pipeline.finetuning.ranking_file import decode_ranking_set
+    from pipeline.finetuning.store import open_store
+    from pipeline.reports.refit_json import refit_of
+
+    order = desk.order
+    ranking = decode_ranking_set(order.input_file.read_bytes())
+    desk.read(ranking.id)
+    record = refit_of(order.refitted)
+    assert "adapter-seed-1/adapter.safetensors" in open_store(order.adapters).names()
+    told = {"head_sha": ranking.head_sha, "ranked": len(ranking.head), "shortlist": _shortlist(ranking, record)}
+    pretend(replace(desk, say=_telling(desk.say, told, record.recipe_id)), gates)
+
+
+def _shortlist(ranking: Any, record: Any) -> dict[str, Any]:
+    import numpy as np
+
+    from pipeline.finetuning.adapter_ranking import rank_by, retrained_of
+    from pipeline.ranking.shortlist import dump_shortlist
+
+    scores = np.array([float(len(function.code)) for function in ranking.head])
+    return dump_shortlist(rank_by(ranking, scores, record.judged.scorer, retrained_of(record)))
+
+
+def _telling(say: Say, result: Mapping[str, Any], recipe_id: str) -> Say:
+    """What is said in the end is this result, as it comes out of JSON."""
+
+    def tell(values: Mapping[str, Any]) -> None:
+        if "done" in values:
+            done = {**values["done"], "result": json.loads(json.dumps(result)), "recipe_id": recipe_id}
+            values = {**values, "done": done}
+        say(values)
+
+    return tell
+
+
+def main(command: str, *arguments: str) -> None:
+    if command == "worker":
+        asyncio.run(work(*arguments))
+    else:
+        gates = RunGates(Path(arguments[0]))
+        purposes = {"judge": judge, "refit": refit, "score": score}
+        train({purpose: _at(gates, does) for purpose, does in purposes.items()})  # type: ignore[misc]
+
+
+def _at(gates: RunGates, does: Callable[[Desk, RunGates], None]) -> Callable[[Desk], None]:
+    return lambda desk: does(desk, gates)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
