@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         in_the_cloud = host == "github.com" or host.endswith(".ghe.com")
         return f"https://api.{host}" if in_the_cloud else f"{self.github_url}/api/v3"
 
+    @property
+    def artifacts_place(self) -> str:
+        """Where the files of fine-tuning runs are kept: the operator's URL, else a folder of the data directory."""
+        return str(self.data_dir / "artifacts") if self.artifacts_url is None else self.artifacts_url.get_secret_value()
+
 
 def load_settings() -> Settings:
     """The settings in force. Raises AssayError with the name of every variable that is wrong."""

@@ -65,7 +65,7 @@ def worker_parts(
         clock=clock,
         clones=clones_of(settings),
         calibrations=calibrations,
-        artifacts=Artifacts(artifacts_url(settings)),
+        artifacts=Artifacts(settings.artifacts_place),
         policy=policy_of(settings),
     )
 
@@ -110,12 +110,6 @@ def clones_of(settings: Settings) -> Clones:
         free_bytes_kept=settings.free_disk_mb * MB,
         pack_limit_bytes=_pack_limit_mb(settings) * MB,
     )
-
-
-def artifacts_url(settings: Settings) -> str:
-    """The operator's, else a folder of the data directory."""
-    url = settings.artifacts_url
-    return str(settings.data_dir / "artifacts") if url is None else url.get_secret_value()
 
 
 def _pack_limit_mb(settings: Settings) -> int:

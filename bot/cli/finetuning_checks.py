@@ -42,11 +42,10 @@ def check_finetuning(settings: Settings) -> Iterator[Check]:
 
 def check_artifacts(settings: Settings) -> Check:
     """Can a file be written to where adapters are kept, and taken away again?"""
-    from bot.worker import artifacts_url
     from pipeline.finetuning.store import open_store
 
     try:
-        store = open_store(artifacts_url(settings))
+        store = open_store(settings.artifacts_place)
         store.write(_PROBE, b"")
         store.delete(_PROBE)
     except AssayError as error:

@@ -99,7 +99,7 @@ async def serve_gpu(settings: Settings, wanted: Wanted) -> None:
         with scratch_folder(private_folder(settings.data_dir) / "gpu") as scratch:
             parts = GpuParts(
                 database=database,
-                artifacts=Artifacts(_artifacts_url(settings)),
+                artifacts=Artifacts(settings.artifacts_place),
                 clock=SystemClock(),
                 base_models=base_models,
                 minutes=settings.finetune_minutes,
@@ -136,11 +136,6 @@ def _described(done: Run | None) -> dict[str, Any]:
 def _tell(said: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(said), flush=True)
-
-
-def _artifacts_url(settings: Settings) -> str:
-    given = settings.artifacts_url
-    return str(settings.data_dir / "artifacts") if given is None else given.get_secret_value()
 
 
 @contextlib.asynccontextmanager

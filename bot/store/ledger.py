@@ -6,7 +6,7 @@ the one it has now.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -70,14 +70,6 @@ async def entries_of_run(connection: AsyncConnection, installation_id: int, run_
     """What was written down of one run: nothing, or its prediction and its outcome."""
     of_it = _wanted(installation_id).where(_c.run_id == run_id)
     return [_row(row) for row in await connection.execute(of_it.order_by(_c.entry_id))]
-
-
-async def entries_by_id(
-    connection: AsyncConnection, installation_id: int, entry_ids: Collection[int]
-) -> dict[int, LedgerRow]:
-    """Those that are still there."""
-    rows = await connection.execute(_wanted(installation_id).where(_c.entry_id.in_(sorted(entry_ids))))
-    return {row.entry_id: _row(row) for row in rows}
 
 
 def _wanted(installation_id: int) -> Select[Any]:

@@ -180,11 +180,6 @@ def _turn(now: datetime) -> Any:
     )
 
 
-async def hold_run(connection: AsyncConnection, run: Run) -> None:
-    """The fence: first thing in a transaction of a GPU worker. The row stays locked to its end. Raises LostLease."""
-    await _change_held(connection, run, {"lease_token": run.lease_token})
-
-
 @dataclass(frozen=True)
 class Renewal:
     """Whether the lease is still held, and whether somebody wants the run to end."""

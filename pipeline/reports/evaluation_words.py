@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.ranking.evaluate import Evaluation, Row, Table
-from pipeline.reports.numerals import MINUS, counted
+from pipeline.reports.numerals import NONE, counted, rho, rho_interval
 
-NONE = "–"
+number, interval = rho, rho_interval  # every statistic is spelled as a ρ is
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,6 @@ def _delta(row: Row) -> str:
     if against is None:
         return NONE
     return f"{number(against.delta, signed=True)}, {interval(against.low, against.high, signed=True)}"
-
-
-def number(value: float | None, signed: bool = False) -> str:
-    """`0.241`, `−0.004`, `+0.004` where signed, `–` where there is none."""
-    if value is None:
-        return NONE
-    spelled = f"{value:+.3f}" if signed else f"{value:.3f}"
-    return spelled.replace("-", MINUS)
-
-
-def interval(low: float | None, high: float | None, signed: bool = False) -> str:
-    return NONE if low is None or high is None else f"{number(low, signed)} to {number(high, signed)}"
 
 
 def percentage(value: float | None) -> str:

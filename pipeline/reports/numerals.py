@@ -36,14 +36,14 @@ def interval(low: float, high: float) -> str:
     return f"{density(low)} to {density(high)}"
 
 
-def rho(value: float | None, *, signed: bool = False) -> str:
+def rho(value: float | None, signed: bool = False) -> str:
     """A correlation or a difference of two: `0.241`, `−0.004`, `+0.004` where signed, `–` where there is none."""
     if value is None:
         return NONE
     return (f"{value:+.3f}" if signed else f"{value:.3f}").replace("-", MINUS)
 
 
-def rho_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
+def rho_interval(low: float | None, high: float | None, signed: bool = False) -> str:
     return NONE if low is None or high is None else f"{rho(low, signed=signed)} to {rho(high, signed=signed)}"
 
 

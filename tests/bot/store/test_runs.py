@@ -21,7 +21,6 @@ from bot.store.runs import (
     finish_run,
     forget_artifacts,
     give_back_run,
-    hold_run,
     load_run,
     lock_run,
     note_checkpoint,
@@ -197,7 +196,6 @@ def test_progress_and_checkpoints_are_written_by_the_holder_alone(store: Store) 
     assert other is not None
     assert (other.attempts, other.worker, other.checkpoints) == (2, "gpu-2", ("aa", "bb"))
     for write in (
-        lambda: store(hold_run, run),
         lambda: store(note_progress, run, {"step": 4}, after(90)),
         lambda: store(note_checkpoint, run, "cc"),
         lambda: store(finish_run, run, "finished", "", after(90), spent_minutes=9.0),

@@ -133,7 +133,7 @@ def test_with_the_numbers_and_leases_of_another_installation_nothing_of_its_is_r
         else:
             assert "installation_id=2" not in repr(found), f"{function.__name__} showed a row of 2 to installation 1"
         assert rows_of(store, 2) == theirs, f"{function.__name__} of installation 1 changed a row of 2"
-    fenced = {runs.hold_run, runs.note_progress, runs.note_checkpoint, runs.give_back_run, runs.finish_run}
+    fenced = {runs.note_progress, runs.note_checkpoint, runs.give_back_run, runs.finish_run}
     assert refused == fenced | {jobs.hold_lease, jobs.finish_job, jobs.put_off_job}
 
 
