@@ -21,11 +21,11 @@ from scipy.stats import rankdata
 
 from bench.histories import load_histories
 from bench.rankings import gathered
+from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 from pipeline.ranking.baseline import TERMS, recency, youth
 from pipeline.ranking.competitors import Signal
-from pipeline.ranking.material import Material
+from pipeline.ranking.dataset import Material
 from pipeline.ranking.resampling import Floats
-from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 
 NUMBERS = (
     Signal("lines", lambda s: s.metrics.lines),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 
-from bot.cli.serving import Roles, serve
-from bot.cli.setup_server import listen
-from bot.cli.up import run
+from bot.cli.server.serving import Roles, serve
+from bot.cli.server.setup_server import listen
+from bot.cli.server.up import run
 from bot.clock import FastClock
 from bot.logs import set_up_logs
 from bot.settings import load_settings

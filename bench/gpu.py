@@ -115,11 +115,11 @@ def measured(
 ) -> list[str]:
     """The lines of the report. Raises SystemExit where training does not train."""
     from pipeline.finetuning.events import TrainingEvent, TrainingStep
-    from pipeline.finetuning.loaded import device_name, load, size_of
     from pipeline.finetuning.sampling import plan_steps
-    from pipeline.finetuning.scoring import score
-    from pipeline.finetuning.seed_job import MOST_VALIDATED
-    from pipeline.finetuning.training import train
+    from pipeline.finetuning.training.loaded import device_name, load, size_of
+    from pipeline.finetuning.training.loop import train
+    from pipeline.finetuning.training.scoring import score
+    from pipeline.finetuning.training.seed import MOST_VALIDATED
 
     recipe = FinetuneRecipe(base_model=BaseModel(str(model)), seeds=(1,), epochs=EPOCHS, compiled=compiled)
     if device == "cpu":

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.clock import FastClock
-from bot.github.pace import next_write
+from bot.github.rate_limits import next_write
 from bot.records import AppCredentials
 from tests.builders.app_processes import Deployment, deployment, settings_for
 from tests.builders.history import History

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from pipeline.mining.mine import is_source
+from pipeline.mining.miner import is_source
 
 
 def main(path: str, hashes: list[str]) -> dict[str, object]:

@@ -19,15 +19,15 @@ from typing import Any
 
 from bench.histories import PinnedHistory, load_histories
 from bench.rankings_page import render_rankings
-from bot.cli.evaluate import blobs_of
-from pipeline.mining.mine import Miner
-from pipeline.mining.repository import open_repository
+from bot.cli.local.evaluate import blobs_of
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
+from pipeline.ranking.dataset import Material, gather
 from pipeline.ranking.evaluate import Evaluation, evaluate
-from pipeline.ranking.material import Material, gather
 from pipeline.ranking.rank import Ranked, rank_files, rank_functions, subjects_at_head
-from pipeline.recipe import MESSAGES
 from pipeline.reports.evaluation_json import evaluation_json
-from pipeline.reports.numerals import iso
+from pipeline.reports.numbers import iso
 from pipeline.screening.measure import facts_path
 
 ROOT = Path(__file__).parent.parent

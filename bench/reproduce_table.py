@@ -1,7 +1,7 @@
 """Fine-tune on the repositories of the published table: `make reproduce-table REPOS=DIR BASE_MODEL=DIR`.
 
     1. `assay finetune` on each clone at its pinned head, and once more with shuffled labels (one seed)
-    2. the figures to pipeline/screening/reproduced.json, where a run of before is replaced
+    2. the figures to pipeline/calibration/reproduced.json, where a run of before is replaced
     3. docs/published_table.md, written again
 
 DIR holds a clone of each history that the seed names as DIR/OWNER/NAME. What was finished before is not run again: each
@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.mining.repository import open_repository
+from pipeline.calibration.reproduced import RESOURCE, load_reproduced, render_reproduced, reproduced_of
+from pipeline.calibration.seed import SeedRecord, load_seed
+from pipeline.git.repository import open_repository
 from pipeline.reports.published_table import render_published_table
-from pipeline.screening.reproduced import RESOURCE, load_reproduced, render_reproduced, reproduced_of
-from pipeline.screening.seed import SeedRecord, load_seed
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "pipeline" / "screening" / RESOURCE

@@ -39,11 +39,11 @@ from bench.figures import (
     summary,
 )
 from bench.processes import CommandFailed, Run, run
-from pipeline.mining.history import CommitGraph, commits_landing_in, extend_graph, first_parent, read_history
-from pipeline.mining.languages import source_patterns
-from pipeline.mining.repository import open_repository
-from pipeline.recipe import MESSAGES
+from pipeline.git.history import CommitGraph, commits_landing_in, extend_graph, first_parent, read_history
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import AssayError
+from pipeline.syntax.languages import source_patterns
 
 SEED = 20_250_101
 HOW_TO_CALL = (

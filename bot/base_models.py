@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bot.records import Run
+from pipeline.finetuning.model_digest import weights_digest
 from pipeline.finetuning.recipe import PRESETS, BaseModel, FinetuneRecipe
-from pipeline.finetuning.typed_json import loads, parse
-from pipeline.finetuning.weights import weights_digest
 from pipeline.records import AssayError
+from pipeline.typed_json import loads, parse
 
 LIST: Final = "ASSAY_BASE_MODELS"
 CHANGES: Final = "ASSAY_FINETUNE"

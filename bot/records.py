@@ -167,7 +167,7 @@ class Run:
     worker: str  # that has it or had it last
     lease_token: str
     cancel_asked: bool
-    progress: Mapping[str, Any]  # bot.gpu.progress
+    progress: Mapping[str, Any]  # bot.run_progress
     progress_at: datetime | None
     checkpoints: tuple[str, ...]  # hashes of those that were saved: no other is taken
     result: Mapping[str, Any] | None  # reports.finetune_json or refit_json

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.recipe import GRAMMARS
+from pipeline.label_recipe import GRAMMARS
 from tests.builders.history import History
 
 ROOT = Path(__file__).parent.parent
@@ -25,29 +25,29 @@ ROOMS = ("records", "recipe", "mining", "screening", "ranking", "finetuning", "r
 
 # Where a third-party library may be imported: a module, or a folder with all that is in it.
 WRAPPED = {
-    "dulwich": ("pipeline.mining.objects", "pipeline.mining.packs", "pipeline.mining.chains",
-                "pipeline.mining.repository", "pipeline.mining.clone", "pipeline.mining.indexing",
-                "pipeline.mining.remote", "pipeline.mining.transport"),
-    "urllib3": ("pipeline.mining.remote", "pipeline.mining.transport"),
-    "rapidfuzz": ("pipeline.mining.hunks", "pipeline.mining.tokens", "pipeline.mining.functions"),
-    "tree_sitter": ("pipeline.mining.grammars", "pipeline.mining.names", "pipeline.mining.outline",
-                    "pipeline.mining.bounds", "pipeline.mining.parsing", "pipeline.mining.tokens",
-                    "pipeline.mining.functions", "pipeline.mining.structure"),
-    "numpy": ("pipeline.mining.history", "pipeline.screening", "pipeline.ranking", "pipeline.finetuning"),
+    "dulwich": ("pipeline.git.objects", "pipeline.git.packs", "pipeline.git.delta_chains",
+                "pipeline.git.repository", "pipeline.git.clone", "pipeline.git.pack_index",
+                "pipeline.git.remote", "pipeline.git.http"),
+    "urllib3": ("pipeline.git.remote", "pipeline.git.http"),
+    "rapidfuzz": ("pipeline.syntax.hunks", "pipeline.syntax.tokens", "pipeline.syntax.functions"),
+    "tree_sitter": ("pipeline.syntax.grammars", "pipeline.syntax.names", "pipeline.syntax.outline",
+                    "pipeline.syntax.limits", "pipeline.syntax.parser", "pipeline.syntax.tokens",
+                    "pipeline.syntax.functions", "pipeline.syntax.metrics"),
+    "numpy": ("pipeline.git.history", "pipeline.screening", "pipeline.ranking", "pipeline.finetuning"),
     "scipy": ("pipeline.ranking.statistics",),
-    "sklearn": ("pipeline.ranking.competitors", "pipeline.finetuning.embeddings"),
-    "huggingface_hub": ("pipeline.finetuning.base_model_files",),
+    "sklearn": ("pipeline.ranking.competitors", "pipeline.finetuning.training.embeddings"),
+    "huggingface_hub": ("pipeline.finetuning.training.base_model_files",),
     "accelerate": ("pipeline.finetuning",),
-    "fsspec": ("pipeline.finetuning.store",),
+    "fsspec": ("pipeline.finetuning.artifact_store",),
     "safetensors": ("pipeline.finetuning",),
-    "torch": ("pipeline.finetuning", "bot.cli.finetune"),
+    "torch": ("pipeline.finetuning", "bot.cli.local.finetune"),
     "transformers": ("pipeline.finetuning",),
     "peft": ("pipeline.finetuning",),
     "jinja2": ("pipeline.reports", "bot.web"),
     "matplotlib": ("pipeline.reports",),
-    "pathspec": ("pipeline.mining.patterns",),
-    "re2": ("pipeline.mining.patterns",),
-    "yaml": ("bot.config.yaml_tree",),
+    "pathspec": ("pipeline.classify.patterns",),
+    "re2": ("pipeline.classify.patterns",),
+    "yaml": ("bot.repo_config.yaml_tree",),
     "pyarrow": ("pipeline.reports", "pipeline.finetuning.function_table"),
     "pydantic": ("bot",),
     "pydantic_settings": ("bot.settings",),
@@ -59,8 +59,8 @@ WRAPPED = {
     "httpx": ("bot.github",),
     "arq": ("bot.jobs",),
     "redis": ("bot.jobs",),
-    "starlette": ("bot.app", "bot.ingress", "bot.web", "bot.cli.serving"),
-    "uvicorn": ("bot.app",),
+    "starlette": ("bot.web_process", "bot.receiver", "bot.web", "bot.cli.server.serving"),
+    "uvicorn": ("bot.web_process",),
     "structlog": ("bot",),
     "prometheus_client": ("bot.metrics", "bot.web.metrics"),
 }  # fmt: skip
@@ -68,30 +68,30 @@ WRAPPED = {
 # What touches the world outside the process. Every other module of the pipeline computes: values in, values out.
 TOUCHES_THE_WORLD = {
     "pipeline.finetuning.adapter": "writes and reads adapter directories",
-    "pipeline.finetuning.base_model_files": "reads the files of a base model",
+    "pipeline.finetuning.training.base_model_files": "reads the files of a base model",
     "pipeline.finetuning.pair_file": "writes and reads pair sets",
-    "pipeline.finetuning.adapter_scorer": "lists the adapters of a job",
-    "pipeline.finetuning.finetune": "says where the results of a job go",
-    "pipeline.finetuning.refit": "says where the results of a training once more go",
+    "pipeline.finetuning.training.adapter_scorer": "lists the adapters of a job",
+    "pipeline.finetuning.training.finetune": "says where the results of a job go",
+    "pipeline.finetuning.training.refit": "says where the results of a training once more go",
     "pipeline.finetuning.job_folder": "writes the results of a job",
-    "pipeline.finetuning.store": "keeps the files of a run",
-    "pipeline.finetuning.weights": "reads a model directory",
-    "pipeline.mining.clone": "clones and fetches",
-    "pipeline.mining.crew": "starts processes",
-    "pipeline.mining.fact_store": "remembers facts between runs",
-    "pipeline.mining.indexing": "writes the index of a pack that was fetched",
-    "pipeline.mining.mine": "says where facts are remembered",
-    "pipeline.mining.objects": "reads loose objects",
-    "pipeline.mining.packs": "reads packs",
-    "pipeline.mining.remote": "talks to git servers",
-    "pipeline.mining.repository": "finds and reads a repository",
-    "pipeline.mining.transport": "talks HTTP, through the proxy that the environment names",
+    "pipeline.finetuning.artifact_store": "keeps the files of a run",
+    "pipeline.finetuning.model_digest": "reads a model directory",
+    "pipeline.git.clone": "clones and fetches",
+    "pipeline.mining.facts.worker_pool": "starts processes",
+    "pipeline.mining.facts.store": "remembers facts between runs",
+    "pipeline.git.pack_index": "writes the index of a pack that was fetched",
+    "pipeline.mining.miner": "says where facts are remembered",
+    "pipeline.git.objects": "reads loose objects",
+    "pipeline.git.packs": "reads packs",
+    "pipeline.git.remote": "talks to git servers",
+    "pipeline.git.repository": "finds and reads a repository",
+    "pipeline.git.http": "talks HTTP, through the proxy that the environment names",
     "pipeline.reports.pairs_parquet": "writes Parquet",
-    "pipeline.screening.ledger": "appends to the ledger",
+    "pipeline.calibration.ledger": "appends to the ledger",
     "pipeline.screening.measure": "says where facts are remembered",
-    "pipeline.screening.published": "reads a data file of the package",
-    "pipeline.screening.reproduced": "reads a data file of the package",
-    "pipeline.screening.seed": "reads a data file of the package",
+    "pipeline.calibration.published": "reads a data file of the package",
+    "pipeline.calibration.reproduced": "reads a data file of the package",
+    "pipeline.calibration.seed": "reads a data file of the package",
 }
 THE_WORLD = {
     "asyncio", "concurrent", "ctypes", "fcntl", "glob", "http", "importlib.resources", "logging", "mmap",
@@ -101,7 +101,7 @@ THE_WORLD = {
 WORLDLY_CALLS = {"open", "print", "input", "exec", "eval"}
 
 # Composition: the only places that read settings or the environment.
-READS_SETTINGS = ("bot.settings", "bot.cli", "bot.app", "bot.worker")
+READS_SETTINGS = ("bot.settings", "bot.cli", "bot.web_process", "bot.worker_process")
 
 NEVER_FOR_A_SCREENING = {"torch", "transformers", "peft"}
 
@@ -237,9 +237,9 @@ def test_what_may_touch_the_world_is_there_and_does(name: str) -> None:
         ("from dulwich.pack import Pack", "a library"),
         ("import tree_sitter_go", "a library"),
         ("from bot import settings", "the bot"),
-        ("from pipeline.screening.seed import load_seed", "one way"),
+        ("from pipeline.calibration.seed import load_seed", "one way"),
         ("from pipeline import screening", "one way"),
-        ("from pipeline.mining.hunks import hunks", ""),
+        ("from pipeline.syntax.hunks import hunks", ""),
         ("import os\nKEY = os.environ['KEY']", "settings"),
         ("from os import getenv", "settings"),
     ],

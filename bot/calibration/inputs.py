@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.calibration.known import Known
+from bot.calibration.installation_set import Known
+from pipeline.calibration.ledger_entries import parse_outcome, parse_threshold
+from pipeline.calibration.threshold import Calibration, borrow, fit
+from pipeline.json_fields import Fields
 from pipeline.records import Outcome, Threshold
-from pipeline.screening.calibration import Calibration, borrow, fit
-from pipeline.screening.entries import parse_outcome, parse_threshold
-from pipeline.screening.fields import Fields
 
 
 class InputsDeleted(Exception):

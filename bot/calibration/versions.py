@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.calibration.change import CalibrationChange, Flip, dump_change, flips
+from bot.calibration.calibration_source import CalibrationSource, Fitted
 from bot.calibration.inputs import InputsDeleted, dump_inputs, load_inputs, refit
 from bot.calibration.sharing import as_outcome
-from bot.calibration.source import CalibrationSource, Fitted
+from bot.calibration.threshold_change import CalibrationChange, Flip, dump_change, flips
 from bot.store.calibrations import StoredCalibration, calibrations_of, newest_calibration, save_calibration
-from bot.store.judging import standing_verdicts
 from bot.store.ledger import entries_of, lock_ledger
 from bot.store.shared_outcomes import shared_rows
+from bot.store.verdicts import standing_verdicts
+from pipeline.calibration.ledger_entries import Recorded, load_entry, parse_threshold
+from pipeline.json_fields import Fields
 from pipeline.records import Outcome, Threshold
-from pipeline.screening.entries import Recorded, load_entry, parse_threshold
-from pipeline.screening.fields import Fields
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from bot.github.credentials import GivenCredentials, credentials_from, credentials_path, load_credentials
-from bot.github.server import GitHubServer
+from bot.github.endpoints import GitHubServer
 from bot.records import AppCredentials
 from bot.settings import Settings
 

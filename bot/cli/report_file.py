@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.cli.whole_file import require_writable, write_whole
+from bot.cli.files import require_writable, write_whole
 from pipeline.records import AssayError
 
 STDOUT = Path("-")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bot.cli.model_libraries import FOR_SCORING, quiet_libraries, require_libraries
+from pipeline.finetuning.libraries import FOR_SCORING, quiet_libraries, require_libraries
 from pipeline.finetuning.recipe import BaseModel, base_model
 from pipeline.ranking.baseline import Baseline
-from pipeline.ranking.metrics import ReadBlob
 from pipeline.ranking.scorer import Scorer
+from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
 
 _MANIFESTS: Final = ("manifest.json", "adapter-seed-*/manifest.json")  # of one adapter, of all seeds of a job
@@ -62,8 +62,10 @@ def parse_base_model(text: str | None) -> BaseModel | None:
 def embeddings_of(model: BaseModel, read: ReadBlob) -> Scorer:
     """What the model knows untrained. Raises AssayError where it cannot be had."""
     with quiet_libraries():
-        from pipeline.finetuning.devices import choose_device
-        from pipeline.finetuning.embedding_scorer import EmbeddingScorer  # and PyTorch, only for who names a model
+        from pipeline.finetuning.training.devices import choose_device
+        from pipeline.finetuning.training.embedding_scorer import (
+            EmbeddingScorer,  # and PyTorch, only for who names a model
+        )
 
         return EmbeddingScorer(model, read, choose_device(None))
 
@@ -78,7 +80,9 @@ def scorer_of(choice: Choice, read: ReadBlob) -> Scorer:
 
 def _adapter(choice: AdapterFolder, read: ReadBlob) -> Scorer:
     with quiet_libraries():
-        from pipeline.finetuning.adapter_scorer import AdapterScorer  # and PyTorch, only for who names an adapter
-        from pipeline.finetuning.devices import choose_device
+        from pipeline.finetuning.training.adapter_scorer import (
+            AdapterScorer,  # and PyTorch, only for who names an adapter
+        )
+        from pipeline.finetuning.training.devices import choose_device
 
         return AdapterScorer(choice.name, choice.path, read, choose_device(None))

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.settings import Settings
-from pipeline.mining.clone import clone_or_fetch, looks_like_url, parse_url
-from pipeline.mining.mine import Progress
-from pipeline.mining.repository import Repository, open_repository
+from pipeline.git.clone import clone_or_fetch, looks_like_url, parse_url
+from pipeline.git.repository import Repository, open_repository
+from pipeline.mining.miner import Progress
 from pipeline.records import AssayError
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from bot.config.precedence import ConfigInForce
 from bot.records import Budget, GpuState, Run, StoredScreening, Usage
-from pipeline.screening.fields import MalformedError
+from bot.repo_config.precedence import ConfigInForce
+from pipeline.json_fields import MalformedError
 from pipeline.screening.measurement import Judgement, Measurement, load_judgement, load_measurement
 
 NOTHING_USED: Final = Usage(0.0, 0.0)

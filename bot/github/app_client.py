@@ -10,13 +10,13 @@ from datetime import datetime
 from githubkit.auth import AppAuthStrategy
 
 from bot.clock import Clock
-from bot.github.answers import AppAnswer, DeliveryAnswer, InstallationAnswer, TokenAnswer
+from bot.github.endpoints import GitHubServer, api_path
+from bot.github.errors import Forbidden, InstallationGone, NotFound, Rejected, Unavailable
 from bot.github.evidence.client import GraphQlClient
-from bot.github.exchange import Answer, Exchange, Speaker
 from bot.github.installation_client import InstallationClient
 from bot.github.paging import MOST_PAGES, PAGE_SIZE, has_next, next_cursor
-from bot.github.problems import Forbidden, InstallationGone, NotFound, Rejected, Unavailable
-from bot.github.server import GitHubServer, api_path
+from bot.github.request import Answer, Exchange, Speaker
+from bot.github.responses import AppAnswer, DeliveryAnswer, InstallationAnswer, TokenAnswer
 from bot.records import AppCredentials, Installation
 
 _REPOSITORY_GONE = re.compile(r"repositor(y|ies)", re.IGNORECASE)

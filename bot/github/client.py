@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bot.github.app_client import AppDescription, GitHubApp, SentDelivery
+from bot.github.endpoints import GitHubServer
 from bot.github.installation_client import NO_ROLE, Comment, InstallationClient
-from bot.github.server import GitHubServer
 
 __all__ = [
     "NO_ROLE",

@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 
 from githubkit.auth import TokenAuthStrategy
 
-from bot.github.answers import (
+from bot.github.endpoints import api_path, repository_path
+from bot.github.errors import NotFound, Rejected, Unavailable
+from bot.github.paging import MOST_PAGES, PAGE_SIZE, has_next
+from bot.github.request import JSON, Answer, Exchange
+from bot.github.responses import (
     AccountAnswer,
     CheckRunsAnswer,
     CommentAnswer,
@@ -19,10 +23,6 @@ from bot.github.answers import (
     RepositoryAnswer,
     RoleAnswer,
 )
-from bot.github.exchange import JSON, Answer, Exchange
-from bot.github.paging import MOST_PAGES, PAGE_SIZE, has_next
-from bot.github.problems import NotFound, Rejected, Unavailable
-from bot.github.server import api_path, repository_path
 from bot.records import CheckRunFields, Repository
 
 NO_ROLE = "none"

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bot.github.server import GitHubServer
+from bot.github.endpoints import GitHubServer
 from pipeline.records import AssayError
 
 MOST_BYTES = 10 << 20  # of one answer

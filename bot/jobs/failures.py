@@ -9,7 +9,7 @@ from bot.records import Job
 from bot.store.jobs import request_job
 from bot.store.repositories import load_repository, note_error
 from bot.store.screenings import save_screening
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
 
 
 async def remember_failure(connection: Any, job: Job, reason: str, now: datetime, head_sha: str = "") -> None:

@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
-from bot.jobs.cancelling import cancel_and_wait
+from bot.jobs.cancellation import cancel_and_wait
+from bot.jobs.context import Handler, Outcome, Work
 from bot.jobs.retry import TookTooLong
-from bot.jobs.work import Handler, Outcome, Work
 from bot.store.jobs import LostLease, renew_lease
 
 log = structlog.get_logger(__name__)

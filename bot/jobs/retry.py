@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from bot.github.problems import (
+from bot.github.errors import (
     BadToken,
     Elsewhere,
     Forbidden,
@@ -20,7 +20,7 @@ from bot.github.problems import (
     Suspended,
     Unavailable,
 )
-from bot.store.problems import StoreConflict
+from bot.store.errors import StoreConflict
 from pipeline.records import AssayError
 
 MOST_ATTEMPTS: Final = 5

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.tables import bookmarks
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 
 async def load_bookmark(connection: AsyncConnection, name: str) -> Any:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.records import Budget, GpuState, GpuWorker, Usage
 from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.tables import budgets, gpu_workers, removed_minutes, runs
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 GPU_STATE: Final = "gpu"
 

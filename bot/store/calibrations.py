@@ -26,7 +26,7 @@ class StoredCalibration:
     threshold: Mapping[str, Any]
     inputs: Mapping[str, Any]  # bot.calibration.inputs
     run_id: int  # whose outcome brought it; 0: none
-    flips: Mapping[str, Any]  # bot.calibration.change; empty where nothing stood before
+    flips: Mapping[str, Any]  # bot.calibration.threshold_change; empty where nothing stood before
 
 
 async def save_calibration(

@@ -24,9 +24,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bot.store.problems import StoreFull, StoreUnavailable, translate, unavailable
+from bot.store.errors import StoreFull, StoreUnavailable, translate, unavailable
+from bot.store.sqlite_writers import WritersTurn
 from bot.store.urls import normal_url, parse, path_of
-from bot.store.writers import WritersTurn
 from pipeline.records import AssayError
 
 __all__ = ["Database", "StoreFull", "StoreUnavailable", "make_engine", "normal_url"]

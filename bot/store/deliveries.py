@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.records import DeliveryState, Event
 from bot.store.tables import deliveries, jobs
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 _c = deliveries.c
 _MOST_AT_ONCE: Final = 500  # values that are looked up in one statement

@@ -11,7 +11,7 @@ from bot.records import Installation, InstallationState
 from bot.store.budgets import keep_minutes
 from bot.store.shared_outcomes import disown
 from bot.store.tables import installations, jobs, metadata
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 
 async def load_installation(connection: AsyncConnection, installation_id: int) -> Installation | None:

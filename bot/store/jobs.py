@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.records import Fact, Job, JobKind, JobState
 from bot.store.tables import installations, jobs
 from bot.store.turns import next_turn
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 _c = jobs.c
 _LONGEST_KEY: Final = 64  # longer ones are hashed, to fit the column

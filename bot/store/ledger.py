@@ -22,7 +22,7 @@ _LOCK: Final = 0x6C6467 << 40  # of PostgreSQL's locks those whose numbers begin
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One entry, as JSON values of pipeline.screening.entries."""
+    """One entry, as JSON values of pipeline.calibration.ledger_entries."""
 
     entry_id: int
     repository_id: int

@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, func, select, text
 
 from bot.store.database import make_engine
-from bot.store.problems import StoreUnavailable, unavailable
+from bot.store.errors import StoreUnavailable, unavailable
 from pipeline.records import AssayError
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"

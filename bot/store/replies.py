@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.records import Reply
 from bot.store.tables import replies
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 _c = replies.c
 GIVEN_UP: Final = "given up"  # in place of a digest: it may not be written, or somebody deleted it

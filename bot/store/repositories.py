@@ -13,7 +13,7 @@ from bot.records import Repository, RepositoryMemory
 from bot.store.budgets import keep_minutes
 from bot.store.shared_outcomes import disown
 from bot.store.tables import jobs, metadata, repositories
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 _c = repositories.c
 

@@ -20,7 +20,7 @@ from bot.records import Run, RunEnding, RunPurpose, RunState
 from bot.store.budgets import load_gpu_state
 from bot.store.jobs import LostLease
 from bot.store.tables import budgets, runs
-from bot.store.writing import insert_into
+from bot.store.upsert import insert_into
 
 _c = runs.c
 _CLAIM_TRIES: Final = 5

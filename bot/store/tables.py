@@ -296,7 +296,7 @@ ledger = Table(
     Column("repository_id", BigInteger, nullable=False),
     Column("run_id", BigInteger, nullable=False),  # 0: an operator's word
     Column("at", Utc, nullable=False),
-    Column("entry", JSON, nullable=False),  # pipeline.screening.entries
+    Column("entry", JSON, nullable=False),  # pipeline.calibration.ledger_entries
     Index(None, "installation_id", "entry_id"),
     Index(None, "installation_id", "repository_id"),
     _of_a_repository(),

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bot.metrics import QUEUE_AGE_SECONDS, QUEUE_JOBS, REGISTRY, SCREENS, STORE_UP
+from bot.store.errors import StoreUnavailable
 from bot.store.jobs import QueueFigure
-from bot.store.problems import StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)

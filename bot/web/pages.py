@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from bot.web.loopback import only_from_here
 from bot.web.page_source import LINES_A_PAGE, PageSource
-from pipeline.reports import numerals
+from pipeline.reports import numbers
 from pipeline.reports.plots import DensityAxis
 from pipeline.reports.templating import environment
 
@@ -105,5 +105,5 @@ def _axis_title(axis: DensityAxis | None) -> str:
     if axis is None:
         return ""
     marks = [row.mark for row in axis.rows]
-    winners, losers = (numerals.counted(marks.count(mark), mark) for mark in ("winner", "loser"))
+    winners, losers = (numbers.counted(marks.count(mark), mark) for mark in ("winner", "loser"))
     return f"Repositories by density around the threshold: {winners}, {losers}."

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.records import RepositoryMemory, StoredScreening
+from pipeline.json_fields import MalformedError
 from pipeline.records import Standing, Threshold
 from pipeline.reports.plots import DensityAxis, Part, density_axis, mix
-from pipeline.screening.fields import MalformedError
 from pipeline.screening.measurement import Judgement, Measurement, load_judgement, load_measurement
 
 UNREADABLE = "this screening was stored by another version of Assay, which this one cannot read: screen again"

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.finetuning import typed_json
+from pipeline import typed_json
 from pipeline.finetuning.model_card import CardMetrics, Provenance, render_model_card
 from pipeline.finetuning.recipe import PROMPT_VERSION, FinetuneRecipe
 from pipeline.records import AssayError

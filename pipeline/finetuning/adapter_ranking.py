@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.finetuning.judgement import ADAPTER, BLEND
+from pipeline.finetuning.comparison import ADAPTER, BLEND
 from pipeline.finetuning.model_card import model_name
 from pipeline.finetuning.ranking_set import RankingSet
-from pipeline.finetuning.refitted import RefitRecord, Winner
+from pipeline.finetuning.refit_result import RefitRecord, Winner
 from pipeline.ranking.competitors import competitors
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.finetuning.store import open_store
+from pipeline.finetuning.artifact_store import open_store
 from pipeline.records import AssayError
 
 WORK, RESULT = ".job", "result.json"

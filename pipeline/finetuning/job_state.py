@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.finetuning.artifact_store import Store, open_store
 from pipeline.finetuning.result import Fit, SeedRun, Work
-from pipeline.finetuning.store import Store, open_store
 from pipeline.ranking.resampling import Floats
 from pipeline.records import AssayError
 

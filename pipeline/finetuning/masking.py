@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Literal, NamedTuple, Protocol
 
-from pipeline.mining.grammars import grammar
-from pipeline.mining.languages import LANGUAGES, Language
-from pipeline.mining.parsing import ParsedFile, parse_file
+from pipeline.syntax.grammars import grammar
+from pipeline.syntax.languages import LANGUAGES, Language
+from pipeline.syntax.parser import ParsedFile, parse_file
 
 _BY_NAME = {language.name: language for language in LANGUAGES}
 

@@ -18,15 +18,15 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from pipeline.finetuning.prompts import Prompted, code_of
-from pipeline.mining.mine import Miner
+from pipeline.label_recipe import LabelRecipe
+from pipeline.mining.miner import Miner
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.competitors import competitors
+from pipeline.ranking.dataset import Material
 from pipeline.ranking.evaluate import predictions
-from pipeline.ranking.material import Material
-from pipeline.ranking.metrics import ReadBlob
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Scorer, Subject
-from pipeline.recipe import LabelRecipe
+from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import FunctionHistory, Windows
 from pipeline.screening.density import signals_of
 

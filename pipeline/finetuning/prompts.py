@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pipeline.finetuning.masking import mask_names
 from pipeline.finetuning.recipe import Ablation
-from pipeline.ranking.metrics import ReadBlob
 from pipeline.ranking.scorer import Subject
+from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import PairMetrics
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.finetuning.function_table import Part, ReadPart, ReadTable, decode_parts, encode_parts
 from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.ranking_set import RankingSet
-from pipeline.mining.past import FunctionPast
+from pipeline.mining.process_metrics import FunctionPast
 from pipeline.ranking.scorer import Subject
 from pipeline.records import AssayError
 

@@ -18,12 +18,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from pipeline.finetuning.prompts import Prompted, code_of, prompted_of
-from pipeline.mining.mine import Miner
-from pipeline.ranking.metrics import ReadBlob, measure_functions
+from pipeline.label_recipe import LabelRecipe
+from pipeline.mining.miner import Miner
 from pipeline.ranking.rank import subjects_at_head
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
-from pipeline.recipe import LabelRecipe
+from pipeline.ranking.structure_metrics import ReadBlob, measure_functions
 from pipeline.records import DAY_S, FunctionHistory, Windows
 from pipeline.screening.density import signals_of
 

@@ -6,9 +6,9 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
+from pipeline.finetuning.comparison import ADAPTER, judge
 from pipeline.finetuning.job_events import Planned
 from pipeline.finetuning.job_state import Embedded
-from pipeline.finetuning.judgement import ADAPTER, judge
 from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance
 from pipeline.finetuning.pair_set import PairSet
 from pipeline.finetuning.recipe import FinetuneRecipe

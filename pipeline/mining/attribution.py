@@ -10,10 +10,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.classify.messages import MessageFacts
+from pipeline.classify.paths import excluded_path
+from pipeline.git.history import History, first_parent
+from pipeline.git.trees import FileChange
+from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.credit import AttributedFix, Credits, give_credit
-from pipeline.mining.exclusions import excluded_path
-from pipeline.mining.fact_book import FactBook, NotYet
-from pipeline.mining.facts import ChangeWant
+from pipeline.mining.diffs import Step, file_pairs
+from pipeline.mining.facts.cache import FactBook, NotYet
+from pipeline.mining.facts.compute import ChangeWant
+from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.fix_commits import (
     NOT_READABLE,
     ONLY_COMMENTS,
@@ -25,15 +31,9 @@ from pipeline.mining.fix_commits import (
     repeated_patches,
     touched_functions,
 )
-from pipeline.mining.fixes import MessageFacts
-from pipeline.mining.history import History, first_parent
-from pipeline.mining.lineage import FunctionKey
-from pipeline.mining.linking import LandingUnit
+from pipeline.mining.issue_links import LandingUnit
 from pipeline.mining.reverts import cancelled_by, find_undoings
-from pipeline.mining.steps import Step, file_pairs
 from pipeline.mining.tracing import ALIVE, Root, Tracer
-from pipeline.mining.trees import FileChange
-from pipeline.recipe import LabelRecipe
 
 REVERTED = "reverted later"
 REPEATED = "the same change landed before"

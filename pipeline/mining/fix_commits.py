@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.mining.exclusions import excluded_path
-from pipeline.mining.fact_book import FactBook
-from pipeline.mining.facts import ChangeWant
-from pipeline.mining.fixes import MessageFacts
-from pipeline.mining.history import History, first_parent
-from pipeline.mining.lineage import FunctionKey
-from pipeline.mining.overlay import CONFIGURED
-from pipeline.mining.steps import FilePair, want_of
-from pipeline.mining.trees import FileChange
+from pipeline.classify.messages import MessageFacts
+from pipeline.classify.overlay import CONFIGURED
+from pipeline.classify.paths import excluded_path
+from pipeline.git.history import History, first_parent
+from pipeline.git.trees import FileChange
+from pipeline.mining.diffs import FilePair, want_of
+from pipeline.mining.facts.cache import FactBook
+from pipeline.mining.facts.compute import ChangeWant
+from pipeline.mining.facts.lineage import FunctionKey
 
 MERGE = "merge"
 TESTS_ONLY = "changes tests only"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.mining.fact_book import NotYet
-from pipeline.mining.handover import Snapshot, functions_of
-from pipeline.mining.lineage import Place
+from pipeline.mining.facts.cache import NotYet
+from pipeline.mining.facts.lineage import Place
+from pipeline.mining.snapshot import Snapshot, functions_of
 from pipeline.mining.tracing import ALIVE, Root, Tracer
 
 

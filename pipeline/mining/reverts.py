@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.mining.fixes import MessageFacts, pull_number, subject_key
-from pipeline.mining.history import History
+from pipeline.classify.messages import MessageFacts, pull_number, subject_key
+from pipeline.git.history import History
 
 
 class Undoing(NamedTuple):

@@ -11,13 +11,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.mining.branches import Branches
-from pipeline.mining.fact_book import FactBook, NotYet
-from pipeline.mining.facts import ChangeWant, FunctionsWant
-from pipeline.mining.history import History, first_parent
-from pipeline.mining.lineage import FunctionKey, Place
-from pipeline.mining.steps import Step, StepReader
-from pipeline.mining.trees import FileChange
+from pipeline.git.branches import Branches
+from pipeline.git.history import History, first_parent
+from pipeline.git.trees import FileChange
+from pipeline.mining.diffs import Step, StepReader
+from pipeline.mining.facts.cache import FactBook, NotYet
+from pipeline.mining.facts.compute import ChangeWant, FunctionsWant
+from pipeline.mining.facts.lineage import FunctionKey, Place
 
 ALIVE = -1
 

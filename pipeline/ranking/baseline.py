@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.mining.past import HALF_LIFE_DAYS, LOOK_BACK_DAYS
+from pipeline.mining.process_metrics import HALF_LIFE_DAYS, LOOK_BACK_DAYS
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.mining.past import LOOK_BACK_DAYS
+from pipeline.mining.process_metrics import LOOK_BACK_DAYS
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Scorer, Subject

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, LabelRecipe
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.competitors import competitors
+from pipeline.ranking.dataset import Material
 from pipeline.ranking.files import FileSubject, file_labels, file_scores, files_of
-from pipeline.ranking.material import Material
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Scorer
 from pipeline.ranking.statistics import Comparison, Quality, assess, ceiling, compare
-from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, LabelRecipe
 from pipeline.records import Mined, Windows
 
 BASELINE = Baseline.name

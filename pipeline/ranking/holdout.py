@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.label_recipe import HOLDOUT_SHARE
 from pipeline.ranking.components import Components
-from pipeline.recipe import HOLDOUT_SHARE
 
 Side = Literal["train", "holdout"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 from pipeline.records import OutcomeKind
 
 LEAST_DELTA = 0.03

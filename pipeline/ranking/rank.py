@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.mining.mine import Miner
+from pipeline.mining.miner import Miner
 from pipeline.ranking.baseline import Baseline, reasons
 from pipeline.ranking.files import file_baseline, file_reasons, files_of
-from pipeline.ranking.metrics import ReadBlob, measure_functions
 from pipeline.ranking.scorer import Scorer, Subject, subject_of
+from pipeline.ranking.structure_metrics import ReadBlob, measure_functions
 
 
 @dataclass(frozen=True, slots=True)

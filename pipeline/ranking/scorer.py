@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.mining.past import FunctionPast
+from pipeline.mining.process_metrics import FunctionPast
 from pipeline.ranking.resampling import Floats
 from pipeline.records import FunctionHistory, PairMetrics
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.screening.fields import Fields
+from pipeline.json_fields import Fields
 from pipeline.screening.measurement import plain
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.finetuning.judgement import ADAPTER, BLEND
+from pipeline.finetuning.comparison import ADAPTER, BLEND
 from pipeline.finetuning.result import Curve, FinetuneResult, SeedRun
 from pipeline.ranking.evaluate import BASELINE, Row
-from pipeline.reports.inert import inert
+from pipeline.reports.escape import inert
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")

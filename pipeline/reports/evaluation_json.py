@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.ranking.evaluate import Evaluation, Row, Table
 from pipeline.ranking.statistics import Comparison
-from pipeline.reports.inert import encodable
-from pipeline.reports.numerals import iso
+from pipeline.reports.escape import encodable
+from pipeline.reports.numbers import iso
 
 
 def evaluation_json(evaluation: Evaluation, label_recipe_id: str) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.label_recipe import LabelRecipe
 from pipeline.ranking.evaluate import Evaluation, Table
-from pipeline.recipe import LabelRecipe
-from pipeline.reports import numerals
+from pipeline.reports import numbers
 from pipeline.reports.evaluation_plots import (
     CURVE_STEPS,
     Curve,
@@ -17,7 +17,7 @@ from pipeline.reports.evaluation_plots import (
     recall_curves,
     whiskers,
 )
-from pipeline.reports.evaluation_words import answer, interval, number, percentage
+from pipeline.reports.evaluation_text import answer, interval, number, percentage
 from pipeline.reports.plots import timeline
 from pipeline.reports.templating import environment
 
@@ -79,7 +79,7 @@ def _path(curve: Curve) -> str:
 
 
 def _whiskers_title(table: Table, what: str) -> str:
-    return f"Spearman’s ρ of {numerals.counted(len(table.rows), 'scorer')} over {table.n:,} {what}"
+    return f"Spearman’s ρ of {numbers.counted(len(table.rows), 'scorer')} over {table.n:,} {what}"
 
 
 def _whiskers_desc(plot: Whiskers) -> str:
@@ -98,6 +98,6 @@ def _tenths_desc(compared: Sequence[Tenths]) -> str:
 def _timeline_title(evaluation: Evaluation) -> str:
     windows = evaluation.mined.windows
     return (
-        f"Learned from {numerals.day(windows.train_start)} to {numerals.day(windows.eval_start)}, "
-        f"judged from there to {numerals.day(windows.as_of)}."
+        f"Learned from {numbers.day(windows.train_start)} to {numbers.day(windows.eval_start)}, "
+        f"judged from there to {numbers.day(windows.as_of)}."
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from pipeline.finetuning.judgement import ADAPTER, FROZEN
+from pipeline.finetuning.comparison import ADAPTER, FROZEN
 from pipeline.finetuning.result import Costs, Curve, FinetuneResult, Judgement, SeedRun
 from pipeline.ranking.evaluate import BASELINE
 from pipeline.ranking.statistics import Comparison
+from pipeline.reports.escape import encodable
 from pipeline.reports.evaluation_json import comparison_json, scorer_json
-from pipeline.reports.inert import encodable
-from pipeline.reports.numerals import iso
+from pipeline.reports.numbers import iso
 
 
 def finetune_json(result: FinetuneResult) -> dict[str, object]:

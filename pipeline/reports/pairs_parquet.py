@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.records import AssayError, Mined, PairMetrics, PairRow
-from pipeline.reports.inert import encodable, inert
-from pipeline.reports.numerals import iso
+from pipeline.reports.escape import encodable, inert
+from pipeline.reports.numbers import iso
 
 SCHEMA_VERSION = 1
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from pipeline.ranking.rank import Ranked
-from pipeline.reports.inert import inert
-from pipeline.reports.numerals import count, iso
+from pipeline.reports.escape import inert
+from pipeline.reports.numbers import count, iso
 
 MOST_RESULTS = 25_000  # GitHub refuses a file with more, and shows the first 5,000
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

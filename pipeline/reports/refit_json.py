@@ -6,11 +6,11 @@ import dataclasses
 import json
 from typing import Any, TypeVar
 
-from pipeline.finetuning import typed_json
-from pipeline.finetuning.refitted import Judged, RefitRecord
+from pipeline import typed_json
+from pipeline.finetuning.refit_result import Judged, RefitRecord
+from pipeline.json_fields import MalformedError
 from pipeline.records import AssayError
-from pipeline.reports.inert import encodable
-from pipeline.screening.fields import MalformedError
+from pipeline.reports.escape import encodable
 
 _T = TypeVar("_T")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from pipeline.recipe import MESSAGES, MESSAGES_API
+from pipeline.label_recipe import MESSAGES, MESSAGES_API
 from pipeline.records import Screening, Windows
-from pipeline.reports.diagnosis_words import advice
-from pipeline.reports.inert import encodable
-from pipeline.reports.numerals import iso
+from pipeline.reports.diagnosis_text import advice
+from pipeline.reports.escape import encodable
+from pipeline.reports.numbers import iso
 
 MOST_EXCLUDED = 5  # groups of commits
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.recipe import LabelRecipe
+from pipeline.label_recipe import LabelRecipe
 from pipeline.records import FunctionHistory, Screening
-from pipeline.reports import numerals
-from pipeline.reports.diagnosis_words import advice, because
+from pipeline.reports import numbers
+from pipeline.reports.diagnosis_text import advice, because
 from pipeline.reports.plots import Bar, DensityAxis, Part, density_axis, histogram, mix, timeline
 from pipeline.reports.templating import EVIDENCE_WORDS, environment
 from pipeline.screening.density import signals_of
@@ -88,12 +88,12 @@ def _tone(screening: Screening) -> str:
 
 
 def _axis_title(axis: DensityAxis, screening: Screening) -> str:
-    threshold = numerals.density(screening.threshold.value)
-    own = f"This repository has {numerals.density(screening.density.value)}. " if screening.density else ""
+    threshold = numbers.density(screening.threshold.value)
+    own = f"This repository has {numbers.density(screening.density.value)}. " if screening.density else ""
     marks = [row.mark for row in axis.rows]
     return (
         f"Density of repositories around the threshold of {threshold}. {own}"
-        f"{numerals.counted(marks.count('winner'), 'winner')}, {numerals.counted(marks.count('loser'), 'loser')}."
+        f"{numbers.counted(marks.count('winner'), 'winner')}, {numbers.counted(marks.count('loser'), 'loser')}."
     )
 
 
@@ -102,13 +102,13 @@ def _histogram_title(bars: Sequence[Bar]) -> str:
 
 
 def _mix_title(parts: Sequence[Part]) -> str:
-    named = (f"{EVIDENCE_WORDS.get(part.name, part.name)} {numerals.share(part.share)}" for part in parts)
+    named = (f"{EVIDENCE_WORDS.get(part.name, part.name)} {numbers.share(part.share)}" for part in parts)
     return "Evidence mix: " + ", ".join(named)
 
 
 def _timeline_title(screening: Screening) -> str:
     windows = screening.mined.windows
     return (
-        f"Training window from {numerals.day(windows.train_start)} to {numerals.day(windows.eval_start)}, "
-        f"horizon from there to {numerals.day(windows.as_of)}."
+        f"Training window from {numbers.day(windows.train_start)} to {numbers.day(windows.eval_start)}, "
+        f"horizon from there to {numbers.day(windows.as_of)}."
     )

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Sequence
 
 from pipeline.records import Density, Screening
-from pipeline.reports import numerals
-from pipeline.reports.diagnosis_words import advice, compared
-from pipeline.reports.inert import inert
+from pipeline.reports import numbers
+from pipeline.reports.diagnosis_text import advice, compared
+from pipeline.reports.escape import inert
 from pipeline.reports.plots import DensityAxis, density_axis
 from pipeline.reports.templating import EVIDENCE_WORDS
 
@@ -47,15 +47,13 @@ def _ascii(line: str) -> str:
 
 def _figures(screening: Screening) -> list[str]:
     density, threshold = screening.density, screening.threshold
-    band = (
-        f"too close to call from {numerals.density(threshold.band_low)} to {numerals.density(threshold.band_high)} (░)"
-    )
+    band = f"too close to call from {numbers.density(threshold.band_low)} to {numbers.density(threshold.band_high)} (░)"
     if density is None:
         measured = "none     not one function was alive when the training window began"
     else:
-        low, high = numerals.density(density.low), numerals.density(density.high)
-        measured = f"{numerals.density(density.value):<9}95 % interval {low} to {high}"
-    return [_line("density", measured), _line("threshold", f"{numerals.density(threshold.value):<9}{band}")]
+        low, high = numbers.density(density.low), numbers.density(density.high)
+        measured = f"{numbers.density(density.value):<9}95 % interval {low} to {high}"
+    return [_line("density", measured), _line("threshold", f"{numbers.density(threshold.value):<9}{band}")]
 
 
 def _axis(screening: Screening, width: int) -> list[str]:
@@ -146,8 +144,8 @@ def _functions(density: Density | None) -> str:
     if density is None:
         return ""
     return (
-        f"{density.pairs:,} measured, {density.positives:,} of them fixed ({numerals.share(density.positive_share)}); "
-        f"{numerals.share(density.file_positive_share)} are in a fixed file"
+        f"{density.pairs:,} measured, {density.positives:,} of them fixed ({numbers.share(density.positive_share)}); "
+        f"{numbers.share(density.file_positive_share)} are in a fixed file"
     )
 
 
@@ -155,20 +153,20 @@ def _commits(screening: Screening) -> str:
     mined = screening.mined
     return (
         f"{mined.commits:,}, {mined.window_commits:,} of them in the training window; "
-        f"{numerals.counted(mined.fix_commits, 'fix commit')}, {len(mined.counted):,} gave credit"
+        f"{numbers.counted(mined.fix_commits, 'fix commit')}, {len(mined.counted):,} gave credit"
     )
 
 
 def _evidence(screening: Screening) -> str:
     kinds = sorted(screening.evidence.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{numerals.share(part)} {EVIDENCE_WORDS.get(kind, kind)}" for kind, part in kinds)
+    return ", ".join(f"{numbers.share(part)} {EVIDENCE_WORDS.get(kind, kind)}" for kind, part in kinds)
 
 
 def _provenance(screening: Screening) -> str:
     own = f", this repository’s own configuration {screening.config_hash}" if screening.config_hash else ""
     return (
         f"at {screening.mined.head_sha[:12]}, label recipe {screening.label_recipe_id}{own}, "
-        f"in {screening.seconds:.1f} s and {numerals.size_mb(screening.peak_rss_mb)}"
+        f"in {screening.seconds:.1f} s and {numbers.size_mb(screening.peak_rss_mb)}"
     )
 
 
@@ -182,7 +180,7 @@ def _stands(screening: Screening) -> str:
     denser = min((o for o in outcomes if o[0] >= density.value), default=None)
     thinner = max((o for o in outcomes if o[0] < density.value), default=None)
     sides = [
-        f"{side} {o[1]} ({numerals.density(o[0])}, {o[2]})" for side, o in (("below", denser), ("above", thinner)) if o
+        f"{side} {o[1]} ({numbers.density(o[0])}, {o[2]})" for side, o in (("below", denser), ("above", thinner)) if o
     ]
     ends = "" if denser and thinner else f", the {'densest' if thinner else 'thinnest'} of all"
     return f"{' and '.join(sides)}{ends}"
@@ -191,8 +189,8 @@ def _stands(screening: Screening) -> str:
 def _windows(screening: Screening) -> str:
     windows = screening.mined.windows
     return (
-        f"fixes from {numerals.day(windows.train_start)} to {numerals.day(windows.eval_start)} give the signal, "
-        f"the time to {numerals.day(windows.as_of)} is kept to judge a run"
+        f"fixes from {numbers.day(windows.train_start)} to {numbers.day(windows.eval_start)} give the signal, "
+        f"the time to {numbers.day(windows.as_of)} is kept to judge a run"
     )
 
 

@@ -6,8 +6,8 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.reports import numerals
-from pipeline.reports.inert import inert
+from pipeline.reports import numbers
+from pipeline.reports.escape import inert
 
 EVIDENCE_WORDS = {
     "issue": "bug issue",
@@ -29,7 +29,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     spelled = ("iso", "day", "density", "count", "counted", "share", "span", "size_mb", "short")
-    made.filters.update({name: getattr(numerals, name) for name in spelled})
+    made.filters.update({name: getattr(numbers, name) for name in spelled})
     made.filters.update(
         inert=inert,
         percent=_percent,

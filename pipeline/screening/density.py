@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recipe import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, LabelRecipe
+from pipeline.label_recipe import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, LabelRecipe
 from pipeline.records import Curve, Density, FunctionHistory
 from pipeline.screening.signal import Floats, scale_of, signals
 

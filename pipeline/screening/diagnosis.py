@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from pipeline.mining.linking import IssueFact, Tracker
-from pipeline.recipe import LabelRecipe
+from pipeline.label_recipe import LabelRecipe
+from pipeline.mining.issue_links import IssueFact, Tracker
 from pipeline.records import Density, Diagnosis, IssueLabels, Mined, Windows
 from pipeline.screening.density import signals_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.mining.history import commits_landing_in
-from pipeline.mining.mine import Miner
-from pipeline.recipe import LabelRecipe
+from pipeline.git.history import commits_landing_in
+from pipeline.label_recipe import LabelRecipe
+from pipeline.mining.miner import Miner
 from pipeline.records import AssayError, Windows
 from pipeline.screening.windows import fit_windows
 

@@ -16,8 +16,8 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.calibration.threshold import share
 from pipeline.records import AssayError
-from pipeline.screening.calibration import share
 
 Answer = Literal["fix", "not", "unsure"]
 ANSWERS: Final[tuple[Answer, ...]] = get_args(Answer)

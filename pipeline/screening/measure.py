@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.mining.linking import Tracked
-from pipeline.mining.mine import Miner, Progress, silent
-from pipeline.mining.overlay import NO_OVERLAY, Overlay
-from pipeline.mining.repository import Repository
-from pipeline.recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, MESSAGES, MESSAGES_API, LabelRecipe
+from pipeline.calibration.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, SeedMeasurement, iso_day
+from pipeline.classify.overlay import NO_OVERLAY, Overlay
+from pipeline.git.repository import Repository
+from pipeline.label_recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, MESSAGES, MESSAGES_API, LabelRecipe
+from pipeline.mining.issue_links import Tracked
+from pipeline.mining.miner import Miner, Progress, silent
 from pipeline.records import Curve, Density, Diagnosis, Mined, OtherDensity, Windows
 from pipeline.screening.density import measure_density
 from pipeline.screening.diagnosis import diagnose
-from pipeline.screening.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, SeedMeasurement, iso_day
 from pipeline.screening.signal import signals
 from pipeline.screening.windows import fit_windows
 

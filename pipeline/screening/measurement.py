@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from pipeline.json_fields import LONGEST_TEXT, Fields
 from pipeline.records import (
     Curve,
     Density,
@@ -24,11 +25,10 @@ from pipeline.records import (
     Threshold,
     Windows,
 )
-from pipeline.screening.fields import LONGEST_TEXT, Fields
-from pipeline.screening.screener import MEASURED_WITH_CONFIGURATION, judge
+from pipeline.screening.verdict import MEASURED_WITH_CONFIGURATION, judge
 
 if TYPE_CHECKING:
-    from pipeline.screening.calibration import Calibration
+    from pipeline.calibration.threshold import Calibration
     from pipeline.screening.measure import Measured
 
 T = TypeVar("T")

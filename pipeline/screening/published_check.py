@@ -9,11 +9,11 @@ from statistics import median
 
 import numpy as np
 
-from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.calibration.seed_records import CURVES, SAMPLES, Seed, SeedMeasurement, SeedRecord
+from pipeline.calibration.threshold import Calibration
+from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 from pipeline.records import DAY_S, Curve, Verdict
-from pipeline.screening.calibration import Calibration
-from pipeline.screening.screener import judge
-from pipeline.screening.seed_records import CURVES, SAMPLES, Seed, SeedMeasurement, SeedRecord
+from pipeline.screening.verdict import judge
 
 YEAR_DAYS = 365.25
 LONG_LAG_DAYS = 365.0

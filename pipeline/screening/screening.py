@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from pipeline.recipe import LabelRecipe
+from pipeline.calibration.threshold import Calibration
+from pipeline.label_recipe import LabelRecipe
 from pipeline.records import Screening, Verdict
-from pipeline.screening.calibration import Calibration
 from pipeline.screening.measure import Measured
-from pipeline.screening.screener import MEASURED_WITH_CONFIGURATION, judge
+from pipeline.screening.verdict import MEASURED_WITH_CONFIGURATION, judge
 
 # A repository's own configuration is an overlay on the recipe; this stands for having none.
 NO_CONFIG_HASH = ""

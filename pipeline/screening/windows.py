@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.recipe import LabelRecipe
+from pipeline.label_recipe import LabelRecipe
 from pipeline.records import DAY_S, Windows
 
 

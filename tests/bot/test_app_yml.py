@@ -1,6 +1,6 @@
 """`app.yml` says for people what the dispatch table says for the program: `python -m tests.bot.test_app_yml` writes it.
 
-The App is registered from the table itself (`bot.github.manifest`), so nothing reads YAML at run time.
+The App is registered from the table itself (`bot.setup.manifest`), so nothing reads YAML at run time.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from bot.github.manifest import LACKS, PURPOSES, Registration, manifest
-from bot.ingress.dispatch import SUBSETS, TABLE, events_of, permissions_of
+from bot.receiver.dispatch import SUBSETS, TABLE, events_of, permissions_of
 from bot.records import Subset
+from bot.setup.manifest import LACKS, PURPOSES, Registration, manifest
 
 APP_YML = Path(__file__).parents[2] / "app.yml"
 ADDRESS = "https://assay.example.com"
 
 HEADER = """\
 # The GitHub App that the setup page registers (`assay up` or `assay setup`, then the address that it prints).
-# Written from the dispatch table in bot/ingress/dispatch.py by `python -m tests.bot.test_app_yml`; a test holds them
+# Written from the dispatch table in bot/receiver/dispatch.py by `python -m tests.bot.test_app_yml`; a test holds them
 # equal. To register the App by hand, put your server's address in place of https://assay.example.com.
 """
 

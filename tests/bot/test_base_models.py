@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.base_models import default_base_model, identified, parse_base_models, parse_recipe_changes, recipe_of
+from pipeline.finetuning.model_digest import weights_digest
 from pipeline.finetuning.recipe import PRESETS, BaseModel, FinetuneRecipe
-from pipeline.finetuning.weights import weights_digest
 from pipeline.records import AssayError
 from tests.builders.runs import a_run
 

@@ -20,13 +20,13 @@ from typing import Any, cast
 from sqlalchemy import insert
 
 from bot.github.client import GitHubApp, GitHubServer
-from bot.ingress.dispatch import job_for
-from bot.ingress.events import parse_event
-from bot.jobs.command import command
-from bot.jobs.endings import settle
+from bot.handlers.commands.command import command
+from bot.handlers.commands.reply_comment import reply
+from bot.jobs.context import Handler, Parts, Policy, Work
 from bot.jobs.lease import Running
-from bot.jobs.reply import reply
-from bot.jobs.work import Handler, Parts, Policy, Work
+from bot.jobs.settle import settle
+from bot.receiver.dispatch import job_for
+from bot.receiver.events import parse_event
 from bot.records import Job, JobKind, Repository, Run
 from bot.store.budgets import set_budget
 from bot.store.check_runs import make_check_run, mark_posted
@@ -39,7 +39,7 @@ from bot.store.runs import runs_of
 from bot.store.screenings import save_screening
 from bot.store.tables import content_writes
 from pipeline.finetuning.recipe import PRESETS
-from tests.bot.github.screenings import at_density, screened
+from tests.bot.messages.screenings import at_density, screened
 from tests.simulator.state import CheckRun, Comment
 from tests.simulator.webhooks import Delivery
 from tests.simulator.world import World, make_world

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.recipe import MESSAGES
+from pipeline.calibration.import_export import render_exchange
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import Outcome
-from pipeline.screening.exchange import render_exchange
 
 WINNERS = (0.20, 0.205, 0.21, 0.24, 0.27, 0.30, 0.34, 0.38, 0.45, 0.52)
 LOSERS = (0.02, 0.019, 0.018, 0.016, 0.014, 0.012, 0.010, 0.008, 0.006, 0.004)

@@ -45,12 +45,12 @@ def start(assay: Deployment, pace: Pace, *command: str, **settings: str) -> AppP
 
 
 def main(since: datetime, factor: float, request_s: float, command: Sequence[str]) -> int:
-    import bot.cli.serving
-    import bot.github.exchange
+    import bot.cli.server.serving
+    import bot.github.request
     from bot.cli.main import run
 
-    vars(bot.cli.serving)["SystemClock"] = lambda: FastClock(since, factor)
-    vars(bot.github.exchange)["WHOLE_REQUEST_S"] = request_s
+    vars(bot.cli.server.serving)["SystemClock"] = lambda: FastClock(since, factor)
+    vars(bot.github.request)["WHOLE_REQUEST_S"] = request_s
     return run(list(command))
 
 

@@ -29,12 +29,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from bot.jobs.work import Policy
+from bot.jobs.context import Policy
 from bot.records import Run
 from bot.store.budgets import set_budget
 from bot.store.installations import load_installation
 from bot.store.runs import all_runs
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
 from pipeline.reports.finetune_json import finetune_json
 from tests.builders.broken import git
 from tests.builders.demo_story import CarelessStory, build

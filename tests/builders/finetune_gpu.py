@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.clock import Clock, SystemClock
-from bot.gpu.child_process import main as train
-from bot.gpu.purposes import Desk
+from bot.gpu_worker.purposes import Desk
+from bot.gpu_worker.training_process import main as train
 from pipeline.finetuning.recipe import BaseModel
 from tests.builders.gpu_child import EVERY_S, Gates, pretend
 from tests.simulator.clocks import SettableClock
@@ -95,12 +95,12 @@ class RunGates(Gates):
 
 async def work(database_url: str, artifacts: str, scratch: str, gates: str, clock: str, name: str, redis: str) -> None:
     """Until it is told to stop. `clock`: a file of WrittenClock, or empty for the machine's own."""
-    from bot.cli.gpu_worker import stopped_by_signals
-    from bot.gpu.environment import child_environment
-    from bot.gpu.parts import GpuParts
-    from bot.gpu.scratch import scratch_folder
-    from bot.gpu.worker import GpuWorker
-    from bot.jobs.artifacts import Artifacts
+    from bot.cli.server.gpu_worker import stopped_by_signals
+    from bot.disk.artifacts import Artifacts
+    from bot.gpu_worker.environment import child_environment
+    from bot.gpu_worker.parts import GpuParts
+    from bot.gpu_worker.scratch import scratch_folder
+    from bot.gpu_worker.worker import GpuWorker
     from bot.store.database import Database
 
     time_of: Clock = ReadClock(Path(clock)) if clock else SystemClock()
@@ -126,7 +126,7 @@ async def work(database_url: str, artifacts: str, scratch: str, gates: str, cloc
 
 
 def judge(desk: Desk, gates: RunGates) -> None:
-    """As bot.gpu.purposes has it, but for the training; or what a file says."""
+    """As bot.gpu_worker.purposes has it, but for the training; or what a file says."""
     if (given := gates.given(desk.order.name)) is not None:
         told = given | {"pair_set_id": desk.order.input_id}
         pretend(replace(desk, say=_telling(desk.say, told, told["recipe_id"])), gates)
@@ -136,7 +136,7 @@ def judge(desk: Desk, gates: RunGates) -> None:
 
 def judge_pairs(desk: Desk, gates: RunGates) -> None:
     from pipeline.finetuning.pair_file import load_pairs
-    from pipeline.finetuning.refitted import judged_of
+    from pipeline.finetuning.refit_result import judged_of
     from pipeline.reports.finetune_json import finetune_json
     from pipeline.reports.refit_json import judged_json
 
@@ -154,7 +154,7 @@ def made_up_result(pairs: Any, recipe: Any, strength: float) -> Any:
     """The result of a run (FinetuneResult) whose adapters know the labels by `strength`."""
     import numpy as np
 
-    from pipeline.finetuning.judgement import judge as judged
+    from pipeline.finetuning.comparison import judge as judged
     from pipeline.finetuning.result import FinetuneResult
     from tests.builders import finetunings
 
@@ -179,7 +179,7 @@ _OF_PAIRS = ("repo", "head_sha", "train_start", "eval_start", "as_of", "config_h
 def refit(desk: Desk, gates: RunGates) -> None:
     """A ranking of the head by scores that nothing learned: the longest code first."""
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.finetuning.refitted import KeptAdapter, RefitRecord
+    from pipeline.finetuning.refit_result import KeptAdapter, RefitRecord
     from pipeline.reports.refit_json import load_judged, refit_json
 
     order = desk.order
@@ -212,8 +212,8 @@ def refit(desk: Desk, gates: RunGates) -> None:
 
 def score(desk: Desk, gates: RunGates) -> None:
     """The same of a newer head, by what the refit left."""
+    from pipeline.finetuning.artifact_store import open_store
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.finetuning.store import open_store
     from pipeline.reports.refit_json import refit_of
 
     order = desk.order

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.finetuning.judgement import judge
+from pipeline.finetuning.comparison import judge
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.finetuning.result import Costs, FinetuneResult, Fit, SeedRun, Work
 from pipeline.ranking.resampling import Floats

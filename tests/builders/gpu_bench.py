@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bot.clock import SystemClock
-from bot.gpu.environment import child_environment
-from bot.gpu.parts import GpuParts
-from bot.gpu.scratch import scratch_folder
-from bot.gpu.worker import GpuWorker
-from bot.jobs.artifacts import Artifacts
+from bot.disk.artifacts import Artifacts
+from bot.gpu_worker.environment import child_environment
+from bot.gpu_worker.parts import GpuParts
+from bot.gpu_worker.scratch import scratch_folder
+from bot.gpu_worker.worker import GpuWorker
 from bot.records import Installation, Job, Repository, Run
 from bot.store.budgets import month_of, set_budget
 from bot.store.database import Database
@@ -181,7 +181,7 @@ def bench(folder: Path, database_url: str = "") -> Iterator[Bench]:
 
 
 async def work(database_url: str, artifacts: str, scratch: str, gates: str, name: str) -> None:
-    from bot.cli.gpu_worker import stopped_by_signals
+    from bot.cli.server.gpu_worker import stopped_by_signals
 
     database = await Database.open(database_url)
     with scratch_folder(Path(scratch)) as own:

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bot.gpu.child_process import main
-from bot.gpu.progress import Progress, dump_progress
-from bot.gpu.purposes import Desk, Halt
-from pipeline.finetuning.store import StoreError, open_store, sha256
+from bot.gpu_worker.purposes import Desk, Halt
+from bot.gpu_worker.training_process import main
+from bot.run_progress import Progress, dump_progress
+from pipeline.finetuning.artifact_store import StoreError, open_store, sha256
 from pipeline.records import AssayError
 
 STEPS = 4

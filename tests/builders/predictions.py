@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.screening.entries import Prediction
+from pipeline.calibration.ledger_entries import Prediction
 from tests.builders.outcomes import RECIPE
 
 AT = "2026-03-01T12:00:00+00:00"

@@ -16,25 +16,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bot.calibration.source import CalibrationSource
-from bot.ingress.dispatch import job_for
-from bot.ingress.events import parse_event
-from bot.jobs.endings import settle
+from bot.calibration.calibration_source import CalibrationSource
+from bot.handlers.finetuning.result import result
+from bot.handlers.screening.post_check import post
+from bot.jobs.context import Handler, Policy, Work
 from bot.jobs.lease import Running
-from bot.jobs.post import post
-from bot.jobs.result import result
-from bot.jobs.run_endings import end_and_tell, finish_and_tell
-from bot.jobs.work import Handler, Policy, Work
+from bot.jobs.settle import settle
+from bot.receiver.dispatch import job_for
+from bot.receiver.events import parse_event
 from bot.records import Job, JobKind, Run, RunEnding, RunPurpose
+from bot.runs.end_run import end_and_tell, finish_and_tell
 from bot.store.jobs import claim_job, load_job, request_job
 from bot.store.rankings import save_ranking
 from bot.store.runs import RunRequest, claim_run, load_run, open_run, queue_run
+from pipeline.calibration.calibration_set import replay
+from pipeline.calibration.seed import load_seed
+from pipeline.label_recipe import MESSAGES
 from pipeline.ranking.shortlist import dump_shortlist
-from pipeline.recipe import MESSAGES
-from pipeline.screening.calibration_set import replay
-from pipeline.screening.seed import load_seed
-from tests.bot.github.finetune_runs import stored_result
-from tests.bot.github.test_look_here import SHORTLIST as BY_BASELINE
+from tests.bot.messages.finetune_runs import stored_result
+from tests.bot.messages.test_hotspots import SHORTLIST as BY_BASELINE
 from tests.builders.command_desk import POLICY, RUN, Desk, open_desk
 from tests.simulator.state import CheckRun
 from tests.simulator.webhooks import Delivery

@@ -19,24 +19,24 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from bot.app import create_app, make_server
-from bot.calibration.source import CalibrationSource
+from bot.calibration.calibration_source import CalibrationSource
 from bot.clock import Clock
-from bot.github.server import GitHubServer
-from bot.jobs.artifacts import Artifacts
-from bot.jobs.clones import Clones
-from bot.jobs.redis_server import EmbeddedRedis
-from bot.jobs.tickets import Tickets
-from bot.jobs.work import Policy
-from bot.jobs.workers import Workers
+from bot.disk.artifacts import Artifacts
+from bot.disk.clone_cache import Clones
+from bot.github.endpoints import GitHubServer
+from bot.jobs.context import Policy
+from bot.jobs.embedded_redis import EmbeddedRedis
+from bot.jobs.wakeups import Tickets
+from bot.jobs.worker import Workers
 from bot.records import JobKind
 from bot.store.database import Database
 from bot.store.deliveries import unhandled_deliveries
 from bot.store.jobs import queue_figures, ready_jobs
 from bot.store.migrate import migrate
-from bot.worker import WorkerParts, run_worker
-from pipeline.screening.calibration_set import CalibrationSet, replay
-from pipeline.screening.seed import load_seed
+from bot.web_process import create_app, make_server
+from bot.worker_process import WorkerParts, run_worker
+from pipeline.calibration.calibration_set import CalibrationSet, replay
+from pipeline.calibration.seed import load_seed
 from tests.simulator.apps import App
 from tests.simulator.github import GitHub
 from tests.simulator.webhooks import Delivery

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import (
     DAY_S,
     CountedFix,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from pipeline.calibration.published import Published, PublishedFacts
+from pipeline.calibration.seed import Seed, assemble
+from pipeline.calibration.seed_records import CURVES, SAMPLES, SeedMeasurement
 from pipeline.records import DAY_S, Density
-from pipeline.screening.published import Published, PublishedFacts
-from pipeline.screening.seed import Seed, assemble
-from pipeline.screening.seed_records import CURVES, SAMPLES, SeedMeasurement
 from tests.builders.outcomes import RECIPE
 from tests.builders.screenings import windows
 

@@ -1,10 +1,10 @@
 import pytest
 
-from pipeline.recipe import MESSAGES
+from pipeline.calibration.import_export import parse_exchange
+from pipeline.calibration.seed import load_seed
+from pipeline.calibration.threshold import fit
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import Outcome
-from pipeline.screening.calibration import fit
-from pipeline.screening.exchange import parse_exchange
-from pipeline.screening.seed import load_seed
 from tests.builders.demo_calibration import (
     FIRST_THRESHOLD,
     LOSERS,

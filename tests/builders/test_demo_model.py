@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.finetuning.finetune import finetune
 from pipeline.finetuning.pair_set import PairSet, build_pair_set
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.finetuning.result import FinetuneResult
-from pipeline.mining.mine import Miner
-from pipeline.mining.repository import open_repository
-from pipeline.ranking.material import gather
+from pipeline.finetuning.training.finetune import finetune
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
+from pipeline.ranking.dataset import gather
 from pipeline.ranking.outcome import decide_outcome
-from pipeline.recipe import MESSAGES
 from pipeline.reports.finetune_files import render_files
 from tests.builders.demo_model import RECIPE, demo_model
 from tests.builders.demo_story import BUSY, CarelessStory, build

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mining.languages import LANGUAGES
-from pipeline.mining.mine import Miner
-from pipeline.mining.parsing import parse_file
-from pipeline.mining.repository import open_repository
-from pipeline.mining.structure import measure_structure
-from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, MESSAGES
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, MESSAGES
+from pipeline.mining.miner import Miner
 from pipeline.screening.density import signals_of
 from pipeline.screening.windows import fit_windows
+from pipeline.syntax.languages import LANGUAGES
+from pipeline.syntax.metrics import measure_structure
+from pipeline.syntax.parser import parse_file
 from tests.builders.demo_code import make_function
 from tests.builders.demo_story import BUSY, CarelessStory, build, kinds_of
 from tests.builders.history import History

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.app import create_app
 from bot.clock import SystemClock
-from bot.ingress.dispatch import EVENTS
+from bot.receiver.dispatch import EVENTS
 from bot.store.database import Database
 from bot.store.migrate import migrate
+from bot.web_process import create_app
 from tests.builders.credentials import credentials
 from tests.contract.published import example_deliveries
 from tests.simulator.webhooks import signatures

@@ -17,8 +17,8 @@ import psutil
 import redis
 
 from bot.github.evidence.codec import HEADER
-from bot.jobs.evidence import FACTS
-from bot.jobs.redis_server import find_server
+from bot.handlers.screening.evidence import FACTS
+from bot.jobs.embedded_redis import find_server
 from tests.builders.canaries import Canary, find
 from tests.builders.fast_assay import Pace
 from tests.builders.history import History

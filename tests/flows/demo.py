@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.mining.clone import clone_or_fetch, looks_like_url, parse_url
-from pipeline.mining.repository import open_repository
+from pipeline.git.clone import clone_or_fetch, looks_like_url, parse_url
+from pipeline.git.repository import open_repository
 from pipeline.records import AssayError
 from tests.builders.app_processes import Deployment, deployment, settings_for
 from tests.flows.demo_scenes import LOOP_SCENES

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.calibration.threshold import fit
+from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 from pipeline.ranking.outcome import is_win
-from pipeline.recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 from pipeline.records import Outcome
-from pipeline.reports import numerals
-from pipeline.screening.calibration import fit
+from pipeline.reports import numbers
 from tests.builders.demo_calibration import FIRST_THRESHOLD, threshold_after_a_win
 from tests.flows.demo_scenes import Scene, check_verdicts
 
@@ -54,11 +54,11 @@ def _wrong_with_the_words(played: Played) -> Iterator[str]:
     if run["conclusion"] != "success" or run["head_sha"] != played.head_sha:
         yield f"assay/finetune was posted as {run['conclusion']} at {run['head_sha']}"
     for name, signed in (("rho_adapter", False), ("rho_baseline", False), ("delta", True)):
-        figure = numerals.rho(result[name], signed=signed)
+        figure = numbers.rho(result[name], signed=signed)
         if figure not in run["output"]["summary"]:
             yield f"{name} is {figure} in the stored result, and that is not in the check run"
     moved = (played.calibration_before["threshold"], played.calibration_after["threshold"])
-    words = f"threshold {numerals.density(moved[0])} → {numerals.density(moved[1])}; 1 of 3 repositories flipped"
+    words = f"threshold {numbers.density(moved[0])} → {numbers.density(moved[1])}; 1 of 3 repositories flipped"
     if words not in run["output"]["summary"]:
         yield f"the check run does not say: {words}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mining.clone import clone_or_fetch
+from pipeline.git.clone import clone_or_fetch
 from tests.builders.broken import HEALTHY_DENSITY, git
 from tests.flows.command import Assay, line_of
 from tests.simulator.git_server import Answer, Fault, GitServer, cut_after, redirect, stall, status

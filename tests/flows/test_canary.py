@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redis
 
-from bot.jobs.evidence import FACTS
+from bot.handlers.screening.evidence import FACTS
 from tests.builders import fast_assay
 from tests.builders.app_processes import ASSAY, AppProcess, until
 from tests.builders.canaries import find

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.recipe import MESSAGES
-from pipeline.screening.calibration import Calibration, fit
-from pipeline.screening.seed import load_seed
+from pipeline.calibration.seed import load_seed
+from pipeline.calibration.threshold import Calibration, fit
+from pipeline.label_recipe import MESSAGES
 from tests.builders.demo_calibration import demo_outcomes, threshold_after_a_win
 from tests.flows.demo_scenes import (
     BUSY,

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from bot.github.evidence.codec import unpack
-from bot.jobs.evidence import FACTS
-from bot.jobs.work import Policy
+from bot.handlers.screening.evidence import FACTS
+from bot.jobs.context import Policy
 from bot.records import StoredScreening
-from pipeline.mining.linking import IssueFact
-from pipeline.recipe import MESSAGES, MESSAGES_API
-from pipeline.screening.calibration_set import CalibrationSet, adoption, replay
-from pipeline.screening.seed import load_seed
+from pipeline.calibration.calibration_set import CalibrationSet, adoption, replay
+from pipeline.calibration.seed import load_seed
+from pipeline.label_recipe import MESSAGES, MESSAGES_API
+from pipeline.mining.issue_links import IssueFact
 from tests.builders import running_app as app_of_tests
 from tests.builders.code import module
 from tests.builders.history import DAY_S, START, History

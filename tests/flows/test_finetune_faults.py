@@ -22,8 +22,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bot.jobs.ranking_in_force import load_ranking_in_force
 from bot.records import GpuState, Run
+from bot.runs.active_ranking import load_ranking_in_force
 from bot.store.budgets import list_gpu_workers, month_of, remove_budget, save_gpu_state, usage_of
 from bot.store.calibrations import calibrations_of
 from pipeline.finetuning.pair_file import decode_pairs

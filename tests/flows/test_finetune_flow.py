@@ -23,7 +23,7 @@ pytestmark = pytest.mark.finetune
 JOB = """
 import sys, time
 from pathlib import Path
-from pipeline.finetuning.finetune import finetune
+from pipeline.finetuning.training.finetune import finetune
 from pipeline.finetuning.pair_file import load_pairs
 from pipeline.reports.finetune_files import render_files
 from tests.builders.pair_sets import quick
@@ -46,7 +46,7 @@ print(result.runs[0].scores.tolist(), flush=True)
 COMMAND = """
 import sys, typer
 from bot.cli.errors import handled
-from bot.cli.finetune import finetune
+from bot.cli.local.finetune import finetune
 app = typer.Typer(add_completion=False)
 app.command()(finetune)
 command = typer.main.get_command(app)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from bot.gpu.environment import CREDENTIALS
-from bot.jobs.artifacts import Artifacts
+from bot.disk.artifacts import Artifacts
+from bot.gpu_worker.environment import CREDENTIALS
 from bot.records import Run
 from bot.store.database import Database
 from bot.store.runs import all_runs

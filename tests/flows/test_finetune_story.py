@@ -17,9 +17,9 @@ import pytest
 from bot.records import Run
 from bot.store.calibrations import calibrations_of
 from bot.store.screenings import newest_screening
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import Threshold
-from pipeline.reports import numerals
+from pipeline.reports import numbers
 from tests.builders.finetune_app import (
     BELOW,
     EDGE,
@@ -65,7 +65,7 @@ def ranked_by(story: FinetuneApp, installation: Installation, repository: Reposi
 def shows(run: Run, said: str) -> list[str]:
     """The stored figures that are not said."""
     result = dict(run.result or {})
-    figures = [numerals.rho(result[name]) for name in ("rho_adapter", "rho_baseline", "delta_low", "delta_high")]
+    figures = [numbers.rho(result[name]) for name in ("rho_adapter", "rho_baseline", "delta_low", "delta_high")]
     return [figure for figure in [*figures, f"{result['n']:,} held-out"] if figure not in said]
 
 
@@ -118,7 +118,7 @@ def test_from_an_installation_to_a_ranking_by_the_adapter(story: FinetuneApp) ->
     before, after = thresholds(story, installation)
     assert before == threshold.value
     assert after == pytest.approx((EDGE.density + strongest_loser) / 2, abs=1e-12)
-    moved = f"threshold {numerals.density(before)} → {numerals.density(after)}; 1 of 2 repositories flipped"
+    moved = f"threshold {numbers.density(before)} → {numbers.density(after)}; 1 of 2 repositories flipped"
     assert moved in words(check)
     assert [run["conclusion"] for run in near.check_runs] == ["neutral", "success"]
 

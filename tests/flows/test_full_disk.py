@@ -58,7 +58,7 @@ def test_a_ledger_that_finds_no_room_costs_a_warning_and_is_not_torn(
         return real_write(descriptor, data[:100])
 
     real_write = os.write
-    monkeypatch.setattr("pipeline.screening.ledger.os.write", write_a_little)
+    monkeypatch.setattr("pipeline.calibration.ledger.os.write", write_a_little)
     answer = assay.tries(good)
     monkeypatch.undo()
     monkeypatch.setenv("ASSAY_DATA_DIR", str(assay.data_dir))

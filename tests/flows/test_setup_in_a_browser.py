@@ -21,12 +21,12 @@ from typing import Any
 
 import pytest
 
-from bot.app import make_server
-from bot.cli.setup_server import listen, local_address, make_setup_state
+from bot.cli.server.setup_server import listen, local_address, make_setup_state
 from bot.github.credentials import credentials_path, load_credentials
 from bot.records import AppCredentials
 from bot.settings import load_settings
-from bot.web.setup_page import setup_app
+from bot.setup.page import setup_app
+from bot.web_process import make_server
 from tests.simulator.faults import status
 from tests.simulator.github import GitHub, serve_github
 

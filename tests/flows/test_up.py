@@ -150,7 +150,8 @@ def test_credentials_that_are_half_given_are_one_line(assay: Deployment) -> None
 def test_the_web_process_loads_nothing_that_only_a_worker_or_a_gpu_needs(assay: Deployment) -> None:
     script = (
         "import asyncio, sys\n"
-        "import bot.cli.up, bot.cli.serving, bot.app, bot.jobs.tickets, bot.cli.setup_server, bot.web.pages\n"
+        "import bot.cli.server.up, bot.cli.server.serving, bot.cli.server.setup_server\n"
+        "import bot.web_process, bot.jobs.wakeups, bot.web.pages\n"
         "print(*sys.modules)"
     )
     done = subprocess.run(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from bot.github.errors import RateLimited
 from bot.github.evidence.replies import Spending
-from bot.github.pace import LONGEST_WAIT, SECONDARY_WAIT
-from bot.github.problems import RateLimited
+from bot.github.rate_limits import LONGEST_WAIT, SECONDARY_WAIT
 
 SHARE: Final = 0.5
 NEW_HOUR: Final = timedelta(minutes=30)  # the limit starts anew an hour later or not at all; servers differ by seconds

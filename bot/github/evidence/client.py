@@ -16,12 +16,12 @@ from githubkit.auth import TokenAuthStrategy
 
 from bot.clock import Clock, SystemClock
 from bot.github.credentials import read_secret
+from bot.github.endpoints import GitHubServer
+from bot.github.errors import RateLimited
 from bot.github.evidence.problems import is_rate_limit
 from bot.github.evidence.replies import Reply, parse_reply
-from bot.github.exchange import Exchange
-from bot.github.pace import SECONDARY_WAIT, retry_at
-from bot.github.problems import RateLimited
-from bot.github.server import GitHubServer
+from bot.github.rate_limits import SECONDARY_WAIT, retry_at
+from bot.github.request import Exchange
 from pipeline.records import AssayError
 
 TOKEN_VARIABLE: Final = "ASSAY_GITHUB_TOKEN"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from bot.github.evidence.facts import EvidenceFacts, Permission, Standing
 from bot.github.evidence.walks import Reach
-from pipeline.mining.linking import IssueFact
+from pipeline.mining.issue_links import IssueFact
 
 HEADER: Final = b"assay evidence 1\n"
 MOST_FRAME_BYTES: Final = 64 << 20  # unpacked; 40,000 facts are 4 MB

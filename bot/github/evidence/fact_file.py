@@ -17,7 +17,7 @@ from typing import Final
 
 from bot.github.evidence.codec import HEADER, pack, pack_whole, unpack
 from bot.github.evidence.facts import EvidenceFacts, Standing
-from pipeline.mining.linking import IssueFact
+from pipeline.mining.issue_links import IssueFact
 
 MOST_BYTES: Final = 64 << 20
 MOST_FRAMES: Final = 16  # with more, the file is put together again

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from bot.github.evidence.queries import Kind
 from bot.github.evidence.walks import UNREAD, Reach
-from pipeline.mining.linking import IssueFact, Tracker
+from pipeline.mining.issue_links import IssueFact, Tracker
 
 Permission = Literal["contents", "issues", "pull_requests"]  # each of them "read", in the words of an App's settings
 

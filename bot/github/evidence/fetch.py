@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from bot.github.errors import NotFound, Rejected, Unavailable
 from bot.github.evidence.budget import SHARE, Budget
 from bot.github.evidence.facts import EvidenceFacts, FactStoreProtocol, Permission, Standing
 from bot.github.evidence.problems import Refusal, judge
 from bot.github.evidence.queries import ISSUE_TYPE, LARGEST_PAGE, Kind, Place, page_query, page_variables
 from bot.github.evidence.replies import Ask, Page, parse_page, parse_spending
 from bot.github.evidence.walks import UNREAD, Reach, advance, begin, update, without_cursor
-from bot.github.problems import NotFound, Rejected, Unavailable
-from pipeline.mining.linking import IssueFact
+from pipeline.mining.issue_links import IssueFact
 
 SMALLEST_PAGE: Final = 6
 GOOD_PAGES: Final = 8  # after so many in a row a larger page is tried again

@@ -15,10 +15,10 @@ from typing import Any, Final, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from bot.github.problems import Unavailable
-from pipeline.mining.bug_labels import LONGEST_LABEL
-from pipeline.mining.linking import IssueFact
-from pipeline.reports.inert import inert
+from bot.github.errors import Unavailable
+from pipeline.classify.bug_labels import LONGEST_LABEL
+from pipeline.mining.issue_links import IssueFact
+from pipeline.reports.escape import inert
 
 MOST_LABELS: Final = 20
 LONGEST_MESSAGE: Final = 160

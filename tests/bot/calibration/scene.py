@@ -9,20 +9,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.calibration.change import CalibrationChange
-from bot.calibration.recording import record_outcome
-from bot.calibration.source import CalibrationSource
-from bot.config.records import ParsedConfig, RepositoryConfig
-from bot.config.stored import StoredConfig, dump_config
+from bot.calibration.calibration_source import CalibrationSource
+from bot.calibration.record import record_outcome
+from bot.calibration.threshold_change import CalibrationChange
 from bot.records import Run
+from bot.repo_config.records import ParsedConfig, RepositoryConfig
+from bot.repo_config.stored import StoredConfig, dump_config
 from bot.store.configs import save_organization_config
 from bot.store.installations import save_installation
 from bot.store.repositories import save_repository
 from bot.store.screenings import save_screening
-from pipeline.screening.calibration import Calibration
-from pipeline.screening.calibration_set import CalibrationSet, replay
+from pipeline.calibration.calibration_set import CalibrationSet, replay
+from pipeline.calibration.threshold import Calibration
 from pipeline.screening.measurement import dump_judgement, dump_measurement, judge_measurement
-from tests.bot.github.screenings import at_density
+from tests.bot.messages.screenings import at_density
 from tests.bot.store.conftest import Store
 from tests.bot.store.values import HEAD, NOW, installation, repository
 from tests.builders.outcomes import RECIPE

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from bot.calibration.giving import share_anew
-from bot.calibration.recording import record_outcome
+from bot.calibration.record import record_outcome
+from bot.calibration.sharing_sync import share_anew
 from bot.calibration.versions import load_rows, recompute, threshold_of
 from bot.records import Run
 from bot.store.calibrations import calibrations_of
-from bot.store.judging import lock_newest
 from bot.store.screenings import save_screening
 from bot.store.tables import jobs, shared_outcomes
+from bot.store.verdicts import lock_newest
 from tests.bot.calibration.scene import Scene, after_days
 from tests.bot.store.conftest import Store
 from tests.bot.store.values import HEAD, NOW

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.calibration.sharing import MOST_OF_ONE, capped_weights, figures_of, usable
 from bot.store.shared_outcomes import SharedFigures, SharedRow
-from pipeline.screening.calibration import fit
+from pipeline.calibration.threshold import fit
 from tests.builders.outcomes import RECIPE, outcome
 
 COUNTS = st.lists(st.integers(1, 200), min_size=5, max_size=30)

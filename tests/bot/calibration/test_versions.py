@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.calibration.inputs import dump_inputs, inputs_of, load_inputs, refit
-from bot.calibration.known import put_together
+from bot.calibration.installation_set import put_together
 from bot.calibration.versions import NotRecomputable, load_rows, note_inputs, recompute, threshold_of
 from bot.store.calibrations import StoredCalibration, calibrations_of, save_calibration
 from bot.store.ledger import LedgerRow
 from bot.store.repositories import delete_repository, save_repository
+from pipeline.calibration.calibration_set import replay
+from pipeline.calibration.ledger_entries import Excluded, Moved, Recorded, dump_entry
+from pipeline.calibration.threshold import fit
 from pipeline.records import Outcome, Threshold
-from pipeline.screening.calibration import fit
-from pipeline.screening.calibration_set import replay
-from pipeline.screening.entries import Excluded, Moved, Recorded, dump_entry
 from tests.bot.calibration.scene import BASE, FAMILY, Scene, after_days
 from tests.bot.store.conftest import Store
 from tests.bot.store.values import NOW, repository

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bot.cli import scorers
-from pipeline.ranking.metrics import ReadBlob
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
+from pipeline.ranking.structure_metrics import ReadBlob
 
 
 class Alphabet:

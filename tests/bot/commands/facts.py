@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bot.commands.facts import Facts
-from bot.config.precedence import Ceiling, combine
 from bot.records import Budget, Usage
-from tests.bot.github.screenings import HEAD, screened
+from bot.repo_config.precedence import Ceiling, combine
+from tests.bot.messages.screenings import HEAD, screened
 from tests.builders.runs import AT
 
 CONFIG = combine(Ceiling())

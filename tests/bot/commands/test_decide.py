@@ -13,7 +13,7 @@ from bot.commands.facts import models_here
 from bot.commands.grammar import Cancel, Command, Finetune, Help, Screen, Status, Unclear
 from bot.records import GpuState, Usage
 from tests.bot.commands.facts import CONFIG, FULL, MODELS, facts
-from tests.bot.github.screenings import HEAD, MEASUREMENT, NEWER_HEAD, WINDOWS, at_density, failed, screened
+from tests.bot.messages.screenings import HEAD, MEASUREMENT, NEWER_HEAD, WINDOWS, at_density, failed, screened
 from tests.builders.runs import a_run
 
 HERE = a_run(head_sha=HEAD)

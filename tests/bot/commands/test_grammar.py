@@ -19,7 +19,7 @@ from bot.commands.grammar import (
     nearest_usage,
     parse_words,
 )
-from bot.ingress.command_line import command_of, parse_comment
+from bot.commands.parse import command_of, parse_comment
 
 CLEAR: dict[str, Command] = {
     "/finetune": Finetune(),

@@ -1,4 +1,4 @@
-"""The table itself; how it is asked through GitHub is in tests/bot/jobs/test_command_permissions.py."""
+"""The table itself; how it is asked through GitHub is in tests/bot/handlers/commands/test_command_permissions.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from bot.commands.grammar import Command, Finetune, Help
 from bot.commands.permission import ROLES, TABLE, may, who_may
-from bot.config.records import Permission
+from bot.repo_config.records import Permission
 
 
 def test_every_role_and_command_is_in_the_table() -> None:

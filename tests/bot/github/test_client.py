@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.github.client import Comment, GitHubApp, GitHubServer, InstallationClient
-from bot.github.problems import (
+from bot.github.errors import (
     BadToken,
     Elsewhere,
     Forbidden,

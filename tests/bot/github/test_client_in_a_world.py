@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bot.github.checks import screen_check
 from bot.github.client import GitHubApp, GitHubServer, InstallationClient
-from bot.github.problems import BadToken, Forbidden, InstallationGone, Moved, NotFound, Suspended
-from tests.bot.github.screenings import screened, situation
+from bot.github.errors import BadToken, Forbidden, InstallationGone, Moved, NotFound, Suspended
+from bot.messages.screen_check import screen_check
+from tests.bot.messages.screenings import screened, situation
 from tests.simulator.world import World, make_world
 
 EVERYTHING = {"checks": "write", "contents": "read", "issues": "write", "metadata": "read"}

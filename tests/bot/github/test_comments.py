@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.github.client import InstallationClient
-from bot.github.problems import Forbidden, NotFound
+from bot.github.errors import Forbidden, NotFound
 from tests.bot.github.test_client_in_a_world import as_installation
 from tests.simulator.world import World, make_world
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from bot.jobs.endings import settle
+from bot.jobs.context import Done, Handler, Outcome, Policy, Work
 from bot.jobs.lease import Running
-from bot.jobs.work import Done, Handler, Outcome, Policy, Work
+from bot.jobs.settle import settle
 from bot.records import Job
 from bot.store.installations import save_installation
 from bot.store.jobs import claim_job, load_job, request_job

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.github.problems import (
+from bot.github.errors import (
     BadToken,
     Elsewhere,
     Forbidden,
@@ -21,7 +21,7 @@ from bot.github.problems import (
     Unavailable,
 )
 from bot.jobs.retry import LONGEST_PAUSE_S, Again, Failed, Gone, NotYet, Paused, TookTooLong, decide, is_a_bug, pause
-from bot.store.problems import StoreConflict, StoreUnavailable
+from bot.store.errors import StoreConflict, StoreUnavailable
 from pipeline.records import AssayError
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -17,7 +17,6 @@ from bot.store import (
     finetune_checks,
     installations,
     jobs,
-    judging,
     ledger,
     rankings,
     replies,
@@ -25,6 +24,7 @@ from bot.store import (
     runs,
     screenings,
     shared_outcomes,
+    verdicts,
 )
 from bot.store.runs import RunRequest
 from bot.store.shared_outcomes import SharedFigures
@@ -149,11 +149,11 @@ def _to_screenings_and_check_runs(me: int, ids: tuple[int, int]) -> list[Call]:
         *((screenings.load_screening, me, number) for number in NUMBERS),
         (screenings.newest_screening, *ids),
         (screenings.newest_measured, *ids),
-        (judging.standing_verdicts, me),
-        (judging.lock_newest, *ids),
+        (verdicts.standing_verdicts, me),
+        (verdicts.lock_newest, *ids),
         (rankings.save_ranking, *ids, HEAD, {"scorer": "adapter"}),
         (rankings.forget_rankings, *ids),
-        *((judging.judge_again, me, screening, {"verdict": "SKIP"}) for screening in theirs),
+        *((verdicts.judge_again, me, screening, {"verdict": "SKIP"}) for screening in theirs),
         (screenings.save_screening, *ids, HEAD, after(1), {}, {}, "crashed", "r1", "c1"),
         (screenings.drop_ranking, *ids),
         (check_runs.newest_posted, *ids, "assay/screen"),

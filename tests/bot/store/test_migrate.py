@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from bot.store.database import Database, make_engine
+from bot.store.errors import StoreUnavailable
 from bot.store.installations import list_installations, save_installation
 from bot.store.migrate import current, migrate, newest
-from bot.store.problems import StoreUnavailable
 from bot.store.screenings import newest_screening
 from bot.store.tables import metadata
 from pipeline.records import AssayError

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.jobs.preparation import Ends
-from bot.jobs.queueing import reserve
+from bot.handlers.finetuning.prepare_budget import reserve
+from bot.handlers.finetuning.prepare_checks import Ends
 from bot.records import GpuState, Run, Usage
 from bot.store.budgets import month_of, save_gpu_state, set_budget, usage_of, usage_of_all
 from bot.store.installations import save_installation

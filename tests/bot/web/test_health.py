@@ -2,9 +2,9 @@ import asyncio
 
 from starlette.applications import Starlette
 
-from bot.store.problems import StoreUnavailable
+from bot.store.errors import StoreUnavailable
 from bot.web.health import Check, health_routes
-from tests.bot.ingress.asgi import Exchange, get
+from tests.bot.receiver.asgi import Exchange, get
 
 
 async def answers() -> bool:

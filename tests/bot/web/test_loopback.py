@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.web.loopback import is_from_here, is_loopback_name, only_from_here
-from tests.bot.ingress.asgi import get
+from tests.bot.receiver.asgi import get
 
 HERE = ["localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:80", "127.9.9.9:1", "[::1]", "[::1]:8000", "localhost."]
 ELSEWHERE = [

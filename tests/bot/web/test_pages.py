@@ -15,8 +15,8 @@ from bot.store.screenings import save_screening
 from bot.web.page_source import LINES_A_PAGE, PageSource
 from bot.web.pages import page_routes
 from bot.web.views import UNREADABLE, read_screening
-from tests.bot.github.screenings import MEASURED_AT, MEASUREMENT, at_density, failed, screened
-from tests.bot.ingress.asgi import Exchange, get
+from tests.bot.messages.screenings import MEASURED_AT, MEASUREMENT, at_density, failed, screened
+from tests.bot.receiver.asgi import Exchange, get
 from tests.bot.store.conftest import Store
 
 PRINTABLE = "<script>alert(1)</script></title></style>&amp;\"'"

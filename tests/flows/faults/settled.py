@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from sqlalchemy import inspect, select
 
-from bot.ingress.dispatch import SCREEN_CHECK
+from bot.receiver.dispatch import SCREEN_CHECK
 from bot.store.tables import metadata
 from tests.simulator.github import GitHub
 from tests.simulator.webhooks import Delivery

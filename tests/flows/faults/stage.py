@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import psutil
 
 from bot.clock import SystemClock
-from bot.jobs.redis_server import find_server
+from bot.jobs.embedded_redis import find_server
 from bot.store.database import Database, StoreUnavailable
 from bot.store.migrate import migrate
 from tests.builders import fast_assay

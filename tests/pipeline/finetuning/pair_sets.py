@@ -12,12 +12,12 @@ import numpy as np
 
 from pipeline.finetuning.pair_set import PairSet, build_pair_set
 from pipeline.finetuning.prompts import Prompted
-from pipeline.mining.mine import Miner
-from pipeline.mining.repository import open_repository
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.material import gather
+from pipeline.ranking.dataset import gather
 from pipeline.ranking.scorer import Scorer
-from pipeline.recipe import MESSAGES
 from pipeline.records import PairMetrics
 from tests.builders.history import History
 

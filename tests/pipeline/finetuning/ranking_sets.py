@@ -15,12 +15,12 @@ from pipeline.finetuning.model_card import CardMetrics, CardScore
 from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.ranking_set import RankingSet, build_ranking_set
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
-from pipeline.finetuning.refitted import Judged, KeptAdapter, RefitRecord, SeedSteps, Winner
-from pipeline.mining.mine import Miner
-from pipeline.mining.past import FunctionPast
-from pipeline.mining.repository import open_repository
+from pipeline.finetuning.refit_result import Judged, KeptAdapter, RefitRecord, SeedSteps, Winner
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
+from pipeline.mining.process_metrics import FunctionPast
 from pipeline.ranking.scorer import Subject
-from pipeline.recipe import MESSAGES
 from pipeline.records import DAY_S
 from tests.builders.history import History
 from tests.builders.pair_sets import planted

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.finetuning.adapter_ranking import ACTIVITY, activity, rank_by, retrained_of
-from pipeline.finetuning.judgement import ADAPTER, BLEND, judge
+from pipeline.finetuning.comparison import ADAPTER, BLEND, judge
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.recipe import DEFAULT_MODEL, BaseModel
 from pipeline.ranking.baseline import reasons

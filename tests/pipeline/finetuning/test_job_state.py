@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.finetuning.artifact_store import open_store
 from pipeline.finetuning.job_folder import RESULT, WORK, require_usable, working_folder
 from pipeline.finetuning.job_state import Embedded, JobState
-from pipeline.finetuning.store import open_store
 from pipeline.records import AssayError
 from tests.builders.finetunings import run
 

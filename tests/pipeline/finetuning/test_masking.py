@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.finetuning.masking import mask_names
-from pipeline.mining.languages import LANGUAGES
+from pipeline.syntax.languages import LANGUAGES
 
 # language, path, qualified name, code -> masked path, name, code
 CASES = [

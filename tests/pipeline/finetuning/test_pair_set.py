@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from pipeline.finetuning.pair_set import PairSet, build_pair_set, validation_start
 from pipeline.finetuning.prompts import Prompted, render_prompt
-from pipeline.mining.mine import Miner
-from pipeline.mining.repository import open_repository
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.material import gather
-from pipeline.recipe import MESSAGES
+from pipeline.ranking.dataset import gather
 from pipeline.records import DAY_S, PairMetrics
 from pipeline.screening.windows import place_windows
 from tests.builders.history import START, History
 from tests.pipeline.finetuning.pair_sets import pair_set, pair_set_of, prompted
 from tests.pipeline.ranking.subjects import EVAL_DAY, HEAD_DAY, TRAIN_DAY, Work, long_history
-from tests.pipeline.ranking.test_material import BEFORE, HORIZON, TRAINING
+from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 
 VALIDATION_DAY = EVAL_DAY - (EVAL_DAY - TRAIN_DAY) / 4  # 1,095.5
 BASE = [*BEFORE, *TRAINING, *HORIZON]

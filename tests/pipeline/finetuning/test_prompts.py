@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline.finetuning.prompts import Prompted, code_of, render_prompt
 from pipeline.finetuning.recipe import PROMPT_VERSION
-from pipeline.mining.languages import LANGUAGES
-from pipeline.mining.past import FunctionPast
+from pipeline.mining.process_metrics import FunctionPast
 from pipeline.records import FunctionHistory, PairMetrics
+from pipeline.syntax.languages import LANGUAGES
 from tests.pipeline.finetuning.pair_sets import prompted
 
 PAY = prompted(

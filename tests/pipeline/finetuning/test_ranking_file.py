@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.finetuning.pair_file import decode_pairs, encode_pairs
 from pipeline.finetuning.ranking_file import decode_ranking_set, encode_ranking_set
 from pipeline.finetuning.ranking_set import RankingSet
-from pipeline.mining.past import FunctionPast
+from pipeline.mining.process_metrics import FunctionPast
 from pipeline.ranking.scorer import Subject
 from pipeline.records import AssayError
 from tests.pipeline.finetuning.pair_sets import pair_set, prompted

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from pipeline.finetuning.prompts import Prompted, render_prompt
 from pipeline.finetuning.ranking_set import RankingSet
+from pipeline.label_recipe import MESSAGES
 from pipeline.ranking.scorer import Subject
-from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError, PairMetrics
 from tests.builders.history import DAY_S, START, History
 from tests.pipeline.finetuning.pair_sets import prompted
 from tests.pipeline.finetuning.ranking_sets import ranking_set, ranking_set_of, told
 from tests.pipeline.finetuning.test_pair_set import another_past
 from tests.pipeline.ranking.subjects import HEAD_DAY, QUIET, Work, long_history
-from tests.pipeline.ranking.test_material import BEFORE, HORIZON, TRAINING
+from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 
 BASE = [*BEFORE, *TRAINING, *HORIZON]
 LATEST_DAY = HEAD_DAY - 730  # T_train' = 913

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from pipeline.mining.repository import open_repository
-from pipeline.recipe import MESSAGES, LabelRecipe
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES, LabelRecipe
 from pipeline.records import Mined
 from pipeline.screening.measure import Measured, measure
 from tests.builders.history import History

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.label_recipe import MESSAGES
 from pipeline.mining.credit import NO_FUNCTION, AttributedFix, give_credit
-from pipeline.mining.lineage import FunctionKey
+from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.tracing import ALIVE, Root
-from pipeline.recipe import MESSAGES
 from pipeline.records import Evidence
 
 PREFIX, ISSUE = Evidence("prefix", 0.7), Evidence("issue", 1.0)

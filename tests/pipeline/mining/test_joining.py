@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.mining.mine import Miner
-from pipeline.mining.repository import open_repository
-from pipeline.recipe import MESSAGES
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
 from tests.builders.code import module
 from tests.builders.history import History
 

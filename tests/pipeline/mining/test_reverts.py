@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mining.fixes import MessageFacts, read_message
-from pipeline.mining.history import CommitGraph, extend_graph, parse_commit, read_history
-from pipeline.mining.history import History as CommitHistory
-from pipeline.mining.repository import open_repository
+from pipeline.classify.messages import MessageFacts, read_message
+from pipeline.git.history import CommitGraph, extend_graph, parse_commit, read_history
+from pipeline.git.history import History as CommitHistory
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
 from pipeline.mining.reverts import cancelled_by, find_undoings
-from pipeline.recipe import MESSAGES
 from tests.builders.history import History
 
 Read = tuple[CommitHistory, dict[int, MessageFacts]]

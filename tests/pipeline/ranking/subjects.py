@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.mining.mine import Miner
-from pipeline.mining.past import FunctionPast
-from pipeline.mining.repository import open_repository
-from pipeline.ranking.material import Material, gather
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
+from pipeline.mining.process_metrics import FunctionPast
+from pipeline.ranking.dataset import Material, gather
 from pipeline.ranking.scorer import Subject
-from pipeline.recipe import MESSAGES
 from pipeline.records import PairMetrics
 from tests.builders.history import History
 

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipeline.mining.past import FunctionPast
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.process_metrics import FunctionPast
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.competitors import Signal
+from pipeline.ranking.dataset import Material
 from pipeline.ranking.evaluate import BASELINE, Evaluation, Table, evaluate
 from pipeline.ranking.holdout import Place
-from pipeline.ranking.material import Material
 from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.statistics import assess
-from pipeline.recipe import MESSAGES
 from pipeline.records import Mined, Windows
 from tests.builders.history import History
 from tests.pipeline.ranking.subjects import long_history, material_of, subject
-from tests.pipeline.ranking.test_material import BEFORE, HORIZON, TRAINING
+from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 
 WINDOWS = Windows(0, 730 * 86_400, 1_095 * 86_400, 730.0, 365.0, 2_000.0, False, False)
 MINED = Mined("acme/shop", "0" * 40, WINDOWS, 1, 1, 1, 1, (), (), (), frozenset(), (), (), ())

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.mining.mine import Miner
-from pipeline.mining.repository import open_repository
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.competitors import Signal
 from pipeline.ranking.rank import rank_files, rank_functions, subjects_at_head
 from pipeline.ranking.scorer import Subject
-from pipeline.recipe import MESSAGES
 from pipeline.records import AssayError
 from tests.builders.history import DAY_S, START, History
 from tests.pipeline.ranking.subjects import EVAL_DAY, long_history, material_of, subject
-from tests.pipeline.ranking.test_material import BEFORE, HORIZON, TRAINING
+from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 
 SIZE = Signal("size", lambda s: s.metrics.lines)
 FUNCTIONS = [

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.json_fields import MalformedError
 from pipeline.ranking.competitors import Signal
 from pipeline.ranking.shortlist import (
     LONGEST_NAME,
@@ -25,7 +26,6 @@ from pipeline.ranking.shortlist import (
     load_shortlist,
     shortlist_of,
 )
-from pipeline.screening.fields import MalformedError
 from tests.pipeline.ranking.subjects import subject
 
 SIZE = Signal("size", lambda s: s.metrics.lines)
@@ -153,7 +153,7 @@ def test_fields_of_a_later_release_are_ignored() -> None:
 
 def test_reading_one_takes_neither_numpy_nor_mining() -> None:
     look = (
-        "import sys, pipeline.ranking.shortlist; print('numpy' in sys.modules, 'pipeline.mining.mine' in sys.modules)"
+        "import sys, pipeline.ranking.shortlist; print('numpy' in sys.modules, 'pipeline.mining.miner' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.label_recipe import MESSAGES
 from pipeline.ranking.evaluate import Evaluation
-from pipeline.recipe import MESSAGES
 from pipeline.reports.evaluation_page import render_evaluation_page
 from tests.builders import evaluations as build
 from tests.builders import screenings

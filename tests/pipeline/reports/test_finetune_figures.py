@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.finetuning import judgement
-from pipeline.finetuning.refitted import scorer_after
+from pipeline.finetuning import comparison
+from pipeline.finetuning.refit_result import scorer_after
 from pipeline.finetuning.result import FinetuneResult
 from pipeline.ranking.baseline import Baseline
 from pipeline.reports.finetune_figures import ADAPTER, BASELINE, BLEND, FinetuneFigures, Measured, load_figures
@@ -31,7 +31,7 @@ def read(finished: FinetuneResult, **changed: Any) -> FinetuneFigures:
 
 
 def test_the_names_of_rankings_are_those_of_the_judgement() -> None:
-    assert (ADAPTER, BLEND) == (judgement.ADAPTER, judgement.BLEND)
+    assert (ADAPTER, BLEND) == (comparison.ADAPTER, comparison.BLEND)
     assert Baseline.name == BASELINE
 
 

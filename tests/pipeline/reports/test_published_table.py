@@ -2,13 +2,13 @@ from itertools import pairwise
 
 import pytest
 
+from pipeline.calibration.reproduced import reproduced_of
+from pipeline.calibration.seed_json import parse_seed, render_seed
+from pipeline.calibration.seed_records import CURVES
 from pipeline.reports.published_table import render_published_table
-from pipeline.screening.reproduced import reproduced_of
-from pipeline.screening.seed_json import parse_seed, render_seed
-from pipeline.screening.seed_records import CURVES
 from tests.builders.screenings import windows
 from tests.builders.seeds import day, measurement, seed, unmeasurable
-from tests.pipeline.screening.test_reproduced import RUN
+from tests.pipeline.calibration.test_reproduced import RUN
 
 PAGE = render_published_table(seed())
 

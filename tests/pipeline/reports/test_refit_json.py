@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.json_fields import MalformedError
 from pipeline.reports.refit_json import judged_json, load_judged, refit_json, refit_of, render_refit_files
-from pipeline.screening.fields import MalformedError
 from tests.pipeline.finetuning.ranking_sets import refit_record
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.recipe import MESSAGES, MESSAGES_API
+from pipeline.label_recipe import MESSAGES, MESSAGES_API
 from pipeline.records import OtherDensity
 from pipeline.reports.screen_json import screen_json
 from tests.builders import screenings as build

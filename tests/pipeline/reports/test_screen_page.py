@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import ExcludedGroup, Screening
 from pipeline.reports.screen_page import MOST_COMMITS, MOST_FUNCTIONS, most_fix_prone, render_screen_page, score
 from tests.builders import screenings as build

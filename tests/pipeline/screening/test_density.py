@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import FunctionHistory
 from pipeline.screening.density import clustered_interval, measure_density
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.mining.linking import IssueFact, Tracker
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.issue_links import IssueFact, Tracker
 from pipeline.records import DAY_S, Evidence, IssueLabels
 from pipeline.screening.diagnosis import diagnose, label_coverage
 from tests.builders.screenings import AS_OF, counted_fix, density, function, mined, windows

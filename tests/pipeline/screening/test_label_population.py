@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mining.mine import Miner
-from pipeline.mining.repository import open_repository
-from pipeline.recipe import MESSAGES
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
 from pipeline.records import AssayError
 from pipeline.screening.label_population import ClassifyingMiner, Population, read_population
 from pipeline.screening.windows import fit_windows
 from tests.builders.history import History
 from tests.pipeline.ranking.subjects import long_history
-from tests.pipeline.ranking.test_material import BEFORE, HORIZON, TRAINING
+from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 
 CODE = "def f(a):\n    b = a\n    return b + {}\n"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mining.linking import IssueFact, Tracked, Tracker
-from pipeline.mining.references import Home
-from pipeline.mining.repository import open_repository
-from pipeline.recipe import MESSAGES, MESSAGES_API
+from pipeline.classify.references import Home
+from pipeline.git.repository import open_repository
+from pipeline.label_recipe import MESSAGES, MESSAGES_API
+from pipeline.mining.issue_links import IssueFact, Tracked, Tracker
 from pipeline.screening.measure import Measured, measure
 from tests.builders.history import START, History
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.calibration.threshold import fit
+from pipeline.json_fields import MalformedError
 from pipeline.records import Density, ExcludedGroup, OtherDensity, Standing, Threshold, Windows
-from pipeline.screening.calibration import fit
-from pipeline.screening.fields import MalformedError
 from pipeline.screening.measure import Measured
 from pipeline.screening.measurement import (
     ExcludedCount,
@@ -27,7 +27,7 @@ from pipeline.screening.measurement import (
     load_measurement,
     measurement_of,
 )
-from pipeline.screening.screener import judge
+from pipeline.screening.verdict import judge
 from tests.builders.outcomes import RECIPE, outcomes
 from tests.builders.screenings import AS_OF, HEAD, density, diagnosis, mined, windows
 

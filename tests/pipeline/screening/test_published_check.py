@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.calibration.seed_records import CURVES, Seed, SeedMeasurement
 from pipeline.screening.published_check import Checked, check, check_curves, lag_days, likely_causes, separate, spearman
-from pipeline.screening.seed_records import CURVES, Seed, SeedMeasurement
 from tests.builders.screenings import windows
 from tests.builders.seeds import PUBLISHED_AS_OF, day, measurement, seed, unmeasurable
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pipeline.calibration.seed_records import CURVES
 from pipeline.records import Curve
-from pipeline.screening.seed_records import CURVES
 from pipeline.screening.signal import scale_of, signals
 
 CREDITS = np.array([0.0, 0.7, 1.4, 7.0])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES
 from pipeline.records import DAY_S
 from pipeline.screening.windows import fit_windows, place_windows
 

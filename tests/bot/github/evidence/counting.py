@@ -12,7 +12,7 @@ from typing import Any
 from bot.github.evidence.facts import EvidenceFacts, Standing
 from bot.github.evidence.queries import Kind
 from bot.github.evidence.replies import Reply, Trouble
-from pipeline.mining.linking import IssueFact
+from pipeline.mining.issue_links import IssueFact
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from bot.github.errors import RateLimited
 from bot.github.evidence.budget import Budget
 from bot.github.evidence.replies import Spending
-from bot.github.problems import RateLimited
 from tests.bot.github.evidence.counting import NOW
 
 RESET = NOW + timedelta(minutes=40)

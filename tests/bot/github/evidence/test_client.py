@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from bot.github.endpoints import GitHubServer, graphql_url
+from bot.github.errors import BadToken, Elsewhere, Forbidden, RateLimited, Unavailable
 from bot.github.evidence.client import GraphQlClient, evidence_for_token, parse_token, read_token
 from bot.github.evidence.replies import Reply
-from bot.github.exchange import Exchange
-from bot.github.problems import BadToken, Elsewhere, Forbidden, RateLimited, Unavailable
-from bot.github.server import GitHubServer, graphql_url
+from bot.github.request import Exchange
 from pipeline.records import AssayError
 from tests.bot.github.stand_in import Expected, StandIn, stand_in
 from tests.bot.github.test_client import NOW, TOKEN, StillClock

@@ -18,7 +18,7 @@ from bot.github.evidence.codec import HEADER, pack, pack_whole, unpack
 from bot.github.evidence.fact_file import MOST_FRAMES, FactFile, evidence_path
 from bot.github.evidence.facts import EvidenceFacts, Standing
 from bot.github.evidence.walks import Reach
-from pipeline.mining.linking import IssueFact
+from pipeline.mining.issue_links import IssueFact
 
 TIMES = st.integers(0, 2**40)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

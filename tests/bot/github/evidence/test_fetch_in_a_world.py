@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from bot.github.endpoints import GitHubServer
+from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited
 from bot.github.evidence.client import evidence_for_token
 from bot.github.evidence.fact_file import FactFile
 from bot.github.evidence.facts import tracker_of
 from bot.github.evidence.fetch import Fetched, fetch_facts
 from bot.github.evidence.queries import Place
-from bot.github.problems import BadToken, Forbidden, NotFound, RateLimited
-from bot.github.server import GitHubServer
-from pipeline.mining.linking import IssueFact
+from pipeline.mining.issue_links import IssueFact
 from tests.simulator.faults import before, cut, forbidden, status
 from tests.simulator.world import World, make_world
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.github.errors import Unavailable
 from bot.github.evidence.facts import EvidenceFacts, Standing, tracker_of
 from bot.github.evidence.problems import Refusal, is_rate_limit, judge
 from bot.github.evidence.replies import MOST_LABELS, Reply, Trouble, parse_page, parse_reply, parse_spending
 from bot.github.evidence.walks import Reach
-from bot.github.problems import Unavailable
-from pipeline.mining.bug_labels import LONGEST_LABEL
-from pipeline.mining.linking import IssueFact, Tracker
+from pipeline.classify.bug_labels import LONGEST_LABEL
+from pipeline.mining.issue_links import IssueFact, Tracker
 from tests.bot.github.evidence.counting import trouble
 
 NODE = {"number": 12, "state": "OPEN", "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-03T00:00:00Z"}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.github.errors import RateLimited
 from bot.github.evidence.fetch import fetch_facts
 from bot.github.evidence.queries import Kind, Place
 from bot.github.evidence.replies import Page
 from bot.github.evidence.walks import MARGIN_S, OVERLAP_S, UNREAD, Reach, advance, begin, update, without_cursor
-from bot.github.problems import RateLimited
 from tests.bot.github.evidence.counting import LONG_AGO, NOW, REPOSITORY_ID, Asked, CountingGitHub, Item, Memory
 
 DAY = 86_400

@@ -1,0 +1,90 @@
+"""A run and the screening before it → the prediction and the outcome that the ledger keeps. Pure functions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bot.records import Run, StoredScreening
+from pipeline.calibration.ledger_entries import OUTCOME_KINDS, Prediction
+from pipeline.calibration.threshold import Calibration, select_points
+from pipeline.json_fields import Fields, MalformedError
+from pipeline.records import Outcome
+from pipeline.screening.measurement import load_judgement, load_measurement
+
+UNKNOWN_VERSION: Final = "unknown"
+
+
+def why_not_recorded(run: Run, screening: StoredScreening | None) -> str:
+    """Why a run says nothing about its screening; empty where it does. `screening` is the one that the run names."""
+    if run.purpose != "judge":
+        return "it was not judged on a holdout"
+    if run.ending != "finished" or run.result is None:
+        return "it did not finish"
+    if run.result.get("control"):
+        return "it was a control, whose labels or prompts were changed on purpose"
+    if screening is None or screening.failure:
+        return "no density had been measured before it"
+    if screening.label_recipe_id != run.label_recipe_id or run.result.get("label_recipe_id") != run.label_recipe_id:
+        return "its labels and the density before it follow different label recipes"
+    if run.result.get("config_hash") != screening.config_hash:
+        return "the repository's own configuration was another one when its density was measured"
+    return ""
+
+
+def outcome_of(run: Run, screening: StoredScreening, full_name: str) -> Outcome:
+    """With the density that was known before it. Decided when it was asked for: a late result overrules no newer one.
+
+    Raises MalformedError where the result or the measurement cannot be read.
+    """
+    result, measurement = Fields(run.result, "result"), load_measurement(screening.measurement)
+    density = measurement.density
+    if density is None:
+        raise MalformedError("measurement.density: there is none")
+    return Outcome(
+        repo=full_name,
+        density=density.value,
+        outcome=result.choice("outcome", OUTCOME_KINDS),
+        provenance="measured",
+        label_recipe_id=run.label_recipe_id,
+        decided_at=run.made_at.isoformat(),
+        base_model_family=result.text("base_model_family"),
+        density_low=density.low,
+        density_high=density.high,
+        pairs=density.pairs,
+        rho_adapter=result.optional("rho_adapter", lambda: result.number("rho_adapter", -1, 1)),
+        rho_baseline=result.optional("rho_baseline", lambda: result.number("rho_baseline", -1, 1)),
+    )
+
+
+def prediction_of(screening: StoredScreening, full_name: str) -> Prediction:
+    """What was said before the outcome was known. Raises MalformedError."""
+    measurement, judgement = load_measurement(screening.measurement), load_judgement(screening.judgement)
+    density = measurement.density
+    return Prediction(
+        at=screening.measured_at.isoformat(),
+        repo=full_name,
+        head_sha=screening.head_sha,
+        density=density.value if density else None,
+        density_low=density.low if density else None,
+        density_high=density.high if density else None,
+        threshold=judgement.threshold.value,
+        threshold_version=judgement.threshold_version or UNKNOWN_VERSION,
+        verdict=judgement.verdict,
+        measurable=judgement.measurable,
+        near_boundary=judgement.near_boundary,
+        label_recipe_id=screening.label_recipe_id,
+        config_hash=screening.config_hash,
+    )
+
+
+def why_not_counted(outcome: Outcome, calibration: Calibration, family: str) -> str:
+    """Why an outcome in the ledger is no point of the calibration; empty where it is one."""
+    if outcome in calibration.points:
+        return ""
+    if outcome.outcome == "INCONCLUSIVE":
+        return "an INCONCLUSIVE outcome is kept in the ledger and never moves a threshold"
+    if outcome.excluded_because:
+        return f"an operator excluded this repository: {outcome.excluded_because}"
+    if not select_points([outcome], outcome.label_recipe_id, family or None):
+        return f"the threshold is that of the base model family {family}, and this was {outcome.base_model_family}"
+    return "a newer outcome of this repository counts"

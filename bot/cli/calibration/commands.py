@@ -1,0 +1,221 @@
+"""`assay calibration`: the outcomes that the threshold rests on, and every change an operator can make to them.
+
+Each command reads the ledger, lets a pure function decide what to add, and shows the calibration that results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bot.cli.calibration.seed import seed_command
+from bot.cli.calibration.view import change_fields, describe, render
+from bot.cli.files import read_whole, write_whole
+from bot.cli.output import print_result
+from bot.settings import load_settings
+from pipeline.calibration.calibration_set import CalibrationSet, adoption, change, require_known
+from pipeline.calibration.import_export import parse_exchange, plan_import, render_exchange
+from pipeline.calibration.ledger import amend, calibration_folder, load_calibration_set
+from pipeline.calibration.ledger_entries import OUTCOME_KINDS, Entry, Excluded, Included, Recorded
+from pipeline.calibration.seed import Seed, load_seed
+from pipeline.calibration.threshold import decided
+from pipeline.json_fields import MOST_BYTES
+from pipeline.label_recipe import RECIPES
+from pipeline.records import AssayError, Outcome, OutcomeKind
+
+app = typer.Typer(add_completion=False, help="Show and change the outcomes that the threshold rests on.")
+app.command("seed")(seed_command)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Repo = Annotated[str, typer.Argument(help="The repository, as owner/name.")]
+OfInstallation = Annotated[
+    str | None,
+    typer.Option("--installation", metavar="LOGIN", help="Of the App's installation on this account alone."),
+]
+
+
+@app.command()
+def show(installation: OfInstallation = None, as_json: AsJson = False) -> None:
+    """Show the threshold, what it rests on, and how often it was right."""
+    if installation:
+        from bot.cli.calibration.installation import show_installation
+
+        print_result(show_installation(load_settings(), installation), as_json, render)
+        return
+    calibration_set = load_calibration_set(_folder(), load_seed())
+    print_result(describe(calibration_set), as_json, render)
+
+
+@app.command()
+def add(
+    repo: Repo,
+    density: Annotated[float, typer.Option(help="Its mean defect signal density, from 0 to 1.")],
+    outcome: Annotated[str, typer.Option(help="WIN, SOFT-LOSS, HARD-LOSS or INCONCLUSIVE.")],
+    decided_at: Annotated[str, typer.Option(help="When it was decided (ISO 8601); now, if not given.")] = "",
+    base_model_family: Annotated[str, typer.Option(help="The family of the base model.")] = "unknown",
+    as_json: AsJson = False,
+) -> None:
+    """Add the outcome of a fine-tuning run under the label recipe that decides."""
+    if not (math.isfinite(density) and 0 <= density <= 1):
+        raise AssayError(f"--density is a number from 0 to 1, not {density}")
+    decided(decided_at)
+    at = _now()
+    measured = Outcome(
+        repo=repo,
+        density=density,
+        outcome=parse_outcome_kind(outcome),
+        provenance="measured",
+        label_recipe_id="",
+        decided_at=decided_at or at,
+        base_model_family=base_model_family,
+    )
+    _amend(as_json, at, lambda known: (Recorded(at, (replace(measured, label_recipe_id=known.deciding),)),))
+
+
+def parse_outcome_kind(text: str) -> OutcomeKind:
+    """`soft-loss`, `SOFT LOSS` and the like. Raises AssayError with the words there are."""
+    wanted = " ".join(text.upper().replace("-", " ").replace("_", " ").split())
+    for kind in OUTCOME_KINDS:
+        if kind == wanted:
+            return kind
+    words = ", ".join(kind.replace(" ", "-") for kind in OUTCOME_KINDS)
+    raise AssayError(f"--outcome is one of {words}, not {text[:40]!a}")
+
+
+@app.command()
+def exclude(
+    repo: Repo,
+    reason: Annotated[str, typer.Option(help="Why: it is shown wherever the outcome is.")],
+    installation: OfInstallation = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let no outcome of a repository count, now or later, until it is included again."""
+    if not reason.strip():
+        raise AssayError("--reason is empty: say why this repository should not count")
+    if installation:
+        from bot.cli.calibration.installation import exclude_from_installation
+
+        excluded = exclude_from_installation(load_settings(), installation, repo, reason, datetime.now(UTC))
+        print_result(excluded, as_json, render)
+        return
+    at = _now()
+
+    def decide(known: CalibrationSet) -> Sequence[Entry]:
+        require_known(known, repo)
+        return () if known.exclusions.get(repo) == reason else (Excluded(at, repo, reason),)
+
+    _amend(as_json, at, decide)
+
+
+@app.command()
+def include(repo: Repo, installation: OfInstallation = None, as_json: AsJson = False) -> None:
+    """Let the outcomes of an excluded repository count again."""
+    if installation:
+        from bot.cli.calibration.installation import include_in_installation
+
+        included = include_in_installation(load_settings(), installation, repo, datetime.now(UTC))
+        print_result(included, as_json, render)
+        return
+    at = _now()
+
+    def decide(known: CalibrationSet) -> Sequence[Entry]:
+        if repo not in known.exclusions:
+            excluded = ", ".join(sorted(known.exclusions)) or "none"
+            raise AssayError(f"{repo} is not excluded; excluded repositories: {excluded}")
+        return (Included(at, repo),)
+
+    _amend(as_json, at, decide)
+
+
+@app.command()
+def versions(
+    installation: OfInstallation = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Make each again of its stored inputs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every threshold that installations of the App had, and what it was made of.
+
+    With --verify it exits 1 where one does not follow from its inputs.
+    """
+    from bot.cli.calibration.installation import differing, list_versions, render_versions
+
+    result = list_versions(load_settings(), installation, verify)
+    print_result(result, as_json, render_versions)
+    if differing(result):
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `assay calibration export` wrote.")], as_json: AsJson = False
+) -> None:
+    """Add the outcomes and exclusions of another calibration set. Importing twice changes nothing."""
+    outcomes = parse_exchange(read_whole(file, MOST_BYTES), file.name)
+    at = _now()
+    _amend(as_json, at, lambda known: plan_import(outcomes, known).entries(at))
+
+
+@app.command()
+def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_json: AsJson = False) -> None:
+    """Write the calibration set, published outcomes included, to a JSON file."""
+    calibration_set = load_calibration_set(_folder(), load_seed())
+    write_whole(file, render_exchange(calibration_set.outcomes))
+    exported = {"exported": len(calibration_set.outcomes), "file": str(file)}
+    print_result(describe(calibration_set) | exported, as_json, render)
+
+
+@app.command()
+def adopt(
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="NAME", help="messages, or messages+api: with issues, pull requests, labels."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the verdicts that would flip; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a label recipe of this release decide from now on."""
+    seed, at = load_seed(), _now()
+    wanted = seed.label_recipe_id if recipe is None else parse_recipe(recipe)
+    if dry_run:
+        known = load_calibration_set(_folder(), seed)
+        would = change(known.predictions, known.calibrate(), known.calibrate(wanted))
+        result = describe(known, would.after) | change_fields(would) | {"dry_run": True}
+        print_result(result, as_json, render)
+        return
+    _amend(as_json, at, lambda known: _adopting(known, seed, wanted, at))
+
+
+def parse_recipe(name: str) -> str:
+    """The id of a label recipe that ships. Raises AssayError with the names there are."""
+    found = next((recipe.id for recipe in RECIPES.values() if recipe.name == name), None)
+    if found is None:
+        names = " or ".join(recipe.name for recipe in RECIPES.values())
+        raise AssayError(f"--recipe is {names}, not {name[:40]!a}")
+    return found
+
+
+def _adopting(known: CalibrationSet, seed: Seed, label_recipe_id: str, at: str) -> Sequence[Entry]:
+    settled = known.pinned and known.deciding == label_recipe_id
+    return () if settled else (adoption(seed, label_recipe_id, at),)
+
+
+def _amend(as_json: bool, at: str, decide: Callable[[CalibrationSet], Sequence[Entry]]) -> None:
+    calibration_set, changed = amend(_folder(), load_seed(), at, decide)
+    result: dict[str, Any] = describe(calibration_set, changed.after) | change_fields(changed)
+    print_result(result, as_json, render)
+
+
+def _folder() -> Path:
+    return calibration_folder(load_settings().data_dir)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,148 @@
+"""`assay evaluate`: how good each ranking of a repository's functions and files is, on what happened since."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bot import __version__
+from bot.cli.config_option import OwnConfig, read_overlay
+from bot.cli.local.screen import AsOf, Jobs, Source
+from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.rankings_table import rankings_table
+from bot.cli.report_file import check_report, write_report
+from bot.cli.scorers import embeddings_of, parse_adapters, parse_base_model, scorer_of
+from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.peak_memory import peak_rss_mb
+from bot.settings import Settings, load_settings
+from pipeline.classify.overlay import NO_OVERLAY, Overlay
+from pipeline.git.objects import ObjectReader
+from pipeline.git.packs import ObjectProblem
+from pipeline.git.repository import Repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
+from pipeline.ranking.competitors import competitors
+from pipeline.ranking.dataset import Material, gather
+from pipeline.ranking.evaluate import Evaluation, evaluate
+from pipeline.ranking.structure_metrics import ReadBlob
+from pipeline.records import AssayError
+from pipeline.reports.escape import inert
+from pipeline.reports.evaluation_json import evaluation_json
+from pipeline.screening.measure import facts_path
+
+
+def evaluate_source(
+    source: Source,
+    as_of: AsOf = None,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scorer",
+            metavar="ADAPTER_DIR",
+            help="Also judge the adapter in this folder; may be given several times. The baseline and the cheap "
+            "scorers are always judged.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--base-model",
+            metavar="NAME|DIR",
+            help="Also judge what this model knows untrained: its embeddings and a ridge regression.",
+        ),
+    ] = None,
+    config: OwnConfig = None,
+    jobs: Jobs = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write a page with plots to look at; - writes it to stdout."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Rank the functions of a year ago as they were then, and compare with what has been fixed since.
+
+    Every scorer is judged by the same held-out functions, and by all files.
+
+    Examples:
+
+    assay evaluate . --html evaluation.html
+
+    assay evaluate https://github.com/owner/name --as-of 2025-01-31 --json
+    """
+    started = time.perf_counter()
+    settings = load_settings()
+    check_report("--html", html, as_json)
+    adapters, untrained = parse_adapters(scorer or []), parse_base_model(model)
+    overlay = read_overlay(config)
+    with progress_display() as progress:
+        repository = open_source(source, settings, progress)
+        material = material_of(repository, settings, parse_as_of(as_of), jobs or default_jobs(), progress, overlay)
+        progress("comparing scorers", 0, None)
+        with repository.reader() as reader:  # adapters read code
+            rivals = [*competitors(), *(scorer_of(folder, blobs_of(reader)) for folder in adapters)]
+            if untrained is not None:
+                rivals.append(embeddings_of(untrained, blobs_of(reader)))
+            evaluation = evaluate(material, MESSAGES, rivals)
+    seconds, memory_mb = time.perf_counter() - started, peak_rss_mb()
+    if html is not None and write_report(html, _page(evaluation, seconds, memory_mb)):
+        return
+    result = evaluation_json(evaluation, MESSAGES.id)
+    result |= {"config_hash": overlay.config_hash}
+    result |= {"seconds": round(seconds, 3), "peak_rss_mb": round(memory_mb, 1)}
+    print_result(result, as_json, render)
+
+
+def material_of(
+    repository: Repository,
+    settings: Settings,
+    as_of: int | None,
+    jobs: int,
+    progress: Progress,
+    overlay: Overlay = NO_OVERLAY,
+) -> Material:
+    """What scorers learn from and are judged by; what mining finds out is remembered in the data directory."""
+    store = facts_path(settings.data_dir, repository)
+    with Miner(repository, MESSAGES, store, jobs, progress, overlay) as miner, repository.reader() as reader:
+        return gather(miner, MESSAGES, blobs_of(reader), as_of=as_of)
+
+
+def blobs_of(reader: ObjectReader) -> ReadBlob:
+    """Contents by hexadecimal id. Raises AssayError for an object that mining could read and that is gone now."""
+
+    def read(blob: str) -> bytes:
+        try:
+            return reader.blob(bytes.fromhex(blob), MESSAGES.most_file_bytes)
+        except ObjectProblem:
+            raise AssayError(f"{blob} has become unreadable while functions were measured; try again") from None
+
+    return read
+
+
+def _page(evaluation: Evaluation, seconds: float, memory_mb: float) -> str:
+    from pipeline.reports.evaluation_page import render_evaluation_page  # and Jinja2, only for who wants a page
+
+    return render_evaluation_page(evaluation, MESSAGES, seconds=seconds, peak_rss_mb=memory_mb, version=__version__)
+
+
+def render(result: dict[str, Any]) -> RenderableType:
+    """Both tables, and what they are worth."""
+    head = f"{inert(result['repo'])} at {result['head_sha'][:10]}: ranked as of {result['eval_start'][:10]}, "
+    head += f"judged by the fixes of the {result['horizon_days']:.0f} days up to {result['as_of'][:10]}"
+    parts: list[RenderableType] = [Text(head)]
+    if not result["conclusive"]:
+        parts.append(Text("INCONCLUSIVE"))
+        parts += [Text(f"  {reason}") for reason in result["reasons"]]
+    for level, what in (("functions", "held-out functions"), ("files", "files")):
+        parts += [Text(""), Text(_counted(result[level], what)), rankings_table(result[level]["scorers"])]
+    parts += [Text(inert(note)) for note in result["notes"]]
+    return Group(*parts)
+
+
+def _counted(table: dict[str, Any], what: str) -> str:
+    ceiling = "" if table["rho_max"] is None else f"; ρ at most {table['rho_max']:.3f} without ties"
+    return f"{table['n']:,} {what}, {table['positives']:,} of them fixed ({table['prevalence']:.1%}){ceiling}"

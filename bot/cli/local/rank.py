@@ -1,0 +1,194 @@
+"""`assay rank`: where to look first, with reasons."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bot import __version__
+from bot.cli.config_option import OwnConfig, read_overlay
+from bot.cli.local.evaluate import blobs_of
+from bot.cli.local.screen import AsOf, Jobs, Source
+from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.report_file import check_report, write_report
+from bot.cli.scorers import Choice, parse_scorer, scorer_of
+from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.peak_memory import peak_rss_mb
+from bot.settings import Settings, load_settings
+from pipeline.classify.overlay import NO_OVERLAY, Overlay
+from pipeline.git.clone import looks_like_url, parse_url
+from pipeline.git.repository import Repository
+from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
+from pipeline.ranking.baseline import Baseline
+from pipeline.ranking.rank import Ranked, rank_files, rank_functions, subjects_at_head
+from pipeline.ranking.scorer import Subject
+from pipeline.ranking.structure_metrics import ReadBlob
+from pipeline.records import AssayError
+from pipeline.reports.escape import encodable, inert
+from pipeline.reports.numbers import iso
+from pipeline.reports.ranking_sarif import MOST_RESULTS, Located, Ranking, end_column, ranking_sarif
+from pipeline.screening.measure import facts_path
+
+
+class Level(StrEnum):
+    function = "function"
+    file = "file"
+
+
+def rank(
+    source: Source,
+    as_of: AsOf = None,
+    level: Annotated[Level, typer.Option("--level", help="What to rank.")] = Level.function,
+    scorer: Annotated[
+        str, typer.Option("--scorer", metavar="baseline|ADAPTER_DIR", help="What ranks: the baseline, or an adapter.")
+    ] = Baseline.name,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many to show, or to write.")] = 20,
+    config: OwnConfig = None,
+    jobs: Jobs = None,
+    sarif: Annotated[
+        Path | None,
+        typer.Option(
+            "--sarif", metavar="FILE", help="Also write SARIF for GitHub's code scanning; - writes it to stdout."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """List the functions or files that are likeliest to need a fix, riskiest first, with reasons.
+
+    A ranking says where to look; it has found no defect. `assay evaluate` tells how good it would have been so far.
+
+    Examples:
+
+    assay rank . --top 50
+
+    assay rank . --level file --sarif ranking.sarif
+    """
+    started = time.perf_counter()
+    settings = load_settings()
+    check_report("--sarif", sarif, as_json)
+    overlay = read_overlay(config)
+    if sarif is not None and top > MOST_RESULTS:
+        raise AssayError(f"--top {top}: GitHub takes at most {MOST_RESULTS:,} results in a SARIF file")
+    wanted = Wanted(parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs(), overlay)
+    with progress_display() as progress:
+        repository = open_source(source, settings, progress)
+        found = rank_repository(repository, settings, wanted, progress)
+    if sarif is not None and write_report(sarif, _sarif(found, source)):
+        return
+    result = _json(found) | {"seconds": round(time.perf_counter() - started, 3), "peak_rss_mb": round(peak_rss_mb(), 1)}
+    print_result(result, as_json, render)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for."""
+
+    as_of: int | None
+    level: Literal["function", "file"]
+    scorer: Choice
+    top: int
+    jobs: int
+    overlay: Overlay = NO_OVERLAY
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first places of a ranking, and what it is a ranking of."""
+
+    repo: str
+    ranking: Ranking
+    without_score: int
+    config_hash: str
+    places: tuple[Located, ...]
+
+
+def rank_repository(repository: Repository, settings: Settings, wanted: Wanted, progress: Progress) -> Found:
+    """Mine, measure and rank; what mining finds out is remembered in the data directory."""
+    store = facts_path(settings.data_dir, repository)
+    miner = Miner(repository, MESSAGES, store, wanted.jobs, progress, wanted.overlay)
+    with miner, repository.reader() as reader:
+        read = blobs_of(reader)
+        subjects = subjects_at_head(miner, read, as_of=wanted.as_of)
+        scorer = scorer_of(wanted.scorer, read)
+        ranked = (rank_functions if wanted.level == "function" else rank_files)(subjects, scorer)
+        scored = [place for place in ranked if math.isfinite(place.score)]
+        ranking = Ranking(
+            level=wanted.level,
+            ranked=len(ranked),
+            scorer=scorer.name,
+            head_sha=miner.history.graph.ids[miner.history.head].hex(),
+            as_of=miner.history.effective_at[-1],
+            label_recipe_id=MESSAGES.id,
+        )
+        places = tuple(locate(scored[: wanted.top], subjects, read))
+    return Found(repository.name, ranking, len(ranked) - len(scored), wanted.overlay.config_hash, places)
+
+
+def locate(places: Sequence[Ranked], subjects: Sequence[Subject], read: ReadBlob) -> Iterator[Located]:
+    """Each place with what tells it apart and where its last line ends."""
+    known = {(s.path, s.qualified_name, s.start_line, s.end_line): s for s in subjects}
+    for place in places:
+        subject = known[place.path, place.qualified_name, place.start_line, place.end_line]
+        yield Located(place, subject.ordinal, end_column(read(subject.blob), place.end_line))
+
+
+def _sarif(found: Found, source: str) -> str:
+    """Ends with a line break. The address is known where the repository was named by one."""
+    ranking = replace(found.ranking, repository_uri=parse_url(source).text if looks_like_url(source) else "")
+    return json.dumps(ranking_sarif(found.places, ranking, version=__version__), allow_nan=False, indent=1) + "\n"
+
+
+def _json(found: Found) -> dict[str, Any]:
+    """What `--json` prints but for the costs; docs/json.md has the fields."""
+    return {
+        "repo": encodable(found.repo),
+        "head_sha": found.ranking.head_sha,
+        "as_of": iso(found.ranking.as_of),
+        "level": found.ranking.level,
+        "scorer": found.ranking.scorer,
+        "ranked": found.ranking.ranked,
+        "without_score": found.without_score,
+        "config_hash": found.config_hash,
+        "items": [_item(located.ranked) for located in found.places],
+    }
+
+
+def _item(ranked: Ranked) -> dict[str, Any]:
+    return {
+        "path": encodable(ranked.path),
+        "qualified_name": encodable(ranked.qualified_name),
+        "start_line": ranked.start_line,
+        "end_line": ranked.end_line,
+        "score": ranked.score,
+        "reasons": list(ranked.reasons),
+    }
+
+
+def render(result: dict[str, Any]) -> RenderableType:
+    """The places in order, with their reasons."""
+    head = f"{inert(result['repo'])} at {result['head_sha'][:10]}: {len(result['items'])} of {result['ranked']:,} "
+    head += f"{result['level']}s, riskiest first"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", justify="right")
+    for name in ("where", "function", "why"):
+        table.add_column(name, overflow="fold")
+    for number, item in enumerate(result["items"], 1):
+        where = f"{item['path']}:{item['start_line']}"
+        cells = (str(number), where, item["qualified_name"], ", ".join(item["reasons"]))
+        table.add_row(*(Text(inert(cell)) for cell in cells))
+    parts: list[RenderableType] = [Text(head), table]
+    if result["without_score"]:
+        parts.append(Text(f"{result['without_score']:,} have no score by {inert(result['scorer'])} and are not listed"))
+    return Group(*parts)

@@ -1,0 +1,145 @@
+"""`assay screen`: from a clone to RUN or SKIP."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from bot import __version__
+from bot.cli.config_option import OwnConfig, read_overlay
+from bot.cli.files import write_whole
+from bot.cli.local.github_evidence import WITHOUT_TOKEN, GitHubRepo, GitHubToken, fetch_evidence, name_of, token_of
+from bot.cli.output import print_result, progress_display
+from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.peak_memory import peak_rss_mb
+from bot.settings import Settings, load_settings
+from pipeline.calibration.calibration_set import CalibrationSet
+from pipeline.calibration.ledger import calibration_folder, load_calibration_set, record_prediction
+from pipeline.calibration.seed import load_seed
+from pipeline.classify.overlay import NO_OVERLAY, Overlay
+from pipeline.git.history import parse_commit
+from pipeline.git.packs import ObjectProblem
+from pipeline.git.repository import Repository
+from pipeline.label_recipe import MESSAGES, RECIPES, LabelRecipe
+from pipeline.records import AssayError, Screening
+from pipeline.reports.screen_json import screen_json
+from pipeline.reports.screen_text import lines
+from pipeline.screening.measure import measure
+from pipeline.screening.screening import Cost, judge_measured
+
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, max=64, help="Processes; by default one a core.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="ISO", help="See nothing that landed after this date or time, as if it were then."),
+]
+Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="A repository on this machine, or an https:// URL.")]
+
+
+def screen(
+    source: Source,
+    as_of: AsOf = None,
+    config: OwnConfig = None,
+    github_token: GitHubToken = None,
+    github_repo: GitHubRepo = None,
+    jobs: Jobs = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a report to look at.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Tell whether fine-tuning on this repository's bug-fix history is worth trying: RUN or SKIP.
+
+    A repository on this machine is only ever read. A URL is cloned into the data directory, default branch only, and
+    fetched incrementally the next time. With a token, issues, pull requests and labels are evidence, too.
+    """
+    settings = load_settings()
+    if html is not None and not html.absolute().parent.is_dir():
+        raise AssayError(f"--html {html}: there is no folder {html.absolute().parent}")
+    environment = settings.github_token.get_secret_value() if settings.github_token else ""
+    token = token_of(github_token, environment)
+    named = None if token is None else name_of(source, github_repo, settings)
+    wanted = Wanted(parse_as_of(as_of), jobs or default_jobs(), read_overlay(config), token, named)
+    screening = screen_source(source, settings, wanted)
+    if html is not None:
+        from pipeline.reports.screen_page import render_screen_page
+
+        write_whole(html, render_screen_page(screening, recipe_of(screening.label_recipe_id), version=__version__))
+    print_result(screen_json(screening), as_json, lambda _: Text("\n".join(lines(screening))))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a repository is to be screened."""
+
+    as_of: int | None
+    jobs: int
+    overlay: Overlay = NO_OVERLAY
+    token: str | None = field(default=None, repr=False)  # for GitHub's API
+    name: str | None = None  # owner/name there
+
+
+def screen_source(source: str, settings: Settings, wanted: Wanted) -> Screening:
+    """Screen what PATH or URL names and write the prediction down, unless it looks at the past.
+
+    Under the label recipe that decides on this machine; under `messages` where that asks for issues and there is no
+    token.
+    """
+    started = time.perf_counter()
+    calibration_set = calibration_set_in_force(settings)
+    with progress_display() as progress:
+        repository = open_source(source, settings, progress)
+        tracked, note = None, WITHOUT_TOKEN
+        if wanted.token is not None and wanted.name is not None:
+            until = end_of_windows(repository, wanted.as_of)
+            tracked, note = fetch_evidence(wanted.name, wanted.token, settings, until, progress)
+            tracked = tracked and tracked.labelled(wanted.overlay.bug_labels)
+        recipe = recipe_of(calibration_set.deciding) if tracked is not None else MESSAGES
+        measured = measure(
+            repository,
+            recipe,
+            data_dir=settings.data_dir,
+            as_of=wanted.as_of,
+            jobs=wanted.jobs,
+            progress=progress,
+            overlay=wanted.overlay,
+            tracked=tracked,
+        )
+    calibration = calibration_set.calibrate(recipe.id)
+    cost = Cost(time.perf_counter() - started, peak_rss_mb())
+    screening = judge_measured(measured, recipe, calibration, cost, note)
+    if wanted.as_of is None:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        try:
+            record_prediction(calibration_folder(settings.data_dir), screening, calibration, now)
+        except (AssayError, OSError) as error:  # the verdict stands, and may have taken long
+            print(f"warning: the prediction could not be written down: {error}", file=sys.stderr)
+    return screening
+
+
+def end_of_windows(repository: Repository, as_of: int | None) -> datetime:
+    """No window ends later: the time of the head or of --as-of, whichever comes first."""
+    seconds = int(time.time()) if as_of is None else as_of
+    with repository.reader() as reader, suppress(ObjectProblem, ValueError):  # mining says what is wrong with it
+        seconds = min(seconds, parse_commit(reader.commit(repository.head)).committed_at)
+    return datetime.fromtimestamp(max(seconds, 0), UTC)
+
+
+def calibration_set_in_force(settings: Settings) -> CalibrationSet:
+    """The calibration set of this machine. Raises AssayError where a label recipe decides that this version has not."""
+    calibration_set = load_calibration_set(calibration_folder(settings.data_dir), load_seed())
+    if calibration_set.deciding not in RECIPES:
+        raise AssayError(
+            f"label recipe {calibration_set.deciding} decides here, and this version measures {', '.join(RECIPES)}: "
+            "look at `assay calibration adopt --dry-run`, then adopt it, or go back to the version before"
+        )
+    return calibration_set
+
+
+def recipe_of(label_recipe_id: str) -> LabelRecipe:
+    return RECIPES[label_recipe_id]

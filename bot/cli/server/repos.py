@@ -1,0 +1,115 @@
+"""`assay repos`: every repository that the App knows, with what it found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bot.cli.database import existing_database
+from bot.cli.output import print_result
+from bot.records import RepositoryMemory, StoredScreening
+from bot.settings import Settings, load_settings
+from bot.store.budgets import spent_by_repository
+from bot.store.installations import list_installations
+from bot.store.repositories import all_repositories
+from bot.store.screenings import newest_screening
+from pipeline.records import AssayError
+from pipeline.reports.escape import inert
+from pipeline.reports.numbers import density as number
+
+NOT_YET = "not screened yet"
+
+
+def repos(
+    verdict: Annotated[
+        str | None, typer.Option("--verdict", metavar="RUN|SKIP", help="Only those with this verdict.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those whose last screening failed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """List every repository: verdict, density, reason, when it was measured, GPU minutes, what went wrong last."""
+    wanted = verdict.upper() if verdict else None
+    if wanted not in (None, "RUN", "SKIP"):
+        raise AssayError("--verdict: RUN or SKIP")
+    rows = asyncio.run(read(load_settings()))
+    shown = [row for row in rows if wanted in (None, row["verdict"]) and (row["last_error"] or not failed)]
+    print_result({"repositories": shown, "known": len(rows)}, as_json, render)
+
+
+async def read(settings: Settings) -> list[dict[str, Any]]:
+    """One row a repository, in the order of their names."""
+    async with existing_database(settings) as database, database.read() as connection:
+        states = {found.installation_id: found.state for found in await list_installations(connection)}
+        minutes = await spent_by_repository(connection)
+        rows = []
+        for memory in await all_repositories(connection):
+            of = memory.repository
+            newest = await newest_screening(connection, of.installation_id, of.repository_id)
+            spent = minutes.get((of.installation_id, of.repository_id), 0.0)
+            rows.append(row_of(memory, newest, states.get(of.installation_id, ""), spent))
+    return rows
+
+
+def row_of(
+    memory: RepositoryMemory, newest: StoredScreening | None, installation_state: str, gpu_minutes: float
+) -> dict[str, Any]:
+    """What is known of a repository, as JSON values. `gpu_minutes`: what all of its runs have spent so far."""
+    judged: Mapping[str, Any] = newest.judgement if newest else {}
+    density = (newest.measurement.get("density") if newest else None) or {}
+    reasons = judged.get("reasons") or []
+    return {
+        "repository": memory.repository.full_name,
+        "installation_id": memory.repository.installation_id,
+        "repository_id": memory.repository.repository_id,
+        "installation": installation_state,
+        "private": memory.repository.private,
+        "archived": memory.repository.archived,
+        "verdict": judged.get("verdict"),
+        "words": judged.get("words"),
+        "measurable": judged.get("measurable"),
+        "near_boundary": judged.get("near_boundary"),
+        "density": density.get("value"),
+        "density_low": density.get("low"),
+        "density_high": density.get("high"),
+        "threshold": (judged.get("threshold") or {}).get("value"),
+        "reason": (newest.failure if newest else NOT_YET) or (reasons[0] if reasons else ""),
+        "head_sha": newest.head_sha if newest else None,
+        "measured_at": _iso(newest.measured_at) if newest else None,
+        "posted_at": _iso(memory.posted_at) if memory.posted_at else None,
+        "last_error": memory.last_error,
+        "gpu_minutes": round(gpu_minutes, 2),
+    }
+
+
+def _minutes(row: Mapping[str, Any]) -> str:
+    """Nothing was spent: a dash. Less than a minute is not nothing."""
+    spent: float = row["gpu_minutes"]
+    return f"{spent:,.0f}" if spent >= 1 else "< 1" if spent else "–"
+
+
+def _iso(at: Any) -> str:
+    return str(at.isoformat(timespec="seconds").replace("+00:00", "Z"))
+
+
+def render(result: dict[str, Any]) -> RenderableType:
+    """A line a repository, and how many there are."""
+    rows = result["repositories"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("repository", "verdict", "density", "measured", "GPU minutes", "reason"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("density", "GPU minutes") else "left")
+    for row in rows:
+        density = "–" if row["density"] is None else number(row["density"])
+        measured = (row["measured_at"] or "–")[:10]
+        reason = row["last_error"] or row["reason"]
+        state = {"active": "", "": ""}.get(row["installation"], f" ({row['installation']})")
+        cells = (row["repository"] + state, row["words"] or "–", density, measured, _minutes(row), reason)
+        table.add_row(*(Text(inert(cell)) for cell in cells))
+    counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("RUN", "SKIP")}
+    ending = f"{len(rows)} of {result['known']} repositories: {counts['RUN']} RUN, {counts['SKIP']} SKIP"
+    return Group(table, Text(ending)) if rows else Group(Text(ending))

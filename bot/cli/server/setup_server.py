@@ -1,0 +1,110 @@
+"""Serves the setup page alone, until the App is registered."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from bot.cli.app_settings import github_server
+from bot.clock import SystemClock
+from bot.github.credentials import require_private_folder
+from bot.records import AppCredentials
+from bot.settings import Settings
+from bot.setup.manifest_exchange import register
+from bot.setup.page import SetupState, setup_app
+from bot.web_process import make_server
+from pipeline.records import AssayError
+
+BACKLOG = 2_048  # connections that wait to be accepted
+
+
+def serve_setup(settings: Settings, host: str, port: int) -> AppCredentials:
+    """Print the address of the page and wait until the App is registered. Raises AssayError where it cannot be served.
+
+    The credentials are stored when this returns.
+    """
+    with listen(host, port) as listening:
+        return asyncio.run(_serve(settings, listening))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, so that a port that is taken is said in one line. Port 0: any that is free."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+        # With its protocol named: else asyncio leaves Nagle's algorithm on, and kept-alive answers wait for 40 ms.
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None) or 0
+        why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
+        raise AssayError(
+            f"cannot listen on {host}, port {port} ({why}): choose others with --host and --port"
+        ) from None
+
+
+def local_address(listening: socket.socket) -> str:
+    """What a browser on this machine opens."""
+    host, port = listening.getsockname()[:2]
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+
+
+def make_setup_state(
+    settings: Settings,
+    local_url: str,
+    on_registered: Callable[[AppCredentials], None],
+    afterwards: str,
+    is_known: Callable[[], bool] = lambda: False,
+) -> SetupState:
+    """The setup page for these settings: reached where the operator says, else at `local_url`.
+
+    It ends where `is_known` says that there are credentials by now. Raises AssayError where none could be stored.
+    """
+    require_private_folder(settings.data_dir)
+    return SetupState(
+        base_url=settings.public_url or local_url,
+        github_url=settings.github_url,
+        register=partial(register, server=github_server(settings), clock=SystemClock(), data_dir=settings.data_dir),
+        on_registered=on_registered,
+        afterwards=afterwards,
+        is_known=is_known,
+    )
+
+
+def tell_address(state: SetupState, local_url: str) -> None:
+    """Print the address with its token. It is printed once, here, and logged nowhere."""
+    other = f"\n   (on this machine: {local_url}{state.path})" if state.base_url != local_url else ""
+    print(f"Open {state.base_url}{state.path}{other}", file=sys.stderr, flush=True)
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> AppCredentials:
+    registered: list[AppCredentials] = []
+
+    def go_on(credentials: AppCredentials) -> None:
+        registered.append(credentials)
+        server.should_exit = True
+
+    local_url = local_address(listening)
+    state = make_setup_state(settings, local_url, go_on, "Start Assay with assay up.")
+    server = make_server(setup_app(state), *listening.getsockname()[:2])
+    tell_address(state, local_url)
+    await server.serve(sockets=[listening])
+    if not registered:
+        raise KeyboardInterrupt  # the server was told to end before anybody registered
+    return registered[0]

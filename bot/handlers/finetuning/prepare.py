@@ -1,0 +1,91 @@
+"""Gather what a fine-tuning run reads, estimate it, reserve its minutes, queue it.
+
+    1. the run waits still; the installation is active; who asked for it may ask still        preparation
+    2. a child clones at the pinned commit and writes one file, which goes to the store       collecting
+    3. one transaction: estimate, budget, queue; or the run ends, with a reason               queueing
+
+Killed anywhere, all of it is done again: the file is the same, and only the transaction changes the run.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from bot.github.errors import NotFound
+from bot.handlers.finetuning.prepare_budget import queue, require_enough
+from bot.handlers.finetuning.prepare_checks import SUSPENDED, Ends, look, require_active
+from bot.handlers.finetuning.prepare_pairs import collect
+from bot.handlers.screening.screen import decide as decide_after
+from bot.jobs.context import Done, Outcome, Work
+from bot.jobs.retry import Again, Failed, Gone, NotYet
+from bot.records import Run, RunEnding
+from bot.runs.end_run import end_and_tell
+from bot.sandbox.screening_task import ScreeningFailed
+from bot.store.installations import load_installation
+from bot.store.jobs import request_job
+from bot.store.runs import load_run
+from pipeline.finetuning.artifact_store import StoreError
+
+log = structlog.get_logger(__name__)
+
+STORE_PAUSE: Final = timedelta(minutes=2)
+_OUR_FAULT: Final = frozenset({"crash", "memory", "time"})
+
+
+async def prepare(work: Work) -> Outcome:
+    """A queued run; or one that ended, and its `result`; or, where it may pass, another try."""
+    run_id = work.job.arguments.get("run_id")
+    async with work.parts.database.read() as connection:
+        run = await load_run(connection, work.installation_id, int(run_id or 0))
+        installation = await load_installation(connection, work.installation_id)
+    if run is None or run.repository_id != work.repository_id:
+        return Done("no such run")
+    if run.state != "waiting":
+        return Done(f"it is {run.state} already")
+    if installation is None:
+        return Done("no such installation")
+    try:
+        require_active(installation)
+        return await _prepare(work, run)
+    except Ends as end:
+        return await _end(work, run, end)
+
+
+async def _prepare(work: Work, run: Run) -> Outcome:
+    """Raises Ends."""
+    prepared = await look(work, run)
+    try:
+        gathered = await collect(work, prepared)
+    except ScreeningFailed as failure:
+        raise _after(work, failure) from None
+    except StoreError as problem:
+        log.warning("pairs_not_kept", run_id=run.run_id, problem=str(problem))
+        raise NotYet(work.now() + STORE_PAUSE, "the store of artifacts does not work", counts=True) from None
+    require_enough(run, gathered)
+    return await queue(work, prepared, gathered)
+
+
+def _after(work: Work, failure: ScreeningFailed) -> Exception:
+    """What to raise: another try where it may pass, else the end of the run."""
+    log.info("not_gathered", failure=failure.kind, attempts=work.job.attempts)
+    match decide_after(failure, work.job.attempts, work.now()):
+        case Again(at, reason, counts):
+            return NotYet(at, reason, counts=counts)
+        case Gone(reason):
+            return NotFound(reason)
+        case Failed(reason):
+            ending: RunEnding = "crashed" if failure.kind in _OUR_FAULT else "refused"
+            return Ends(ending, reason if failure.kind == "moved" else f"its history could not be read: {reason}")
+
+
+async def _end(work: Work, run: Run, end: Ends) -> Outcome:
+    """It changes nothing where the run has ended meanwhile."""
+    log.info("run_not_queued", run_id=run.run_id, ending=end.ending)
+    async with work.conclusion(end.reason) as connection:
+        await end_and_tell(connection, run, end.ending, end.reason, work.now())
+        if end.reason == SUSPENDED:  # that may be over: ask
+            await request_job(connection, work.installation_id, 0, "sync_installation", work.now())
+    return Done()

@@ -1,0 +1,84 @@
+"""A run whose file is gathered: enough to train on, an estimate, its minutes reserved, and its place in the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from bot.handlers.finetuning.prepare_checks import Ends, Preparation
+from bot.jobs.context import Done, Outcome, Work
+from bot.records import Run
+from bot.runs.budget_rule import NO_BUDGET, OutOfBudget, decide_reservation
+from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_most, seconds_per_token
+from bot.runs.model_sizes import size_of_model
+from bot.sandbox.pair_task import Gathered
+from bot.store.budgets import list_gpu_workers, load_budget, load_gpu_state, month_of, usage_of, usage_of_all
+from bot.store.jobs import request_job
+from bot.store.reserving import newest_results, reserve_alone
+from bot.store.runs import queue_run
+from pipeline.finetuning.cost import rate_of
+
+log = structlog.get_logger(__name__)
+
+FEWEST_TRAINED_ON: Final = 100  # functions: as in pipeline.finetuning.training.finetune, which needs torch
+FEWEST_POSITIVES: Final = 10
+COUNTED_RESULTS: Final = 5  # of the last runs of a model, to tell how fast the next one will be
+
+
+def require_enough(run: Run, gathered: Gathered) -> None:
+    """What a GPU worker would refuse is told before it is queued."""
+    if run.purpose == "score":
+        return
+    if gathered.trained_on < FEWEST_TRAINED_ON:
+        found = f"{gathered.trained_on:,} functions to train on, and at least {FEWEST_TRAINED_ON} are needed"
+        raise Ends("refused", f"there is too little to train on: {found}")
+    if gathered.positives < FEWEST_POSITIVES:
+        found = f"{gathered.positives:,} of {gathered.trained_on:,} functions to train on were fixed"
+        raise Ends("refused", f"there is too little to train on: {found}, and at least {FEWEST_POSITIVES} are needed")
+
+
+async def queue(work: Work, prepared: Preparation, gathered: Gathered) -> Outcome:
+    """Reserve and queue in one transaction, or raise Ends."""
+    run, now = prepared.run, work.now()
+    estimated = await _estimate(work, prepared, gathered)
+    minutes, month, key = estimated.minutes + LOADING_MINUTES, month_of(now), str(run.run_id)
+    async with work.conclusion() as connection:
+        await reserve_alone(connection)
+        await reserve(connection, run, minutes, now)
+        queued = await queue_run(connection, run, pair_set_id=gathered.id, minutes=minutes, month=month, now=now)
+        if queued:
+            mine = run.installation_id, run.repository_id
+            await request_job(connection, *mine, "reply", now, key=key, arguments={"run_id": run.run_id})
+    if queued:
+        log.info("run_queued", run_id=run.run_id, minutes=minutes, by=estimated.source)
+        await work.parts.announcer.announce_runs([run.run_id])
+    return Done()
+
+
+async def reserve(connection: Any, run: Run, minutes: float, now: datetime) -> None:
+    """Raises Ends where the budget, or the server, has too little left: nothing of the transaction is written then."""
+    budget = await load_budget(connection, run.installation_id, lock=True)
+    if budget is None:
+        raise Ends("refused", NO_BUDGET)
+    month = month_of(now)
+    usage, server_usage = await usage_of(connection, run.installation_id, month), await usage_of_all(connection, month)
+    decision = decide_reservation(minutes, budget, usage, await load_gpu_state(connection), server_usage, now)
+    if isinstance(decision, OutOfBudget):
+        raise Ends("out_of_budget", decision.reason)
+
+
+async def _estimate(work: Work, prepared: Preparation, gathered: Gathered) -> Minutes:
+    run, model = prepared.run, prepared.recipe.base_model
+    async with work.parts.database.read() as connection:
+        results = await newest_results(connection, run.base_model, COUNTED_RESULTS)
+        workers = await list_gpu_workers(connection)
+    return minutes_at_most(
+        Workload(run.purpose, gathered.train, gathered.scored),
+        prepared.recipe,
+        seconds_per_token=seconds_per_token(results),
+        size=await asyncio.to_thread(size_of_model, model),
+        rate=rate_of(workers[0].device, workers[0].flops_per_s) if workers else None,
+    )

@@ -1,0 +1,80 @@
+"""The file that a run reads: written by a child at the pinned commit, then kept in the store by its hash."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+from bot.handlers.finetuning.prepare_checks import Preparation
+from bot.handlers.screening.clone_slot import Room, clone_room
+from bot.handlers.screening.evidence import evidence_file, read_evidence
+from bot.jobs.context import Work
+from bot.sandbox.pair_task import MOST_FILE_BYTES, Gathered
+from bot.sandbox.screening_task import EvidenceFile, ScreeningFailed, ScreenOrder
+from pipeline.label_recipe import MESSAGES_API
+
+_NO_ISSUES: Final = (
+    "the verdict was given with issues and pull requests, and the App may not read all of them now: look at its "
+    "permissions"
+)
+
+
+async def collect(work: Work, prepared: Preparation) -> Gathered:
+    """The file is in the store. Raises ScreeningFailed and StoreError."""
+    ids = work.installation_id, work.repository_id
+    async with clone_room(work) as room:
+        evidence = await _evidence(work, prepared, room)
+        gathered = await work.parts.nursery.gather(_order(work, prepared, room, evidence))
+        file = room.folder / prepared.gathering.file_name
+        content = await asyncio.to_thread(_read, file)
+        await asyncio.to_thread(work.parts.artifacts.put_pairs, *ids, content, gathered.id)
+        await asyncio.to_thread(file.unlink, missing_ok=True)
+    return gathered
+
+
+async def _evidence(work: Work, prepared: Preparation, room: Room) -> EvidenceFile | None:
+    """Issues and pull requests, where the verdict was given with them. Raises ScreeningFailed."""
+    if prepared.run.label_recipe_id != MESSAGES_API.id:
+        return None
+    repository, head_sha = prepared.repository, prepared.run.head_sha
+    client = work.parts.github.installation_client(work.installation_id, prepared.token)
+    found = await read_evidence(
+        work, prepared.installation, client, repository, head_sha, room.folder, api_decides=True
+    )
+    if found.label_recipe != MESSAGES_API.name:
+        raise ScreeningFailed("unreadable", _NO_ISSUES)
+    return evidence_file(work, found, repository, prepared.seen_at)
+
+
+def _order(work: Work, prepared: Preparation, room: Room, evidence: EvidenceFile | None) -> ScreenOrder:
+    policy = work.parts.policy
+    return ScreenOrder(
+        url=f"{policy.web_url}/{prepared.repository.full_name}.git",
+        folder=room.folder,
+        most_bytes=room.most_bytes,
+        token=prepared.token,
+        seen_at=int(prepared.seen_at.timestamp()),
+        ca_bundle=policy.ca_bundle,
+        proxies=policy.proxies,
+        memory_mb=policy.screening_memory_mb,
+        wall_s=policy.screening_s,
+        cpu_s=policy.screening_s,
+        overlay=prepared.config.overlay,
+        recipe="messages+api" if prepared.run.label_recipe_id == MESSAGES_API.id else "messages",
+        evidence=evidence,
+        gather=prepared.gathering,
+    )
+
+
+def _read(file: Path) -> bytes:
+    """The file itself: whoever took the child over may have put a link there. Raises ScreeningFailed."""
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            content = opened.read(MOST_FILE_BYTES + 1)
+    except OSError as problem:
+        raise ScreeningFailed("crash", f"left no file that can be read ({problem.strerror})") from None
+    if len(content) > MOST_FILE_BYTES:
+        raise ScreeningFailed("unreadable", f"there is more to learn from than {MOST_FILE_BYTES >> 30} GB")
+    return content

@@ -1,0 +1,121 @@
+"""Read `.github/assay.yml` of a repository and of its organization, at the commits that their branches are at.
+
+The organization's stands in its repository `.github`, and is read with a token for that repository alone, where the
+installation has it. What was read is remembered, so that commands and postings need not ask again; a commit that was
+read before is not read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import structlog
+
+from bot.github.client import InstallationClient
+from bot.github.errors import Forbidden, NotFound, Rejected
+from bot.jobs.context import READ, Policy, Work
+from bot.records import Repository
+from bot.repo_config.effective import config_in_force
+from bot.repo_config.parse import parse_config
+from bot.repo_config.precedence import ConfigInForce
+from bot.repo_config.records import ParsedConfig
+from bot.repo_config.stored import StoredConfig, dump_config, load_config
+from bot.store.configs import load_configs, save_organization_config, save_repository_config
+from bot.store.jobs import hold_lease, request_job
+from bot.store.repositories import list_repositories
+
+log = structlog.get_logger(__name__)
+
+PATH: Final = ".github/assay.yml"
+ORGANIZATION_REPOSITORY: Final = ".github"
+
+
+async def read_configuration(
+    work: Work, client: InstallationClient, repository: Repository, head_sha: str
+) -> ConfigInForce:
+    """What applies at `head_sha`, the head of the default branch, read under `client`'s token; and remember it."""
+    ids = work.installation_id, repository.repository_id
+    async with work.parts.database.read() as connection:
+        organization_row, repository_row = await load_configs(connection, *ids)
+    known_organization, known = load_config(organization_row), load_config(repository_row)
+    own = await _read(client, repository.full_name, head_sha, known)
+    organization = await _read_organization(work, repository, known_organization)
+    if own != known or organization != known_organization or repository_row is None or organization_row is None:
+        shares_otherwise = (_wish(own), _wish(organization)) != (_wish(known), _wish(known_organization))
+        async with work.parts.database.write() as connection:
+            if shares_otherwise:  # before the lease: who recalibrates holds its own row and asks for jobs such as this
+                await request_job(connection, work.installation_id, 0, "recalibrate", work.now())
+            await hold_lease(connection, work.job)
+            await save_repository_config(connection, *ids, dump_config(own))
+            await save_organization_config(connection, work.installation_id, dump_config(organization))
+    return config_in_force(work.parts.policy, organization, own)
+
+
+def _wish(stored: StoredConfig) -> bool | None:
+    """What a file says of sharing outcomes with other installations."""
+    return stored.parsed.config.share_outcomes
+
+
+async def _read(client: InstallationClient, full_name: str, head_sha: str, known: StoredConfig) -> StoredConfig:
+    if known.head_sha == head_sha:
+        return known
+    try:
+        raw = await client.file(full_name, PATH, head_sha)
+    except Rejected:  # a folder of that name, or a file that the API does not give
+        raw = None
+    if raw is None:
+        return StoredConfig(head_sha=head_sha)
+    return StoredConfig(parse_config(raw), head_sha, True)
+
+
+async def _read_organization(work: Work, repository: Repository, known: StoredConfig) -> StoredConfig:
+    """Nothing where the installation does not have the repository that would hold it."""
+    holder = await _holder(work, repository)
+    if holder is None:
+        return StoredConfig()
+    token = await work.parts.github.mint(work.installation_id, holder.repository_id, READ)
+    client = work.parts.github.installation_client(work.installation_id, token)
+    try:
+        head_sha = await client.head(holder.full_name, holder.default_branch)
+        return await _read(client, holder.full_name, head_sha, known) if head_sha else StoredConfig()
+    except (NotFound, Forbidden) as problem:  # gone or closed to us since: its own jobs see to that
+        log.info("no_organization_configuration", problem=type(problem).__name__)
+        return StoredConfig()
+
+
+async def _holder(work: Work, repository: Repository) -> Repository | None:
+    owner = repository.full_name.partition("/")[0]
+    wanted = f"{owner}/{ORGANIZATION_REPOSITORY}".lower()
+    async with work.parts.database.read() as connection:
+        memories = await list_repositories(connection, work.installation_id)
+    return next((m.repository for m in memories if m.repository.full_name.lower() == wanted), None)
+
+
+async def load_notes(connection: Any, policy: Policy, repository: Repository) -> str:
+    """What a check run says of the configuration as it was read last, a line each; nothing where all of it applies."""
+    organization_row, repository_row = await load_configs(
+        connection, repository.installation_id, repository.repository_id
+    )
+    organization, own = load_config(organization_row), load_config(repository_row)
+    return "\n".join(notes(organization.parsed, own.parsed, config_in_force(policy, organization, own)))
+
+
+def notes(organization: ParsedConfig, own: ParsedConfig, in_force: ConfigInForce) -> Iterator[str]:
+    """What the organization's file says is not repeated: the repository that holds it may be private."""
+    for problem in own.problems:
+        yield f"{PATH}, {problem}. The rest of the file applies."
+    for overruled in in_force.overruled:
+        if overruled.level == "repository":
+            yield f"{overruled}."
+    count = len(organization.problems) + sum(overruled.level == "organization" for overruled in in_force.overruled)
+    if count:
+        yield (
+            f"Of the organization's {PATH} {count:,} {'line does' if count == 1 else 'lines do'} not apply: assay "
+            "config check tells why."
+        )
+
+
+def changes_labels(in_force: ConfigInForce, measured_with: str) -> bool:
+    """Whether to measure again: another configuration than `measured_with` decides what is a fix and what is code."""
+    return in_force.overlay.config_hash != measured_with

@@ -1,0 +1,225 @@
+"""Reduce a delivery's payload to what may be written down. GitHub's own examples break GitHub's own description of
+them, so every field may be missing, null or of another type, and then counts as not said.
+
+What is kept: ids, action, ref, SHAs, the button that was pressed, and of a comment its first line, where that is one
+of our commands. No login, title, other body, commit message or e-mail address passes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from bot.commands.parse import command_of
+from bot.receiver.dispatch import BUTTONS, CHECKS
+from bot.records import Event, Fact
+
+
+class NotAPayload(ValueError):
+    """A body that is not one JSON object."""
+
+
+class _OrNone:
+    """An annotation: None stands for whatever is not of the type, and no exception is made for it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_default_schema(handler(source), default=None, on_error="default")
+
+
+_OR_NONE: Final = _OrNone()
+_SHA: Final = r"^[0-9a-f]{40}$"
+_NO_SHA: Final = "0" * 40  # what a deleted branch points at
+_EXTERNAL_ID: Final = re.compile(rf"(?:{'|'.join(map(re.escape, CHECKS))})/[0-9]{{1,19}}", re.ASCII)
+
+Id = Annotated[int, Field(strict=True, ge=1, lt=2**63), _OR_NONE]
+Flag = Annotated[bool, Field(strict=True), _OR_NONE]
+Sha = Annotated[str, StringConstraints(strict=True, pattern=_SHA), _OR_NONE]
+Text = Annotated[str, StringConstraints(strict=True), _OR_NONE]
+Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=1024), _OR_NONE]
+
+
+class _Part(BaseModel):
+    """A part of a payload: what is not named is not read."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Numbered(_Part):
+    id: Id | None = None
+
+
+class _Repository(_Numbered):
+    default_branch: Name | None = None
+
+
+class _Account(_Numbered):
+    type: Name | None = None
+
+
+class _CheckRun(_Numbered):
+    name: Name | None = None
+    external_id: Name | None = None
+    head_sha: Sha | None = None
+
+
+class _CheckSuite(_Numbered):
+    head_sha: Sha | None = None
+
+
+class _Action(_Part):
+    identifier: Name | None = None
+
+
+class _Comment(_Numbered):
+    body: Text | None = None
+    user: Annotated[_Account, _OR_NONE] | None = None
+
+
+class _PullRequest(_Part):
+    pass
+
+
+class _Issue(_Part):
+    number: Id | None = None
+    pull_request: Annotated[_PullRequest, _OR_NONE] | None = None
+
+
+class _Change(_Part):
+    pass
+
+
+class _Changes(_Part):
+    default_branch: Annotated[_Change, _OR_NONE] | None = None
+
+
+class _Payload(_Part):
+    """All that is read of any delivery."""
+
+    action: Name | None = None
+    installation: Annotated[_Numbered, _OR_NONE] | None = None
+    repository: Annotated[_Repository, _OR_NONE] | None = None
+    sender: Annotated[_Account, _OR_NONE] | None = None
+    ref: Name | None = None
+    after: Sha | None = None
+    forced: Flag | None = None
+    deleted: Flag | None = None
+    check_run: Annotated[_CheckRun, _OR_NONE] | None = None
+    check_suite: Annotated[_CheckSuite, _OR_NONE] | None = None
+    requested_action: Annotated[_Action, _OR_NONE] | None = None
+    comment: Annotated[_Comment, _OR_NONE] | None = None
+    issue: Annotated[_Issue, _OR_NONE] | None = None
+    changes: Annotated[_Changes, _OR_NONE] | None = None
+
+
+def parse_event(name: str, body: bytes | bytearray) -> Event:
+    """What may be written down of a delivery of the event `name`. Raises NotAPayload."""
+    payload = _parse(body)
+    reduce = _REDUCTIONS.get(name)
+    return Event(
+        name=name,
+        action=payload.action or "",
+        installation_id=_id(payload.installation),
+        repository_id=_id(payload.repository),
+        facts={fact: value for fact, value in (reduce(payload) if reduce else {}).items() if value is not None},
+    )
+
+
+def _parse(body: bytes | bytearray) -> _Payload:
+    """pydantic's parser makes no objects of what is not read. It refuses half of a surrogate pair, which Python's
+    takes, so that one is asked before a body is refused."""
+    try:
+        return _Payload.model_validate_json(body)
+    except ValidationError:
+        pass
+    try:
+        return _Payload.model_validate(json.loads(body))
+    except (ValueError, RecursionError):
+        raise NotAPayload("the body is not one JSON object") from None
+
+
+def _id(part: _Numbered | None) -> int:
+    return (part.id if part else None) or 0
+
+
+_Facts = dict[str, Fact | None]
+
+
+def _push(payload: _Payload) -> _Facts:
+    """`default_branch`: is it the branch that was pushed to? Tags and other branches are nothing to us."""
+    branch = payload.repository.default_branch if payload.repository else None
+    if not branch or payload.ref != f"refs/heads/{branch}":
+        return {"default_branch": False}
+    return {
+        "default_branch": True,
+        "ref": payload.ref if payload.ref.isprintable() else None,
+        "after": payload.after,
+        "forced": payload.forced is True,
+        "deleted": payload.deleted is True or payload.after == _NO_SHA,
+    }
+
+
+def _repository(payload: _Payload) -> _Facts:
+    changes = payload.changes
+    return {"default_branch_changed": True if changes and changes.default_branch else None}
+
+
+def _check_run(payload: _Payload) -> _Facts:
+    run, action = payload.check_run, payload.requested_action
+    if run is None:
+        return {}
+    pressed = action.identifier if action and action.identifier in BUTTONS else None
+    external_id = run.external_id if run.external_id and _EXTERNAL_ID.fullmatch(run.external_id) else None
+    return {
+        "check_run_id": run.id,
+        "check_run_name": run.name if run.name in CHECKS else None,
+        "external_id": external_id,
+        "head_sha": run.head_sha,
+        "button": pressed,
+        **_sender(payload),
+    }
+
+
+def _check_suite(payload: _Payload) -> _Facts:
+    suite = payload.check_suite
+    return {"check_suite_id": suite.id, "head_sha": suite.head_sha} if suite else {}
+
+
+def _issue_comment(payload: _Payload) -> _Facts:
+    """Nothing at all of a comment that is no new command of a person."""
+    comment, issue, sender = payload.comment, payload.issue, payload.sender
+    if payload.action != "created" or comment is None or issue is None or sender is None or comment.body is None:
+        return {}
+    by_bot = "Bot" in (sender.type, comment.user.type if comment.user else None)
+    command = command_of(comment.body)
+    if by_bot or command is None:
+        return {}
+    return {
+        "command": command[0],
+        "unclear": None if command[1] else True,
+        "comment_id": comment.id,
+        "issue_number": issue.number,
+        "on_pull_request": issue.pull_request is not None,
+        **_sender(payload),
+    }
+
+
+def _sender(payload: _Payload) -> _Facts:
+    sender = payload.sender
+    if sender is None:
+        return {}
+    return {"sender_id": sender.id, "sender_type": sender.type if sender.type in _SENDERS else None}
+
+
+_SENDERS: Final = ("User", "Bot", "Organization", "Mannequin", "EnterpriseUserAccount")
+_REDUCTIONS: Final[dict[str, Callable[[_Payload], _Facts]]] = {
+    "push": _push,
+    "repository": _repository,
+    "check_run": _check_run,
+    "check_suite": _check_suite,
+    "issue_comment": _issue_comment,
+}

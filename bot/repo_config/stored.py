@@ -1,0 +1,77 @@
+"""A configuration file as the App remembers it: what applies of it, what does not, and where it was read.
+
+A file that GitHub does not have is remembered too, so that it is known to have been looked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, get_args
+
+from bot.repo_config.keys import KEYS, LISTS
+from bot.repo_config.records import ConfigProblem, ParsedConfig, Permission, RepositoryConfig
+from pipeline.json_fields import Fields, MalformedError
+
+_PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConfig:
+    """`head_sha`: the commit it was read at; empty where the repository that would hold it cannot be read."""
+
+    parsed: ParsedConfig = field(default_factory=ParsedConfig)
+    head_sha: str = ""
+    found: bool = False  # whether there is such a file
+
+
+NOTHING_STORED: Final = StoredConfig()
+
+
+def dump_config(stored: StoredConfig) -> dict[str, Any]:
+    """JSON values."""
+    config = {name: value for name, value in dataclasses.asdict(stored.parsed.config).items() if value is not None}
+    return {
+        "head_sha": stored.head_sha,
+        "found": stored.found,
+        "config": {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()},
+        "problems": [dataclasses.asdict(problem) for problem in stored.parsed.problems],
+    }
+
+
+def load_config(value: Mapping[str, Any] | None) -> StoredConfig:
+    """Of JSON values; nothing where none were stored. What another release wrote and this one cannot read counts as
+    not read yet."""
+    if value is None:
+        return NOTHING_STORED
+    try:
+        fields = Fields(value, "config")
+        problems = tuple(
+            ConfigProblem(row.whole("line"), row.text("key", empty=True), row.text("message"))
+            for row in fields.objects("problems")
+        )
+        parsed = ParsedConfig(_config(fields.inner("config")), problems)
+        return StoredConfig(parsed, fields.text("head_sha", empty=True), fields.flag("found"))
+    except MalformedError:
+        return NOTHING_STORED
+
+
+def _config(fields: Fields) -> RepositoryConfig:
+    said: dict[str, Any] = {}
+    for key in KEYS:
+        if key.field in fields:
+            said[key.field] = _value(fields, key.field, key.kind)
+    return RepositoryConfig(**said)
+
+
+def _value(fields: Fields, name: str, kind: str) -> Any:
+    if kind in LISTS:
+        return fields.texts(name)
+    if kind == "boolean":
+        return fields.flag(name)
+    if kind == "minutes":
+        return fields.whole(name)
+    if kind == "permission":
+        return fields.choice(name, _PERMISSIONS)
+    return fields.text(name)

@@ -1,0 +1,102 @@
+"""The web process, put together from plain parts: the receiver, health, and the pages where they may be seen."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from bot.clock import Clock
+from bot.receiver.intake import Announcer, Intake
+from bot.receiver.webhook import Receiver
+from bot.records import AppCredentials
+from bot.store.database import Database
+from bot.store.errors import StoreUnavailable
+from bot.store.jobs import queue_figures
+from bot.store.screenings import verdict_figures
+from bot.web.health import health_routes
+from bot.web.metrics import Figures, metrics_app
+
+if TYPE_CHECKING:
+    import uvicorn
+
+SHUTDOWN_S: Final = 10  # for requests that are being answered
+KEEP_ALIVE_S: Final = 30
+
+
+class Redis(Announcer, Protocol):
+    """What the web process needs of Redis."""
+
+    async def ping(self) -> bool: ...
+
+
+def create_app(
+    *,
+    database: Database,
+    redis: Redis,
+    clock: Clock,
+    credentials: Callable[[], AppCredentials | None],
+    on_loopback: bool,
+    extra_routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """`credentials` is asked at every delivery, so that a set-up takes effect without a restart. `on_loopback`: the
+    server listens on the loopback only, so the pages may be shown; elsewhere they do not exist. `extra_routes` come
+    first."""
+    intake = Intake(database, redis, clock)
+    routes = [
+        *extra_routes,
+        Route("/webhook", Receiver(credentials, intake).receive, methods=["POST"]),
+        *health_routes({"database": database.ping, "redis": redis.ping}),
+        *(_pages(database) if on_loopback else ()),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await intake.close()
+
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={StoreUnavailable: _store_unavailable})
+
+
+def create_metrics_app(database: Database, clock: Clock) -> Starlette:
+    """An application for an address of its own."""
+
+    async def read_figures() -> Figures:
+        async with database.read() as connection:
+            return Figures(await queue_figures(connection, clock.now()), await verdict_figures(connection))
+
+    return metrics_app(read_figures)
+
+
+def make_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
+    """A server that logs where everything else logs, and of requests nothing: a path may hold a set-up code."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    return uvicorn.Server(config)
+
+
+def _pages(database: Database) -> list[Route]:
+    from bot.web.page_source import PageSource
+    from bot.web.pages import page_routes
+
+    return page_routes(PageSource(database))
+
+
+async def _store_unavailable(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("the database cannot be read: see /readyz\n", 503)

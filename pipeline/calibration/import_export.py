@@ -1,0 +1,58 @@
+"""A calibration set as a file that one installation writes and another reads: `assay calibration export|import`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.calibration.calibration_set import CalibrationSet
+from pipeline.calibration.ledger_entries import Entry, Excluded, Recorded, parse_outcome
+from pipeline.json_fields import parse_object
+from pipeline.records import Outcome
+
+SCHEMA_VERSION = 1
+FORMAT = "assay-calibration"
+
+
+def render_exchange(outcomes: Sequence[Outcome]) -> str:
+    """Every outcome with all its fields, exclusions and their reasons included."""
+    whole = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
+    }
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+
+
+def parse_exchange(raw: bytes, where: str) -> tuple[Outcome, ...]:
+    """The outcomes in such a file. Raises MalformedError with the place of the first thing that is wrong."""
+    fields = parse_object(raw, where)
+    if fields.text("format") != FORMAT:
+        fields.fail("format", f"{FORMAT} is wanted: this is no file of `assay calibration export`")
+    fields.require_schema(SCHEMA_VERSION)
+    return tuple(parse_outcome(item) for item in fields.objects("outcomes"))
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What an import adds. What is known already is passed over, so importing twice changes nothing."""
+
+    outcomes: tuple[Outcome, ...]
+    exclusions: tuple[tuple[str, str], ...]  # (repository, reason)
+    known: int
+
+    def entries(self, at: str) -> tuple[Entry, ...]:
+        recorded = (Recorded(at, self.outcomes),) if self.outcomes else ()
+        return (*recorded, *(Excluded(at, repo, reason) for repo, reason in self.exclusions))
+
+
+def plan_import(outcomes: Sequence[Outcome], calibration_set: CalibrationSet) -> Import:
+    """Exclusions are added, never lifted: what an operator here has excluded stays out."""
+    known = {replace(outcome, excluded_because="") for outcome in calibration_set.outcomes}
+    plain = dict.fromkeys(replace(outcome, excluded_because="") for outcome in outcomes)
+    new = tuple(outcome for outcome in plain if outcome not in known)
+    excluded = {o.repo: o.excluded_because for o in outcomes if o.excluded_because}
+    added = tuple((repo, why) for repo, why in excluded.items() if repo not in calibration_set.exclusions)
+    return Import(new, added, len(plain) - len(new))

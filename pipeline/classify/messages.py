@@ -1,0 +1,283 @@
+"""What a commit message alone says: whether it claims to fix a bug, why it is no fix all the same, what it reverts.
+
+DESIGN.md section 2, "Fix commit" and "Credit" (reverts). Only the subject (the first line that is not blank) gives
+evidence: bodies quote logs, changelogs and the commits of a squashed branch. Decisions, taken on public histories:
+
+- Plurals count (bugs, bugfixes, hotfixes, regressions, defects): they describe the same work as the singular.
+- Letters of alphabets, digits and `_` join words (`bug_report`, `fix2`, `fixé` are no evidence); hyphens, slashes and
+  `#` part them (`bug-fix`, `fix/foo`, `#fix` are), and so do scripts written without spaces (`修复bug`). What only
+  looks alike is none: `pre-fix`, `auto-fix`, `--fix`, `fix.go`, Go's `cmd/fix:`, "bug report", "fixed-size".
+- `bugfix:` and `hotfix:` are prefixes like `fix:`. Another conventional type does not hide a keyword (`chore: fix x`)
+  unless the type is itself a class that is never a fix (see `subjects`).
+- `fixup!`, `squash!` and `amend!` are judged by the subject that they belong to.
+- A subject reverts where it says so first (`Revert x`, `net/http: revert x`); after `fix:` or a ticket it must name
+  what it reverts, because "Fixed #1 -- Reverted the default to True" repairs something. A body reverts where its first
+  words do: further down stand the commits of a squashed branch, which undo only each other. Where only the body reverts
+  and the subject claims a fix ("Fixed #2 -- Fixed crash in x", "This reverts commit 12ab34c."), it is both.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipeline.classify.overlay import IGNORED, NO_RULES, OverlayRules
+from pipeline.classify.subjects import class_that_is_no_fix
+from pipeline.label_recipe import LabelRecipe
+from pipeline.records import Evidence, printable
+
+SUBJECT_BYTES = 2_048
+TRAILER_BYTES = 65_536
+SUBJECT_CHARACTERS = 200
+MOST_REVERTED = 64
+
+_CHEAP = (b"fix", b"bug", b"regression", b"defect", b"revert", b"appl", b"land", b"roll", b"back", b"undo")
+
+_STRENGTH = ("keyword", "prefix", "label", "issue")
+
+# Only encodings in which ASCII letters are always single bytes, so that `might_be_fix` may look at bytes.
+_ENCODING = re.compile(
+    r"(?:utf-?8|ascii|us-ascii|latin-?1|iso-?8859-?\d{1,2}|(?:windows-|cp)(?:125\d|437|85\d|866|93[26]|949|950)"
+    r"|koi8-?[ru]|gbk|gb2312|gb18030|big5|euc-?(?:jp|kr|cn)|shift-?jis|sjis)",
+    re.IGNORECASE | re.ASCII,
+)
+
+# What joins words: letters of alphabets, digits, `_`. From U+2E80 on stand the scripts written without spaces.
+_JOINED = r"[^\W\u2e80-\U0010ffff]"
+_KEYWORD = re.compile(
+    rf"(?<!{_JOINED})(?<!--)(?<!\bpre-)(?<!\bpost-)"
+    r"(?a:fix(?:es|ed|ing)?|(?:bug|hot)fix(?:es)?|bugs?|regressions?|defects?)"
+    rf"(?!{_JOINED})(?!\.[a-z])",
+    re.IGNORECASE,
+)
+_MEASURE = r"(?:size|width|length|point|position|height|rate|delay|header|column|array|time|layout)"
+_STATISTICAL = (
+    r"(?:linear|logistic|ridge|kernel|lasso|bayesian|process|poisson|quantile|isotonic|forest|tree|tweedie|gamma|pls"
+    r"|svm|multi-?output|multinomial|ordinal|polynomial|sparse|robust|symbolic)"
+)
+_LOOKS_ALIKE = re.compile(
+    r"(?<!\w)(?:"
+    rf"fixed-{_MEASURE}\w{{0,2}}|(?<=\w )fixed {_MEASURE}d?"
+    r"|(?:an?|of|with|use[sd]?|using|to) fixed(?! (?:in|by|for|#))"
+    r"|bugs?[ -](?:report|tracker|template|bounty)(?:s|er|ers|ing)?"
+    r"|bug[ -]?fix(?:es)? (?:releases?|versions?|branch(?:es)?|sections?)"
+    r"|auto[ -]?fix(?:es|ed|ing)?|(?<=\w )(?<!\ba )quick[ -]fix(?:es)?"
+    r"|(?:non-)?regressions? (?:tests?|testing|suites?|cases?)|non-regressions?"
+    rf"|{_STATISTICAL} regressions?|for regression|classification ?(?:and|or|[/&+,]) ?regression"
+    r"|regression (?:and classification|models?|metrics?|trees?|forests?|problems?|tasks?|targets?|examples?)"
+    r")(?!\w)",
+    re.IGNORECASE,
+)
+_PATH_SCOPE = re.compile(
+    r"(?!(?:fix|bug|hotfix|bugfix)/)[\w.-]{1,80}(?:/[\w.,{}*-]{1,80}){1,20}+: ", re.IGNORECASE | re.ASCII
+)
+# What may stand before a conventional prefix: tags, gitmoji, symbols, white space. One character or group at a time.
+_LEAD = re.compile(r"(?:\[[^\]]{0,80}\]|:[a-z_]{1,40}:|[^\x00-\x7f\w\s]|\s)*+", re.IGNORECASE)
+_PREFIX = re.compile(r"(?a:fix|bugfix|hotfix)(?:\([^()]{0,100}\))?!?[:\uff1a]", re.IGNORECASE)
+_PART_OF_OTHER = re.compile(r"(?:(?:fixup|squash|amend)!\s*)*+", re.IGNORECASE | re.ASCII)
+
+_REVERT = (
+    r"(?a:revert(?:s|ed|ing)?|re-?appl(?:y|ied|ies)|re-?land(?:s|ed)?|roll(?:s|ed|ing)?[ -]?back"
+    r"|back(?:s|ed|ing)?[ -]?out|undo(?:es)?)"
+)
+# What a revert can name: a quotation, a change, a number, a hash.
+_NAMED = (
+    r"[:,]? (?:of )?(?:[\"\u201c#\[]|(?:PR|CL|commit|r|pull request) ?#?\d|commit |[\w/.-]{1,80}#\d|[0-9a-f]{7,40}\b)"
+)
+_CONVENTIONAL = r"\w{1,20}(?:\([^()]{0,100}\))?!?: *"
+_SCOPE = rf"(?:[\w./*{{}},-]{{1,120}}: +(?:hg )?|{_CONVENTIONAL})?"
+# Only "revert" means it alone: programs undo, roll back and reapply things of their own.
+_BARE_REVERT = re.compile(rf"{_SCOPE}(?:(?a:revert(?:s|ed|ing)?)(?!{_JOINED})(?!-)|{_REVERT}{_NAMED})", re.IGNORECASE)
+# After a claim to fix something even "revert" must say what.
+_NAMED_REVERT = re.compile(
+    rf"(?:(?:fix|bugfix|hotfix)(?:\([^()]{{0,100}}\))?!?: *|(?:fix(?:es|ed)|refs) #\d{{1,9}}[,\w #-]{{0,60}}? -- )"
+    rf"{_REVERT}{_NAMED}",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(rf"{_REVERT}[:,]? *(?:of )?[\"\u201c]", re.IGNORECASE)
+_AGAIN = re.compile(r"re-?(?:appl|land)", re.IGNORECASE)
+_CONVENTIONAL_REVERT = re.compile(r"revert(?:\([^()]{0,100}\))?!?: *", re.IGNORECASE)
+_PULL_SUFFIX = re.compile(r"(?: \([\w./-]{0,100}#\d{1,9}\)){1,9}$", re.ASCII)
+_LAST_PULL = re.compile(r"\(#(\d{1,9})\)$", re.ASCII)
+_PULL = re.compile(r"#(\d{1,9})", re.ASCII)
+_PULLS = r"((?:[\w./-]{0,100}#\d{1,9}(?:, | and | |(?=\W|$))){1,20})"
+_OPEN_QUOTE = re.compile('["\u201c]')
+_REVERTED_PULLS = re.compile(
+    rf"(?<!\w)revert(?:s|ed|ing)?[:,]? (?:(?:PRs?|pull requests?) )?{_PULLS}", re.IGNORECASE | re.ASCII
+)
+_BODY_REVERTED_PULLS = re.compile(rf"^(?:this )?reverts {_PULLS}", re.IGNORECASE | re.ASCII | re.MULTILINE)
+_BODY_REVERT = re.compile(
+    r"\s*+this (?:commit )?reverts (?:(?:commits?|changesets?|CL|PR)\s|#\d|[0-9a-f]{7,40}\b)", re.IGNORECASE | re.ASCII
+)
+_REVERTED = re.compile(
+    r"\brevert(?:s|ed|ing)? (?:(?:commits?|changesets?)\b|CL \d{1,9} \(commit(?= )|(?=[0-9a-f]{7,40}\b))", re.IGNORECASE
+)
+_SHA = re.compile(r"[\s,;&:]*+(?:and\s++)?(?:commits?\s++)?([0-9a-f]{7,40})(?![0-9a-z])", re.IGNORECASE)
+
+_ROBOT = re.compile(
+    r"\[bot\]|(?-i:[\w.]-bot)(?=$|[ <@>])|(?-i:\bBot <)[^@>]{0,200}bot@|\b(?:renovate|release|semantic-release) ?bot\b"
+    r"|^(?:dependabot|renovate|greenkeeper|snyk|imgbot|mergify|github[- ]actions?|pre-commit|allcontributors)"
+    r"\b[^<]{0,40}<",
+    re.IGNORECASE,
+)
+# Bots by account, but what they commit is work that a person asked for and reviewed.
+_CODING_AGENT = re.compile(
+    r"^\W{0,3}(?:copilot|claude|cursor|codex|devin|google-labs-jules|openhands|sweep)", re.IGNORECASE
+)
+
+
+class MessageFacts(NamedTuple):
+    """What a message says. `evidence` is there even where `not_a_fix` names why the commit gives no credit."""
+
+    subject: str  # printable first line, at most 200 characters
+    evidence: Evidence | None  # the strongest
+    not_a_fix: str | None  # "revert", "bot", a class of `subjects`, or IGNORED
+    reverts: tuple[str, ...]  # hexadecimal ids of 7 to 40 digits, as written, lower case
+    reverts_subject: str | None  # the quoted subject, at most 200 characters; compare by `subject_key`
+    reverts_pulls: tuple[int, ...] = ()  # numbers of pull requests that it says it reverts
+
+
+def read_message(
+    message: bytes,
+    author: bytes,
+    encoding: bytes | None,
+    recipe: LabelRecipe,
+    linked: Sequence[Evidence] = (),
+    rules: OverlayRules = NO_RULES,
+) -> MessageFacts:
+    """Read one raw commit message; `author` is the raw `Name <mail>`, `encoding` the commit's header or none.
+
+    `linked` is evidence from elsewhere (issues, labels); the heaviest of all counts. `rules` are the repository's own.
+    Merges, comment-only and test-only changes are for the caller to tell. Total: whatever the bytes, there is an
+    answer, in linear time.
+    """
+    line = _subject_line(message, encoding)
+    told = line[_end(_PART_OF_OTHER, line) :]
+    body = message[:TRAILER_BYTES].lstrip().partition(b"\n")[2].decode("utf-8", "replace")
+    evidence = _strongest(_evidence(told, recipe, rules), linked)
+    body_reverts = bool(_BODY_REVERT.match(body))
+    is_revert = _is_revert(told, body_reverts) or (body_reverts and evidence is None)
+    undoes = is_revert or body_reverts
+    return MessageFacts(
+        subject=_shown(line),
+        evidence=evidence,
+        not_a_fix="revert" if is_revert else _why_no_fix(line, told, author, rules),
+        reverts=_reverted_ids(told, body) if undoes else (),
+        reverts_subject=_reverted_subject(told) if is_revert else None,
+        reverts_pulls=_reverted_pulls(told, body) if undoes else (),
+    )
+
+
+def might_be_fix(message: bytes) -> bool:
+    """A cheap filter that never says no to a message in which `read_message` finds evidence or a revert.
+
+    It knows nothing of linked evidence and of a repository's own patterns: a commit that has linked evidence, and
+    where there are such patterns every commit, is read whatever this answers.
+    """
+    told = message[:TRAILER_BYTES].lower()
+    head = told[:SUBJECT_BYTES]
+    return any(word in head for word in _CHEAP) or b"this reverts" in told or b"this commit reverts" in told
+
+
+def subject_key(subject: str) -> str:
+    """A subject without the pull-request numbers that squashing appends: what a revert's quotation may lack."""
+    return _PULL_SUFFIX.sub("", subject)
+
+
+def pull_number(subject: str) -> int | None:
+    """The pull request that a squashed subject ends with: `fix: x (#12)` is 12; where there are several, the last."""
+    found = _LAST_PULL.search(subject)
+    return int(found[1]) if found else None
+
+
+def _subject_line(message: bytes, encoding: bytes | None) -> str:
+    head = message[:SUBJECT_BYTES].lstrip()
+    line, *more = re.split(rb"[\r\n]", head, maxsplit=1)
+    is_whole = bool(more) or len(message) <= SUBJECT_BYTES
+    named = (encoding or b"utf-8").decode("ascii", "replace")
+    for codec in (named, "utf-8") if _ENCODING.fullmatch(named) else ("utf-8",):
+        try:
+            # Where the limit cut the line it may have cut a character too: the decoder then holds back the rest.
+            return codecs.getincrementaldecoder(codec)().decode(line, is_whole).strip()
+        except (LookupError, UnicodeDecodeError):
+            continue
+    return line.decode("latin-1").strip()
+
+
+def _shown(line: str) -> str:
+    text = printable(line.encode("utf-8", "backslashreplace"))
+    return text if len(text) <= SUBJECT_CHARACTERS else text[: SUBJECT_CHARACTERS - 1] + "…"
+
+
+def _end(pattern: re.Pattern[str], line: str) -> int:
+    found = pattern.match(line)
+    return found.end() if found else 0
+
+
+def _evidence(line: str, recipe: LabelRecipe, rules: OverlayRules) -> Evidence | None:
+    if _PREFIX.match(line, _end(_LEAD, line)) or rules.claims_fix(line):
+        return Evidence("prefix", recipe.weight("prefix"))
+    if _KEYWORD.search(_LOOKS_ALIKE.sub(" ", line[_end(_PATH_SCOPE, line) :])):
+        return Evidence("keyword", recipe.weight("keyword"))
+    return None
+
+
+def _strongest(own: Evidence | None, linked: Sequence[Evidence]) -> Evidence | None:
+    found = [*linked, own] if own else list(linked)
+    return max(found, key=lambda e: (e.weight, _STRENGTH.index(e.kind)), default=None)
+
+
+def _why_no_fix(line: str, told: str, author: bytes, rules: OverlayRules) -> str | None:
+    if rules.ignores(line) or (told != line and rules.ignores(told)):
+        return IGNORED
+    return "bot" if _is_bot(author) else class_that_is_no_fix(told)
+
+
+def _is_bot(author: bytes) -> bool:
+    text = author[:512].decode("utf-8", "replace").strip()
+    return bool(_ROBOT.search(text)) and not _CODING_AGENT.search(text)
+
+
+def _is_revert(line: str, body_reverts: bool) -> bool:
+    told = line[_end(_LEAD, line) :]
+    if _NAMED_REVERT.match(told):
+        return True
+    return bool(_BARE_REVERT.match(told)) and (body_reverts or not _PREFIX.match(told))
+
+
+def _reverted_ids(line: str, body: str) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for text in (_OPEN_QUOTE.split(line)[0], body):
+        for told in _REVERTED.finditer(text):
+            at = told.end()
+            while len(found) < MOST_REVERTED and (sha := _SHA.match(text, at)):
+                found[sha[1].lower()] = None
+                at = sha.end()
+    return tuple(found)
+
+
+def _reverted_pulls(line: str, body: str) -> tuple[int, ...]:
+    found: dict[int, None] = {}
+    for told in (*_REVERTED_PULLS.finditer(_OPEN_QUOTE.split(line)[0]), *_BODY_REVERTED_PULLS.finditer(body)):
+        found.update((int(number), None) for number in _PULL.findall(told[1]))
+    # A number inside a nested quotation belongs to what is restored, not to what is undone.
+    if (quoted := _reverted_subject(line)) and (number := pull_number(quoted)):
+        found[number] = None
+    return tuple(found)[:MOST_REVERTED]
+
+
+def _reverted_subject(line: str) -> str | None:
+    if opening := _QUOTED.search(line):
+        closing = max(line.rfind('"'), line.rfind("\u201d"))
+        quoted = line[opening.end() : closing if closing >= opening.end() else len(line)].strip()
+        # Go writes `net/http: revert "x"` where the commit was called `net/http: x`.
+        scope = line[: _end(_PATH_SCOPE, line)]
+        if quoted and not quoted.startswith(scope):
+            quoted = scope + quoted
+        # Undoing a revert is called Reapply since git 2.43: what it reverts is the revert.
+        return _shown(f'Revert "{quoted}"' if _AGAIN.match(line, opening.start()) else quoted) if quoted else None
+    if told := _CONVENTIONAL_REVERT.match(line):
+        return _shown(line[told.end() :].strip()) or None
+    return None

@@ -1,0 +1,134 @@
+"""Facts as bytes for the fact store: a key that names the contents, a compact value. Never pickle."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from pipeline.git.trees import FileChange
+from pipeline.mining.facts.compute import (
+    ChangeFact,
+    ChangeWant,
+    Fact,
+    FunctionsFact,
+    FunctionsWant,
+    MovesFact,
+    MovesWant,
+    RenamesFact,
+    RenamesWant,
+    Want,
+)
+from pipeline.mining.facts.lineage import FunctionKey, Place
+from pipeline.syntax.languages import language_of
+from pipeline.syntax.parser import Function
+
+_NONE = bytes(20)
+
+
+def key_for(want: Want) -> bytes:
+    """The key of a fact: its kind, the object ids it is a function of, and the language where that matters."""
+    match want:
+        case FunctionsWant():
+            return b"F" + want.blob + _language(want.path)
+        case ChangeWant():
+            languages = _language(want.old_path) + b"/" + _language(want.new_path)
+            return b"C" + (want.old or _NONE) + (want.new or _NONE) + languages
+        case RenamesWant():
+            return b"R" + want.old_tree + want.new_tree
+        case MovesWant():
+            return b"M" + want.old_tree + want.new_tree
+
+
+def diff_key(old_tree: bytes | None, new_tree: bytes) -> bytes:
+    """The key of the file changes between two trees."""
+    return b"D" + (old_tree or _NONE) + new_tree
+
+
+def _language(path: bytes) -> bytes:
+    return _language_of_ending(path[path.rfind(b".") + 1 :])
+
+
+@lru_cache(maxsize=1024)
+def _language_of_ending(ending: bytes) -> bytes:
+    language = language_of(b"." + ending)
+    return language.name.encode() if language else b""
+
+
+def encode(fact: Fact) -> bytes:
+    match fact:
+        case FunctionsFact():
+            rows = [fact.refused, *("\t".join(map(str, function)) for function in fact.functions)]
+            return "\n".join(rows).encode()
+        case ChangeFact():
+            code = b"?" if fact.code is None else b"1" if fact.code else b"0"
+            head = code + bytes([len(fact.patch)]) + fact.patch
+            return b"\n".join((head, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)))
+        case RenamesFact():
+            return json.dumps([[n.decode("latin-1"), o.decode("latin-1")] for n, o in fact.renames.items()]).encode()
+        case MovesFact():
+            return json.dumps([[*_place(new), *_place(old)] for new, old in fact.moves.items()]).encode()
+
+
+def decode(want: Want, value: bytes) -> Fact:
+    """The fact that `encode` wrote for `want`; raises ValueError on bytes that it did not write."""
+    match want:
+        case FunctionsWant():
+            refused, *rows = value.decode().split("\n")
+            return FunctionsFact(tuple(_function(row) for row in rows), refused)
+        case ChangeWant():
+            size = value[1]
+            patch, rest = value[2 : 2 + size], value[3 + size :]
+            touched, born, vanished = map(_read_keys, rest.split(b"\n"))
+            code = {b"?": None, b"1": True, b"0": False}[value[:1]]
+            return ChangeFact(touched, born, vanished, patch, code)
+        case RenamesWant():
+            return RenamesFact({new.encode("latin-1"): old.encode("latin-1") for new, old in json.loads(value)})
+        case MovesWant():
+            return MovesFact({_read_place(*row[:3]): _read_place(*row[3:]) for row in json.loads(value)})
+
+
+def _function(row: str) -> Function:
+    name, ordinal, start, end = row.rsplit("\t", 3)
+    return Function(name, int(ordinal), int(start), int(end))
+
+
+def _keys(keys: tuple[FunctionKey, ...]) -> bytes:
+    return "\t".join(f"{k.qualified_name}\v{k.ordinal}" for k in keys).encode()
+
+
+def _read_keys(data: bytes) -> tuple[FunctionKey, ...]:
+    return tuple(map(_read_key, data.split(b"\t"))) if data else ()
+
+
+@lru_cache(
+    maxsize=1 << 16
+)  # the same functions are touched again and again: one value each saves a third of all memory
+def _read_key(item: bytes) -> FunctionKey:
+    name, _, ordinal = item.decode().rpartition("\v")
+    return FunctionKey(name, int(ordinal))
+
+
+def _place(place: Place) -> tuple[str, str, int]:
+    path, key = place
+    return path.decode("latin-1"), key.qualified_name, key.ordinal
+
+
+def _read_place(path: str, name: str, ordinal: int) -> Place:
+    return path.encode("latin-1"), FunctionKey(name, int(ordinal))
+
+
+def encode_changes(changes: list[FileChange]) -> bytes:
+    return b"".join(
+        b"%s%s%s%s" % (len(c.path).to_bytes(2, "big"), c.path, c.old or _NONE, c.new or _NONE) for c in changes
+    )
+
+
+def decode_changes(value: bytes) -> list[FileChange]:
+    changes, at = [], 0
+    while at < len(value):
+        start = at + 2
+        end = start + int.from_bytes(value[at:start], "big")
+        old, new = value[end : end + 20], value[end + 20 : end + 40]
+        changes.append(FileChange(value[start:end], old if old != _NONE else None, new if new != _NONE else None))
+        at = end + 40
+    return changes

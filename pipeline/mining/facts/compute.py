@@ -1,0 +1,310 @@
+"""Facts about blobs and diffs: functions of a blob, functions touched by a change, lineage across one diff.
+
+Each fact is a pure function of the contents that its key names (object ids) and of the label recipe. So it does not
+matter which process computes it, or when: that is why one process or two, cold or incremental, give the same density.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pipeline.git.objects import ObjectReader
+from pipeline.git.packs import ObjectProblem, ObjectTooLarge
+from pipeline.git.trees import FileChange
+from pipeline.label_recipe import LabelRecipe
+from pipeline.mining.facts.lineage import (
+    MOST_RENAME_COMPARISONS,
+    Candidate,
+    FunctionKey,
+    Place,
+    match_functions,
+    match_renames,
+)
+from pipeline.mining.facts.touched import functions_touched
+from pipeline.syntax.functions import refuses
+from pipeline.syntax.hunks import Hunk, diff_hunks
+from pipeline.syntax.languages import language_of
+from pipeline.syntax.parser import Function, ParsedFile, parse_file
+from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
+
+
+class FunctionsWant(NamedTuple):
+    """The functions of one blob, read as the language of `path`'s ending."""
+
+    blob: bytes
+    path: bytes
+
+
+class ChangeWant(NamedTuple):
+    """What changed from `old` to `new`; `code` asks also whether more than comments and white space did."""
+
+    old: bytes | None
+    new: bytes | None
+    old_path: bytes
+    new_path: bytes
+    code: bool
+
+
+class RenamesWant(NamedTuple):
+    """The file renames across the diff between two trees."""
+
+    old_tree: bytes
+    new_tree: bytes
+    changes: tuple[FileChange, ...]
+
+
+class MovesWant(NamedTuple):
+    """Which function born in the diff between two trees is which one that vanished in it."""
+
+    old_tree: bytes
+    new_tree: bytes
+    vanished: tuple[tuple[bytes, bytes, tuple[FunctionKey, ...]], ...]  # (blob, path, functions) of the old side
+    born: tuple[tuple[bytes, bytes, tuple[FunctionKey, ...]], ...]  # of the new side
+
+
+Want = FunctionsWant | ChangeWant | RenamesWant | MovesWant
+
+
+class FunctionsFact(NamedTuple):
+    functions: tuple[Function, ...]
+    refused: str  # why the file was not read as source ("too large", "minified", "too ambiguous", ...), "" where it was
+    problem: bool = False  # the object is missing or broken
+
+
+class ChangeFact(NamedTuple):
+    touched: tuple[FunctionKey, ...]  # functions of the old side
+    born: tuple[FunctionKey, ...]  # on the new side and not on the old one
+    vanished: tuple[FunctionKey, ...]  # on the old side and not on the new one
+    patch: bytes  # equal for equal changes wherever they stand, b"" for nothing
+    code: bool | None  # None: was not asked
+    problem: bool = False
+
+
+class RenamesFact(NamedTuple):
+    renames: dict[bytes, bytes]  # new path -> old path
+    problem: bool = False
+
+
+class MovesFact(NamedTuple):
+    moves: dict[Place, Place]  # born -> vanished
+    problem: bool = False
+
+
+Fact = FunctionsFact | ChangeFact | RenamesFact | MovesFact
+
+_CONTEXT_LINES = 3  # git's default
+
+
+def key_of(function: Function) -> FunctionKey:
+    return FunctionKey(function.qualified_name, function.ordinal)
+
+
+@dataclass
+class _Side:
+    """One side of a change: its content and functions, or why there are none."""
+
+    data: bytes
+    parsed: ParsedFile | None
+    refused: str
+    problem: bool
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        return self.parsed.functions if self.parsed else ()
+
+
+class FactComputer:
+    """Computes facts from a repository. Keeps the last few parsed files, since wants come path by path in order."""
+
+    def __init__(self, reader: ObjectReader, recipe: LabelRecipe, keep_parsed: int = 4) -> None:
+        self._reader = reader
+        self._recipe = recipe
+        self._keep = keep_parsed
+        self._parsed: OrderedDict[tuple[bytes, str], _Side] = OrderedDict()
+
+    def compute(self, want: Want) -> Fact:
+        match want:
+            case FunctionsWant():
+                side = self._side(want.blob, want.path)
+                refused = side.refused or (side.parsed.problem if side.parsed else "")
+                return FunctionsFact(side.functions, refused, side.problem)
+            case ChangeWant():
+                return self._change(want)
+            case RenamesWant():
+                return self._renames(want.changes)
+            case MovesWant():
+                return self._moves(want)
+
+    def _change(self, want: ChangeWant) -> ChangeFact:
+        old = self._side(want.old, want.old_path)
+        hunks = None
+        if want.new is None:
+            new = self._side(None, want.new_path)
+        else:
+            new, hunks = self._after(old, want)
+        if old.problem or new.problem:
+            return ChangeFact((), (), (), b"", None, problem=True)
+        if hunks is None:
+            hunks = diff_hunks(old.data, new.data)
+        indexes = functions_touched(old.functions, new.functions, hunks, old.data, new.data)
+        hit = [key_of(old.functions[i]) for i in indexes]
+        before, after = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
+        code = self._alters_code(old, new, hunks) if want.code else None
+        return ChangeFact(
+            touched=tuple(hit),
+            born=_without(after, before),
+            vanished=_without(before, after),
+            patch=patch_of(old.data, new.data, hunks),
+            code=code,
+        )
+
+    def _alters_code(self, old: _Side, new: _Side, hunks: Sequence[Hunk]) -> bool:
+        if old.parsed is None or new.parsed is None or old.parsed.language is not new.parsed.language:
+            return True
+        return not only_comments_or_whitespace(old.parsed, new.parsed, hunks)
+
+    def _after(self, old: _Side, want: ChangeWant) -> tuple[_Side, list[Hunk] | None]:
+        """The new side, parsed from the old one where that is possible, with the hunks if they were needed for it."""
+        assert want.new is not None
+        language = language_of(want.new_path)
+        known = self._recall(want.new, want.new_path)
+        if known is not None:
+            return known, None
+        data, refused, problem = self._read(want.new)
+        if refused or problem or language is None:
+            return self._remember(want.new, want.new_path, _Side(data, None, refused, problem)), None
+        hunks = diff_hunks(old.data, data)
+        parsed = parse_file(language, data, old.parsed, hunks)
+        return self._remember(want.new, want.new_path, _Side(data, parsed, "", False)), hunks
+
+    def _side(self, blob: bytes | None, path: bytes) -> _Side:
+        if blob is None:
+            return _Side(b"", None, "", False)
+        known = self._recall(blob, path)
+        if known is not None:
+            return known
+        data, refused, problem = self._read(blob)
+        language = language_of(path)
+        parsed = None if refused or problem or language is None else parse_file(language, data)
+        return self._remember(blob, path, _Side(data, parsed, refused, problem))
+
+    def _read(self, blob: bytes) -> tuple[bytes, str, bool]:
+        """(content, reason not to read it as source, is it missing or broken)."""
+        try:
+            data = self._reader.blob(blob, self._recipe.most_file_bytes)
+        except ObjectTooLarge:
+            return b"", "too large", False
+        except ObjectProblem:
+            return b"", "", True
+        refused = refuses(data)
+        return (b"" if refused else data), refused or "", False
+
+    def _recall(self, blob: bytes, path: bytes) -> _Side | None:
+        key = (blob, path.rpartition(b".")[2].decode("latin-1"))
+        side = self._parsed.get(key)
+        if side is not None:
+            self._parsed.move_to_end(key)
+        return side
+
+    def _remember(self, blob: bytes, path: bytes, side: _Side) -> _Side:
+        self._parsed[blob, path.rpartition(b".")[2].decode("latin-1")] = side
+        if len(self._parsed) > self._keep:
+            self._parsed.popitem(last=False)
+        return side
+
+    def _moves(self, want: MovesWant) -> MovesFact:
+        vanished, problem_old = self._all_candidates(want.vanished)
+        born, problem_new = self._all_candidates(want.born)
+        return MovesFact(match_functions(vanished, born, self._recipe), problem_old or problem_new)
+
+    def _all_candidates(
+        self, entries: Iterable[tuple[bytes, bytes, Sequence[FunctionKey]]]
+    ) -> tuple[list[Candidate], bool]:
+        found: list[Candidate] = []
+        problem = False
+        for blob, path, keys in entries:
+            side = self._side(blob, path)
+            problem = problem or side.problem
+            found.extend(_candidates(path, side, set(keys)))
+        return found, problem
+
+    def _renames(self, changes: Sequence[FileChange]) -> RenamesFact:
+        deleted = {c.path: c.old for c in changes if c.new is None and c.old is not None}
+        added = {c.path: c.new for c in changes if c.old is None and c.new is not None}
+        exact = match_renames(_ids_only(deleted), _ids_only(added), self._recipe)
+        moved_away = set(exact.values())
+        gone = {p: b for p, b in deleted.items() if p not in moved_away}
+        come = {p: b for p, b in added.items() if p not in exact}
+        if len(gone) * len(come) > MOST_RENAME_COMPARISONS:
+            return RenamesFact(exact)
+        old, problem_old = self._contents(gone)
+        new, problem_new = self._contents(come)
+        return RenamesFact(exact | match_renames(old, new, self._recipe), problem_old or problem_new)
+
+    def _contents(self, blobs: Mapping[bytes, bytes]) -> tuple[dict[bytes, tuple[bytes, bytes | None]], bool]:
+        found: dict[bytes, tuple[bytes, bytes | None]] = {}
+        problems = False
+        for path, blob in blobs.items():
+            data, refused, problem = self._read(blob)
+            problems = problems or problem
+            found[path] = (blob, None if refused or problem else data)
+        return found, problems
+
+
+def _ids_only(blobs: Mapping[bytes, bytes]) -> dict[bytes, tuple[bytes, bytes | None]]:
+    return {path: (blob, None) for path, blob in blobs.items()}
+
+
+def _without(keys: Sequence[FunctionKey], others: Iterable[FunctionKey]) -> tuple[FunctionKey, ...]:
+    known = set(others)
+    return tuple(key for key in keys if key not in known)
+
+
+def _candidates(path: bytes, side: _Side, wanted: set[FunctionKey]) -> Iterable[Candidate]:
+    if side.parsed is None:
+        return
+    for function in side.functions:
+        if key_of(function) in wanted:
+            tokens = code_tokens(side.parsed, function.start_line, function.end_line)
+            yield Candidate((path, key_of(function)), tuple(tokens))
+
+
+def patch_of(old: bytes, new: bytes, hunks: Sequence[Hunk]) -> bytes:
+    """A hash of the removed and added lines and three lines around them, without white space and positions.
+
+    What `git patch-id` hashes; without the lines around, equal one-line edits of different functions would be one.
+    """
+    if not hunks:
+        return b""
+    digest = hashlib.blake2b(digest_size=12)
+    for hunk in hunks:
+        digest.update(b" " + _squeezed(old[_lines_back(old, hunk.old_byte) : hunk.old_byte]))
+        digest.update(b"-" + _squeezed(old[hunk.old_byte : hunk.old_byte_end]))
+        digest.update(b"+" + _squeezed(new[hunk.new_byte : hunk.new_byte_end]))
+        digest.update(b" " + _squeezed(old[hunk.old_byte_end : _lines_on(old, hunk.old_byte_end)]))
+    return digest.digest()
+
+
+def _squeezed(data: bytes) -> bytes:
+    return b"".join(data.split())
+
+
+def _lines_back(data: bytes, position: int) -> int:
+    """The beginning of the third line before the line that begins at `position`."""
+    for _ in range(_CONTEXT_LINES):
+        position = data.rfind(b"\n", 0, max(0, position - 1)) + 1
+    return position
+
+
+def _lines_on(data: bytes, position: int) -> int:
+    """The end of the third line from the one that begins at `position` on."""
+    for _ in range(_CONTEXT_LINES):
+        end = data.find(b"\n", position)
+        if end < 0:
+            return len(data)
+        position = end + 1
+    return position

@@ -1,0 +1,119 @@
+"""Which functions a change touches: hunks on the old version's functions, placed where a reader would place them.
+
+A block of lines that was added or taken out can often stand at several places that give the same new version (the
+closing line of a function equals the one before it). An alignment picks one of them blindly; the right one is
+where the change touches the fewest functions: a function added between two others touches neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.syntax.functions import touched
+from pipeline.syntax.hunks import Hunk
+from pipeline.syntax.parser import Function
+
+_FARTHEST = 1_000  # lines that a block may be moved
+
+
+def functions_touched(
+    old_functions: Sequence[Function], new_functions: Sequence[Function], hunks: Sequence[Hunk], old: bytes, new: bytes
+) -> list[int]:
+    """Indexes of the functions of the old version that a change touches, ascending (DESIGN.md, "Attribution").
+
+    Lines added right at the edge of a function (after its last line, a decorator before its first) count for it where
+    they belong to it in the new version.
+    """
+    if not old_functions or not hunks:
+        return []
+    found: set[int] = set()
+    plain = []
+    for number, hunk in enumerate(hunks):
+        if _may_slide(hunk, old, new):
+            low = hunks[number - 1].old_end if number else 0
+            high = hunks[number + 1].old_start if number + 1 < len(hunks) else None
+            hunk = _placed(hunk, old_functions, (old.split(b"\n"), new.split(b"\n")), low, high)
+        if hunk.old_start == hunk.old_end:
+            found.update(touched(old_functions, [hunk]) or _at_edge(old_functions, new_functions, hunk, new))
+        else:
+            plain.append(hunk)
+    found.update(touched(old_functions, plain))
+    return sorted(found)
+
+
+def _may_slide(hunk: Hunk, old: bytes, new: bytes) -> bool:
+    """Whether a block added or taken out could stand a line higher or lower."""
+    if hunk.old_start == hunk.old_end:
+        data, start, end = new, hunk.new_byte, hunk.new_byte_end
+    elif hunk.new_start == hunk.new_end:
+        data, start, end = old, hunk.old_byte, hunk.old_byte_end
+    else:
+        return False
+    first = data[start : data.find(b"\n", start, end) + 1]
+    last = data[max(start, data.rfind(b"\n", start, end - 1) + 1) : end]
+    above = max(0, start - len(last))
+    return bool(first) and (data.startswith(first, end) or data[above:start] == last)
+
+
+def _placed(
+    hunk: Hunk, functions: Sequence[Function], lines: tuple[list[bytes], list[bytes]], low: int, high: int | None
+) -> Hunk:
+    """The hunk where it touches the fewest functions, then the outermost, then nearest to where it was."""
+    old_lines, new_lines = lines
+    highest = len(old_lines) if high is None else high
+    best: tuple[tuple[int, int], Hunk] | None = None
+    for shift in _shifts(hunk, old_lines, new_lines, low, highest):
+        moved = hunk._replace(
+            old_start=hunk.old_start + shift,
+            old_end=hunk.old_end + shift,
+            new_start=hunk.new_start + shift,
+            new_end=hunk.new_end + shift,
+        )
+        hit = touched(functions, [moved])
+        cost = (len(hit), sum(_depth(functions, i) for i in hit))
+        if best is None or cost < best[0]:
+            best = (cost, moved)
+    return best[1] if best else hunk
+
+
+def _shifts(hunk: Hunk, old_lines: list[bytes], new_lines: list[bytes], low: int, high: int) -> Iterator[int]:
+    """How many lines the block may be moved without changing the new version: 0, then nearest first."""
+    if hunk.old_start == hunk.old_end:
+        lines, start, end = new_lines, hunk.new_start, hunk.new_end
+    else:
+        lines, start, end = old_lines, hunk.old_start, hunk.old_end
+    up, most_up = 0, min(_FARTHEST, hunk.old_start - low)
+    while up < most_up and lines[start - 1 - up] == lines[end - 1 - up]:
+        up += 1
+    down, most_down = 0, min(_FARTHEST, high - hunk.old_end)
+    while down < most_down and end + down < len(lines) and lines[start + down] == lines[end + down]:
+        down += 1
+    yield from sorted(range(-up, down + 1), key=abs)
+
+
+def _depth(functions: Sequence[Function], index: int) -> int:
+    inner = functions[index]
+    return sum(outer.start_line <= inner.start_line and inner.end_line <= outer.end_line for outer in functions)
+
+
+def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], hunk: Hunk, new: bytes) -> list[int]:
+    """Functions to which lines inserted right after their last or right before their first line belong from now on."""
+    near = [i for i, f in enumerate(functions) if hunk.old_start in (f.end_line, f.start_line - 1)]
+    if not near:
+        return []
+    inserted = new[hunk.new_byte : hunk.new_byte_end].split(b"\n")
+    filled = [hunk.new_start + 1 + i for i, line in enumerate(inserted) if line.strip()]
+    if not filled:
+        return []
+    now = {(f.qualified_name, f.ordinal): f for f in new_functions}
+    found = []
+    for i in near:
+        function = functions[i]
+        after = now.get((function.qualified_name, function.ordinal))
+        if after is None:
+            continue
+        grown_below = function.end_line == hunk.old_start and after.start_line <= hunk.new_start
+        grown_above = function.start_line == hunk.old_start + 1 and after.end_line > hunk.new_end
+        if (grown_below and filled[0] <= after.end_line) or (grown_above and after.start_line <= filled[-1]):
+            found.append(i)
+    return found

@@ -1,0 +1,223 @@
+"""What mining hands over: the functions of both snapshots with their credit, what counted and what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.classify.messages import MessageFacts
+from pipeline.git.history import History
+from pipeline.git.objects import ObjectReader
+from pipeline.git.packs import ObjectProblem
+from pipeline.git.repository import Repository
+from pipeline.git.trees import TreeReader
+from pipeline.mining.attribution import WindowCredits, WindowFixes
+from pipeline.mining.credit import Credits
+from pipeline.mining.facts.cache import FactBook
+from pipeline.mining.facts.compute import ChangeWant, FunctionsWant, key_of
+from pipeline.mining.facts.lineage import FunctionKey
+from pipeline.mining.tracing import ALIVE, Root
+from pipeline.records import CountedFix, ExcludedGroup, FunctionHistory, Mined, Windows, printable
+from pipeline.syntax.languages import language_of
+from pipeline.syntax.parser import Function
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The functions alive at one chain position, by path."""
+
+    position: int
+    blobs: Mapping[bytes, bytes]
+    functions: Mapping[bytes, tuple[Function, ...]]
+    keys: Mapping[bytes, frozenset[FunctionKey]]
+    refused: Mapping[bytes, str]  # why a file was not read as source
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.functions.values()))
+
+    def has(self, path: bytes, key: FunctionKey) -> bool:
+        return key in self.keys.get(path, ())
+
+
+def functions_of(snapshot: Snapshot) -> Iterator[tuple[bytes, FunctionKey]]:
+    """(path, function) in the order in which functions are handed over."""
+    for path in sorted(snapshot.functions):
+        for function in snapshot.functions[path]:
+            yield path, key_of(function)
+
+
+def hand_over(
+    repository: Repository,
+    history: History,
+    windows: Windows,
+    training: tuple[Snapshot, WindowCredits],
+    horizon: tuple[Snapshot, WindowCredits],
+    messages: Mapping[int, MessageFacts],
+    notes: Sequence[str],
+) -> Mined:
+    """Everything that screening needs, from both windows; `notes` are the stated reductions."""
+    at_train, trained = training
+    graph = history.graph
+    fixes = trained.fixes
+    return Mined(
+        repo=repository.name,
+        head_sha=graph.ids[history.head].hex(),
+        windows=windows,
+        commits=history.commits,
+        landings=len(history.chain),
+        window_commits=sum(at_train.position < p <= horizon[0].position for p in history.landing),
+        fix_commits=len(fixes.examined) + len(fixes.oversized),
+        train=_function_histories(*training),
+        holdout=_function_histories(*horizon),
+        credit_by_kind=tuple(sorted(trained.credits.by_kind.items())),
+        fix_files=frozenset(
+            printable(path) for path in trained.credits.files | _credited_files(trained) if path in at_train.functions
+        ),
+        counted=_counted(history, trained, messages),
+        excluded=_excluded(history, trained, messages),
+        notes=tuple(notes),
+    )
+
+
+def _counted(history: History, window: WindowCredits, messages: Mapping[int, MessageFacts]) -> tuple[CountedFix, ...]:
+    graph = history.graph
+    counted = []
+    for commit, examined in window.fixes.examined.items():
+        sha, position = graph.ids[commit].hex(), history.landing[commit]
+        evidence = messages[commit].evidence
+        if sha in window.credits.each and evidence:
+            names = sorted(f"{printable(path)}::{key.qualified_name}" for path, key in examined.touched)
+            landing = graph.ids[history.chain[position]].hex()
+            counted.append(
+                CountedFix(
+                    sha=sha,
+                    landing=landing,
+                    landed_at=history.effective_at[position],
+                    subject=messages[commit].subject,
+                    evidence=evidence,
+                    functions=tuple(names),
+                    credit_each=window.credits.each[sha],
+                )
+            )
+    return tuple(sorted(counted, key=lambda c: (c.landed_at, c.sha)))
+
+
+def _excluded(
+    history: History, window: WindowCredits, messages: Mapping[int, MessageFacts]
+) -> tuple[ExcludedGroup, ...]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for commit, reason in (*window.fixes.reasons.items(), *window.refused.items()):
+        groups[reason].append(commit)
+    found = []
+    for reason, commits in groups.items():
+        newest = sorted(commits, key=lambda c: (-history.landing[c], history.graph.ids[c]))[:_EXAMPLES]
+        examples = tuple((history.graph.ids[c].hex(), messages[c].subject) for c in newest)
+        found.append(ExcludedGroup(reason, len(commits), examples))
+    return tuple(sorted(found, key=lambda g: (-g.commits, g.reason)))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What could not be read while mining."""
+
+    commits: int
+    trees: TreeReader
+    book: FactBook
+    reader: ObjectReader
+
+
+def stated_reductions(
+    repository: Repository, history: History, losses: Losses, windows: Iterable[tuple[Snapshot, WindowCredits]]
+) -> list[str]:
+    """What was left out and why, one sentence each."""
+    notes = []
+    seen = list(windows)
+    if history.boundary is not None:
+        sha = history.graph.ids[history.boundary].hex()[:10]
+        kind = "shallow clone" if repository.shallow else "history cut off by a missing commit"
+        notes.append(f"{kind}: {sha} counts as the first commit")
+    if losses.commits:
+        notes.append(f"{_count(losses.commits, 'commit')} missing or broken: what they hold is left out")
+    if losses.trees.missing:
+        notes.append(f"{_count(losses.trees.missing, 'folder')} missing or broken: taken as unchanged")
+    if losses.trees.skipped:
+        notes.append(f"{_count(losses.trees.skipped, 'entry', 'entries')} of oversized folders left out")
+    notes.extend(_missing_blobs(losses))
+    notes.extend(_refused_files(snapshot for snapshot, _ in seen))
+    unresolved = sum(e.unresolved for _, w in seen for e in w.fixes.examined.values())
+    if unresolved:
+        notes.append(f"{_count(unresolved, 'touch', 'touches')} could not be traced to a function of the snapshot")
+    return notes
+
+
+def _missing_blobs(losses: Losses) -> list[str]:
+    pairs = [want for want in losses.book.problems.values() if isinstance(want, ChangeWant)]
+    files = [want for want in losses.book.problems.values() if isinstance(want, FunctionsWant)]
+    blobs = {b for want in pairs for b in (want.old, want.new) if b} | {want.blob for want in files}
+    broken = sum(not _readable(losses.reader, blob) for blob in blobs)
+    if not broken:
+        return []
+    distinct = len({(want.old, want.new) for want in pairs})
+    left_out = f"{_count(broken, 'object')} missing: {_count(distinct, 'pair')} left out"
+    return [left_out + (f", {_count(len(files), 'file')} of the snapshots taken as empty" if files else "")]
+
+
+def _readable(reader: ObjectReader, blob: bytes) -> bool:
+    try:
+        reader.blob(blob, 1 << 40)
+    except ObjectProblem:
+        return False
+    return True
+
+
+def _refused_files(snapshots: Iterable[Snapshot]) -> list[str]:
+    """The files of the snapshots that are too large, minified and the like, if there are any."""
+    refused = {path: why for snapshot in snapshots for path, why in snapshot.refused.items()}
+    if not refused:
+        return []
+    reasons = ", ".join(f"{count:,} {why}" for why, count in Counter(sorted(refused.values())).most_common())
+    return [f"{_count(len(refused), 'file')} not read as source: {reasons}"]
+
+
+def _credited_files(window: WindowCredits) -> set[bytes]:
+    return {root.path for root in window.credits.by_root if root.born_at == ALIVE}
+
+
+def alive_in(snapshot: Snapshot) -> tuple[FunctionHistory, ...]:
+    """The functions of a snapshot, of which nothing is known but where they stand."""
+    return _function_histories(snapshot, WindowCredits(WindowFixes(), Credits(), {}, {}))
+
+
+def _function_histories(snapshot: Snapshot, window: WindowCredits) -> tuple[FunctionHistory, ...]:
+    credits = window.credits
+    found = []
+    for path in sorted(snapshot.functions):
+        shown, blob, language = printable(path), snapshot.blobs[path].hex(), language_of(path)
+        assert language is not None
+        for function in snapshot.functions[path]:
+            key = key_of(function)
+            root = Root(path, key, ALIVE)
+            fixes = credits.fixes.get(root, 0)
+            found.append(
+                FunctionHistory(
+                    path=shown,
+                    qualified_name=function.qualified_name,
+                    ordinal=function.ordinal,
+                    language=language.name,
+                    start_line=function.start_line,
+                    end_line=function.end_line,
+                    blob=blob,
+                    credit=credits.by_root.get(root, 0.0),
+                    fixes=fixes,
+                    touches=max(fixes, window.touches.get((path, key), 0)) if fixes else 0,
+                )
+            )
+    return tuple(found)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

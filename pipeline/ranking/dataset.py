@@ -1,0 +1,108 @@
+"""From a repository to what scorers learn from and are judged by.
+
+    1. place the windows, mine the credit of both                          screening.windows, mining.mine
+    2. join the functions of both snapshots along their lineages           mining.joining
+    3. measure the code of each, and find near-copies                      metrics, clones
+    4. read what happened to each before its snapshot                      mining.past
+    5. split by groups                                                     holdout
+
+A subject carries only what was known at its snapshot. Labels are kept beside it, training's and the holdout's apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.label_recipe import LabelRecipe
+from pipeline.mining.miner import Miner
+from pipeline.ranking.holdout import Member, Place, split
+from pipeline.ranking.near_clones import near_clones
+from pipeline.ranking.resampling import Floats
+from pipeline.ranking.scorer import Subject, subject_of
+from pipeline.ranking.structure_metrics import Examined, ReadBlob, examine_functions
+from pipeline.records import FunctionHistory, Mined
+from pipeline.screening.density import signals_of
+from pipeline.screening.windows import fit_windows
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A repository's functions at both snapshots. Arrays and places are in the order of the functions."""
+
+    mined: Mined
+    train: tuple[Subject, ...]  # alive at T_train
+    train_signals: Floats  # from (T_train, T_eval]
+    train_places: tuple[Place, ...]
+    evaluated: tuple[Subject, ...]  # alive at T_eval
+    labels: Floats  # credit in (T_eval, as_of]
+    evaluated_places: tuple[Place, ...]
+    lineages: tuple[int | None, ...]  # of each evaluated function its index in `train`; none: born later
+
+    @property
+    def learned_from(self) -> list[int]:
+        """Indices of the functions at T_train on the side of training."""
+        return [i for i, place in enumerate(self.train_places) if place.side == "train"]
+
+    @property
+    def held_out(self) -> list[int]:
+        """Indices of the functions at T_eval on the side of the holdout."""
+        return [i for i, place in enumerate(self.evaluated_places) if place.side == "holdout"]
+
+
+def gather(
+    miner: Miner, recipe: LabelRecipe, read: ReadBlob, *, as_of: int | None = None, seen_at: int | None = None
+) -> Material:
+    """Everything about a repository as it stood at `as_of` (seconds since 1970; now where None).
+
+    `seen_at` is when its head was first seen, for whoever remembers that: no window ends later. Raises AssayError
+    where the repository has no commit that old; whatever `read` raises passes through.
+    """
+    if as_of is not None:
+        miner.cut(as_of)
+    times = miner.history.effective_at
+    windows = fit_windows(times[0], min(times[-1], miner.first_seen(seen_at)), recipe, miner.count_alive)
+    mined = miner.mine(windows)
+    train_at, eval_at = miner.positions(windows)
+    lineages = miner.join(train_at, eval_at)
+    examined = examine_functions([*mined.train, *mined.holdout], read)
+    places = split(_members(mined, lineages, examined))
+    at_train, at_eval = len(mined.train), len(mined.train) + len(mined.holdout)
+    pasts = (*miner.past(train_at, windows.train_start), *miner.past(eval_at, windows.eval_start))
+    subjects = [
+        subject_of(function, e.metrics, past)
+        for function, e, past in zip((*mined.train, *mined.holdout), examined, pasts, strict=True)
+    ]
+    return Material(
+        mined=mined,
+        train=tuple(subjects[:at_train]),
+        train_signals=signals_of(mined.train, recipe),
+        train_places=tuple(places[:at_train]),
+        evaluated=tuple(subjects[at_train:at_eval]),
+        labels=np.array([function.credit for function in mined.holdout], dtype=np.float64),
+        evaluated_places=tuple(places[at_train:at_eval]),
+        lineages=lineages,
+    )
+
+
+def _members(mined: Mined, lineages: Sequence[int | None], examined: Sequence[Examined]) -> list[Member]:
+    clones = near_clones([e.tokens for e in examined])
+    train = len(mined.train)
+    numbers = [*range(train), *lineages]
+    return [
+        Member(
+            snapshot="train" if at < train else "holdout",
+            id=_id(function),
+            lines=examined[at].metrics.lines,
+            credit=function.credit if at < train else None,
+            lineage=numbers[at],
+            clones=clones[at],
+        )
+        for at, function in enumerate((*mined.train, *mined.holdout))
+    ]
+
+
+def _id(function: FunctionHistory) -> str:
+    return f"{function.path}\0{function.qualified_name}\0{function.ordinal}"

@@ -1,0 +1,142 @@
+"""The outline of a tree: the nodes that are functions, qualify names, or belong to a function.
+
+A new version's outline is read in full, or, where the tree came from an edited one, only around what changed: what lies
+clear of every changed range is taken over and shifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import tree_sitter
+
+from pipeline.syntax.grammars import outline_query
+from pipeline.syntax.hunks import Hunk
+from pipeline.syntax.languages import Language
+from pipeline.syntax.names import field, readable
+
+FUNCTION, SCOPE, VALUE, WRAPPER = range(4)
+
+# With more changed ranges than this, one query over the whole tree is cheaper.
+_MOST_RANGES = 24
+
+_KINDS = {"function": FUNCTION, "scope": SCOPE, "value": VALUE, "wrapper": WRAPPER}
+_NAME = field("name")
+
+
+class OutlineItem(NamedTuple):
+    """A node of the outline: bytes [start, end), rows from 0 and inclusive."""
+
+    start: int
+    end: int
+    kind: int  # FUNCTION, SCOPE, VALUE or WRAPPER
+    name: str  # as written at this node, empty where it has none
+    first_row: int
+    last_row: int
+
+
+Outline = tuple[OutlineItem, ...]
+
+
+class _Stretch(NamedTuple):
+    """A changed range in both versions, ends inclusive, and how far what follows it moves."""
+
+    old_start: int
+    old_end: int
+    new_start: int
+    new_end: int
+    shift: int  # bytes
+    row_shift: int
+
+
+def read_outline(language: Language, root: tree_sitter.Node, data: bytes) -> Outline:
+    """Every node of the language's row, in document order, outer before inner."""
+    return _sorted(_query(language, root, data))
+
+
+def updated_outline(
+    language: Language,
+    old: Outline,
+    edited: tree_sitter.Tree,
+    tree: tree_sitter.Tree,
+    data: bytes,
+    hunks: Sequence[Hunk],
+) -> Outline:
+    """What read_outline gives for `tree`, which was parsed from `edited`, the old tree with the hunks applied."""
+    changed = sorted(
+        [(hunk.new_byte, hunk.new_byte_end) for hunk in hunks]
+        + [(span.start_byte, span.end_byte) for span in edited.changed_ranges(tree)]
+    )
+    stretches = list(_stretches(changed, hunks))
+    if len(stretches) > _MOST_RANGES:
+        return read_outline(language, tree.root_node, data)
+    items = set(_kept(old, stretches))
+    for stretch in stretches:
+        items.update(_query(language, tree.root_node, data, (max(stretch.new_start - 1, 0), stretch.new_end + 1)))
+    return _sorted(items)
+
+
+def _sorted(items: Iterable[OutlineItem]) -> Outline:
+    return tuple(sorted(items, key=lambda item: (item.start, -item.end, item.kind)))
+
+
+def _query(
+    language: Language, root: tree_sitter.Node, data: bytes, span: tuple[int, int] | None = None
+) -> set[OutlineItem]:
+    """The items that overlap [start, end), all without a span."""
+    cursor = tree_sitter.QueryCursor(outline_query(language))
+    if span is not None:
+        cursor.set_byte_range(*span)
+    return {
+        _item(language, node, _KINDS[capture], data)
+        for capture, nodes in cursor.captures(root).items()
+        if capture in _KINDS
+        for node in nodes
+    }
+
+
+def _item(language: Language, node: tree_sitter.Node, kind: int, data: bytes) -> OutlineItem:
+    raw = language.names.get(node.type, _NAME)(node, data) if kind != WRAPPER else b""
+    first_row = node.start_point.row
+    last_row, column = node.end_point
+    # A node that ends with a line feed ends on the line before.
+    if column == 0 and last_row > first_row:
+        last_row -= 1
+    return OutlineItem(node.start_byte, node.end_byte, kind, readable(raw), first_row, last_row)
+
+
+def _stretches(changed: list[tuple[int, int]], hunks: Sequence[Hunk]) -> Iterator[_Stretch]:
+    """The changed ranges (new bytes, ascending) joined where they touch, and where they were in the old version."""
+    at = shift = row_shift = 0
+    start, end = changed[0]
+    for next_start, next_end in [*changed[1:], (1 << 62, 1 << 62)]:
+        if next_start <= end:
+            end = max(end, next_end)
+            continue
+        old_start = start - shift
+        while at < len(hunks) and hunks[at].new_byte <= end:
+            hunk = hunks[at]
+            shift += (hunk.new_byte_end - hunk.new_byte) - (hunk.old_byte_end - hunk.old_byte)
+            row_shift += (hunk.new_end - hunk.new_start) - (hunk.old_end - hunk.old_start)
+            at += 1
+        yield _Stretch(old_start, end - shift, start, end, shift, row_shift)
+        start, end = next_start, next_end
+
+
+def _kept(old: Outline, stretches: list[_Stretch]) -> Iterator[OutlineItem]:
+    """The items clear of every stretch, where they are now."""
+    following = iter(stretches)
+    current: _Stretch | None = next(following)
+    shift = row_shift = 0
+    for item in old:
+        while current is not None and current.old_end < item.start:
+            shift, row_shift = current.shift, current.row_shift
+            current = next(following, None)
+        if current is not None and item.end >= current.old_start:
+            continue
+        if shift or row_shift:
+            start, end, kind, name, first_row, last_row = item
+            yield OutlineItem(start + shift, end + shift, kind, name, first_row + row_shift, last_row + row_shift)
+        else:
+            yield item

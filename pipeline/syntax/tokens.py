@@ -1,0 +1,108 @@
+"""Code tokens of a parsed file: what remains when comments, docstrings and white space are taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import tree_sitter
+
+from pipeline.syntax.grammars import docstring_query
+from pipeline.syntax.hunks import Hunk
+from pipeline.syntax.parser import ParsedFile
+
+
+class _Piece(NamedTuple):
+    """A leaf, a comment or a docstring."""
+
+    start: int
+    end: int
+    is_code: bool
+
+
+class _Indentation(NamedTuple):
+    """A statement begins at a column where that says what it belongs to."""
+
+    column: int
+
+
+def code_tokens(parsed: ParsedFile, first_line: int, last_line: int) -> list[bytes]:
+    """The leaves that overlap the lines (from 1, inclusive), in order; comments and docstrings left out.
+
+    Text that the grammar keeps between leaves (of template strings, preprocessor lines) is a token too.
+    """
+    return _tokens(parsed, first_line - 1, last_line, with_indentation=False)
+
+
+def only_comments_or_whitespace(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
+    """Whether no code differs: the tokens of the changed lines are equal hunk by hunk, and Python's indentation."""
+    return all(
+        _tokens(old, hunk.old_start, hunk.old_end, with_indentation=True)
+        == _tokens(new, hunk.new_start, hunk.new_end, with_indentation=True)
+        for hunk in hunks
+    )
+
+
+def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: bool) -> list[bytes]:
+    """Tokens of the rows [first_row, end_row), counted from 0."""
+    data = parsed.data
+    at, end = _row_start(data, first_row), _row_start(data, end_row)
+    tokens: list[bytes] = []
+    for piece in _pieces(parsed, at, end) if at < end else ():
+        if isinstance(piece, _Indentation):
+            if with_indentation:
+                tokens.append(b"\n%d" % piece.column)
+            continue
+        tokens += _hidden(data, at, piece.start)
+        if piece.is_code and piece.end > piece.start:
+            tokens.append(data[piece.start : piece.end])
+        at = max(at, piece.end)
+    return tokens + _hidden(data, at, end)
+
+
+def _hidden(data: bytes, start: int, end: int) -> list[bytes]:
+    """The text between two leaves, unless it is white space: parts of strings between escapes."""
+    text = data[start:end]
+    return [text] if text and not text.isspace() else []
+
+
+def _row_start(data: bytes, row: int) -> int:
+    parts = data.split(b"\n", row)
+    return len(data) - len(parts[row]) if row < len(parts) else len(data)
+
+
+def _pieces(parsed: ParsedFile, start: int, end: int) -> Iterator[_Piece | _Indentation]:
+    """Leaves, comments and docstrings that overlap [start, end), in order; trees may be deeper than Python's stack."""
+    language = parsed.language
+    docstrings = _docstrings(parsed, start, end)
+    cursor = parsed.tree.walk()
+    in_block = [False]  # for the current node and those around it: whether it is a statement of an indented block
+    while True:
+        node = cursor.node
+        if node is None or node.start_byte >= end:
+            return
+        if node.end_byte > start:
+            span = (node.start_byte, node.end_byte)
+            is_code = node.type not in language.comments and span not in docstrings
+            if is_code and span[0] >= start and (in_block[-1] or node.type in language.clauses):
+                yield _Indentation(node.start_point.column)
+            if is_code and node.child_count:
+                in_block.append(node.type in language.blocks)
+                if cursor.goto_first_child_for_byte(start) is None:
+                    cursor.goto_first_child()
+                continue
+            yield _Piece(*span, is_code)
+        while not cursor.goto_next_sibling():
+            in_block.pop()
+            if not cursor.goto_parent():
+                return
+
+
+def _docstrings(parsed: ParsedFile, start: int, end: int) -> set[tuple[int, int]]:
+    query = docstring_query(parsed.language)
+    if query is None or parsed.problem:
+        return set()
+    cursor = tree_sitter.QueryCursor(query)
+    cursor.set_byte_range(start, end)
+    found = cursor.captures(parsed.tree.root_node).get("docstring", ())
+    return {(node.start_byte, node.end_byte) for node in found}

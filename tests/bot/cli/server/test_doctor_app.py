@@ -1,0 +1,176 @@
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.cli.check import Check
+from bot.cli.server import doctor_app
+from bot.cli.server.doctor_app import check_app, check_database, check_permissions, check_redis
+from bot.github.app_client import AppDescription
+from bot.github.credentials import credentials_path, save_credentials
+from bot.receiver.dispatch import SUBSETS, events_of, permissions_of
+from bot.records import Subset
+from bot.settings import load_settings
+from bot.setup.app_status import RegisteredApp
+from bot.store.migrate import migrate
+from tests.simulator.faults import status
+from tests.simulator.github import GitHub, serve_github
+
+HOOK = "https://assay.example/webhook"
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    return Path(os.environ["ASSAY_DATA_DIR"])
+
+
+@pytest.fixture
+def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    with serve_github(tmp_path / "github") as serving:
+        monkeypatch.setenv("ASSAY_GITHUB_URL", serving.url)
+        yield serving
+
+
+def checks() -> dict[str, Check]:
+    found = {check.name: check for check in check_app(load_settings())}
+    assert all(check.ok or check.to_do for check in found.values())
+    return found
+
+
+def permissions(subset: Subset) -> dict[str, str]:
+    return {each.name: each.access for each in permissions_of(subset)}
+
+
+def known(granted: dict[str, str], events: tuple[str, ...]) -> RegisteredApp:
+    return RegisteredApp(AppDescription(7, "assay", "Assay", "", granted, events), HOOK)
+
+
+def test_without_an_app_nothing_is_required_and_nobody_is_asked(github: GitHub) -> None:
+    found = checks()
+    assert list(found) == ["App", "database", "Redis"]
+    assert not any(check.required for check in found.values())
+    assert "assay setup" in found["App"].to_do
+    assert github.requests == []
+
+
+def test_an_app_in_order_has_nothing_to_do(github: GitHub, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_PUBLIC_URL", "https://assay.example")
+    app = github.register_app(HOOK, permissions("screen"), events_of("screen"), name="Assay acme")
+    save_credentials(data_dir, app.credentials)
+    found = checks()
+    assert list(found) == ["App", "database", "Redis", "GitHub", "permissions", "webhook", "public address"]
+    assert [name for name, check in found.items() if not check.ok] == []
+    assert str(credentials_path(data_dir)) in found["App"].found
+    assert found["permissions"].found == "those of subset screen"
+
+
+def test_credentials_that_cannot_be_used_are_said_and_the_rest_is_checked(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o700)
+    credentials_path(data_dir).touch(mode=0o644)
+    found = checks()
+    assert (found["App"].ok, found["App"].required) == (False, True)
+    assert "chmod 600" in found["App"].to_do
+    assert "Redis" in found
+
+
+def test_a_stored_key_that_is_none_is_said(github: GitHub, data_dir: Path) -> None:
+    app = github.register_app(HOOK)
+    save_credentials(data_dir, replace(app.credentials, private_key="hunter2"))
+    found = checks()
+    assert not found["App"].ok
+    assert "hunter2" not in str(found)
+
+
+def test_deliveries_that_go_elsewhere_are_said(github: GitHub, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_credentials(data_dir, github.register_app(HOOK, permissions("full"), events_of("full")).credentials)
+    assert checks()["public address"].to_do.startswith("set it")
+    monkeypatch.setenv("ASSAY_PUBLIC_URL", "https://elsewhere.example/below")
+    found = checks()["webhook"]
+    assert (found.ok, found.required) == (False, True)
+    assert "https://elsewhere.example/below/webhook" in found.to_do
+
+
+def test_a_github_that_does_not_answer_well_is_said(github: GitHub, data_dir: Path) -> None:
+    save_credentials(data_dir, github.register_app(HOOK).credentials)
+    github.fault("GET /app", status(500))
+    found = checks()
+    assert (found["GitHub"].ok, found["GitHub"].found) == (False, "GitHub answers HTTP 500")
+    assert "permissions" not in found
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_the_permissions_of_a_subset_are_recognized(subset: Subset) -> None:
+    check = check_permissions(known(permissions(subset), events_of(subset)))
+    assert (check.ok, check.found) == (True, f"those of subset {subset}")
+
+
+@pytest.mark.parametrize(
+    ("granted", "events", "required", "says"),
+    [
+        ({"metadata": "read"}, (), True, "contents: read, checks: write, event check_run"),
+        (permissions("screen") | {"checks": "read"}, events_of("screen"), True, "subset screen: checks: write"),
+        (permissions("full"), events_of("screen"), True, "subset full: event issue_comment"),
+        (permissions("screen") | {"issues": "read"}, events_of("screen"), False, "more than subset screen: issues"),
+        (permissions("full") | {"administration": "write"}, events_of("full"), False, "full: administration"),
+    ],
+)
+def test_less_is_a_fault_and_more_a_note(
+    granted: dict[str, str], events: tuple[str, ...], required: bool, says: str
+) -> None:
+    check = check_permissions(known(granted, events))
+    assert (check.ok, check.required) == (False, required)
+    assert says in check.found
+
+
+def test_a_database_is_looked_at_and_not_made(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/assay.sqlite"
+    assert check_database(url, required=True).found.endswith("not made yet")
+    assert list(tmp_path.iterdir()) == []
+    migrate(url, "base")
+    old = check_database(url, required=True)
+    assert not old.ok
+    assert "assay migrate" in old.to_do
+    migrate(url)
+    assert check_database(url, required=True).ok
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://h/d", "postgresql://ada:hunter2@127.0.0.1:9/assay", "postgresql://ada:hunter2@h.invalid/a"],
+)
+def test_a_database_that_is_not_there_is_said_without_its_password(url: str) -> None:
+    check = check_database(url, required=True)
+    assert not check.ok
+    assert "hunter2" not in str(check)
+    assert "ASSAY_DATABASE_URL" in check.to_do
+
+
+def test_a_damaged_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "assay.sqlite").write_bytes(b"no database" * 100)
+    assert not check_database(f"sqlite:///{tmp_path}/assay.sqlite", required=True).ok
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter2@127.0.0.1:9/0", "nonsense", "unix:///nowhere/redis.sock"])
+def test_a_redis_that_does_not_answer_is_said_without_its_password(url: str) -> None:
+    check = check_redis(url, required=True)
+    assert not check.ok
+    assert "hunter2" not in str(check)
+    assert "ASSAY_REDIS_URL" in check.to_do
+
+
+def test_without_a_redis_server_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_redis("", required=True).ok
+    monkeypatch.setattr("bot.jobs.embedded_redis.find_server", lambda: None)
+    check = check_redis("", required=False)
+    assert (check.ok, check.required) == (False, False)
+    assert "ASSAY_REDIS_URL" in check.to_do
+
+
+def test_what_an_operator_names_is_required_even_without_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_app, "TIMEOUT_S", 1.0)
+    monkeypatch.setenv("ASSAY_REDIS_URL", "redis://127.0.0.1:9/0")
+    monkeypatch.setenv("ASSAY_DATABASE_URL", "postgresql://127.0.0.1:9/assay")
+    found = checks()
+    assert [check.required for check in found.values()] == [False, True, True]

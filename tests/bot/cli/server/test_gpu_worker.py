@@ -1,0 +1,62 @@
+"""`assay gpu-worker` before it has anything to train; tests/bot/gpu_worker/test_gpu_training.py is about the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import bot.cli.server.gpu_worker
+from bot.cli.server.gpu_worker import Wanted, serve_gpu
+from bot.settings import load_settings
+from bot.store.migrate import migrate
+from pipeline.records import AssayError
+
+WANTED = Wanted("one", "cpu", once=True, as_json=False)
+MODEL = "acme/coder@" + "a" * 40
+
+
+def test_without_a_list_of_models_it_says_which_variable_to_set() -> None:
+    with pytest.raises(AssayError, match="set ASSAY_BASE_MODELS as it is set for the other parts"):
+        asyncio.run(serve_gpu(load_settings(), WANTED))
+
+
+def test_an_operators_database_without_tables_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
+    monkeypatch.setenv("ASSAY_DATABASE_URL", f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    with pytest.raises(AssayError, match="the database is empty: `assay up` fills it"):
+        asyncio.run(serve_gpu(load_settings(), WANTED))
+
+
+def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_device(*arguments: object) -> str:
+        raise AssayError("as far as this test goes")
+
+    monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
+    monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(bot.cli.server.gpu_worker, "device_of", no_device)
+    monkeypatch.setattr(bot.cli.server.gpu_worker, "LOOKS_EVERY_S", 0.01)
+
+    async def story() -> None:
+        waiting = asyncio.create_task(serve_gpu(load_settings(), WANTED))
+        while not (tmp_path / "assay.sqlite").exists():
+            await asyncio.sleep(0.01)
+        assert not waiting.done()
+        await asyncio.to_thread(migrate, f"sqlite:///{tmp_path / 'assay.sqlite'}")
+        with pytest.raises(AssayError, match="as far as this test goes"):
+            await asyncio.wait_for(waiting, 30)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("device", "suffix"), [("", ""), ("cuda", ""), ("cpu", ""), ("cuda:1", "/cuda:1")])
+def test_workers_of_one_machine_have_names_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, device: str, suffix: str
+) -> None:
+    monkeypatch.setattr("platform.node", lambda: "gpu7")
+    assert bot.cli.server.gpu_worker._own_name(device) == f"gpu7{suffix}"

@@ -1,0 +1,90 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.commands.parse import LONGEST_LINE, command_of
+
+CLEAR = {
+    "/screen": "/screen",
+    "/screen\nplease, it is urgent": "/screen",
+    "/screen   \r\nthanks": "/screen",
+    "/assay help": "/assay help",
+    "/finetune": "/finetune",
+    "/finetune status": "/finetune status",
+    "/finetune\tcancel": "/finetune cancel",
+    "/finetune --force": "/finetune --force",
+    "/finetune --base-model Qwen/Qwen2.5-Coder-0.5B": "/finetune --base-model Qwen/Qwen2.5-Coder-0.5B",
+    "/finetune --base-model x --force": "/finetune --base-model x --force",
+    "/finetune --force --base-model x": "/finetune --force --base-model x",
+}
+
+UNCLEAR = {
+    "/finetune cancle": "/finetune",
+    "/finetune --force --force": "/finetune",
+    "/finetune --base-model": "/finetune",
+    "/finetune --base-model --force": "/finetune",
+    "/finetune --base-model ../../etc/passwd": "/finetune",
+    "/finetune --base-model a/b/c": "/finetune",
+    "/finetune --base-model $(reboot)": "/finetune",
+    "/finetune --base-model 'x; y'": "/finetune",
+    "/finetune status cancel": "/finetune",
+    "/finetune now, my password is hunter2": "/finetune",
+    f"/finetune --base-model {'x' * 65}": "/finetune",
+    f"/screen{' ' * LONGEST_LINE}": "/screen",
+    "/screen everything": "/screen",
+    "/screen\u2028/finetune": "/screen",
+    "/screen \ud800": "/screen",
+    "/assay": "/assay",
+    "/assay HELP": "/assay",
+}
+
+NONE = [
+    "",
+    " /screen",
+    "\n/screen",
+    "> /screen",
+    "`/screen`",
+    "```\n/screen\n```",
+    "<!-- /screen -->",
+    "\ufeff/screen",
+    "\u200b/screen",
+    "/screening",
+    "/screen,",
+    "/Screen",
+    "/finetuned",
+    "/assayhelp",
+    "//screen",
+    "please /screen",
+    "/deploy production",
+]
+
+
+@pytest.mark.parametrize(("body", "command"), CLEAR.items(), ids=ascii)
+def test_a_command_is_kept(body: str, command: str) -> None:
+    assert command_of(body) == (command, True)
+
+
+@pytest.mark.parametrize(("body", "word"), UNCLEAR.items(), ids=ascii)
+def test_of_what_is_not_understood_only_the_command_word_is_kept_and_it_is_not_clear(body: str, word: str) -> None:
+    assert command_of(body) == (word, False)
+
+
+@pytest.mark.parametrize("body", NONE, ids=ascii)
+def test_anything_else_is_no_command(body: str) -> None:
+    assert command_of(body) is None
+
+
+@given(st.sampled_from(["/screen", "/finetune", "/finetune --base-model ", "/assay help"]), st.text())
+def test_nothing_that_a_person_made_up_is_kept_but_the_name_of_a_base_model(command: str, text: str) -> None:
+    kept = command_of(command + text)
+    if kept is not None:
+        line, clear = kept
+        assert line.isascii()
+        assert line.isprintable()
+        assert len(line) <= LONGEST_LINE
+        assert clear or line in ("/screen", "/finetune", "/assay")
+
+
+def test_a_comment_of_a_megabyte_is_looked_at_no_further_than_its_first_line() -> None:
+    assert command_of("/finetune " + "x" * 1_000_000) == ("/finetune", False)
+    assert command_of("/screen\n" + "x" * 1_000_000) == ("/screen", True)

@@ -1,0 +1,174 @@
+"""Faults that only real workers have: killed at any point, stopped and woken, two at once. Their children pretend."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.records import Run
+from bot.store.repositories import delete_repository
+from bot.store.runs import expired_runs, requeue_run
+from tests.bot.gpu_worker.test_attempt import is_there
+from tests.builders.app_processes import until
+from tests.builders.gpu_bench import OFFICE, SHOP, Bench
+
+WITHIN_S = 40.0
+
+
+def reached(gpu: Bench, run: Run, point: str) -> int:
+    until(point, lambda: gpu.gates.reached(run.run_id, point), WITHIN_S)
+    return gpu.gates.reached(run.run_id, point)
+
+
+def ended(gpu: Bench, run: Run) -> Run:
+    until("the end", lambda: gpu.run(run.run_id).state == "ended", WITHIN_S)
+    return gpu.run(run.run_id)
+
+
+def stop_while_it_writes_nothing(gpu: Bench, worker: subprocess.Popen[bytes]) -> None:
+    """It is our turn to write meanwhile: on SQLite whoever is stopped in the middle of that keeps everybody waiting."""
+
+    async def stop(connection: object) -> None:
+        worker.send_signal(signal.SIGSTOP)
+
+    gpu.ask(stop)
+
+
+def sweep(gpu: Bench) -> int:
+    """As a bot worker does it: how many were requeued."""
+
+    async def requeue(connection: object) -> int:
+        expired = await expired_runs(connection, datetime.now(UTC))  # type: ignore[arg-type]
+        return sum([await requeue_run(connection, run, "gone", run.made_at) for run in expired])  # type: ignore[arg-type]
+
+    return gpu.ask(requeue)
+
+
+@pytest.mark.parametrize(("point", "begins_at"), [("begun", 0), ("step-2", 2), ("uploaded", 4)])
+def test_a_worker_that_is_killed_is_followed_by_another_that_goes_on(gpu: Bench, point: str, begins_at: int) -> None:
+    run = gpu.queue()
+    gpu.gates.hold(point)
+    first = gpu.worker("first")
+    child = reached(gpu, run, point)
+    until("its checkpoints are noted", lambda: len(gpu.run(run.run_id).checkpoints) == begins_at, WITHIN_S)
+    first.kill()
+    first.wait()
+    until("its child is gone", lambda: not is_there(child), WITHIN_S)
+    assert gpu.run(run.run_id).state == "running"
+    until("its lease runs out", lambda: sweep(gpu) == 1, WITHIN_S)
+    gpu.gates.open(point)
+    second = gpu.worker("second")
+    done = ended(gpu, run)
+    assert done.result is not None
+    assert (done.ending, done.attempts, done.worker, done.result["begun_at"]) == ("finished", 2, "second", begins_at)
+    until("nothing but the winner's files", lambda: set(gpu.files()) == of(done), WITHIN_S)
+    assert len(gpu.asked_for("result")) == 1
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(WITHIN_S) == 0
+    assert list((gpu.folder / "scratch").iterdir()) == []  # also of the one that was killed
+
+
+def of(run: Run) -> set[str]:
+    return {f"{run.artifacts}/adapter-seed-1/adapter.safetensors", f"{run.artifacts}/result.json"}
+
+
+def test_a_worker_that_comes_back_after_its_lease_writes_nothing_and_ends_its_child(gpu: Bench) -> None:
+    run = gpu.queue()
+    gpu.gates.hold("step-2")
+    zombie = gpu.worker("zombie")
+    child = reached(gpu, run, "step-2")
+    stop_while_it_writes_nothing(gpu, zombie)
+    until("its child has ended itself", lambda: not is_there(child), WITHIN_S)
+    until("its lease runs out", lambda: sweep(gpu) == 1, WITHIN_S)
+    gpu.gates.open("step-2")
+    gpu.gates.hold("uploaded")
+    gpu.worker("heir")
+    until("the heir has it", lambda: gpu.run(run.run_id).worker == "heir", WITHIN_S)
+    zombie.send_signal(signal.SIGCONT)
+    until("the heir has uploaded", lambda: gpu.gates.reached(run.run_id, "uploaded") != 0, WITHIN_S)
+    held = gpu.run(run.run_id)
+    assert (held.state, held.worker, held.attempts) == ("running", "heir", 2)
+    gpu.gates.open("uploaded")
+    done = ended(gpu, run)
+    assert (done.ending, done.worker, done.attempts) == ("finished", "heir", 2)
+    assert len(gpu.asked_for("result")) == 1
+    assert zombie.poll() is None  # it goes on with other runs
+
+
+def test_a_worker_that_is_told_to_stop_gives_its_run_back_and_ends(gpu: Bench) -> None:
+    run = gpu.queue()
+    gpu.gates.hold("step-2")
+    worker = gpu.worker()
+    child = reached(gpu, run, "step-2")
+    worker.send_signal(signal.SIGTERM)
+    gpu.gates.open("step-2")
+    assert worker.wait(WITHIN_S) == 0
+    assert not is_there(child)
+    left = gpu.run(run.run_id)
+    assert (left.state, left.attempts, left.lease_token) == ("queued", 0, "")
+    assert len(left.checkpoints) >= 2
+
+
+def test_two_workers_do_two_repositories_at_once_without_cross_talk(gpu: Bench) -> None:
+    runs = [gpu.queue(SHOP), gpu.queue(OFFICE)]
+    gpu.gates.hold("step-1")
+    gpu.worker("one")
+    gpu.worker("two")
+    children = {reached(gpu, run, "step-1") for run in runs}
+    held = [gpu.run(run.run_id) for run in runs]
+    assert len(children) == 2
+    assert {run.worker for run in held} == {"one", "two"}
+    gpu.gates.open("step-1")
+    done = [ended(gpu, run) for run in runs]
+    inputs = [run.result["input"] for run in done if run.result is not None]
+    assert len(set(inputs)) == 2
+    assert [name_of_folder(run.artifacts) for run in done] == [
+        f"installations/10/repositories/{run.repository_id}/runs/{run.run_id}" for run in runs
+    ]
+    until("nothing but their files", lambda: set(gpu.files()) == of(done[0]) | of(done[1]), WITHIN_S)
+
+
+def name_of_folder(artifacts: str) -> str:
+    return artifacts.partition("/done/")[0]
+
+
+def test_the_process_that_trains_has_no_secret_in_its_environment_and_no_argument(gpu: Bench) -> None:
+    secrets = {
+        "ASSAY_DATABASE_URL": "postgresql://canary",
+        "ASSAY_REDIS_URL": "redis://canary",
+        "ASSAY_PRIVATE_KEY": "canary",
+        "ASSAY_WEBHOOK_SECRET": "canary",
+        "ASSAY_ARTIFACTS_URL": "s3://canary",
+        "GITHUB_TOKEN": "canary",
+        "PGPASSWORD": "canary",
+    }
+    passed_on = {"AWS_SECRET_ACCESS_KEY": "of-the-store", "HF_HOME": "/models", "CUDA_VISIBLE_DEVICES": ""}
+    run = gpu.queue()
+    gpu.gates.hold("step-1")
+    gpu.worker(environment=secrets | passed_on)
+    child = psutil.Process(reached(gpu, run, "step-1"))
+    seen = Path(f"/proc/{child.pid}/environ").read_bytes()
+    assert b"canary" not in seen
+    assert all(f"{name}={value}".encode() in seen for name, value in passed_on.items())
+    assert "canary" not in " ".join(child.cmdline())
+    assert [os.fspath(gpu.folder) in part for part in child.cmdline()[:-1]] == [False] * (len(child.cmdline()) - 1)
+
+
+def test_a_repository_that_is_deleted_meanwhile_leaves_no_process_behind(gpu: Bench) -> None:
+    run = gpu.queue()
+    gpu.gates.hold("step-2")
+    worker = gpu.worker()
+    child = reached(gpu, run, "step-2")
+    gpu.ask(lambda connection: delete_repository(connection, 10, SHOP))
+    until("its child is gone", lambda: not is_there(child), WITHIN_S)
+    other = gpu.queue(OFFICE)
+    gpu.gates.open("step-2")
+    assert ended(gpu, other).ending == "finished"
+    assert worker.poll() is None
+    assert {job.repository_id for job in gpu.asked_for("result")} == {OFFICE}

@@ -1,0 +1,133 @@
+"""No run stays open for ever, and none is announced that nobody could take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.handlers.finetuning.stale_runs import MOST_VANISHED, NOBODY, NOT_PREPARED, VANISHED, sweep_runs
+from bot.records import Run
+from bot.store.jobs import cancel_jobs, finish_job, ready_jobs
+from bot.store.runs import ask_to_cancel, claim_run, load_run
+from tests.bot.conftest import Shop, Story
+from tests.bot.runs.test_end_run import a_run, told
+from tests.simulator.clocks import START
+
+Play = Callable[[Story], None]
+
+
+async def now_of(shop: Shop, run: Run) -> Run:
+    found: Run = await shop.read(load_run, 10, run.run_id)
+    return found
+
+
+async def vanish(shop: Shop) -> None:
+    """A GPU worker takes the run and is never heard of again."""
+    assert await shop.write(lambda c: claim_run(c, "gpu", shop.clock.now(), datetime.now(UTC), lease_s=-1)) is not None
+
+
+def test_what_a_vanished_gpu_worker_held_goes_on_with_another_until_that_is_hopeless(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        run = await a_run(shop, "queued")
+        for attempt in range(1, MOST_VANISHED):
+            await vanish(shop)
+            await sweep_runs(shop.parts)
+            left = await now_of(shop, run)
+            assert (left.state, left.attempts, left.reason) == ("queued", attempt, VANISHED)
+        assert len(await shop.read(ready_jobs, START, ["reply"], 9)) == 1
+        await vanish(shop)
+        await sweep_runs(shop.parts)
+        left = await now_of(shop, run)
+        assert (left.ending, left.reason) == ("crashed", "its GPU worker vanished, and it had been begun 5 times")
+        assert len(await told(shop)) == 1
+
+    play(story)
+
+
+def test_one_that_was_to_be_cancelled_is_not_begun_again(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        run = await a_run(shop, "queued")
+        await vanish(shop)
+        await shop.write(ask_to_cancel, await now_of(shop, run))
+        await sweep_runs(shop.parts)
+        assert (await now_of(shop, run)).ending == "cancelled"
+        assert len(await told(shop)) == 1
+
+    play(story)
+
+
+def test_whoever_still_renews_its_lease_is_left_alone(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        run = await a_run(shop, "running")
+        await sweep_runs(shop.parts)
+        assert await now_of(shop, run) == run
+
+    play(story)
+
+
+def test_runs_that_wait_for_a_gpu_worker_are_announced(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        run = await a_run(shop, "queued")
+        await sweep_runs(shop.parts)
+        assert shop.announced.runs == [run.run_id]
+
+    play(story)
+
+
+async def prepare(shop: Shop, run: Run) -> None:
+    await shop.ask_for("prepare", key=str(run.run_id), arguments={"run_id": run.run_id})
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "wanted"),
+    [
+        ("failed", "GitHub cannot be reached", f"{NOT_PREPARED}: GitHub cannot be reached"),
+        ("done", "", NOT_PREPARED),
+        ("cancelled", "", f"{NOT_PREPARED}: suspended"),
+        ("none", "", NOT_PREPARED),
+    ],
+)
+def test_a_run_that_nobody_prepares_any_more_ends(play: Play, state: Any, reason: str, wanted: str) -> None:
+    async def story(shop: Shop) -> None:
+        run = await a_run(shop, "waiting")
+        if state != "none":
+            await prepare(shop, run)
+        if state == "cancelled":
+            await shop.write(lambda c: cancel_jobs(c, 10, 100, reason="suspended"))
+        elif state != "none":
+            job = await shop.claimed("screen")
+            await shop.write(finish_job, job, state, START, reason)
+        await sweep_runs(shop.parts)
+        left = await now_of(shop, run)
+        assert (left.ending, left.reason) == ("crashed", wanted)
+        assert len(await told(shop)) == 1
+
+    play(story)
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_run_that_is_being_prepared_is_left_alone(play: Play, at_work: bool) -> None:
+    async def story(shop: Shop) -> None:
+        run = await a_run(shop, "waiting")
+        await prepare(shop, run)
+        if at_work:
+            await shop.claimed("screen")
+        await sweep_runs(shop.parts)
+        assert (await now_of(shop, run)).state == "waiting"
+
+    play(story)
+
+
+@pytest.mark.parametrize(("days", "state"), [(14.0, "queued"), (14.1, "ended")])
+def test_a_run_does_not_wait_for_a_gpu_worker_for_ever(play: Play, days: float, state: str) -> None:
+    async def story(shop: Shop) -> None:
+        run = await a_run(shop, "queued")
+        shop.clock.advance(timedelta(days=days).total_seconds())
+        await sweep_runs(shop.parts)
+        left = await now_of(shop, run)
+        assert (left.state, left.reason) == (state, NOBODY if state == "ended" else "")
+
+    play(story)

@@ -1,0 +1,153 @@
+"""A delivery becomes one row of work, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.handlers.installations.delivery import deliver
+from bot.records import Event, Fact
+from bot.store.deliveries import load_delivery
+from bot.store.installations import save_installation
+from bot.store.jobs import finish_job, recent_jobs
+from bot.store.repositories import load_repository
+from bot.store.screenings import save_screening
+from tests.bot.conftest import ACME, Shop, Story
+
+Play = Callable[[Story], None]
+HEAD, OTHER = "a" * 40, "b" * 40
+
+
+def push(head_sha: str = HEAD, **facts: Fact) -> Event:
+    return Event("push", "", 10, 100, {"default_branch": True, "after": head_sha, **facts})
+
+
+def test_the_same_delivery_ten_times_at_once_is_one_job(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        delivery_id = await shop.deliver("g1", Event("repository", "renamed", 10, 100))
+        asked = await asyncio.gather(*(deliver(shop.parts, delivery_id) for _ in range(10)))
+        assert sorted(asked) == [False] * 9 + [True]
+        delivery = await shop.read(load_delivery, delivery_id)
+        assert (delivery.state, delivery.job_id) == ("handled", 1)
+        assert (await shop.claimed()).kind == "sync_repository"
+        assert await shop.claim() is None
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "repository_id"),
+    [
+        (Event("installation", "created", 11), "sync_installation", 0),  # not stored yet
+        (Event("push", "", 11, 200, {"default_branch": True, "after": HEAD}), "sync_installation", 0),
+        (Event("push", "", 10, 200, {"default_branch": True, "after": HEAD}), "sync_installation", 0),
+        (Event("repository", "transferred", 10, 200), "sync_repository", 200),
+        (Event("installation", "deleted", 10), "remove_installation", 0),
+        (push(deleted=True), "sync_repository", 100),
+    ],
+)
+def test_what_is_not_known_here_is_asked_of_github(play: Play, event: Event, kind: str, repository_id: int) -> None:
+    async def story(shop: Shop) -> None:
+        assert await deliver(shop.parts, await shop.deliver("g1", event))
+        job = await shop.claimed()
+        assert (job.kind, job.installation_id, job.repository_id) == (kind, event.installation_id, repository_id)
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event("ping"),
+        Event("star", "created", 10, 100),
+        Event("push", "", 10, 100, {"default_branch": False}),
+        Event("repository", "edited", 10, 100),
+        Event("installation", "created"),
+    ],
+)
+def test_what_is_nothing_to_us_is_ignored(play: Play, event: Event) -> None:
+    async def story(shop: Shop) -> None:
+        delivery_id = await shop.deliver("g1", event)
+        assert not await deliver(shop.parts, delivery_id)
+        assert (await shop.read(load_delivery, delivery_id)).state == "ignored"
+        assert not await deliver(shop.parts, 99)
+
+    play(story)
+
+
+def test_each_push_of_a_burst_waits_for_quiet_but_not_for_ever(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        begun_at = shop.clock.now()
+        due = []
+        for second in range(0, 600, 30):
+            shop.clock.set(begun_at + timedelta(seconds=second))
+            await deliver(shop.parts, await shop.deliver(f"g{second}", push(f"{second:040x}", forced=second == 30)))
+            due.append((await shop.job(1)).not_before - begun_at)
+        assert due == [timedelta(seconds=min(second + 60, 600)) for second in range(0, 600, 30)]
+        memory = await shop.read(load_repository, 10, 100)
+        assert (memory.pushed_head, memory.history_changed) == (f"{570:040x}", True)
+
+    play(story)
+
+
+def test_a_push_to_what_was_measured_last_rewrites_nothing(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await shop.write(save_screening, 10, 100, HEAD, shop.clock.now(), {}, {}, "", "recipe", "")
+        for guid, head, changed in (("g1", HEAD, False), ("g2", OTHER, True)):
+            await deliver(shop.parts, await shop.deliver(guid, push(head, forced=True)))
+            memory = await shop.read(load_repository, 10, 100)
+            assert (memory.pushed_head, memory.history_changed) == (head, changed)
+
+    play(story)
+
+
+def test_a_command_that_is_replayed_while_it_is_obeyed_is_not_obeyed_again(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        said: dict[str, Fact] = {"command": "/screen", "comment_id": 1, "sender_id": 9, "issue_number": 1}
+        event = Event("issue_comment", "created", 10, 100, said)
+        await deliver(shop.parts, await shop.deliver("g1", event))
+        running = await shop.claimed()
+        assert await deliver(shop.parts, await shop.deliver("g2", event))
+        await shop.write(finish_job, running, "done", shop.clock.now())
+        assert await shop.claim() is None
+
+    play(story)
+
+
+def test_another_default_branch_is_measured_however_recent_the_verdict(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await deliver(
+            shop.parts,
+            await shop.deliver("g1", Event("repository", "edited", 10, 100, {"default_branch_changed": True})),
+        )
+        job = await shop.claimed()
+        assert (job.kind, dict(job.arguments)) == ("sync_repository", {"remeasure": True})
+
+    play(story)
+
+
+def test_two_commands_stand_side_by_side(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        for comment_id in (1, 2, 2):
+            said = {"command": "/screen", "comment_id": comment_id, "sender_id": 9, "issue_number": 1}
+            guid = f"g{comment_id}{len(shop.announced.jobs)}"
+            await deliver(shop.parts, await shop.deliver(guid, Event("issue_comment", "created", 10, 100, said)))
+            shop.announced.jobs.append(0)
+        jobs = await shop.read(recent_jobs, 10, 100, "command", shop.clock.now())
+        assert sorted(job.arguments["comment_id"] for job in jobs) == [1, 2]
+
+    play(story)
+
+
+def test_an_account_that_is_not_served_causes_no_work(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await shop.write(save_installation, replace(ACME, state="refused"), shop.clock.now())
+        assert not await deliver(shop.parts, await shop.deliver("g1", push()))
+        assert await deliver(shop.parts, await shop.deliver("g2", Event("installation", "unsuspend", 10)))
+        assert (await shop.claimed()).kind == "sync_installation"
+
+    play(story)

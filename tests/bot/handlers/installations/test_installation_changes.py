@@ -1,0 +1,108 @@
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.handlers.installations.installation_changes import (
+    KEPT_FOR,
+    OVERLAP,
+    decide_redeliveries,
+    failed_guids,
+    look_since,
+)
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    id: int
+    guid: str
+    minutes_ago: float
+    status_code: int = 502
+    event: str = "push"
+    action: str = ""
+
+    @property
+    def delivered_at(self) -> datetime:
+        return NOW - timedelta(minutes=self.minutes_ago)
+
+
+def decide(*sent: Attempt, handled: tuple[str, ...] = (), most: int = 100) -> tuple[int, ...]:
+    return decide_redeliveries(sent, handled, NOW, most).ids
+
+
+def test_what_did_not_arrive_is_asked_for() -> None:
+    assert decide(Attempt(1, "a", 5), Attempt(2, "b", 4, status_code=202), Attempt(3, "c", 3, status_code=0)) == (1, 3)
+
+
+def test_of_several_attempts_the_newest_is_asked_for() -> None:
+    assert decide(Attempt(1, "a", 5), Attempt(9, "a", 1), Attempt(4, "a", 3)) == (9,)
+
+
+def test_what_arrived_once_is_left_alone_whatever_became_of_other_attempts() -> None:
+    assert decide(Attempt(1, "a", 5, 202), Attempt(2, "a", 1, 502)) == ()
+    assert decide(Attempt(1, "a", 5, 502), Attempt(2, "a", 1, 202)) == ()
+
+
+def test_what_is_in_the_store_is_left_alone_though_github_saw_no_answer() -> None:
+    assert decide(Attempt(1, "a", 5, 504), handled=("a",)) == ()
+
+
+def test_what_no_row_answers_is_left_alone() -> None:
+    assert decide(Attempt(1, "a", 5, event="star", action="created"), Attempt(2, "b", 5, event="ping")) == ()
+    assert decide(Attempt(3, "c", 5, event="installation", action="deleted")) == (3,)
+
+
+def test_what_github_no_longer_keeps_is_given_up() -> None:
+    assert decide(Attempt(1, "a", 3 * 24 * 60), Attempt(2, "b", 3 * 24 * 60 - 1)) == (2,)
+
+
+def test_one_that_fails_time_and_again_keeps_no_other_back() -> None:
+    stubborn = [Attempt(id, "a", 100 - id) for id in range(5)]
+    assert decide(*stubborn, Attempt(50, "b", 2), Attempt(51, "c", 1), most=2) == (50, 51)
+
+
+def test_the_oldest_goes_first_because_it_is_the_first_to_be_lost() -> None:
+    assert decide(Attempt(1, "a", 5), Attempt(2, "b", 50), Attempt(3, "c", 10), most=2) == (2, 3)
+
+
+def test_only_what_failed_is_looked_for_in_the_store() -> None:
+    assert failed_guids([Attempt(1, "a", 5), Attempt(2, "b", 5, 200), Attempt(3, "c", 5, event="star")]) == {"a"}
+
+
+def test_without_a_cursor_all_that_github_keeps_is_read() -> None:
+    assert look_since(None, NOW) == NOW - KEPT_FOR
+    assert look_since(NOW - timedelta(days=9), NOW) == NOW - KEPT_FOR
+
+
+def test_what_was_read_last_is_read_once_more_with_an_overlap() -> None:
+    assert look_since(NOW - timedelta(hours=2), NOW) == NOW - timedelta(hours=2) - OVERLAP
+    assert look_since(NOW + timedelta(days=1), NOW) == NOW - OVERLAP
+
+
+ATTEMPTS = st.lists(
+    st.builds(
+        Attempt,
+        id=st.integers(1, 10**6),
+        guid=st.sampled_from("abcdef"),
+        minutes_ago=st.integers(0, 3 * 24 * 60),
+        status_code=st.sampled_from([0, 200, 202, 401, 500, 504]),
+    ),
+    max_size=20,
+)
+
+
+@given(ATTEMPTS, st.sets(st.sampled_from("abcdef")), st.integers(1, 3))
+def test_whatever_is_still_missing_is_read_again_the_next_time(
+    sent: list[Attempt], handled: set[str], most: int
+) -> None:
+    decided = decide_redeliveries(sent, handled, NOW, most)
+    assert len(decided.ids) <= most
+    assert decided.cursor <= NOW
+    since = look_since(decided.cursor, NOW)
+    for attempt in sent:
+        arrived = any(200 <= other.status_code < 300 for other in sent if other.guid == attempt.guid)
+        if not arrived and attempt.guid not in handled and attempt.delivered_at > NOW - KEPT_FOR:
+            assert attempt.delivered_at >= since

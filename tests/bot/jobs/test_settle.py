@@ -1,0 +1,252 @@
+"""However a handler ends, its row says so; and a lease that is lost ends the handler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited, Suspended, Unavailable
+from bot.jobs.context import Done, Handler, Later, Outcome, Work
+from bot.jobs.lease import Running, Stopping
+from bot.jobs.retry import NotYet
+from bot.jobs.settle import settle
+from bot.records import JobKind
+from bot.store.installations import load_installation
+from bot.store.jobs import LostLease, cancel_jobs, ready_jobs, request_job
+from bot.store.repositories import load_repository, note_error
+from bot.store.screenings import newest_screening
+from tests.bot.conftest import Shop, Story
+
+Play = Callable[[Story], None]
+HOUR = timedelta(hours=1)
+
+
+def raising(error: Exception) -> Handler:
+    async def handler(work: Work) -> Outcome:
+        raise error
+
+    return handler
+
+
+def answering(outcome: Outcome) -> Handler:
+    async def handler(work: Work) -> Outcome:
+        return outcome
+
+    return handler
+
+
+async def for_ever(work: Work) -> Outcome:
+    await asyncio.sleep(3600)
+    return Done()
+
+
+async def do(shop: Shop, handler: Handler, kind: JobKind = "post") -> str:
+    """Ask for a job, take it, do it; what became of it."""
+    await shop.ask_for(kind)
+    job = await shop.claimed("screen" if kind == "screen" else "light")
+    return await settle(Running(Work(job, shop.parts), handler))
+
+
+def test_done_and_later_are_written_down(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        assert await do(shop, answering(Later(shop.clock.now() + HOUR, "no room"))) == "later"
+        job = await shop.job(1)
+        assert (job.state, job.attempts, job.reason) == ("open", 0, "no room")
+        assert job.not_before == shop.clock.now() + HOUR
+        shop.clock.advance(HOUR)
+        assert await do(shop, answering(Done("nothing new"))) == "done"
+        assert ((await shop.job(1)).state, (await shop.job(1)).reason) == ("done", "nothing new")
+
+    play(story)
+
+
+def test_an_effect_and_the_end_of_its_job_are_written_together(play: Play) -> None:
+    async def handler(work: Work) -> Outcome:
+        async with work.conclusion("said") as connection:
+            await note_error(connection, 10, 100, "written")
+        return Done("not said")
+
+    async def story(shop: Shop) -> None:
+        assert await do(shop, handler) == "done"
+        assert (await shop.job(1)).reason == "said"
+        assert (await shop.read(load_repository, 10, 100)).last_error == "written"
+
+    play(story)
+
+
+def test_what_was_asked_for_meanwhile_is_done_next(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        async def handler(work: Work) -> Outcome:
+            await shop.ask_for("post", arguments={"again": True})
+            async with work.conclusion():
+                pass
+            return Done()
+
+        assert await do(shop, handler) == "done"
+        job = await shop.job(1)
+        assert (job.state, dict(job.arguments)) == ("open", {"again": True})
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "state", "attempts"),
+    [
+        (Unavailable("502"), "again", "open", 1),
+        (BadToken("401"), "again", "open", 1),
+        (KeyError("a bug"), "again", "open", 1),
+        (Forbidden("403"), "failed", "failed", 1),
+    ],
+)
+def test_an_error_becomes_a_row_that_says_so(
+    play: Play, error: Exception, said: str, state: str, attempts: int
+) -> None:
+    async def story(shop: Shop) -> None:
+        assert await do(shop, raising(error)) == said
+        job = await shop.job(1)
+        assert (job.state, job.attempts) == (state, attempts)
+        assert job.reason
+        assert "a bug" not in job.reason.replace("a bug in Assay", "")  # no text of foreign errors in a row
+
+    play(story)
+
+
+def test_a_rate_limit_only_waits(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        until = shop.clock.now() + HOUR
+        assert await do(shop, raising(RateLimited("slow down", until))) == "again"
+        job = await shop.job(1)
+        assert (job.state, job.attempts, job.not_before) == ("open", 0, until)
+        assert await shop.claim() is None
+
+    play(story)
+
+
+def test_after_five_attempts_it_fails(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        said = []
+        for _ in range(5):
+            said.append(await do(shop, raising(Unavailable("502"))))
+            shop.clock.advance(HOUR)
+        assert said == ["again"] * 4 + ["failed"]
+        assert (await shop.read(load_repository, 10, 100)).last_error == "post: GitHub cannot be reached"
+
+    play(story)
+
+
+def test_a_screening_that_failed_for_good_is_stored_and_posted(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        assert await do(shop, raising(Forbidden("403")), "screen") == "failed"
+        screening = await shop.read(newest_screening, 10, 100)
+        assert screening.failure == "GitHub forbids it: look at the App's permissions"
+        assert (await shop.claimed()).kind == "post"
+
+    play(story)
+
+
+def test_a_suspension_is_remembered_and_waited_for(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        assert await do(shop, raising(Suspended("403"))) == "later"
+        assert (await shop.read(load_installation, 10)).state == "suspended"
+        job = await shop.job(1)
+        assert (job.state, job.attempts, job.not_before) == ("open", 0, shop.clock.now() + HOUR)
+
+    play(story)
+
+
+def test_a_suspension_that_may_be_over_is_asked_about(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await do(shop, raising(Suspended("403")))
+        asking = await shop.claimed()
+        assert (asking.kind, asking.repository_id) == ("sync_installation", 0)
+        assert await settle(Running(Work(asking, shop.parts), raising(Suspended("403")))) == "later"
+        assert (await shop.job(asking.job_id)).not_before == shop.clock.now() + HOUR  # and not at once for ever
+
+    play(story)
+
+
+def test_one_not_found_deletes_nothing_but_asks(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        assert await do(shop, raising(NotFound("404"))) == "again"
+        assert (await shop.claimed()).kind == "sync_repository"
+        assert (await shop.job(1)).state == "open"
+        assert await shop.read(load_repository, 10, 100) is not None
+
+    play(story)
+
+
+def test_a_cancelled_job_stops_within_a_heartbeat_and_writes_nothing(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await shop.ask_for("screen")
+        running = Running(Work(await shop.claimed("screen"), shop.parts), for_ever)
+        settling = asyncio.create_task(settle(running))
+        async with shop.database.write() as connection:
+            await cancel_jobs(connection, 10, reason="uninstalled")
+        assert await asyncio.wait_for(settling, 5) == "lost"
+        assert (await shop.job(1)).state == "cancelled"
+        assert await shop.read(newest_screening, 10, 100) is None
+
+    play(story)
+
+
+def test_nothing_is_written_once_the_lease_is_lost(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await shop.ask_for("post")
+        work = Work(await shop.claimed(), shop.parts)
+        async with shop.database.write() as connection:
+            await cancel_jobs(connection, 10, reason="uninstalled")
+        with pytest.raises(LostLease):
+            async with work.conclusion() as connection:
+                await note_error(connection, 10, 100, "written")
+        assert (await shop.read(load_repository, 10, 100)).last_error == ""
+
+    play(story)
+
+
+def test_a_heartbeat_keeps_the_lease_of_a_long_job(play: Play) -> None:
+    async def handler(work: Work) -> Outcome:
+        await asyncio.sleep(1.2)  # the lease is for half a second
+        return Done()
+
+    async def story(shop: Shop) -> None:
+        assert await do(shop, handler) == "done"
+
+    play(story)
+
+
+def test_a_handler_that_takes_too_long_is_stopped(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        shop.policy = replace(shop.policy, screening_s=0)
+        assert await asyncio.wait_for(do(shop, for_ever, "screen"), 5) == "again"
+        assert (await shop.job(1)).reason == "it took too long"
+
+    play(story)
+
+
+def test_a_worker_that_stops_gives_back_what_it_had_begun(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await shop.ask_for("screen")
+        running = Running(Work(await shop.claimed("screen"), shop.parts), for_ever)
+        settling = asyncio.create_task(settle(running))
+        await asyncio.sleep(0)
+        running.stop(Stopping())
+        assert await settling == "stopped"
+        job = await shop.job(1)
+        assert (job.state, job.attempts, job.not_before) == ("open", 0, shop.clock.now())
+
+    play(story)
+
+
+def test_a_wait_that_counts_counts(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await do(shop, raising(NotYet(shop.clock.now() + HOUR, "no room", counts=True)))
+        assert (await shop.job(1)).attempts == 1
+        assert await shop.read(ready_jobs, shop.clock.now(), ["post"], 9) == []
+        await shop.write(request_job, 10, 100, "post", shop.clock.now())
+        assert await shop.read(ready_jobs, shop.clock.now(), ["post"], 9) == [1]
+
+    play(story)

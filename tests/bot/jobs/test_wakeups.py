@@ -1,0 +1,278 @@
+"""Tickets are one row id in JSON, and nothing else is ever read from Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.jobs import serialize_job
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.jobs.arq_worker import QueueWorker
+from bot.jobs.embedded_redis import EmbeddedRedis
+from bot.jobs.wakeups import LAST_ID, QUEUES, RefusedTicket, Tickets, open_redis, parse_ticket, render_ticket
+
+GOOD: dict[str, object] = {"t": None, "f": "work", "a": [7], "k": {}, "et": 1}
+
+CHANGES: list[dict[str, object]] = [
+    {"f": "os.system"},
+    {"f": ["work"]},
+    {"f": None},
+    {"a": []},
+    {"a": [7, 8]},
+    {"a": ["7"]},
+    {"a": [True]},
+    {"a": [7.0]},
+    {"a": [0]},
+    {"a": [-1]},
+    {"a": [LAST_ID + 1]},
+    {"a": {"0": 7}},
+    {"a": "7"},
+    {"k": {"x": 1}},
+    {"k": None},
+    {"t": 3},
+    {"et": "now"},
+    {"et": -1},
+    {"et": 10**30},
+    {"extra": 1},
+]
+
+
+class Bomb:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@given(st.sampled_from(["work", "deliver"]), st.integers(1, LAST_ID), st.integers(0, 2**53))
+def test_a_ticket_is_read_as_it_was_written(function: str, row_id: int, at_ms: int) -> None:
+    parsed = parse_ticket(render_ticket(function, row_id, at_ms))
+    assert (parsed["f"], parsed["a"], parsed["et"]) == (function, [row_id], at_ms)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"{",
+        b"\xff\xfe\x00",
+        b"[" * 200,
+        b'{"a":' * 40,
+        b" " * 10_000,
+        pickle.dumps(GOOD),
+        pickle.dumps({**GOOD, "a": (7,)}),
+        *(json.dumps({**GOOD, **change}).encode() for change in CHANGES),
+        json.dumps({key: value for key, value in GOOD.items() if key != "k"}).encode(),
+        json.dumps(GOOD).encode("utf-16"),
+        b'{"t":null,"f":"work","a":[NaN],"k":{},"et":1}',
+    ],
+)
+def test_whatever_is_no_ticket_is_refused(raw: bytes) -> None:
+    with pytest.raises(RefusedTicket) as refused:
+        parse_ticket(raw)
+    assert refused.value.__cause__ is None  # a chained error would repeat what was read
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_anything_but_being_refused(raw: bytes) -> None:
+    with contextlib.suppress(RefusedTicket):
+        parse_ticket(raw)
+
+
+def with_redis(tmp_path: Path, test: Callable[[EmbeddedRedis, str], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        redis = EmbeddedRedis(tmp_path / "redis")
+        url = await redis.start()
+        try:
+            await test(redis, url)
+        finally:
+            await redis.stop()
+
+    asyncio.run(run())
+
+
+class Taker:
+    """Remembers the rows that it was told of; `hold` keeps it busy."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def take(self, row_id: int) -> None:
+        self.rows.append(row_id)
+        await self.hold.wait()
+
+    async def saw(self, *row_ids: int, within_s: float = 5.0) -> None:
+        give_up_at_s = time.monotonic() + within_s
+        while sorted(self.rows) != sorted(row_ids):
+            assert time.monotonic() < give_up_at_s, f"{self.rows} instead of {row_ids}"
+            await asyncio.sleep(0.01)
+
+
+class Serving:
+    """A worker of one queue, in the background."""
+
+    def __init__(self, url: str, taker: Taker, at_once: int = 2) -> None:
+        self.refused = 0
+        self.worker = QueueWorker("light", "work", taker.take, at_once=at_once, url=url, refused=self._count)
+
+    def _count(self) -> None:
+        self.refused += 1
+
+    async def __aenter__(self) -> Serving:
+        self.task = asyncio.create_task(self.worker.serve())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        await self.worker.end()
+
+
+async def put_raw(url: str, name: str, raw: bytes) -> None:
+    redis = open_redis(url)
+    await redis.set(job_key_prefix + name, raw)
+    await redis.zadd(QUEUES["light"], {name: 1})
+    await redis.aclose(close_connection_pool=True)
+
+
+def test_a_pickle_on_the_queue_is_refused_and_counted_and_the_worker_goes_on(tmp_path: Path) -> None:
+    exploded = tmp_path / "exploded"
+
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        taker, tickets = Taker(), Tickets(url)
+        pickled = serialize_job("work", (Bomb(exploded),), {}, None, 1)
+        async with Serving(url, taker) as serving:
+            await put_raw(url, "w:1:pickled", pickled)
+            await put_raw(url, "w:1:foreign", render_ticket("deliver", 1, 1))  # of another queue
+            while serving.refused < 2:
+                await asyncio.sleep(0.01)
+            await tickets.announce_jobs("light", [5])
+            await taker.saw(5)
+        await tickets.close()
+
+    with_redis(tmp_path, test)
+    assert not exploded.exists()
+
+
+def test_what_makes_no_sense_as_a_queue_is_thrown_away(tmp_path: Path) -> None:
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        taker, tickets = Taker(), Tickets(url)
+        client = open_redis(url)
+        await client.zadd(QUEUES["light"], {b"\xff\xfe": 1})
+        async with Serving(url, taker) as serving:
+            while not serving.refused:
+                await asyncio.sleep(0.01)
+            await tickets.announce_jobs("light", [6])
+            await taker.saw(6)
+        await client.aclose(close_connection_pool=True)
+        await tickets.close()
+
+    with_redis(tmp_path, test)
+
+
+def test_no_more_tickets_wait_than_there_is_to_do(tmp_path: Path) -> None:
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        tickets = Tickets(url)
+        for _ in range(3):
+            await tickets.announce_jobs("light", [1, 2, 3])
+        assert await tickets.waiting("light") == 3
+        await tickets.announce_deliveries([1, 2])
+        await tickets.announce_deliveries([2, 3])
+        assert await tickets.waiting("deliver") == 4  # each may have to be handled
+        await tickets.announce_deliveries([1, 2], unless_waiting=True)
+        assert await tickets.waiting("deliver") == 4
+        await tickets.close()
+
+    with_redis(tmp_path, test)
+
+
+def test_a_ticket_that_is_worked_on_does_not_hide_a_new_one_for_the_same_row(tmp_path: Path) -> None:
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        taker, tickets = Taker(), Tickets(url)
+        taker.hold.clear()
+        async with Serving(url, taker, at_once=2):
+            await tickets.announce_jobs("light", [5])
+            await taker.saw(5)
+            while await tickets.waiting("light"):
+                await asyncio.sleep(0.01)
+            await tickets.announce_jobs("light", [5])
+            await taker.saw(5, 5)
+            taker.hold.set()
+        await tickets.close()
+
+    with_redis(tmp_path, test)
+
+
+def test_nothing_of_a_ticket_stays_in_redis(tmp_path: Path) -> None:
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        taker, tickets = Taker(), Tickets(url)
+        client = open_redis(url)
+        async with Serving(url, taker) as serving:
+            await tickets.announce_jobs("light", [1, 2])
+            await taker.saw(1, 2)
+            await serving.worker.drained()
+            keys = [key for key in await client.keys("*") if not key.endswith(b":health-check")]
+            assert keys == []
+            assert not await client.keys(in_progress_key_prefix + "*")
+        await client.aclose(close_connection_pool=True)
+        await tickets.close()
+
+    with_redis(tmp_path, test)
+
+
+def test_a_redis_that_is_killed_is_started_again_and_the_queue_is_still_there(tmp_path: Path) -> None:
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        taker, tickets = Taker(), Tickets(url)
+        taker.hold.clear()
+        async with Serving(url, taker, at_once=1):
+            await tickets.announce_jobs("light", [1, 2])
+            await taker.saw(1)
+            await asyncio.sleep(1.1)  # the file is written once a second
+            before = redis.pid
+            os.kill(before, signal.SIGKILL)
+            await tickets.announce_jobs("light", [3])  # lost: raises nothing
+            taker.hold.set()
+            await taker.saw(1, 2, within_s=10)
+            assert redis.pid not in (0, before)
+            while not await tickets.ping():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(1.0)  # after a failure it is not asked for a second
+            await tickets.announce_jobs("light", [4])
+            await taker.saw(1, 2, 4)
+        await tickets.close()
+
+    with_redis(tmp_path, test)
+
+
+def test_announcing_without_a_redis_raises_nothing_and_takes_no_time(tmp_path: Path) -> None:
+    async def test() -> None:
+        tickets = Tickets(f"unix://{tmp_path}/none.sock")
+        begun_s = time.monotonic()
+        for row_id in range(1, 100):
+            await tickets.announce_deliveries([row_id])
+            await tickets.announce_jobs("screen", [row_id])
+        assert time.monotonic() - begun_s < 1
+        assert not await tickets.ping()
+        await tickets.close()
+
+    asyncio.run(test())

@@ -1,0 +1,254 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.receiver.dispatch import EVENTS, TABLE
+from bot.receiver.events import NotAPayload, parse_event
+from bot.records import Event
+from tests.bot.receiver.payloads import (
+    HEAD,
+    INSTALLATION,
+    PRIVATE_WORDS,
+    REPOSITORY,
+    SENDER,
+    SOMEBODY,
+    check_run,
+    comment,
+    encode,
+    payload,
+    push,
+)
+
+SENT_BY = {"sender_id": SENDER, "sender_type": "User"}
+
+
+def parse(name: str, value: Any) -> Event:
+    return parse_event(name, encode(value))
+
+
+def facts(name: str, value: Any) -> dict[str, Any]:
+    return dict(parse(name, value).facts)
+
+
+# What is kept
+
+
+def test_a_push_to_the_default_branch_is_its_ref_its_head_and_whether_it_was_forced() -> None:
+    assert parse("push", push(forced=True)) == Event(
+        "push",
+        "",
+        INSTALLATION,
+        REPOSITORY,
+        {"default_branch": True, "ref": "refs/heads/main", "after": HEAD, "forced": True, "deleted": False},
+    )
+
+
+@pytest.mark.parametrize(
+    "ref", ["refs/heads/topic", "refs/tags/main", "main", "refs/heads/", "refs/heads/MAIN", None, 3]
+)
+def test_of_any_other_push_nothing_is_kept_but_that_it_was_one(ref: Any) -> None:
+    assert facts("push", push(ref=ref)) == {"default_branch": False}
+
+
+def test_a_push_is_to_no_default_branch_where_none_is_named() -> None:
+    assert facts("push", push(repository={"id": REPOSITORY}, ref="refs/heads/None")) == {"default_branch": False}
+
+
+def test_a_deleted_branch_is_told_by_its_flag_or_by_its_zeros() -> None:
+    assert facts("push", push(deleted=True))["deleted"] is True
+    assert facts("push", push(after="0" * 40, deleted=None))["deleted"] is True
+
+
+def test_a_branch_named_to_confuse_a_reader_is_not_written_down() -> None:
+    name = "ma\u202ein"
+    pushed = facts("push", push(ref=f"refs/heads/{name}", repository={"id": REPOSITORY, "default_branch": name}))
+    assert pushed["default_branch"] is True
+    assert "ref" not in pushed
+
+
+def test_only_an_edit_that_makes_another_branch_the_default_is_told_apart() -> None:
+    renamed = payload(action="edited", changes={"default_branch": {"from": "master"}})
+    described = payload(action="edited", changes={"description": {"from": "A title"}})
+    assert facts("repository", renamed) == {"default_branch_changed": True}
+    assert facts("repository", described) == {}
+
+
+def test_a_button_is_kept_with_who_pressed_it() -> None:
+    pressed = check_run("requested_action", requested_action={"identifier": "finetune"})
+    assert facts("check_run", pressed) == {
+        "check_run_id": 55,
+        "check_run_name": "assay/screen",
+        "external_id": "assay/screen/17",
+        "head_sha": HEAD,
+        "button": "finetune",
+        **SENT_BY,
+    }
+
+
+def test_of_another_apps_check_run_neither_name_nor_id_nor_button_is_kept() -> None:
+    other = {"name": "build", "external_id": "Fix the secret thing"}
+    pressed = check_run("requested_action", run=other, requested_action={"identifier": "deploy"})
+    assert facts("check_run", pressed) == {"check_run_id": 55, "head_sha": HEAD, **SENT_BY}
+
+
+@pytest.mark.parametrize(
+    "external_id",
+    ["assay/screen/", "assay/screen/x", "assay/screen/1/2", "assay/screen/1\n", "assay/screen/" + "1" * 20],
+)
+def test_an_external_id_that_is_not_quite_ours_is_not_kept(external_id: str) -> None:
+    assert "external_id" not in facts("check_run", check_run("rerequested", run={"external_id": external_id}))
+
+
+def test_a_command_is_kept_with_who_gave_it_and_where() -> None:
+    assert facts("issue_comment", comment("/screen\nHello body")) == {
+        "command": "/screen",
+        "comment_id": 333,
+        "issue_number": 12,
+        "on_pull_request": False,
+        **SENT_BY,
+    }
+
+
+def test_a_command_on_a_pull_request_says_so() -> None:
+    issue = {"number": 12, "pull_request": {"url": "https://api.github.com/x"}}
+    assert facts("issue_comment", comment("/screen", issue=issue))["on_pull_request"] is True
+
+
+def test_a_command_with_strange_words_is_marked() -> None:
+    kept = facts("issue_comment", comment("/finetune for octocat"))
+    assert (kept["command"], kept["unclear"]) == ("/finetune", True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        comment("Hello body"),
+        comment("/screen", action="edited"),
+        comment("/screen", action="deleted"),
+        comment("/screen", sender={**SOMEBODY, "type": "Bot"}),
+        comment("/screen", comment={"id": 3, "body": "/screen", "user": {"id": 4, "type": "Bot"}}),
+        comment(None),
+        comment(["/screen"]),
+        comment("/screen", issue=None),
+        comment("/screen", sender=None),
+        comment("/screen", comment=None),
+    ],
+    ids=lambda said: ascii(said.get("action")),
+)
+def test_of_any_other_comment_nothing_is_kept(said: dict[str, Any]) -> None:
+    assert facts("issue_comment", said) == {}
+
+
+# What is never kept
+
+EVERYTHING = {
+    "changes": {"default_branch": {"from": "acme"}, "title": {"from": "A title"}},
+    "comment": {"id": 333, "body": "/screen\nHello body", "user": SOMEBODY},
+    "issue": {"number": 3, "title": "A title", "body": "Hello body", "user": SOMEBODY},
+    "pull_request": {"title": "A title", "body": "Hello body"},
+    "requested_action": {"identifier": "octocat"},
+    "check_suite": {"id": 3, "head_sha": HEAD, "head_branch": "acme", "head_commit": {"message": "Hello body"}},
+    "repositories": [{"id": 3, "full_name": "acme/shop"}],
+}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}.{row.action}")
+def test_no_name_title_body_message_or_address_passes(row: Any) -> None:
+    said = {**check_run(row.action), **push(), **EVERYTHING, "action": row.action}
+    written = repr(parse(row.event, said))
+    assert not [word for word in PRIVATE_WORDS if word in written]
+
+
+# What is missing, null or of another type
+
+ODD: tuple[Any, ...] = (None, True, 0, -1, 1.5, 2**63, "", "x", "\x00", "\u202e", [], [1], {}, {"id": "7"})
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+@pytest.mark.parametrize("name", sorted(EVENTS))
+def test_each_field_may_be_anything(name: str, odd: Any) -> None:
+    full = {**check_run("created"), **push(), **EVERYTHING, **comment("/screen")}
+    for field in full:
+        event = parse(name, {**full, field: odd})
+        assert_writable(event)
+        if isinstance(full[field], dict):
+            for inner in full[field]:
+                assert_writable(parse(name, {**full, field: {**full[field], inner: odd}}))
+    assert_writable(parse(name, dict.fromkeys(full, odd)))
+
+
+def assert_writable(event: Event) -> None:
+    assert 0 <= event.installation_id < 2**63
+    assert 0 <= event.repository_id < 2**63
+    for fact, value in event.facts.items():
+        assert value is not None
+        if isinstance(value, str):
+            assert value.isprintable()
+            assert len(value) <= 1_024
+        if fact.endswith("_id") and fact != "external_id":
+            assert type(value) is int
+            assert 1 <= value < 2**63
+        if fact in ("after", "head_sha"):
+            assert isinstance(value, str)
+            assert len(value) == 40
+            assert set(value) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.0", "1e3", '"7"', "true", "null", str(2**63), "9" * 400])
+def test_an_id_is_a_positive_whole_number_or_none(number: str) -> None:
+    body = f'{{"installation": {{"id": {number}}}, "repository": {{"id": 3}}}}'.encode()
+    event = parse_event("push", body)
+    assert (event.installation_id, event.repository_id) == (0, 3)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["action", "ref", "after", "id", "default_branch", *EVERYTHING, "check_run", "sender", "type"])
+OBJECTS = st.recursive(JSON, lambda inner: st.dictionaries(FIELDS, inner, max_size=5), max_leaves=12)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(EVENTS)), st.dictionaries(FIELDS, OBJECTS, max_size=8))
+def test_no_object_is_refused(name: str, value: dict[str, Any]) -> None:
+    assert_writable(parse(name, value))
+
+
+# What is no payload
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"3",
+        b'"text"',
+        b"{",
+        b"{} {}",
+        b"payload=%7B%7D",
+        b"\xff\xfe{}",
+        b'{"a": "\xff"}',
+        b"[" * 100_000,
+    ],
+    ids=lambda body: ascii(body[:16]),
+)
+def test_what_is_not_one_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(NotAPayload):
+        parse_event("push", body)
+
+
+def test_half_of_a_surrogate_pair_somewhere_in_a_payload_does_no_harm() -> None:
+    body = json.dumps(push(commits=[{"message": "\ud83d"}])).encode()
+    assert parse_event("push", body).facts["after"] == HEAD
+
+
+def test_a_payload_nested_deep_is_read_as_far_as_it_can_be() -> None:
+    body = b'{"ref": "refs/heads/main", "repository": {"id": 3, "default_branch": "main"}, "x": ' + b'{"a":' * 400
+    assert parse_event("push", body + b"1" + b"}" * 401).facts["default_branch"] is True

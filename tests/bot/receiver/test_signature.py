@@ -1,0 +1,65 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.receiver.signature import is_signed, parse_signature, sign
+
+BODY = b"Hello, World!"
+SECRET = "It's a Secret to Everybody"
+# Of these two GitHub's documentation gives the signature.
+DIGEST = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+
+
+def test_what_github_documents_is_signed() -> None:
+    assert sign(BODY, SECRET) == f"sha256={DIGEST}"
+    assert is_signed(BODY, DIGEST, [SECRET])
+    assert is_signed(bytearray(BODY), DIGEST, [SECRET])
+
+
+def test_either_of_two_secrets_will_do_while_one_is_being_rotated() -> None:
+    assert is_signed(BODY, DIGEST, ["new", SECRET])
+    assert is_signed(BODY, DIGEST, [SECRET, "old"])
+    assert not is_signed(BODY, DIGEST, ["new", "old"])
+
+
+def test_without_a_secret_nothing_is_signed() -> None:
+    of_nothing = sign(BODY, "").removeprefix("sha256=")
+    assert not is_signed(BODY, of_nothing, [])
+    assert not is_signed(BODY, of_nothing, [""])
+    assert not is_signed(BODY, of_nothing, ["", SECRET])
+
+
+@given(
+    body=st.binary(max_size=40),
+    changed=st.binary(max_size=40),
+    secret=st.text(st.characters(codec="utf-8"), min_size=1),
+)
+def test_a_signature_is_of_one_body_only(body: bytes, changed: bytes, secret: str) -> None:
+    digest = parse_signature([sign(body, secret)])
+    assert digest is not None
+    assert is_signed(body, digest, [secret])
+    assert is_signed(changed, digest, [secret]) == (changed == body)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [""],
+        ["sha256="],
+        [DIGEST],
+        [f"sha1={DIGEST[:40]}"],
+        [f"sha256={DIGEST[:-1]}"],
+        [f"sha256={DIGEST}0"],
+        [f"sha256={DIGEST.upper()}"],
+        [f"SHA256={DIGEST}"],
+        [f" sha256={DIGEST}"],
+        [f"sha256={DIGEST}\n"],
+        [f"sha256={'٣' * 64}"],
+        [f"sha256={DIGEST}, sha256={DIGEST}"],
+        [f"sha256={DIGEST}", f"sha256={DIGEST}"],
+    ],
+    ids=ascii,
+)
+def test_a_header_that_is_no_signature_is_none(headers: list[str]) -> None:
+    assert parse_signature(headers) is None

@@ -1,0 +1,51 @@
+"""A configuration file comes back from the database as it went in, and what is damaged there harms nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.repo_config.parse import parse_config
+from bot.repo_config.stored import NOTHING_STORED, StoredConfig, dump_config, load_config
+
+FILE = b"""
+bug_labels: [bug, "kind/bug"]
+fix_patterns: ["^mend"]
+exclude: []
+permission: admin
+finetune:
+  enabled: false
+  base_model: acme/coder
+  max_minutes: 30
+quiet: true
+publish_ranking: false
+nonsense: 1
+"""
+
+
+def test_everything_a_file_says_comes_back() -> None:
+    stored = StoredConfig(parse_config(FILE), "a" * 40, True)
+    assert stored.parsed.config.exclude == ()
+    assert [problem.key for problem in stored.parsed.problems] == ["nonsense"]
+    assert load_config(json.loads(json.dumps(dump_config(stored)))) == stored
+
+
+def test_no_file_is_not_the_same_as_a_file_that_was_not_looked_for() -> None:
+    looked = StoredConfig(head_sha="a" * 40)
+    assert load_config(dump_config(looked)) == looked
+    assert load_config(None) == NOTHING_STORED
+
+
+@pytest.mark.parametrize("damaged", [{}, {"head_sha": 1}, {"config": {"quiet": "yes"}}, {"problems": [1]}])
+def test_what_another_release_wrote_counts_as_not_read_yet(damaged: dict[str, Any]) -> None:
+    assert load_config({**dump_config(StoredConfig()), **damaged} if damaged else {}) == NOTHING_STORED
+
+
+@given(st.binary(max_size=300))
+def test_any_file_comes_back(raw: bytes) -> None:
+    stored = StoredConfig(parse_config(raw), "b" * 40, True)
+    assert load_config(json.loads(json.dumps(dump_config(stored)))) == stored

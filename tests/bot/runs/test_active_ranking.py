@@ -1,0 +1,210 @@
+"""Who ranks a repository, and when a GPU worker is asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.records import Run
+from bot.runs.active_ranking import RankingInForce, ask_for_scores, ranking_in_force, shortlist_in, why_no_run
+from bot.store.budgets import remove_budget
+from bot.store.configs import save_repository_config
+from bot.store.repositories import save_repository
+from bot.store.runs import queue_run
+from bot.store.screenings import newest_screening
+from pipeline.reports.finetune_figures import BLEND
+from tests.bot.messages.finetune_runs import ASKED_AT, SHORTLIST, ended_run, ranker, stored_result
+from tests.bot.messages.screenings import HEAD, NEWER_HEAD
+from tests.builders.command_desk import POLICY
+from tests.builders.result_desk import BASELINE_RANKING, ResultDesk, open_result_desk
+
+WON = stored_result()
+LOST = WON | {"outcome": "SOFT LOSS"}
+LATER = ASKED_AT + timedelta(days=2)
+JUDGED = ended_run(result=WON)
+REFIT = ranker()
+OPEN: dict[str, Any] = {"state": "queued", "result": None}
+
+
+def judged(run_id: int, days: float, result: Any) -> Run:
+    return ended_run(run_id=run_id, made_at=ASKED_AT + timedelta(days=days), result=result)
+
+
+@pytest.mark.parametrize(
+    ("runs", "decides", "by_adapter"),
+    [
+        ([], None, False),
+        ([judged(1, 0, WON)], 1, True),
+        ([judged(1, 0, LOST)], 1, False),
+        ([judged(1, 0, WON), judged(2, 1, LOST)], 2, False),
+        ([judged(1, 0, LOST), judged(2, 1, WON)], 2, True),
+        ([judged(2, 0, WON), judged(1, 1, LOST)], 1, False),  # by when they were asked for, not by number
+        ([judged(1, 0, WON), judged(2, 1, WON | {"outcome": "INCONCLUSIVE"})], 1, True),
+        ([judged(1, 0, WON), judged(2, 1, LOST | {"control": "shuffled labels"})], 1, True),
+        ([judged(1, 0, WON), judged(2, 1, {"outcome": 5})], 1, True),
+        ([judged(1, 0, WON), replace(judged(2, 1, None), ending="crashed")], 1, True),
+    ],
+    ids=["none", "win", "loss", "lost since", "won since", "late", "unsure", "control", "unreadable", "crashed"],
+)
+def test_the_newest_conclusive_outcome_decides(runs: list[Run], decides: int | None, by_adapter: bool) -> None:
+    for order in (runs, runs[::-1]):
+        found = ranking_in_force(order)
+        assert (found.judged and found.judged.run_id, found.by_adapter) == (decides, by_adapter)
+
+
+def test_the_blend_ranks_where_it_was_better() -> None:
+    result = WON | {"scorers": WON["scorers"] | {BLEND: {"rho": 0.9}}}
+    adapter = ranking_in_force([ended_run(result=result)]).adapter_at(HEAD)
+    assert adapter is not None
+    assert (adapter.scorer, adapter.delta.value) == ("blend", WON["delta"])
+
+
+@pytest.mark.parametrize(
+    ("rankers", "head_sha", "state"),
+    [
+        ([], HEAD, ("waits", "")),
+        ([ranker(ending="", **OPEN)], HEAD, ("coming", "")),
+        ([ranker(ending="", **OPEN)], NEWER_HEAD, ("coming", "")),
+        ([REFIT], HEAD, ("ranks", "")),
+        ([REFIT], NEWER_HEAD, ("waits", "")),
+        ([REFIT, ranker("score", "", run_id=9, head_sha=NEWER_HEAD, **OPEN)], NEWER_HEAD, ("coming", "")),
+        ([REFIT, ranker("score", run_id=9, head_sha=NEWER_HEAD)], NEWER_HEAD, ("ranks", "")),
+        (
+            [REFIT, ranker("score", "crashed", run_id=9, head_sha=NEWER_HEAD, reason="no disk")],
+            NEWER_HEAD,
+            ("failed", "no disk"),
+        ),
+        ([ranker(ending="out_of_budget", reason="no minutes")], HEAD, ("failed", "no minutes")),
+        ([ranker(ending="out_of_budget", reason="no minutes")], NEWER_HEAD, ("failed", "no minutes")),
+        ([ranker(ending="crashed")], HEAD, ("failed", "the reason is not known")),
+        ([ranker(judged_run_id=6)], HEAD, ("waits", "")),  # of an older win
+        ([ranker(result={"shortlist": {"scorer": 5}})], HEAD, ("failed", "what it left cannot be read")),
+    ],
+)
+def test_how_an_adapter_stands_to_a_commit(rankers: list[Run], head_sha: str, state: tuple[str, str]) -> None:
+    assert ranking_in_force([JUDGED, *rankers]).state_at(head_sha) == state
+
+
+@pytest.mark.parametrize("result", [None, {}, {"shortlist": None}, {"shortlist": []}, {"shortlist": {"scorer": "x"}}])
+def test_a_ranking_that_makes_no_sense_is_none(result: Any) -> None:
+    assert shortlist_in(ranker(result=result)) is None
+
+
+@pytest.mark.parametrize(
+    ("rankers", "why"),
+    [
+        ([], ""),
+        ([REFIT], ""),
+        ([replace(REFIT, artifacts="")], ""),
+        ([replace(REFIT, made_at=LATER)], ""),  # a refit that is done stands in nobody's way
+        ([ranker(ending="", **OPEN)], "one is on its way"),
+        ([ranker("score", run_id=9, head_sha=NEWER_HEAD)], "it was tried at this commit"),
+        ([ranker(ending="crashed", head_sha=NEWER_HEAD)], "it was tried at this commit"),
+        ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=23))], "one was asked for within a day"),
+        ([ranker(ending="crashed", made_at=LATER - timedelta(hours=23))], "one was asked for within a day"),
+        ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=25))], ""),
+    ],
+)
+def test_a_gpu_worker_is_asked_once_a_day_and_commit(rankers: list[Run], why: str) -> None:
+    assert why_no_run(ranking_in_force([JUDGED, *rankers]), NEWER_HEAD, LATER) == why
+
+
+def test_without_a_run_nobody_is_told_of_an_adapter() -> None:
+    assert RankingInForce().adapter_at(HEAD) is None
+    assert ranking_in_force([ended_run(result=LOST)]).adapter_at(HEAD) is None
+
+
+# With a store
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[ResultDesk]:
+    """After a win whose adapter was trained once more and ranks."""
+    with open_result_desk(tmp_path) as desk:
+        desk.run_ends()
+        desk.results()
+        desk.ends(queued(desk), "finished", {"shortlist": SHORTLIST})
+        desk.results()
+        yield desk
+
+
+def queued(desk: ResultDesk) -> Run:
+    """The newest run, prepared."""
+    run: Run = desk.runs()[0]
+    desk.write(lambda c: queue_run(c, run, pair_set_id="c" * 64, minutes=10.0, month="2026-03", now=desk.now))
+    return run
+
+
+def asked(desk: ResultDesk) -> tuple[bool, list[str]]:
+    """Whether the ranking changed at once, and the runs that are open now."""
+    changed = desk.write(lambda c: ask_for_scores(c, desk.desk.policy, *desk.ids, desk.now))
+    return changed, [run.purpose for run in desk.runs() if run.state != "ended"]
+
+
+def pushed(desk: ResultDesk) -> None:
+    """A newer head is measured, and ranked by the baseline."""
+    newer = desk.world.ask("GET", f"/repos/{desk.world.shop.full_name}/commits/feature/x").json()["sha"]
+    desk.world.shop.default_branch = "feature/x"
+    assert desk.world.head == newer
+    desk.is_measured()
+
+
+def ranking(desk: ResultDesk) -> Any:
+    newest = desk.read(lambda c: newest_screening(c, *desk.ids))
+    assert newest is not None
+    return newest.ranking
+
+
+def test_the_same_commit_measured_again_has_its_ranking_back_without_a_run(desk: ResultDesk) -> None:
+    desk.is_measured()
+    assert ranking(desk) == BASELINE_RANKING
+    assert asked(desk) == (True, [])
+    assert ranking(desk) == SHORTLIST
+
+
+def test_a_newer_commit_is_scored_once(desk: ResultDesk) -> None:
+    pushed(desk)
+    assert asked(desk) == (False, ["score"])
+    assert asked(desk) == (False, ["score"])
+    score = queued(desk)
+    assert (score.head_sha, score.judged_run_id) == (desk.world.head, desk.runs()[-1].run_id)
+    assert len(desk.jobs("prepare")) == 2  # of the refit, and of the score
+    desk.ends(score, "finished", {"shortlist": SHORTLIST})
+    desk.results()
+    assert ranking(desk) == SHORTLIST
+
+
+def test_a_ranking_of_a_commit_that_is_no_longer_the_newest_is_not_shown(desk: ResultDesk) -> None:
+    pushed(desk)
+    asked(desk)
+    score = queued(desk)
+    desk.world.shop.default_branch = "main"
+    desk.is_measured()
+    desk.ends(score, "finished", {"shortlist": SHORTLIST | {"scorer": "adapter", "ranked_files": 3}})
+    desk.results()
+    assert ranking(desk) == SHORTLIST  # that of the commit which is the newest again
+
+
+@pytest.mark.parametrize("why", ["no budget", "switched off", "observes", "model gone", "public"])
+def test_nothing_is_asked_where_nobody_wants_it(desk: ResultDesk, why: str) -> None:
+    pushed(desk)
+    if why == "no budget":
+        desk.write(lambda c: remove_budget(c, desk.ids[0]))
+    elif why == "switched off":
+        off = {"head_sha": HEAD, "found": True, "config": {"finetune_enabled": False}, "problems": []}
+        desk.write(lambda c: save_repository_config(c, *desk.ids, off))
+    elif why == "observes":
+        desk.becomes(mode="observe")
+    elif why == "model gone":
+        desk.becomes(
+            base_models={name: model for name, model in POLICY.base_models.items() if name != POLICY.base_model}
+        )
+    else:
+        desk.write(lambda c: save_repository(c, replace(desk.repository, private=False)))
+    assert asked(desk) == (False, [])
+    assert ranking(desk) in (BASELINE_RANKING, None)

@@ -1,0 +1,95 @@
+"""Whether a run's minutes are there: what is reserved never exceeds a budget, and the sentence is true."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.records import Budget, GpuState, Usage
+from bot.runs.budget_rule import OutOfBudget, Reserve, decide_reservation
+
+AT = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
+
+
+def budget(minutes: float) -> Budget:
+    return Budget(1, minutes, 1, AT)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "most", "used", "ceiling", "used_by_all", "reason"),
+    [
+        (90.0, 90.0, 0.0, None, 0.0, ""),
+        (90.0, 100.0, 10.0, None, 1e9, ""),
+        (
+            90.5,
+            90.0,
+            0.0,
+            None,
+            0.0,
+            "it may take up to 90.5 GPU minutes, and the budget is 90 a month: whoever runs this server can give it "
+            "more",
+        ),
+        (
+            90.0,
+            1_000.0,
+            910.05,
+            None,
+            0.0,
+            "it may take up to 90 GPU minutes, and 89.9 of the 1,000 of this month are left; the budget renews on "
+            "1 January 2027 (UTC)",
+        ),
+        (
+            90.0,
+            100.0,
+            120.0,
+            None,
+            0.0,
+            "it may take up to 90 GPU minutes, and 0 of the 100 of this month are left; the budget renews on "
+            "1 January 2027 (UTC)",
+        ),
+        (90.0, 100.0, 0.0, 100.0, 10.0, ""),
+        (
+            90.0,
+            100.0,
+            0.0,
+            80.0,
+            0.0,
+            "it may take up to 90 GPU minutes, and this server allows 80 a month to all its users together: whoever "
+            "runs it can allow more",
+        ),
+        (
+            90.0,
+            100.0,
+            0.0,
+            100.0,
+            20.0,
+            "it may take up to 90 GPU minutes, and this server has 80 left this month for all its users together; that "
+            "renews on 1 January 2027 (UTC)",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wanted_what_is_left_and_when_there_is_more(
+    minutes: float, most: float, used: float, ceiling: float | None, used_by_all: float, reason: str
+) -> None:
+    state, server = GpuState(ceiling_minutes=ceiling), Usage(used_by_all, 0.0)
+    decision = decide_reservation(minutes, budget(most), Usage(0.0, used), state, server, AT)
+    assert decision == (OutOfBudget(reason) if reason else Reserve(minutes))
+
+
+MINUTES = st.floats(0, 1e6)
+
+
+@given(MINUTES, MINUTES, MINUTES, MINUTES, st.none() | MINUTES, MINUTES)
+def test_what_is_reserved_is_there(
+    minutes: float, most: float, spent: float, reserved: float, ceiling: float | None, of_others: float
+) -> None:
+    usage, everybody = Usage(spent, reserved), Usage(spent + of_others, reserved)
+    decision = decide_reservation(minutes, budget(most), usage, GpuState(ceiling_minutes=ceiling), everybody, AT)
+    if isinstance(decision, Reserve):
+        assert minutes <= most - usage.total
+        assert ceiling is None or minutes <= ceiling - everybody.total
+    else:
+        assert minutes > most - usage.total or (ceiling is not None and minutes > ceiling - everybody.total)

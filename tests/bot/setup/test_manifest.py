@@ -1,0 +1,168 @@
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.receiver.dispatch import SUBSETS
+from bot.setup.manifest import (
+    LACKS,
+    LONGEST_NAME,
+    PURPOSES,
+    Registration,
+    app_address,
+    form_address,
+    install_address,
+    manifest,
+    parse_registration,
+    why_unreachable,
+)
+from pipeline.records import AssayError
+
+SCREEN = {"checks": "write", "contents": "read", "metadata": "read"}
+FIELDS = {"owner": "account", "organization": "", "subset": "screen", "name": "Assay"}
+
+
+@pytest.mark.parametrize(
+    ("subset", "permissions"),
+    [
+        ("screen", SCREEN),
+        ("evidence", SCREEN | {"issues": "read", "pull_requests": "read"}),
+        ("full", SCREEN | {"issues": "write", "pull_requests": "read"}),
+    ],
+)
+def test_a_subset_asks_for_what_it_says_and_nothing_else(subset: str, permissions: dict[str, str]) -> None:
+    made = manifest(parse_registration({**FIELDS, "subset": subset}), "https://assay.example")
+    assert made["default_permissions"] == permissions
+    assert ("issue_comment" in made["default_events"]) is (subset == "full")
+
+
+def test_the_app_is_private_and_its_deliveries_are_on() -> None:
+    made = manifest(Registration("Assay", "screen"), "https://assay.example/below")
+    assert (made["public"], made["name"], made["url"]) == (False, "Assay", "https://assay.example/below")
+    assert made["hook_attributes"] == {"url": "https://assay.example/below/webhook", "active": True}
+    assert made["redirect_url"] == "https://assay.example/below/setup/callback"
+    assert made["default_events"] == ["check_run", "check_suite", "push", "repository"]
+    assert json.loads(json.dumps(made)) == made
+
+
+def test_events_that_come_unasked_are_not_named() -> None:
+    for subset in SUBSETS:
+        events = manifest(Registration("Assay", subset), "https://assay.example")["default_events"]
+        assert not {"installation", "installation_repositories", "github_app_authorization", "ping"} & set(events)
+
+
+def test_every_subset_says_what_it_is_for_and_all_but_the_last_what_they_lack() -> None:
+    assert set(PURPOSES) == set(LACKS) == set(SUBSETS)
+    assert all(PURPOSES.values())
+    assert [len(LACKS[subset]) for subset in SUBSETS] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "registration"),
+    [
+        ({}, Registration("Assay", "screen")),
+        ({"subset": "full"}, Registration("Assay", "full")),
+        ({"owner": "organization", "organization": " acme-inc "}, Registration("Assay", "screen", "acme-inc")),
+        ({"organization": "acme"}, Registration("Assay", "screen")),  # typed, then thought better of
+        ({"name": "  Assay \n for  acme "}, Registration("Assay for acme", "screen")),
+        ({"name": "n" * LONGEST_NAME}, Registration("n" * LONGEST_NAME, "screen")),
+    ],
+)
+def test_a_form_is_understood(fields: dict[str, str], registration: Registration) -> None:
+    assert parse_registration({**FIELDS, **fields}) == registration
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"subset": "admin"}, "what the App may do"),
+        ({"subset": ""}, "what the App may do"),
+        ({"owner": "enterprise"}, "whose App"),
+        ({"owner": "organization", "organization": ""}, "organization's name"),
+        ({"owner": "organization", "organization": "acme/.."}, "organization's name"),
+        ({"owner": "organization", "organization": "a" * 40}, "organization's name"),
+        ({"owner": "organization", "organization": "-acme"}, "organization's name"),
+        ({"owner": "organization", "organization": "acmé"}, "organization's name"),
+        ({"owner": "organization", "organization": "acme\n"[:5] + "x?y"}, "organization's name"),
+        ({"name": " "}, "1 to 34"),
+        ({"name": "n" * (LONGEST_NAME + 1)}, "1 to 34"),
+        ({"name": "Assay\u202eyassA"}, "1 to 34"),
+        ({"name": "Assay\x00"}, "1 to 34"),
+    ],
+)
+def test_a_form_that_makes_no_sense_is_answered_with_a_sentence(fields: dict[str, str], says: str) -> None:
+    with pytest.raises(AssayError, match=says):
+        parse_registration({**FIELDS, **fields})
+
+
+@given(st.dictionaries(st.sampled_from(["owner", "organization", "subset", "name"]), st.text()))
+def test_whatever_a_form_says_it_becomes_a_registration_or_a_sentence(fields: dict[str, str]) -> None:
+    with contextlib.suppress(AssayError):
+        registration = parse_registration(fields)
+        assert registration.organization.isascii()
+        assert registration.name.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("github_url", "organization", "address"),
+    [
+        ("https://github.com", "", "https://github.com/settings/apps/new?state=s%2B1"),
+        ("https://github.com", "acme", "https://github.com/organizations/acme/settings/apps/new?state=s%2B1"),
+        ("https://ghes.example:8443", "a", "https://ghes.example:8443/organizations/a/settings/apps/new?state=s%2B1"),
+    ],
+)
+def test_the_form_goes_to_the_configured_github(github_url: str, organization: str, address: str) -> None:
+    assert form_address(github_url, organization, "s+1") == address
+
+
+@pytest.mark.parametrize(
+    ("github_url", "page"),
+    [
+        ("https://github.com", "https://github.com/apps/assay-1"),
+        ("https://acme.ghe.com", "https://acme.ghe.com/apps/assay-1"),
+        ("https://ghes.example", "https://ghes.example/github-apps/assay-1"),
+        ("https://notgithub.com", "https://notgithub.com/github-apps/assay-1"),
+    ],
+)
+def test_the_apps_page_is_built_from_the_configured_address(github_url: str, page: str) -> None:
+    assert app_address(github_url, "assay-1") == page
+    assert install_address(github_url, "assay-1") == f"{page}/installations/new"
+
+
+@pytest.mark.parametrize("slug", ["", "..", "a/b", "a?b", "a b", "@evil", "a\n", "é", "a" * 101])
+def test_nothing_foreign_gets_into_an_address(slug: str) -> None:
+    with pytest.raises(AssayError, match="no name that can be part of an address"):
+        app_address("https://github.com", slug)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "github_url", "reachable"),
+    [
+        ("https://assay.example", "https://github.com", True),
+        ("https://203.0.113.9", "https://github.com", False),  # set aside for documentation: not global
+        ("https://8.8.8.8", "https://github.com", True),
+        ("http://127.0.0.1:8000", "https://github.com", False),
+        ("http://localhost:8000", "https://github.com", False),
+        ("http://assay.localhost", "https://github.com", False),
+        ("http://LOCALHOST.:8000", "https://github.com", False),
+        ("http://[::1]:8000", "https://github.com", False),
+        ("http://192.168.1.4", "https://github.com", False),
+        ("http://[fd00::1]", "https://github.com", False),
+        ("http://build-box:8000", "https://github.com", False),
+        ("http://assay.internal", "https://acme.ghe.com", False),
+        ("http://192.168.1.4", "https://ghes.corp.example", True),
+        ("http://build-box:8000", "https://ghes.corp.example", True),
+        ("http://127.0.0.1:8000", "https://ghes.corp.example", False),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:9000", True),
+        ("http://localhost:8000", "http://127.0.0.1:9000", True),
+    ],
+)
+def test_an_address_that_github_cannot_reach_is_known_before(base_url: str, github_url: str, reachable: bool) -> None:
+    why = why_unreachable(base_url, github_url)
+    assert (why == "") is reachable
+    if why:
+        assert base_url in why
+        assert "ASSAY_PUBLIC_URL" in why
+        assert "tunnel" in why

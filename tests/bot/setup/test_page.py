@@ -1,0 +1,260 @@
+import asyncio
+import html
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from bot.receiver.dispatch import SUBSETS, permissions_of
+from bot.records import AppCredentials
+from bot.setup.guard import MOST_GUESSES
+from bot.setup.page import SetupState, setup_routes
+from pipeline.records import AssayError
+
+CREDENTIALS = AppCredentials(7, "PEM", ("s3cret",), "Iv1.a", "client-s3cret", "assay-acme")
+PUBLIC = "https://assay.example"
+CHOSEN = {"owner": "account", "organization": "", "subset": "screen", "name": "Assay"}
+
+
+@dataclass
+class Site:
+    """The setup page of a server, and what came of it."""
+
+    base_url: str = PUBLIC
+    github_url: str = "https://github.com"
+    answer: AppCredentials | AssayError = CREDENTIALS
+    slow: bool = False
+    codes: list[str] = field(default_factory=list)
+    registered: list[AppCredentials] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = SetupState(
+            base_url=self.base_url,
+            github_url=self.github_url,
+            register=self.register,
+            on_registered=self.registered.append,
+            afterwards="Assay works with it now.",
+        )
+        self.app = Starlette(routes=setup_routes(self.state))
+
+    async def register(self, code: str) -> AppCredentials:
+        self.codes.append(code)
+        if self.slow:
+            await asyncio.sleep(0.01)
+        if isinstance(self.answer, AssayError):
+            raise self.answer
+        return self.answer
+
+    def visit(self, *visits: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> list[Any]:
+        """What these visitors, all at once, come away with."""
+
+        async def all_of_them() -> list[Any]:
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+                return await asyncio.gather(*(visit(client) for visit in visits))
+
+        return asyncio.run(all_of_them())
+
+    def get(self, path: str) -> httpx.Response:
+        (response,) = self.visit(lambda client: client.get(path))
+        return response
+
+    def send(self, **chosen: str) -> httpx.Response:
+        (response,) = self.visit(lambda client: client.post(self.state.path, data={**CHOSEN, **chosen}))
+        return response
+
+    def new_state(self, **chosen: str) -> str:
+        address = form_of(self.send(**chosen).text)[0]
+        return parse_qs(urlsplit(address).query)["state"][0]
+
+
+def form_of(page: str) -> tuple[str, dict[str, Any]]:
+    """Where the page's form goes, and the manifest in it."""
+    (address,) = re.findall(r'<form method="post" action="([^"]*)"', page)
+    (text,) = re.findall(r'name="manifest" value="([^"]*)"', page)
+    return html.unescape(address), json.loads(html.unescape(text))
+
+
+def test_the_first_page_shows_each_subset_with_what_needs_it_and_what_it_lacks() -> None:
+    site = Site()
+    response = site.get(site.state.path)
+    assert response.status_code == 200
+    page = html.unescape(response.text)
+    for subset in SUBSETS:
+        assert f'name="subset" value="{subset}"' in page
+        assert all(permission.why in page for permission in permissions_of(subset))
+    assert page.count("Commands in comments are not answered") == 2
+    assert re.findall(r'value="(\w+)" checked', page) == ["account", "screen"]
+
+
+def test_the_second_page_carries_the_manifest_to_github() -> None:
+    site = Site()
+    response = site.send(subset="evidence", name='Assay <of> "acme"')
+    address, manifest = form_of(response.text)
+    assert re.fullmatch(r"https://github\.com/settings/apps/new\?state=[\w-]{43}", address)
+    assert manifest["name"] == 'Assay <of> "acme"'
+    assert manifest["default_permissions"]["issues"] == "read"
+    assert manifest["hook_attributes"]["url"] == f"{PUBLIC}/webhook"
+    assert "<of>" not in response.text
+    assert "<button" in response.text
+    assert "<script" not in response.text
+
+
+def test_an_organization_and_a_ghes_have_their_own_form() -> None:
+    site = Site(github_url="https://ghes.example:8443")
+    address, _ = form_of(site.send(owner="organization", organization="acme").text)
+    assert address.startswith("https://ghes.example:8443/organizations/acme/settings/apps/new?state=")
+
+
+def test_a_wrong_choice_is_said_and_the_rest_is_kept() -> None:
+    site = Site()
+    response = site.send(owner="organization", organization='a/"><b>', subset="full")
+    assert response.status_code == 400
+    assert "Give the organization&#39;s name" in response.text
+    assert "<b>" not in response.text
+    assert re.findall(r'value="(\w+)" checked', response.text) == ["organization", "full"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("application/json", b"{}"),
+        ("application/x-www-form-urlencoded", b"x" * 9_000),
+        ("application/x-www-form-urlencoded", b"&".join(b"a=1" for _ in range(50))),
+        ("application/x-www-form-urlencoded", b"name=\xff&subset=%ff"),
+        ("application/x-www-form-urlencoded", b""),
+        ("", b"subset=screen"),
+    ],
+)
+def test_what_is_no_form_is_refused(content_type: str, content: bytes) -> None:
+    site = Site()
+    headers = {"Content-Type": content_type} if content_type else {}
+    (response,) = site.visit(lambda client: client.post(site.state.path, content=content, headers=headers))
+    assert response.status_code == 400
+    assert 'role="alert"' in response.text
+
+
+def test_githubs_answer_is_exchanged_and_the_app_goes_on() -> None:
+    site = Site()
+    response = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
+    assert response.status_code == 200
+    assert (site.codes, site.registered) == (["abc"], [CREDENTIALS])
+    assert 'href="https://github.com/apps/assay-acme/installations/new"' in response.text
+    assert "Assay works with it now." in response.text
+    assert not any(secret in response.text for secret in ("s3cret", "PEM", "Iv1.a"))
+
+
+def test_once_registered_there_is_no_setup_page() -> None:
+    site = Site()
+    paths = [site.state.path, "/setup/callback?code=abc&state=" + site.new_state()]
+    site.get("/setup/callback?code=abc&state=" + site.new_state())
+    for path in ("/setup", *paths):
+        for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS"):
+            (response,) = site.visit(lambda client, m=method, p=path: client.request(m, p))  # type: ignore[misc]
+            assert (response.status_code, response.text) == (404, "Not Found" if method != "HEAD" else response.text)
+    assert site.codes == ["abc"]
+
+
+def test_once_another_process_registered_there_is_no_setup_page() -> None:
+    site = Site()
+    callback = f"/setup/callback?code=abc&state={site.new_state()}"
+    site.state.is_known = lambda: True
+    assert [site.get(path).status_code for path in (site.state.path, callback)] == [404, 404]
+    assert site.codes == []
+
+
+@pytest.mark.parametrize("path", ["/setup", "/setup?token=", "/setup?token=x", "/setup?token=x&token="])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_without_the_token_there_is_no_setup_page(path: str, method: str) -> None:
+    site = Site()
+    nowhere = site.get("/elsewhere")
+    (response,) = site.visit(lambda client: client.request(method, path))
+    assert (response.status_code, response.text, response.headers) == (404, nowhere.text, nowhere.headers)
+
+
+def test_with_the_token_other_methods_find_nothing() -> None:
+    site = Site()
+    (response,) = site.visit(lambda client: client.put(site.state.path))
+    assert response.status_code == 404
+
+
+def test_many_wrong_tokens_close_the_page_for_a_while() -> None:
+    site = Site()
+    for _ in range(MOST_GUESSES):
+        assert site.get("/setup?token=guess").status_code == 404
+    assert site.get(site.state.path).status_code == 404
+
+
+@pytest.mark.parametrize("query", ["", "?code=abc", "?code=abc&state=", "?code=abc&state=x"])
+def test_an_answer_that_github_did_not_give_is_not_exchanged(query: str) -> None:
+    site = Site()
+    site.new_state()
+    assert site.get(f"/setup/callback{query}").status_code == 404
+    assert (site.codes, site.registered) == ([], [])
+
+
+def test_the_token_is_no_state() -> None:
+    site = Site()
+    assert site.get(f"/setup/callback?code=abc&state={site.state.guard.token}").status_code == 404
+
+
+def test_an_answer_that_comes_twice_at_once_registers_once() -> None:
+    site = Site(slow=True)
+    first, second = site.new_state(), site.new_state()
+    paths = [f"/setup/callback?code=abc&state={state}" for state in (first, first, second)]
+    visits = [lambda client, p=path: client.get(p) for path in paths]
+    assert sorted(response.status_code for response in site.visit(*visits)) == [200, 404, 404]
+    assert (site.codes, site.registered) == (["abc"], [CREDENTIALS])
+
+
+def test_a_failure_is_said_and_the_page_can_be_used_again() -> None:
+    site = Site(answer=AssayError("GitHub does not know this code <b>: open the setup page again and start over"))
+    response = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
+    assert response.status_code == 502
+    assert "does not know this code &lt;b&gt;: open the setup page again and start over." in response.text
+    assert site.registered == []
+    site.answer = CREDENTIALS
+    assert site.get(f"/setup/callback?code=def&state={site.new_state()}").status_code == 200
+    assert site.registered == [CREDENTIALS]
+
+
+def test_a_slug_that_is_none_leaves_the_links_out() -> None:
+    site = Site(answer=AppCredentials(7, "PEM", ("s3cret",), slug="../evil"))
+    response = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
+    assert response.status_code == 200
+    assert "<a " not in response.text
+    assert "evil" not in response.text
+
+
+def test_where_github_would_refuse_the_address_it_is_said_before() -> None:
+    site = Site(base_url="http://127.0.0.1:8000")
+    assert "ASSAY_PUBLIC_URL" in site.get(site.state.path).text
+    page = site.send().text
+    assert "ASSAY_PUBLIC_URL" in page
+    assert "<form" not in page
+
+
+def test_every_answer_forbids_scripts_frames_caches_and_referrers() -> None:
+    site = Site(github_url="https://ghes.example:8443", answer=AssayError("no"))
+    failed = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
+    for response in (site.get(site.state.path), site.send(), site.send(subset=""), failed):
+        policy = response.headers["Content-Security-Policy"].split("; ")
+        assert policy[0] == "default-src 'none'"
+        assert "form-action 'self' https://ghes.example:8443" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in " ".join(policy)
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_neither_token_nor_guard_is_printed_with_the_state() -> None:
+    site = Site()
+    assert site.state.guard.token not in repr(site.state)

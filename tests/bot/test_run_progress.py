@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.run_progress import EMBEDDING, HEAD, STARTING, Meter, Pace, Progress, dump_progress, load_progress
+from pipeline.finetuning.events import CheckpointSaved, MicroBatchHalved, Resumed, TrainingStep, Validated
+from pipeline.finetuning.job_events import EmbeddingStarted, JobEvent, PhaseStarted, Planned, SeedCompleted
+from pipeline.finetuning.refit_events import HeadScoring, RefitEvent, RefitPlanned
+
+# Two seeds, each fitted twice: 60,000 tokens a fit, planned to take 10 minutes each.
+PLAN = Planned(tokens=240_000, flops=1e15, minutes=40.0, device="NVIDIA H200", trained_on=400, held_out=300, seeds=2)
+ONCE_MORE = RefitPlanned(
+    tokens=120_000, flops=1e15, minutes=20.0, device="NVIDIA H200", trained_on=400, ranked=300, seeds=2
+)
+
+
+def step(number: int, of: int = 10, *, tokens: int | None = None, seconds: float | None = None) -> TrainingStep:
+    """6,000 tokens a minute and step, unless another pace is said."""
+    return TrainingStep(
+        number, of, 0.5, 1.0, 1e-4, tokens or number * 6_000, seconds or number * 60.0, 0.1, memory_mb=None
+    )
+
+
+CHOOSE, ALL = (PhaseStarted(1, 1, 2, phase) for phase in ("choosing the steps", "training on all labels"))
+SCORE = PhaseStarted(1, 1, 2, "scoring the holdout")
+SECOND = PhaseStarted(2, 2, 2, "choosing the steps")
+
+
+@pytest.mark.parametrize(
+    ("events", "phase", "seed", "at", "minutes_left"),
+    [
+        ([], STARTING, 0, (0, 0), None),
+        ([PLAN], STARTING, 0, (0, 0), 40.0),
+        ([PLAN, CHOOSE], "choosing the steps", 1, (0, 0), 40.0),
+        ([PLAN, CHOOSE, step(4)], "choosing the steps", 1, (4, 10), 36.0),  # 6 of this fit, 10 + 20 of the others
+        ([PLAN, CHOOSE, step(4, seconds=120.0)], "choosing the steps", 1, (4, 10), 18.0),  # twice as fast
+        ([PLAN, CHOOSE, step(10), ALL], "training on all labels", 1, (0, 0), 30.0),
+        ([PLAN, CHOOSE, step(10), ALL, step(2, 4)], "training on all labels", 1, (2, 4), 22.0),  # only 4 were chosen
+        ([PLAN, CHOOSE, step(10), ALL, step(4, 4), SCORE], "scoring the holdout", 1, (0, 0), 20.0),
+        ([PLAN, SeedCompleted(1, 1, 2, False), SECOND], "choosing the steps", 2, (0, 0), 20.0),
+        ([PLAN, SeedCompleted(1, 1, 2, True), SECOND, step(10)], "choosing the steps", 2, (10, 10), 10.0),
+        ([PLAN, EmbeddingStarted(700)], EMBEDDING, 0, (0, 0), None),
+        ([PLAN, CHOOSE, Resumed(7)], "choosing the steps", 1, (7, 0), 40.0),
+        ([PLAN, CHOOSE, CheckpointSaved(1, "m", "0" * 64), MicroBatchHalved(9)], "choosing the steps", 1, (0, 0), 40.0),
+        ([ONCE_MORE, ALL], "training on all labels", 1, (0, 0), 20.0),
+        ([ONCE_MORE, ALL, step(5)], "training on all labels", 1, (5, 10), 15.0),
+        ([ONCE_MORE, ALL, step(10), HeadScoring(1, 1, 2, 300)], HEAD, 1, (0, 0), 10.0),
+    ],
+)
+def test_a_run_tells_what_it_does_and_about_how_long_it_will_take(
+    events: list[JobEvent | RefitEvent], phase: str, seed: int, at: tuple[int, int], minutes_left: float | None
+) -> None:
+    meter = Meter()
+    for event in events:
+        meter.see(event)
+    now = meter.progress
+    assert (now.phase, now.seed, (now.step, now.steps), now.minutes_left) == (phase, seed, at, minutes_left)
+
+
+def test_the_validation_of_a_fit_is_shown_until_the_next_fit_begins() -> None:
+    meter = Meter()
+    for event in (PLAN, CHOOSE, step(1), Validated(1, 0.25)):
+        meter.see(event)
+    assert meter.progress.rho == 0.25
+    assert meter.see(ALL).rho is None
+
+
+EVENTS = st.sampled_from([PLAN, ONCE_MORE, CHOOSE, ALL, SCORE, SECOND, Resumed(3), Validated(2, None)]) | st.builds(
+    step, st.integers(1, 50), st.integers(50, 60), tokens=st.integers(0, 10**9), seconds=st.floats(0, 1e6)
+)
+
+
+@given(st.lists(EVENTS, max_size=20))
+def test_whatever_happens_what_is_told_can_be_read_back(events: list[JobEvent | RefitEvent]) -> None:
+    meter = Meter()
+    for event in events:
+        told = meter.see(event)
+        assert load_progress(json.loads(json.dumps(dump_progress(told), allow_nan=False))) == told
+        assert told.minutes_left is None or told.minutes_left >= 0
+
+
+@pytest.mark.parametrize(
+    "value", [None, {}, [], "x", {"phase": "p"}, dump_progress(Progress()) | {"step": -1}, {"phase": 1}]
+)
+def test_what_another_release_wrote_is_nothing(value: object) -> None:
+    assert load_progress(value) is None
+
+
+def test_news_are_passed_on_at_a_pace_and_at_once_where_the_phase_changes() -> None:
+    pace = Pace(5.0)
+    told = [
+        pace.is_due({"phase": phase, "seed": seed}, now_s)
+        for phase, seed, now_s in [
+            ("a", 1, 0.0),
+            ("a", 1, 4.9),
+            ("a", 1, 5.0),
+            ("b", 1, 5.1),
+            ("b", 2, 5.2),
+            ("b", 2, 6.0),
+        ]
+    ]
+    assert told == [True, False, True, True, True, False]

@@ -1,0 +1,172 @@
+import dataclasses
+
+import pytest
+
+from pipeline.calibration.calibration_set import CalibrationSet, adoption, change, replay, require_known, track_record
+from pipeline.calibration.ledger_entries import Entry, Excluded, Included, Moved, Recorded
+from pipeline.records import AssayError
+from tests.builders.outcomes import RECIPE, outcome, outcomes
+from tests.builders.predictions import AT, prediction
+from tests.builders.seeds import seed
+
+OTHER = "f" * 12
+SEED = seed()  # winners .10 and .06, losers .03 and .02: threshold .045
+
+
+def after(*entries: Entry) -> CalibrationSet:
+    return replay(entries, SEED)
+
+
+def test_without_a_ledger_the_seed_decides() -> None:
+    fresh = after()
+    assert (fresh.deciding, fresh.pinned) == (RECIPE, False)
+    assert [o.repo for o in fresh.outcomes] == ["win/one", "win/two", "loss/one", "loss/two"]
+    assert fresh.calibrate().threshold == SEED.threshold
+    assert fresh.calibrate().threshold.source == "seed"
+
+
+def test_a_recorded_outcome_joins_the_published_ones_and_moves_the_threshold() -> None:
+    moved = after(Recorded(AT, (outcome("loss", "new", 0.05),))).calibrate()
+    assert moved.threshold.source == "calibration"
+    assert moved.threshold.value == pytest.approx(0.055)
+    assert (moved.standing.published, moved.standing.measured) == (4, 1)
+
+
+def test_the_same_outcome_twice_is_one() -> None:
+    entry = Recorded(AT, tuple(outcomes("loss a .05")))
+    assert after(entry, entry) == dataclasses.replace(after(entry), history=(entry, entry))
+
+
+def test_an_excluded_repository_does_not_count_before_or_after_until_it_is_included() -> None:
+    early, late = (Recorded(AT, (outcome("loss", "a", density),)) for density in (0.05, 0.051))
+    excluded = Excluded(AT, "a/a", "a fork of b")
+    assert after(early, excluded, late).calibrate().threshold.value == SEED.threshold.value
+    assert {o.excluded_because for o in after(early, excluded, late).outcomes if o.repo == "a/a"} == {"a fork of b"}
+    assert after(early, excluded, late, Included(AT, "a/a")).calibrate().threshold.value > SEED.threshold.value
+
+
+def test_published_outcomes_can_be_excluded_too() -> None:
+    found = after(Excluded(AT, "win/two", "doubtful"))
+    assert found.calibrate().threshold.value == pytest.approx(0.065)
+    assert found.calibrate().threshold.source == "calibration"
+
+
+def test_where_a_class_is_excluded_away_the_seed_threshold_answers() -> None:
+    found = after(Excluded(AT, "win/two", "x"), Excluded(AT, "win/one", "x"))
+    assert found.calibrate().threshold == SEED.threshold
+
+
+def test_a_recipe_without_a_seed_borrows_the_threshold_in_force_of_messages() -> None:
+    found = after(Recorded(AT, (outcome("loss", "new", 0.05),))).calibrate(OTHER)
+    assert found.threshold.source == "borrowed"
+    assert found.threshold.value == pytest.approx(0.055)
+    assert found.threshold.band_low <= 0.7 * 0.055 + 1e-9
+    assert found.threshold.band_high >= 1.3 * 0.055 - 1e-9
+    assert found.standing.outcomes == 0
+
+
+def test_a_pinned_recipe_keeps_deciding_with_its_own_seed_when_a_release_ships_another() -> None:
+    old = adoption(SEED, RECIPE, AT)
+    newer = dataclasses.replace(
+        SEED, label_recipe_id=OTHER, threshold=dataclasses.replace(SEED.threshold, value=0.2), records=()
+    )
+    found = replay([old], newer)
+    assert (found.deciding, found.pinned) == (RECIPE, True)
+    assert found.calibrate().threshold == SEED.threshold
+    assert replay([old, adoption(newer, OTHER, AT)], newer).deciding == OTHER
+
+
+def test_the_seed_of_this_release_replaces_the_one_remembered_for_the_same_recipe() -> None:
+    stale = dataclasses.replace(adoption(SEED, RECIPE, AT), seed_outcomes=())
+    assert len(replay([stale], SEED).outcomes) == 4
+
+
+def test_adopting_a_recipe_without_a_seed_remembers_none() -> None:
+    assert adoption(SEED, OTHER, AT).seed_threshold is None
+    assert adoption(SEED, OTHER, AT).seed_outcomes == ()
+    assert replay([adoption(SEED, OTHER, AT)], SEED).calibrate().threshold.source == "borrowed"
+
+
+def test_the_threshold_before_decides_ties() -> None:
+    # One error in each of .025-.045 and .055-.075, equally wide; the last recorded threshold is nearer the upper one.
+    tie = "loss p .005, win q .105, loss a .025, win b .045, loss c .055, win d .075"
+    gone: list[Entry] = [Excluded(AT, repo, "x") for repo in ("win/one", "win/two", "loss/one", "loss/two")]
+    entries: list[Entry] = [*gone, Recorded(AT, tuple(outcomes(tie)))]
+    assert after(*entries).calibrate().threshold.value == pytest.approx(0.035)  # the seed's .045 is nearer this one
+    assert after(*entries, Moved(AT, RECIPE, 0.06, "v")).calibrate().threshold.value == pytest.approx(0.065)
+
+
+def test_flips_are_the_newest_predictions_whose_verdict_the_new_threshold_turns() -> None:
+    before, later = after().calibrate(), after(Recorded(AT, (outcome("loss", "new", 0.05),))).calibrate()  # .045, .055
+    predictions = [
+        prediction("old/old", 0.050),
+        prediction("a/a", 0.020, "SKIP"),
+        prediction("a/a", 0.050),
+        prediction("old/old", 0.099),
+        prediction("low/low", 0.044, "SKIP"),
+        prediction("few/few", 0.050, "SKIP", measurable=False),
+        prediction("none/none", None, "SKIP", measurable=False),
+        prediction("at/at", 0.055),
+    ]
+    found = change(predictions, before, later)
+    assert [(f.repo, f.verdict_before, f.verdict_after) for f in found.flips] == [("a/a", "RUN", "SKIP")]
+    assert found.not_measured == ()
+    assert change(predictions, before, before).flips == ()
+
+
+def test_between_label_recipes_each_judges_its_own_density() -> None:
+    found = after()
+    predictions = [
+        prediction("a/a", 0.050),
+        prediction("a/a", 0.010, label_recipe_id=OTHER),
+        prediction("b/b", 0.050),
+        prediction("c/c", 0.050, label_recipe_id=OTHER),
+    ]
+    flips = change(predictions, found.calibrate(), found.calibrate(OTHER))
+    assert [(f.repo, f.density_before, f.density_after) for f in flips.flips] == [("a/a", 0.05, 0.01)]
+    assert flips.not_measured == ("b/b",)
+
+
+def test_the_track_record_holds_predictions_that_came_before_their_outcome() -> None:
+    found = after(
+        prediction("right/right", verdict="RUN"),
+        prediction("fp/fp", verdict="SKIP"),
+        prediction("fp/fp", verdict="RUN"),
+        prediction("fn/fn", verdict="SKIP"),
+        Recorded(AT, (outcome("win", "right"), outcome("hard", "fp"), outcome("win", "fn"), outcome("win", "unasked"))),
+        prediction("unasked/unasked", verdict="SKIP"),
+        prediction("fp/fp", verdict="SKIP"),
+    )
+    track = track_record(found, RECIPE)
+    assert (track.false_positives, track.false_negatives) == (("fp/fp",), ("fn/fn",))
+    assert track.accuracy is not None
+    assert (track.accuracy.right, track.accuracy.of) == (1, 3)
+    assert track_record(found, OTHER).accuracy is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": "INCONCLUSIVE"},
+        {"provenance": "published"},
+        {"label_recipe_id": OTHER},
+        {"decided_at": "2026-02-28"},  # decided the day before the prediction, recorded after it
+    ],
+)
+def test_what_was_no_test_of_a_prediction_is_not_in_the_track_record(changes: dict) -> None:
+    found = after(prediction("a/a"), Recorded(AT, (outcome("win", "a", **changes),)))
+    assert track_record(found, RECIPE).settled == ()
+
+
+def test_an_excluded_repository_is_not_in_the_track_record() -> None:
+    entries: list[Entry] = [prediction("a/a"), Recorded(AT, (outcome("win", "a"),))]
+    assert len(track_record(after(*entries), RECIPE).settled) == 1
+    assert track_record(after(*entries, Excluded(AT, "a/a", "x")), RECIPE).settled == ()
+
+
+def test_a_repository_that_is_not_there_is_answered_with_those_that_are() -> None:
+    require_known(after(), "win/one")
+    with pytest.raises(
+        AssayError, match=r"win/three is not in the calibration set, which has: loss/one, loss/two, win"
+    ):
+        require_known(after(), "win/three")

@@ -1,0 +1,115 @@
+import dataclasses
+import json
+
+import pytest
+
+from pipeline.calibration.calibration_set import replay
+from pipeline.calibration.import_export import parse_exchange, plan_import, render_exchange
+from pipeline.calibration.ledger_entries import Entry, Excluded, Recorded
+from pipeline.json_fields import MalformedError
+from pipeline.records import Outcome
+from tests.builders.outcomes import outcome, outcomes
+from tests.builders.predictions import AT
+from tests.builders.seeds import seed
+
+SEED = seed()
+
+
+def through_a_file(found: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    return parse_exchange(render_exchange(found).encode(), "set.json")
+
+
+def test_a_set_comes_back_from_its_file_as_it_was() -> None:
+    found = (
+        *outcomes("win a .06 published, loss b .02 @2026-01-02, INCONCLUSIVE c .03"),
+        outcome("hard", "ü", 1 / 3, excluded_because="a fork", pairs=7, rho_adapter=-0.14, density_low=0.1),
+    )
+    assert through_a_file(found) == found
+
+
+def test_a_whole_calibration_moves_to_another_installation() -> None:
+    entries: list[Entry] = [
+        Recorded(AT, tuple(outcomes("loss a .05 @2026-01-02, win b .2"))),
+        Excluded(AT, "win/two", "doubtful"),
+    ]
+    here, there = replay(entries, SEED), replay([], SEED)
+    plan = plan_import(through_a_file(here.outcomes), there)
+    assert plan.known == 4  # the seed outcomes are there already
+    moved = replay(plan.entries(AT), SEED)
+    assert moved.outcomes == here.outcomes
+    assert moved.calibrate() == here.calibrate()
+    again = plan_import(through_a_file(here.outcomes), moved)
+    assert (again.entries(AT), again.known) == ((), 6)
+
+
+def test_an_import_lifts_no_exclusion() -> None:
+    here = replay([Excluded(AT, "win/two", "doubtful")], SEED)
+    plan = plan_import(SEED.outcomes(), here)
+    assert plan.entries(AT) == ()
+
+
+def test_the_older_file_of_another_recipe_is_taken_but_does_not_count() -> None:
+    other = outcome("loss", "a", 0.05, label_recipe_id="f" * 12)
+    plan = plan_import([other], replay([], SEED))
+    assert plan.outcomes == (other,)
+    assert replay(plan.entries(AT), SEED).calibrate() == replay([], SEED).calibrate()
+
+
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        ("{}", "set.json.format: is missing"),
+        ('{"format": "spreadsheet"}', "set.json.format: assay-calibration is wanted"),
+        ('{"format": "assay-calibration"}', "set.json.schema_version: is missing"),
+        ('{"format": "assay-calibration", "schema_version": 2}', "this version of Assay reads 1, not 2"),
+        ('{"format": "assay-calibration", "schema_version": 1, "outcomes": {}}', "outcomes: a list is wanted"),
+        (
+            '{"format": "assay-calibration", "schema_version": 1, "outcomes": ["win"]}',
+            "outcomes[0]: an object is wanted",
+        ),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(raw: str, complaint: str) -> None:
+    with pytest.raises(MalformedError) as refusal:
+        parse_exchange(raw.encode(), "set.json")
+    assert complaint in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"repo": None}, "outcomes[0].repo: a printable text"),
+        ({"repo": "a/\u202eb"}, "outcomes[0].repo: a printable text"),
+        ({"density": "0.5"}, "outcomes[0].density: a number from 0 to 1"),
+        ({"density": -0.1}, "outcomes[0].density: a number from 0 to 1"),
+        ({"density": 1e999}, "Infinity is no JSON number"),
+        ({"outcome": "win"}, "outcomes[0].outcome: one of WIN, SOFT LOSS, HARD LOSS, INCONCLUSIVE is wanted"),
+        ({"provenance": "rumour"}, "outcomes[0].provenance: one of published, measured"),
+        ({"label_recipe_id": "messages"}, "outcomes[0].label_recipe_id: 12 hexadecimal digits"),
+        ({"decided_at": "soon"}, "outcomes[0].decided_at: not a time"),
+        ({"rho_adapter": 2}, "outcomes[0].rho_adapter: a number from -1 to 1"),
+        ({"pairs": 1.5}, "outcomes[0].pairs: a whole number"),
+        ({"excluded_because": ["x"]}, "outcomes[0].excluded_because: a printable text"),
+    ],
+)
+def test_a_wrong_field_is_named(changes: dict, complaint: str) -> None:
+    fields = dataclasses.asdict(outcome()) | changes
+    raw = json.dumps({"format": "assay-calibration", "schema_version": 1, "outcomes": [fields]})
+    with pytest.raises(MalformedError) as refusal:
+        parse_exchange(raw.encode(), "set.json")
+    assert complaint in str(refusal.value)
+    assert str(refusal.value).isprintable()
+
+
+def test_a_number_beyond_all_floats_is_refused() -> None:
+    raw = render_exchange([outcome(density=0.06)]).replace("0.06", "1e999")
+    with pytest.raises(MalformedError, match=r"outcomes\[0\].density: a number from 0 to 1"):
+        parse_exchange(raw.encode(), "set.json")
+
+
+def test_fields_that_may_be_absent_may_be_absent() -> None:
+    needed = ("repo", "density", "outcome", "provenance", "label_recipe_id")
+    full = dataclasses.asdict(outcome())
+    fields = {key: full[key] for key in needed}
+    raw = json.dumps({"format": "assay-calibration", "schema_version": 1, "outcomes": [fields]})
+    assert parse_exchange(raw.encode(), "set.json") == (outcome(),)

@@ -1,0 +1,580 @@
+"""Cloning and fetching from a local git server: up to date afterwards, and whole or absent whatever happens."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pipeline.git.clone import clone_or_fetch, parse_url
+from pipeline.git.repository import open_repository
+from pipeline.records import AssayError
+from tests.builders.history import History
+from tests.builders.limits import run_limited
+from tests.builders.objects import PackBuilder
+from tests.simulator.git_server import Answer, Fault, GitServer, cut_after, redirect, serve_git, stall, status
+
+ROOT = Path(__file__).parent.parent.parent.parent
+TOKEN = "ghs_verysecret"
+CREDENTIALS = ("x-access-token", TOKEN)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    history = some_history(30)
+    history.commit("elsewhere", {"side.py": "only on the side branch"}, branch="side", parents=[3])
+    return history.write(tmp_path_factory.mktemp("original") / "code.git")
+
+
+@pytest.fixture
+def root(tmp_path: Path, original: Path) -> Path:
+    """What the server serves; has a repository of 30 commits at ada/code.git, with a second branch."""
+    shutil.copytree(original, tmp_path / "root" / "ada" / "code.git")
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[GitServer]:
+    with serve_git(root) as served:
+        yield served
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "code.git"
+
+
+def some_history(commits: int, first: int = 0) -> History:
+    history = History()
+    for n in range(first, first + commits):
+        lines = "".join(f"line {k} of {first}\n" for k in range(5 * n))
+        history.commit(f"commit {n}", {"a.py": lines, f"d/{n}.py": f"{n}\n" * 50})
+    return history
+
+
+def serve_instead(root: Path, history: History, head: str = "main") -> None:
+    shutil.rmtree(root / "ada" / "code.git")
+    history.write(root / "ada" / "code.git", head)
+
+
+def git(path: Path, *args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=path, check=True, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def fetch(server: GitServer, into: Path, **options) -> Path:
+    return clone_or_fetch(parse_url(f"{server.url}/ada/code.git"), into, **options)
+
+
+def assert_is_whole_copy(into: Path, root: Path, branch: str = "main") -> None:
+    served = root / "ada" / "code.git"
+    repository = open_repository(into)
+    assert repository.head.hex() == git(served, "rev-parse", "HEAD").strip()
+    assert repository.head_ref == f"refs/heads/{branch}"
+    assert repository.name == "ada/code"
+    assert git(into, "fsck", "--full", "--strict") == ""
+    assert git(into, "rev-list", "--objects", "HEAD") == git(served, "rev-list", "--objects", "HEAD")
+    assert_nothing_half_made(into)
+
+
+def assert_nothing_half_made(into: Path) -> None:
+    names = {path.name for path in into.parent.iterdir()} if into.parent.exists() else set()
+    assert names <= {into.name, f"{into.name}.lock"}
+    assert [path for path in into.rglob("*") if ".part" in path.name or path.suffix == ".tmp"] == []
+
+
+def packs(into: Path) -> list[str]:
+    return sorted(path.name for path in (into / "objects" / "pack").glob("*.pack"))
+
+
+def refuse(server: GitServer, into: Path, says: str, **options) -> None:
+    """It fails with one line, and leaves nothing half-made."""
+    with pytest.raises(AssayError, match=says) as caught:
+        fetch(server, into, **options)
+    assert str(caught.value).isprintable()
+    assert TOKEN not in str(caught.value)
+    assert_nothing_half_made(into)
+
+
+# Up to date
+
+
+@pytest.mark.parametrize("old_protocol", [False, True])
+def test_a_clone_holds_the_default_branch_and_nothing_else(
+    root: Path, server: GitServer, into: Path, old_protocol: bool
+) -> None:
+    server.old_protocol = old_protocol
+    said: list[str] = []
+    assert fetch(server, into, progress=said.append) == into
+    assert_is_whole_copy(into, root)
+    side = git(root / "ada" / "code.git", "rev-parse", "side").strip()
+    assert subprocess.run(["git", "cat-file", "-e", side], cwd=into, check=False, capture_output=True).returncode != 0
+    assert said[0] == "indexing 0 %"
+
+
+def test_nothing_is_received_where_nothing_is_new(root: Path, server: GitServer, into: Path) -> None:
+    fetch(server, into)
+    before = sorted((str(path), path.stat().st_size) for path in into.rglob("*"))
+    server.requests.clear()
+    fetch(server, into)
+    assert sorted((str(path), path.stat().st_size) for path in into.rglob("*")) == before
+    assert len(server.requests) == 2  # what the server can, and its head
+
+
+@pytest.mark.parametrize("old_protocol", [False, True])
+def test_new_commits_are_fetched_alone(root: Path, server: GitServer, into: Path, old_protocol: bool) -> None:
+    server.old_protocol = old_protocol
+    fetch(server, into)
+    (first,) = packs(into)
+    serve_instead(root, some_history(35))
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+    second = next(name for name in packs(into) if name != first)
+    listed = git(into, "verify-pack", "-v", f"objects/pack/{second.removesuffix('.pack')}.idx")
+    assert listed.count(" commit ") == 5
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    [some_history(20), some_history(10, first=100)],
+    ids=["to an older commit", "to another history"],
+)
+def test_a_rewritten_branch_is_followed(root: Path, server: GitServer, into: Path, rewritten: History) -> None:
+    fetch(server, into)
+    serve_instead(root, rewritten)
+    fetch(server, into)
+    assert open_repository(into).head.hex() == rewritten.ids[rewritten.tips["main"]]
+    assert git(into, "fsck", "--full") == "" or "dangling" in git(into, "fsck", "--full")
+
+
+def test_a_renamed_default_branch_is_followed(root: Path, server: GitServer, into: Path) -> None:
+    fetch(server, into)
+    git(root / "ada" / "code.git", "branch", "-m", "main", "trunk/ünicode")
+    fetch(server, into)
+    assert_is_whole_copy(into, root, "trunk/ünicode")
+    git(root / "ada" / "code.git", "branch", "-m", "trunk/ünicode", "trunk")
+    fetch(server, into)
+    assert_is_whole_copy(into, root, "trunk")
+
+
+def test_a_server_without_a_default_branch_has_its_head_cloned(root: Path, server: GitServer, into: Path) -> None:
+    served = root / "ada" / "code.git"
+    head = git(served, "rev-parse", "main~4").strip()
+    (served / "HEAD").write_text(head + "\n")
+    fetch(server, into)
+    assert open_repository(into).head.hex() == head
+
+
+def test_many_packs_become_one(root: Path, server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.git.clone.MOST_PACKS", 2)
+    counts = []
+    for commits in range(30, 34):
+        serve_instead(root, some_history(commits))
+        fetch(server, into)
+        counts.append(len(packs(into)))
+    assert counts == [1, 2, 1, 2]
+    assert_is_whole_copy(into, root)
+
+
+def test_everything_is_received_again_when_asked_for(root: Path, server: GitServer, into: Path) -> None:
+    fetch(server, into)
+    pack = into / "objects" / "pack" / packs(into)[0]
+    content = pack.read_bytes()
+    pack.chmod(0o644)
+    pack.write_bytes(content[:40] + bytes(100) + content[140:])
+    fetch(server, into, afresh=True)
+    assert_is_whole_copy(into, root)
+
+
+def cut_pack(into: Path) -> None:
+    for pack in (into / "objects" / "pack").glob("*.pack"):
+        pack.chmod(0o644)
+        pack.write_bytes(pack.read_bytes()[:-100])
+
+
+def remove(pattern: str) -> Callable[[Path], None]:
+    def removed(into: Path) -> None:
+        for path in into.glob(pattern):
+            path.unlink()
+
+    return removed
+
+
+def overwrite(name: str, content: bytes) -> Callable[[Path], None]:
+    def overwritten(into: Path) -> None:
+        for path in into.glob(name):
+            path.chmod(0o644)
+            path.write_bytes(content)
+
+    return overwritten
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_pack,
+        remove("HEAD"),
+        remove("config"),
+        remove("packed-refs"),
+        remove("objects/pack/*.idx"),
+        remove("objects/pack/*.pack"),
+        remove("objects/pack/*"),
+        overwrite("HEAD", b"\xff garbage"),
+        overwrite("packed-refs", b"garbage"),
+        overwrite("config", b"[[[\xff"),
+        overwrite("objects/pack/*.idx", b"garbage" * 1000),
+        overwrite("objects/pack/*.pack", b""),
+    ],
+)
+def test_a_damaged_clone_is_received_again(
+    root: Path, server: GitServer, into: Path, damage: Callable[[Path], None]
+) -> None:
+    fetch(server, into)
+    damage(into)
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+
+
+def test_leftovers_of_a_killed_process_are_removed(root: Path, server: GitServer, into: Path) -> None:
+    (into.parent / "code.git.part123" / "objects").mkdir(parents=True)
+    fetch(server, into)
+    (into / "objects" / "pack" / "received.part.pack").write_bytes(b"half")
+    (into / "objects" / "pack" / "pack-without-index.pack").write_bytes(b"half")
+    (into / "HEAD.part").write_bytes(b"half")
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+    assert len(packs(into)) == 1
+
+
+def test_what_is_in_the_way_is_left_alone(server: GitServer, into: Path) -> None:
+    into.mkdir(parents=True)
+    (into / "thesis.txt").write_text("years of work")
+    with pytest.raises(AssayError, match="in the way"):
+        fetch(server, into)
+    assert (into / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_empty_folder_is_not_in_the_way(root: Path, server: GitServer, into: Path) -> None:
+    into.mkdir(parents=True)
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+
+
+def test_two_at_once_take_turns(server: GitServer, into: Path) -> None:
+    into.parent.mkdir(parents=True)
+    said: list[str] = []
+    with open(into.with_name("code.git.lock"), "ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refuse(server, into, "another assay is working", timeout_s=0.1, progress=said.append)
+    assert said == ["waiting for another assay that works on the same clone"]
+    fetch(server, into)
+
+
+# Passwords
+
+
+def test_a_password_is_used_and_never_written(root: Path, into: Path) -> None:
+    said: list[str] = []
+    with serve_git(root, token=TOKEN) as server:
+        refuse(server, into, "needs a password, or does not exist: set a token")
+        refuse(server, into, "refuses this password", credentials=("x-access-token", "wrong"))
+        fetch(server, into, credentials=CREDENTIALS, progress=said.append)
+        assert_is_whole_copy(into, root)
+        refuse(server, into, "needs a password")
+    assert_is_whole_copy(into, root)
+    written = b"".join(path.read_bytes() for path in into.parent.rglob("*") if path.is_file())
+    assert TOKEN.encode() not in written + "".join(said).encode()
+    assert b"http" in (into / "config").read_bytes()
+
+
+def test_a_password_goes_to_its_own_host_only(root: Path, into: Path) -> None:
+    with serve_git(root) as other, serve_git(root, token=TOKEN) as server:
+        server.fault = redirect(other.url + "{path}")
+        refuse(server, into, "sends us to another host", credentials=CREDENTIALS)
+        assert other.requests == []
+
+
+def test_a_renamed_repository_is_found_at_its_new_place(root: Path, server: GitServer, into: Path) -> None:
+    (root / "ada" / "code.git").rename(root / "ada" / "renamed.git")
+
+    def moved(path: str, answer: Answer) -> Answer:
+        if path.startswith("/ada/code.git/"):
+            return Answer(301, {"Location": path.replace("code", "renamed")}, b"")
+        return answer
+
+    server.fault = moved
+    fetch(server, into)
+    assert open_repository(into).head.hex() == git(root / "ada" / "renamed.git", "rev-parse", "HEAD").strip()
+
+
+# Servers that fail or lie
+
+
+def body_instead(body: bytes, content_type: str = "application/x-git-upload-pack-result", post: int = 1) -> Fault:
+    """Answer the n-th POST with this: the first asks for refs, the second for the pack."""
+    posts = 0
+
+    def instead(path: str, answer: Answer) -> Answer:
+        nonlocal posts
+        posts += path.endswith("/git-upload-pack")
+        if posts < post:
+            return answer
+        return Answer(200, {"Content-Type": content_type}, body)
+
+    return instead
+
+
+def packets(*lines: bytes) -> bytes:
+    return b"".join(b"%04x%s" % (len(line) + 4, line) for line in lines) + b"0000"
+
+
+HEAD_LINE = b"a" * 40 + b" HEAD symref-target:"
+NO_PACK = b"PACK\0\0\0\2\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (status(403), "may not be read with these rights: set a token"),
+        (status(404), "there is no repository at .*: check the spelling"),
+        (status(407), "the proxy needs a password"),
+        (status(429), "not available now .HTTP 429.: try again later"),
+        (status(500), "not available now .HTTP 500.: try again later"),
+        (status(503), "not available now .HTTP 503.: try again later"),
+        (status(418), "answers with HTTP 418"),
+        (redirect("https://elsewhere.invalid/ada/code.git/info/refs"), "sends us to another host"),
+        (redirect("file:///etc/passwd"), "sends us to another host"),
+        (redirect("{path}"), "redirects in circles"),
+        (redirect("http://[broken"), "makes no sense"),
+        (cut_after(20, of="info/refs"), "broke off in the middle"),
+        (cut_after(30), "broke off in the middle"),
+        (body_instead(b"<html>hello</html>", "text/html", post=0), "is no git repository"),
+        (body_instead(b"", post=0), "makes no sense"),
+        (body_instead(b"garbage", post=0), "makes no sense"),
+        (body_instead(b"ffff", post=0), "makes no sense"),
+        (body_instead(packets(b"version 9\n"), post=0), "makes no sense"),
+        (body_instead(b""), "makes no sense"),
+        (body_instead(b"\xff" * 100), "makes no sense"),
+        (body_instead(packets()), "is empty"),
+        (body_instead(packets(b"one-word")), "makes no sense"),
+        (body_instead(packets(b"unborn HEAD symref-target:refs/heads/main")), "is empty"),
+        (body_instead(packets(b"ERR access denied")), "access denied"),
+        (body_instead(packets(b"x" * 40 + b" HEAD")), "makes no sense"),
+        (body_instead(packets(b"a" * 64 + b" HEAD symref-target:refs/heads/main")), "SHA-256"),
+        (body_instead(packets(HEAD_LINE + b"refs/heads/../../../../etc/passwd")), "makes no sense"),
+        (body_instead(packets(HEAD_LINE + b"refs/heads/a\nb")), "makes no sense"),
+        (body_instead(packets(HEAD_LINE + b"HEAD")), "makes no sense"),
+        (body_instead(packets(b"packfile\n"), post=2), "cannot be used"),
+        (body_instead(packets(b"packfile\n", b"\1garbage"), post=2), "cannot be used"),
+        (body_instead(packets(b"packfile\n", b"\3disk quota"), post=2), "disk quota"),
+        (body_instead(packets(b"packfile\n", b"\7?"), post=2), "makes no sense"),
+        (body_instead(packets(b"packfile\n", b"\1" + PackBuilder().content), post=2), "did not send the head"),
+        (body_instead(b"", post=2), "makes no sense"),
+    ],
+)
+def test_a_server_that_fails_gets_one_line(server: GitServer, into: Path, fault: Fault, says: str) -> None:
+    server.fault = fault
+    refuse(server, into, says)
+    assert not into.exists()
+
+
+@pytest.mark.parametrize("post", [1, 2])
+def test_an_answer_that_breaks_off_leaves_the_stored_clone_as_it_was(
+    root: Path, server: GitServer, into: Path, post: int
+) -> None:
+    fetch(server, into)
+    before = open_repository(into).head
+    serve_instead(root, some_history(40))
+    posts = 0
+
+    def cut(path: str, answer: Answer) -> Answer:
+        nonlocal posts
+        posts += path.endswith("/git-upload-pack")
+        if posts == post:
+            answer.sent_bytes = len(answer.body) - 10
+        return answer
+
+    server.fault = cut
+    refuse(server, into, "broke off in the middle")
+    assert open_repository(into).head == before
+    server.fault = None
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+
+
+def test_a_server_that_stalls_is_given_up(server: GitServer, into: Path) -> None:
+    server.fault = stall(server, 10)
+    refuse(server, into, "does not answer: try again later", timeout_s=0.2)
+
+
+def test_a_server_that_only_trickles_is_given_up(
+    server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.git.http.SLOW_AFTER_S", -1.0)
+    monkeypatch.setattr("pipeline.git.http.SLOWEST_BYTES_PER_S", 1e12)
+    refuse(server, into, "too slowly")
+
+
+def test_an_endless_answer_is_cut_short(server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.git.http.MOST_TALK_BYTES", 100_000)
+    monkeypatch.setattr("pipeline.git.remote.MOST_TALK_BYTES", 100_000)
+    server.fault = body_instead(packets(*[b"%040x refs/heads/%d" % (n, n) for n in range(10_000)]))
+    refuse(server, into, "is empty|more than the limit")
+
+
+def test_a_repository_over_the_quota_is_refused(root: Path, server: GitServer, into: Path) -> None:
+    refuse(server, into, "larger than the limit of 0 MB: raise the limit", most_bytes=2_000)
+    assert not into.exists()
+    fetch(server, into, most_bytes=10_000_000)
+    serve_instead(root, some_history(100))
+    refuse(server, into, "larger than the limit", most_bytes=2_000)
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+
+
+def test_nobody_listening_is_said(into: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        refuse(GitServer(f"http://127.0.0.1:{free.getsockname()[1]}"), into, "refuses the connection")
+
+
+def test_an_unknown_host_is_said(into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*args: object, **options: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    refuse(GitServer("https://nowhere.invalid"), into, "nowhere.invalid cannot be found: check the URL")
+
+
+def test_a_proxy_that_is_not_there_is_said(server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free.getsockname()[1]}")
+        refuse(server, into, "the proxy does not let us reach")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        fetch(server, into)
+
+
+def test_a_server_that_speaks_no_tls_is_said(server: GitServer, into: Path) -> None:
+    refuse(GitServer(server.url.replace("http:", "https:")), into, "certificate|broke off")
+
+
+def test_an_empty_repository_is_said(root: Path, server: GitServer, into: Path) -> None:
+    shutil.rmtree(root / "ada" / "code.git")
+    git(root, "init", "-q", "--bare", "ada/code.git")
+    refuse(server, into, "is empty: its default branch has no commit yet")
+    server.old_protocol = True
+    refuse(server, into, "is empty")
+
+
+def test_a_sha256_repository_is_said(root: Path, server: GitServer, into: Path) -> None:
+    shutil.rmtree(root / "ada" / "code.git")
+    git(root, "init", "-q", "--object-format=sha256", "work")
+    git(root / "work", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x")
+    git(root, "clone", "-q", "--bare", "work", "ada/code.git")
+    refuse(server, into, "SHA-256")
+
+
+# Disks and signals
+
+
+def clone_with_little_space(url: str, into: str, most_bytes: int) -> str:
+    """Clone where no file may grow beyond so many bytes: the system then answers as a full disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+    try:
+        clone_or_fetch(parse_url(url), Path(into))
+    except AssayError as error:
+        return str(error)
+    return "done"
+
+
+@pytest.mark.parametrize("most_bytes", [0, 500, 5_000])
+def test_a_full_disk_leaves_nothing_half_made(root: Path, server: GitServer, into: Path, most_bytes: int) -> None:
+    said = run_limited(__name__, "clone_with_little_space", f"{server.url}/ada/code.git", str(into), most_bytes)
+    assert said.startswith("no space left in")
+    assert_nothing_half_made(into)
+    assert not into.exists()
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+    serve_instead(root, some_history(100))
+    said = run_limited(__name__, "clone_with_little_space", f"{server.url}/ada/code.git", str(into), most_bytes)
+    assert said.startswith("no space left in")
+    assert git(into, "fsck", "--full") == ""
+    fetch(server, into)
+    assert_is_whole_copy(into, root)
+
+
+def test_a_folder_that_cannot_be_written_is_said(
+    server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*args: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pipeline.git.clone._lay_out", denied)
+    refuse(server, into, "cannot be written to: set ASSAY_DATA_DIR")
+
+
+CLONES = """
+import sys
+from pathlib import Path
+from pipeline.git.clone import clone_or_fetch, parse_url
+clone_or_fetch(parse_url(sys.argv[1]), Path(sys.argv[2]), timeout_s=20)
+"""
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["first clone", "fetch"])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_is_stopped_in_the_middle_does_no_harm(
+    root: Path, server: GitServer, into: Path, how: signal.Signals, stored: bool
+) -> None:
+    if stored:
+        fetch(server, into)
+    larger = some_history(60)
+    larger.commit("more than any buffer holds", {"noise": Random(5).randbytes(1_000_000)})
+    serve_instead(root, larger)
+    posts = 0
+
+    def stall_in_the_pack(path: str, answer: Answer) -> Answer:
+        nonlocal posts
+        posts += path.endswith("/git-upload-pack")
+        return stall(server, len(answer.body) // 2)(path, answer) if posts == 2 else answer
+
+    server.fault = stall_in_the_pack
+    child = subprocess.Popen(
+        [sys.executable, "-c", CLONES, f"{server.url}/ada/code.git", str(into)],
+        cwd=ROOT, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    received = "objects/pack/received.part.pack"
+    while not any(path.stat().st_size for path in into.parent.glob(f"code.git*/{received}")):
+        assert child.poll() is None, child.stderr and child.stderr.read()
+        time.sleep(0.02)
+    child.send_signal(how)
+    _, error = child.communicate(timeout=20)
+    assert child.returncode != 0
+    if how is signal.SIGINT:
+        assert b"KeyboardInterrupt" in error
+    if not stored:
+        assert not into.exists()
+    else:
+        assert git(into, "fsck", "--full") == ""
+    server.fault = None
+    fetch(server, into)
+    assert_is_whole_copy(into, root)

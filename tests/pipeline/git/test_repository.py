@@ -1,0 +1,324 @@
+"""What a path is: every layout that git has, and a sentence for everything else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.git.repository import Repository, open_repository
+from pipeline.records import AssayError
+from tests.builders.history import History
+from tests.builders.objects import COMMIT, TREE, bare_repository, commit_content, set_head, write_loose
+
+
+def git(where: Path, *args: str) -> str:
+    person = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"]
+    return subprocess.run(["git", *person, *args], cwd=where, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def work_tree(tmp_path: Path) -> Path:
+    path = tmp_path / "project"
+    (path / "src" / "deep").mkdir(parents=True)
+    git(path, "init", "-q")
+    (path / "src" / "a.py").write_text("x")
+    git(path, "add", ".")
+    git(path, "commit", "-qm", "first")
+    return path
+
+
+def head_of(where: Path) -> bytes:
+    return bytes.fromhex(git(where, "rev-parse", "HEAD").strip())
+
+
+def reads_its_head(repository: Repository) -> bool:
+    with repository.reader() as reader:
+        return reader.commit(repository.head).startswith(b"tree ")
+
+
+def itself(work_tree: Path) -> Path:
+    return work_tree
+
+
+def sub_folder(work_tree: Path) -> Path:
+    return work_tree / "src" / "deep"
+
+
+def dot_git(work_tree: Path) -> Path:
+    return work_tree / ".git"
+
+
+def inside_dot_git(work_tree: Path) -> Path:
+    return work_tree / ".git" / "objects"
+
+
+def through_a_link(work_tree: Path) -> Path:
+    link = work_tree.with_name("link")
+    link.symlink_to(work_tree)
+    return link / "src"
+
+
+def packed_refs(work_tree: Path) -> Path:
+    git(work_tree, "pack-refs", "--all")
+    assert not (work_tree / ".git" / "refs" / "heads" / "main").exists()
+    return work_tree
+
+
+@pytest.mark.parametrize("where", [itself, sub_folder, dot_git, inside_dot_git, through_a_link, packed_refs])
+def test_a_work_tree_is_found_from_anywhere_in_it(work_tree: Path, where: Callable[[Path], Path]) -> None:
+    repository = open_repository(where(work_tree))
+    assert (repository.head, repository.head_ref, repository.name) == (head_of(work_tree), "refs/heads/main", "project")
+    assert repository.git_dir == work_tree / ".git"
+    assert repository.shallow == frozenset()
+    assert reads_its_head(repository)
+
+
+def test_a_bare_repository_is_opened(work_tree: Path) -> None:
+    bare = work_tree.with_name("bare.git")
+    git(work_tree, "clone", "-q", "--bare", ".", str(bare))
+    repository = open_repository(bare)
+    assert (repository.head, repository.name) == (head_of(work_tree), "bare")
+    assert reads_its_head(repository)
+
+
+def test_a_linked_worktree_has_its_own_head_and_the_objects_of_its_repository(work_tree: Path) -> None:
+    linked = work_tree.with_name("linked")
+    git(work_tree, "worktree", "add", "-q", "-b", "other", str(linked))
+    git(linked, "commit", "-q", "--allow-empty", "-m", "second")
+    assert head_of(linked) != head_of(work_tree)
+    for path in (linked, linked / "src", work_tree / ".git" / "worktrees" / "linked"):
+        repository = open_repository(path)
+        assert (repository.head, repository.head_ref) == (head_of(linked), "refs/heads/other")
+        assert repository.name == "project"
+        assert reads_its_head(repository)
+
+
+def test_a_clone_that_borrows_its_objects_is_opened(work_tree: Path) -> None:
+    borrower = work_tree.with_name("borrower")
+    git(work_tree, "clone", "-q", "--shared", ".", str(borrower))
+    assert reads_its_head(open_repository(borrower))
+
+
+def test_a_detached_head_is_opened(work_tree: Path) -> None:
+    git(work_tree, "checkout", "-q", "--detach")
+    repository = open_repository(work_tree)
+    assert (repository.head, repository.head_ref) == (head_of(work_tree), "HEAD")
+
+
+def test_a_loose_ref_wins_over_a_packed_one(work_tree: Path) -> None:
+    git(work_tree, "pack-refs", "--all")
+    git(work_tree, "commit", "-q", "--allow-empty", "-m", "second")
+    assert open_repository(work_tree).head == head_of(work_tree)
+
+
+def test_a_branch_of_symbolic_refs_is_followed(work_tree: Path) -> None:
+    git(work_tree, "symbolic-ref", "refs/heads/alias", "refs/heads/main")
+    git(work_tree, "symbolic-ref", "HEAD", "refs/heads/alias")
+    assert open_repository(work_tree).head == head_of(work_tree)
+
+
+def test_a_branch_may_have_any_name(work_tree: Path) -> None:
+    name = b"refs/heads/caf\xe9/ \xc3\xbc".replace(b" ", b"")
+    (work_tree / ".git" / "HEAD").write_bytes(b"ref: " + name + b"\n")
+    with open(work_tree / ".git" / "packed-refs", "ab") as file:
+        file.write(git(work_tree, "rev-parse", "main").strip().encode() + b" " + name + b"\n")
+    assert open_repository(work_tree).head_ref == "refs/heads/caf\\xe9/ü"
+
+
+def test_the_boundary_of_a_shallow_clone_is_known(tmp_path: Path) -> None:
+    history = History()
+    marks = [history.commit(f"{n}", {"a": str(n)}) for n in range(5)]
+    source = history.write(tmp_path / "source.git")
+    git(tmp_path, "clone", "-q", "--bare", "--depth=2", f"file://{source}", "shallow.git")
+    repository = open_repository(tmp_path / "shallow.git")
+    assert repository.shallow == {bytes.fromhex(history.ids[marks[3]])}
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://github.com/pallets/flask.git", "pallets/flask"),
+        ("https://github.com/pallets/flask/", "pallets/flask"),
+        ("https://user:secret@host.example:8443/group/sub/repo", "sub/repo"),
+        ("git@github.com:pallets/flask.git", "pallets/flask"),
+        ("ssh://git@host/pallets/flask", "pallets/flask"),
+        ("https://host/only", "project"),
+        ("/local/path/of/somebody", "project"),
+        ("../sideways/of", "project"),
+        ("file:///home/ada/project", "project"),
+        ("https://[broken/a/b", "project"),
+        ("https://host/<b>/x", "project"),
+        ("https://host/" + "a" * 500 + "/b", "project"),
+    ],
+)
+def test_the_name_comes_from_the_remote_where_it_is_an_address(work_tree: Path, url: str, name: str) -> None:
+    git(work_tree, "config", "remote.origin.url", url)
+    repository = open_repository(work_tree)
+    assert repository.name == name
+    assert "secret" not in repr(repository)
+
+
+def test_a_config_that_makes_no_sense_or_includes_others_is_no_obstacle(work_tree: Path) -> None:
+    config = work_tree / ".git" / "config"
+    other = work_tree / "other"
+    other.write_text('[remote "origin"]\n\turl = https://host/included/name\n')
+    config.write_text(f"[include]\n\tpath = {other}\n")
+    assert open_repository(work_tree).name == "project"
+    for content in (b"\xff\xfe[[[", b"[", b"key = value\n", b"[core]\n\tbare = " + b"x" * (2 << 20)):
+        config.write_bytes(content)
+        assert open_repository(work_tree).name == "project"
+
+
+@given(st.binary(max_size=60))
+def test_no_head_file_breaks_it(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any-head.git"
+    if not path.exists():
+        bare_repository(path)
+    (path / "HEAD").write_bytes(content)
+    with pytest.raises(AssayError) as caught:
+        open_repository(path)
+    assert "\n" not in str(caught.value)
+
+
+# What cannot be opened: one line that says what to do
+
+
+def empty(folder: Path) -> Path:
+    bare_repository(folder / "empty.git")
+    return folder / "empty.git"
+
+
+def not_there(folder: Path) -> Path:
+    return folder / "nowhere"
+
+
+def with_a_nul(folder: Path) -> Path:
+    return Path(f"{folder}/a\0b")
+
+
+def a_file(folder: Path) -> Path:
+    (folder / "file.py").write_text("x")
+    return folder / "file.py"
+
+
+def a_folder(folder: Path) -> Path:
+    return folder
+
+
+def sha256(folder: Path) -> Path:
+    git(folder, "init", "-q", "--bare", "--object-format=sha256", "sha256.git")
+    return folder / "sha256.git"
+
+
+def reftable(folder: Path) -> Path:
+    bare_repository(folder / "r.git", b"a" * 20, config="[extensions]\n\trefStorage = reftable\n")
+    return folder / "r.git"
+
+
+def head_missing(folder: Path) -> Path:
+    bare_repository(folder / "r.git", b"a" * 20)
+    return folder / "r.git"
+
+
+def head_is_a_tree(folder: Path) -> Path:
+    objects = bare_repository(folder / "r.git")
+    set_head(folder / "r.git", write_loose(objects, TREE, b""))
+    return folder / "r.git"
+
+
+def head_in_a_garbage_pack(folder: Path) -> Path:
+    objects = bare_repository(folder / "r.git", b"a" * 20)
+    (objects / "pack" / "pack-1.idx").write_bytes(b"garbage" * 1000)
+    return folder / "r.git"
+
+
+def head_points_outside(folder: Path) -> Path:
+    bare_repository(folder / "r.git")
+    (folder / "secret").write_text("a" * 40 + "\n")
+    (folder / "r.git" / "HEAD").write_text("ref: refs/../../secret\n")
+    return folder / "r.git"
+
+
+def head_in_a_circle(folder: Path) -> Path:
+    bare_repository(folder / "r.git")
+    (folder / "r.git" / "refs" / "heads" / "main").write_text("ref: refs/heads/main\n")
+    return folder / "r.git"
+
+
+def head_is_garbage(folder: Path) -> Path:
+    bare_repository(folder / "r.git")
+    (folder / "r.git" / "HEAD").write_bytes(b"\xff\x00garbage")
+    return folder / "r.git"
+
+
+def ref_is_a_pipe(folder: Path) -> Path:
+    bare_repository(folder / "r.git")
+    os.mkfifo(folder / "r.git" / "refs" / "heads" / "main")
+    return folder / "r.git"
+
+
+def dangling_git_file(folder: Path) -> Path:
+    (folder / ".git").write_text("gitdir: /nowhere/at/all\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arrange", "says"),
+    [
+        (empty, "has no commit yet"),
+        (not_there, "does not exist"),
+        (with_a_nul, "does not exist"),
+        (a_file, "is a file: give the folder"),
+        (a_folder, "is no git repository"),
+        (sha256, "SHA-256"),
+        (reftable, "reftable"),
+        (head_missing, "is missing.*git fsck"),
+        (head_is_a_tree, "cannot be read.*git fsck"),
+        (head_in_a_garbage_pack, "pack-1.idx.*git fsck"),
+        (head_points_outside, "is damaged"),
+        (head_in_a_circle, "is damaged"),
+        (head_is_garbage, "is damaged"),
+        (ref_is_a_pipe, "has no commit yet"),
+        (dangling_git_file, "not there"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_cannot_be_opened_gets_one_line_that_says_what_to_do(
+    tmp_path: Path, arrange: Callable[[Path], Path], says: str
+) -> None:
+    with pytest.raises(AssayError, match=says) as caught:
+        open_repository(arrange(tmp_path))
+    assert str(caught.value).isprintable()
+
+
+def test_a_folder_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = bare_repository(tmp_path / "r.git")
+    set_head(tmp_path / "r.git", write_loose(objects, COMMIT, commit_content(write_loose(objects, TREE, b""))))
+
+    def denied(path: object, *args: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pipeline.git.repository.os.open", denied)
+    with pytest.raises(AssayError, match="no permission to read"):
+        open_repository(tmp_path / "r.git")
+
+
+def test_a_path_of_control_characters_is_shown_harmless(tmp_path: Path) -> None:
+    with pytest.raises(AssayError) as caught:
+        open_repository(tmp_path / "a\x1b[31m\nb")
+    assert str(caught.value).isprintable()
+
+
+def test_opening_and_reading_write_nothing(work_tree: Path) -> None:
+    def state() -> list[tuple[str, int]]:
+        return sorted((str(path), path.stat().st_mtime_ns) for path in work_tree.rglob("*"))
+
+    before = state()
+    assert reads_its_head(open_repository(work_tree))
+    assert state() == before

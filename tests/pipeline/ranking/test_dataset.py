@@ -1,0 +1,168 @@
+"""Nothing that landed after a cutoff reaches what is known at it; and three leaks made on purpose are noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.mining.miner import Miner
+from pipeline.ranking import dataset as material_module
+from pipeline.ranking.baseline import Baseline
+from pipeline.ranking.competitors import competitors
+from pipeline.ranking.dataset import Material
+from pipeline.ranking.evaluate import predictions
+from tests.builders.history import DAY_S, START
+from tests.pipeline.ranking.subjects import (
+    EVAL_DAY,
+    FILES,
+    FUNCTIONS,
+    HEAD_DAY,
+    TRAIN_DAY,
+    Work,
+    long_history,
+    material_of,
+)
+
+BEFORE: list[Work] = [(60 + 40 * i, "fix: early" if i % 2 else "work", i % FILES, i % FUNCTIONS) for i in range(11)]
+TRAINING: list[Work] = [
+    (570 + 20 * i, "fix: it" if i % 3 else "work", (3 * i) % FILES, (5 * i) % FUNCTIONS) for i in range(34)
+]
+HORIZON: list[Work] = [(1290 + 20 * i, "fix: late", (7 * i) % FILES, (3 * i) % FUNCTIONS) for i in range(16)]
+OTHER_HORIZON: list[Work] = [
+    (1285 + 11 * i, "fix: late" if i % 2 else "work", (i * i) % FILES, (5 * i + 1) % FUNCTIONS) for i in range(30)
+]
+
+
+def known_at_t_eval(material: Material) -> dict[str, object]:
+    """Everything but the labels of the holdout, with what each scorer makes of it."""
+    scores = predictions(material, (Baseline(), *competitors()))
+    return {
+        "train": material.train,
+        "signals": material.train_signals.tolist(),
+        "evaluated": material.evaluated,
+        "lineages": material.lineages,
+        "sides": (material.train_places, material.evaluated_places),
+        "scores": {name: values.tolist() for name, values in scores.items()},
+    }
+
+
+def differing(one: Material, other: Material) -> set[str]:
+    before, after = known_at_t_eval(one), known_at_t_eval(other)
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_the_windows_are_where_these_tests_take_them_to_be() -> None:
+    windows = material_of(long_history(BEFORE)).mined.windows
+    days = [(time - START) / DAY_S for time in (windows.train_start, windows.eval_start, windows.as_of)]
+    assert days == pytest.approx([TRAIN_DAY, EVAL_DAY, HEAD_DAY], abs=1)
+
+
+def test_what_lands_after_t_eval_changes_nothing_but_the_labels() -> None:
+    one = material_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
+    other = material_of(long_history([*BEFORE, *TRAINING, *OTHER_HORIZON]))
+    assert one.labels.tolist() != other.labels.tolist()
+    assert differing(one, other) == set()
+
+
+def test_what_lands_after_t_train_changes_nothing_of_the_functions_at_t_train_but_their_labels() -> None:
+    one = material_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
+    other = material_of(long_history([*BEFORE, *OTHER_HORIZON]))
+    assert one.train == other.train
+    assert one.train_signals.any()
+    assert not other.train_signals.any()
+
+
+FIX = "fix: moved about"
+
+
+@pytest.mark.parametrize(
+    ("day", "changes"),
+    [
+        (TRAIN_DAY - 2, {"train"}),  # and 732 days before T_eval
+        (TRAIN_DAY + 2, {"signals", "evaluated", "scores"}),
+        (EVAL_DAY - 2, {"signals", "evaluated", "scores"}),
+        (EVAL_DAY + 2, set()),
+        (HEAD_DAY - 2, set()),
+    ],
+)
+def test_a_commit_moved_across_the_cutoffs_changes_what_is_known_after_it_and_no_more(
+    day: int, changes: set[str]
+) -> None:
+    rest = [*BEFORE, *TRAINING, *HORIZON]
+    without, with_it = material_of(long_history(rest)), material_of(long_history([*rest, (day, FIX, 9, 7)]))
+    found = differing(_without_blobs(without), _without_blobs(with_it)) - {"sides"}
+    assert found == changes
+    changed = [
+        subject.path for subject, other in zip(without.train, with_it.train, strict=True) if subject.past != other.past
+    ]
+    assert set(changed) == ({"m9.py"} if day < TRAIN_DAY else set())
+    labels = [i for i, (a, b) in enumerate(zip(without.labels, with_it.labels, strict=True)) if a != b]
+    assert len(labels) == (1 if day > EVAL_DAY else 0)
+
+
+def _without_blobs(material: Material) -> Material:
+    """The text that a commit leaves behind stays, whenever it lands: what is asked here is when its past is known."""
+
+    def bare(subjects):
+        return tuple(dataclasses.replace(subject, blob="") for subject in subjects)
+
+    return dataclasses.replace(material, train=bare(material.train), evaluated=bare(material.evaluated))
+
+
+def labels_up_to_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Miner._attribution
+    monkeypatch.setattr(
+        Miner,
+        "_attribution",
+        lambda self, snapshot, upto, *rest: original(self, snapshot, len(self.history.chain) - 1, *rest),
+    )
+
+
+def a_split_by_labels_of_the_holdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    original: Callable = material_module._members
+
+    def leaking(mined, *rest):
+        members = original(mined, *rest)
+        later = [*[None] * len(mined.train), *(f.credit for f in mined.holdout)]
+        return [
+            dataclasses.replace(m, credit=credit, lines=m.lines + 1) if credit else m
+            for m, credit in zip(members, later, strict=True)
+        ]
+
+    monkeypatch.setattr(material_module, "_members", leaking)
+
+
+def a_past_as_it_is_at_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Miner.past
+
+    def leaking(self, position, now):
+        head = len(self.history.chain) - 1
+
+        def named(at):
+            return [(f.path, f.qualified_name, f.ordinal) for f in self.functions(at)]
+
+        later = dict(zip(named(head), original(self, head, now), strict=True))
+        return tuple(
+            later.get(name, past) for name, past in zip(named(position), original(self, position, now), strict=True)
+        )
+
+    monkeypatch.setattr(Miner, "past", leaking)
+
+
+@pytest.mark.parametrize(
+    ("leak", "noticed"),
+    [
+        (labels_up_to_the_head, {"signals", "scores", "sides"}),
+        (a_split_by_labels_of_the_holdout, {"sides", "scores"}),
+        (a_past_as_it_is_at_the_head, {"train", "evaluated", "scores"}),
+    ],
+)
+def test_a_leak_made_on_purpose_is_noticed(
+    leak: Callable[[pytest.MonkeyPatch], None], noticed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leak(monkeypatch)
+    one = material_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
+    other = material_of(long_history([*BEFORE, *TRAINING, *OTHER_HORIZON]))
+    assert differing(one, other) == noticed

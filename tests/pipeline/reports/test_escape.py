@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.reports.escape import ELLIPSIS, encodable, inert
+
+ANY_TEXT = st.text(st.characters(), max_size=300)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text, as it is", "plain text, as it is"),
+        ("", ""),
+        ("naïve 修复 ошибка", "naïve 修复 ошибка"),
+        ("a\nb\tc\rd", r"a\nb\tc\rd"),
+        ("nul\x00byte", r"nul\x00byte"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("gnp\u202eexe", r"gnp\u202eexe"),
+        ("\u2066isolate\u2069", r"\u2066isolate\u2069"),
+        ("\u200fmark\ufeff", r"\u200fmark\ufeff"),
+        ("line\u2028separator", r"line\u2028separator"),
+        ("lone \udcff surrogate", r"lone \udcff surrogate"),
+        ("no\u00a0break", "no break"),
+        ("family 👨\u200d👩\u200d👧", "family 👨\u200d👩\u200d👧"),
+        ("<b>&amp;</b>", "<b>&amp;</b>"),
+    ],
+)
+def test_what_does_not_print_is_shown_as_an_escape(text: str, shown: str) -> None:
+    assert inert(text) == shown
+
+
+def test_long_text_is_cut_and_the_cut_is_seen() -> None:
+    assert inert("x" * 1_000_000) == "x" * 200 + ELLIPSIS
+    assert inert("x" * 200) == "x" * 200
+    assert inert("abcdef", longest=3) == "abc" + ELLIPSIS
+
+
+@given(ANY_TEXT)
+def test_nothing_that_controls_or_reorders_is_left(text: str) -> None:
+    left = {unicodedata.category(c) for c in inert(text).replace("\u200c", "").replace("\u200d", "")}
+    assert not left & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+@given(ANY_TEXT)
+def test_inert_text_stays_as_it_is(text: str) -> None:
+    once = inert(text, longest=300)
+    assert inert(once, longest=10_000) == once
+
+
+@given(ANY_TEXT)
+def test_every_text_becomes_encodable_and_text_without_surrogates_is_not_touched(text: str) -> None:
+    made = encodable(text)
+    made.encode("utf-8")
+    assert made == text or any(unicodedata.category(c) == "Cs" for c in text)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.reports import numbers
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_700_000_000, "2023-11-14T22:13:20Z"),
+        (-1, "1969-12-31T23:59:59Z"),
+        (4_070_908_800, "2099-01-01T00:00:00Z"),
+        (-(10**18), "0001-01-01T00:00:00Z"),
+        (10**18, "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_times_are_iso_in_utc_whatever_a_clock_claimed(seconds: int, shown: str) -> None:
+    assert numbers.iso(seconds) == shown
+    assert numbers.day(seconds) == shown[:10]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0"),
+        (1.0, "1.0000"),
+        (0.04123, "0.0412"),
+        (0.3, "0.3000"),
+        (0.00031, "0.000310"),
+        (0.0099996, "0.01000"),
+        (1e-12, "0.000000000"),
+    ],
+)
+def test_densities_keep_three_significant_digits(value: float, shown: str) -> None:
+    assert numbers.density(value) == shown
+
+
+@given(st.floats(1e-6, 1.0))
+def test_a_shown_density_is_within_half_a_percent(value: float) -> None:
+    assert float(numbers.density(value)) == pytest.approx(value, rel=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0 %"),
+        (1.0, "100 %"),
+        (0.5, "50 %"),
+        (0.042, "4.2 %"),
+        (0.0949, "9.5 %"),
+        (0.003, "0.30 %"),
+        (0.000001, "0.01 %"),
+        (0.999, "99.9 %"),
+        (0.99999, "99.9 %"),
+        (0.994, "99 %"),
+    ],
+)
+def test_shares_say_all_or_nothing_only_where_it_is_so(value: float, shown: str) -> None:
+    assert numbers.share(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("days", "shown"),
+    [
+        (1.0, "1 day"),
+        (0.0, "0 days"),
+        (91.0, "91 days"),
+        (365.0, "12 months"),
+        (730.0, "2.0 years"),
+        (3_650.0, "10.0 years"),
+    ],
+)
+def test_spans_are_in_the_unit_a_person_would_use(days: float, shown: str) -> None:
+    assert numbers.span(days) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (999, "999"), (1_000, "1.0k"), (9_949, "9.9k"), (9_960, "10k"), (999_499, "999k"), (1_500_000, "1.5M")],
+)
+def test_short_counts_fit_over_a_bar(value: int, shown: str) -> None:
+    assert numbers.short(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0, "0 commits"), (1, "1 commit"), (1_234, "1,234 commits")])
+def test_counted_things_have_their_plural(value: int, shown: str) -> None:
+    assert numbers.counted(value, "commit") == shown
+
+
+def test_an_irregular_plural_is_given() -> None:
+    assert numbers.counted(2, "history", "histories") == "2 histories"
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "shown"),
+    [
+        (0.2414, False, "0.241"),
+        (-0.0041, False, "−0.004"),
+        (0.0041, True, "+0.004"),
+        (-0.5, True, "−0.500"),
+        (0.0, True, "+0.000"),
+        (None, True, "–"),
+    ],
+)
+def test_a_correlation_has_three_decimals_and_a_true_minus(value: float | None, signed: bool, shown: str) -> None:
+    assert numbers.rho(value, signed=signed) == shown
+
+
+def test_an_interval_has_both_ends_or_is_none() -> None:
+    assert numbers.rho_interval(-0.1, 0.25, signed=True) == "−0.100 to +0.250"
+    assert numbers.rho_interval(None, 0.25) == numbers.rho_interval(0.25, None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0 minutes"), (0.01, "1 minute"), (1.0, "1 minute"), (34.2, "35 minutes"), (1440.0, "1,440 minutes")],
+)
+def test_minutes_are_rounded_up(value: float, shown: str) -> None:
+    assert numbers.minutes(value) == shown

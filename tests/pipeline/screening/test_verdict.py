@@ -1,0 +1,172 @@
+import dataclasses
+
+import pytest
+
+from pipeline.calibration.threshold import Calibration, borrow, fit
+from pipeline.records import Density, Threshold, Verdict, Windows
+from pipeline.screening.verdict import judge
+from tests.builders.outcomes import RECIPE, outcomes
+from tests.builders.screenings import windows
+
+# threshold .04, band .034 to .046
+CALIBRATION = fit(outcomes("win a .06, loss b .02"), label_recipe_id=RECIPE)
+SHORT = windows(shortened=True, window_days=400.0, horizon_days=200.0, history_days=900.0)
+
+
+def density(value: float, half_width: float = 0.001) -> Density:
+    return Density(value, value - half_width, value + half_width, 1_000, 200, 0.2, 0.5, 2.0, "relative")
+
+
+def verdict_of(
+    value: float | None,
+    half_width: float = 0.001,
+    *,
+    when: Windows | None = None,
+    held_out: int = 500,
+    positives: int = 50,
+    calibration: Calibration = CALIBRATION,
+) -> Verdict:
+    measured = None if value is None else density(value, half_width)
+    return judge(measured, when or windows(), held_out, positives, calibration)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict", "near", "words"),
+    [
+        (0.0461, "RUN", False, "worth trying (RUN)"),
+        (0.0460, "RUN", True, "too close to call, leaning RUN"),
+        (0.0400, "RUN", True, "too close to call, leaning RUN"),
+        (0.0399, "SKIP", True, "too close to call, leaning SKIP"),
+        (0.0340, "SKIP", True, "too close to call, leaning SKIP"),
+        (0.0339, "SKIP", False, "not worth it (SKIP): use the ranking"),
+        (0.0, "SKIP", False, "not worth it (SKIP): use the ranking"),
+    ],
+)
+def test_density_threshold_and_band_give_verdict_and_words(value: float, verdict: str, near: bool, words: str) -> None:
+    found = verdict_of(value)
+    assert (found.verdict, found.near_boundary, found.words, found.measurable) == (verdict, near, words, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "half_width", "near"), [(0.08, 0.04, True), (0.08, 0.039, False), (0.02, 0.02, True)]
+)
+def test_an_interval_that_contains_the_threshold_is_near_the_boundary(
+    value: float, half_width: float, near: bool
+) -> None:
+    found = verdict_of(value, half_width)
+    assert found.near_boundary is near
+    assert ("The interval of the density contains the threshold." in found.reasons) is near
+
+
+def test_shortened_windows_force_near_the_boundary_and_are_stated() -> None:
+    found = verdict_of(0.2, when=SHORT)
+    assert (found.verdict, found.words) == ("RUN", "too close to call, leaning RUN")
+    assert (
+        "The windows of 400 + 200 days, in a history of 900 days, are shorter than the default of 730 + 365 days."
+        in found.reasons
+    )
+
+
+@pytest.mark.parametrize(
+    ("held_out", "positives", "measurable"), [(200, 20, True), (199, 20, False), (200, 19, False), (0, 0, False)]
+)
+def test_a_run_that_could_not_be_judged_is_skipped(held_out: int, positives: int, measurable: bool) -> None:
+    found = verdict_of(0.2, held_out=held_out, positives=positives)
+    assert found.measurable is measurable
+    assert found.verdict == ("RUN" if measurable else "SKIP")
+    assert found.words == ("worth trying (RUN)" if measurable else "cannot be measured (SKIP)")
+
+
+def test_the_reason_why_it_cannot_be_measured_comes_first() -> None:
+    found = verdict_of(0.2, held_out=48, positives=9)
+    assert found.reasons[:3] == (
+        "A run could not be judged: about 48 functions would be held out, and at least 200 are needed.",
+        "A run could not be judged: about 9 of the held-out functions would have a fix, and at least 20 are needed.",
+        "The mean defect signal density of 0.2000 (0.1990 to 0.2010) reaches the threshold of 0.0400.",
+    )
+
+
+def test_too_little_history_is_a_skip_with_that_reason() -> None:
+    found = verdict_of(None, when=windows(too_little_history=True, shortened=True, history_days=100.4))
+    assert (found.verdict, found.measurable, found.words) == ("SKIP", False, "cannot be measured (SKIP)")
+    assert found.reasons[0] == "There is too little history: 100 days give no training window of 180 days."
+
+
+def test_without_a_pair_there_is_nothing_to_measure() -> None:
+    found = verdict_of(None)
+    assert (found.verdict, found.measurable, found.near_boundary) == ("SKIP", False, False)
+    assert found.reasons[0].startswith("There is too little code: not one function")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.05, "density of 0.0500 (0.0490 to 0.0510) reaches the threshold of 0.0400."),
+        (0.03, "density of 0.0300 (0.0290 to 0.0310) is below the threshold of 0.0400."),
+        (0.0001234, "density of 0.000123 ("),
+    ],
+)
+def test_the_comparison_is_always_among_the_reasons(value: float, words: str) -> None:
+    assert any(words in reason for reason in verdict_of(value).reasons)
+
+
+def test_a_close_run_promises_no_more_than_a_modest_result() -> None:
+    modest = "Expect a modest result from a run."
+    assert [modest in verdict_of(value).reasons for value in (0.2, 0.042, 0.038, 0.01)] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            "win a .045 published, loss b .02, loss c .01",
+            "The threshold rests on 3 outcomes (1 published, 2 measured here); leave-one-out gets 67 % of them right.",
+        ),
+        (
+            "win a .06",
+            "The calibration set has only 1 outcome (0 published, 1 measured here), too few to fit a threshold: wins "
+            "and losses are both needed.",
+        ),
+        ("", "The calibration set has no outcome, too few to fit a threshold: wins and losses are both needed."),
+    ],
+)
+def test_what_the_threshold_rests_on_stands_beside_every_verdict(spec: str, words: str) -> None:
+    seed = Threshold(0.05, 0.04, 0.06, "seed", True)
+    calibration = fit(outcomes(spec), label_recipe_id=RECIPE, seed_threshold=seed)
+    for value in (0.2, 0.01, None):
+        assert verdict_of(value, calibration=calibration).reasons[-1] == words
+
+
+@pytest.mark.parametrize(
+    ("source", "word"), [("seed", "shipped with Assay"), ("borrowed", "borrowed from the recipe `messages`")]
+)
+def test_a_threshold_from_elsewhere_is_stated(source: str, word: str) -> None:
+    threshold = dataclasses.replace(CALIBRATION.threshold, source=source)
+    calibration = dataclasses.replace(CALIBRATION, threshold=threshold)
+    assert any(word in reason for reason in verdict_of(0.2, calibration=calibration).reasons)
+    assert not any(word in reason for reason in verdict_of(0.2).reasons)
+
+
+def test_a_borrowed_band_is_the_wider_one() -> None:
+    borrowed = dataclasses.replace(CALIBRATION, threshold=borrow(CALIBRATION.threshold))
+    assert (verdict_of(0.05).near_boundary, verdict_of(0.05, calibration=borrowed).near_boundary) == (False, True)
+
+
+@pytest.mark.parametrize("value", [None, 0.2, 0.042, 0.038, 0.01])
+@pytest.mark.parametrize("when", [windows(), SHORT, windows(too_little_history=True, shortened=True)])
+@pytest.mark.parametrize("held_out", [10, 500])
+def test_every_reason_is_one_sentence(value: float | None, when: Windows, held_out: int) -> None:
+    for reason in verdict_of(value, when=when, held_out=held_out).reasons:
+        assert reason[0].isupper()
+        assert reason.endswith(".")
+        assert ". " not in reason
+
+
+def test_shared_outcomes_are_counted_among_what_the_threshold_rests_on() -> None:
+    shared = [dataclasses.replace(o, provenance="shared") for o in outcomes("win a .06, loss b .02")]
+    alone = fit(shared, label_recipe_id=RECIPE)
+    assert verdict_of(0.05, calibration=alone).reasons[-1] == (
+        "The threshold rests on 2 outcomes (0 published, 0 measured here, 2 shared by others of this server); "
+        "leave-one-out gets 0 % of them right."
+    )
+    assert "shared" not in verdict_of(0.05).reasons[-1]

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.syntax.grammars import docstring_query, grammar, outline_query
+from pipeline.syntax.languages import LANGUAGES, Language, language_of, source_patterns
+from pipeline.syntax.parser import Function, parse_file
+from tests.pipeline.syntax.sources import GOLDEN
+
+
+def listed(path: str, source: str) -> list[Function]:
+    language = language_of(path.encode())
+    assert language is not None
+    return list(parse_file(language, source.encode()).functions)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (b"a.py", "Python"),
+        (b"a/b.min.js", "JavaScript"),
+        (b"a.jsx", "JavaScript"),
+        (b"a.mjs", "JavaScript"),
+        (b"a.cjs", "JavaScript"),
+        (b"a.ts", "TypeScript"),
+        (b"a.mts", "TypeScript"),
+        (b"a.tsx", "TSX"),
+        (b"A.java", "Java"),
+        (b"a.go", "Go"),
+        (b"a.c", "C"),
+        (b"a.h", "C"),
+        (b"a.C", "C++"),
+        (b"a.cc", "C++"),
+        (b"a.cpp", "C++"),
+        (b"a.cxx", "C++"),
+        (b"a.hpp", "C++"),
+        (b"a.hh", "C++"),
+        (b"a.hxx", "C++"),
+        (b"a.rs", "Rust"),
+        (b"a.cs", "C#"),
+        (b"a.rb", "Ruby"),
+        (b"a.php", "PHP"),
+        (b"a.kt", "Kotlin"),
+        (b"a.kts", "Kotlin"),
+        (b"\xff\n.py", "Python"),
+        (b"py", None),
+        (b"src/py", None),
+        (b"a.py/b", None),
+        (b"a.pyc", None),
+        (b"a.PY", None),
+        (b"Makefile", None),
+        (b"", None),
+    ],
+)
+def test_the_extension_decides_the_language(path: bytes, name: str | None) -> None:
+    language = language_of(path)
+    assert (language.name if language else None) == name
+
+
+def test_every_pattern_is_of_an_extension_and_every_extension_has_a_pattern() -> None:
+    assert set(source_patterns()) == {f"*.{e.decode()}" for language in LANGUAGES for e in language.extensions}
+    assert list(source_patterns()) == sorted(set(source_patterns()))
+
+
+def test_no_extension_belongs_to_two_languages() -> None:
+    extensions = [e for language in LANGUAGES for e in language.extensions]
+    assert len(extensions) == len(set(extensions))
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+def test_every_row_fits_its_grammar(language: Language) -> None:
+    known = {grammar(language).node_kind_for_id(i) for i in range(grammar(language).node_kind_count)}
+    assert outline_query(language).pattern_count > 0
+    assert (docstring_query(language) is None) == (not language.docstrings)
+    assert language.comments | language.blocks | language.clauses | set(language.names) <= known
+
+
+@pytest.mark.parametrize("path", GOLDEN)
+def test_the_functions_of_a_file_are_those_worked_out_by_hand(path: str) -> None:
+    source, expected = GOLDEN[path]
+    assert listed(path, source) == expected
+
+
+@pytest.mark.parametrize("path", GOLDEN)
+def test_the_golden_sources_are_correct_in_their_language(path: str) -> None:
+    language = language_of(path.encode())
+    assert language is not None
+    assert not parse_file(language, GOLDEN[path][0].encode()).tree.root_node.has_error
+
+
+def test_every_language_has_a_golden_source() -> None:
+    assert {language_of(path.encode()) for path in GOLDEN} == set(LANGUAGES)
+
+
+def test_a_flow_file_is_read_as_typed_javascript() -> None:
+    source = "/**\n * @flow strict\n */\nfunction f(a: ?string): void {\n  use(a);\n}\n"
+    assert listed("a.js", source.replace("?", "")) == [("f", 0, 4, 6)]
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "name"),
+    [
+        ("a.js", "const o = {\n  'a\\u202eb\x07'() {\n    x()\n  }\n}\n", "o.a\\u202eb\\x07"),
+        ("a.js", "class A {\n  ['x' +\n    'y']() {\n    x()\n  }\n}\n", "A.['x' + 'y']"),
+        ("a.js", "class A { ''() {\n    x()\n  }\n}\n", "A.''"),
+        ("a.rb", "def \xe9t\xe9\n  x\nend\n", "\xe9t\xe9"),
+        ("a.cpp", "void A<B<C>, D>::f() {\n  x();\n}\n", "A.f"),
+        ("a.rs", "impl<'a> dyn A<'a> {\n  fn f() {\n    x()\n  }\n}\n", "A.f"),
+        ("a.go", "package p\nfunc (*T) F() {\n\tx()\n}\n", "T.F"),
+        ("a.py", "def \xaa():\n  x\n  y\n", "\xaa"),
+    ],
+)
+def test_odd_names_are_shown_plainly(path: str, source: str, name: str) -> None:
+    assert [f[0] for f in listed(path, source)] == [name]
+
+
+def test_a_name_that_is_not_utf_8_is_escaped() -> None:
+    language = language_of(b"a.js")
+    assert language is not None
+    functions = parse_file(language, b"o = {\n'a\xff'() {\n  x()\n}\n}\n").functions
+    assert [f.qualified_name for f in functions] == ["o.a\\xff"]
