@@ -23,9 +23,9 @@ from bench.histories import load_histories
 from bench.rankings import gathered
 from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
 from pipeline.ranking.baseline import TERMS, recency, youth
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import Signal
-from pipeline.ranking.dataset import Material
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.dataset import Dataset
 
 NUMBERS = (
     Signal("lines", lambda s: s.metrics.lines),
@@ -34,17 +34,17 @@ NUMBERS = (
     Signal("fan-out", lambda s: s.metrics.fan_out or 0),
     Signal("exits", lambda s: s.metrics.exits or 0),
     Signal("parameters", lambda s: s.metrics.parameters or 0),
-    Signal("touches", lambda s: s.past.touches),
-    Signal("decayed touches", lambda s: s.past.decayed_touches),
+    Signal("touches", lambda s: s.process.touches),
+    Signal("decayed touches", lambda s: s.process.decayed_touches),
     Signal("recency", recency),
     Signal("youth", youth),
-    Signal("authors", lambda s: s.past.authors),
-    Signal("fixes", lambda s: s.past.fixes),
-    Signal("credit", lambda s: s.past.credit),
-    Signal("file touches", lambda s: s.past.file_touches),
-    Signal("file decayed touches", lambda s: s.past.file_decayed_touches),
-    Signal("file authors", lambda s: s.past.file_authors),
-    Signal("file fixes", lambda s: s.past.file_fixes),
+    Signal("authors", lambda s: s.process.authors),
+    Signal("fixes", lambda s: s.process.fixes),
+    Signal("credit", lambda s: s.process.credit),
+    Signal("file touches", lambda s: s.process.file_touches),
+    Signal("file decayed touches", lambda s: s.process.file_decayed_touches),
+    Signal("file authors", lambda s: s.process.file_authors),
+    Signal("file fixes", lambda s: s.process.file_fixes),
 )
 WEIGHTS = {
     "lines": (1, 2, 3),
@@ -87,9 +87,9 @@ def main() -> int:
     return 0
 
 
-def conclusive(material: Material) -> bool:
+def conclusive(dataset: Dataset) -> bool:
     """Whether the held-out functions would answer anything."""
-    held = material.labels[material.held_out]
+    held = dataset.labels[dataset.held_out]
     return len(held) >= FEWEST_HELD_OUT and int((held > 0).sum()) >= FEWEST_HELD_OUT_POSITIVES
 
 

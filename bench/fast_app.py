@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 
-from bot.cli.server.serving import Roles, serve
+from bot.cli.server.serve import Roles, serve
 from bot.cli.server.setup_server import listen
 from bot.cli.server.up import run
 from bot.clock import FastClock

@@ -114,11 +114,11 @@ def measured(
     model: Path, functions: Sequence[Prompted], signals: Any, steps: int, device: str, compiled: bool
 ) -> list[str]:
     """The lines of the report. Raises SystemExit where training does not train."""
+    from pipeline.finetuning.batches import plan_steps
     from pipeline.finetuning.events import TrainingEvent, TrainingStep
-    from pipeline.finetuning.sampling import plan_steps
     from pipeline.finetuning.training.loaded import device_name, load, size_of
     from pipeline.finetuning.training.loop import train
-    from pipeline.finetuning.training.scoring import score
+    from pipeline.finetuning.training.score import score
     from pipeline.finetuning.training.seed import MOST_VALIDATED
 
     recipe = FinetuneRecipe(base_model=BaseModel(str(model)), seeds=(1,), epochs=EPOCHS, compiled=compiled)

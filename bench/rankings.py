@@ -23,7 +23,7 @@ from bot.cli.local.evaluate import blobs_of
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.ranking.dataset import Material, gather
+from pipeline.ranking.dataset import Dataset, build_dataset
 from pipeline.ranking.evaluate import Evaluation, evaluate
 from pipeline.ranking.rank import Ranked, rank_files, rank_functions, subjects_at_head
 from pipeline.reports.evaluation_json import evaluation_json
@@ -54,37 +54,37 @@ def main() -> int:
     return 0
 
 
-def gathered(history: PinnedHistory, clones: Path, data_dir: Path) -> Material:
+def gathered(history: PinnedHistory, clones: Path, data_dir: Path) -> Dataset:
     """What scorers learn from and are judged by. Raises SystemExit where the clone stands at another head."""
     repository = open_repository(clones / history.repository)
     with (
         Miner(repository, MESSAGES, facts_path(data_dir, repository), 2) as miner,
         repository.reader() as reader,
     ):
-        material = gather(miner, MESSAGES, blobs_of(reader))
-    if material.mined.head_sha != history.head_sha:
-        raise SystemExit(f"{history.repository} stands at {material.mined.head_sha}: check out {history.head_sha}")
-    return material
+        dataset = build_dataset(miner, MESSAGES, blobs_of(reader))
+    if dataset.mined.head_sha != history.head_sha:
+        raise SystemExit(f"{history.repository} stands at {dataset.mined.head_sha}: check out {history.head_sha}")
+    return dataset
 
 
 def measured(history: PinnedHistory, clones: Path, data_dir: Path) -> dict[str, Any]:
     """One row of rankings.json. Raises SystemExit where the clone stands at another head."""
     started = time.perf_counter()
-    material = gathered(history, clones, data_dir)
-    evaluation = evaluate(material, MESSAGES)
+    dataset = gathered(history, clones, data_dir)
+    evaluation = evaluate(dataset, MESSAGES)
     repository = open_repository(clones / history.repository)
     store = facts_path(data_dir, repository)
     with Miner(repository, MESSAGES, store, 2) as miner, repository.reader() as reader:
-        subjects = subjects_at_head(miner, blobs_of(reader), as_of=material.mined.windows.eval_start)
+        subjects = subjects_at_head(miner, blobs_of(reader), as_of=dataset.mined.windows.eval_start)
     return {
         "repository": history.repository,
         "language": history.language,
         "set": history.set,
         **_compact(evaluation),
         "year_back": {
-            "as_of": iso(material.mined.windows.eval_start),
-            "functions": _hits(rank_functions(subjects), material, whole_files=False),
-            "files": _hits(rank_files(subjects), material, whole_files=True),
+            "as_of": iso(dataset.mined.windows.eval_start),
+            "functions": _hits(rank_functions(subjects), dataset, whole_files=False),
+            "files": _hits(rank_files(subjects), dataset, whole_files=True),
         },
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -96,11 +96,11 @@ def _compact(evaluation: Evaluation) -> dict[str, Any]:
     return {key: whole[key] for key in kept}
 
 
-def _hits(ranking: list[Ranked], material: Material, whole_files: bool) -> dict[str, Any]:
+def _hits(ranking: list[Ranked], dataset: Dataset, whole_files: bool) -> dict[str, Any]:
     """How many of the first ten and twenty were fixed in the year after, and how many of all."""
     fixed = {
         (s.path, "" if whole_files else s.qualified_name, 0 if whole_files else s.start_line)
-        for s, label in zip(material.evaluated, material.labels.tolist(), strict=True)
+        for s, label in zip(dataset.evaluated, dataset.labels.tolist(), strict=True)
         if label > 0
     }
     hit = [

@@ -46,6 +46,6 @@ SWEPT: Final = Counter(
     ["what"],
     registry=REGISTRY,
 )
-TICKETS_REFUSED: Final = Counter(
-    "assay_tickets_refused", "What lay in the queue and was no ticket of ours.", registry=REGISTRY
+WAKEUPS_REFUSED: Final = Counter(
+    "assay_tickets_refused", "What lay in the queue and was no wake-up of ours.", registry=REGISTRY
 )

@@ -20,7 +20,7 @@ from bot.store.errors import StoreUnavailable
 from bot.store.jobs import queue_figures
 from bot.store.screenings import verdict_figures
 from bot.web.health import health_routes
-from bot.web.metrics import Figures, metrics_app
+from bot.web.metrics_endpoint import Figures, metrics_app
 
 if TYPE_CHECKING:
     import uvicorn

@@ -19,11 +19,11 @@ from bot.github.client import GitHubApp
 from bot.github.endpoints import GitHubServer
 from bot.handlers.registry import HANDLERS
 from bot.jobs.context import Hooks, Parts, Policy
-from bot.jobs.wakeups import Tickets
+from bot.jobs.wakeups import Wakeups
 from bot.jobs.worker import Workers
-from bot.metrics import API_REMAINING, JOB_SECONDS, SCREENINGS, SWEPT, TICKETS_REFUSED
+from bot.metrics import API_REMAINING, JOB_SECONDS, SCREENINGS, SWEPT, WAKEUPS_REFUSED
 from bot.records import AppCredentials, JobKind
-from bot.sandbox.supervisor import Nursery
+from bot.sandbox.supervisor import Supervisor
 from bot.settings import Settings
 from bot.store.database import Database
 
@@ -124,24 +124,24 @@ async def run_worker(
 
     The first time tidily: screenings go back to the queue at once and light jobs may end; the second time at once.
     """
-    tickets = Tickets(parts.redis_url)
+    wakeups = Wakeups(parts.redis_url)
     github = GitHubApp(parts.credentials, parts.server, parts.clock, _note_budget)
-    nursery = Nursery()
+    supervisor = Supervisor()
     try:
         working = Parts(
             database=parts.database,
             github=github,
             clock=parts.clock,
-            nursery=nursery,
+            supervisor=supervisor,
             clones=parts.clones,
             calibrations=parts.calibrations,
             artifacts=parts.artifacts,
-            announcer=tickets,
+            announcer=wakeups,
             app_id=lambda: _app_id(parts.credentials()),
             policy=parts.policy,
             hooks=Hooks(
                 job_ended=_note_job,
-                ticket_refused=TICKETS_REFUSED.inc,
+                wakeup_refused=WAKEUPS_REFUSED.inc,
                 screened=lambda result: SCREENINGS.labels(result=result).inc(),
                 swept=lambda what, found: SWEPT.labels(what=what).inc(found),
             ),
@@ -151,9 +151,9 @@ async def run_worker(
             on_start(workers)
             await workers.run()
     finally:
-        await nursery.close()
+        await supervisor.close()
         await github.close()
-        await tickets.close()
+        await wakeups.close()
 
 
 @contextlib.contextmanager

@@ -59,10 +59,10 @@ WRAPPED = {
     "httpx": ("bot.github",),
     "arq": ("bot.jobs",),
     "redis": ("bot.jobs",),
-    "starlette": ("bot.web_process", "bot.receiver", "bot.web", "bot.cli.server.serving"),
+    "starlette": ("bot.web_process", "bot.receiver", "bot.web", "bot.cli.server.serve"),
     "uvicorn": ("bot.web_process",),
     "structlog": ("bot",),
-    "prometheus_client": ("bot.metrics", "bot.web.metrics"),
+    "prometheus_client": ("bot.metrics", "bot.web.metrics_endpoint"),
 }  # fmt: skip
 
 # What touches the world outside the process. Every other module of the pipeline computes: values in, values out.

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from bot.calibration.inputs import Inputs, inputs_of
 from bot.calibration.installation_set import Known, put_together
-from bot.calibration.sharing import usable
+from bot.calibration.shared_outcome import usable
 from bot.repo_config.stored import load_config
 from bot.store.configs import load_configs
 from bot.store.ledger import entries_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.calibration.calibration_source import CalibrationSource
 from bot.calibration.installation_set import Known, OwnOutcome
-from bot.calibration.sharing import figures_of
+from bot.calibration.shared_outcome import figures_of
 from bot.store.ledger import lock_ledger
 from bot.store.shared_outcomes import SharedFigures, share, shared_rows, take_back
 from pipeline.calibration.threshold import select_points

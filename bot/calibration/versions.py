@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.calibration.calibration_source import CalibrationSource, Fitted
 from bot.calibration.inputs import InputsDeleted, dump_inputs, load_inputs, refit
-from bot.calibration.sharing import as_outcome
+from bot.calibration.shared_outcome import as_outcome
 from bot.calibration.threshold_change import CalibrationChange, Flip, dump_change, flips
 from bot.store.calibrations import StoredCalibration, calibrations_of, newest_calibration, save_calibration
 from bot.store.ledger import entries_of, lock_ledger

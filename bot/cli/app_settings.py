@@ -28,7 +28,7 @@ def given_credentials(settings: Settings) -> GivenCredentials:
     )
 
 
-def credentials_in_force(settings: Settings) -> AppCredentials | None:
+def effective_credentials(settings: Settings) -> AppCredentials | None:
     """The environment's, else the stored ones; None where the App is not registered yet. Raises AssayError.
 
     What is stored is not even looked at where the environment says something.

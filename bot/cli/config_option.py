@@ -10,7 +10,7 @@ import typer
 
 from bot.cli.files import read_whole
 from bot.repo_config.parse import parse_config
-from bot.repo_config.records import ParsedConfig
+from bot.repo_config.repository_config import ParsedConfig
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
 
 MOST_BYTES = 1 << 20  # the parser says what it thinks of more than 64 KB

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bot.records import Budget, GpuState, Run, StoredScreening, Usage
-from bot.repo_config.precedence import ConfigInForce
+from bot.repo_config.precedence import EffectiveConfig
 from pipeline.json_fields import MalformedError
 from pipeline.screening.measurement import Judgement, Measurement, load_judgement, load_measurement
 
@@ -23,7 +23,7 @@ class Facts:
 
     now: datetime
     full_name: str
-    config: ConfigInForce
+    config: EffectiveConfig
     archived: bool = False
     observes: bool = False  # the operator wants nothing to be posted
     permissions: Mapping[str, str] = field(default_factory=dict)  # that the installation grants
@@ -66,12 +66,12 @@ class Facts:
             return None
 
 
-def recipe_here(recipe: Mapping[str, Any], config: ConfigInForce) -> dict[str, Any]:
+def recipe_here(recipe: Mapping[str, Any], config: EffectiveConfig) -> dict[str, Any]:
     """What a run's recipe differs in: the operator's choices, within the minutes that the repository allows."""
     return {**recipe} if config.max_minutes is None else {**recipe, "max_minutes": config.max_minutes}
 
 
-def models_here(allowed: tuple[str, ...], usual: str, config: ConfigInForce) -> tuple[str, ...]:
+def models_here(allowed: tuple[str, ...], usual: str, config: EffectiveConfig) -> tuple[str, ...]:
     """The base models that may be used where this configuration applies, the usual one first.
 
     A file that names a model allows no other one.

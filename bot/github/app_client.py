@@ -12,7 +12,7 @@ from githubkit.auth import AppAuthStrategy
 from bot.clock import Clock
 from bot.github.endpoints import GitHubServer, api_path
 from bot.github.errors import Forbidden, InstallationGone, NotFound, Rejected, Unavailable
-from bot.github.evidence.client import GraphQlClient
+from bot.github.evidence.graphql_client import GraphQlClient
 from bot.github.installation_client import InstallationClient
 from bot.github.paging import MOST_PAGES, PAGE_SIZE, has_next, next_cursor
 from bot.github.request import Answer, Exchange, Speaker

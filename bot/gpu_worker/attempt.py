@@ -17,8 +17,8 @@ from typing import Any, Final
 import structlog
 
 from bot.base_models import recipe_of
-from bot.gpu_worker.build_task import earlier_of, order_for
-from bot.gpu_worker.lease import Notebook, Over, RunLease
+from bot.gpu_worker.build_task import build_task, earlier_of
+from bot.gpu_worker.lease import Over, ProgressWriter, RunLease
 from bot.gpu_worker.next_state import (
     Again,
     Finish,
@@ -32,9 +32,9 @@ from bot.gpu_worker.next_state import (
 from bot.gpu_worker.parts import GpuParts
 from bot.gpu_worker.scratch import run_folder
 from bot.gpu_worker.training_child import Child, started
-from bot.gpu_worker.training_task import Answer, Failure, Halted, TrainOrder
+from bot.gpu_worker.training_task import Answer, Failure, Halted, TrainingTask
 from bot.jobs.cancellation import cancel_and_wait
-from bot.jobs.retry import told
+from bot.jobs.retry import error_fields
 from bot.records import Run
 from bot.runs.end_run import finish_and_tell
 from bot.store.database import StoreUnavailable
@@ -58,7 +58,7 @@ class Attempt:
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._child: Child | None = None
-        self._notes = Notebook(parts.database, parts.clock, run)
+        self._notes = ProgressWriter(parts.database, parts.clock, run)
 
     def stop(self) -> None:
         """Once: after a checkpoint. Twice: at once."""
@@ -79,7 +79,7 @@ class Attempt:
 
         async def train() -> Answer:
             with run_folder(parts.scratch, run.run_id) as folder:
-                order = await order_for(
+                order = await build_task(
                     run, earlier, recipe, parts.artifacts, folder, device=parts.device, lease_s=parts.lease_s
                 )
                 return await self._train(order, lease.beat_s)
@@ -124,7 +124,7 @@ class Attempt:
         finally:
             await cancel_and_wait([training, writing, stopping])
 
-    async def _train(self, order: TrainOrder, beat_s: float) -> Answer:
+    async def _train(self, order: TrainingTask, beat_s: float) -> Answer:
         """Its process is gone when this returns, or is cancelled."""
         parts = self._parts
         async with started(parts.command, parts.environment) as child:
@@ -196,7 +196,7 @@ class Attempt:
             except LostLease:
                 return "lost"
             except Exception as problem:  # the database is away, in whatever way it says so
-                log.warning("run_not_written", run_id=self._run.run_id, **told(problem))
+                log.warning("run_not_written", run_id=self._run.run_id, **error_fields(problem))
             else:
                 return word
             if self._stop.is_set():
@@ -209,7 +209,7 @@ class Attempt:
         try:
             await asyncio.to_thread(self._parts.artifacts.remove_leavings, run)
         except AssayError as problem:
-            log.warning("checkpoints_not_removed", run_id=run.run_id, **told(problem))
+            log.warning("checkpoints_not_removed", run_id=run.run_id, **error_fields(problem))
 
 
 def _answer_of(training: asyncio.Task[Answer]) -> Answer:
@@ -220,10 +220,10 @@ def _answer_of(training: asyncio.Task[Answer]) -> Answer:
     except AssayError as error:
         answer = Failure("input", str(error))
     except OSError as error:
-        log.error("run_not_begun", **told(error))
+        log.error("run_not_begun", **error_fields(error))
         answer = Failure("store", "the GPU worker could not begin it")
     except Exception as error:  # a bug: the run says so, instead of being begun again and again
-        log.error("run_not_begun", **told(error))
+        log.error("run_not_begun", **error_fields(error))
         answer = Failure("bug", f"it stopped on an error of Assay's own ({type(error).__name__})")
     if isinstance(answer, Failure):
         log.warning("run_hindered", kind=answer.kind, sentence=answer.sentence, detail=answer.detail)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bot.disk.artifacts import Artifacts
-from bot.gpu_worker.training_task import TrainOrder
+from bot.gpu_worker.training_task import TrainingTask
 from bot.records import Run
 from bot.store.database import Database
 from bot.store.runs import load_run, runs_of
@@ -45,7 +45,7 @@ def _is_of(refit: Run, judged: Run) -> bool:
     return refit.judged_run_id == judged.run_id and refit.ending == "finished" and bool(refit.artifacts)
 
 
-async def order_for(
+async def build_task(
     run: Run,
     earlier: Earlier,
     recipe: FinetuneRecipe,
@@ -54,12 +54,12 @@ async def order_for(
     *,
     device: str,
     lease_s: float,
-) -> TrainOrder:
+) -> TrainingTask:
     """With what it reads written into `folder`. Raises AssayError, and StoreError where the store does not work."""
     content = await asyncio.to_thread(artifacts.get_pairs, run)
     input_file = folder / INPUT
     await asyncio.to_thread(input_file.write_bytes, content)
-    return TrainOrder(
+    return TrainingTask(
         purpose=run.purpose,
         name=str(run.run_id),
         asked_at=run.made_at.isoformat(),

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from bot.clock import Clock
-from bot.jobs.retry import told
+from bot.jobs.retry import error_fields
 from bot.records import Run
 from bot.run_progress import Pace
 from bot.store.database import Database
@@ -60,7 +60,7 @@ class RunLease:
                 async with asyncio.timeout(self._lease_s / 2):
                     renewal = await self._renew()
             except Exception as problem:  # whatever a database raises: whose the run is will be seen when it answers
-                log.warning("lease_not_renewed", run_id=self._run.run_id, **told(problem))
+                log.warning("lease_not_renewed", run_id=self._run.run_id, **error_fields(problem))
                 pause_s = min(pause_s, TRIED_AGAIN_S)  # to be there before anybody finds that the lease has run out
             else:
                 if not renewal.held:
@@ -77,7 +77,7 @@ class RunLease:
             return await renew_run(connection, self._run, until, self.spent_minutes())
 
 
-class Notebook:
+class ProgressWriter:
     """What the process that trains says of itself, on its way into the database."""
 
     def __init__(self, database: Database, clock: Clock, run: Run) -> None:
@@ -110,7 +110,7 @@ class Notebook:
             except LostLease:
                 return "lost"
             except Exception as problem:  # the database is away: a checkpoint that is not noted would be worth nothing
-                log.warning("progress_not_written", run_id=self._run.run_id, **told(problem))
+                log.warning("progress_not_written", run_id=self._run.run_id, **error_fields(problem))
                 self._news.set()
                 await asyncio.sleep(TRIED_AGAIN_S)
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bot.base_models import identified
-from bot.gpu_worker.training_task import TrainOrder
+from bot.gpu_worker.training_task import TrainingTask
 from bot.records import RunPurpose
 from bot.run_progress import KEEPING, Meter, Pace, Progress, dump_progress
 from pipeline.finetuning.artifact_store import open_store
@@ -35,10 +35,10 @@ class Halt(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class TrainingSession:
     """An order, and the way to whoever gave it."""
 
-    order: TrainOrder
+    order: TrainingTask
     say: Say
     stop: Callable[[], str | None]
     clock: Callable[[], float]
@@ -82,7 +82,7 @@ class Desk:
         self.say({"progress": dump_progress(progress)})
 
 
-def judge(desk: Desk) -> None:
+def judge(session: TrainingSession) -> None:
     """Train, and tell on the holdout what that is worth."""
     from pipeline.finetuning.pair_file import load_pairs
     from pipeline.finetuning.refit_result import judged_of
@@ -92,36 +92,36 @@ def judge(desk: Desk) -> None:
     from pipeline.reports.finetune_json import finetune_json
     from pipeline.reports.refit_json import judged_json
 
-    order = desk.order
+    order = session.order
     pairs = load_pairs(order.input_file)
-    desk.read(pairs.id)
+    session.read(pairs.id)
 
     def deliver(result: FinetuneResult) -> Mapping[str, bytes]:
         told = finetune_json(result)
         if result.judgement.outcome == "WIN":
             told["judged"] = judged_json(judged_of(result, run_id=order.name, judged_at=order.asked_at))
         rendered = render_files(result)
-        desk.deliver(told, result.recipe_id, rendered)
+        session.deliver(told, result.recipe_id, rendered)
         return rendered
 
     finetune(
         pairs,
-        desk.recipe(),
+        session.recipe(),
         out=order.out,
-        device=desk.device,
+        device=session.device,
         files=deliver,
-        watch=desk.watch(),
-        stop=desk.stop,
-        clock=desk.clock,
+        watch=session.watch(),
+        stop=session.stop,
+        clock=session.clock,
         checkpoints=order.checkpoints,
         known_checkpoints=order.known_checkpoints,
     )
 
 
-def refit(desk: Desk) -> None:
+def refit(session: TrainingSession) -> None:
     """After a win: train once more on the latest window, and rank the head."""
-    from pipeline.finetuning.adapter_ranking import rank_by, retrained_of
     from pipeline.finetuning.job_state import JobState
+    from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.finetuning.ranking_file import decode_ranking_set
     from pipeline.finetuning.refit_result import RefitRecord
     from pipeline.finetuning.training.head_scores import average_of
@@ -129,9 +129,9 @@ def refit(desk: Desk) -> None:
     from pipeline.ranking.shortlist import dump_shortlist
     from pipeline.reports.refit_json import load_judged, refit_json, render_refit_files
 
-    order = desk.order
+    order = session.order
     ranking = decode_ranking_set(order.input_file.read_bytes())
-    desk.read(ranking.id)
+    session.read(ranking.id)
     judged = load_judged(order.judged)
 
     def deliver(record: RefitRecord) -> Mapping[str, bytes]:
@@ -140,64 +140,64 @@ def refit(desk: Desk) -> None:
         scores = [run.scores for each in record.adapters if (run := state.run(each.seed)) is not None]
         shortlist = rank_by(ranking, average_of(scores), judged.scorer, retrained_of(record))
         rendered = render_refit_files(record)
-        desk.deliver(refit_json(record) | {"shortlist": dump_shortlist(shortlist)}, record.recipe_id, rendered)
+        session.deliver(refit_json(record) | {"shortlist": dump_shortlist(shortlist)}, record.recipe_id, rendered)
         return rendered
 
     train_once_more(
         ranking,
-        desk.recipe(),
+        session.recipe(),
         judged,
         out=order.out,
-        device=desk.device,
+        device=session.device,
         files=deliver,
-        watch=desk.watch(),
-        stop=desk.stop,
-        clock=desk.clock,
+        watch=session.watch(),
+        stop=session.stop,
+        clock=session.clock,
         checkpoints=order.checkpoints,
         known_checkpoints=order.known_checkpoints,
     )
 
 
-def score(desk: Desk) -> None:
+def score(session: TrainingSession) -> None:
     """Rank a newer head with the adapters of the refit."""
-    from pipeline.finetuning.adapter_ranking import rank_by, retrained_of
+    from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.finetuning.ranking_file import decode_ranking_set
     from pipeline.finetuning.training.head_scores import score_head
     from pipeline.finetuning.training.loaded import device_name
     from pipeline.ranking.shortlist import dump_shortlist
     from pipeline.reports.refit_json import refit_of
 
-    order = desk.order
+    order = session.order
     ranking = decode_ranking_set(order.input_file.read_bytes())
-    desk.read(ranking.id)
-    desk.watch()
+    session.read(ranking.id)
+    session.watch()
     record = refit_of(order.refitted)
-    began_s = desk.clock()
-    scores = score_head(ranking, open_store(order.adapters), record.hashes, device=desk.device, stop=desk.stop)
+    began_s = session.clock()
+    scores = score_head(ranking, open_store(order.adapters), record.hashes, device=session.device, stop=session.stop)
     shortlist = rank_by(ranking, scores, record.judged.scorer, retrained_of(record))
     told = {
         "head_sha": ranking.head_sha,
         "ranking_set_id": ranking.id,
         "ranked": len(ranking.head),
-        "seconds": desk.clock() - began_s,
-        "device": device_name(desk.device),
+        "seconds": session.clock() - began_s,
+        "device": device_name(session.device),
         "shortlist": dump_shortlist(shortlist),
     }
-    desk.deliver(told, record.recipe_id, {})
+    session.deliver(told, record.recipe_id, {})
 
 
-Purpose = Callable[[Desk], None]
+Purpose = Callable[[TrainingSession], None]
 
 
 def on_a_device(job: Purpose) -> Purpose:
     """With the device chosen, and with what only torch can say said in words that need no torch."""
 
-    def purpose(desk: Desk) -> None:
+    def purpose(session: TrainingSession) -> None:
         from pipeline.finetuning.training.devices import choose_device, is_out_of_memory
         from pipeline.finetuning.training.loop import Stopped
 
         try:
-            job(replace(desk, device=choose_device(desk.order.device or None)))
+            job(replace(session, device=choose_device(session.order.device or None)))
         except Stopped:
             raise Halt from None
         except RuntimeError as error:

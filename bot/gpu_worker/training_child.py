@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from bot.gpu_worker.training_task import Answer, Died, TrainOrder, dump_line, dump_order, load_answer
+from bot.gpu_worker.training_task import Answer, Died, TrainingTask, dump_line, dump_order, load_answer
 from pipeline.json_fields import Fields, MalformedError, parse_object
 from pipeline.records import AssayError
 
@@ -41,7 +41,7 @@ class Child:
     def tell(self, values: Mapping[str, Any]) -> None:
         self._write(dump_line(values))
 
-    def order(self, order: TrainOrder) -> None:
+    def order(self, order: TrainingTask) -> None:
         self._write(dump_order(order))
 
     async def answer(self, hear: Hear) -> Answer:

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bot.gpu_worker.purposes import PURPOSES, Desk, Halt, Purpose
-from bot.gpu_worker.training_task import FailureKind, TrainOrder, dump_line, load_order
+from bot.gpu_worker.purposes import PURPOSES, Halt, Purpose, TrainingSession
+from bot.gpu_worker.training_task import FailureKind, TrainingTask, dump_line, load_order
 from bot.records import RunPurpose
 from bot.sandbox.limits import die_with_parent
 from pipeline.finetuning.artifact_store import StoreError
@@ -101,11 +101,13 @@ def _probe(wanted: str) -> dict[str, Any]:
         return _failure("input", str(error))
 
 
-def _attempt(order: TrainOrder, purpose: Purpose, line: Line) -> dict[str, Any]:
+def _attempt(order: TrainingTask, purpose: Purpose, line: Line) -> dict[str, Any]:
     """Carry out the order; what is said in the end where it was not delivered."""
-    desk = Desk(order=order, say=line.say, stop=line.stop, clock=time.monotonic, delivered=threading.Event().wait)
+    session = TrainingSession(
+        order=order, say=line.say, stop=line.stop, clock=time.monotonic, delivered=threading.Event().wait
+    )
     try:
-        purpose(desk)
+        purpose(session)
     except Halt:
         return {"stopped": 1}
     except StoreError as error:
@@ -125,7 +127,7 @@ def _kind_of(sentence: str) -> FailureKind:
     return "memory" if sentence.startswith(OUT_OF_MEMORY) else "input"
 
 
-def _without_places(sentence: str, order: TrainOrder) -> str:
+def _without_places(sentence: str, order: TrainingTask) -> str:
     """Where things lie on this machine is nobody's business who reads a comment."""
     model = order.recipe.base_model
     if not model.revision:

@@ -31,7 +31,7 @@ FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOrder:
+class TrainingTask:
     """One run, as the process that trains sees it: files and folders, and no repository, installation or person."""
 
     purpose: RunPurpose
@@ -85,15 +85,15 @@ class Died:
 Answer = Delivered | Failure | Halted | Died
 
 
-def dump_order(order: TrainOrder) -> bytes:
+def dump_order(order: TrainingTask) -> bytes:
     """One line."""
     values = dataclasses.asdict(order)
     return dump_line(values | {"input_file": str(order.input_file), "out": str(order.out)})
 
 
-def load_order(values: dict[str, Any]) -> TrainOrder:
+def load_order(values: dict[str, Any]) -> TrainingTask:
     """Our own words: raises KeyError, TypeError, ValueError or AssayError for others."""
-    return TrainOrder(
+    return TrainingTask(
         **values
         | {
             "input_file": Path(values["input_file"]),

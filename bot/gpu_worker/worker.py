@@ -1,6 +1,6 @@
 """A GPU worker: takes the run whose turn it is, one at a time, and says of itself that it is there.
 
-A ticket only wakes it; it also looks by itself, so no run waits for a Redis that is away.
+A wake-up only wakes it; it also looks by itself, so no run waits for a Redis that is away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bot.gpu_worker.attempt import Attempt
 from bot.gpu_worker.parts import GpuParts
 from bot.jobs.arq_worker import QueueWorker
 from bot.jobs.cancellation import cancel_and_wait
-from bot.jobs.retry import told
+from bot.jobs.retry import error_fields
 from bot.records import GpuWorker as Described
 from bot.records import Run
 from bot.store.budgets import list_gpu_workers, note_gpu_worker
@@ -76,9 +76,9 @@ class GpuWorker:
             await cancel_and_wait([seen])
 
     async def take(self, row_id: int) -> None:
-        """Look at once. A ticket is kept while this worker is busy, for the next one is for somebody else.
+        """Look at once. A wake-up is kept while this worker is busy, for the next one is for somebody else.
 
-        Nothing is done here: a run may take longer than a ticket may.
+        Nothing is done here: a run may take longer than a wake-up may.
         """
         self._idle.clear()
         self._wake.set()
@@ -92,7 +92,7 @@ class GpuWorker:
                 while not self._stop.is_set() and await self._do_next() is not None:
                     pass
             except Exception as problem:  # the database is away: the next look is soon
-                log.warning("nothing_claimed", **told(problem))
+                log.warning("nothing_claimed", **error_fields(problem))
             self._idle.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._parts.looks_every_s)
@@ -142,7 +142,7 @@ class GpuWorker:
                     described = Described(parts.name, self._device_name, self._flops_per_s, parts.clock.now())
                     await note_gpu_worker(connection, described)
             except Exception as problem:  # the database is away
-                log.warning("not_seen", **told(problem))
+                log.warning("not_seen", **error_fields(problem))
             await asyncio.sleep(SEEN_EVERY_S)
 
     def _queue(self, redis_url: str) -> QueueWorker:

@@ -1,6 +1,6 @@
-"""arq's worker, made to live through a Redis that goes away, and through tickets that are none of ours.
+"""arq's worker, made to live through a Redis that goes away, and through wake-ups that are none of ours.
 
-arq 0.28 ends its worker on the first connection error and leaves its counters as they were then. A ticket is taken off
+arq 0.28 ends its worker on the first connection error and leaves its counters as they were then. A wake-up is taken off
 the queue when it is begun, so that the length of a queue is what waits, and a killed worker leaves none behind.
 """
 
@@ -24,7 +24,7 @@ POLL_S: Final = 0.05
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 LAST_WAIT_S: Final = 0.5
-TICKET_TIMEOUT_S: Final = 86_400  # never reached: the job's own lease and deadline end it long before
+WAKEUP_TIMEOUT_S: Final = 86_400  # never reached: the job's own lease and deadline end it long before
 
 Take = Callable[[int], Awaitable[None]]  # given a row id; raises nothing
 
@@ -45,7 +45,7 @@ class QueueWorker(Worker):
             job_serializer=None,
             job_deserializer=None,
             max_jobs=at_once,
-            job_timeout=TICKET_TIMEOUT_S,
+            job_timeout=WAKEUP_TIMEOUT_S,
             keep_result=0,
             max_tries=1,
             retry_jobs=False,
@@ -94,12 +94,12 @@ class QueueWorker(Worker):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self.pool.aclose(close_connection_pool=True)
 
-    async def _take_off(self, ticket: str) -> None:
+    async def _take_off(self, wakeup: str) -> None:
         with contextlib.suppress(*REDIS_IS_AWAY):
-            await self.pool.zrem(self.queue_name, ticket)
+            await self.pool.zrem(self.queue_name, wakeup)
 
     async def _throw_away(self) -> None:
-        """Tickets are made again by the sweeper."""
+        """Wakeups are made again by the sweeper."""
         with contextlib.suppress(*REDIS_IS_AWAY):
             await self.pool.delete(self.queue_name)
 

@@ -20,8 +20,8 @@ from bot.disk.clone_cache import Clones
 from bot.github.client import GitHubApp, InstallationClient
 from bot.jobs.lanes import Lane
 from bot.records import Installation, Job, JobKind
-from bot.repo_config.records import Permission
-from bot.sandbox.supervisor import Nursery
+from bot.repo_config.repository_config import Permission
+from bot.sandbox.supervisor import Supervisor
 from bot.store.database import Database
 from bot.store.jobs import finish_job, hold_lease, request_job
 from pipeline.finetuning.recipe import BaseModel
@@ -98,7 +98,7 @@ class Hooks:
     """Called with what happened, for metrics."""
 
     job_ended: Callable[[JobKind, str, float], None] = _ignore  # kind, outcome, seconds
-    ticket_refused: Callable[[], None] = _ignore
+    wakeup_refused: Callable[[], None] = _ignore
     screened: Callable[[str], None] = _ignore  # verdict, or the kind of failure
     swept: Callable[[str, int], None] = _ignore  # what was found, how many
 
@@ -110,7 +110,7 @@ class Parts:
     database: Database
     github: GitHubApp
     clock: Clock
-    nursery: Nursery
+    supervisor: Supervisor
     clones: Clones
     calibrations: CalibrationSource
     artifacts: Artifacts
@@ -120,7 +120,7 @@ class Parts:
     hooks: Hooks = field(default_factory=Hooks)
 
 
-class Work:
+class JobContext:
     """One job in the hands of one worker."""
 
     def __init__(self, job: Job, parts: Parts) -> None:
@@ -168,4 +168,4 @@ class Work:
         return self.parts.github.installation_client(self.installation_id, token)
 
 
-Handler = Callable[[Work], Awaitable[Outcome]]
+Handler = Callable[[JobContext], Awaitable[Outcome]]

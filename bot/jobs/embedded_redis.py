@@ -1,6 +1,6 @@
 """A Redis server of our own, for whoever has none: started on a unix socket, restarted when it dies, gone when we are.
 
-What it holds are tickets, which the database makes again: a damaged file of it is thrown away. It asks for a password,
+What it holds are wake-ups, which the database makes again: a damaged file of it is thrown away. It asks for a password,
 for a child that parses somebody's code may find its socket, and no confinement of files keeps it from connecting.
 """
 

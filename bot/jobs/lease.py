@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from bot.jobs.cancellation import cancel_and_wait
-from bot.jobs.context import Handler, Outcome, Work
+from bot.jobs.context import Handler, JobContext, Outcome
 from bot.jobs.retry import TookTooLong
 from bot.store.jobs import LostLease, renew_lease
 
@@ -27,10 +27,10 @@ class Stopping(Exception):
 class Running:
     """A job that is being done, and the way to stop it."""
 
-    def __init__(self, work: Work, handler: Handler) -> None:
-        self.work = work
+    def __init__(self, context: JobContext, handler: Handler) -> None:
+        self.context = context
         self.why_stopped: Exception | None = None
-        self._task = asyncio.create_task(_call(handler, work))
+        self._task = asyncio.create_task(_call(handler, context))
 
     def stop(self, why: Exception) -> None:
         if self.why_stopped is None and not self._task.done():
@@ -60,7 +60,7 @@ class Running:
 
     async def _beat(self) -> None:
         """Renew the lease, in real time. A database that does not answer counts once the lease has run out."""
-        policy, kind = self.work.parts.policy, self.work.job.kind
+        policy, kind = self.context.parts.policy, self.context.job.kind
         begun_s = renewed_s = time.monotonic()
         timeout_s = 2 * policy.screening_s if kind == "screen" else LIGHT_TIMEOUT_S  # a child has its own, shorter one
         while True:
@@ -69,21 +69,21 @@ class Running:
                 return self.stop(TookTooLong())
             try:
                 async with asyncio.timeout(policy.lease_s / 2):
-                    kept = await _renew(self.work)
+                    kept = await _renew(self.context)
             except Exception as problem:  # whatever a database raises: what counts is whether the lease still runs
-                log.warning("lease_not_renewed", job_id=self.work.job.job_id, problem=type(problem).__name__)
+                log.warning("lease_not_renewed", job_id=self.context.job.job_id, problem=type(problem).__name__)
                 kept = time.monotonic() - renewed_s < policy.lease_s
             else:
                 renewed_s = time.monotonic()
             if not kept:
-                return self.stop(LostLease(self.work.job.job_id))
+                return self.stop(LostLease(self.context.job.job_id))
 
 
-async def _call(handler: Handler, work: Work) -> Outcome:
-    return await handler(work)
+async def _call(handler: Handler, context: JobContext) -> Outcome:
+    return await handler(context)
 
 
-async def _renew(work: Work) -> bool:
-    until = datetime.now(UTC) + timedelta(seconds=work.parts.policy.lease_s)
-    async with work.parts.database.write() as connection:
-        return await renew_lease(connection, work.job, until)
+async def _renew(context: JobContext) -> bool:
+    until = datetime.now(UTC) + timedelta(seconds=context.parts.policy.lease_s)
+    async with context.parts.database.write() as connection:
+        return await renew_lease(connection, context.job, until)

@@ -115,7 +115,7 @@ def is_a_bug(error: BaseException) -> bool:
     return not isinstance(error, NotYet | TookTooLong | GitHubProblem | AssayError)
 
 
-def told(error: BaseException) -> dict[str, object]:
+def error_fields(error: BaseException) -> dict[str, object]:
     """What a log line says of an error: our own sentences, and of a bug where it is."""
     if is_a_bug(error):
         return {"problem": type(error).__name__, "exc_info": error}

@@ -9,10 +9,10 @@ from typing import Final
 
 import structlog
 
-from bot.jobs.context import Done, Later, Outcome, Work
+from bot.jobs.context import Done, JobContext, Later, Outcome
 from bot.jobs.failures import remember_failure
 from bot.jobs.lease import Running, Stopping
-from bot.jobs.retry import MOST_ATTEMPTS, Again, Failed, Gone, Paused, decide, is_a_bug, pause, told
+from bot.jobs.retry import MOST_ATTEMPTS, Again, Failed, Gone, Paused, decide, error_fields, is_a_bug, pause
 from bot.store.installations import set_installation_state
 from bot.store.jobs import LostLease, finish_job, put_off_job, request_job
 
@@ -23,41 +23,41 @@ SUSPENDED_PAUSE: Final = timedelta(hours=1)
 
 async def settle(running: Running) -> str:
     """Wait for the handler and write down what came of the job. Returns one word, for logs and metrics."""
-    work = running.work
+    context = running.context
     try:
         outcome = await running.outcome()
     except LostLease:
         return "lost"
     except Stopping:
-        return await _written(_put_off(work, Again(work.now(), "the worker stopped", counts=False)), "stopped")
+        return await _written(_put_off(context, Again(context.now(), "the worker stopped", counts=False)), "stopped")
     except Exception as error:  # the outermost handler of a job: whatever it was becomes a row that says so
-        return await _after(work, error)
-    return "done" if work.concluded else await _as_it_says(work, outcome)
+        return await _after(context, error)
+    return "done" if context.concluded else await _as_it_says(context, outcome)
 
 
-async def _as_it_says(work: Work, outcome: Outcome) -> str:
+async def _as_it_says(context: JobContext, outcome: Outcome) -> str:
     match outcome:
         case Done(reason):
-            return await _written(_finish(work, reason), "done")
+            return await _written(_finish(context, reason), "done")
         case Later(not_before, reason):
-            return await _written(_put_off(work, Again(not_before, reason, counts=False)), "later")
+            return await _written(_put_off(context, Again(not_before, reason, counts=False)), "later")
 
 
-async def _after(work: Work, error: Exception) -> str:
+async def _after(context: JobContext, error: Exception) -> str:
     """The handler raised."""
-    job = work.job
-    decision = decide(error, job.attempts, work.now(), random.uniform(0.5, 1.5))
-    said = told(error) if is_a_bug(error) else {"reason": decision.reason}
+    job = context.job
+    decision = decide(error, job.attempts, context.now(), random.uniform(0.5, 1.5))
+    said = error_fields(error) if is_a_bug(error) else {"reason": decision.reason}
     log.warning("job_hindered", job_id=job.job_id, kind=job.kind, attempts=job.attempts, **said)
     match decision:
         case Again():
-            return await _written(_put_off(work, decision), "again")
+            return await _written(_put_off(context, decision), "again")
         case Paused(reason):
-            return await _written(_suspend(work, reason), "later")
+            return await _written(_suspend(context, reason), "later")
         case Gone(reason):
-            return await _written(_ask_whether_it_is_gone(work, reason), "again")
+            return await _written(_ask_whether_it_is_gone(context, reason), "again")
         case Failed(reason):
-            return await _written(_fail(work, reason), "failed")
+            return await _written(_fail(context, reason), "failed")
 
 
 async def _written(writing: Awaitable[None], word: str) -> str:
@@ -67,45 +67,45 @@ async def _written(writing: Awaitable[None], word: str) -> str:
     except LostLease:
         return "lost"
     except Exception as problem:  # the database is away, in whatever way it says so
-        log.error("job_not_settled", **told(problem))
+        log.error("job_not_settled", **error_fields(problem))
         return "unwritten"
     return word
 
 
-async def _finish(work: Work, reason: str) -> None:
-    async with work.parts.database.write() as connection:
-        await finish_job(connection, work.job, "done", work.now(), reason)
+async def _finish(context: JobContext, reason: str) -> None:
+    async with context.parts.database.write() as connection:
+        await finish_job(connection, context.job, "done", context.now(), reason)
 
 
-async def _put_off(work: Work, again: Again) -> None:
-    async with work.parts.database.write() as connection:
-        await put_off_job(connection, work.job, again.at, again.reason, counts=again.counts)
+async def _put_off(context: JobContext, again: Again) -> None:
+    async with context.parts.database.write() as connection:
+        await put_off_job(connection, context.job, again.at, again.reason, counts=again.counts)
 
 
-async def _suspend(work: Work, reason: str) -> None:
+async def _suspend(context: JobContext, reason: str) -> None:
     """An answer may be older than the end of the suspension that it tells of: GitHub is asked how it is now."""
-    async with work.effect() as connection:
-        await set_installation_state(connection, work.installation_id, "suspended")
-        if work.job.kind != "sync_installation":
-            await request_job(connection, work.installation_id, 0, "sync_installation", work.now())
-        await put_off_job(connection, work.job, work.now() + SUSPENDED_PAUSE, reason, counts=False)
+    async with context.effect() as connection:
+        await set_installation_state(connection, context.installation_id, "suspended")
+        if context.job.kind != "sync_installation":
+            await request_job(connection, context.installation_id, 0, "sync_installation", context.now())
+        await put_off_job(connection, context.job, context.now() + SUSPENDED_PAUSE, reason, counts=False)
 
 
-async def _ask_whether_it_is_gone(work: Work, reason: str) -> None:
+async def _ask_whether_it_is_gone(context: JobContext, reason: str) -> None:
     """One "not found" deletes nothing: another job asks about the whole; this one is tried again meanwhile."""
-    job = work.job
-    async with work.effect() as connection:
+    job = context.job
+    async with context.effect() as connection:
         if job.repository_id and job.kind != "sync_repository":
-            await request_job(connection, job.installation_id, job.repository_id, "sync_repository", work.now())
+            await request_job(connection, job.installation_id, job.repository_id, "sync_repository", context.now())
         elif job.kind != "sync_installation":
-            await request_job(connection, job.installation_id, 0, "sync_installation", work.now())
+            await request_job(connection, job.installation_id, 0, "sync_installation", context.now())
         if job.attempts < MOST_ATTEMPTS:
-            await put_off_job(connection, job, work.now() + pause(job.attempts), reason, counts=True)
+            await put_off_job(connection, job, context.now() + pause(job.attempts), reason, counts=True)
         else:
-            await finish_job(connection, job, "failed", work.now(), reason)
+            await finish_job(connection, job, "failed", context.now(), reason)
 
 
-async def _fail(work: Work, reason: str) -> None:
-    async with work.effect() as connection:
-        await remember_failure(connection, work.job, reason, work.now())
-        await finish_job(connection, work.job, "failed", work.now(), reason)
+async def _fail(context: JobContext, reason: str) -> None:
+    async with context.effect() as connection:
+        await remember_failure(connection, context.job, reason, context.now())
+        await finish_job(connection, context.job, "failed", context.now(), reason)

@@ -1,4 +1,4 @@
-"""Every two seconds: announce what waits without a ticket, open again what a dead worker held, close what is hopeless.
+"""Every two seconds: announce what waits without a wake-up, open again what a dead worker held, close what is hopeless.
 
 Every worker sweeps; whatever two of them do at once is done once, by the conditions of the statements.
 """
@@ -19,7 +19,7 @@ from bot.handlers.installations.orphans import remove_orphans
 from bot.handlers.server_calibration import follow_server_calibration
 from bot.jobs.context import Parts
 from bot.jobs.failures import remember_failure
-from bot.jobs.retry import MOST_ATTEMPTS, told
+from bot.jobs.retry import MOST_ATTEMPTS, error_fields
 from bot.records import Job, JobKind
 from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.deliveries import unhandled_deliveries
@@ -56,7 +56,7 @@ class Sweeper:
                     await remove_orphans(self._parts)
                     cleaned_s = time.monotonic()
             except Exception as problem:  # a database that is away, in whatever way it says so
-                log.warning("sweep_failed", **told(problem))
+                log.warning("sweep_failed", **error_fields(problem))
             await asyncio.sleep(self._parts.policy.sweep_s)
 
     async def sweep(self, *, starting: bool = False) -> None:

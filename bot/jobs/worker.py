@@ -1,4 +1,4 @@
-"""One worker: tickets in, jobs done, rows settled. Stops tidily when it is told to, at once when told twice."""
+"""One worker: wake-ups in, jobs done, rows settled. Stops tidily when it is told to, at once when told twice."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import structlog
 from bot.handlers.installations.delivery import deliver
 from bot.jobs.arq_worker import QueueWorker, Take
 from bot.jobs.cancellation import cancel_and_wait
-from bot.jobs.context import Handler, Parts, Work
+from bot.jobs.context import Handler, JobContext, Parts
 from bot.jobs.lanes import CAPS, KINDS, LANES, Lane, lane_of
 from bot.jobs.lease import Running, Stopping
-from bot.jobs.retry import told
+from bot.jobs.retry import error_fields
 from bot.jobs.settle import settle
 from bot.jobs.sweeper import Sweeper
 from bot.jobs.wakeups import Queue
@@ -27,11 +27,11 @@ from bot.store.jobs import claim_job, free_turns, ready_jobs
 log = structlog.get_logger(__name__)
 
 DELIVERIES_AT_ONCE: Final = 4
-MOST_OF_A_TICKET: Final = 100  # jobs, then its place is anybody's again
-MOST_TICKETS: Final = 4  # that wait, for each job that can be done at once
+MOST_OF_A_WAKEUP: Final = 100  # jobs, then its place is anybody's again
+MOST_WAKEUPS: Final = 4  # that wait, for each job that can be done at once
 
 
-class Workshop:
+class JobRunner:
     """Does the fair next job whenever it is told that there may be one."""
 
     def __init__(self, parts: Parts, handlers: Mapping[JobKind, Handler]) -> None:
@@ -46,25 +46,25 @@ class Workshop:
             if await deliver(self._parts, delivery_id):
                 await self.announce_ready()
         except Exception as problem:  # nobody is there to raise it to
-            log.error("delivery_not_handled", delivery_id=delivery_id, **told(problem))
+            log.error("delivery_not_handled", delivery_id=delivery_id, **error_fields(problem))
 
     async def take(self, lane: Lane) -> None:
         """Do the jobs of a lane whose turn it is, one after the other, until none is due. Raises nothing either.
 
-        Each is claimed anew, so installations take turns within a ticket too; another ticket would only cost time.
+        Each is claimed anew, so installations take turns within a wake-up too; another wake-up would only cost time.
         """
-        for _ in range(MOST_OF_A_TICKET):
+        for _ in range(MOST_OF_A_WAKEUP):
             try:
                 job = await self._claim(lane)
             except Exception as problem:
-                log.error("nothing_claimed", lane=lane, **told(problem))
+                log.error("nothing_claimed", lane=lane, **error_fields(problem))
                 return
             if job is None:
                 return
             await self._do(job)
 
     async def announce_ready(self) -> None:
-        """Make sure that as many tickets wait as can be used soon."""
+        """Make sure that as many wake-ups wait as can be used soon."""
         now = self._parts.clock.now()
         async with self._parts.database.read() as connection:
             ready = {lane: await self._ready(connection, lane, now) for lane in LANES}
@@ -72,9 +72,9 @@ class Workshop:
             await self._parts.announcer.announce_jobs(lane, job_ids)
 
     async def _ready(self, connection: Any, lane: Lane, now: datetime) -> list[int]:
-        """As many as can be begun: for the others a ticket would be taken in vain, time and again."""
+        """As many as can be begun: for the others a wake-up would be taken in vain, time and again."""
         free = await free_turns(connection, now, {kind: CAPS[kind] for kind in KINDS[lane]})
-        limit = min(free, MOST_TICKETS * self.at_once(lane))
+        limit = min(free, MOST_WAKEUPS * self.at_once(lane))
         return await ready_jobs(connection, now, KINDS[lane], limit) if limit else []
 
     def at_once(self, lane: Lane) -> int:
@@ -85,7 +85,7 @@ class Workshop:
         """Give back what is being done in these lanes; their children are killed with it."""
         self._stopping = True
         for running in list(self._running):
-            if lane_of(running.work.job.kind) in lanes:
+            if lane_of(running.context.job.kind) in lanes:
                 running.stop(Stopping())
 
     async def _claim(self, lane: Lane) -> Job | None:
@@ -100,7 +100,7 @@ class Workshop:
         begun_s = time.monotonic()
         ids = {"job_id": job.job_id, "installation_id": job.installation_id, "repository_id": job.repository_id}
         with structlog.contextvars.bound_contextvars(**ids, kind=job.kind):
-            running = Running(Work(job, self._parts), self._handlers[job.kind])
+            running = Running(JobContext(job, self._parts), self._handlers[job.kind])
             self._running.add(running)
             try:
                 outcome = await settle(running)
@@ -123,8 +123,8 @@ class Workers:
     def __init__(self, parts: Parts, handlers: Mapping[JobKind, Handler], redis_url: Callable[[], str] | str) -> None:
         self._parts = parts
         self._url = redis_url if isinstance(redis_url, str) else redis_url()
-        self._workshop = Workshop(parts, handlers)
-        self._sweeper = Sweeper(parts, self._workshop.announce_ready)
+        self._runner = JobRunner(parts, handlers)
+        self._sweeper = Sweeper(parts, self._runner.announce_ready)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 
@@ -151,9 +151,9 @@ class Workers:
         """Screenings go back at once, light jobs may end; what does not end in time goes back too."""
         for queue in queues:
             queue.stop_taking()
-        self._workshop.stop(("screen",))
+        self._runner.stop(("screen",))
         await self._drain(queues, self._parts.policy.stop_s)
-        self._workshop.stop()
+        self._runner.stop()
         await self._drain(queues, self._parts.policy.stop_s)
 
     async def _drain(self, queues: Sequence[QueueWorker], timeout_s: float) -> None:
@@ -163,7 +163,7 @@ class Workers:
         await cancel_and_wait([drained, at_once])
 
     def _queues(self) -> list[QueueWorker]:
-        shop, refused = self._workshop, self._parts.hooks.ticket_refused
+        shop, refused = self._runner, self._parts.hooks.wakeup_refused
 
         async def light(row_id: int) -> None:
             await shop.take("light")

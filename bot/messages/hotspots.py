@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from bot.messages.markdown import code, prose
-from bot.messages.screen_context import Situation, WonAdapter
+from bot.messages.screen_context import ScreenContext, WonAdapter
 from bot.messages.sections import section
 from bot.records import StoredScreening
 from pipeline.json_fields import MalformedError
@@ -42,7 +42,7 @@ _NO_DEFECTS = "This is no list of defects: it says where looking is likeliest to
 Link = Callable[[str, str, int], str]
 
 
-def render_look_here(stored: StoredScreening, situation: Situation) -> str:
+def render_look_here(stored: StoredScreening, situation: ScreenContext) -> str:
     """Markdown; nothing where nothing was ranked, or where the ranking is not for those who can see the check run."""
     if stored.ranking is None or not situation.shows_ranking:
         return ""
@@ -147,7 +147,7 @@ def _end_of(path: str) -> str:
     return path if len(path) <= LONGEST_PATH else ELLIPSIS + path[1 - LONGEST_PATH :]
 
 
-def _linker(situation: Situation, head_sha: str) -> Link:
+def _linker(situation: ScreenContext, head_sha: str) -> Link:
     """Makes links to files as they were measured; leaves alone what cannot be linked for certain."""
     full_name = situation.repository.full_name
     known = situation.web_url.startswith("https://") and _NAME.fullmatch(full_name) and _SHA.fullmatch(head_sha)

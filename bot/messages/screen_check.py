@@ -6,7 +6,7 @@ from typing import Literal
 
 from bot.messages.hotspots import render_look_here
 from bot.messages.markdown import fit
-from bot.messages.screen_context import Situation
+from bot.messages.screen_context import ScreenContext
 from bot.messages.screen_summary import render_details, render_failure, render_summary
 from bot.records import CheckAction, CheckRunFields, StoredScreening
 from pipeline.records import Density
@@ -14,7 +14,7 @@ from pipeline.reports import numbers
 from pipeline.reports.escape import inert
 from pipeline.screening.measurement import Judgement, Measurement, load_judgement, load_measurement
 
-__all__ = ["FINE_TUNE", "RESCREEN", "SCREEN", "Situation", "screen_check"]
+__all__ = ["FINE_TUNE", "RESCREEN", "SCREEN", "ScreenContext", "screen_check"]
 
 SCREEN = "assay/screen"
 LONGEST_TITLE = 255
@@ -24,7 +24,7 @@ RESCREEN = CheckAction("Re-screen", "Measure this repository again", "rescreen")
 _CUT = "*The rest is left out: GitHub takes no more here. `assay screen` prints it from a clone.*"
 
 
-def screen_check(stored: StoredScreening, situation: Situation) -> CheckRunFields:
+def screen_check(stored: StoredScreening, situation: ScreenContext) -> CheckRunFields:
     """The check run of a screening, measured or failed. Raises MalformedError where what is stored makes no sense."""
     if stored.failure:
         return _fields(
@@ -46,7 +46,7 @@ def screen_check(stored: StoredScreening, situation: Situation) -> CheckRunField
 
 
 def _fields(
-    situation: Situation,
+    situation: ScreenContext,
     conclusion: Literal["success", "neutral"],
     title: str,
     summary: str,
@@ -88,7 +88,7 @@ def _density_words(density: Density | None) -> str:
     return f"density {numbers.density(density.value)} ({low}–{high})"
 
 
-def _carried(stored: StoredScreening, situation: Situation) -> str:
+def _carried(stored: StoredScreening, situation: ScreenContext) -> str:
     """Where the verdict was measured, if that is another commit than the one it is posted on."""
     if stored.head_sha == situation.head_sha:
         return ""

@@ -31,7 +31,7 @@ class WonAdapter:
 
 
 @dataclass(frozen=True)
-class Situation:
+class ScreenContext:
     repository: Repository
     head_sha: str  # the commit it is posted on, which may be newer than the one that was measured
     external_id: str

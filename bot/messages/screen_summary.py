@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bot.messages.charts import draw_chart
 from bot.messages.hotspots import HEADING
 from bot.messages.markdown import block, code, prose
-from bot.messages.screen_context import Situation
+from bot.messages.screen_context import ScreenContext
 from bot.messages.sections import bullets, joined, section
 from bot.messages.what_would_change import what_would_change
 from bot.records import StoredScreening
@@ -38,7 +38,7 @@ _ADVICE = (
 
 
 def render_summary(
-    stored: StoredScreening, measurement: Measurement, judgement: Judgement, situation: Situation, *, ranked: bool
+    stored: StoredScreening, measurement: Measurement, judgement: Judgement, situation: ScreenContext, *, ranked: bool
 ) -> str:
     """`ranked`: the text below the summary says where to look first."""
     threshold, standing = judgement.threshold, judgement.standing
@@ -60,7 +60,7 @@ def render_summary(
     return joined(*sections)
 
 
-def _opening(measurement: Measurement, judgement: Judgement, situation: Situation) -> str:
+def _opening(measurement: Measurement, judgement: Judgement, situation: ScreenContext) -> str:
     it = f"a language model on the bug fixes of {code(situation.repository.full_name)}"
     if not judgement.measurable:
         answer = f"Whether fine-tuning {it} is worth the GPU time cannot be told yet, so the answer is no for now."
@@ -98,7 +98,7 @@ def _density_explained(density: Density | None) -> str:
     )
 
 
-def _carried_note(stored: StoredScreening, situation: Situation) -> str:
+def _carried_note(stored: StoredScreening, situation: ScreenContext) -> str:
     if stored.head_sha == situation.head_sha:
         return ""
     return (
@@ -183,7 +183,7 @@ def _exceptions(standing: Standing) -> str:
     return f"On the wrong side of it: {', '.join(names)}." if names else ""
 
 
-def _how_to(judgement: Judgement, situation: Situation) -> str:
+def _how_to(judgement: Judgement, situation: ScreenContext) -> str:
     runs = judgement.verdict == "RUN"
     if not situation.fine_tuning_on:
         return _elsewhere(situation) + ("" if runs else " The verdict advises against it.")
@@ -207,7 +207,7 @@ _OFF = {
 }
 
 
-def _elsewhere(situation: Situation) -> str:
+def _elsewhere(situation: ScreenContext) -> str:
     return (
         f"{_OFF[situation.off_because]} `assay pairs PATH --out pairs.parquet`, run on a clone, writes the functions "
         "with their signals, and you can train on that file wherever you have a GPU."
@@ -243,7 +243,7 @@ def _left_out(groups: Sequence[ExcludedCount]) -> list[str]:
     return found
 
 
-def render_failure(stored: StoredScreening, situation: Situation) -> str:
+def render_failure(stored: StoredScreening, situation: ScreenContext) -> str:
     return joined(
         f"**{code(situation.repository.full_name)} could not be measured.**",
         f"The reason: {prose(stored.failure)}",

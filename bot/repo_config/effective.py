@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from bot.repo_config.precedence import Ceiling, ConfigInForce, combine
+from bot.repo_config.precedence import Ceiling, EffectiveConfig, combine
 from bot.repo_config.stored import StoredConfig, load_config
 from bot.store.configs import load_configs
 
@@ -25,12 +25,12 @@ def ceiling_of(policy: Policy) -> Ceiling:
     )
 
 
-def config_in_force(policy: Policy, organization: StoredConfig, repository: StoredConfig) -> ConfigInForce:
+def effective_config(policy: Policy, organization: StoredConfig, repository: StoredConfig) -> EffectiveConfig:
     return combine(ceiling_of(policy), organization.parsed.config, repository.parsed.config)
 
 
-async def load_config_in_force(
+async def load_effective_config(
     connection: Any, policy: Policy, installation_id: int, repository_id: int
-) -> ConfigInForce:
+) -> EffectiveConfig:
     organization, repository = await load_configs(connection, installation_id, repository_id)
-    return config_in_force(policy, load_config(organization), load_config(repository))
+    return effective_config(policy, load_config(organization), load_config(repository))

@@ -25,7 +25,7 @@ from bot.repo_config.keys import (
     Key,
     Kind,
 )
-from bot.repo_config.records import ConfigProblem, ParsedConfig, RepositoryConfig
+from bot.repo_config.repository_config import ConfigProblem, ParsedConfig, RepositoryConfig
 from bot.repo_config.yaml_tree import Listing, Mapping, Node, NotRead, Refused, Text, read_tree
 from pipeline.classify.patterns import compile_expression, compile_glob
 from pipeline.reports.escape import inert

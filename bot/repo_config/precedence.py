@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from bot.repo_config.keys import DEFAULT_PERMISSION, PERMISSIONS
-from bot.repo_config.records import Permission, RepositoryConfig
+from bot.repo_config.repository_config import Permission, RepositoryConfig
 from pipeline.classify.overlay import Overlay
 
 Level = Literal["organization", "repository"]
@@ -52,7 +52,7 @@ class Overruled:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigInForce:
+class EffectiveConfig:
     """What applies to a repository after all."""
 
     overlay: Overlay
@@ -68,7 +68,7 @@ class ConfigInForce:
 
 def combine(
     ceiling: Ceiling, organization: RepositoryConfig = NOTHING_SAID, repository: RepositoryConfig = NOTHING_SAID
-) -> ConfigInForce:
+) -> EffectiveConfig:
     """Put the levels together. Never looser than any higher level."""
     files: tuple[tuple[Level, RepositoryConfig], ...] = (("organization", organization), ("repository", repository))
     permission, permission_overruled = _permission(ceiling, files)
@@ -78,7 +78,7 @@ def combine(
     quiet, quiet_overruled = _quiet(ceiling, files)
     share_outcomes, sharing_overruled = _share_outcomes(ceiling, organization, repository)
     wishes = [config.publish_ranking for _, config in files]
-    return ConfigInForce(
+    return EffectiveConfig(
         overlay=_lists(files).overlay,
         permission=permission,
         finetune=finetune,

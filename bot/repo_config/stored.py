@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
 from bot.repo_config.keys import KEYS, LISTS
-from bot.repo_config.records import ConfigProblem, ParsedConfig, Permission, RepositoryConfig
+from bot.repo_config.repository_config import ConfigProblem, ParsedConfig, Permission, RepositoryConfig
 from pipeline.json_fields import Fields, MalformedError
 
 _PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from bot.jobs.context import Policy
 from bot.messages.screen_context import AdapterState, WonAdapter, shows_ranking
 from bot.records import Run, StoredScreening
-from bot.repo_config.effective import load_config_in_force
+from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget
 from bot.store.jobs import request_job
 from bot.store.rankings import save_ranking
@@ -30,7 +30,7 @@ SCORE_EVERY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class RankingInForce:
+class ActiveRanking:
     """The run that decides, and the runs that rank by its adapter, newest first. Without one the baseline ranks."""
 
     judged: Run | None = None
@@ -80,15 +80,15 @@ class RankingInForce:
         return any(run.purpose == "refit" and run.state != "ended" for run in self.rankers)
 
 
-def ranking_in_force(runs: Sequence[Run]) -> RankingInForce:
+def active_ranking(runs: Sequence[Run]) -> ActiveRanking:
     """Of all runs of one repository."""
     judged = [(run, load_figures(run.result)) for run in runs if run.purpose == "judge" and run.ending == "finished"]
     conclusive = [(run, figures) for run, figures in judged if figures.conclusive]
     if not conclusive:
-        return RankingInForce()
+        return ActiveRanking()
     newest, figures = max(conclusive, key=lambda found: (found[0].made_at, found[0].run_id))
     rankers = [run for run in runs if run.purpose != "judge" and run.judged_run_id == newest.run_id]
-    return RankingInForce(newest, figures, tuple(sorted(rankers, key=lambda run: run.run_id, reverse=True)))
+    return ActiveRanking(newest, figures, tuple(sorted(rankers, key=lambda run: run.run_id, reverse=True)))
 
 
 def _why_failed(run: Run) -> str:
@@ -105,8 +105,8 @@ def shortlist_in(run: Run) -> Mapping[str, Any] | None:
     return dict(found) if isinstance(found, Mapping) else None
 
 
-async def load_ranking_in_force(connection: Any, installation_id: int, repository_id: int) -> RankingInForce:
-    return ranking_in_force(await runs_of(connection, installation_id, repository_id))
+async def load_active_ranking(connection: Any, installation_id: int, repository_id: int) -> ActiveRanking:
+    return active_ranking(await runs_of(connection, installation_id, repository_id))
 
 
 async def ask_for_scores(
@@ -120,7 +120,7 @@ async def ask_for_scores(
     newest = await newest_screening(connection, *ids)
     if newest is None or newest.failure:
         return False
-    in_force = await load_ranking_in_force(connection, *ids)
+    in_force = await load_active_ranking(connection, *ids)
     if not in_force.by_adapter or not await is_seen(connection, policy, *ids):
         return False
     ranking = in_force.ranking_of(newest.head_sha)
@@ -132,7 +132,7 @@ async def ask_for_scores(
     return False
 
 
-def why_no_run(in_force: RankingInForce, head_sha: str, now: datetime) -> str:
+def why_no_run(in_force: ActiveRanking, head_sha: str, now: datetime) -> str:
     """Why no GPU worker is asked to rank this commit now; empty where one is."""
     if any(run.state != "ended" for run in in_force.rankers):
         return "one is on its way"
@@ -147,19 +147,19 @@ def why_no_run(in_force: RankingInForce, head_sha: str, now: datetime) -> str:
 async def is_seen(connection: Any, policy: Policy, installation_id: int, repository_id: int) -> bool:
     """Whether anybody is shown the ranking: else none is made."""
     memory = await load_repository(connection, installation_id, repository_id)
-    config = await load_config_in_force(connection, policy, installation_id, repository_id)
+    config = await load_effective_config(connection, policy, installation_id, repository_id)
     return memory is not None and shows_ranking(memory.repository, config.publish_ranking)
 
 
 async def may_run(connection: Any, policy: Policy, installation_id: int, repository_id: int) -> bool:
     """Whether fine-tuning is on here. What is left of the budget is asked when the run is prepared."""
-    config = await load_config_in_force(connection, policy, installation_id, repository_id)
+    config = await load_effective_config(connection, policy, installation_id, repository_id)
     budget = await load_budget(connection, installation_id)
     return policy.mode != "observe" and config.finetune and budget is not None
 
 
 async def _open(
-    connection: Any, policy: Policy, in_force: RankingInForce, newest: StoredScreening, now: datetime
+    connection: Any, policy: Policy, in_force: ActiveRanking, newest: StoredScreening, now: datetime
 ) -> None:
     judged = in_force.judged
     if judged is None or judged.base_model not in policy.base_models:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from bot.commands.facts import models_here, recipe_here
 from bot.jobs.context import Policy
 from bot.records import Run, StoredScreening
-from bot.repo_config.effective import load_config_in_force
+from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, month_of
 from bot.store.jobs import request_job
 from bot.store.runs import RunRequest, open_run, runs_of
@@ -38,7 +38,7 @@ async def maybe_audit(connection: Any, policy: Policy, screening: StoredScreenin
     ids, month = (screening.installation_id, screening.repository_id), month_of(now)
     if not _is_measurable_skip(screening) or not draws(policy.audit_share, *ids, month):
         return None
-    config = await load_config_in_force(connection, policy, *ids)
+    config = await load_effective_config(connection, policy, *ids)
     models = models_here(tuple(policy.base_models), policy.base_model, config)
     if policy.mode == "observe" or not config.finetune or not models:
         return None

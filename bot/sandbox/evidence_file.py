@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from bot.github.evidence.evidence_facts import EvidenceFacts, tracker_of
 from bot.github.evidence.fact_file import FactFile
-from bot.github.evidence.facts import EvidenceFacts, tracker_of
-from bot.sandbox.screening_task import ScreenOrder
+from bot.sandbox.screening_task import ScreeningTask
 from pipeline.classify.references import Home
 from pipeline.mining.issue_links import Tracked
 
 
-def tracked_of(order: ScreenOrder) -> Tracked | None:
+def tracked_of(order: ScreeningTask) -> Tracked | None:
     """None where nothing was fetched. A file that cannot be read any more knows of no issue."""
     evidence = order.evidence
     if evidence is None:

@@ -1,13 +1,13 @@
-"""The process that starts the children of screenings: `python -I -X utf8 -m bot.sandbox.fork_server`, by Nursery only.
+"""The process that starts the children of screenings: `python -I -X utf8 -m bot.sandbox.fork_server` (by Supervisor).
 
 It imports the pipeline once and forks a child for each order, which costs milliseconds where a new interpreter would
 cost half a second. Its standard input is a socket to the worker; both sides speak JSON lines on it:
 
-worker  -> nursery   {"start": 7, "limits": {...}} with the child's own socket attached; {"kill": 7}
-nursery -> worker    {"ready": true}; {"ended": 7, "exit_code": 0, "cpu_s": 0.1, "peak_mb": 80.0}; {"failed": 7}
+worker  -> supervisor   {"start": 7, "limits": {...}} with the child's own socket attached; {"kill": 7}
+supervisor -> worker    {"ready": true}; {"ended": 7, "exit_code": 0, "cpu_s": 0.1, "peak_mb": 80.0}; {"failed": 7}
 
 The order itself, and the token in it, go through the child's socket and never through here. The end of the worker
-is the end of the nursery, and the end of the nursery is the end of every child.
+is the end of the supervisor, and the end of the supervisor is the end of every child.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import sys
 from collections import deque
 from typing import Any
 
-from bot.sandbox.limits import OUT_OF_MEMORY, Limits, close_the_door, die_with_parent, limit_this_process
+from bot.sandbox.limits import OUT_OF_MEMORY, Limits, die_with_parent, limit_this_process, protect_this_process
 
 MOST_SOCKETS_AT_ONCE = 16
 _CONTROL, _FIRST_FREE = 0, 3
 
 
-class Nurse:
+class ForkServer:
     """Starts children, ends them when told to, and says how each ended."""
 
     def __init__(self, control: socket.socket, woken: socket.socket) -> None:
@@ -69,7 +69,7 @@ class Nurse:
 
     def _start(self, number: int, limits: Limits) -> None:
         connection = self._sockets.popleft()
-        nursery = os.getpid()
+        supervisor = os.getpid()
         try:
             pid = os.fork()
         except OSError:
@@ -77,7 +77,7 @@ class Nurse:
             self._say({"failed": number})
             return
         if pid == 0:
-            _be_a_child(connection, limits, nursery)
+            _be_a_child(connection, limits, supervisor)
         os.close(connection)
         self._pids[number] = pid
 
@@ -107,15 +107,15 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def _be_a_child(connection: int, limits: Limits, nursery: int) -> None:
-    """What happens after the fork; never returns, and runs no cleanup that belongs to the nursery."""
+def _be_a_child(connection: int, limits: Limits, supervisor: int) -> None:
+    """What happens after the fork; never returns, and runs no cleanup that belongs to the supervisor."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        die_with_parent(nursery)
-        close_the_door()
+        die_with_parent(supervisor)
+        protect_this_process()
         limit_this_process(limits)
         own = _keep_only(connection)
         from bot.sandbox.landlock import confine  # both were imported before the fork
@@ -173,14 +173,14 @@ def main() -> None:
     waker.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-    nurse = Nurse(control, woken)
+    server = ForkServer(control, woken)
     try:
         control.sendall(b'{"ready": true}\n')
-        nurse.serve()
+        server.serve()
     except ConnectionError:  # the worker is gone
         pass
     finally:
-        nurse.end_all()
+        server.end_all()
 
 
 if __name__ == "__main__":

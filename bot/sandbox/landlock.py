@@ -41,7 +41,7 @@ _SYSTEM: Final = (
 def confine(folder: Path, also_read: Iterable[Path] = ()) -> bool:
     """From here on this process writes below `folder` only, and reads nothing of the worker's. Whether it worked.
 
-    `folder` is made where it is not there. Needs `limits.close_the_door` before.
+    `folder` is made where it is not there. Needs `limits.protect_this_process` before.
     """
     version = _call(_CREATE_RULESET, None, 0, _ASK_VERSION) if sys.platform == "linux" else -1
     if version < 1:

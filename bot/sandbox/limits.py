@@ -71,7 +71,7 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def close_the_door() -> None:
+def protect_this_process() -> None:
     """No other process of this user looks into this one's memory, and no program that it starts gains rights."""
     if sys.platform == "linux":
         _prctl(_SET_DUMPABLE, 0)

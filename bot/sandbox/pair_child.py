@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bot.sandbox.evidence_file import tracked_of
 from bot.sandbox.pair_task import Gathered, Gathering, NotInTheBranch, lengths_of
-from bot.sandbox.screening_task import ScreenOrder
+from bot.sandbox.screening_task import ScreeningTask
 from pipeline.finetuning.artifact_store import LocalStore
 from pipeline.finetuning.pair_file import encode_pairs
 from pipeline.finetuning.pair_set import PairSet, build_pair_set
@@ -24,7 +24,7 @@ from pipeline.git.packs import ObjectProblem
 from pipeline.git.repository import Repository
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.miner import Miner, Progress
-from pipeline.ranking.dataset import gather
+from pipeline.ranking.dataset import build_dataset
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
 from pipeline.screening.measure import facts_path
@@ -35,7 +35,7 @@ class Unfetched(AssayError):
 
 
 def gather_file(
-    repository: Repository, order: ScreenOrder, wanted: Gathering, recipe: LabelRecipe, progress: Progress
+    repository: Repository, order: ScreeningTask, wanted: Gathering, recipe: LabelRecipe, progress: Progress
 ) -> Gathered:
     """Write the file beside the clone, whole or not at all, and tell what is in it. Raises AssayError."""
     store = facts_path(order.folder, repository)
@@ -44,8 +44,8 @@ def gather_file(
     with miner, repository.reader() as reader:
         read = _blobs_of(reader, recipe)
         if wanted.kind == "pairs":
-            material = gather(miner, recipe, read, seen_at=order.seen_at)
-            pairs = build_pair_set(miner, material, recipe, read, order.overlay.config_hash)
+            dataset = build_dataset(miner, recipe, read, seen_at=order.seen_at)
+            pairs = build_pair_set(miner, dataset, recipe, read, order.overlay.config_hash)
             content, told = encode_pairs(pairs), _told(pairs, pairs.holdout)
         else:
             ranking = build_ranking_set(

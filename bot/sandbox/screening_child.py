@@ -23,7 +23,7 @@ from bot.peak_memory import own_peak_rss_mb
 from bot.sandbox.evidence_file import tracked_of
 from bot.sandbox.limits import Limits, too_large_file, too_much_memory
 from bot.sandbox.pair_task import Gathered, NotInTheBranch, dump_gathered
-from bot.sandbox.screening_task import FailureKind, RecipeName, ScreenOrder, load_order
+from bot.sandbox.screening_task import FailureKind, RecipeName, ScreeningTask, load_order
 from pipeline.git.clone import clone_or_fetch, is_damaged, parse_url
 from pipeline.git.errors import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
 from pipeline.git.repository import open_repository
@@ -128,7 +128,7 @@ def _attempt_to_rank(screening: _Screening) -> dict[str, Any]:
 class _Screening:
     """One order. What `measure` opened for mining stays open for `rank`, to the end of the context."""
 
-    def __init__(self, order: ScreenOrder, tell: Tell) -> None:
+    def __init__(self, order: ScreeningTask, tell: Tell) -> None:
         self._order = order
         self._tell = tell
         self._open = contextlib.ExitStack()
@@ -203,7 +203,7 @@ class _Screening:
             return shortlist_of(subjects_at_head(self._miner, read, seen_at=self._order.seen_at))
 
 
-def _receive(order: ScreenOrder, tell: Tell, *, afresh: bool = False) -> Path:
+def _receive(order: ScreeningTask, tell: Tell, *, afresh: bool = False) -> Path:
     return clone_or_fetch(
         parse_url(order.url),
         order.folder / CLONE,

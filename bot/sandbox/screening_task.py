@@ -1,4 +1,4 @@
-"""What a screening is asked for, what it gives and how it can fail: what worker, nursery and child pass on as JSON.
+"""What a screening is asked for, what it gives and how it can fail: what worker, supervisor and child pass on as JSON.
 
 The same order, with `gather`, asks for what a fine-tuning run reads instead.
 """
@@ -45,7 +45,7 @@ class EvidenceFile:
 
 
 @dataclass(frozen=True)
-class ScreenOrder:
+class ScreeningTask:
     """One repository to be cloned or fetched, and measured."""
 
     url: str
@@ -89,7 +89,7 @@ class ScreeningFailed(Exception):
         self.sentence = sentence
 
 
-def dump_order(order: ScreenOrder) -> bytes:
+def dump_order(order: ScreeningTask) -> bytes:
     """One line."""
     values: dict[str, Any] = {
         "url": order.url,
@@ -113,7 +113,7 @@ def dump_order(order: ScreenOrder) -> bytes:
     return json.dumps(values).encode() + b"\n"
 
 
-def load_order(line: bytes) -> ScreenOrder:
+def load_order(line: bytes) -> ScreeningTask:
     """Our own words: raises KeyError or ValueError for others."""
     values = json.loads(line)
     values["folder"] = Path(values["folder"])
@@ -122,7 +122,7 @@ def load_order(line: bytes) -> ScreenOrder:
         values["evidence"] = EvidenceFile(**evidence | {"path": Path(evidence["path"])})
     values["overlay"] = _load_overlay(values["overlay"])
     values["gather"] = load_gathering(values["gather"])
-    return ScreenOrder(**values)
+    return ScreeningTask(**values)
 
 
 def _load_overlay(values: Mapping[str, Any]) -> Overlay:

@@ -3,7 +3,7 @@
 A ranking may follow the measurement. Whatever becomes of it, the measurement stands. What a fine-tuning run reads is
 gathered in the same way: the child writes it into a file of the repository's folder.
 
-worker ── control socket ── nursery (imports once) ── forks ── child (one repository)
+worker ── control socket ── supervisor (imports once) ── forks ── child (one repository)
    └───────────── a socket for each child ─────────────────────────┘
 """
 
@@ -21,9 +21,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Final, Self
 
-from bot.sandbox.limits import Ending
-from bot.sandbox.pair_task import Gathered, load_gathered
-from bot.sandbox.replies import (
+from bot.sandbox.child_replies import (
     MOST_ANSWER_BYTES,
     Progress,
     answer,
@@ -33,12 +31,14 @@ from bot.sandbox.replies import (
     made_of,
     silent,
 )
-from bot.sandbox.screening_task import Screened, ScreeningFailed, ScreenOrder
+from bot.sandbox.limits import Ending
+from bot.sandbox.pair_task import Gathered, load_gathered
+from bot.sandbox.screening_task import Screened, ScreeningFailed, ScreeningTask
 
-__all__ = ["Nursery", "ScreenOrder", "Screened", "ScreeningFailed"]
+__all__ = ["Screened", "ScreeningFailed", "ScreeningTask", "Supervisor"]
 
 START_WITHIN_S: Final = 60.0
-END_WITHIN_S: Final = 10.0  # a child that was killed, and the nursery itself
+END_WITHIN_S: Final = 10.0  # a child that was killed, and the supervisor itself
 
 _COMMAND: Final = (sys.executable, "-I", "-X", "utf8", "-m", "bot.sandbox.fork_server")
 _INTERRUPTED: Final = "the process that starts screenings ended: the screening is started again"
@@ -46,7 +46,7 @@ _INTERRUPTED: Final = "the process that starts screenings ended: the screening i
 _Child = tuple[asyncio.StreamReader, asyncio.StreamWriter, "asyncio.Future[Ending]", float]  # the last: when it ends
 
 
-class Nursery:
+class Supervisor:
     """Screens repositories in child processes. Start and use it in one event loop, and close it."""
 
     def __init__(self) -> None:
@@ -68,18 +68,18 @@ class Nursery:
 
     @property
     def pid(self) -> int:
-        """Of the nursery process; 0 while there is none."""
+        """Of the supervisor process; 0 while there is none."""
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start the nursery process, or start it anew where it ended. Raises ScreeningFailed where that fails."""
+        """Start the supervisor process, or start it anew where it ended. Raises ScreeningFailed where that fails."""
         async with self._starting:
             if self._listener is not None and not self._listener.done():
                 return
             await self._clear()
             ours, theirs = socket.socketpair()
             try:
-                # From this thread, which lasts: the nursery dies with the thread that started it.
+                # From this thread, which lasts: the supervisor dies with the thread that started it.
                 self._process = subprocess.Popen(_COMMAND, stdin=theirs.fileno(), env={}, start_new_session=True)
             except BaseException:
                 ours.close()
@@ -99,11 +99,11 @@ class Nursery:
                 raise
 
     async def close(self) -> None:
-        """End the nursery process and with it every child."""
+        """End the supervisor process and with it every child."""
         async with self._starting:
             await self._clear()
 
-    async def screen(self, order: ScreenOrder, progress: Progress = silent) -> Screened:
+    async def screen(self, order: ScreeningTask, progress: Progress = silent) -> Screened:
         """Clone or fetch, measure and rank, in a child; cancelling kills it. Returns only when the child is gone.
 
         Raises ScreeningFailed.
@@ -112,14 +112,14 @@ class Nursery:
             measurement = await in_time(order, ends_at, converse(order, reader, writer, ending, progress))
             return await hear_ranking(order, measurement, reader, ends_at, progress)
 
-    async def gather(self, order: ScreenOrder, progress: Progress = silent) -> Gathered:
+    async def gather(self, order: ScreeningTask, progress: Progress = silent) -> Gathered:
         """Clone or fetch, and write the file that `order.gather` asks for, in the same way. Raises ScreeningFailed."""
         async with self._child(order) as (reader, writer, ending, ends_at):
             said = await in_time(order, ends_at, answer(order, reader, writer, ending, progress))
             return made_of(said, "gathered", load_gathered)
 
     @contextlib.asynccontextmanager
-    async def _child(self, order: ScreenOrder) -> AsyncIterator[_Child]:
+    async def _child(self, order: ScreeningTask) -> AsyncIterator[_Child]:
         """A child that is gone afterwards, however that came."""
         await self.start()
         number = next(self._numbers)
@@ -131,7 +131,7 @@ class Nursery:
             writer.close()
             await self._end(number, ending)
 
-    async def _fork(self, number: int, order: ScreenOrder) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _fork(self, number: int, order: ScreeningTask) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Ask for a child; return our end of its socket."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -172,7 +172,7 @@ class Nursery:
         raise ScreeningFailed("interrupted", _INTERRUPTED)
 
     async def _listen(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
-        """Pass on what the nursery says, until it ends."""
+        """Pass on what the supervisor says, until it ends."""
         loop, heard = asyncio.get_running_loop(), b""
         try:
             while data := await loop.sock_recv(control, 65_536):

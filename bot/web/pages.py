@@ -21,8 +21,8 @@ from starlette.routing import Route
 from bot.web.loopback import only_from_here
 from bot.web.page_source import LINES_A_PAGE, PageSource
 from pipeline.reports import numbers
+from pipeline.reports.jinja import environment
 from pipeline.reports.plots import DensityAxis
-from pipeline.reports.templating import environment
 
 LAST_PAGE: Final = 10_000
 

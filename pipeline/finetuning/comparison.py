@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pipeline.finetuning.result import Judgement
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.evaluate import BASELINE, Row
 from pipeline.ranking.outcome import Decision, decide_outcome
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.statistics import Comparison, Quality, assess, ceiling, compare, rank_average
 
 ADAPTER = "adapter"

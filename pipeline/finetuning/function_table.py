@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.finetuning.prompts import Prompted
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.records import PairMetrics
 
 _TEXTS = ("path", "qualified_name", "language", "code")

@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.finetuning.artifact_store import Store, open_store
 from pipeline.finetuning.result import Fit, SeedRun, Work
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.records import AssayError
 
 _JOB, _FROZEN = "job.json", "frozen.json"

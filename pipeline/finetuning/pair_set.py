@@ -21,10 +21,10 @@ from pipeline.finetuning.prompts import Prompted, code_of
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.miner import Miner
 from pipeline.ranking.baseline import Baseline
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.dataset import Material
+from pipeline.ranking.dataset import Dataset
 from pipeline.ranking.evaluate import predictions
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Scorer, Subject
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import FunctionHistory, Windows
@@ -115,7 +115,7 @@ def _hexes(values: Floats) -> list[str]:
 
 def build_pair_set(
     miner: Miner,
-    material: Material,
+    dataset: Dataset,
     recipe: LabelRecipe,
     read: ReadBlob,
     config_hash: str = "",
@@ -128,11 +128,11 @@ def build_pair_set(
     A revert that lands in (T_val, T_eval] takes credit back from `signals` and not from `early_signals`: `late_credits`
     is the difference of both windows, at least 0. Whatever `read` raises passes through.
     """
-    mined = material.mined
-    chosen, held_out = material.learned_from, material.held_out
+    mined = dataset.mined
+    chosen, held_out = dataset.learned_from, dataset.held_out
     early = _early(miner, mined.windows, mined.train)
     credits, early_credits = (np.array([f.credit for f in functions]) for functions in (mined.train, early))
-    scores = predictions(material, (Baseline(), *(competitors() if scorers is None else scorers)))
+    scores = predictions(dataset, (Baseline(), *(competitors() if scorers is None else scorers)))
     content = lru_cache(_BLOBS_AT_HAND)(read)
     return PairSet(
         repo=mined.repo.encode("utf-8", "backslashreplace").decode(),
@@ -142,13 +142,13 @@ def build_pair_set(
         as_of=mined.windows.as_of,
         label_recipe_id=recipe.id,
         config_hash=config_hash,
-        train=tuple(_prompted(material.train[i], content) for i in chosen),
-        signals=material.train_signals[chosen],
+        train=tuple(_prompted(dataset.train[i], content) for i in chosen),
+        signals=dataset.train_signals[chosen],
         early_signals=signals_of(early, recipe)[chosen],
         late_credits=np.maximum(0.0, credits - early_credits)[chosen],
-        holdout=tuple(_prompted(material.evaluated[i], content) for i in held_out),
-        labels=material.labels[held_out],
-        lines=tuple(material.evaluated[i].metrics.lines for i in held_out),
+        holdout=tuple(_prompted(dataset.evaluated[i], content) for i in held_out),
+        labels=dataset.labels[held_out],
+        lines=tuple(dataset.evaluated[i].metrics.lines for i in held_out),
         scores={name: values[held_out] for name, values in scores.items()},
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.finetuning.masking import mask_names
+from pipeline.finetuning.mask import mask_names
 from pipeline.finetuning.recipe import Ablation
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.structure_metrics import ReadBlob

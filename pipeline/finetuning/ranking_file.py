@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.finetuning.function_table import Part, ReadPart, ReadTable, decode_parts, encode_parts
 from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.ranking_set import RankingSet
-from pipeline.mining.process_metrics import FunctionPast
+from pipeline.mining.process_metrics import ProcessMetrics
 from pipeline.ranking.scorer import Subject
 from pipeline.records import AssayError
 
@@ -21,19 +21,19 @@ _TIMES = ("train_start", "as_of")
 _PLACE = ("ordinal", "start_line", "end_line")
 _AGES = ("days_since_touch", "age_days")  # none where it is too long ago
 _AMOUNTS = ("decayed_touches", "credit", "file_decayed_touches")
-_COUNTS = tuple(field.name for field in dataclasses.fields(FunctionPast) if field.name not in {*_AGES, *_AMOUNTS})
+_COUNTS = tuple(field.name for field in dataclasses.fields(ProcessMetrics) if field.name not in {*_AGES, *_AMOUNTS})
 
 
 def encode_ranking_set(ranking: RankingSet) -> bytes:
     """The content of the file. Equal sets make equal bytes. Raises ValueError for text that UTF-8 cannot hold."""
     subjects = ranking.subjects
-    pasts = [subject.past for subject in subjects]
+    pasts = [subject.process for subject in subjects]
     head = Part(
         ranking.head,
         wholes={name: [getattr(subject, name) for subject in subjects] for name in _PLACE}
-        | {name: [getattr(past, name) for past in pasts] for name in _COUNTS},
+        | {name: [getattr(process, name) for process in pasts] for name in _COUNTS},
         texts={"blob": [subject.blob for subject in subjects]},
-        optional={name: [getattr(past, name) for past in pasts] for name in (*_AMOUNTS, *_AGES)},
+        optional={name: [getattr(process, name) for process in pasts] for name in (*_AMOUNTS, *_AGES)},
     )
     metadata = {"kind": _KIND, "schema_version": str(SCHEMA_VERSION), "id": ranking.id}
     metadata |= {name: str(getattr(ranking, name)) for name in (*_WORDS, *_TIMES)}
@@ -82,12 +82,12 @@ def _subjects(functions: tuple[Prompted, ...], head: ReadPart) -> Iterator[Subje
         missing = [name for name, value in known.items() if value is None and name not in _AGES]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
-        past = FunctionPast(**{name: known.pop(name) for name in (*_COUNTS, *_AMOUNTS, *_AGES)})
+        process = ProcessMetrics(**{name: known.pop(name) for name in (*_COUNTS, *_AMOUNTS, *_AGES)})
         yield Subject(
             path=function.path,
             qualified_name=function.qualified_name,
             language=function.language,
             metrics=function.metrics,
-            past=past,
+            process=process,
             **known,
         )

@@ -20,8 +20,8 @@ import numpy as np
 from pipeline.finetuning.prompts import Prompted, code_of, prompted_of
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.miner import Miner
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.rank import subjects_at_head
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.structure_metrics import ReadBlob, measure_functions
 from pipeline.records import DAY_S, FunctionHistory, Windows
@@ -139,7 +139,7 @@ def _as_they_were(functions: Sequence[FunctionHistory], read: ReadBlob, content:
 
 
 def _past(subject: Subject) -> list[float | None]:
-    return [None if value is None else float(value) for value in dataclasses.astuple(subject.past)]
+    return [None if value is None else float(value) for value in dataclasses.astuple(subject.process)]
 
 
 def _known(function: Prompted | Subject) -> tuple[object, ...]:

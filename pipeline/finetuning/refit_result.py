@@ -15,7 +15,7 @@ from pipeline.finetuning.model_card import CardMetrics
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.result import FinetuneResult, SeedRun
 from pipeline.finetuning.result_assembly import card_of
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 
 Winner = Literal["adapter", "blend"]
 

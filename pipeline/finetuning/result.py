@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.finetuning.recipe import FinetuneRecipe
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.evaluate import Row
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.statistics import Comparison
 from pipeline.records import OutcomeKind
 

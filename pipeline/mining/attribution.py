@@ -17,7 +17,7 @@ from pipeline.git.trees import FileChange
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.credit import AttributedFix, Credits, give_credit
 from pipeline.mining.diffs import Step, file_pairs
-from pipeline.mining.facts.cache import FactBook, NotYet
+from pipeline.mining.facts.cache import FactCache, NotYet
 from pipeline.mining.facts.compute import ChangeWant
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.fix_commits import (
@@ -33,7 +33,7 @@ from pipeline.mining.fix_commits import (
 )
 from pipeline.mining.issue_links import LandingUnit
 from pipeline.mining.reverts import cancelled_by, find_undoings
-from pipeline.mining.tracing import ALIVE, Root, Tracer
+from pipeline.mining.trace import ALIVE, Root, Tracer
 
 REVERTED = "reverted later"
 REPEATED = "the same change landed before"
@@ -79,7 +79,7 @@ class Attribution:
     def __init__(
         self,
         history: History,
-        book: FactBook,
+        book: FactCache,
         recipe: LabelRecipe,
         messages: Mapping[int, MessageFacts],
         tracer: Tracer,

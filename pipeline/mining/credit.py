@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.label_recipe import LabelRecipe
-from pipeline.mining.tracing import ALIVE, Root
+from pipeline.mining.trace import ALIVE, Root
 from pipeline.records import Evidence
 
 TOO_MANY_FILES = "more than {} source files changed together"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.git.trees import FileChange
-from pipeline.mining.facts.cache import FactBook, NotYet
+from pipeline.mining.facts.cache import FactCache, NotYet
 from pipeline.mining.facts.compute import ChangeWant, MovesWant, RenamesWant
 from pipeline.mining.facts.lineage import FunctionKey, Place
 
@@ -47,7 +47,7 @@ def want_of(pair: FilePair, code: bool = False) -> ChangeWant:
     return ChangeWant(pair.old, pair.new, pair.old_path, pair.new_path, code)
 
 
-def file_pairs(step: Step, book: FactBook) -> list[FilePair]:
+def file_pairs(step: Step, book: FactCache) -> list[FilePair]:
     """The changed files, renames joined. Raises NotYet where they are not known yet."""
     changes = step.changes
     if any(c.old is None for c in changes) and any(c.new is None for c in changes):
@@ -59,7 +59,7 @@ def file_pairs(step: Step, book: FactBook) -> list[FilePair]:
 class StepReader:
     """Asks the book about steps, and remembers what it said: a large merge is asked about thousands of times."""
 
-    def __init__(self, book: FactBook) -> None:
+    def __init__(self, book: FactCache) -> None:
         self._book = book
         self._pairs: dict[tuple[bytes, bytes], dict[bytes, FilePair]] = {}
         self._moves: dict[tuple[bytes, bytes], Mapping[Place, Place]] = {}

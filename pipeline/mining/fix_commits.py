@@ -12,7 +12,7 @@ from pipeline.classify.paths import excluded_path
 from pipeline.git.history import History, first_parent
 from pipeline.git.trees import FileChange
 from pipeline.mining.diffs import FilePair, want_of
-from pipeline.mining.facts.cache import FactBook
+from pipeline.mining.facts.cache import FactCache
 from pipeline.mining.facts.compute import ChangeWant
 from pipeline.mining.facts.lineage import FunctionKey
 
@@ -60,17 +60,17 @@ def reason_of_changes(
     return TESTS_ONLY if "test" in why else NO_SOURCE
 
 
-def alters_code(fix: FixCommit, book: FactBook) -> bool:
+def alters_code(fix: FixCommit, book: FactCache) -> bool:
     """False where every changed file differs in comments and white space only."""
     return any(book.change(want).code is not False for want in fix.wants)
 
 
-def touched_functions(fix: FixCommit, book: FactBook) -> list[tuple[bytes, FunctionKey]]:
+def touched_functions(fix: FixCommit, book: FactCache) -> list[tuple[bytes, FunctionKey]]:
     """(path, function) in the parent's version of each changed file."""
     return [(want.old_path, key) for want in fix.wants for key in book.change(want).touched]
 
 
-def patch_id(fix: FixCommit, book: FactBook) -> bytes:
+def patch_id(fix: FixCommit, book: FactCache) -> bytes:
     """Equal for equal changes of equal files wherever they land, b"" where nothing changed (after `git patch-id`)."""
     parts = sorted((want.new_path, book.change(want).patch) for want in fix.wants)
     if not any(patch for _, patch in parts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.mining.facts.cache import NotYet
 from pipeline.mining.facts.lineage import Place
 from pipeline.mining.snapshot import Snapshot, functions_of
-from pipeline.mining.tracing import ALIVE, Root, Tracer
+from pipeline.mining.trace import ALIVE, Root, Tracer
 
 
 class Joining:

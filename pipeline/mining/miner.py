@@ -42,16 +42,16 @@ from pipeline.git.repository import Repository
 from pipeline.git.trees import FileChange, TreeReader
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.attribution import Attribution
-from pipeline.mining.facts.cache import FactBook
+from pipeline.mining.facts.cache import FactCache
 from pipeline.mining.facts.codec import decode_changes, diff_key, encode_changes
 from pipeline.mining.facts.compute import FunctionsWant, key_of
 from pipeline.mining.facts.store import FactStore
-from pipeline.mining.facts.worker_pool import Crew
+from pipeline.mining.facts.worker_pool import WorkerPool
 from pipeline.mining.issue_links import LandingUnit, Linked, Tracked, landing_units, link
 from pipeline.mining.joining import Joining
-from pipeline.mining.process_metrics import FunctionPast, Past, look_back_from
-from pipeline.mining.snapshot import Losses, Snapshot, alive_in, hand_over, stated_reductions
-from pipeline.mining.tracing import Tracer
+from pipeline.mining.process_metrics import ProcessHistory, ProcessMetrics, look_back_from
+from pipeline.mining.snapshot import Losses, Snapshot, alive_in, stated_reductions, take_snapshot
+from pipeline.mining.trace import Tracer
 from pipeline.records import AssayError, FunctionHistory, Mined, Windows
 from pipeline.syntax.languages import language_of
 
@@ -107,10 +107,10 @@ class Miner:
         self._is_source = _source_under(self._rules)
         self._progress = progress
         self._store = FactStore(store_path, recipe.facts_id)
-        self._crew = Crew(repository.object_dir, recipe, jobs)
+        self._worker_pool = WorkerPool(repository.object_dir, recipe, jobs)
         self._reader = repository.reader(_CACHE_BYTES)
         self._trees = TreeReader(self._reader, _has_language)
-        self._book = FactBook(self._store, self._crew)
+        self._book = FactCache(self._store, self._worker_pool)
         self._interned: dict[bytes, bytes] = {}  # paths and ids stand in many changes
         self._snapshots: dict[int, Snapshot] = {}
         self._landed_changes: dict[int, list[FileChange]] = {}  # by chain position
@@ -126,7 +126,7 @@ class Miner:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._crew.__exit__(kind, error, at)
+        self._worker_pool.__exit__(kind, error, at)
         self._store.__exit__(kind, error, at)
         self._reader.close()
 
@@ -134,7 +134,7 @@ class Miner:
         # A shallow or broken clone may be completed later: its graph is not remembered.
         self._graph = CommitGraph() if self._repository.shallow else self._store.load_graph()
         if not len(self._graph):
-            self._crew.start()
+            self._worker_pool.start()
         head, shallow = self._repository.head, self._repository.shallow
 
         def tell(done: int) -> None:
@@ -228,7 +228,7 @@ class Miner:
         both = ((at_train, trained), (at_eval, held_out))
         losses = Losses(self._problems, self._trees, self._book, self._reader)
         notes = stated_reductions(self._repository, self.history, losses, both)
-        mined = hand_over(self._repository, self.history, windows, *both, messages, notes)
+        mined = take_snapshot(self._repository, self.history, windows, *both, messages, notes)
         self._store.save(None if self._problems or self._repository.shallow else self._graph)
         return mined
 
@@ -241,7 +241,7 @@ class Miner:
         """The functions of a snapshot, without any credit: in the order in which `mine` and `past` give them."""
         return alive_in(self.snapshot(position))
 
-    def past(self, position: int, now: int) -> tuple[FunctionPast, ...]:
+    def process_metrics(self, position: int, now: int) -> tuple[ProcessMetrics, ...]:
         """What happened to each function of a snapshot before it, as a clone cut there tells it.
 
         `now` (seconds since 1970) is what ages are counted from: the time of the snapshot.
@@ -253,11 +253,11 @@ class Miner:
         messages, changes = self._read_messages(floor, position, now), self._chain_changes(floor, position)
         tracer = Tracer(history, self._book, changes, floor, self._source_changes, lambda *_: True, blobs.get)
         fixes = self._attribution_of(history, messages, tracer, position)
-        past = Past(now, history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
-        while not past.round():
+        process = ProcessHistory(now, history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
+        while not process.round():
             self._work_off("reading the past")
         self._store.save()
-        return past.read()
+        return process.read()
 
     def join(self, earlier: int, later: int) -> tuple[int | None, ...]:
         """For each function of the later snapshot the index of the same one in the earlier; None: born in between."""

@@ -15,11 +15,11 @@ from pipeline.git.history import History
 from pipeline.git.trees import FileChange
 from pipeline.mining.attribution import Attribution, Changes, WindowCredits
 from pipeline.mining.diffs import FilePair, Step, file_pairs, want_of
-from pipeline.mining.facts.cache import FactBook, NotYet
+from pipeline.mining.facts.cache import FactCache, NotYet
 from pipeline.mining.facts.compute import ChangeWant
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.snapshot import Snapshot, functions_of
-from pipeline.mining.tracing import ALIVE, Root, Stretch, Tracer
+from pipeline.mining.trace import ALIVE, Root, Stretch, Tracer
 from pipeline.records import DAY_S
 
 LOOK_BACK_DAYS = 730  # nothing older is looked at
@@ -29,7 +29,7 @@ _MOST_SIDE_COMMITS = 50  # of a larger merge only whoever merged it is counted
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionPast:
+class ProcessMetrics:
     """What is known of a function at the time of a snapshot, from the 730 days up to it."""
 
     touches: int  # landings of the last 365 days that changed the function
@@ -62,14 +62,14 @@ def look_back_from(history: History, now: int) -> int:
     return max(0, history.position_at(now - LOOK_BACK_DAYS * DAY_S))
 
 
-class Past:
+class ProcessHistory:
     """Reads the past of a snapshot, the head of `history`. Ask for `round` until it says that nothing is left."""
 
     def __init__(
         self,
         now: int,
         history: History,
-        book: FactBook,
+        book: FactCache,
         snapshot: Snapshot,
         tracer: Tracer,
         attribution: Attribution,
@@ -111,7 +111,7 @@ class Past:
                     done = False
         return done
 
-    def read(self) -> tuple[FunctionPast, ...]:
+    def read(self) -> tuple[ProcessMetrics, ...]:
         """The past of each function, in the order of `functions_of`, once `round` has said that nothing is left."""
         window = self._attribution.credits({})
         fixed_at = self._fixed_at(window)
@@ -194,10 +194,10 @@ class Past:
 
     def _described(
         self, root: Root, touched: Sequence[tuple[int, bytes]], file: _FilePast, window: WindowCredits
-    ) -> FunctionPast:
+    ) -> ProcessMetrics:
         own, of_file = self._counted(touched), self._counted(file.touched_at)
         credits = window.credits
-        return FunctionPast(
+        return ProcessMetrics(
             touches=own.touches,
             authors=own.authors,
             decayed_touches=own.decayed,

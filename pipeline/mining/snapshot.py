@@ -14,10 +14,10 @@ from pipeline.git.repository import Repository
 from pipeline.git.trees import TreeReader
 from pipeline.mining.attribution import WindowCredits, WindowFixes
 from pipeline.mining.credit import Credits
-from pipeline.mining.facts.cache import FactBook
+from pipeline.mining.facts.cache import FactCache
 from pipeline.mining.facts.compute import ChangeWant, FunctionsWant, key_of
 from pipeline.mining.facts.lineage import FunctionKey
-from pipeline.mining.tracing import ALIVE, Root
+from pipeline.mining.trace import ALIVE, Root
 from pipeline.records import CountedFix, ExcludedGroup, FunctionHistory, Mined, Windows, printable
 from pipeline.syntax.languages import language_of
 from pipeline.syntax.parser import Function
@@ -50,7 +50,7 @@ def functions_of(snapshot: Snapshot) -> Iterator[tuple[bytes, FunctionKey]]:
             yield path, key_of(function)
 
 
-def hand_over(
+def take_snapshot(
     repository: Repository,
     history: History,
     windows: Windows,
@@ -126,7 +126,7 @@ class Losses:
 
     commits: int
     trees: TreeReader
-    book: FactBook
+    book: FactCache
     reader: ObjectReader
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.mining.process_metrics import HALF_LIFE_DAYS, LOOK_BACK_DAYS
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.scorer import Subject
 
 
@@ -33,13 +33,13 @@ class Term:
 
 def recency(subject: Subject) -> float:
     """1 for a function that was touched just now, halved every 180 days since, 0 without a touch in 730 days."""
-    days = subject.past.days_since_touch
+    days = subject.process.days_since_touch
     return 0.0 if days is None else 0.5 ** (days / HALF_LIFE_DAYS)
 
 
 def youth(subject: Subject) -> float:
     """1 for a function that was born just now, falling evenly to 0 for one that is 730 days old, or older."""
-    age = subject.past.age_days
+    age = subject.process.age_days
     return 0.0 if age is None else max(0.0, 1 - age / LOOK_BACK_DAYS)
 
 
@@ -48,7 +48,7 @@ TERMS = (
     Term("cyclomatic complexity", 1.0, 200, lambda s: s.metrics.cyclomatic_complexity or 0),
     Term("fan-out", 1.0, 200, lambda s: s.metrics.fan_out or 0),
     Term("recency of the last touch", 3.0, 1, recency),
-    Term("fixes in 730 days", 2.0, 50, lambda s: s.past.fixes),
+    Term("fixes in 730 days", 2.0, 50, lambda s: s.process.fixes),
     Term("youth", 2.0, 1, youth),
 )
 
@@ -69,14 +69,14 @@ class Baseline:
 
 def reasons(subject: Subject) -> tuple[str, ...]:
     """Why a function stands where it stands, in words: what happened to it first, then what it is like."""
-    past, metrics = subject.past, subject.metrics
+    process, metrics = subject.process, subject.metrics
     said = []
-    if past.touches:
-        said.append(f"touched {times(past.touches)} in a year by {people(past.authors)}")
-    if past.fixes:
-        said.append(fixes(past.fixes))
-    elif past.file_fixes:
-        said.append(f"{fixes(past.file_fixes)} elsewhere in its file")
+    if process.touches:
+        said.append(f"touched {times(process.touches)} in a year by {people(process.authors)}")
+    if process.fixes:
+        said.append(fixes(process.fixes))
+    elif process.file_fixes:
+        said.append(f"{fixes(process.file_fixes)} elsewhere in its file")
     if (metrics.cyclomatic_complexity or 0) >= _WORTH_SAYING["complexity"]:
         said.append(f"complexity {metrics.cyclomatic_complexity}")
     if metrics.lines >= _WORTH_SAYING["lines"] or not said:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.mining.process_metrics import LOOK_BACK_DAYS
 from pipeline.ranking.baseline import Baseline
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.scorer import Scorer, Subject
 from pipeline.ranking.statistics import rank_average
 
@@ -87,8 +87,8 @@ def competitors() -> tuple[Scorer, ...]:
     """New ones, that have learned nothing yet."""
     return (
         Signal("size", lambda s: s.metrics.lines),
-        Signal("decayed touches", lambda s: s.past.decayed_touches),
-        Signal("past fixes", lambda s: s.past.credit),
+        Signal("decayed touches", lambda s: s.process.decayed_touches),
+        Signal("past fixes", lambda s: s.process.credit),
         Tabular(),
         Blend("blend of trees and baseline", (Tabular(), Baseline())),
     )
@@ -101,7 +101,7 @@ def _table(functions: Sequence[Subject]) -> Floats:
 
 def _row(subject: Subject) -> list[float]:
     """Numbers only: scikit-learn 1.9 cannot bin a column without any, and a quiet history has such columns."""
-    m, p = subject.metrics, subject.past
+    m, p = subject.metrics, subject.process
     counted = (
         m.lines, m.cyclomatic_complexity, m.nesting_depth, m.fan_out, m.exits, m.parameters,
         p.touches, p.authors, p.decayed_touches, p.fixes, p.credit,

@@ -18,9 +18,9 @@ import numpy as np
 
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.miner import Miner
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.holdout import Member, Place, split
 from pipeline.ranking.near_clones import near_clones
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject, subject_of
 from pipeline.ranking.structure_metrics import Examined, ReadBlob, examine_functions
 from pipeline.records import FunctionHistory, Mined
@@ -29,7 +29,7 @@ from pipeline.screening.windows import fit_windows
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class Dataset:
     """A repository's functions at both snapshots. Arrays and places are in the order of the functions."""
 
     mined: Mined
@@ -52,9 +52,9 @@ class Material:
         return [i for i, place in enumerate(self.evaluated_places) if place.side == "holdout"]
 
 
-def gather(
+def build_dataset(
     miner: Miner, recipe: LabelRecipe, read: ReadBlob, *, as_of: int | None = None, seen_at: int | None = None
-) -> Material:
+) -> Dataset:
     """Everything about a repository as it stood at `as_of` (seconds since 1970; now where None).
 
     `seen_at` is when its head was first seen, for whoever remembers that: no window ends later. Raises AssayError
@@ -70,12 +70,12 @@ def gather(
     examined = examine_functions([*mined.train, *mined.holdout], read)
     places = split(_members(mined, lineages, examined))
     at_train, at_eval = len(mined.train), len(mined.train) + len(mined.holdout)
-    pasts = (*miner.past(train_at, windows.train_start), *miner.past(eval_at, windows.eval_start))
+    pasts = (*miner.process_metrics(train_at, windows.train_start), *miner.process_metrics(eval_at, windows.eval_start))
     subjects = [
-        subject_of(function, e.metrics, past)
-        for function, e, past in zip((*mined.train, *mined.holdout), examined, pasts, strict=True)
+        subject_of(function, e.metrics, process)
+        for function, e, process in zip((*mined.train, *mined.holdout), examined, pasts, strict=True)
     ]
-    return Material(
+    return Dataset(
         mined=mined,
         train=tuple(subjects[:at_train]),
         train_signals=signals_of(mined.train, recipe),

@@ -14,10 +14,10 @@ import numpy as np
 
 from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, LabelRecipe
 from pipeline.ranking.baseline import Baseline
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.dataset import Material
+from pipeline.ranking.dataset import Dataset
 from pipeline.ranking.files import FileSubject, file_labels, file_scores, files_of
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Scorer
 from pipeline.ranking.statistics import Comparison, Quality, assess, ceiling, compare
 from pipeline.records import Mined, Windows
@@ -63,45 +63,45 @@ class Evaluation:
         return not self.reasons
 
 
-def evaluate(material: Material, recipe: LabelRecipe, scorers: Sequence[Scorer] | None = None) -> Evaluation:
+def evaluate(dataset: Dataset, recipe: LabelRecipe, scorers: Sequence[Scorer] | None = None) -> Evaluation:
     """Fit each scorer on the functions of training and judge it by the held-out ones.
 
     `scorers` are compared with the baseline, which is always there; by default they are the competitors. At file level
     nothing is held out: all files at T_eval are ranked, and only time parts what was learned from what is asked.
     """
     rivals = competitors() if scorers is None else scorers
-    scores = predictions(material, (Baseline(), *rivals))
-    chosen = material.held_out
+    scores = predictions(dataset, (Baseline(), *rivals))
+    chosen = dataset.held_out
     functions = _table(
         {name: values[chosen] for name, values in scores.items()},
-        material.labels[chosen],
-        [material.evaluated[i].path for i in chosen],
-        [material.evaluated[i].metrics.lines for i in chosen],
+        dataset.labels[chosen],
+        [dataset.evaluated[i].path for i in chosen],
+        [dataset.evaluated[i].metrics.lines for i in chosen],
     )
     return Evaluation(
-        mined=material.mined,
-        learned_from=len(material.learned_from),
+        mined=dataset.mined,
+        learned_from=len(dataset.learned_from),
         functions=functions,
-        files=_file_table(files_of(material.evaluated), scores, material.labels),
-        reasons=tuple(_hindrances(material.mined.windows, functions, recipe)),
+        files=_file_table(files_of(dataset.evaluated), scores, dataset.labels),
+        reasons=tuple(_hindrances(dataset.mined.windows, functions, recipe)),
     )
 
 
-def predictions(material: Material, scorers: Sequence[Scorer]) -> dict[str, Floats]:
+def predictions(dataset: Dataset, scorers: Sequence[Scorer]) -> dict[str, Floats]:
     """The scores of all functions at T_eval by the name of the scorer, each fitted on the functions of training.
 
     Raises ValueError where two scorers have one name, or one gives another number of scores.
     """
-    chosen = material.learned_from
-    learned_from, signals = [material.train[i] for i in chosen], material.train_signals[chosen]
+    chosen = dataset.learned_from
+    learned_from, signals = [dataset.train[i] for i in chosen], dataset.train_signals[chosen]
     scores: dict[str, Floats] = {}
     for scorer in scorers:
         if scorer.name in scores:
             raise ValueError(f"two scorers are called {scorer.name!r}")
         scorer.fit(learned_from, signals)
-        scores[scorer.name] = np.asarray(scorer.predict(material.evaluated), dtype=np.float64)
-        if scores[scorer.name].shape != (len(material.evaluated),):
-            raise ValueError(f"{scorer.name} gave {scores[scorer.name].shape} scores, not {len(material.evaluated)}")
+        scores[scorer.name] = np.asarray(scorer.predict(dataset.evaluated), dtype=np.float64)
+        if scores[scorer.name].shape != (len(dataset.evaluated),):
+            raise ValueError(f"{scorer.name} gave {scores[scorer.name].shape} scores, not {len(dataset.evaluated)}")
     return scores
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.ranking.baseline import fixes, people, times
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.scorer import Subject
 
 
@@ -62,16 +62,16 @@ def files_of(functions: Sequence[Subject]) -> list[FileSubject]:
 
 
 def _file(path: str, indices: Sequence[int], functions: Sequence[Subject]) -> FileSubject:
-    past = functions[indices[0]].past
+    process = functions[indices[0]].process
     return FileSubject(
         path=path,
         functions=tuple(indices),
         lines=sum(functions[i].metrics.lines for i in indices),
         fan_out=sum(functions[i].metrics.fan_out or 0 for i in indices),
-        touches=past.file_touches,
-        authors=past.file_authors,
-        decayed_touches=past.file_decayed_touches,
-        fixes=past.file_fixes,
+        touches=process.file_touches,
+        authors=process.file_authors,
+        decayed_touches=process.file_decayed_touches,
+        fixes=process.file_fixes,
     )
 
 

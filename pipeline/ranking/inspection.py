@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 
 
 class _Groups(NamedTuple):

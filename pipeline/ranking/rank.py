@@ -38,8 +38,8 @@ def subjects_at_head(
     now = min(miner.history.effective_at[-1], miner.first_seen(seen_at))
     functions = miner.functions(head)
     measured = measure_functions(functions, read)
-    past = miner.past(head, now)
-    return tuple(subject_of(*known) for known in zip(functions, measured, past, strict=True))
+    process = miner.process_metrics(head, now)
+    return tuple(subject_of(*known) for known in zip(functions, measured, process, strict=True))
 
 
 def rank_functions(subjects: Sequence[Subject], scorer: Scorer | None = None) -> list[Ranked]:

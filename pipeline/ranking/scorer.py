@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.mining.process_metrics import FunctionPast
-from pipeline.ranking.resampling import Floats
+from pipeline.mining.process_metrics import ProcessMetrics
+from pipeline.ranking.bootstrap import Floats
 from pipeline.records import FunctionHistory, PairMetrics
 
 
@@ -23,10 +23,10 @@ class Subject:
     end_line: int
     blob: str  # 40 hexadecimal digits
     metrics: PairMetrics
-    past: FunctionPast
+    process: ProcessMetrics
 
 
-def subject_of(function: FunctionHistory, metrics: PairMetrics, past: FunctionPast) -> Subject:
+def subject_of(function: FunctionHistory, metrics: PairMetrics, process: ProcessMetrics) -> Subject:
     """The function without what the window that follows the snapshot brought it."""
     return Subject(
         path=function.path,
@@ -37,7 +37,7 @@ def subject_of(function: FunctionHistory, metrics: PairMetrics, past: FunctionPa
         end_line=function.end_line,
         blob=function.blob,
         metrics=metrics,
-        past=past,
+        process=process,
     )
 
 

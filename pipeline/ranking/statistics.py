@@ -13,9 +13,9 @@ import numpy as np
 from scipy.stats import norm, rankdata
 
 from pipeline.label_recipe import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED
+from pipeline.ranking.bootstrap import Floats, correlate, resample
 from pipeline.ranking.inspection import precision_at, recall_at_lines
 from pipeline.ranking.outcome import is_win
-from pipeline.ranking.resampling import Floats, correlate, resample
 
 INSPECTED_SHARE = 0.2  # of all lines
 _SIGNIFICANCE, _POWER = 0.05, 0.8

@@ -18,8 +18,8 @@ from pipeline.reports.evaluation_plots import (
     whiskers,
 )
 from pipeline.reports.evaluation_text import answer, interval, number, percentage
+from pipeline.reports.jinja import environment
 from pipeline.reports.plots import timeline
-from pipeline.reports.templating import environment
 
 MOST_SERIES = 6  # styles of a curve beside the baseline's; scorers after that share the last
 SHARES_SHOWN = (5, 10, 20, 50)  # percent of the lines, in the table beside the curves

@@ -157,8 +157,8 @@ def _reproduced_section(table: Sequence[Checked], reproduced: Mapping[str, Repro
     return f"""## Fine-tuned here
 
 `make reproduce-table` runs `assay finetune` on the pinned heads of the table and fills this in from
-`pipeline/calibration/reproduced.json`. The published runs had other base models, windows and baselines: compare what was
-measured here with what was measured here. Nothing in this section calibrates the threshold.
+`pipeline/calibration/reproduced.json`. The published runs had other base models, windows and baselines: compare what
+was measured here with what was measured here. Nothing in this section calibrates the threshold.
 
 {_markdown(header, rows)}"""
 

@@ -12,8 +12,8 @@ from pipeline.label_recipe import LabelRecipe
 from pipeline.records import FunctionHistory, Screening
 from pipeline.reports import numbers
 from pipeline.reports.diagnosis_text import advice, because
+from pipeline.reports.jinja import EVIDENCE_WORDS, environment
 from pipeline.reports.plots import Bar, DensityAxis, Part, density_axis, histogram, mix, timeline
-from pipeline.reports.templating import EVIDENCE_WORDS, environment
 from pipeline.screening.density import signals_of
 
 MOST_FUNCTIONS = 20

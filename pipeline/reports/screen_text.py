@@ -9,8 +9,8 @@ from pipeline.records import Density, Screening
 from pipeline.reports import numbers
 from pipeline.reports.diagnosis_text import advice, compared
 from pipeline.reports.escape import inert
+from pipeline.reports.jinja import EVIDENCE_WORDS
 from pipeline.reports.plots import DensityAxis, density_axis
-from pipeline.reports.templating import EVIDENCE_WORDS
 
 WIDTH = 92
 NARROWEST = 72

@@ -64,7 +64,7 @@ class Shop:
             database=self.database,
             github=nobody,
             clock=self.clock,
-            nursery=nobody,
+            supervisor=nobody,
             clones=nobody,
             calibrations=nobody,
             artifacts=nobody,

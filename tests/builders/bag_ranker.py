@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 
 VOCABULARY = 50
 SIGNAL_TOKEN = 7

@@ -45,11 +45,11 @@ def start(assay: Deployment, pace: Pace, *command: str, **settings: str) -> AppP
 
 
 def main(since: datetime, factor: float, request_s: float, command: Sequence[str]) -> int:
-    import bot.cli.server.serving
+    import bot.cli.server.serve
     import bot.github.request
     from bot.cli.main import run
 
-    vars(bot.cli.server.serving)["SystemClock"] = lambda: FastClock(since, factor)
+    vars(bot.cli.server.serve)["SystemClock"] = lambda: FastClock(since, factor)
     vars(bot.github.request)["WHOLE_REQUEST_S"] = request_s
     return run(list(command))
 

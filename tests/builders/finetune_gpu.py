@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.clock import Clock, SystemClock
-from bot.gpu_worker.purposes import Desk
+from bot.gpu_worker.purposes import TrainingSession
 from bot.gpu_worker.training_process import main as train
 from pipeline.finetuning.recipe import BaseModel
 from tests.builders.gpu_child import EVERY_S, Gates, pretend
@@ -125,29 +125,29 @@ async def work(database_url: str, artifacts: str, scratch: str, gates: str, cloc
     await database.close()
 
 
-def judge(desk: Desk, gates: RunGates) -> None:
+def judge(session: TrainingSession, gates: RunGates) -> None:
     """As bot.gpu_worker.purposes has it, but for the training; or what a file says."""
-    if (given := gates.given(desk.order.name)) is not None:
-        told = given | {"pair_set_id": desk.order.input_id}
-        pretend(replace(desk, say=_telling(desk.say, told, told["recipe_id"])), gates)
+    if (given := gates.given(session.order.name)) is not None:
+        told = given | {"pair_set_id": session.order.input_id}
+        pretend(replace(session, say=_telling(session.say, told, told["recipe_id"])), gates)
     else:
-        judge_pairs(desk, gates)
+        judge_pairs(session, gates)
 
 
-def judge_pairs(desk: Desk, gates: RunGates) -> None:
+def judge_pairs(session: TrainingSession, gates: RunGates) -> None:
     from pipeline.finetuning.pair_file import load_pairs
     from pipeline.finetuning.refit_result import judged_of
     from pipeline.reports.finetune_json import finetune_json
     from pipeline.reports.refit_json import judged_json
 
-    order = desk.order
+    order = session.order
     pairs = load_pairs(order.input_file)
-    desk.read(pairs.id)
+    session.read(pairs.id)
     result = made_up_result(pairs, order.recipe, gates.strength(order.name))
     told = finetune_json(result)
     if result.judgement.outcome == "WIN":
         told["judged"] = judged_json(judged_of(result, run_id=order.name, judged_at=order.asked_at))
-    pretend(replace(desk, say=_telling(desk.say, told, result.recipe_id)), gates)
+    pretend(replace(session, say=_telling(session.say, told, result.recipe_id)), gates)
 
 
 def made_up_result(pairs: Any, recipe: Any, strength: float) -> Any:
@@ -176,15 +176,15 @@ def made_up_result(pairs: Any, recipe: Any, strength: float) -> Any:
 _OF_PAIRS = ("repo", "head_sha", "train_start", "eval_start", "as_of", "config_hash", "label_recipe_id")
 
 
-def refit(desk: Desk, gates: RunGates) -> None:
+def refit(session: TrainingSession, gates: RunGates) -> None:
     """A ranking of the head by scores that nothing learned: the longest code first."""
     from pipeline.finetuning.ranking_file import decode_ranking_set
     from pipeline.finetuning.refit_result import KeptAdapter, RefitRecord
     from pipeline.reports.refit_json import load_judged, refit_json
 
-    order = desk.order
+    order = session.order
     ranking = decode_ranking_set(order.input_file.read_bytes())
-    desk.read(ranking.id)
+    session.read(ranking.id)
     judged = load_judged(order.judged)
     record = RefitRecord(
         repo=ranking.repo,
@@ -207,28 +207,28 @@ def refit(desk: Desk, gates: RunGates) -> None:
         versions={},
     )
     told = refit_json(record) | {"shortlist": _shortlist(ranking, record)}
-    pretend(replace(desk, say=_telling(desk.say, told, record.recipe_id)), gates)
+    pretend(replace(session, say=_telling(session.say, told, record.recipe_id)), gates)
 
 
-def score(desk: Desk, gates: RunGates) -> None:
+def score(session: TrainingSession, gates: RunGates) -> None:
     """The same of a newer head, by what the refit left."""
     from pipeline.finetuning.artifact_store import open_store
     from pipeline.finetuning.ranking_file import decode_ranking_set
     from pipeline.reports.refit_json import refit_of
 
-    order = desk.order
+    order = session.order
     ranking = decode_ranking_set(order.input_file.read_bytes())
-    desk.read(ranking.id)
+    session.read(ranking.id)
     record = refit_of(order.refitted)
     assert "adapter-seed-1/adapter.safetensors" in open_store(order.adapters).names()
     told = {"head_sha": ranking.head_sha, "ranked": len(ranking.head), "shortlist": _shortlist(ranking, record)}
-    pretend(replace(desk, say=_telling(desk.say, told, record.recipe_id)), gates)
+    pretend(replace(session, say=_telling(session.say, told, record.recipe_id)), gates)
 
 
 def _shortlist(ranking: Any, record: Any) -> dict[str, Any]:
     import numpy as np
 
-    from pipeline.finetuning.adapter_ranking import rank_by, retrained_of
+    from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.ranking.shortlist import dump_shortlist
 
     scores = np.array([float(len(function.code)) for function in ranking.head])
@@ -256,8 +256,8 @@ def main(command: str, *arguments: str) -> None:
         train({purpose: _at(gates, does) for purpose, does in purposes.items()})  # type: ignore[misc]
 
 
-def _at(gates: RunGates, does: Callable[[Desk, RunGates], None]) -> Callable[[Desk], None]:
-    return lambda desk: does(desk, gates)
+def _at(gates: RunGates, does: Callable[[TrainingSession, RunGates], None]) -> Callable[[TrainingSession], None]:
+    return lambda session: does(session, gates)
 
 
 if __name__ == "__main__":

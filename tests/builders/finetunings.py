@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.finetuning.comparison import judge
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.finetuning.result import Costs, FinetuneResult, Fit, SeedRun, Work
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 
 N, FILES = 300, 60
 PATHS = [f"m{i % FILES}.py" for i in range(N)]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bot.gpu_worker.purposes import Desk, Halt
+from bot.gpu_worker.purposes import Halt, TrainingSession
 from bot.gpu_worker.training_process import main
 from bot.run_progress import Progress, dump_progress
 from pipeline.finetuning.artifact_store import StoreError, open_store, sha256
@@ -76,20 +76,20 @@ class Gates:
         return int(mark.read_text() or 0) if mark.exists() else 0
 
 
-def pretend(desk: Desk, gates: Gates) -> None:
+def pretend(session: TrainingSession, gates: Gates) -> None:
     """Nothing is learned; what is read, saved, resumed and delivered is real."""
-    order = desk.order
+    order = session.order
     store = open_store(order.checkpoints)
     begun_at = step = _resumed(order.checkpoints, order.known_checkpoints)
     gates.reach(order.name, "begun")
     while step < STEPS:
         gates.reach(order.name, f"step-{step}")
-        if desk.stop():
+        if session.stop():
             raise Halt
         step += 1
         digest = store.write(f"step-{step}.json", json.dumps({"step": step, "run": order.name}).encode())
-        desk.say({"checkpoint": digest})
-        desk.say({"progress": dump_progress(Progress("training", 1, 1, step, STEPS, device="pretended"))})
+        session.say({"checkpoint": digest})
+        session.say({"progress": dump_progress(Progress("training", 1, 1, step, STEPS, device="pretended"))})
     adapter = order.out / "adapter-seed-1" / "adapter.safetensors"
     adapter.parent.mkdir(parents=True)
     adapter.write_bytes(b"adapter of " + order.input_file.read_bytes()[:100])
@@ -97,7 +97,7 @@ def pretend(desk: Desk, gates: Gates) -> None:
     def say(values: Mapping[str, Any]) -> None:
         if "done" in values:
             gates.reach(order.name, "uploaded")
-        desk.say(values)
+        session.say(values)
 
     result = {
         "outcome": "INCONCLUSIVE",
@@ -106,7 +106,7 @@ def pretend(desk: Desk, gates: Gates) -> None:
         "flops": 6e12,
         "training_seconds": 2.0,
     }
-    replace(desk, say=say).deliver(result, "recipe", {"result.json": b"{}\n"})
+    replace(session, say=say).deliver(result, "recipe", {"result.json": b"{}\n"})
 
 
 def _resumed(checkpoints: str, known: tuple[str, ...]) -> int:
@@ -118,4 +118,4 @@ def _resumed(checkpoints: str, known: tuple[str, ...]) -> int:
 
 if __name__ == "__main__":
     gates = Gates(Path(sys.argv[1]))
-    main({purpose: lambda desk: pretend(desk, gates) for purpose in ("judge", "refit", "score")})
+    main({purpose: lambda session: pretend(session, gates) for purpose in ("judge", "refit", "score")})

@@ -26,7 +26,7 @@ from bot.disk.clone_cache import Clones
 from bot.github.endpoints import GitHubServer
 from bot.jobs.context import Policy
 from bot.jobs.embedded_redis import EmbeddedRedis
-from bot.jobs.wakeups import Tickets
+from bot.jobs.wakeups import Wakeups
 from bot.jobs.worker import Workers
 from bot.records import JobKind
 from bot.store.database import Database
@@ -60,7 +60,7 @@ class RunningApp:
     database: Database = field(init=False)
     redis: EmbeddedRedis = field(init=False)
     redis_url: str = field(init=False)
-    tickets: Tickets = field(init=False)
+    wakeups: Wakeups = field(init=False)
     workers: Workers | None = None
     clones: Clones = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
@@ -111,10 +111,10 @@ class RunningApp:
         self.redis = EmbeddedRedis(self.folder / "redis")
         self.redis_url = await self.redis.start()
         self.database = await Database.open(self.database_url)
-        self.tickets = Tickets(self.redis_url)
+        self.wakeups = Wakeups(self.redis_url)
         app = create_app(
             database=self.database,
-            redis=self.tickets,
+            redis=self.wakeups,
             clock=self.clock,
             credentials=lambda: self.registered.credentials,
             on_loopback=True,
@@ -135,7 +135,7 @@ class RunningApp:
         finally:
             server.should_exit = True
             await serving
-            await self.tickets.close()
+            await self.wakeups.close()
             await self.database.close()
             await self.redis.stop()
 

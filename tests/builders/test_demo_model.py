@@ -12,7 +12,7 @@ from pipeline.finetuning.training.finetune import finetune
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.ranking.dataset import gather
+from pipeline.ranking.dataset import build_dataset
 from pipeline.ranking.outcome import decide_outcome
 from pipeline.reports.finetune_files import render_files
 from tests.builders.demo_model import RECIPE, demo_model
@@ -38,7 +38,7 @@ def pairs_of(story: CarelessStory, folder: Path) -> PairSet:
         def read(blob: str) -> bytes:
             return reader.blob(bytes.fromhex(blob), MESSAGES.most_file_bytes)
 
-        return build_pair_set(miner, gather(miner, MESSAGES, read), MESSAGES, read)
+        return build_pair_set(miner, build_dataset(miner, MESSAGES, read), MESSAGES, read)
 
 
 def job(pairs: PairSet, model: Path, out: Path, *, shuffled_labels: bool = False) -> FinetuneResult:

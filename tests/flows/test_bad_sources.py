@@ -18,7 +18,7 @@ from tests.simulator.git_server import Answer, Fault, GitServer, cut_after, redi
 @pytest.fixture
 def server(forge: GitServer, monkeypatch: pytest.MonkeyPatch) -> GitServer:
     """A forge that nobody waits for long."""
-    monkeypatch.setattr("bot.cli.source.clone_or_fetch", functools.partial(clone_or_fetch, timeout_s=0.5))
+    monkeypatch.setattr("bot.cli.repository_source.clone_or_fetch", functools.partial(clone_or_fetch, timeout_s=0.5))
     return forge
 
 

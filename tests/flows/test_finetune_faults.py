@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from bot.records import GpuState, Run
-from bot.runs.active_ranking import load_ranking_in_force
+from bot.runs.active_ranking import load_active_ranking
 from bot.store.budgets import list_gpu_workers, month_of, remove_budget, save_gpu_state, usage_of
 from bot.store.calibrations import calibrations_of
 from pipeline.finetuning.pair_file import decode_pairs
@@ -333,7 +333,7 @@ def test_a_result_that_arrives_after_a_newer_one_is_counted_and_overrules_nothin
     older = story.ended(1)
     outcomes = [(run.result or {}).get("outcome") for run in (older, newer)]
     assert (outcomes, older.made_at < newer.made_at) == (["HARD LOSS", "WIN"], True)
-    in_force = story.app.ask(lambda c: load_ranking_in_force(c, *ids))
+    in_force = story.app.ask(lambda c: load_active_ranking(c, *ids))
     assert (in_force.judged, in_force.by_adapter) == (newer, True)
     versions = story.app.ask(lambda c: calibrations_of(c, installation.installation_id))
     assert versions[-1].threshold == next(v for v in versions if v.run_id == 2).threshold

@@ -22,11 +22,11 @@ from tests.simulator.git_server import GitServer, stall
 INTERRUPTED = """
 import sys, time
 from contextlib import contextmanager
-from bot.cli import screen
+from bot.cli.local import screen
 from bot.cli.main import run
-from pipeline.mining import crew
+from pipeline.mining.facts import worker_pool
 
-moment, really_wait = sys.argv[1], crew.wait
+moment, really_wait = sys.argv[1], worker_pool.wait
 
 def come(now):
     if now == moment:
@@ -44,7 +44,7 @@ def told():
             time.sleep(60)
     yield tell
 
-crew.wait, screen.progress_display = wait, told
+worker_pool.wait, screen.progress_display = wait, told
 sys.exit(run(sys.argv[2:]))
 """
 FILES, FUNCTIONS = 300, 40

@@ -150,7 +150,7 @@ def test_credentials_that_are_half_given_are_one_line(assay: Deployment) -> None
 def test_the_web_process_loads_nothing_that_only_a_worker_or_a_gpu_needs(assay: Deployment) -> None:
     script = (
         "import asyncio, sys\n"
-        "import bot.cli.server.up, bot.cli.server.serving, bot.cli.server.setup_server\n"
+        "import bot.cli.server.up, bot.cli.server.serve, bot.cli.server.setup_server\n"
         "import bot.web_process, bot.jobs.wakeups, bot.web.pages\n"
         "print(*sys.modules)"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.cli.output import Progress
-from bot.cli.source import default_jobs, open_source
+from bot.cli.repository_source import default_jobs, open_source
 from bot.settings import Settings
 from pipeline.calibration.seed_records import SeedMeasurement
 from pipeline.label_recipe import LabelRecipe

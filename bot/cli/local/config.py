@@ -13,7 +13,7 @@ from bot.cli.config_option import read_config
 from bot.cli.errors import BAD_INPUT
 from bot.cli.output import print_result
 from bot.repo_config.keys import KEYS
-from bot.repo_config.records import ConfigProblem, ParsedConfig
+from bot.repo_config.repository_config import ConfigProblem, ParsedConfig
 from pipeline.reports.escape import inert
 
 _LONGEST_LINE = 600

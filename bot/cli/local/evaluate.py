@@ -16,8 +16,8 @@ from bot.cli.local.screen import AsOf, Jobs, Source
 from bot.cli.output import Progress, print_result, progress_display
 from bot.cli.rankings_table import rankings_table
 from bot.cli.report_file import check_report, write_report
+from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.cli.scorers import embeddings_of, parse_adapters, parse_base_model, scorer_of
-from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
@@ -27,7 +27,7 @@ from pipeline.git.repository import Repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.dataset import Material, gather
+from pipeline.ranking.dataset import Dataset, build_dataset
 from pipeline.ranking.evaluate import Evaluation, evaluate
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
@@ -81,13 +81,13 @@ def evaluate_source(
     overlay = read_overlay(config)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
-        material = material_of(repository, settings, parse_as_of(as_of), jobs or default_jobs(), progress, overlay)
+        dataset = material_of(repository, settings, parse_as_of(as_of), jobs or default_jobs(), progress, overlay)
         progress("comparing scorers", 0, None)
         with repository.reader() as reader:  # adapters read code
             rivals = [*competitors(), *(scorer_of(folder, blobs_of(reader)) for folder in adapters)]
             if untrained is not None:
                 rivals.append(embeddings_of(untrained, blobs_of(reader)))
-            evaluation = evaluate(material, MESSAGES, rivals)
+            evaluation = evaluate(dataset, MESSAGES, rivals)
     seconds, memory_mb = time.perf_counter() - started, peak_rss_mb()
     if html is not None and write_report(html, _page(evaluation, seconds, memory_mb)):
         return
@@ -104,11 +104,11 @@ def material_of(
     jobs: int,
     progress: Progress,
     overlay: Overlay = NO_OVERLAY,
-) -> Material:
+) -> Dataset:
     """What scorers learn from and are judged by; what mining finds out is remembered in the data directory."""
     store = facts_path(settings.data_dir, repository)
     with Miner(repository, MESSAGES, store, jobs, progress, overlay) as miner, repository.reader() as reader:
-        return gather(miner, MESSAGES, blobs_of(reader), as_of=as_of)
+        return build_dataset(miner, MESSAGES, blobs_of(reader), as_of=as_of)
 
 
 def blobs_of(reader: ObjectReader) -> ReadBlob:

@@ -23,7 +23,7 @@ from bot.cli.local.finetune_progress import planned_line, watching
 from bot.cli.local.finetune_view import render
 from bot.cli.local.screen import AsOf, Jobs
 from bot.cli.output import print_result, progress_display
-from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import Settings, load_settings
 from pipeline.classify.overlay import Overlay
 from pipeline.finetuning.libraries import FOR_TRAINING, quiet_libraries, require_libraries
@@ -33,7 +33,7 @@ from pipeline.finetuning.pair_set import PairSet, build_pair_set
 from pipeline.finetuning.recipe import DEFAULT_MODEL, BaseModel, FinetuneRecipe, base_model
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.ranking.dataset import gather
+from pipeline.ranking.dataset import build_dataset
 from pipeline.records import AssayError
 from pipeline.reports.finetune_json import finetune_json
 from pipeline.screening.measure import facts_path
@@ -221,8 +221,8 @@ def _pair_set(order: Order, settings: Settings) -> PairSet:
         miner = Miner(repository, MESSAGES, store, order.jobs, progress, order.overlay)
         with miner, repository.reader() as reader:
             read = blobs_of(reader)
-            material = gather(miner, MESSAGES, read, as_of=order.as_of)
-            return build_pair_set(miner, material, MESSAGES, read, order.overlay.config_hash)
+            dataset = build_dataset(miner, MESSAGES, read, as_of=order.as_of)
+            return build_pair_set(miner, dataset, MESSAGES, read, order.overlay.config_hash)
 
 
 def _preview(order: Order, pair_set: PairSet) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def token_of(option: str | None, environment: str) -> str | None:
     """Raises AssayError for an option that is the token itself, and for a file that holds none."""
     if option is None and not environment.strip():
         return None
-    from bot.github.evidence.client import read_token
+    from bot.github.evidence.graphql_client import read_token
 
     return read_token(option, environment, sys.stdin.read)
 
@@ -73,10 +73,10 @@ def fetch_evidence(
     """Issues and pull requests of the windows that end at `until` at the latest, as they are known now, and what is to
     be said of them. None where the token may not read them all: half of them is no evidence. Raises AssayError."""
     from bot.github.errors import GitHubProblem, RateLimited
-    from bot.github.evidence.client import evidence_for_token
+    from bot.github.evidence.evidence_facts import tracker_of
     from bot.github.evidence.fact_file import FactFile, evidence_path
-    from bot.github.evidence.facts import tracker_of
     from bot.github.evidence.fetch import Fetched, fetch_facts
+    from bot.github.evidence.graphql_client import evidence_for_token
     from bot.github.evidence.queries import Place
 
     host = urlsplit(settings.github_url).netloc

@@ -18,7 +18,7 @@ from rich.text import Text
 from bot.cli.files import read_whole, require_writable, write_whole
 from bot.cli.local.screen import AsOf, Jobs, Source
 from bot.cli.output import print_result, progress_display
-from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.calibration.seed_records import iso_day
 from pipeline.label_recipe import MESSAGES

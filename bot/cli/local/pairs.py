@@ -13,12 +13,12 @@ from bot.cli.config_option import OwnConfig, read_overlay
 from bot.cli.local.evaluate import blobs_of
 from bot.cli.local.screen import AsOf, Jobs, Source
 from bot.cli.output import print_result, progress_display
-from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.finetuning.prompts import code_of
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.ranking.dataset import Material, gather
+from pipeline.ranking.dataset import Dataset, build_dataset
 from pipeline.ranking.holdout import Place
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import FunctionHistory, PairMetrics, PairRow
@@ -45,16 +45,16 @@ def pairs(
         with repository.reader() as reader:
             read = blobs_of(reader)
             with Miner(repository, MESSAGES, store, jobs or default_jobs(), progress, overlay) as miner:
-                material = gather(miner, MESSAGES, read, as_of=parse_as_of(as_of))
-            mined = material.mined
-            write_pairs(rows(material, read), out, PairsOrigin.of(mined, MESSAGES.id, overlay.config_hash))
+                dataset = build_dataset(miner, MESSAGES, read, as_of=parse_as_of(as_of))
+            mined = dataset.mined
+            write_pairs(rows(dataset, read), out, PairsOrigin.of(mined, MESSAGES.id, overlay.config_hash))
     result = {
         "repo": mined.repo,
         "head_sha": mined.head_sha,
         "pairs": len(mined.train),
         "holdout": len(mined.holdout),
-        "learned_from": len(material.learned_from),
-        "held_out": len(material.held_out),
+        "learned_from": len(dataset.learned_from),
+        "held_out": len(dataset.held_out),
         "too_little_history": mined.windows.too_little_history,
         "label_recipe_id": MESSAGES.id,
         "config_hash": overlay.config_hash,
@@ -63,14 +63,14 @@ def pairs(
     print_result(result, as_json, _sentence)
 
 
-def rows(material: Material, read: ReadBlob) -> Iterator[PairRow]:
+def rows(dataset: Dataset, read: ReadBlob) -> Iterator[PairRow]:
     """The rows of both snapshots, training first, each with its code, its structure and its place in the split."""
     content = lru_cache(_BLOBS_AT_HAND)(read)
-    mined = material.mined
-    trained = zip(mined.train, material.train, material.train_signals.tolist(), material.train_places, strict=True)
+    mined = dataset.mined
+    trained = zip(mined.train, dataset.train, dataset.train_signals.tolist(), dataset.train_places, strict=True)
     for lineage, (function, subject, signal, place) in enumerate(trained):
         yield _row("train", function, subject.metrics, signal, lineage, place, content)
-    evaluated = zip(mined.holdout, material.evaluated, material.lineages, material.evaluated_places, strict=True)
+    evaluated = zip(mined.holdout, dataset.evaluated, dataset.lineages, dataset.evaluated_places, strict=True)
     for function, subject, known, place in evaluated:
         yield _row("holdout", function, subject.metrics, None, known, place, content)
 

@@ -22,8 +22,8 @@ from bot.cli.local.evaluate import blobs_of
 from bot.cli.local.screen import AsOf, Jobs, Source
 from bot.cli.output import Progress, print_result, progress_display
 from bot.cli.report_file import check_report, write_report
+from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.cli.scorers import Choice, parse_scorer, scorer_of
-from bot.cli.source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
 from pipeline.classify.overlay import NO_OVERLAY, Overlay

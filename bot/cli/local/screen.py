@@ -18,7 +18,7 @@ from bot.cli.config_option import OwnConfig, read_overlay
 from bot.cli.files import write_whole
 from bot.cli.local.github_evidence import WITHOUT_TOKEN, GitHubRepo, GitHubToken, fetch_evidence, name_of, token_of
 from bot.cli.output import print_result, progress_display
-from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
 from pipeline.calibration.calibration_set import CalibrationSet
@@ -32,8 +32,8 @@ from pipeline.label_recipe import MESSAGES, RECIPES, LabelRecipe
 from pipeline.records import AssayError, Screening
 from pipeline.reports.screen_json import screen_json
 from pipeline.reports.screen_text import lines
+from pipeline.screening.assess import Cost, judge_measured
 from pipeline.screening.measure import measure
-from pipeline.screening.screening import Cost, judge_measured
 
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, max=64, help="Processes; by default one a core.")]
 AsOf = Annotated[
@@ -91,7 +91,7 @@ def screen_source(source: str, settings: Settings, wanted: Wanted) -> Screening:
     token.
     """
     started = time.perf_counter()
-    calibration_set = calibration_set_in_force(settings)
+    calibration_set = effective_calibration_set(settings)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         tracked, note = None, WITHOUT_TOKEN
@@ -130,7 +130,7 @@ def end_of_windows(repository: Repository, as_of: int | None) -> datetime:
     return datetime.fromtimestamp(max(seconds, 0), UTC)
 
 
-def calibration_set_in_force(settings: Settings) -> CalibrationSet:
+def effective_calibration_set(settings: Settings) -> CalibrationSet:
     """The calibration set of this machine. Raises AssayError where a label recipe decides that this version has not."""
     calibration_set = load_calibration_set(calibration_folder(settings.data_dir), load_seed())
     if calibration_set.deciding not in RECIPES:

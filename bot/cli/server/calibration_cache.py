@@ -6,7 +6,7 @@ import threading
 
 from bot.base_models import default_base_model, parse_base_models
 from bot.calibration.calibration_source import CalibrationSource
-from bot.cli.local.screen import calibration_set_in_force
+from bot.cli.local.screen import effective_calibration_set
 from bot.settings import Settings
 from pipeline.calibration.calibration_set import CalibrationSet
 from pipeline.calibration.ledger import calibration_folder
@@ -19,10 +19,10 @@ def calibration_source(settings: Settings) -> CalibrationSource:
     base_models = parse_base_models(settings.base_models)
     name = default_base_model(base_models, settings.base_model)
     family = base_models[name].family if name else ""
-    return CalibrationSource(CalibrationSetInForce(settings), scope=settings.calibration_scope, family=family)
+    return CalibrationSource(CachedCalibrationSet(settings), scope=settings.calibration_scope, family=family)
 
 
-class CalibrationSetInForce:
+class CachedCalibrationSet:
     """Called for the server's own calibration set; safe to be called from several threads."""
 
     def __init__(self, settings: Settings) -> None:
@@ -36,7 +36,7 @@ class CalibrationSetInForce:
         with self._lock:
             stamp = self._look()
             if self._set is None or stamp != self._stamp:
-                self._set, self._stamp = calibration_set_in_force(self._settings), stamp
+                self._set, self._stamp = effective_calibration_set(self._settings), stamp
             return self._set
 
     def _look(self) -> Stamp:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from bot.cli.app_settings import (
-    credentials_in_force,
     database_url,
+    effective_credentials,
     github_server,
     source_of_credentials,
 )
@@ -38,7 +38,7 @@ T = TypeVar("T")
 def check_app(settings: Settings) -> Iterator[Check]:
     """Every check of the App, in the order in which a person would look. Raises nothing: a failed one is an answer."""
     try:
-        credentials = credentials_in_force(settings)
+        credentials = effective_credentials(settings)
     except AssayError as error:
         yield Check("App", False, "its credentials cannot be used", str(error))
         credentials = None
@@ -167,13 +167,13 @@ def check_public_url(public_url: str, github_url: str) -> Check:
 
 
 async def _ping(url: str) -> bool:
-    from bot.jobs.wakeups import Tickets
+    from bot.jobs.wakeups import Wakeups
 
-    tickets = Tickets(url)
+    wakeups = Wakeups(url)
     try:
-        return await tickets.ping()
+        return await wakeups.ping()
     finally:
-        await tickets.close()
+        await wakeups.close()
 
 
 def _within_time(asked: Coroutine[object, object, T]) -> T:

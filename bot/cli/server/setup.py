@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from bot.cli.app_settings import credentials_in_force, github_server, given_credentials, source_of_credentials
+from bot.cli.app_settings import effective_credentials, github_server, given_credentials, source_of_credentials
 from bot.cli.output import print_result
 from bot.clock import SystemClock
 from bot.github.credentials import (
@@ -53,7 +53,7 @@ def setup(
     if import_ is not None or app_id is not None or webhook_secret_file is not None:
         credentials = _import(settings, import_, app_id, webhook_secret_file)
     else:
-        found = credentials_in_force(settings)
+        found = effective_credentials(settings)
         credentials = found or _register(settings, host, port)
     _show(settings, credentials, as_json)
 

@@ -29,7 +29,7 @@ def up(host: Host = "127.0.0.1", port: Port = 8_000, as_json: AsJson = False) ->
 
     Without credentials it prints the address of a setup page that registers the App on GitHub, and goes on with them.
     """
-    from bot.cli.server.serving import Roles, serve
+    from bot.cli.server.serve import Roles, serve
     from bot.cli.server.setup_server import listen
 
     settings = _begin()
@@ -42,7 +42,7 @@ def web(host: Host = "127.0.0.1", port: Port = 8_000, as_json: AsJson = False) -
 
     Needs ASSAY_REDIS_URL, and ASSAY_DATABASE_URL where the parts run on several machines.
     """
-    from bot.cli.server.serving import Roles, serve
+    from bot.cli.server.serve import Roles, serve
     from bot.cli.server.setup_server import listen
 
     settings = _begin()
@@ -56,7 +56,7 @@ def worker(as_json: AsJson = False) -> None:
     Screens repositories, posts check runs, follows what happens to them.
     Run as many as you like, on as many machines. Needs ASSAY_REDIS_URL.
     """
-    from bot.cli.server.serving import Roles, serve
+    from bot.cli.server.serve import Roles, serve
 
     run(serve(_begin(), Roles(work=True, tell=_teller(as_json))))
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from bot.github.evidence.facts import EvidenceFacts, Permission, Standing
+from bot.github.evidence.evidence_facts import EvidenceFacts, Permission, Standing
 from bot.github.evidence.walks import Reach
 from pipeline.mining.issue_links import IssueFact
 

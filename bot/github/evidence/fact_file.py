@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.github.evidence.codec import HEADER, pack, pack_whole, unpack
-from bot.github.evidence.facts import EvidenceFacts, Standing
+from bot.github.evidence.evidence_facts import EvidenceFacts, Standing
 from pipeline.mining.issue_links import IssueFact
 
 MOST_BYTES: Final = 64 << 20

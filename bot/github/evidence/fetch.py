@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.github.errors import NotFound, Rejected, Unavailable
-from bot.github.evidence.budget import SHARE, Budget
-from bot.github.evidence.facts import EvidenceFacts, FactStoreProtocol, Permission, Standing
-from bot.github.evidence.problems import Refusal, judge
+from bot.github.evidence.evidence_facts import EvidenceFacts, FactStoreProtocol, Permission, Standing
+from bot.github.evidence.graphql_errors import Refusal, judge
+from bot.github.evidence.graphql_response import Ask, Page, parse_page, parse_spending
 from bot.github.evidence.queries import ISSUE_TYPE, LARGEST_PAGE, Kind, Place, page_query, page_variables
-from bot.github.evidence.replies import Ask, Page, parse_page, parse_spending
+from bot.github.evidence.rate_budget import SHARE, Budget
 from bot.github.evidence.walks import UNREAD, Reach, advance, begin, update, without_cursor
 from pipeline.mining.issue_links import IssueFact
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bot.github.evidence.graphql_response import Page
 from bot.github.evidence.queries import Kind
-from bot.github.evidence.replies import Page
 
 DAY_S: Final = 86_400
 OVERLAP_S: Final = 120

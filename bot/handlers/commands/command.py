@@ -18,7 +18,7 @@ from bot.github.client import Comment
 from bot.github.errors import NotFound
 from bot.handlers.commands.conversation import Conversation, begin, number
 from bot.handlers.commands.execute import Asker, carry_out, is_refused
-from bot.jobs.context import Done, Outcome, Work
+from bot.jobs.context import Done, JobContext, Outcome
 from bot.receiver.dispatch import CHECKS, FINETUNE_BUTTON, SCREEN_BUTTON
 from bot.records import Fact, Installation, Job, Repository
 from bot.store.check_runs import pressed_check_run
@@ -33,23 +33,23 @@ REMEMBERED: Final = timedelta(days=30)  # as long as rows are kept
 PRESSED: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
 
 
-async def command(work: Work) -> Outcome:
+async def command(context: JobContext) -> Outcome:
     """Do what was asked for, and say that it is done, or why not."""
-    async with work.parts.database.read() as connection:
-        installation = await load_installation(connection, work.installation_id)
-        memory = await load_repository(connection, work.installation_id, work.repository_id)
+    async with context.parts.database.read() as connection:
+        installation = await load_installation(connection, context.installation_id)
+        memory = await load_repository(connection, context.installation_id, context.repository_id)
         before = await recent_jobs(
-            connection, work.installation_id, work.repository_id, "command", work.now() - REMEMBERED
+            connection, context.installation_id, context.repository_id, "command", context.now() - REMEMBERED
         )
     if installation is None or memory is None or installation.state != "active":
         return Done("not served")
     if memory.repository.archived:
         return Done("archived")  # nothing may be written there
-    if reason := why_dropped(work.job, before, work.now()):
+    if reason := why_dropped(context.job, before, context.now()):
         return Done(reason)
-    if "comment_id" in work.job.arguments:
-        return await _comment(work, installation, memory.repository)
-    return await _button(work, installation, memory.repository)
+    if "comment_id" in context.job.arguments:
+        return await _comment(context, installation, memory.repository)
+    return await _button(context, installation, memory.repository)
 
 
 def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
@@ -68,16 +68,16 @@ def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
     return ""
 
 
-async def _button(work: Work, installation: Installation, repository: Repository) -> Outcome:
-    arguments = work.job.arguments
+async def _button(context: JobContext, installation: Installation, repository: Repository) -> Outcome:
+    arguments = context.job.arguments
     sender_id, asked = number(arguments, "sender_id"), PRESSED.get(str(arguments.get("button")))
-    async with work.parts.database.read() as connection:
+    async with context.parts.database.read() as connection:
         row = await pressed_check_run(
-            connection, work.installation_id, work.repository_id, number(arguments, "check_run_id")
+            connection, context.installation_id, context.repository_id, number(arguments, "check_run_id")
         )
     if asked is None or row is None or row.name not in CHECKS:
         return Done("the button is on no check run of ours")
-    talk = await begin(work, installation, repository)
+    talk = await begin(context, installation, repository)
     try:
         login = await talk.client.user_login(sender_id)
     except NotFound:
@@ -87,12 +87,12 @@ async def _button(work: Work, installation: Installation, repository: Repository
     return await _answer(talk, asked, Asker(sender_id, head_sha=row.head_sha))
 
 
-async def _comment(work: Work, installation: Installation, repository: Repository) -> Outcome:
+async def _comment(context: JobContext, installation: Installation, repository: Repository) -> Outcome:
     if installation.permissions.get("issues", "") not in ("read", "write"):
         return Done("comments cannot be read: the permission is missing")
-    arguments = work.job.arguments
+    arguments = context.job.arguments
     comment_id = number(arguments, "comment_id")
-    talk = await begin(work, installation, repository)
+    talk = await begin(context, installation, repository)
     try:
         comment = await talk.client.comment(repository.full_name, comment_id)
     except NotFound:
@@ -122,4 +122,4 @@ async def _answer(talk: Conversation, asked: Command, asker: Asker) -> Outcome:
     head_sha = await talk.head() if isinstance(asked, Finetune) else ""
     action = decide(asked, facts := await talk.facts(head_sha))
     await talk.react("confused" if is_refused(action) else "rocket")
-    return await carry_out(talk.work, asker, action, facts)
+    return await carry_out(talk.context, asker, action, facts)

@@ -14,10 +14,10 @@ from bot.commands.permission import may
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
 from bot.github.rate_limits import next_write
-from bot.handlers.commands.facts import load_facts
-from bot.jobs.context import ASK, Work
+from bot.handlers.commands.load_facts import load_facts
+from bot.jobs.context import ASK, JobContext
 from bot.records import Fact, Installation, Repository
-from bot.repo_config.effective import load_config_in_force
+from bot.repo_config.effective import load_effective_config
 from bot.store.content_writes import reserve_write
 
 log = structlog.get_logger(__name__)
@@ -29,15 +29,15 @@ Reaction = Literal["eyes", "rocket", "confused"]
 class Conversation:
     """One command, and a client that may look at what it is about."""
 
-    work: Work
+    context: JobContext
     client: InstallationClient
     installation: Installation
     repository: Repository
 
     async def may(self, asked: Command, login: str, account_id: int) -> bool:
         ids = self.repository.installation_id, self.repository.repository_id
-        async with self.work.parts.database.read() as connection:
-            config = await load_config_in_force(connection, self.work.parts.policy, *ids)
+        async with self.context.parts.database.read() as connection:
+            config = await load_effective_config(connection, self.context.parts.policy, *ids)
         role = await self.client.role(self.repository.full_name, login, account_id)
         return may(role, asked, config.permission)
 
@@ -52,7 +52,7 @@ class Conversation:
             return ""
 
     async def facts(self, head_sha: str) -> Facts:
-        parts, now = self.work.parts, self.work.now()
+        parts, now = self.context.parts, self.context.now()
         async with parts.database.read() as connection:
             return await load_facts(
                 connection, parts.policy, self.installation, self.repository, now, head_sha=head_sha
@@ -61,11 +61,11 @@ class Conversation:
     async def react(self, reaction: Reaction) -> None:
         """To the comment, if it is one, and only where there is room under GitHub's limits: verdicts come first, and no
         command fails for want of it."""
-        work, comment_id = self.work, number(self.work.job.arguments, "comment_id")
+        context, comment_id = self.context, number(self.context.job.arguments, "comment_id")
         if not comment_id or self.installation.permissions.get("issues") != "write":
             return
-        async with work.effect() as connection:
-            if await reserve_write(connection, work.installation_id, work.now(), next_write) is not None:
+        async with context.effect() as connection:
+            if await reserve_write(connection, context.installation_id, context.now(), next_write) is not None:
                 return
         try:
             await self.client.react(self.repository.full_name, comment_id, reaction)
@@ -73,12 +73,12 @@ class Conversation:
             log.info("no_reaction", problem=type(problem).__name__)
 
 
-async def begin(work: Work, installation: Installation, repository: Repository) -> Conversation:
+async def begin(context: JobContext, installation: Installation, repository: Repository) -> Conversation:
     """Under a fresh token. Raises GitHubProblem."""
     permissions = {**ASK, **({"contents": "read"} if _reads_code(installation) else {})}
-    if "comment_id" in work.job.arguments:
+    if "comment_id" in context.job.arguments:
         permissions |= speaking(installation)
-    return Conversation(work, await work.client(permissions), installation, repository)
+    return Conversation(context, await context.client(permissions), installation, repository)
 
 
 def speaking(installation: Installation) -> Mapping[str, str]:

@@ -18,8 +18,8 @@ from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, GitHubProblem, Moved, NotFound, Rejected
 from bot.github.rate_limits import next_write
 from bot.handlers.commands.conversation import number, speaking
-from bot.handlers.commands.facts import load_told
-from bot.jobs.context import Done, Later, Outcome, Work
+from bot.handlers.commands.load_facts import load_told
+from bot.jobs.context import Done, JobContext, Later, Outcome
 from bot.messages.replies import marker
 from bot.messages.run_comment import Told, render_run
 from bot.records import Installation, Reply, Repository, Run
@@ -65,37 +65,37 @@ class Known:
         return self.run is not None and self.run.state != "ended"
 
 
-async def reply(work: Work) -> Outcome:
+async def reply(context: JobContext) -> Outcome:
     """Write, edit or leave each comment of a run, or the one that is asked for."""
-    known = await _load(work)
+    known = await _load(context)
     if known is None:
         return Done("there is nothing to answer")
     if known.installation.state != "active":
-        return await work.not_served(known.installation)
+        return await context.not_served(known.installation)
     if known.repository.archived or known.installation.permissions.get("issues") != "write":
         return Done("comments cannot be written here")
     pending = [(each, body) for each in known.replies if _differs(each, body := known.body(each))]
     if not pending:
         return Done("it says so already")
-    client = await work.client(speaking(known.installation))
-    waits = [await _bring(work, known, client, each, body) for each, body in pending]
+    client = await context.client(speaking(known.installation))
+    waits = [await _bring(context, known, client, each, body) for each, body in pending]
     return min((wait for wait in waits if wait is not None), key=lambda wait: wait.not_before, default=Done())
 
 
-async def _load(work: Work) -> Known | None:
-    ids, wanted = (work.installation_id, work.repository_id), work.job.arguments
+async def _load(context: JobContext) -> Known | None:
+    ids, wanted = (context.installation_id, context.repository_id), context.job.arguments
     run_id, reply_id = number(wanted, "run_id"), number(wanted, "reply_id")
-    async with work.parts.database.read() as connection:
-        installation = await load_installation(connection, work.installation_id)
+    async with context.parts.database.read() as connection:
+        installation = await load_installation(connection, context.installation_id)
         memory = await load_repository(connection, *ids)
-        run = await load_run(connection, work.installation_id, run_id)
-        alone = await load_reply(connection, work.installation_id, reply_id)
+        run = await load_run(connection, context.installation_id, run_id)
+        alone = await load_reply(connection, context.installation_id, reply_id)
         if installation is None or memory is None or (run is None and alone is None):
             return None
         if run is None:
             return Known(installation, memory.repository, (alone,) if alone is not None else ())
-        replies = tuple(await replies_of_run(connection, work.installation_id, run_id))
-        told = await load_told(connection, run, memory.repository.full_name, work.now())
+        replies = tuple(await replies_of_run(connection, context.installation_id, run_id))
+        told = await load_told(connection, run, memory.repository.full_name, context.now())
     return Known(installation, memory.repository, replies, run, told)
 
 
@@ -107,14 +107,16 @@ def _differs(reply: Reply, body: str) -> bool:
     return reply.posted_digest not in (_digest(body), GIVEN_UP)
 
 
-async def _bring(work: Work, known: Known, client: InstallationClient, reply: Reply, body: str) -> Later | None:
+async def _bring(
+    context: JobContext, known: Known, client: InstallationClient, reply: Reply, body: str
+) -> Later | None:
     """One comment; or when it may be written."""
     posted_id = reply.posted_id
-    if posted_id and known.goes_on and reply.posted_at is not None and work.now() < reply.posted_at + EDITED_EVERY:
+    if posted_id and known.goes_on and reply.posted_at is not None and context.now() < reply.posted_at + EDITED_EVERY:
         return Later(reply.posted_at + EDITED_EVERY, "edited a moment ago")
     if not posted_id and reply.posted_at is not None:  # GitHub may have it
         posted_id = await _find(known, client, reply)
-    if later := await _reserve(work, reply, posted_id):
+    if later := await _reserve(context, reply, posted_id):
         return later
     try:
         if posted_id:
@@ -124,10 +126,12 @@ async def _bring(work: Work, known: Known, client: InstallationClient, reply: Re
     except Moved:
         raise
     except (Forbidden, NotFound, Rejected) as problem:
-        await _refused(work, reply, posted_id, problem)
+        await _refused(context, reply, posted_id, problem)
         return None
-    async with work.effect() as connection:
-        await note_reply_posted(connection, work.installation_id, reply.reply_id, posted_id, _digest(body), work.now())
+    async with context.effect() as connection:
+        await note_reply_posted(
+            connection, context.installation_id, reply.reply_id, posted_id, _digest(body), context.now()
+        )
     return None
 
 
@@ -140,20 +144,20 @@ async def _find(known: Known, client: InstallationClient, reply: Reply) -> int:
     return found or 0
 
 
-async def _reserve(work: Work, reply: Reply, posted_id: int) -> Later | None:
+async def _reserve(context: JobContext, reply: Reply, posted_id: int) -> Later | None:
     """A place in the installation's pace, and a word that GitHub may have heard of it."""
-    now = work.now()
-    async with work.effect() as connection:
+    now = context.now()
+    async with context.effect() as connection:
         pace = functools.partial(next_write, slack=ON_THE_WAY)
-        free_at = await reserve_write(connection, work.installation_id, now, pace)
+        free_at = await reserve_write(connection, context.installation_id, now, pace)
         if free_at is not None:
             return Later(free_at, "GitHub's limit on writes")
         if not posted_id:
-            await note_reply_tried(connection, work.installation_id, reply.reply_id, now)
+            await note_reply_tried(connection, context.installation_id, reply.reply_id, now)
     return None
 
 
-async def _refused(work: Work, reply: Reply, posted_id: int, problem: GitHubProblem) -> None:
+async def _refused(context: JobContext, reply: Reply, posted_id: int, problem: GitHubProblem) -> None:
     """A comment that may not be made is not tried again, nor one that somebody deleted: check runs have to do.
 
     A conversation that is locked may be open again when there is more to say.
@@ -161,5 +165,5 @@ async def _refused(work: Work, reply: Reply, posted_id: int, problem: GitHubProb
     log.info("no_reply", problem=type(problem).__name__, reply_id=reply.reply_id)
     if posted_id and not isinstance(problem, NotFound):
         return
-    async with work.effect() as connection:
-        await give_up_reply(connection, work.installation_id, reply.reply_id)
+    async with context.effect() as connection:
+        await give_up_reply(connection, context.installation_id, reply.reply_id)

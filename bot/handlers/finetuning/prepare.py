@@ -19,7 +19,7 @@ from bot.handlers.finetuning.prepare_budget import queue, require_enough
 from bot.handlers.finetuning.prepare_checks import SUSPENDED, Ends, look, require_active
 from bot.handlers.finetuning.prepare_pairs import collect
 from bot.handlers.screening.screen import decide as decide_after
-from bot.jobs.context import Done, Outcome, Work
+from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.retry import Again, Failed, Gone, NotYet
 from bot.records import Run, RunEnding
 from bot.runs.end_run import end_and_tell
@@ -35,13 +35,13 @@ STORE_PAUSE: Final = timedelta(minutes=2)
 _OUR_FAULT: Final = frozenset({"crash", "memory", "time"})
 
 
-async def prepare(work: Work) -> Outcome:
+async def prepare(context: JobContext) -> Outcome:
     """A queued run; or one that ended, and its `result`; or, where it may pass, another try."""
-    run_id = work.job.arguments.get("run_id")
-    async with work.parts.database.read() as connection:
-        run = await load_run(connection, work.installation_id, int(run_id or 0))
-        installation = await load_installation(connection, work.installation_id)
-    if run is None or run.repository_id != work.repository_id:
+    run_id = context.job.arguments.get("run_id")
+    async with context.parts.database.read() as connection:
+        run = await load_run(connection, context.installation_id, int(run_id or 0))
+        installation = await load_installation(connection, context.installation_id)
+    if run is None or run.repository_id != context.repository_id:
         return Done("no such run")
     if run.state != "waiting":
         return Done(f"it is {run.state} already")
@@ -49,29 +49,29 @@ async def prepare(work: Work) -> Outcome:
         return Done("no such installation")
     try:
         require_active(installation)
-        return await _prepare(work, run)
+        return await _prepare(context, run)
     except Ends as end:
-        return await _end(work, run, end)
+        return await _end(context, run, end)
 
 
-async def _prepare(work: Work, run: Run) -> Outcome:
+async def _prepare(context: JobContext, run: Run) -> Outcome:
     """Raises Ends."""
-    prepared = await look(work, run)
+    prepared = await look(context, run)
     try:
-        gathered = await collect(work, prepared)
+        gathered = await collect(context, prepared)
     except ScreeningFailed as failure:
-        raise _after(work, failure) from None
+        raise _after(context, failure) from None
     except StoreError as problem:
         log.warning("pairs_not_kept", run_id=run.run_id, problem=str(problem))
-        raise NotYet(work.now() + STORE_PAUSE, "the store of artifacts does not work", counts=True) from None
+        raise NotYet(context.now() + STORE_PAUSE, "the store of artifacts does not work", counts=True) from None
     require_enough(run, gathered)
-    return await queue(work, prepared, gathered)
+    return await queue(context, prepared, gathered)
 
 
-def _after(work: Work, failure: ScreeningFailed) -> Exception:
+def _after(context: JobContext, failure: ScreeningFailed) -> Exception:
     """What to raise: another try where it may pass, else the end of the run."""
-    log.info("not_gathered", failure=failure.kind, attempts=work.job.attempts)
-    match decide_after(failure, work.job.attempts, work.now()):
+    log.info("not_gathered", failure=failure.kind, attempts=context.job.attempts)
+    match decide_after(failure, context.job.attempts, context.now()):
         case Again(at, reason, counts):
             return NotYet(at, reason, counts=counts)
         case Gone(reason):
@@ -81,11 +81,11 @@ def _after(work: Work, failure: ScreeningFailed) -> Exception:
             return Ends(ending, reason if failure.kind == "moved" else f"its history could not be read: {reason}")
 
 
-async def _end(work: Work, run: Run, end: Ends) -> Outcome:
+async def _end(context: JobContext, run: Run, end: Ends) -> Outcome:
     """It changes nothing where the run has ended meanwhile."""
     log.info("run_not_queued", run_id=run.run_id, ending=end.ending)
-    async with work.conclusion(end.reason) as connection:
-        await end_and_tell(connection, run, end.ending, end.reason, work.now())
+    async with context.conclusion(end.reason) as connection:
+        await end_and_tell(connection, run, end.ending, end.reason, context.now())
         if end.reason == SUSPENDED:  # that may be over: ask
-            await request_job(connection, work.installation_id, 0, "sync_installation", work.now())
+            await request_job(connection, context.installation_id, 0, "sync_installation", context.now())
     return Done()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from bot.handlers.finetuning.prepare_checks import Ends, Preparation
-from bot.jobs.context import Done, Outcome, Work
+from bot.jobs.context import Done, JobContext, Outcome
 from bot.records import Run
 from bot.runs.budget_rule import NO_BUDGET, OutOfBudget, decide_reservation
 from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_most, seconds_per_token
@@ -40,12 +40,12 @@ def require_enough(run: Run, gathered: Gathered) -> None:
         raise Ends("refused", f"there is too little to train on: {found}, and at least {FEWEST_POSITIVES} are needed")
 
 
-async def queue(work: Work, prepared: Preparation, gathered: Gathered) -> Outcome:
+async def queue(context: JobContext, prepared: Preparation, gathered: Gathered) -> Outcome:
     """Reserve and queue in one transaction, or raise Ends."""
-    run, now = prepared.run, work.now()
-    estimated = await _estimate(work, prepared, gathered)
+    run, now = prepared.run, context.now()
+    estimated = await _estimate(context, prepared, gathered)
     minutes, month, key = estimated.minutes + LOADING_MINUTES, month_of(now), str(run.run_id)
-    async with work.conclusion() as connection:
+    async with context.conclusion() as connection:
         await reserve_alone(connection)
         await reserve(connection, run, minutes, now)
         queued = await queue_run(connection, run, pair_set_id=gathered.id, minutes=minutes, month=month, now=now)
@@ -54,7 +54,7 @@ async def queue(work: Work, prepared: Preparation, gathered: Gathered) -> Outcom
             await request_job(connection, *mine, "reply", now, key=key, arguments={"run_id": run.run_id})
     if queued:
         log.info("run_queued", run_id=run.run_id, minutes=minutes, by=estimated.source)
-        await work.parts.announcer.announce_runs([run.run_id])
+        await context.parts.announcer.announce_runs([run.run_id])
     return Done()
 
 
@@ -70,9 +70,9 @@ async def reserve(connection: Any, run: Run, minutes: float, now: datetime) -> N
         raise Ends("out_of_budget", decision.reason)
 
 
-async def _estimate(work: Work, prepared: Preparation, gathered: Gathered) -> Minutes:
+async def _estimate(context: JobContext, prepared: Preparation, gathered: Gathered) -> Minutes:
     run, model = prepared.run, prepared.recipe.base_model
-    async with work.parts.database.read() as connection:
+    async with context.parts.database.read() as connection:
         results = await newest_results(connection, run.base_model, COUNTED_RESULTS)
         workers = await list_gpu_workers(connection)
     return minutes_at_most(

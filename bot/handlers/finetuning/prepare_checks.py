@@ -9,10 +9,10 @@ from typing import Final
 from bot.base_models import recipe_of
 from bot.commands.facts import models_here
 from bot.handlers.finetuning.recheck import still_allowed
-from bot.jobs.context import READ, Work
+from bot.jobs.context import READ, JobContext
 from bot.records import Installation, Repository, Run, RunEnding
-from bot.repo_config.effective import load_config_in_force
-from bot.repo_config.precedence import ConfigInForce
+from bot.repo_config.effective import load_effective_config
+from bot.repo_config.precedence import EffectiveConfig
 from bot.runs.budget_rule import NO_BUDGET
 from bot.sandbox.pair_task import Gathering
 from bot.store.budgets import load_budget
@@ -46,7 +46,7 @@ class Preparation:
     run: Run
     installation: Installation
     repository: Repository
-    config: ConfigInForce
+    config: EffectiveConfig
     recipe: FinetuneRecipe
     gathering: Gathering
     seen_at: datetime  # when the pinned head was first seen
@@ -58,27 +58,27 @@ def require_active(installation: Installation) -> None:
         raise Ends("cancelled", SUSPENDED if installation.state == "suspended" else NOT_SERVED)
 
 
-async def look(work: Work, run: Run) -> Preparation:
+async def look(context: JobContext, run: Run) -> Preparation:
     """What our rows and GitHub say now. Raises Ends where the run must not go on."""
-    ids = work.installation_id, work.repository_id
-    async with work.parts.database.read() as connection:
-        installation = await load_installation(connection, work.installation_id)
+    ids = context.installation_id, context.repository_id
+    async with context.parts.database.read() as connection:
+        installation = await load_installation(connection, context.installation_id)
         memory = await load_repository(connection, *ids)
-        config = await load_config_in_force(connection, work.parts.policy, *ids)
-        predicted = await load_screening(connection, work.installation_id, run.screening_id)
-        winner = await load_run(connection, work.installation_id, run.judged_run_id)
-        budget = await load_budget(connection, work.installation_id)
+        config = await load_effective_config(connection, context.parts.policy, *ids)
+        predicted = await load_screening(connection, context.installation_id, run.screening_id)
+        winner = await load_run(connection, context.installation_id, run.judged_run_id)
+        budget = await load_budget(connection, context.installation_id)
     if memory is None or installation is None:
         raise Ends("cancelled", "the repository is not known any more")
     if budget is None:
         raise Ends("refused", NO_BUDGET)
-    recipe = _recipe(work, run, config)
+    recipe = _recipe(context, run, config)
     gathering = _gathering(run, winner)
-    if why := await still_allowed(work, run):
+    if why := await still_allowed(context, run):
         raise Ends("cancelled", why)
-    token = await work.parts.github.mint(*ids, READ)
-    client = work.parts.github.installation_client(work.installation_id, token)
-    repository = await client.repository(memory.repository.full_name, work.repository_id)
+    token = await context.parts.github.mint(*ids, READ)
+    client = context.parts.github.installation_client(context.installation_id, token)
+    repository = await client.repository(memory.repository.full_name, context.repository_id)
     if repository.archived:
         raise Ends("refused", "the repository is archived")
     seen_before = predicted is not None and predicted.head_sha == run.head_sha
@@ -86,9 +86,9 @@ async def look(work: Work, run: Run) -> Preparation:
     return Preparation(run, installation, repository, config, recipe, gathering, seen_at, token)
 
 
-def _recipe(work: Work, run: Run, config: ConfigInForce) -> FinetuneRecipe:
+def _recipe(context: JobContext, run: Run, config: EffectiveConfig) -> FinetuneRecipe:
     """What it is trained with, for as long as both the operator and the repository allow."""
-    policy = work.parts.policy
+    policy = context.parts.policy
     if not config.finetune:
         raise Ends("refused", SWITCHED_OFF)
     if run.base_model not in models_here(tuple(policy.base_models), policy.base_model, config):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from bot.handlers.finetuning.prepare_checks import Preparation
-from bot.handlers.screening.clone_slot import Room, clone_room
+from bot.handlers.screening.clone_slot import Room, clone_slot
 from bot.handlers.screening.evidence import evidence_file, read_evidence
-from bot.jobs.context import Work
+from bot.jobs.context import JobContext
 from bot.sandbox.pair_task import MOST_FILE_BYTES, Gathered
-from bot.sandbox.screening_task import EvidenceFile, ScreeningFailed, ScreenOrder
+from bot.sandbox.screening_task import EvidenceFile, ScreeningFailed, ScreeningTask
 from pipeline.label_recipe import MESSAGES_API
 
 _NO_ISSUES: Final = (
@@ -21,36 +21,36 @@ _NO_ISSUES: Final = (
 )
 
 
-async def collect(work: Work, prepared: Preparation) -> Gathered:
+async def collect(context: JobContext, prepared: Preparation) -> Gathered:
     """The file is in the store. Raises ScreeningFailed and StoreError."""
-    ids = work.installation_id, work.repository_id
-    async with clone_room(work) as room:
-        evidence = await _evidence(work, prepared, room)
-        gathered = await work.parts.nursery.gather(_order(work, prepared, room, evidence))
+    ids = context.installation_id, context.repository_id
+    async with clone_slot(context) as room:
+        evidence = await _evidence(context, prepared, room)
+        gathered = await context.parts.supervisor.gather(_order(context, prepared, room, evidence))
         file = room.folder / prepared.gathering.file_name
         content = await asyncio.to_thread(_read, file)
-        await asyncio.to_thread(work.parts.artifacts.put_pairs, *ids, content, gathered.id)
+        await asyncio.to_thread(context.parts.artifacts.put_pairs, *ids, content, gathered.id)
         await asyncio.to_thread(file.unlink, missing_ok=True)
     return gathered
 
 
-async def _evidence(work: Work, prepared: Preparation, room: Room) -> EvidenceFile | None:
+async def _evidence(context: JobContext, prepared: Preparation, room: Room) -> EvidenceFile | None:
     """Issues and pull requests, where the verdict was given with them. Raises ScreeningFailed."""
     if prepared.run.label_recipe_id != MESSAGES_API.id:
         return None
     repository, head_sha = prepared.repository, prepared.run.head_sha
-    client = work.parts.github.installation_client(work.installation_id, prepared.token)
+    client = context.parts.github.installation_client(context.installation_id, prepared.token)
     found = await read_evidence(
-        work, prepared.installation, client, repository, head_sha, room.folder, api_decides=True
+        context, prepared.installation, client, repository, head_sha, room.folder, api_decides=True
     )
     if found.label_recipe != MESSAGES_API.name:
         raise ScreeningFailed("unreadable", _NO_ISSUES)
-    return evidence_file(work, found, repository, prepared.seen_at)
+    return evidence_file(context, found, repository, prepared.seen_at)
 
 
-def _order(work: Work, prepared: Preparation, room: Room, evidence: EvidenceFile | None) -> ScreenOrder:
-    policy = work.parts.policy
-    return ScreenOrder(
+def _order(context: JobContext, prepared: Preparation, room: Room, evidence: EvidenceFile | None) -> ScreeningTask:
+    policy = context.parts.policy
+    return ScreeningTask(
         url=f"{policy.web_url}/{prepared.repository.full_name}.git",
         folder=room.folder,
         most_bytes=room.most_bytes,

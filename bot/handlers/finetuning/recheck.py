@@ -10,9 +10,9 @@ from bot.commands.parse import parse_comment
 from bot.commands.permission import may
 from bot.github.client import InstallationClient
 from bot.github.errors import NotFound
-from bot.jobs.context import ASK, Work
+from bot.jobs.context import ASK, JobContext
 from bot.records import Run
-from bot.repo_config.effective import load_config_in_force
+from bot.repo_config.effective import load_effective_config
 from bot.store.installations import load_installation
 from bot.store.repositories import load_repository
 
@@ -24,20 +24,20 @@ UNREADABLE = "the comment that asked for it cannot be read: the permission is mi
 NOT_SERVED = "the installation is not served any more"
 
 
-async def still_allowed(work: Work, run: Run) -> str:
+async def still_allowed(context: JobContext, run: Run) -> str:
     """Why a run must not go on, in words; empty where it may. Runs that nobody asked for may. Raises GitHubProblem."""
     if not run.asked_by:
         return ""
-    async with work.parts.database.read() as connection:
+    async with context.parts.database.read() as connection:
         installation = await load_installation(connection, run.installation_id)
         memory = await load_repository(connection, run.installation_id, run.repository_id)
-        config = await load_config_in_force(connection, work.parts.policy, run.installation_id, run.repository_id)
+        config = await load_effective_config(connection, context.parts.policy, run.installation_id, run.repository_id)
     if installation is None or memory is None or installation.state != "active":
         return NOT_SERVED
     issues = installation.permissions.get("issues", "")
     if run.comment_id and issues not in ("read", "write"):
         return UNREADABLE
-    client = await work.client({**ASK, "issues": "read"} if run.comment_id else ASK)
+    client = await context.client({**ASK, "issues": "read"} if run.comment_id else ASK)
     full_name = memory.repository.full_name
     login, why = await _login(client, full_name, run)
     if why:

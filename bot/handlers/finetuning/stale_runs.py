@@ -16,7 +16,7 @@ from bot.store.runs import all_runs, expired_runs, ready_runs, requeue_run
 
 log = structlog.get_logger(__name__)
 
-MOST_TICKETS: Final = 50
+MOST_WAKEUPS: Final = 50
 MOST_VANISHED: Final = 5  # GPU workers, of one run
 QUEUED_AT_MOST: Final = timedelta(days=14)
 VANISHED: Final = "its GPU worker vanished: it goes on from its last checkpoint"
@@ -54,7 +54,7 @@ async def _look(connection: Any, now: datetime) -> Seen:
         some_vanished=bool(await expired_runs(connection, datetime.now(UTC))),
         stranded=[(run, why_unprepared(jobs)) for run, jobs in waiting if not is_open(jobs)],
         unwanted=[run for run in queued if now - (run.queued_at or run.made_at) > QUEUED_AT_MOST],
-        ready=await ready_runs(connection, now, MOST_TICKETS),
+        ready=await ready_runs(connection, now, MOST_WAKEUPS),
     )
 
 

@@ -18,7 +18,7 @@ import structlog
 from bot.disk.artifacts import Stored
 from bot.jobs.context import Parts
 from bot.records import Run
-from bot.runs.active_ranking import ranking_in_force
+from bot.runs.active_ranking import active_ranking
 from bot.store.repositories import load_repository
 from bot.store.runs import forget_artifacts, runs_of
 from pipeline.finetuning.artifact_store import StoreError
@@ -86,7 +86,7 @@ def leavings(contents: Iterable[Stored], runs: Sequence[Run], now: datetime, kep
 
 def _in_use(runs: Sequence[Run]) -> set[int]:
     """The run whose adapter ranks the repository now, and its newest training once more."""
-    in_force = ranking_in_force(runs)
+    in_force = active_ranking(runs)
     if not in_force.by_adapter:
         return set()
     return {run.run_id for run in (in_force.judged, in_force.refit) if run is not None}

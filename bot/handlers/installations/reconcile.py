@@ -12,7 +12,7 @@ import structlog
 from bot.github.errors import NotFound, Rejected
 from bot.handlers.installations.installation_changes import decide_redeliveries, failed_guids, look_since
 from bot.handlers.installations.sync import is_allowed
-from bot.jobs.context import Done, Outcome, Work
+from bot.jobs.context import Done, JobContext, Outcome
 from bot.records import Installation
 from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.deliveries import handled_guids
@@ -24,16 +24,16 @@ log = structlog.get_logger(__name__)
 BOOKMARK: Final = "deliveries reconciled until"
 
 
-async def reconcile(work: Work) -> Outcome:
+async def reconcile(context: JobContext) -> Outcome:
     """Compare what GitHub has and sent with what we have and heard."""
-    if not work.parts.app_id():
+    if not context.parts.app_id():
         return Done("the App is not registered yet")
-    await _compare_installations(work)
-    now, github = work.now(), work.parts.github
-    async with work.parts.database.read() as connection:
+    await _compare_installations(context)
+    now, github = context.now(), context.parts.github
+    async with context.parts.database.read() as connection:
         cursor = parse_cursor(await load_bookmark(connection, BOOKMARK))
     sent = [delivery async for delivery in github.deliveries(look_since(cursor, now))]
-    async with work.parts.database.read() as connection:
+    async with context.parts.database.read() as connection:
         handled = await handled_guids(connection, failed_guids(sent))
     redeliveries = decide_redeliveries(sent, handled, now)
     for delivery_id in redeliveries.ids:
@@ -41,18 +41,18 @@ async def reconcile(work: Work) -> Outcome:
             await github.redeliver(delivery_id)
         except (NotFound, Rejected) as problem:  # too old by now; the others are not
             log.info("not_redelivered", github_delivery_id=delivery_id, problem=type(problem).__name__)
-    async with work.conclusion(f"{len(redeliveries.ids)} asked for again") as connection:
+    async with context.conclusion(f"{len(redeliveries.ids)} asked for again") as connection:
         await save_bookmark(connection, BOOKMARK, redeliveries.cursor.isoformat())
     return Done()
 
 
-async def _compare_installations(work: Work) -> None:
+async def _compare_installations(context: JobContext) -> None:
     """Events that were lost for good, and accounts that the operator serves only now or no longer."""
-    theirs = await work.parts.github.installations()
-    async with work.effect() as connection:
+    theirs = await context.parts.github.installations()
+    async with context.effect() as connection:
         ours = await list_installations(connection)
-        for installation_id in drifted(ours, theirs, work.parts.policy.allowed_accounts):
-            await request_job(connection, installation_id, 0, "sync_installation", work.now())
+        for installation_id in drifted(ours, theirs, context.parts.policy.allowed_accounts):
+            await request_job(connection, installation_id, 0, "sync_installation", context.now())
 
 
 def drifted(ours: Iterable[Installation], theirs: Iterable[Installation], allowed_accounts: Sequence[str]) -> list[int]:

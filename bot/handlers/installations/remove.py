@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from bot.github.errors import NotFound
-from bot.jobs.context import Done, Later, Outcome, Work
+from bot.jobs.context import Done, JobContext, Later, Outcome
 from bot.store.installations import delete_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import delete_repository
@@ -26,46 +26,48 @@ GRACE: Final = timedelta(minutes=1)
 CONTRADICTED: Final = timedelta(minutes=1)
 
 
-async def remove_installation(work: Work) -> Outcome:
+async def remove_installation(context: JobContext) -> Outcome:
     """Asks GitHub first: what a delivery says may be old, and is not proof enough to delete anything."""
     try:
-        await work.parts.github.installation(work.installation_id)
+        await context.parts.github.installation(context.installation_id)
     except NotFound:
-        return await forget_installation(work)
-    async with work.conclusion("it is still installed") as connection:
-        await request_job(connection, work.installation_id, 0, "sync_installation", work.now())
+        return await forget_installation(context)
+    async with context.conclusion("it is still installed") as connection:
+        await request_job(connection, context.installation_id, 0, "sync_installation", context.now())
     return Done()
 
 
-async def forget_installation(work: Work) -> Outcome:
+async def forget_installation(context: JobContext) -> Outcome:
     """GitHub knows no such installation: it said so when asked for this one, and must say so when asked for all."""
-    everybody = {installation.installation_id for installation in await work.parts.github.installations()}
-    if work.installation_id in everybody:
-        return Later(work.now() + CONTRADICTED, "GitHub says both that it is installed and that it is not")
-    async with work.conclusion("removed") as connection:
-        await delete_installation(connection, work.installation_id, except_job=work.job.job_id)
-        await _purge_soon(connection, work)
-    await asyncio.to_thread(work.parts.clones.remove, work.installation_id, None)
-    await without_store_problems(work.parts.artifacts.remove_installation, work.installation_id)
+    everybody = {installation.installation_id for installation in await context.parts.github.installations()}
+    if context.installation_id in everybody:
+        return Later(context.now() + CONTRADICTED, "GitHub says both that it is installed and that it is not")
+    async with context.conclusion("removed") as connection:
+        await delete_installation(connection, context.installation_id, except_job=context.job.job_id)
+        await _purge_soon(connection, context)
+    await asyncio.to_thread(context.parts.clones.remove, context.installation_id, None)
+    await without_store_problems(context.parts.artifacts.remove_installation, context.installation_id)
     log.info("installation_removed")
     return Done()
 
 
-async def forget_repository(work: Work) -> Outcome:
+async def forget_repository(context: JobContext) -> Outcome:
     """GitHub says that the installation has no such repository. Its outcomes went with it, so the threshold may be
     another.
 
     Two transactions: who settles a run of it holds a job of the repository and waits for `recalibrate`. A worker that
     dies in between leaves this job open, and there is nothing to be deleted the second time.
     """
-    async with work.effect() as connection:
-        await delete_repository(connection, work.installation_id, work.repository_id, except_job=work.job.job_id)
-    async with work.conclusion("removed") as connection:
-        await _purge_soon(connection, work)
-        await request_job(connection, work.installation_id, 0, "recalibrate", work.now())
-    ids = work.installation_id, work.repository_id
-    await asyncio.to_thread(work.parts.clones.remove, *ids)
-    await without_store_problems(work.parts.artifacts.remove_repository, *ids)
+    async with context.effect() as connection:
+        await delete_repository(
+            connection, context.installation_id, context.repository_id, except_job=context.job.job_id
+        )
+    async with context.conclusion("removed") as connection:
+        await _purge_soon(connection, context)
+        await request_job(connection, context.installation_id, 0, "recalibrate", context.now())
+    ids = context.installation_id, context.repository_id
+    await asyncio.to_thread(context.parts.clones.remove, *ids)
+    await without_store_problems(context.parts.artifacts.remove_repository, *ids)
     log.info("repository_removed")
     return Done()
 
@@ -78,6 +80,6 @@ async def without_store_problems(remove: Callable[..., None], *ids: int) -> None
         log.warning("artifacts_not_removed", problem=str(problem))
 
 
-async def _purge_soon(connection: Any, work: Work) -> None:
-    now = work.now()
+async def _purge_soon(connection: Any, context: JobContext) -> None:
+    now = context.now()
     await request_job(connection, 0, 0, "purge", now, not_before=now + GRACE)

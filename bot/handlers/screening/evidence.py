@@ -20,7 +20,7 @@ from bot.github.errors import Forbidden, NotFound, Rejected, Unavailable
 from bot.github.evidence.fact_file import FactFile
 from bot.github.evidence.fetch import Fetched, fetch_facts
 from bot.github.evidence.queries import Place
-from bot.jobs.context import Work
+from bot.jobs.context import JobContext
 from bot.records import Installation, Repository
 from bot.sandbox.screening_task import EvidenceFile, RecipeName
 from pipeline.label_recipe import MESSAGES
@@ -48,7 +48,7 @@ def lacking(installation: Installation) -> list[str]:
 
 
 async def read_evidence(
-    work: Work,
+    context: JobContext,
     installation: Installation,
     client: InstallationClient,
     repository: Repository,
@@ -65,7 +65,7 @@ async def read_evidence(
     if len(lacking(installation)) == len(WANTED):
         return Evidence(None, _missing(lacking(installation), api_decides))
     try:
-        fetched = await _fetch(work, installation, client, repository, head_sha, folder)
+        fetched = await _fetch(context, installation, client, repository, head_sha, folder)
     except (Forbidden, Unavailable) as problem:
         log.info("no_evidence", problem=type(problem).__name__)
         if api_decides and isinstance(problem, Unavailable):
@@ -79,7 +79,7 @@ async def read_evidence(
 
 
 async def _fetch(
-    work: Work,
+    context: JobContext,
     installation: Installation,
     client: InstallationClient,
     repository: Repository,
@@ -88,32 +88,34 @@ async def _fetch(
 ) -> Fetched:
     granted = [name for name in WANTED if name not in lacking(installation)]
     permissions = {"contents": "read", "metadata": "read", **dict.fromkeys(granted, "read")}
-    token = await work.parts.github.mint(work.installation_id, repository.repository_id, permissions)
+    token = await context.parts.github.mint(context.installation_id, repository.repository_id, permissions)
     owner, _, name = repository.full_name.partition("/")
     fetched = await fetch_facts(
-        work.parts.github.evidence_client(work.installation_id, token),
+        context.parts.github.evidence_client(context.installation_id, token),
         Place(owner, name, repository.repository_id),
         FactFile(folder / FACTS),
-        since=earliest(await _head_at(work, client, repository, head_sha), work.now()),
-        now=work.now,
+        since=earliest(await _head_at(context, client, repository, head_sha), context.now()),
+        now=context.now,
     )
     log.info("evidence_read", requests=fetched.requests, points=fetched.points, facts=len(fetched.facts.facts))
     return fetched
 
 
-async def _head_at(work: Work, client: InstallationClient, repository: Repository, head_sha: str) -> datetime:
+async def _head_at(context: JobContext, client: InstallationClient, repository: Repository, head_sha: str) -> datetime:
     """Of a commit that GitHub does not have any more, now: whoever clones says what became of it."""
     try:
         return await client.committed_at(repository.full_name, head_sha)
     except (NotFound, Rejected):
-        return work.now()
+        return context.now()
 
 
-def evidence_file(work: Work, evidence: Evidence, repository: Repository, seen_at: datetime) -> EvidenceFile | None:
+def evidence_file(
+    context: JobContext, evidence: Evidence, repository: Repository, seen_at: datetime
+) -> EvidenceFile | None:
     """What the child reads: as it was known when the head was first seen."""
     if evidence.path is None:
         return None
-    host = urlsplit(work.parts.policy.web_url).netloc
+    host = urlsplit(context.parts.policy.web_url).netloc
     return EvidenceFile(evidence.path, int(seen_at.timestamp()), repository.full_name, host)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from bot.jobs.context import Work
+from bot.jobs.context import JobContext
 from bot.records import StoredScreening
 from bot.store.screenings import load_screening
 from bot.store.verdicts import judge_again, lock_newest
@@ -14,16 +14,16 @@ from pipeline.screening.measurement import dump_judgement, judge_measurement, lo
 log = structlog.get_logger(__name__)
 
 
-async def judged_now(work: Work, newest: StoredScreening) -> StoredScreening:
+async def judged_now(context: JobContext, newest: StoredScreening) -> StoredScreening:
     """The newest screening of a repository, or a row in its place that says the same by another threshold.
 
     As it is where it failed, where something newer is being written, and where another release stored it.
     """
     if newest.failure:
         return newest
-    ids = work.installation_id, newest.repository_id
-    async with work.effect() as connection:
-        calibration = await work.parts.calibrations.of(connection, work.installation_id, newest.label_recipe_id)
+    ids = context.installation_id, newest.repository_id
+    async with context.effect() as connection:
+        calibration = await context.parts.calibrations.of(connection, context.installation_id, newest.label_recipe_id)
         try:
             judgement = dump_judgement(judge_measurement(load_measurement(newest.measurement), calibration))
         except MalformedError:
@@ -34,5 +34,5 @@ async def judged_now(work: Work, newest: StoredScreening) -> StoredScreening:
         locked = await lock_newest(connection, *ids)
         if locked is None or locked.screening_id != newest.screening_id:
             return newest
-        screening_id = await judge_again(connection, work.installation_id, newest, judgement)
-        return await load_screening(connection, work.installation_id, screening_id) or newest
+        screening_id = await judge_again(connection, context.installation_id, newest, judgement)
+        return await load_screening(connection, context.installation_id, screening_id) or newest

@@ -14,12 +14,12 @@ import structlog
 
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
-from bot.jobs.context import READ, Policy, Work
+from bot.jobs.context import READ, JobContext, Policy
 from bot.records import Repository
-from bot.repo_config.effective import config_in_force
+from bot.repo_config.effective import effective_config
 from bot.repo_config.parse import parse_config
-from bot.repo_config.precedence import ConfigInForce
-from bot.repo_config.records import ParsedConfig
+from bot.repo_config.precedence import EffectiveConfig
+from bot.repo_config.repository_config import ParsedConfig
 from bot.repo_config.stored import StoredConfig, dump_config, load_config
 from bot.store.configs import load_configs, save_organization_config, save_repository_config
 from bot.store.jobs import hold_lease, request_job
@@ -32,24 +32,24 @@ ORGANIZATION_REPOSITORY: Final = ".github"
 
 
 async def read_configuration(
-    work: Work, client: InstallationClient, repository: Repository, head_sha: str
-) -> ConfigInForce:
+    context: JobContext, client: InstallationClient, repository: Repository, head_sha: str
+) -> EffectiveConfig:
     """What applies at `head_sha`, the head of the default branch, read under `client`'s token; and remember it."""
-    ids = work.installation_id, repository.repository_id
-    async with work.parts.database.read() as connection:
+    ids = context.installation_id, repository.repository_id
+    async with context.parts.database.read() as connection:
         organization_row, repository_row = await load_configs(connection, *ids)
     known_organization, known = load_config(organization_row), load_config(repository_row)
     own = await _read(client, repository.full_name, head_sha, known)
-    organization = await _read_organization(work, repository, known_organization)
+    organization = await _read_organization(context, repository, known_organization)
     if own != known or organization != known_organization or repository_row is None or organization_row is None:
         shares_otherwise = (_wish(own), _wish(organization)) != (_wish(known), _wish(known_organization))
-        async with work.parts.database.write() as connection:
+        async with context.parts.database.write() as connection:
             if shares_otherwise:  # before the lease: who recalibrates holds its own row and asks for jobs such as this
-                await request_job(connection, work.installation_id, 0, "recalibrate", work.now())
-            await hold_lease(connection, work.job)
+                await request_job(connection, context.installation_id, 0, "recalibrate", context.now())
+            await hold_lease(connection, context.job)
             await save_repository_config(connection, *ids, dump_config(own))
-            await save_organization_config(connection, work.installation_id, dump_config(organization))
-    return config_in_force(work.parts.policy, organization, own)
+            await save_organization_config(connection, context.installation_id, dump_config(organization))
+    return effective_config(context.parts.policy, organization, own)
 
 
 def _wish(stored: StoredConfig) -> bool | None:
@@ -69,13 +69,13 @@ async def _read(client: InstallationClient, full_name: str, head_sha: str, known
     return StoredConfig(parse_config(raw), head_sha, True)
 
 
-async def _read_organization(work: Work, repository: Repository, known: StoredConfig) -> StoredConfig:
+async def _read_organization(context: JobContext, repository: Repository, known: StoredConfig) -> StoredConfig:
     """Nothing where the installation does not have the repository that would hold it."""
-    holder = await _holder(work, repository)
+    holder = await _holder(context, repository)
     if holder is None:
         return StoredConfig()
-    token = await work.parts.github.mint(work.installation_id, holder.repository_id, READ)
-    client = work.parts.github.installation_client(work.installation_id, token)
+    token = await context.parts.github.mint(context.installation_id, holder.repository_id, READ)
+    client = context.parts.github.installation_client(context.installation_id, token)
     try:
         head_sha = await client.head(holder.full_name, holder.default_branch)
         return await _read(client, holder.full_name, head_sha, known) if head_sha else StoredConfig()
@@ -84,11 +84,11 @@ async def _read_organization(work: Work, repository: Repository, known: StoredCo
         return StoredConfig()
 
 
-async def _holder(work: Work, repository: Repository) -> Repository | None:
+async def _holder(context: JobContext, repository: Repository) -> Repository | None:
     owner = repository.full_name.partition("/")[0]
     wanted = f"{owner}/{ORGANIZATION_REPOSITORY}".lower()
-    async with work.parts.database.read() as connection:
-        memories = await list_repositories(connection, work.installation_id)
+    async with context.parts.database.read() as connection:
+        memories = await list_repositories(connection, context.installation_id)
     return next((m.repository for m in memories if m.repository.full_name.lower() == wanted), None)
 
 
@@ -98,10 +98,10 @@ async def load_notes(connection: Any, policy: Policy, repository: Repository) ->
         connection, repository.installation_id, repository.repository_id
     )
     organization, own = load_config(organization_row), load_config(repository_row)
-    return "\n".join(notes(organization.parsed, own.parsed, config_in_force(policy, organization, own)))
+    return "\n".join(notes(organization.parsed, own.parsed, effective_config(policy, organization, own)))
 
 
-def notes(organization: ParsedConfig, own: ParsedConfig, in_force: ConfigInForce) -> Iterator[str]:
+def notes(organization: ParsedConfig, own: ParsedConfig, in_force: EffectiveConfig) -> Iterator[str]:
     """What the organization's file says is not repeated: the repository that holds it may be private."""
     for problem in own.problems:
         yield f"{PATH}, {problem}. The rest of the file applies."
@@ -116,6 +116,6 @@ def notes(organization: ParsedConfig, own: ParsedConfig, in_force: ConfigInForce
         )
 
 
-def changes_labels(in_force: ConfigInForce, measured_with: str) -> bool:
+def changes_labels(in_force: EffectiveConfig, measured_with: str) -> bool:
     """Whether to measure again: another configuration than `measured_with` decides what is a fix and what is code."""
     return in_force.overlay.config_hash != measured_with

@@ -8,10 +8,10 @@ from datetime import datetime
 from bot.github.client import InstallationClient
 from bot.github.errors import NotFound
 from bot.handlers.screening.repo_config import read_configuration
-from bot.jobs.context import READ, Work
+from bot.jobs.context import READ, JobContext
 from bot.records import Repository, StoredScreening
-from bot.repo_config.effective import config_in_force
-from bot.repo_config.precedence import ConfigInForce
+from bot.repo_config.effective import effective_config
+from bot.repo_config.precedence import EffectiveConfig
 from bot.repo_config.stored import NOTHING_STORED
 from bot.store.repositories import save_repository
 
@@ -22,35 +22,35 @@ class Source:
 
     repository: Repository
     head_sha: str
-    config: ConfigInForce
+    config: EffectiveConfig
     client: InstallationClient
     token: str = field(repr=False)
     began_at: datetime
     seen_at: datetime  # when this head was first seen
 
 
-async def look(work: Work, known: Repository, newest: StoredScreening | None) -> Source:
+async def look(context: JobContext, known: Repository, newest: StoredScreening | None) -> Source:
     """Ask GitHub what there is to screen, and remember it."""
-    began_at = work.now()
-    token = await work.parts.github.mint(work.installation_id, work.repository_id, READ)
-    client = work.parts.github.installation_client(work.installation_id, token)
-    repository = await client.repository(known.full_name, work.repository_id)
+    began_at = context.now()
+    token = await context.parts.github.mint(context.installation_id, context.repository_id, READ)
+    client = context.parts.github.installation_client(context.installation_id, token)
+    repository = await client.repository(known.full_name, context.repository_id)
     head_sha = "" if repository.archived else await _head(client, repository)
     if repository != known:
-        async with work.effect() as connection:
+        async with context.effect() as connection:
             await save_repository(connection, repository)
-    config = await _configuration(work, client, repository, head_sha)
+    config = await _configuration(context, client, repository, head_sha)
     seen_before = newest is not None and newest.head_sha == head_sha
     seen_at = newest.measured_at if newest is not None and seen_before else began_at
     return Source(repository, head_sha, config, client, token, began_at, seen_at)
 
 
 async def _configuration(
-    work: Work, client: InstallationClient, repository: Repository, head_sha: str
-) -> ConfigInForce:
+    context: JobContext, client: InstallationClient, repository: Repository, head_sha: str
+) -> EffectiveConfig:
     if not head_sha:
-        return config_in_force(work.parts.policy, NOTHING_STORED, NOTHING_STORED)
-    return await read_configuration(work, client, repository, head_sha)
+        return effective_config(context.parts.policy, NOTHING_STORED, NOTHING_STORED)
+    return await read_configuration(context, client, repository, head_sha)
 
 
 async def _head(client: InstallationClient, repository: Repository) -> str:

@@ -18,8 +18,8 @@ from pipeline.finetuning.adapter import MANIFEST, LoadedAdapter, load_adapter
 from pipeline.finetuning.job_folder import adapter_folder
 from pipeline.finetuning.prompts import Prompted, prompted_of
 from pipeline.finetuning.training.loaded import load
-from pipeline.finetuning.training.scoring import score
-from pipeline.ranking.resampling import Floats
+from pipeline.finetuning.training.score import score
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.statistics import rank_average
 from pipeline.ranking.structure_metrics import ReadBlob

@@ -10,11 +10,11 @@ import numpy as np
 from pipeline.finetuning.comparison import FROZEN
 from pipeline.finetuning.prompts import prompted_of, render_prompt
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
-from pipeline.finetuning.tokens import longest_prompt, tokenize
+from pipeline.finetuning.tokenizer import longest_prompt, tokenize
 from pipeline.finetuning.training.base_model_files import load_tokenizer
 from pipeline.finetuning.training.embeddings import FrozenEmbeddings
 from pipeline.finetuning.training.model import load_ranker
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.structure_metrics import ReadBlob
 

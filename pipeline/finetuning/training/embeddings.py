@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.finetuning.training.model import Ranker
-from pipeline.finetuning.training.scoring import embed
-from pipeline.ranking.resampling import Floats
+from pipeline.finetuning.training.score import embed
+from pipeline.ranking.bootstrap import Floats
 
 _PENALTIES = np.logspace(0, 6, 13)  # on standardised states; leave-one-out chooses
 _FEWEST_ROWS = 20

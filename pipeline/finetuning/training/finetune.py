@@ -32,7 +32,7 @@ from pipeline.finetuning.training.embeddings import FrozenEmbeddings
 from pipeline.finetuning.training.loaded import Loaded, Sequences, device_name, expected_rate, load, size_of
 from pipeline.finetuning.training.loop import Stopped, never
 from pipeline.finetuning.training.seed import MOST_VALIDATED, SeedJob, targets_of
-from pipeline.finetuning.training.seed_training import SeedTraining
+from pipeline.finetuning.training.train_seed import SeedTraining
 from pipeline.records import AssayError
 
 FEWEST_TRAINED_ON, FEWEST_POSITIVES = 100, 10

@@ -21,13 +21,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from pipeline.finetuning.batches import Members
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.sampling import Members
 from pipeline.finetuning.training.device import random_state, restore_random_state
 from pipeline.finetuning.training.objective import loss
-from pipeline.finetuning.training.padding import pad
+from pipeline.finetuning.training.pad import pad
 from pipeline.finetuning.training.parallel import Processes
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 
 
 class Ranker(Protocol):

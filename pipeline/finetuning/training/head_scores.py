@@ -13,8 +13,8 @@ from pipeline.finetuning.job_folder import adapter_folder
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.training.loaded import load
 from pipeline.finetuning.training.loop import Stopped, never
-from pipeline.finetuning.training.scoring import score
-from pipeline.ranking.resampling import Floats
+from pipeline.finetuning.training.score import score
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.statistics import rank_average
 from pipeline.records import AssayError
 

@@ -10,11 +10,11 @@ import torch
 from pipeline.finetuning.cost import ModelSize, Rate, rate_of
 from pipeline.finetuning.prompts import Prompted, render_prompt
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.tokens import longest_prompt, tokenize
+from pipeline.finetuning.tokenizer import longest_prompt, tokenize
 from pipeline.finetuning.training.base_model_files import load_tokenizer
 from pipeline.finetuning.training.device import limit_memory
 from pipeline.finetuning.training.model import Ranker, load_ranker
-from pipeline.finetuning.training.scoring import score
+from pipeline.finetuning.training.score import score
 
 Sequences = Sequence[Sequence[int]]
 

@@ -26,15 +26,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.finetuning.batches import plan_steps
 from pipeline.finetuning.events import TrainingEvent
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.sampling import plan_steps
 from pipeline.finetuning.training.checkpoints import Checkpoints, CurvePoint, TrainState
 from pipeline.finetuning.training.device import device_problem, limit_memory
 from pipeline.finetuning.training.gradients import Examples, Ranker
 from pipeline.finetuning.training.parallel import Alone, Processes
 from pipeline.finetuning.training.run import TIME_LIMIT, Interrupted, TrainingRun, padding_share
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 
 COMPLETED = "completed"
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.finetuning.adapter import save_adapter
+from pipeline.finetuning.batches import plan_steps
 from pipeline.finetuning.job_events import SeedCompleted
 from pipeline.finetuning.job_folder import adapter_folder, publish, remove_leftovers, remove_work, working_folder
 from pipeline.finetuning.job_state import JobState, open_state
@@ -32,12 +33,11 @@ from pipeline.finetuning.refit_events import HeadScoring, RefitEvent, RefitPlann
 from pipeline.finetuning.refit_result import Judged, KeptAdapter, RefitRecord, Refitted, SeedSteps
 from pipeline.finetuning.result import TIME_LIMIT, Fit, SeedRun
 from pipeline.finetuning.result_assembly import versions
-from pipeline.finetuning.sampling import plan_steps
 from pipeline.finetuning.training.finetune import FEWEST_POSITIVES, FEWEST_TRAINED_ON
 from pipeline.finetuning.training.head_scores import average_of
 from pipeline.finetuning.training.loaded import Loaded, device_name, expected_rate, load, size_of
 from pipeline.finetuning.training.loop import COMPLETED, never
-from pipeline.finetuning.training.seed_training import SeedTraining
+from pipeline.finetuning.training.train_seed import SeedTraining
 from pipeline.records import AssayError
 
 _SPARE = 1.1  # what the next seed may take, by what the last one took

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from pipeline.finetuning.batches import Members, micro_batches, padded_tokens
 from pipeline.finetuning.events import (
     CheckpointSaved,
     MicroBatchHalved,
@@ -21,7 +22,6 @@ from pipeline.finetuning.events import (
     Validated,
 )
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.sampling import Members, micro_batches, padded_tokens
 from pipeline.finetuning.training.checkpoints import Checkpoints, CurvePoint, TrainState, refuse_foreign
 from pipeline.finetuning.training.device import free_memory, peak_memory_mb, random_state, restore_random_state
 from pipeline.finetuning.training.devices import is_out_of_memory

@@ -12,8 +12,8 @@ from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.result import Fit, SeedRun
 from pipeline.finetuning.training.loop import COMPLETED
 from pipeline.finetuning.training.model import Ranker
-from pipeline.finetuning.training.seed_training import SeedTraining, ended_of, losses_of, work_of
-from pipeline.ranking.resampling import Floats, correlate
+from pipeline.finetuning.training.train_seed import SeedTraining, ended_of, losses_of, work_of
+from pipeline.ranking.bootstrap import Floats, correlate
 from pipeline.records import AssayError
 
 # A validation is asked for its order only: more functions cost time and choose no other step.

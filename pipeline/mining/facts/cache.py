@@ -1,7 +1,7 @@
 """Facts asked for by the code that decides, answered when they are known, noted down when they are not.
 
 Whoever needs a fact asks the book; `NotYet` means that it has been written on the list. The list is worked off in bulk
-by the crew, and the asker tries again: so deciding stays sequential and simple, and computing stays parallel.
+by the worker_pool, and the asker tries again: so deciding stays sequential and simple, and computing stays parallel.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from pipeline.mining.facts.compute import (
     Want,
 )
 from pipeline.mining.facts.store import FactStore
-from pipeline.mining.facts.worker_pool import Crew
+from pipeline.mining.facts.worker_pool import WorkerPool
 
 
 class NotYet(Exception):
     """The fact is on the list of what is wanted."""
 
 
-class FactBook:
+class FactCache:
     """Answers from memory and store; `work_off` computes what was asked for and not known."""
 
-    def __init__(self, store: FactStore, crew: Crew) -> None:
+    def __init__(self, store: FactStore, worker_pool: WorkerPool) -> None:
         self._store = store
-        self._crew = crew
+        self._worker_pool = worker_pool
         self._known: dict[bytes, Fact] = {}
         self._wanted: dict[bytes, Want] = {}
         self.rounds = 0  # how often the list has been worked off
@@ -71,7 +71,7 @@ class FactBook:
         """Compute everything on the list."""
         wants, self._wanted = list(self._wanted.values()), {}
         self.rounds += 1
-        for batch, facts in self._crew.compute(wants):
+        for batch, facts in self._worker_pool.compute(wants):
             for want, fact in zip(batch, facts, strict=True):
                 key = key_for(want)
                 if fact.problem:  # what is missing today may be fetched tomorrow: it is not kept in the store

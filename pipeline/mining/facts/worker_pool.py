@@ -29,7 +29,7 @@ class WorkerDied(AssayError):
     """A worker process was killed (out of memory?) or crashed."""
 
 
-class Crew:
+class WorkerPool:
     """Computes facts for one repository with up to `jobs` processes. Use as a context manager."""
 
     def __init__(self, object_dir: Path, recipe: LabelRecipe, jobs: int) -> None:

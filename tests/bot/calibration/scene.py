@@ -13,7 +13,7 @@ from bot.calibration.calibration_source import CalibrationSource
 from bot.calibration.record import record_outcome
 from bot.calibration.threshold_change import CalibrationChange
 from bot.records import Run
-from bot.repo_config.records import ParsedConfig, RepositoryConfig
+from bot.repo_config.repository_config import ParsedConfig, RepositoryConfig
 from bot.repo_config.stored import StoredConfig, dump_config
 from bot.store.configs import save_organization_config
 from bot.store.installations import save_installation

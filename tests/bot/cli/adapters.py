@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bot.cli import scorers
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.structure_metrics import ReadBlob
 

@@ -13,7 +13,7 @@ from bot.gpu_worker.training_task import (
     Delivered,
     Failure,
     Halted,
-    TrainOrder,
+    TrainingTask,
     dump_line,
     dump_order,
     load_answer,
@@ -24,7 +24,7 @@ from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.json_fields import Fields, MalformedError
 
 
-def order(**changes: Any) -> TrainOrder:
+def order(**changes: Any) -> TrainingTask:
     known: dict[str, Any] = {
         "purpose": "refit",
         "name": "17",
@@ -40,11 +40,11 @@ def order(**changes: Any) -> TrainOrder:
         "done": "s3://key:secret@bucket/done",
         "judged": {"run_id": "3"},
     }
-    return TrainOrder(**known | changes)
+    return TrainingTask(**known | changes)
 
 
 @pytest.mark.parametrize("one", [order(), order(judged=None, known_checkpoints=(), refitted={"seeds": [1]})])
-def test_an_order_arrives_as_it_was_given(one: TrainOrder) -> None:
+def test_an_order_arrives_as_it_was_given(one: TrainingTask) -> None:
     line = dump_order(one)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1

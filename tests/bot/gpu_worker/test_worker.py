@@ -12,7 +12,7 @@ import pytest
 import bot.gpu_worker.worker
 from bot.gpu_worker.worker import GpuWorker
 from bot.jobs.embedded_redis import EmbeddedRedis
-from bot.jobs.wakeups import Tickets
+from bot.jobs.wakeups import Wakeups
 from bot.records import GpuState
 from bot.records import GpuWorker as Described
 from bot.store.budgets import list_gpu_workers, note_gpu_worker, remove_budget, save_gpu_state
@@ -67,40 +67,40 @@ def test_it_needs_no_redis_that_answers(gpu: Bench) -> None:
     gpu.play(story)
 
 
-def test_a_ticket_is_kept_by_a_busy_worker_so_that_another_takes_the_next(gpu: Bench) -> None:
+def test_a_wakeup_is_kept_by_a_busy_worker_so_that_another_takes_the_next(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-1")
 
     async def story(worker: GpuWorker, database: Database) -> None:
         running = asyncio.create_task(worker.run())
-        ticket = asyncio.create_task(worker.take(run.run_id))
+        wakeup = asyncio.create_task(worker.take(run.run_id))
         await reached(gpu, run.run_id, "step-1")
-        assert not ticket.done()
+        assert not wakeup.done()
         gpu.gates.open("step-1")
-        await asyncio.wait_for(ticket, WITHIN_S)
+        await asyncio.wait_for(wakeup, WITHIN_S)
         await all_ended(database)
         await stopped(worker, running)
 
     gpu.play(story)
 
 
-def test_a_ticket_wakes_it_at_once(gpu: Bench) -> None:
+def test_a_wakeup_wakes_it_at_once(gpu: Bench) -> None:
     async def story(worker: GpuWorker, database: Database) -> None:
         redis = EmbeddedRedis(gpu.folder / "redis")
         url = await redis.start()
-        tickets = Tickets(url)
+        wakeups = Wakeups(url)
         running = asyncio.create_task(worker.run(url))
         try:
             async with asyncio.timeout(WITHIN_S):
                 while not await seen(database):  # it has looked once by itself before
                     await asyncio.sleep(0.02)
             run = await asyncio.to_thread(gpu.queue)
-            await tickets.announce_runs([run.run_id])
+            await wakeups.announce_runs([run.run_id])
             await all_ended(database)
-            assert await tickets.waiting("gpu") == 0
+            assert await wakeups.waiting("gpu") == 0
             await stopped(worker, running)
         finally:
-            await tickets.close()
+            await wakeups.close()
             await redis.stop()
 
     gpu.play(story, looks_every_s=NEVER_S)
@@ -111,16 +111,16 @@ async def seen(database: Database) -> list[Described]:
         return await list_gpu_workers(connection)
 
 
-def test_no_more_tickets_wait_than_there_are_runs(gpu: Bench) -> None:
+def test_no_more_wakeups_wait_than_there_are_runs(gpu: Bench) -> None:
     async def story(worker: GpuWorker, database: Database) -> None:
         redis = EmbeddedRedis(gpu.folder / "redis")
-        tickets = Tickets(await redis.start())
+        wakeups = Wakeups(await redis.start())
         try:
             for _ in range(3):
-                await tickets.announce_runs([1, 2])
-            assert await tickets.waiting("gpu") == 2
+                await wakeups.announce_runs([1, 2])
+            assert await wakeups.waiting("gpu") == 2
         finally:
-            await tickets.close()
+            await wakeups.close()
             await redis.stop()
 
     gpu.play(story)

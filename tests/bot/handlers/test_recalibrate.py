@@ -11,9 +11,9 @@ import pytest
 
 from bot.handlers import recalibrate as module
 from bot.handlers.recalibrate import recalibrate
-from bot.jobs.context import Done, Hooks, Policy, Work
+from bot.jobs.context import Done, Hooks, JobContext, Policy
 from bot.records import InstallationState, Job
-from bot.repo_config.records import ParsedConfig, RepositoryConfig
+from bot.repo_config.repository_config import ParsedConfig, RepositoryConfig
 from bot.repo_config.stored import StoredConfig, dump_config
 from bot.store.calibrations import calibrations_of
 from bot.store.configs import save_repository_config
@@ -68,7 +68,7 @@ def play(scene: Scene, job: Job | None = None, policy: Policy | None = None) -> 
         policy=policy or Policy(),
         hooks=Hooks(),
     )
-    return scene.store.run(recalibrate(Work(job or claimed(scene), cast(Any, parts))))
+    return scene.store.run(recalibrate(JobContext(job or claimed(scene), cast(Any, parts))))
 
 
 def verdict(scene: Scene, repository_id: int) -> str:

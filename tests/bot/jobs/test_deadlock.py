@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from bot.jobs.context import Done, Handler, Outcome, Policy, Work
+from bot.jobs.context import Done, Handler, JobContext, Outcome, Policy
 from bot.jobs.lease import Running
 from bot.jobs.settle import settle
 from bot.records import Job
@@ -42,12 +42,12 @@ def dialect() -> str:
 def writes_to(installations: Sequence[int], barrier: asyncio.Barrier) -> Handler:
     """Changes a repository of each; the second one when everybody has changed a first one."""
 
-    async def handler(work: Work) -> Outcome:
+    async def handler(context: JobContext) -> Outcome:
         first, second = installations
-        async with work.conclusion() as connection:
-            await note_error(connection, first, 7, f"by {work.installation_id}")
+        async with context.conclusion() as connection:
+            await note_error(connection, first, 7, f"by {context.installation_id}")
             await barrier.wait()
-            await note_error(connection, second, 7, f"by {work.installation_id}")
+            await note_error(connection, second, 7, f"by {context.installation_id}")
         return Done()
 
     return handler
@@ -69,7 +69,7 @@ def test_the_job_that_has_to_give_in_is_done_again_and_that_was_no_attempt(store
     async def do(jobs: Sequence[Job]) -> list[str]:
         barrier = asyncio.Barrier(len(jobs))
         running = [
-            Running(Work(job, parts), writes_to(BOTH if job.installation_id == 1 else BOTH[::-1], barrier))
+            Running(JobContext(job, parts), writes_to(BOTH if job.installation_id == 1 else BOTH[::-1], barrier))
             for job in jobs
         ]
         async with asyncio.timeout(30):

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from bot.jobs.embedded_redis import LONGEST_SOCKET_PATH, EmbeddedRedis, find_server
-from bot.jobs.wakeups import Tickets
+from bot.jobs.wakeups import Wakeups
 from pipeline.records import AssayError
 
 ENDS_BADLY = """
@@ -74,13 +74,13 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
-def test_tickets_outlive_a_restart(tmp_path: Path) -> None:
+def test_wakeups_outlive_a_restart(tmp_path: Path) -> None:
     async def start_and_say(waiting: int) -> None:
         redis = EmbeddedRedis(tmp_path / "redis")
-        tickets = Tickets(await redis.start())
-        assert await tickets.waiting("screen") == waiting
-        await tickets.announce_jobs("screen", [1, 2])
-        await tickets.close()
+        wakeups = Wakeups(await redis.start())
+        assert await wakeups.waiting("screen") == waiting
+        await wakeups.announce_jobs("screen", [1, 2])
+        await wakeups.close()
         await redis.stop()
 
     asyncio.run(start_and_say(0))
@@ -94,9 +94,9 @@ def test_a_damaged_file_is_thrown_away(tmp_path: Path) -> None:
 
     async def test() -> None:
         redis = EmbeddedRedis(folder)
-        tickets = Tickets(await redis.start())
-        assert await tickets.ping()
-        await tickets.close()
+        wakeups = Wakeups(await redis.start())
+        assert await wakeups.ping()
+        await wakeups.close()
         await redis.stop()
 
     asyncio.run(test())
@@ -153,14 +153,14 @@ def test_who_finds_the_socket_still_needs_the_password(tmp_path: Path) -> None:
     async def test() -> None:
         redis = EmbeddedRedis(tmp_path / "redis")
         url = await redis.start()
-        known, stranger = Tickets(url), Tickets(f"unix://{urlsplit(url).path}")
+        known, stranger = Wakeups(url), Wakeups(f"unix://{urlsplit(url).path}")
         assert (await known.ping(), await stranger.ping()) == (True, False)
         password = urlsplit(url).password
         assert password
         assert password not in " ".join(psutil.Process(redis.pid).cmdline())
         assert not [path for path in (tmp_path / "redis").iterdir() if path.is_file() and password in path.read_text()]
-        for tickets in (known, stranger):
-            await tickets.close()
+        for wakeups in (known, stranger):
+            await wakeups.close()
         await redis.stop()
 
     asyncio.run(test())

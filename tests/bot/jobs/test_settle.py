@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited, Suspended, Unavailable
-from bot.jobs.context import Done, Handler, Later, Outcome, Work
+from bot.jobs.context import Done, Handler, JobContext, Later, Outcome
 from bot.jobs.lease import Running, Stopping
 from bot.jobs.retry import NotYet
 from bot.jobs.settle import settle
@@ -26,20 +26,20 @@ HOUR = timedelta(hours=1)
 
 
 def raising(error: Exception) -> Handler:
-    async def handler(work: Work) -> Outcome:
+    async def handler(context: JobContext) -> Outcome:
         raise error
 
     return handler
 
 
 def answering(outcome: Outcome) -> Handler:
-    async def handler(work: Work) -> Outcome:
+    async def handler(context: JobContext) -> Outcome:
         return outcome
 
     return handler
 
 
-async def for_ever(work: Work) -> Outcome:
+async def for_ever(context: JobContext) -> Outcome:
     await asyncio.sleep(3600)
     return Done()
 
@@ -48,7 +48,7 @@ async def do(shop: Shop, handler: Handler, kind: JobKind = "post") -> str:
     """Ask for a job, take it, do it; what became of it."""
     await shop.ask_for(kind)
     job = await shop.claimed("screen" if kind == "screen" else "light")
-    return await settle(Running(Work(job, shop.parts), handler))
+    return await settle(Running(JobContext(job, shop.parts), handler))
 
 
 def test_done_and_later_are_written_down(play: Play) -> None:
@@ -65,8 +65,8 @@ def test_done_and_later_are_written_down(play: Play) -> None:
 
 
 def test_an_effect_and_the_end_of_its_job_are_written_together(play: Play) -> None:
-    async def handler(work: Work) -> Outcome:
-        async with work.conclusion("said") as connection:
+    async def handler(context: JobContext) -> Outcome:
+        async with context.conclusion("said") as connection:
             await note_error(connection, 10, 100, "written")
         return Done("not said")
 
@@ -80,9 +80,9 @@ def test_an_effect_and_the_end_of_its_job_are_written_together(play: Play) -> No
 
 def test_what_was_asked_for_meanwhile_is_done_next(play: Play) -> None:
     async def story(shop: Shop) -> None:
-        async def handler(work: Work) -> Outcome:
+        async def handler(context: JobContext) -> Outcome:
             await shop.ask_for("post", arguments={"again": True})
-            async with work.conclusion():
+            async with context.conclusion():
                 pass
             return Done()
 
@@ -163,7 +163,7 @@ def test_a_suspension_that_may_be_over_is_asked_about(play: Play) -> None:
         await do(shop, raising(Suspended("403")))
         asking = await shop.claimed()
         assert (asking.kind, asking.repository_id) == ("sync_installation", 0)
-        assert await settle(Running(Work(asking, shop.parts), raising(Suspended("403")))) == "later"
+        assert await settle(Running(JobContext(asking, shop.parts), raising(Suspended("403")))) == "later"
         assert (await shop.job(asking.job_id)).not_before == shop.clock.now() + HOUR  # and not at once for ever
 
     play(story)
@@ -182,7 +182,7 @@ def test_one_not_found_deletes_nothing_but_asks(play: Play) -> None:
 def test_a_cancelled_job_stops_within_a_heartbeat_and_writes_nothing(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("screen")
-        running = Running(Work(await shop.claimed("screen"), shop.parts), for_ever)
+        running = Running(JobContext(await shop.claimed("screen"), shop.parts), for_ever)
         settling = asyncio.create_task(settle(running))
         async with shop.database.write() as connection:
             await cancel_jobs(connection, 10, reason="uninstalled")
@@ -196,11 +196,11 @@ def test_a_cancelled_job_stops_within_a_heartbeat_and_writes_nothing(play: Play)
 def test_nothing_is_written_once_the_lease_is_lost(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("post")
-        work = Work(await shop.claimed(), shop.parts)
+        context = JobContext(await shop.claimed(), shop.parts)
         async with shop.database.write() as connection:
             await cancel_jobs(connection, 10, reason="uninstalled")
         with pytest.raises(LostLease):
-            async with work.conclusion() as connection:
+            async with context.conclusion() as connection:
                 await note_error(connection, 10, 100, "written")
         assert (await shop.read(load_repository, 10, 100)).last_error == ""
 
@@ -208,7 +208,7 @@ def test_nothing_is_written_once_the_lease_is_lost(play: Play) -> None:
 
 
 def test_a_heartbeat_keeps_the_lease_of_a_long_job(play: Play) -> None:
-    async def handler(work: Work) -> Outcome:
+    async def handler(context: JobContext) -> Outcome:
         await asyncio.sleep(1.2)  # the lease is for half a second
         return Done()
 
@@ -230,7 +230,7 @@ def test_a_handler_that_takes_too_long_is_stopped(play: Play) -> None:
 def test_a_worker_that_stops_gives_back_what_it_had_begun(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("screen")
-        running = Running(Work(await shop.claimed("screen"), shop.parts), for_ever)
+        running = Running(JobContext(await shop.claimed("screen"), shop.parts), for_ever)
         settling = asyncio.create_task(settle(running))
         await asyncio.sleep(0)
         running.stop(Stopping())

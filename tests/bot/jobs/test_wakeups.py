@@ -1,4 +1,4 @@
-"""Tickets are one row id in JSON, and nothing else is ever read from Redis."""
+"""Wakeups are one row id in JSON, and nothing else is ever read from Redis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bot.jobs.arq_worker import QueueWorker
 from bot.jobs.embedded_redis import EmbeddedRedis
-from bot.jobs.wakeups import LAST_ID, QUEUES, RefusedTicket, Tickets, open_redis, parse_ticket, render_ticket
+from bot.jobs.wakeups import LAST_ID, QUEUES, RefusedWakeup, Wakeups, open_redis, parse_wakeup, render_wakeup
 
 GOOD: dict[str, object] = {"t": None, "f": "work", "a": [7], "k": {}, "et": 1}
 
@@ -60,8 +60,8 @@ class Bomb:
 
 
 @given(st.sampled_from(["work", "deliver"]), st.integers(1, LAST_ID), st.integers(0, 2**53))
-def test_a_ticket_is_read_as_it_was_written(function: str, row_id: int, at_ms: int) -> None:
-    parsed = parse_ticket(render_ticket(function, row_id, at_ms))
+def test_a_wakeup_is_read_as_it_was_written(function: str, row_id: int, at_ms: int) -> None:
+    parsed = parse_wakeup(render_wakeup(function, row_id, at_ms))
     assert (parsed["f"], parsed["a"], parsed["et"]) == (function, [row_id], at_ms)
 
 
@@ -85,16 +85,16 @@ def test_a_ticket_is_read_as_it_was_written(function: str, row_id: int, at_ms: i
         b'{"t":null,"f":"work","a":[NaN],"k":{},"et":1}',
     ],
 )
-def test_whatever_is_no_ticket_is_refused(raw: bytes) -> None:
-    with pytest.raises(RefusedTicket) as refused:
-        parse_ticket(raw)
+def test_whatever_is_no_wakeup_is_refused(raw: bytes) -> None:
+    with pytest.raises(RefusedWakeup) as refused:
+        parse_wakeup(raw)
     assert refused.value.__cause__ is None  # a chained error would repeat what was read
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_do_anything_but_being_refused(raw: bytes) -> None:
-    with contextlib.suppress(RefusedTicket):
-        parse_ticket(raw)
+    with contextlib.suppress(RefusedWakeup):
+        parse_wakeup(raw)
 
 
 def with_redis(tmp_path: Path, test: Callable[[EmbeddedRedis, str], Coroutine[Any, Any, None]]) -> None:
@@ -159,16 +159,16 @@ def test_a_pickle_on_the_queue_is_refused_and_counted_and_the_worker_goes_on(tmp
     exploded = tmp_path / "exploded"
 
     async def test(redis: EmbeddedRedis, url: str) -> None:
-        taker, tickets = Taker(), Tickets(url)
+        taker, wakeups = Taker(), Wakeups(url)
         pickled = serialize_job("work", (Bomb(exploded),), {}, None, 1)
         async with Serving(url, taker) as serving:
             await put_raw(url, "w:1:pickled", pickled)
-            await put_raw(url, "w:1:foreign", render_ticket("deliver", 1, 1))  # of another queue
+            await put_raw(url, "w:1:foreign", render_wakeup("deliver", 1, 1))  # of another queue
             while serving.refused < 2:
                 await asyncio.sleep(0.01)
-            await tickets.announce_jobs("light", [5])
+            await wakeups.announce_jobs("light", [5])
             await taker.saw(5)
-        await tickets.close()
+        await wakeups.close()
 
     with_redis(tmp_path, test)
     assert not exploded.exists()
@@ -176,103 +176,103 @@ def test_a_pickle_on_the_queue_is_refused_and_counted_and_the_worker_goes_on(tmp
 
 def test_what_makes_no_sense_as_a_queue_is_thrown_away(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
-        taker, tickets = Taker(), Tickets(url)
+        taker, wakeups = Taker(), Wakeups(url)
         client = open_redis(url)
         await client.zadd(QUEUES["light"], {b"\xff\xfe": 1})
         async with Serving(url, taker) as serving:
             while not serving.refused:
                 await asyncio.sleep(0.01)
-            await tickets.announce_jobs("light", [6])
+            await wakeups.announce_jobs("light", [6])
             await taker.saw(6)
         await client.aclose(close_connection_pool=True)
-        await tickets.close()
+        await wakeups.close()
 
     with_redis(tmp_path, test)
 
 
-def test_no_more_tickets_wait_than_there_is_to_do(tmp_path: Path) -> None:
+def test_no_more_wakeups_wait_than_there_is_to_do(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
-        tickets = Tickets(url)
+        wakeups = Wakeups(url)
         for _ in range(3):
-            await tickets.announce_jobs("light", [1, 2, 3])
-        assert await tickets.waiting("light") == 3
-        await tickets.announce_deliveries([1, 2])
-        await tickets.announce_deliveries([2, 3])
-        assert await tickets.waiting("deliver") == 4  # each may have to be handled
-        await tickets.announce_deliveries([1, 2], unless_waiting=True)
-        assert await tickets.waiting("deliver") == 4
-        await tickets.close()
+            await wakeups.announce_jobs("light", [1, 2, 3])
+        assert await wakeups.waiting("light") == 3
+        await wakeups.announce_deliveries([1, 2])
+        await wakeups.announce_deliveries([2, 3])
+        assert await wakeups.waiting("deliver") == 4  # each may have to be handled
+        await wakeups.announce_deliveries([1, 2], unless_waiting=True)
+        assert await wakeups.waiting("deliver") == 4
+        await wakeups.close()
 
     with_redis(tmp_path, test)
 
 
-def test_a_ticket_that_is_worked_on_does_not_hide_a_new_one_for_the_same_row(tmp_path: Path) -> None:
+def test_a_wakeup_that_is_worked_on_does_not_hide_a_new_one_for_the_same_row(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
-        taker, tickets = Taker(), Tickets(url)
+        taker, wakeups = Taker(), Wakeups(url)
         taker.hold.clear()
         async with Serving(url, taker, at_once=2):
-            await tickets.announce_jobs("light", [5])
+            await wakeups.announce_jobs("light", [5])
             await taker.saw(5)
-            while await tickets.waiting("light"):
+            while await wakeups.waiting("light"):
                 await asyncio.sleep(0.01)
-            await tickets.announce_jobs("light", [5])
+            await wakeups.announce_jobs("light", [5])
             await taker.saw(5, 5)
             taker.hold.set()
-        await tickets.close()
+        await wakeups.close()
 
     with_redis(tmp_path, test)
 
 
-def test_nothing_of_a_ticket_stays_in_redis(tmp_path: Path) -> None:
+def test_nothing_of_a_wakeup_stays_in_redis(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
-        taker, tickets = Taker(), Tickets(url)
+        taker, wakeups = Taker(), Wakeups(url)
         client = open_redis(url)
         async with Serving(url, taker) as serving:
-            await tickets.announce_jobs("light", [1, 2])
+            await wakeups.announce_jobs("light", [1, 2])
             await taker.saw(1, 2)
             await serving.worker.drained()
             keys = [key for key in await client.keys("*") if not key.endswith(b":health-check")]
             assert keys == []
             assert not await client.keys(in_progress_key_prefix + "*")
         await client.aclose(close_connection_pool=True)
-        await tickets.close()
+        await wakeups.close()
 
     with_redis(tmp_path, test)
 
 
 def test_a_redis_that_is_killed_is_started_again_and_the_queue_is_still_there(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
-        taker, tickets = Taker(), Tickets(url)
+        taker, wakeups = Taker(), Wakeups(url)
         taker.hold.clear()
         async with Serving(url, taker, at_once=1):
-            await tickets.announce_jobs("light", [1, 2])
+            await wakeups.announce_jobs("light", [1, 2])
             await taker.saw(1)
             await asyncio.sleep(1.1)  # the file is written once a second
             before = redis.pid
             os.kill(before, signal.SIGKILL)
-            await tickets.announce_jobs("light", [3])  # lost: raises nothing
+            await wakeups.announce_jobs("light", [3])  # lost: raises nothing
             taker.hold.set()
             await taker.saw(1, 2, within_s=10)
             assert redis.pid not in (0, before)
-            while not await tickets.ping():
+            while not await wakeups.ping():
                 await asyncio.sleep(0.01)
             await asyncio.sleep(1.0)  # after a failure it is not asked for a second
-            await tickets.announce_jobs("light", [4])
+            await wakeups.announce_jobs("light", [4])
             await taker.saw(1, 2, 4)
-        await tickets.close()
+        await wakeups.close()
 
     with_redis(tmp_path, test)
 
 
 def test_announcing_without_a_redis_raises_nothing_and_takes_no_time(tmp_path: Path) -> None:
     async def test() -> None:
-        tickets = Tickets(f"unix://{tmp_path}/none.sock")
+        wakeups = Wakeups(f"unix://{tmp_path}/none.sock")
         begun_s = time.monotonic()
         for row_id in range(1, 100):
-            await tickets.announce_deliveries([row_id])
-            await tickets.announce_jobs("screen", [row_id])
+            await wakeups.announce_deliveries([row_id])
+            await wakeups.announce_jobs("screen", [row_id])
         assert time.monotonic() - begun_s < 1
-        assert not await tickets.ping()
-        await tickets.close()
+        assert not await wakeups.ping()
+        await wakeups.close()
 
     asyncio.run(test())

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.jobs.context import Done, Handler, Later, Outcome, Work
+from bot.jobs.context import Done, Handler, JobContext, Later, Outcome
 from bot.jobs.lanes import CAPS
-from bot.jobs.worker import Workshop
+from bot.jobs.worker import JobRunner
 from bot.records import JobKind
 from bot.store.installations import save_installation
 from bot.store.jobs import delay_jobs, free_turns, load_job, recent_jobs, request_job
@@ -39,8 +39,8 @@ class Doing:
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def handle(self, work: Work) -> Outcome:
-        self.done.append(work.installation_id)
+    async def handle(self, context: JobContext) -> Outcome:
+        self.done.append(context.installation_id)
         await self.hold.wait()
         return Done()
 
@@ -52,9 +52,9 @@ def handlers(handler: Handler) -> dict[JobKind, Handler]:
 def test_no_more_is_announced_than_can_be_begun(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await more_repositories(shop, 11, 5)
-        workshop, now = Workshop(shop.parts, handlers(Doing().handle)), shop.clock.now()
+        runner, now = JobRunner(shop.parts, handlers(Doing().handle)), shop.clock.now()
         assert await shop.read(free_turns, now, CAPPED) == 2
-        await workshop.announce_ready()
+        await runner.announce_ready()
         assert len(shop.announced.jobs) == 2
         await shop.claimed("screen")
         assert await shop.read(free_turns, now, CAPPED) == 1
@@ -71,9 +71,9 @@ def test_installations_take_turns(play: Play) -> None:
         await more_repositories(shop, 11, 4)
         await more_repositories(shop, 12, 1)
         doing = Doing()
-        workshop = Workshop(shop.parts, handlers(doing.handle))
+        runner = JobRunner(shop.parts, handlers(doing.handle))
         for _ in range(6):
-            await workshop.take("screen")
+            await runner.take("screen")
         assert sorted(doing.done[:2]) == [11, 12]
         assert doing.done[2:] == [11, 11, 11]
 
@@ -85,8 +85,8 @@ def test_two_screenings_of_one_installation_at_once_and_not_three(play: Play) ->
         await more_repositories(shop, 11, 5)
         doing = Doing()
         doing.hold.clear()
-        workshop = Workshop(shop.parts, handlers(doing.handle))
-        taking = [asyncio.create_task(workshop.take("screen")) for _ in range(4)]
+        runner = JobRunner(shop.parts, handlers(doing.handle))
+        taking = [asyncio.create_task(runner.take("screen")) for _ in range(4)]
         await asyncio.wait(taking, timeout=0.3)
         assert doing.done == [11, 11]
         doing.hold.set()
@@ -95,18 +95,18 @@ def test_two_screenings_of_one_installation_at_once_and_not_three(play: Play) ->
     play(story)
 
 
-def test_a_workshop_that_stops_takes_nothing_and_gives_back_what_it_has(play: Play) -> None:
+def test_a_worker_that_stops_takes_nothing_and_gives_back_what_it_has(play: Play) -> None:
     async def story(shop: Shop) -> None:
         job_id = await shop.ask_for("screen")
         doing = Doing()
         doing.hold.clear()
-        workshop = Workshop(shop.parts, handlers(doing.handle))
-        taking = asyncio.create_task(workshop.take("screen"))
+        runner = JobRunner(shop.parts, handlers(doing.handle))
+        taking = asyncio.create_task(runner.take("screen"))
         while not doing.done:
             await asyncio.sleep(0.01)
-        workshop.stop()
+        runner.stop()
         await asyncio.wait_for(taking, 5)
-        await workshop.take("screen")
+        await runner.take("screen")
         job = await shop.read(load_job, job_id)
         assert (job.state, job.attempts) == ("open", 0)
 
@@ -115,16 +115,16 @@ def test_a_workshop_that_stops_takes_nothing_and_gives_back_what_it_has(play: Pl
 
 def test_a_broken_handler_or_delivery_ends_no_worker(play: Play) -> None:
     async def story(shop: Shop) -> None:
-        async def broken(work: Work) -> Outcome:
+        async def broken(context: JobContext) -> Outcome:
             raise RuntimeError("a bug")
 
         await shop.ask_for("post")
-        workshop = Workshop(shop.parts, handlers(broken))
-        await workshop.take("light")
+        runner = JobRunner(shop.parts, handlers(broken))
+        await runner.take("light")
         assert (await shop.job(1)).state == "open"
         await shop.database.close()
-        await workshop.take_delivery(99)
-        await workshop.take("light")
+        await runner.take_delivery(99)
+        await runner.take("light")
 
     play(story)
 
@@ -163,16 +163,16 @@ def test_what_is_put_off_is_done_when_it_is_due(play: Play) -> None:
     async def story(shop: Shop) -> None:
         outcomes: list[Outcome] = [Later(shop.clock.now() + MINUTE, "no room"), Done()]
 
-        async def handler(work: Work) -> Outcome:
+        async def handler(context: JobContext) -> Outcome:
             return outcomes.pop(0)
 
         await shop.ask_for("post")
-        workshop = Workshop(shop.parts, handlers(handler))
-        await workshop.take("light")
-        await workshop.take("light")
+        runner = JobRunner(shop.parts, handlers(handler))
+        await runner.take("light")
+        await runner.take("light")
         assert len(outcomes) == 1
         shop.clock.advance(MINUTE)
-        await workshop.take("light")
+        await runner.take("light")
         assert outcomes == []
         assert (await shop.job(1)).state == "done"
 

@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.messages.screen_context import Situation
+from bot.messages.screen_context import ScreenContext
 from bot.records import Repository, StoredScreening
 from pipeline.calibration.threshold import Calibration
 from pipeline.records import DAY_S, Density, Standing, Threshold, Windows
@@ -118,7 +118,7 @@ def failed(failure: str) -> StoredScreening:
     return dataclasses.replace(screened(), failure=failure, measurement={}, judgement={})
 
 
-def situation(**changes: Any) -> Situation:
+def situation(**changes: Any) -> ScreenContext:
     repository = Repository(
         installation_id=10,
         repository_id=100,
@@ -127,4 +127,4 @@ def situation(**changes: Any) -> Situation:
         private=False,
         archived=False,
     )
-    return Situation(**{"repository": repository, "head_sha": HEAD, "external_id": "assay/screen/1", **changes})
+    return ScreenContext(**{"repository": repository, "head_sha": HEAD, "external_id": "assay/screen/1", **changes})

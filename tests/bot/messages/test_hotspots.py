@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bot.messages.hotspots import render_look_here
 from bot.messages.markdown import MOST_BYTES
 from bot.messages.screen_check import screen_check
-from bot.messages.screen_context import Situation, WonAdapter
+from bot.messages.screen_context import ScreenContext, WonAdapter
 from bot.records import StoredScreening
 from pipeline.ranking.shortlist import LONGEST_NAME, LONGEST_PATH, Place, Retrained, Shortlist, dump_shortlist
 from pipeline.reports.finetune_figures import Measured
@@ -58,7 +58,7 @@ def ranked(shortlist: Shortlist = SHORTLIST, density: float = 0.0394) -> StoredS
     return screened(measurement, ranking=dump_shortlist(shortlist))
 
 
-def seen_in(private: bool = True, full_name: str = "acme/shop", **changes: Any) -> Situation:
+def seen_in(private: bool = True, full_name: str = "acme/shop", **changes: Any) -> ScreenContext:
     repository = dataclasses.replace(situation().repository, private=private, full_name=full_name)
     return situation(repository=repository, **changes)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.repo_config.keys import BY_NAME, KEYS
 from bot.repo_config.parse import MOST_PROBLEMS, parse_config
-from bot.repo_config.records import ConfigProblem, RepositoryConfig
+from bot.repo_config.repository_config import ConfigProblem, RepositoryConfig
 
 DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
 QUIET = RepositoryConfig(quiet=True)

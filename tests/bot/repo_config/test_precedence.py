@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.repo_config.keys import PERMISSIONS
-from bot.repo_config.precedence import Ceiling, ConfigInForce, combine
-from bot.repo_config.records import Permission, RepositoryConfig
+from bot.repo_config.precedence import Ceiling, EffectiveConfig, combine
+from bot.repo_config.repository_config import Permission, RepositoryConfig
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
 
 Config = RepositoryConfig
@@ -95,7 +95,7 @@ def test_each_list_is_the_repositorys_or_else_the_organizations(ceiling: Ceiling
 
 
 def test_where_nobody_says_anything_the_defaults_apply() -> None:
-    assert combine(Ceiling()) == ConfigInForce(
+    assert combine(Ceiling()) == EffectiveConfig(
         overlay=NO_OVERLAY,
         permission="maintain",
         finetune=True,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.records import Run
-from bot.runs.active_ranking import RankingInForce, ask_for_scores, ranking_in_force, shortlist_in, why_no_run
+from bot.runs.active_ranking import ActiveRanking, active_ranking, ask_for_scores, shortlist_in, why_no_run
 from bot.store.budgets import remove_budget
 from bot.store.configs import save_repository_config
 from bot.store.repositories import save_repository
@@ -20,8 +20,8 @@ from bot.store.screenings import newest_screening
 from pipeline.reports.finetune_figures import BLEND
 from tests.bot.messages.finetune_runs import ASKED_AT, SHORTLIST, ended_run, ranker, stored_result
 from tests.bot.messages.screenings import HEAD, NEWER_HEAD
-from tests.builders.command_desk import POLICY
-from tests.builders.result_desk import BASELINE_RANKING, ResultDesk, open_result_desk
+from tests.builders.command_harness import POLICY
+from tests.builders.result_harness import BASELINE_RANKING, ResultHarness, open_result_harness
 
 WON = stored_result()
 LOST = WON | {"outcome": "SOFT LOSS"}
@@ -53,13 +53,13 @@ def judged(run_id: int, days: float, result: Any) -> Run:
 )
 def test_the_newest_conclusive_outcome_decides(runs: list[Run], decides: int | None, by_adapter: bool) -> None:
     for order in (runs, runs[::-1]):
-        found = ranking_in_force(order)
+        found = active_ranking(order)
         assert (found.judged and found.judged.run_id, found.by_adapter) == (decides, by_adapter)
 
 
 def test_the_blend_ranks_where_it_was_better() -> None:
     result = WON | {"scorers": WON["scorers"] | {BLEND: {"rho": 0.9}}}
-    adapter = ranking_in_force([ended_run(result=result)]).adapter_at(HEAD)
+    adapter = active_ranking([ended_run(result=result)]).adapter_at(HEAD)
     assert adapter is not None
     assert (adapter.scorer, adapter.delta.value) == ("blend", WON["delta"])
 
@@ -87,7 +87,7 @@ def test_the_blend_ranks_where_it_was_better() -> None:
     ],
 )
 def test_how_an_adapter_stands_to_a_commit(rankers: list[Run], head_sha: str, state: tuple[str, str]) -> None:
-    assert ranking_in_force([JUDGED, *rankers]).state_at(head_sha) == state
+    assert active_ranking([JUDGED, *rankers]).state_at(head_sha) == state
 
 
 @pytest.mark.parametrize("result", [None, {}, {"shortlist": None}, {"shortlist": []}, {"shortlist": {"scorer": "x"}}])
@@ -111,100 +111,100 @@ def test_a_ranking_that_makes_no_sense_is_none(result: Any) -> None:
     ],
 )
 def test_a_gpu_worker_is_asked_once_a_day_and_commit(rankers: list[Run], why: str) -> None:
-    assert why_no_run(ranking_in_force([JUDGED, *rankers]), NEWER_HEAD, LATER) == why
+    assert why_no_run(active_ranking([JUDGED, *rankers]), NEWER_HEAD, LATER) == why
 
 
 def test_without_a_run_nobody_is_told_of_an_adapter() -> None:
-    assert RankingInForce().adapter_at(HEAD) is None
-    assert ranking_in_force([ended_run(result=LOST)]).adapter_at(HEAD) is None
+    assert ActiveRanking().adapter_at(HEAD) is None
+    assert active_ranking([ended_run(result=LOST)]).adapter_at(HEAD) is None
 
 
 # With a store
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[ResultDesk]:
+def harness(tmp_path: Path) -> Iterator[ResultHarness]:
     """After a win whose adapter was trained once more and ranks."""
-    with open_result_desk(tmp_path) as desk:
-        desk.run_ends()
-        desk.results()
-        desk.ends(queued(desk), "finished", {"shortlist": SHORTLIST})
-        desk.results()
-        yield desk
+    with open_result_harness(tmp_path) as harness:
+        harness.run_ends()
+        harness.results()
+        harness.ends(queued(harness), "finished", {"shortlist": SHORTLIST})
+        harness.results()
+        yield harness
 
 
-def queued(desk: ResultDesk) -> Run:
+def queued(harness: ResultHarness) -> Run:
     """The newest run, prepared."""
-    run: Run = desk.runs()[0]
-    desk.write(lambda c: queue_run(c, run, pair_set_id="c" * 64, minutes=10.0, month="2026-03", now=desk.now))
+    run: Run = harness.runs()[0]
+    harness.write(lambda c: queue_run(c, run, pair_set_id="c" * 64, minutes=10.0, month="2026-03", now=harness.now))
     return run
 
 
-def asked(desk: ResultDesk) -> tuple[bool, list[str]]:
+def asked(harness: ResultHarness) -> tuple[bool, list[str]]:
     """Whether the ranking changed at once, and the runs that are open now."""
-    changed = desk.write(lambda c: ask_for_scores(c, desk.desk.policy, *desk.ids, desk.now))
-    return changed, [run.purpose for run in desk.runs() if run.state != "ended"]
+    changed = harness.write(lambda c: ask_for_scores(c, harness.harness.policy, *harness.ids, harness.now))
+    return changed, [run.purpose for run in harness.runs() if run.state != "ended"]
 
 
-def pushed(desk: ResultDesk) -> None:
+def pushed(harness: ResultHarness) -> None:
     """A newer head is measured, and ranked by the baseline."""
-    newer = desk.world.ask("GET", f"/repos/{desk.world.shop.full_name}/commits/feature/x").json()["sha"]
-    desk.world.shop.default_branch = "feature/x"
-    assert desk.world.head == newer
-    desk.is_measured()
+    newer = harness.world.ask("GET", f"/repos/{harness.world.shop.full_name}/commits/feature/x").json()["sha"]
+    harness.world.shop.default_branch = "feature/x"
+    assert harness.world.head == newer
+    harness.is_measured()
 
 
-def ranking(desk: ResultDesk) -> Any:
-    newest = desk.read(lambda c: newest_screening(c, *desk.ids))
+def ranking(harness: ResultHarness) -> Any:
+    newest = harness.read(lambda c: newest_screening(c, *harness.ids))
     assert newest is not None
     return newest.ranking
 
 
-def test_the_same_commit_measured_again_has_its_ranking_back_without_a_run(desk: ResultDesk) -> None:
-    desk.is_measured()
-    assert ranking(desk) == BASELINE_RANKING
-    assert asked(desk) == (True, [])
-    assert ranking(desk) == SHORTLIST
+def test_the_same_commit_measured_again_has_its_ranking_back_without_a_run(harness: ResultHarness) -> None:
+    harness.is_measured()
+    assert ranking(harness) == BASELINE_RANKING
+    assert asked(harness) == (True, [])
+    assert ranking(harness) == SHORTLIST
 
 
-def test_a_newer_commit_is_scored_once(desk: ResultDesk) -> None:
-    pushed(desk)
-    assert asked(desk) == (False, ["score"])
-    assert asked(desk) == (False, ["score"])
-    score = queued(desk)
-    assert (score.head_sha, score.judged_run_id) == (desk.world.head, desk.runs()[-1].run_id)
-    assert len(desk.jobs("prepare")) == 2  # of the refit, and of the score
-    desk.ends(score, "finished", {"shortlist": SHORTLIST})
-    desk.results()
-    assert ranking(desk) == SHORTLIST
+def test_a_newer_commit_is_scored_once(harness: ResultHarness) -> None:
+    pushed(harness)
+    assert asked(harness) == (False, ["score"])
+    assert asked(harness) == (False, ["score"])
+    score = queued(harness)
+    assert (score.head_sha, score.judged_run_id) == (harness.world.head, harness.runs()[-1].run_id)
+    assert len(harness.jobs("prepare")) == 2  # of the refit, and of the score
+    harness.ends(score, "finished", {"shortlist": SHORTLIST})
+    harness.results()
+    assert ranking(harness) == SHORTLIST
 
 
-def test_a_ranking_of_a_commit_that_is_no_longer_the_newest_is_not_shown(desk: ResultDesk) -> None:
-    pushed(desk)
-    asked(desk)
-    score = queued(desk)
-    desk.world.shop.default_branch = "main"
-    desk.is_measured()
-    desk.ends(score, "finished", {"shortlist": SHORTLIST | {"scorer": "adapter", "ranked_files": 3}})
-    desk.results()
-    assert ranking(desk) == SHORTLIST  # that of the commit which is the newest again
+def test_a_ranking_of_a_commit_that_is_no_longer_the_newest_is_not_shown(harness: ResultHarness) -> None:
+    pushed(harness)
+    asked(harness)
+    score = queued(harness)
+    harness.world.shop.default_branch = "main"
+    harness.is_measured()
+    harness.ends(score, "finished", {"shortlist": SHORTLIST | {"scorer": "adapter", "ranked_files": 3}})
+    harness.results()
+    assert ranking(harness) == SHORTLIST  # that of the commit which is the newest again
 
 
 @pytest.mark.parametrize("why", ["no budget", "switched off", "observes", "model gone", "public"])
-def test_nothing_is_asked_where_nobody_wants_it(desk: ResultDesk, why: str) -> None:
-    pushed(desk)
+def test_nothing_is_asked_where_nobody_wants_it(harness: ResultHarness, why: str) -> None:
+    pushed(harness)
     if why == "no budget":
-        desk.write(lambda c: remove_budget(c, desk.ids[0]))
+        harness.write(lambda c: remove_budget(c, harness.ids[0]))
     elif why == "switched off":
         off = {"head_sha": HEAD, "found": True, "config": {"finetune_enabled": False}, "problems": []}
-        desk.write(lambda c: save_repository_config(c, *desk.ids, off))
+        harness.write(lambda c: save_repository_config(c, *harness.ids, off))
     elif why == "observes":
-        desk.becomes(mode="observe")
+        harness.becomes(mode="observe")
     elif why == "model gone":
-        desk.becomes(
+        harness.becomes(
             base_models={name: model for name, model in POLICY.base_models.items() if name != POLICY.base_model}
         )
     else:
-        desk.write(lambda c: save_repository(c, replace(desk.repository, private=False)))
-    assert asked(desk) == (False, [])
-    assert ranking(desk) in (BASELINE_RANKING, None)
+        harness.write(lambda c: save_repository(c, replace(harness.repository, private=False)))
+    assert asked(harness) == (False, [])
+    assert ranking(harness) in (BASELINE_RANKING, None)

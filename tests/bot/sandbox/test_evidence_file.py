@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from bot.github.evidence.evidence_facts import Standing
 from bot.github.evidence.fact_file import FactFile
-from bot.github.evidence.facts import Standing
 from bot.sandbox.evidence_file import tracked_of
-from bot.sandbox.screening_task import EvidenceFile, ScreenOrder, dump_order, load_order
+from bot.sandbox.screening_task import EvidenceFile, ScreeningTask, dump_order, load_order
 from pipeline.classify.overlay import Overlay
 from pipeline.mining.issue_links import IssueFact
 
@@ -17,9 +17,9 @@ EARLY = IssueFact(1, False, "closed", ("oops",), None, SEEN_AT - 10, SEEN_AT - 5
 LATE = IssueFact(2, False, "open", ("bug",), None, SEEN_AT + 10, None, None)
 
 
-def ordered(folder: Path, *, as_of: int = SEEN_AT) -> ScreenOrder:
+def ordered(folder: Path, *, as_of: int = SEEN_AT) -> ScreeningTask:
     evidence = EvidenceFile(folder / "evidence.assay", as_of, "acme/shop", "ghe.example")
-    return ScreenOrder("https://ghe.example/acme/shop.git", folder, 1 << 20, evidence=evidence)
+    return ScreeningTask("https://ghe.example/acme/shop.git", folder, 1 << 20, evidence=evidence)
 
 
 def test_where_nothing_was_fetched_nothing_is_tracked(tmp_path: Path) -> None:

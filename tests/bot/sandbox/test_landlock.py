@@ -14,7 +14,7 @@ CONFINED = """
 import json, os, socket, sys
 from pathlib import Path
 from bot.sandbox.landlock import confine
-from bot.sandbox.limits import close_the_door
+from bot.sandbox.limits import protect_this_process
 
 def outcome(act):
     try:
@@ -23,7 +23,7 @@ def outcome(act):
         return type(error).__name__
 
 root = Path(sys.argv[1])
-close_the_door()
+protect_this_process()
 confined = confine(root / "7" / "21", [root / "ca.pem"])
 own = root / "7" / "21"
 print(json.dumps({

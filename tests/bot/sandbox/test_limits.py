@@ -1,4 +1,4 @@
-"""Why a process ended, in words; that the limits hold is tested with real children in test_nursery."""
+"""Why a process ended, in words; that the limits hold is tested with real children in test_supervisor."""
 
 from __future__ import annotations
 

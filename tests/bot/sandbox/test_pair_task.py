@@ -26,7 +26,7 @@ from bot.sandbox.pair_task import (
     load_gathered,
 )
 from bot.sandbox.screening_task import EvidenceFile, dump_order, load_order
-from bot.sandbox.supervisor import Nursery, ScreeningFailed, ScreenOrder
+from bot.sandbox.supervisor import ScreeningFailed, ScreeningTask, Supervisor
 from pipeline.classify.overlay import Overlay
 from pipeline.finetuning.pair_file import decode_pairs
 from pipeline.finetuning.pair_set import PairSet, build_pair_set
@@ -36,7 +36,7 @@ from pipeline.git.repository import open_repository
 from pipeline.json_fields import MalformedError
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.ranking.dataset import gather
+from pipeline.ranking.dataset import build_dataset
 from pipeline.records import DAY_S
 from tests.builders.broken import healthy
 from tests.builders.history import History
@@ -53,11 +53,11 @@ def loop() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def nursery(loop: asyncio.Runner) -> Iterator[Nursery]:
-    nursery = Nursery()
-    loop.run(nursery.start())
-    yield nursery
-    loop.run(nursery.close())
+def supervisor(loop: asyncio.Runner) -> Iterator[Supervisor]:
+    supervisor = Supervisor()
+    loop.run(supervisor.start())
+    yield supervisor
+    loop.run(supervisor.close())
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreenOrder]:
-    def make(gathering: Gathering | None, **changes: Any) -> ScreenOrder:
+def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreeningTask]:
+    def make(gathering: Gathering | None, **changes: Any) -> ScreeningTask:
         usual: dict[str, Any] = {
             "url": f"{server}/ada/code.git",
             "folder": tmp_path / "clones" / "ada" / "code",
@@ -77,12 +77,12 @@ def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreenOrder]:
             "seen_at": LATE,
             "gather": gathering,
         }
-        return ScreenOrder(**usual | changes)
+        return ScreeningTask(**usual | changes)
 
     return make
 
 
-Order = Callable[..., ScreenOrder]
+Order = Callable[..., ScreeningTask]
 
 
 def publish(history: History, tmp_path: Path) -> str:
@@ -110,19 +110,21 @@ def pairs_of(history: History, tmp_path: Path) -> PairSet:
         def read(blob: str) -> bytes:
             return reader.blob(bytes.fromhex(blob), 1 << 20)
 
-        return build_pair_set(miner, gather(miner, MESSAGES, read, seen_at=LATE), MESSAGES, read)
+        return build_pair_set(miner, build_dataset(miner, MESSAGES, read, seen_at=LATE), MESSAGES, read)
 
 
-def failure(loop: asyncio.Runner, nursery: Nursery, order: ScreenOrder) -> tuple[str, str]:
+def failure(loop: asyncio.Runner, supervisor: Supervisor, order: ScreeningTask) -> tuple[str, str]:
     with pytest.raises(ScreeningFailed) as caught:
-        loop.run(nursery.gather(order))
+        loop.run(supervisor.gather(order))
     return caught.value.kind, caught.value.sentence
 
 
-def test_pairs_are_those_of_the_head(loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path) -> None:
+def test_pairs_are_those_of_the_head(
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+) -> None:
     head = publish(healthy(), tmp_path)
     wanted = order(Gathering("pairs", head))
-    gathered = loop.run(nursery.gather(wanted))
+    gathered = loop.run(supervisor.gather(wanted))
     found = decode_pairs((wanted.folder / "pairs.parquet").read_bytes())
     cut = pairs_of(healthy(), tmp_path)
     assert (gathered.id, found.head_sha) == (cut.id, head)
@@ -135,14 +137,14 @@ def test_pairs_are_those_of_the_head(loop: asyncio.Runner, nursery: Nursery, ord
 
 @pytest.mark.parametrize("screened_before", [False, True])
 def test_pairs_are_those_of_the_pinned_commit_though_the_branch_has_moved(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path, screened_before: bool
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path, screened_before: bool
 ) -> None:
     pinned = publish(healthy(), tmp_path)
     if screened_before:
-        loop.run(nursery.screen(order(None)))
+        loop.run(supervisor.screen(order(None)))
     publish(longer(healthy()), tmp_path)
     wanted = order(Gathering("pairs", pinned))
-    gathered = loop.run(nursery.gather(wanted))
+    gathered = loop.run(supervisor.gather(wanted))
     found = decode_pairs((wanted.folder / "pairs.parquet").read_bytes())
     cut = pairs_of(healthy(), tmp_path)
     assert (gathered.id, found.id, found.head_sha) == (cut.id, cut.id, pinned)
@@ -151,24 +153,24 @@ def test_pairs_are_those_of_the_pinned_commit_though_the_branch_has_moved(
 
 @pytest.mark.parametrize("cloned_before", [False, True])
 def test_a_commit_that_the_branch_does_not_lead_to_any_more_is_refused(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path, cloned_before: bool
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path, cloned_before: bool
 ) -> None:
     pinned = publish(longer(healthy()), tmp_path)
     if cloned_before:
-        loop.run(nursery.gather(order(Gathering("pairs", pinned))))
+        loop.run(supervisor.gather(order(Gathering("pairs", pinned))))
     publish(longer(healthy(), 1), tmp_path)
-    kind, sentence = failure(loop, nursery, order(Gathering("pairs", pinned)))
+    kind, sentence = failure(loop, supervisor, order(Gathering("pairs", pinned)))
     assert (kind, pinned[:12] in sentence) == ("moved", True)
 
 
 def test_a_ranking_set_is_of_the_pinned_commit_and_its_window(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
 ) -> None:
     pinned = publish(healthy(), tmp_path)
     publish(longer(healthy()), tmp_path)
     for window_s in (0, 300 * DAY_S):
         wanted = order(Gathering("ranking", pinned, window_s))
-        gathered = loop.run(nursery.gather(wanted))
+        gathered = loop.run(supervisor.gather(wanted))
         found = decode_ranking_set((wanted.folder / "ranking.parquet").read_bytes())
         assert (gathered.id, found.head_sha, found.as_of - found.train_start) == (found.id, pinned, window_s)
         assert (gathered.trained_on, sum(gathered.scored.values())) == (len(found.train), len(found.head))
@@ -176,38 +178,38 @@ def test_a_ranking_set_is_of_the_pinned_commit_and_its_window(
 
 
 def test_a_repositorys_own_configuration_shapes_what_is_gathered_and_measured(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
 ) -> None:
     head = publish(healthy(), tmp_path)
     own = Overlay(ignore_patterns=(".",))
-    gathered = loop.run(nursery.gather(order(Gathering("pairs", head), overlay=own)))
+    gathered = loop.run(supervisor.gather(order(Gathering("pairs", head), overlay=own)))
     assert (gathered.positives, gathered.config_hash) == (0, own.config_hash)
-    measured = loop.run(nursery.screen(order(None, overlay=own))).measurement
+    measured = loop.run(supervisor.screen(order(None, overlay=own))).measurement
     assert measured.density is not None
     assert measured.density.value == 0.0
 
 
 def test_a_stored_clone_that_is_damaged_is_received_once_more(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
 ) -> None:
     head = publish(healthy(), tmp_path)
     wanted = order(Gathering("pairs", head))
-    sound = loop.run(nursery.gather(wanted))
+    sound = loop.run(supervisor.gather(wanted))
     (pack,) = (wanted.folder / "clone.git" / "objects" / "pack").glob("*.pack")
     content = bytearray(pack.read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     pack.chmod(0o600)
     pack.write_bytes(content)
     shutil.rmtree(wanted.folder / "facts")
-    assert loop.run(nursery.gather(wanted)) == sound
+    assert loop.run(supervisor.gather(wanted)) == sound
 
 
 def test_a_child_that_gathers_is_held_to_the_same_limits(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
 ) -> None:
     head = publish(healthy(), tmp_path)
-    assert failure(loop, nursery, order(Gathering("pairs", head), wall_s=0.001))[0] == "time"
-    assert failure(loop, nursery, order(Gathering("pairs", head), memory_mb=64))[0] == "memory"
+    assert failure(loop, supervisor, order(Gathering("pairs", head), wall_s=0.001))[0] == "time"
+    assert failure(loop, supervisor, order(Gathering("pairs", head), memory_mb=64))[0] == "memory"
 
 
 def test_whoever_only_screens_loads_nothing_of_it() -> None:
@@ -222,7 +224,7 @@ GATHERED = Gathered("a" * 64, "0123456789ab", "", {32: 3, 64: 1}, 2, {96: 5})
 
 
 def test_an_order_comes_back_from_its_line_with_all_that_it_asks_for(tmp_path: Path) -> None:
-    full = ScreenOrder(
+    full = ScreeningTask(
         url="https://github.example/ada/code",
         folder=tmp_path,
         most_bytes=1,

@@ -1,4 +1,4 @@
-"""What a child answers, asked in this process; that it is confined is tested with real children in test_nursery."""
+"""What a child answers, asked in this process; that it is confined is tested with real children in test_supervisor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from bot.sandbox.screening_child import answer
-from bot.sandbox.screening_task import ScreenOrder, dump_order, load_order
+from bot.sandbox.screening_task import ScreeningTask, dump_order, load_order
 from pipeline.records import AssayError
 from pipeline.screening.measurement import load_measurement
 from tests.builders.broken import healthy
 
-ORDER = ScreenOrder(
+ORDER = ScreeningTask(
     url="https://github.example/ada/code",
     folder=Path("/nowhere/7/21"),
     most_bytes=1_000,
@@ -81,7 +81,7 @@ def test_nothing_is_ranked_where_nobody_asked_or_nothing_was_measured(
     assert [list(each) for each in say(order) if "progress" not in each] == [["error"]]
 
 
-def say(order: ScreenOrder) -> list[dict[str, Any]]:
+def say(order: ScreeningTask) -> list[dict[str, Any]]:
     """Every line of a child's answer to an order."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -119,7 +119,7 @@ def test_a_bug_is_told_by_its_place_and_never_by_its_text(
 
 
 def test_an_address_that_is_none_is_told_in_one_line() -> None:
-    said = ask(dump_order(ScreenOrder(url="https://" + "x" * 5_000, folder=Path("/nowhere"), most_bytes=1)))
+    said = ask(dump_order(ScreeningTask(url="https://" + "x" * 5_000, folder=Path("/nowhere"), most_bytes=1)))
     assert said == {
         "error": {
             "kind": "unreadable",

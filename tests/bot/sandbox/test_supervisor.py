@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 import pytest
 
+from bot.sandbox.child_replies import MOST_ANSWER_BYTES, converse, hear_ranking
 from bot.sandbox.limits import Ending
-from bot.sandbox.replies import MOST_ANSWER_BYTES, converse, hear_ranking
-from bot.sandbox.supervisor import Nursery, Screened, ScreeningFailed, ScreenOrder
+from bot.sandbox.supervisor import Screened, ScreeningFailed, ScreeningTask, Supervisor
 from pipeline.git.clone import is_damaged
 from pipeline.ranking.shortlist import Place, Shortlist, dump_shortlist
 from tests.bot.messages.screenings import MEASUREMENT
@@ -41,11 +41,11 @@ def loop() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def nursery(loop: asyncio.Runner) -> Iterator[Nursery]:
-    nursery = Nursery()
-    loop.run(nursery.start())
-    yield nursery
-    loop.run(nursery.close())
+def supervisor(loop: asyncio.Runner) -> Iterator[Supervisor]:
+    supervisor = Supervisor()
+    loop.run(supervisor.start())
+    yield supervisor
+    loop.run(supervisor.close())
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def server(tmp_path: Path, shelf: Path) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreenOrder]:
-    def make(name: str = "ada/code", **changes: Any) -> ScreenOrder:
+def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreeningTask]:
+    def make(name: str = "ada/code", **changes: Any) -> ScreeningTask:
         usual: dict[str, Any] = {
             "url": f"{server}/{name}.git",
             "folder": tmp_path / "clones" / name,
@@ -71,12 +71,12 @@ def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreenOrder]:
             "token": TOKEN,
             "seen_at": 2_000_000_000,
         }
-        return ScreenOrder(**usual | changes)
+        return ScreeningTask(**usual | changes)
 
     return make
 
 
-Order = Callable[..., ScreenOrder]
+Order = Callable[..., ScreeningTask]
 
 
 def failure(loop: asyncio.Runner, screening: Awaitable[Screened]) -> tuple[str, str]:
@@ -89,10 +89,10 @@ def failure(loop: asyncio.Runner, screening: Awaitable[Screened]) -> tuple[str, 
     return loop.run(fail())
 
 
-async def children_of(nursery: Nursery, amount: int = 1) -> list[int]:
-    """The pids of the nursery's children, once there are so many that work on something."""
+async def children_of(supervisor: Supervisor, amount: int = 1) -> list[int]:
+    """The pids of the supervisor's children, once there are so many that work on something."""
     for _ in range(500):
-        found = [child.pid for child in psutil.Process(nursery.pid).children(recursive=True)]
+        found = [child.pid for child in psutil.Process(supervisor.pid).children(recursive=True)]
         if len(found) == amount:
             return found
         await asyncio.sleep(0.01)
@@ -123,10 +123,10 @@ def until_gone(*pids: int) -> None:
 
 
 def test_a_repository_is_cloned_and_measured_then_fetched_and_measured(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
 ) -> None:
     said: list[str] = []
-    first = loop.run(nursery.screen(order(), said.append)).measurement
+    first = loop.run(supervisor.screen(order(), said.append)).measurement
     assert first.density is not None
     assert (first.density.value, first.repo, first.commits) == (HEALTHY_DENSITY, "ada/code", len(healthy().commits))
     assert (first.notes, first.windows.as_of) == ((), 1_677_760_000)
@@ -135,17 +135,19 @@ def test_a_repository_is_cloned_and_measured_then_fetched_and_measured(
     assert first.peak_rss_mb > 10
     assert said[0] == "indexing 0 %"
     server.requests.clear()
-    again = loop.run(nursery.screen(order())).measurement
+    again = loop.run(supervisor.screen(order())).measurement
     assert again.density == first.density
     assert len(server.requests) == 2  # what the server can, and its head
 
 
-def test_no_window_ends_after_the_head_was_first_seen(loop: asyncio.Runner, nursery: Nursery, order: Order) -> None:
+def test_no_window_ends_after_the_head_was_first_seen(
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order
+) -> None:
     seen_at = 1_677_760_000 - 100
-    measured = loop.run(nursery.screen(order(seen_at=seen_at))).measurement
+    measured = loop.run(supervisor.screen(order(seen_at=seen_at))).measurement
     assert measured.windows.as_of == seen_at
     assert measured.head_sha == healthy_head(order)
-    assert loop.run(nursery.screen(order(seen_at=seen_at + 50))).measurement.windows.as_of == seen_at
+    assert loop.run(supervisor.screen(order(seen_at=seen_at + 50))).measurement.windows.as_of == seen_at
 
 
 def healthy_head(order: Order) -> str:
@@ -153,12 +155,14 @@ def healthy_head(order: Order) -> str:
     return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True).stdout.strip()
 
 
-def test_a_rewritten_history_is_followed(loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path) -> None:
-    loop.run(nursery.screen(order()))
+def test_a_rewritten_history_is_followed(
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+) -> None:
+    loop.run(supervisor.screen(order()))
     shutil.rmtree(tmp_path / "root" / "ada" / "code.git")
     other = healthy(("more.py", "def more():\n    a = 1\n    return a\n", None, "100644"))
     other.write(tmp_path / "root" / "ada" / "code.git")
-    measured = loop.run(nursery.screen(order())).measurement
+    measured = loop.run(supervisor.screen(order())).measurement
     assert measured.head_sha == other.ids[other.tips["main"]]
     assert measured.density is not None
     assert measured.density.pairs == 21
@@ -166,9 +170,9 @@ def test_a_rewritten_history_is_followed(loop: asyncio.Runner, nursery: Nursery,
 
 @pytest.mark.parametrize("at", [0.1, 0.9])
 def test_a_stored_clone_with_a_flipped_bit_is_received_once_more(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, at: float
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, at: float
 ) -> None:
-    whole = loop.run(nursery.screen(order())).measurement
+    whole = loop.run(supervisor.screen(order())).measurement
     (pack,) = order().folder.glob("clone.git/objects/pack/*.pack")
     content = bytearray(pack.read_bytes())
     for index in range(int(at * len(content)), int(at * len(content)) + 60):
@@ -176,21 +180,21 @@ def test_a_stored_clone_with_a_flipped_bit_is_received_once_more(
     pack.chmod(0o644)
     pack.write_bytes(content)
     shutil.rmtree(order().folder / "facts")
-    again = loop.run(nursery.screen(order())).measurement
+    again = loop.run(supervisor.screen(order())).measurement
     assert (again.density, again.notes) == (whole.density, ())
     assert not is_damaged(order().folder / "clone.git")
 
 
 def test_twenty_at_once_are_all_answered(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path
 ) -> None:
     async def all_at_once() -> list[Screened]:
         orders = [order(folder=tmp_path / "clones" / str(number)) for number in range(20)]
-        return await asyncio.gather(*map(nursery.screen, orders))
+        return await asyncio.gather(*map(supervisor.screen, orders))
 
     measured = loop.run(all_at_once())
     assert {m.density and m.density.value for m in (screened.measurement for screened in measured)} == {HEALTHY_DENSITY}
-    assert loop.run(children_of(nursery, 0)) == []
+    assert loop.run(children_of(supervisor, 0)) == []
 
 
 @pytest.mark.parametrize(
@@ -203,28 +207,28 @@ def test_twenty_at_once_are_all_answered(
     ],
 )
 def test_a_server_that_refuses_is_told_by_kind(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, code: int, kind: str, says: str
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, code: int, kind: str, says: str
 ) -> None:
     server.fault = status(code)
-    found, sentence = failure(loop, nursery.screen(order()))
+    found, sentence = failure(loop, supervisor.screen(order()))
     assert (found, says in sentence) == (kind, True)
 
 
 def test_a_wrong_token_an_empty_repository_and_a_forbidden_address_are_told(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
 ) -> None:
-    assert failure(loop, nursery.screen(order(token="wrong")))[0] == "refused"
+    assert failure(loop, supervisor.screen(order(token="wrong")))[0] == "refused"
     subprocess.run(["git", "init", "--bare", "-q", str(tmp_path / "root" / "ada" / "empty.git")], check=True)
-    kind, sentence = failure(loop, nursery.screen(order("ada/empty")))
+    kind, sentence = failure(loop, supervisor.screen(order("ada/empty")))
     assert (kind, "is empty" in sentence) == ("unreadable", True)
-    assert failure(loop, nursery.screen(order(url="file:///etc/passwd")))[0] == "unreadable"
+    assert failure(loop, supervisor.screen(order(url="file:///etc/passwd")))[0] == "unreadable"
 
 
-def test_a_proxy_is_used_in_the_child_alone(loop: asyncio.Runner, nursery: Nursery, order: Order) -> None:
+def test_a_proxy_is_used_in_the_child_alone(loop: asyncio.Runner, supervisor: Supervisor, order: Order) -> None:
     proxies = {"HTTP_PROXY": "http://user:pass@127.0.0.1:9"}
-    kind, sentence = failure(loop, nursery.screen(order(proxies=proxies)))
+    kind, sentence = failure(loop, supervisor.screen(order(proxies=proxies)))
     assert (kind, "proxy does not let us reach" in sentence) == ("unavailable", True)
-    loop.run(nursery.screen(order(proxies={**proxies, "NO_PROXY": "127.0.0.1"})))
+    loop.run(supervisor.screen(order(proxies={**proxies, "NO_PROXY": "127.0.0.1"})))
 
 
 # What a child can see
@@ -240,17 +244,17 @@ def test_a_child_sees_nothing_of_the_worker(
     server.fault = stall(server)
 
     async def look() -> None:
-        async with Nursery() as nursery:
-            screening = asyncio.create_task(nursery.screen(order()))
-            (child,) = await children_of(nursery)
+        async with Supervisor() as supervisor:
+            screening = asyncio.create_task(supervisor.screen(order()))
+            (child,) = await children_of(supervisor)
             await seen_to_ask(server)
-            for pid in (nursery.pid, child) if may_look_into(child) else (nursery.pid,):
+            for pid in (supervisor.pid, child) if may_look_into(child) else (supervisor.pid,):
                 assert Path(f"/proc/{pid}/environ").read_bytes() == b""
                 arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 assert arguments[1:] == [b"-I", b"-X", b"utf8", b"-m", b"bot.sandbox.fork_server", b""]
             if may_look_into(child):
                 assert_files_of_its_own(child, order().folder)
-            assert "Threads:\t1\n" in Path(f"/proc/{nursery.pid}/status").read_text()  # what forks may have no more
+            assert "Threads:\t1\n" in Path(f"/proc/{supervisor.pid}/status").read_text()  # what forks may have no more
             assert os.getsid(child) == child
             screening.cancel()
             await asyncio.wait([screening])
@@ -278,10 +282,10 @@ def assert_files_of_its_own(pid: int, folder: Path) -> None:
     assert all(target.startswith((f"{folder}/", "socket:")) for target in targets.values()), targets
 
 
-def test_the_token_is_in_no_file_and_no_text(loop: asyncio.Runner, nursery: Nursery, order: Order) -> None:
+def test_the_token_is_in_no_file_and_no_text(loop: asyncio.Runner, supervisor: Supervisor, order: Order) -> None:
     assert TOKEN not in repr(order())
     said: list[str] = []
-    measured = loop.run(nursery.screen(order(), said.append)).measurement
+    measured = loop.run(supervisor.screen(order(), said.append)).measurement
     files = [path for path in order().folder.rglob("*") if path.is_file()]
     assert len(files) > 4
     assert [path for path in files if TOKEN.encode() in path.read_bytes() or TOKEN in str(path)] == []
@@ -290,13 +294,13 @@ def test_the_token_is_in_no_file_and_no_text(loop: asyncio.Runner, nursery: Nurs
 
 @linux_only
 def test_a_child_is_limited_in_every_way(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
 ) -> None:
     server.fault = stall(server)
 
     async def look() -> dict[str, list[str]]:
-        screening = asyncio.create_task(nursery.screen(order(memory_mb=2_048, cpu_s=90, file_bytes=5_000_000)))
-        (child,) = await children_of(nursery)
+        screening = asyncio.create_task(supervisor.screen(order(memory_mb=2_048, cpu_s=90, file_bytes=5_000_000)))
+        (child,) = await children_of(supervisor)
         await seen_to_ask(server)
         lines = Path(f"/proc/{child}/limits").read_text().splitlines()
         screening.cancel()
@@ -312,14 +316,14 @@ def test_a_child_is_limited_in_every_way(
 
 @linux_only
 def test_a_child_writes_to_its_own_folder_alone(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
 ) -> None:
-    loop.run(nursery.screen(order()))
+    loop.run(supervisor.screen(order()))
     outside = tmp_path / "outside"
     shutil.move(order().folder / "facts", outside)
     (order().folder / "facts").symlink_to(outside)
     before = [(path, path.stat().st_mtime_ns) for path in outside.iterdir()]
-    assert loop.run(nursery.screen(order())).measurement.density is not None
+    assert loop.run(supervisor.screen(order())).measurement.density is not None
     if has_landlock():
         assert [(path, path.stat().st_mtime_ns) for path in outside.iterdir()] == before
 
@@ -333,9 +337,9 @@ def has_landlock() -> bool:
 # What each way to end costs
 
 
-def still_works(loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer) -> None:
+def still_works(loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer) -> None:
     server.fault = None
-    measured = loop.run(nursery.screen(order(folder=order().folder.with_name("after")))).measurement
+    measured = loop.run(supervisor.screen(order(folder=order().folder.with_name("after")))).measurement
     assert measured.density is not None
     assert measured.density.value == HEALTHY_DENSITY
 
@@ -343,48 +347,48 @@ def still_works(loop: asyncio.Runner, nursery: Nursery, order: Order, server: Gi
 @linux_only
 @pytest.mark.parametrize("memory_mb", [1, 90])
 def test_a_file_made_to_exhaust_its_parser_costs_one_screening(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, tmp_path: Path, memory_mb: int
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path, memory_mb: int
 ) -> None:
     brackets = ("(" * 380 + "\n") * 2_500  # takes nearly 300 MB to parse, and would then be refused
     healthy(("b.js", brackets, brackets + "\n", "100644")).write(tmp_path / "root" / "ada" / "brackets.git")
-    found = failure(loop, nursery.screen(order("ada/brackets", memory_mb=memory_mb)))
+    found = failure(loop, supervisor.screen(order("ada/brackets", memory_mb=memory_mb)))
     assert found == ("memory", f"ran out of memory (limit {memory_mb} MB)")
-    still_works(loop, nursery, order, server)
+    still_works(loop, supervisor, order, server)
 
 
 def test_too_much_processor_time_costs_one_screening(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path
 ) -> None:
     busy = History()
     lines = "".join(f"def f{n}(a):\n    if a:\n        return [{n}, a]\n    return a\n" for n in range(4_000))
     busy.commit("start", {f"{n}.py": lines + f"# {n}\n" for n in range(60)})
     busy.commit("end", {"README.md": "the end"}, day=900)
     busy.write(tmp_path / "root" / "ada" / "busy.git")
-    found = failure(loop, nursery.screen(order("ada/busy", cpu_s=1)))
+    found = failure(loop, supervisor.screen(order("ada/busy", cpu_s=1)))
     assert found == ("time", "used more than 1 s of processor time")
-    still_works(loop, nursery, order, server)
+    still_works(loop, supervisor, order, server)
 
 
 def test_a_file_that_grows_too_large_costs_one_screening(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path
 ) -> None:
     large = History()
     large.commit("start", {"noise": Random(1).randbytes(2_000_000)})
     large.write(tmp_path / "root" / "ada" / "large.git")
-    found = failure(loop, nursery.screen(order("ada/large", file_bytes=1_000_000)))
+    found = failure(loop, supervisor.screen(order("ada/large", file_bytes=1_000_000)))
     assert found == ("too_large", "needed a file larger than the limit of 1 MB")
-    kind, sentence = failure(loop, nursery.screen(order("ada/large", most_bytes=1_000_000)))
+    kind, sentence = failure(loop, supervisor.screen(order("ada/large", most_bytes=1_000_000)))
     assert (kind, "is larger than the limit of 1 MB" in sentence) == ("too_large", True)
-    still_works(loop, nursery, order, server)
+    still_works(loop, supervisor, order, server)
 
 
 def test_too_much_time_costs_one_screening(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
 ) -> None:
     server.fault = stall(server)
-    assert failure(loop, nursery.screen(order(wall_s=0.3))) == ("time", "took longer than 0.3 s")
-    assert loop.run(children_of(nursery, 0)) == []
-    still_works(loop, nursery, order, server)
+    assert failure(loop, supervisor.screen(order(wall_s=0.3))) == ("time", "took longer than 0.3 s")
+    assert loop.run(children_of(supervisor, 0)) == []
+    still_works(loop, supervisor, order, server)
 
 
 @pytest.mark.parametrize(
@@ -396,70 +400,70 @@ def test_too_much_time_costs_one_screening(
     ],
 )
 def test_a_child_that_crashes_costs_one_screening(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer, number: int, found: tuple[str, str]
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, number: int, found: tuple[str, str]
 ) -> None:
     server.fault = stall(server)
 
     async def crash() -> None:
-        (child,) = await children_of(nursery)
+        (child,) = await children_of(supervisor)
         await seen_to_ask(server)
         os.kill(child, number)
 
     async def both() -> None:
-        await asyncio.gather(nursery.screen(order()), crash())
+        await asyncio.gather(supervisor.screen(order()), crash())
 
     assert failure(loop, both()) == found  # type: ignore[arg-type]
-    still_works(loop, nursery, order, server)
+    still_works(loop, supervisor, order, server)
 
 
 def test_a_screening_that_is_cancelled_is_gone_at_once(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
 ) -> None:
     server.fault = stall(server)
 
     async def cancel() -> int:
-        screening = asyncio.create_task(nursery.screen(order()))
-        (child,) = await children_of(nursery)
+        screening = asyncio.create_task(supervisor.screen(order()))
+        (child,) = await children_of(supervisor)
         screening.cancel()
         await asyncio.wait([screening])
         assert screening.cancelled()
         return child
 
     assert is_gone(loop.run(cancel()))
-    still_works(loop, nursery, order, server)
+    still_works(loop, supervisor, order, server)
 
 
 @pytest.mark.parametrize("after_s", [0, 0.0005, 0.002, 0.005, 0.02, 0.05])
 def test_a_screening_may_be_cancelled_at_any_moment(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, after_s: float
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, after_s: float
 ) -> None:
     async def cancel() -> float:
-        screening = asyncio.create_task(nursery.screen(order()))
+        screening = asyncio.create_task(supervisor.screen(order()))
         await asyncio.sleep(after_s)
         started_s = time.monotonic()
         screening.cancel()
         await asyncio.wait([screening])
-        assert await children_of(nursery, 0) == []
+        assert await children_of(supervisor, 0) == []
         return time.monotonic() - started_s
 
     assert loop.run(cancel()) < 5
-    assert loop.run(nursery.screen(order())).measurement.density is not None
+    assert loop.run(supervisor.screen(order())).measurement.density is not None
 
 
-def test_a_nursery_that_is_killed_takes_its_children_along_and_is_started_anew(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
+def test_a_supervisor_that_is_killed_takes_its_children_along_and_is_started_anew(
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
 ) -> None:
     server.fault = stall(server)
-    before = nursery.pid
+    before = supervisor.pid
     found: list[int] = []
 
     async def kill() -> None:
-        found.extend(await children_of(nursery))
+        found.extend(await children_of(supervisor))
         await seen_to_ask(server)
-        os.kill(nursery.pid, signal.SIGKILL)
+        os.kill(supervisor.pid, signal.SIGKILL)
 
     async def both() -> None:
-        await asyncio.gather(nursery.screen(order()), kill())
+        await asyncio.gather(supervisor.screen(order()), kill())
 
     kind, sentence = failure(loop, both())  # type: ignore[arg-type]
     assert (kind, sentence) == (
@@ -468,30 +472,30 @@ def test_a_nursery_that_is_killed_takes_its_children_along_and_is_started_anew(
     )
     if sys.platform == "linux":
         until_gone(*found)
-    still_works(loop, nursery, order, server)
-    assert nursery.pid != before
+    still_works(loop, supervisor, order, server)
+    assert supervisor.pid != before
 
 
-def test_a_nursery_that_cannot_start_is_told(
+def test_a_supervisor_that_cannot_start_is_told(
     loop: asyncio.Runner, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.sandbox.supervisor._COMMAND", ("false",))
-    nursery = Nursery()
-    found = failure(loop, nursery.screen(order()))
+    supervisor = Supervisor()
+    found = failure(loop, supervisor.screen(order()))
     assert found == ("interrupted", "the process that starts screenings does not start")
-    assert nursery.pid == 0
+    assert supervisor.pid == 0
 
 
 WORKER = """
 import asyncio, sys
 from pathlib import Path
-from bot.sandbox.supervisor import Nursery, ScreenOrder
+from bot.sandbox.supervisor import Supervisor, ScreeningTask
 
 async def main():
-    async with Nursery() as nursery:
-        print(nursery.pid, flush=True)
+    async with Supervisor() as supervisor:
+        print(supervisor.pid, flush=True)
         url, folder, token = sys.argv[1:]
-        await nursery.screen(ScreenOrder(url=url, folder=Path(folder), most_bytes=1 << 30, token=token))
+        await supervisor.screen(ScreeningTask(url=url, folder=Path(folder), most_bytes=1 << 30, token=token))
 
 asyncio.run(main())
 """
@@ -502,25 +506,25 @@ def test_a_worker_that_is_killed_takes_everything_along(order: Order, server: Gi
     arguments = [order().url, str(order().folder), TOKEN]
     with subprocess.Popen([sys.executable, "-c", WORKER, *arguments], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
-        nursery = int(worker.stdout.readline())
+        supervisor = int(worker.stdout.readline())
         asyncio.run(seen_to_ask(server))
-        (child,) = (child.pid for child in psutil.Process(nursery).children())
+        (child,) = (child.pid for child in psutil.Process(supervisor).children())
         worker.kill()
-    until_gone(nursery, child)
+    until_gone(supervisor, child)
 
 
 def test_closing_ends_everything_and_may_be_done_twice(loop: asyncio.Runner, order: Order, server: GitServer) -> None:
     server.fault = stall(server)
 
     async def close() -> tuple[int, ...]:
-        nursery = Nursery()
-        await nursery.close()
-        await nursery.start()
-        screening = asyncio.create_task(nursery.screen(order()))
-        pids = (nursery.pid, *await children_of(nursery))
+        supervisor = Supervisor()
+        await supervisor.close()
+        await supervisor.start()
+        screening = asyncio.create_task(supervisor.screen(order()))
+        pids = (supervisor.pid, *await children_of(supervisor))
         await seen_to_ask(server)
-        await nursery.close()
-        await nursery.close()
+        await supervisor.close()
+        await supervisor.close()
         with pytest.raises(ScreeningFailed):
             await screening
         return pids
@@ -532,29 +536,29 @@ def test_closing_ends_everything_and_may_be_done_twice(loop: asyncio.Runner, ord
 
 
 def test_a_ranking_follows_the_measurement_where_it_is_wanted(
-    loop: asyncio.Runner, nursery: Nursery, order: Order
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order
 ) -> None:
-    unasked = loop.run(nursery.screen(order()))
+    unasked = loop.run(supervisor.screen(order()))
     assert (unasked.shortlist, unasked.unranked) == (None, "")
-    screened = loop.run(nursery.screen(order(rank=True)))
+    screened = loop.run(supervisor.screen(order(rank=True)))
     assert screened.measurement.density == unasked.measurement.density
     shortlist = screened.shortlist
     assert shortlist is not None
     assert (shortlist.scorer, shortlist.ranked_functions, shortlist.ranked_files) == ("baseline", 20, 5)
     assert {place.path for place in shortlist.files} == {f"m{n}.py" for n in range(5)}
     assert shortlist.functions[0].reasons[0].startswith("touched ")
-    again = loop.run(nursery.screen(order(rank=True)))  # from what was found out before
+    again = loop.run(supervisor.screen(order(rank=True)))  # from what was found out before
     assert again.shortlist == shortlist
 
 
 def test_a_ranking_that_takes_too_long_costs_nothing_but_itself(
-    loop: asyncio.Runner, nursery: Nursery, order: Order, server: GitServer
+    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
 ) -> None:
-    screened = loop.run(nursery.screen(order(rank=True, rank_s=0.0)))
+    screened = loop.run(supervisor.screen(order(rank=True, rank_s=0.0)))
     assert screened.measurement.density is not None
     assert (screened.shortlist, screened.unranked) == (None, "took too long")
-    assert loop.run(children_of(nursery, 0)) == []
-    still_works(loop, nursery, order, server)
+    assert loop.run(children_of(supervisor, 0)) == []
+    still_works(loop, supervisor, order, server)
 
 
 def hear_after_measuring(*said: bytes, rank: bool = True) -> Screened:
@@ -563,7 +567,7 @@ def hear_after_measuring(*said: bytes, rank: bool = True) -> Screened:
     async def listen() -> Screened:
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
-        order = ScreenOrder(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1, rank=rank)
+        order = ScreeningTask(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1, rank=rank)
         speaking = asyncio.create_task(asyncio.to_thread(speak, theirs, said))
         try:
             ends_at = asyncio.get_running_loop().time() + 10
@@ -615,7 +619,7 @@ def hear(*said: bytes) -> tuple[str, Any]:
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
         ending = asyncio.get_running_loop().create_future()
         ending.set_result(Ending(3, 0.1, 50.0))
-        order = ScreenOrder(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1)
+        order = ScreeningTask(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1)
         speaking = asyncio.create_task(asyncio.to_thread(speak, theirs, said))
         try:
             return "measured", await converse(order, reader, writer, ending, lambda line: None)

@@ -158,7 +158,7 @@ class Stage:
         return [job for job in self.rows()["jobs"] if job.kind == kind]
 
     def children(self) -> list[psutil.Process]:
-        """The processes that screen at this moment: a child of the nursery each."""
+        """The processes that screen at this moment: a child of the supervisor each."""
         found = self._families()
         direct = {child.pid for own, *_ in found for child in own.children()}
         return [each for own, *rest in found for each in rest if each.pid not in direct]
@@ -179,7 +179,7 @@ class Stage:
             process.kill()
 
     def kill_everything(self) -> None:
-        """SIGKILL of each process that there is, Redis and the nurseries too."""
+        """SIGKILL of each process that there is, Redis and the supervisors too."""
         for family in self._families():
             for each in family:
                 with contextlib.suppress(psutil.NoSuchProcess):

@@ -24,7 +24,7 @@ def test_a_worker_that_is_killed_while_screening_is_replaced(parted: Stage) -> N
     child = parted.child()
     (killed,) = (worker for worker in workers if child in worker.family())
     family = killed.family()
-    assert len(family) == 3  # itself, its nursery, the child
+    assert len(family) == 3  # itself, its supervisor, the child
     parted.kill(killed)
     parted.assert_gone(family)
     gate.open()
@@ -32,17 +32,17 @@ def test_a_worker_that_is_killed_while_screening_is_replaced(parted: Stage) -> N
     assert [screening.head_sha for screening in rows["screenings"]] == [shop.head()]
 
 
-def test_a_nursery_that_is_killed_is_started_anew(fast: Stage) -> None:
+def test_a_supervisor_that_is_killed_is_started_anew(fast: Stage) -> None:
     nest = fast.organization("nest")
     shop = fast.repository(nest)
     gate = fast.hold_clone(shop)
     fast.app.install(nest, [shop])
     gate.wait()
     child = fast.child()
-    nursery = child.parent()
-    assert nursery is not None
-    nursery.kill()
-    fast.assert_gone([child, nursery])
+    supervisor = child.parent()
+    assert supervisor is not None
+    supervisor.kill()
+    fast.assert_gone([child, supervisor])
     gate.open()
     fast.assert_settled({shop: [shop.head()]})
     assert fast.rows()["screenings"][-1].failure == ""

@@ -193,9 +193,9 @@ def test_the_past_is_read_with_the_same_rules() -> None:
         repository = open_repository(history().write(Path(folder) / "history.git"))
         with Miner(repository, MESSAGES, overlay=CRASH) as miner:
             head = len(miner.history.chain) - 1
-            past = miner.past(head, miner.history.effective_at[1] + 30 * 86_400)
+            process = miner.process_metrics(head, miner.history.effective_at[1] + 30 * 86_400)
             functions = miner.functions(head)
-        assert {f"{f.path}::{f.qualified_name}": p.fixes for f, p in zip(functions, past, strict=True)} == {
+        assert {f"{f.path}::{f.qualified_name}": p.fixes for f, p in zip(functions, process, strict=True)} == {
             "a.py::f0": 1,
             "a.py::f1": 0,
             "legacy/b.py::f0": 1,

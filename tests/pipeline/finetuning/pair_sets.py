@@ -16,7 +16,7 @@ from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.dataset import gather
+from pipeline.ranking.dataset import build_dataset
 from pipeline.ranking.scorer import Scorer
 from pipeline.records import PairMetrics
 from tests.builders.history import History
@@ -60,5 +60,5 @@ def pair_set_of(history: History, scorers: Sequence[Scorer] | None = None) -> Pa
                 return reader.blob(bytes.fromhex(blob), 1 << 20)
 
             return build_pair_set(
-                miner, gather(miner, MESSAGES, read), MESSAGES, read, "", cheap if scorers is None else scorers
+                miner, build_dataset(miner, MESSAGES, read), MESSAGES, read, "", cheap if scorers is None else scorers
             )

@@ -19,7 +19,7 @@ from pipeline.finetuning.refit_result import Judged, KeptAdapter, RefitRecord, S
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.mining.process_metrics import FunctionPast
+from pipeline.mining.process_metrics import ProcessMetrics
 from pipeline.ranking.scorer import Subject
 from pipeline.records import DAY_S
 from tests.builders.history import History
@@ -30,11 +30,11 @@ from tests.pipeline.ranking.subjects import QUIET, subject
 WINDOW_DAYS = 730
 
 
-def told(functions: Sequence[Prompted], pasts: Sequence[FunctionPast] | None = None) -> tuple[Subject, ...]:
+def told(functions: Sequence[Prompted], pasts: Sequence[ProcessMetrics] | None = None) -> tuple[Subject, ...]:
     """Prompted functions as subjects: one after the other, with a quiet past where none is given."""
     return tuple(
-        Subject(f.path, f.qualified_name, i, f.language, 1 + 10 * i, 9 + 10 * i, "0" * 40, f.metrics, past)
-        for i, (f, past) in enumerate(zip(functions, pasts or [QUIET] * len(functions), strict=True))
+        Subject(f.path, f.qualified_name, i, f.language, 1 + 10 * i, 9 + 10 * i, "0" * 40, f.metrics, process)
+        for i, (f, process) in enumerate(zip(functions, pasts or [QUIET] * len(functions), strict=True))
     )
 
 
@@ -55,7 +55,7 @@ def ranking_set(**changes: Any) -> RankingSet:
     fields = usual | changes
     if "subjects" not in fields:
         head = fields["head"]
-        fields["subjects"] = told(head, [busy.past, *[QUIET] * len(head)][: len(head)])
+        fields["subjects"] = told(head, [busy.process, *[QUIET] * len(head)][: len(head)])
     return RankingSet(**fields)
 
 

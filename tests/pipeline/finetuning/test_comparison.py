@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.finetuning.comparison import ADAPTER, BLEND, FROZEN, judge, seed_name
 from pipeline.finetuning.result import Judgement
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.statistics import rank_average
 from tests.builders.finetunings import LINES, PATHS, labels, noisy
 

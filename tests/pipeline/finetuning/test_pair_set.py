@@ -18,7 +18,7 @@ from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.dataset import gather
+from pipeline.ranking.dataset import build_dataset
 from pipeline.records import DAY_S, PairMetrics
 from pipeline.screening.windows import place_windows
 from tests.builders.history import START, History
@@ -83,7 +83,7 @@ def test_the_baseline_and_every_cheap_scorer_are_there_by_default(tmp_path: Path
         def read(blob: str) -> bytes:
             return reader.blob(bytes.fromhex(blob), 1 << 20)
 
-        pairs = build_pair_set(miner, gather(miner, MESSAGES, read), MESSAGES, read)
+        pairs = build_pair_set(miner, build_dataset(miner, MESSAGES, read), MESSAGES, read)
     assert list(pairs.scores) == ["baseline", *(scorer.name for scorer in competitors())]
 
 
@@ -180,9 +180,9 @@ def test_a_miner_that_looks_elsewhere_is_noticed(tmp_path: Path) -> None:
         def read(blob: str) -> bytes:
             return reader.blob(bytes.fromhex(blob), 1 << 20)
 
-        material = gather(miner, MESSAGES, read)
+        dataset = build_dataset(miner, MESSAGES, read)
         with Miner(elsewhere, MESSAGES) as stranger, pytest.raises(ValueError, match="not the one"):
-            build_pair_set(stranger, material, MESSAGES, read)
+            build_pair_set(stranger, dataset, MESSAGES, read)
 
 
 def test_a_repository_without_code_has_a_pair_set_without_functions() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.finetuning.prompts import Prompted, code_of, render_prompt
 from pipeline.finetuning.recipe import PROMPT_VERSION
-from pipeline.mining.process_metrics import FunctionPast
+from pipeline.mining.process_metrics import ProcessMetrics
 from pipeline.records import FunctionHistory, PairMetrics
 from pipeline.syntax.languages import LANGUAGES
 from tests.pipeline.finetuning.pair_sets import prompted
@@ -76,7 +76,7 @@ def test_a_prompt_is_made_of_these_fields_and_no_other() -> None:
 
 def test_no_field_of_a_past_or_of_a_label_is_one_of_a_prompt() -> None:
     known = {f.name for f in (*dataclasses.fields(Prompted), *dataclasses.fields(PairMetrics))}
-    assert known & {f.name for f in dataclasses.fields(FunctionPast)} == set()
+    assert known & {f.name for f in dataclasses.fields(ProcessMetrics)} == set()
     assert known & {"credit", "fixes", "touches", "blob", "signal", "label"} == set()
     assert {"credit", "fixes", "touches", "blob"} <= {f.name for f in dataclasses.fields(FunctionHistory)}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.finetuning.pair_file import decode_pairs, encode_pairs
 from pipeline.finetuning.ranking_file import decode_ranking_set, encode_ranking_set
 from pipeline.finetuning.ranking_set import RankingSet
-from pipeline.mining.process_metrics import FunctionPast
+from pipeline.mining.process_metrics import ProcessMetrics
 from pipeline.ranking.scorer import Subject
 from pipeline.records import AssayError
 from tests.pipeline.finetuning.pair_sets import pair_set, prompted
@@ -22,7 +22,7 @@ from tests.pipeline.finetuning.test_pair_file import PROMPTED, TEXT, TIME, float
 AMOUNT = st.floats(0, 1e9)
 AGE = st.none() | AMOUNT
 COUNT = st.integers(0, 1 << 31)
-PAST = st.builds(FunctionPast, COUNT, COUNT, AMOUNT, AGE, AGE, COUNT, AMOUNT, COUNT, COUNT, AMOUNT, COUNT)
+PAST = st.builds(ProcessMetrics, COUNT, COUNT, AMOUNT, AGE, AGE, COUNT, AMOUNT, COUNT, COUNT, AMOUNT, COUNT)
 
 
 @st.composite

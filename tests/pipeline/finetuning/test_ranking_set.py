@@ -102,7 +102,7 @@ def test_a_head_from_the_future_ends_the_window_when_it_was_seen_and_is_ranked_a
 
 def test_two_pasts_make_the_same_prompts_byte_for_byte() -> None:
     one, other = with_works(), ranking_set_of(another_past(long_history(BASE)))
-    assert [s.past for s in one.subjects] != [s.past for s in other.subjects]  # the past did differ
+    assert [s.process for s in one.subjects] != [s.process for s in other.subjects]  # the past did differ
     assert one.signals.tolist() == other.signals.tolist()
     for part in ("train", "head"):
         for ablation in ("none", "names", "code"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.credit import NO_FUNCTION, AttributedFix, give_credit
 from pipeline.mining.facts.lineage import FunctionKey
-from pipeline.mining.tracing import ALIVE, Root
+from pipeline.mining.trace import ALIVE, Root
 from pipeline.records import Evidence
 
 PREFIX, ISSUE = Evidence("prefix", 0.7), Evidence("issue", 1.0)

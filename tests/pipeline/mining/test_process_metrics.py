@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.mining.process_metrics import FunctionPast
+from pipeline.mining.process_metrics import ProcessMetrics
 from tests.builders.code import module
 from tests.builders.history import DAY_S, START, History
 
 LONG = "def {name}(value):\n" + "".join(f"    step{i} = value + {i}\n" for i in range(9)) + "    return step{last}\n"
 OTHER = "def other(items):\n" + "".join(f"    items.append({i})\n" for i in range(9)) + "    return items\n"
 BOB, EVE = "Bob <bob@example.org>", "Eve <eve@example.org>"
-QUIET = FunctionPast(0, 0, 0.0, None, None, 0, 0.0, 0, 0, 0.0, 0)
+QUIET = ProcessMetrics(0, 0, 0.0, None, None, 0, 0.0, 0, 0, 0.0, 0)
 
 
-def past_of(history: History, landings: int | None = None, day: float | None = None) -> dict[str, FunctionPast]:
+def past_of(history: History, landings: int | None = None, day: float | None = None) -> dict[str, ProcessMetrics]:
     """The past at the head, or at the landing of that number (from 1), by "path::name"; seen on that day, or then."""
     with tempfile.TemporaryDirectory() as folder:
         repository = open_repository(history.write(Path(folder) / "history.git"))
@@ -31,7 +31,7 @@ def past_of(history: History, landings: int | None = None, day: float | None = N
             position = len(miner.history.chain) - 1 if landings is None else landings - 1
             names = [f"{f.path}::{f.qualified_name}" for f in miner.functions(position)]
             now = miner.history.effective_at[position] if day is None else START + round(day * DAY_S)
-            return dict(zip(names, miner.past(position, now), strict=True))
+            return dict(zip(names, miner.process_metrics(position, now), strict=True))
 
 
 def started(**files: str) -> History:
@@ -146,9 +146,16 @@ def test_the_same_work_merged_squashed_and_rebased_is_one_touch_by_the_same_peop
             one = history.commit("one", {"a.py": bodies[1]}, day=703)
             history.commit("two", {"a.py": bodies[2]}, at=history.commits[-1].committed_at + 1)
         history.commit("head", {"README": "x"}, day=1000)
-        past = past_of(history)["a.py::f0"]
-        assert past.decayed_touches == pytest.approx(0.5 ** (297 / 180), rel=1e-6)
-        found.append((past.touches, past.authors, past.file_touches, past.file_authors))
+        process = past_of(history)["a.py::f0"]
+        assert process.decayed_touches == pytest.approx(0.5 ** (297 / 180), rel=1e-6)
+        found.append(
+            (
+                process.touches,
+                process.authors,
+                process.file_touches,
+                process.file_authors,
+            )
+        )
     assert found == [(1, 1, 1, 1)] * 3
 
 
@@ -273,13 +280,13 @@ def test_a_commit_before_the_snapshot_changes_the_past_of_what_it_touched_and_of
             commit.parents = [older.mark]
         return made
 
-    def at_the_end(made: History) -> dict[str, FunctionPast]:
+    def at_the_end(made: History) -> dict[str, ProcessMetrics]:
         return past_of(made, 1 + [c.message for c in made.commits].index(b"end"))
 
     without, with_it = at_the_end(history(False)), at_the_end(history(True))
     changed = {
-        name: {field for field, value in dataclasses.asdict(past).items() if value != getattr(without[name], field)}
-        for name, past in with_it.items()
+        name: {field for field, value in dataclasses.asdict(process).items() if value != getattr(without[name], field)}
+        for name, process in with_it.items()
     }
     expected_own = {"decayed_touches", "days_since_touch"}
     if day >= 1000 - 365:

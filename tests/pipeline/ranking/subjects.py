@@ -10,22 +10,24 @@ from typing import Any
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.mining.process_metrics import FunctionPast
-from pipeline.ranking.dataset import Material, gather
+from pipeline.mining.process_metrics import ProcessMetrics
+from pipeline.ranking.dataset import Dataset, build_dataset
 from pipeline.ranking.scorer import Subject
 from pipeline.records import PairMetrics
 from tests.builders.history import History
 
-QUIET = FunctionPast(0, 0, 0.0, None, None, 0, 0.0, 0, 0, 0.0, 0)
+QUIET = ProcessMetrics(0, 0, 0.0, None, None, 0, 0.0, 0, 0, 0.0, 0)
 
 
 def subject(path: str = "a.py", name: str = "f", *, lines: int = 10, **known: Any) -> Subject:
     """A function of which nothing is known but what is given: metrics and past by their names."""
     metrics = {"cyclomatic_complexity": 1, "nesting_depth": 0, "fan_out": 0, "exits": 0, "parameters": 0}
     metrics |= {key: known.pop(key) for key in metrics.keys() & known.keys()}
-    past = {field: known.pop(field, getattr(QUIET, field)) for field in FunctionPast.__dataclass_fields__}
+    process = {field: known.pop(field, getattr(QUIET, field)) for field in ProcessMetrics.__dataclass_fields__}
     assert not known, known
-    return Subject(path, name, 0, "Python", 1, lines, "0" * 40, PairMetrics(lines, **metrics), FunctionPast(**past))
+    return Subject(
+        path, name, 0, "Python", 1, lines, "0" * 40, PairMetrics(lines, **metrics), ProcessMetrics(**process)
+    )
 
 
 FIRST_DAY, TRAIN_DAY, EVAL_DAY, HEAD_DAY = 0, 548, 1278, 1643
@@ -56,8 +58,8 @@ def _function(file: int, number: int, version: int) -> str:
     return f"def f{number}(value):\n{body}    return v{file}_{number}_0 + {version}\n"
 
 
-def material_of(history: History, as_of: int | None = None) -> Material:
+def dataset_of(history: History, as_of: int | None = None) -> Dataset:
     with tempfile.TemporaryDirectory() as folder:
         repository = open_repository(history.write(Path(folder) / "history.git"))
         with Miner(repository, MESSAGES) as miner, repository.reader() as reader:
-            return gather(miner, MESSAGES, lambda blob: reader.blob(bytes.fromhex(blob), 1 << 20), as_of=as_of)
+            return build_dataset(miner, MESSAGES, lambda blob: reader.blob(bytes.fromhex(blob), 1 << 20), as_of=as_of)

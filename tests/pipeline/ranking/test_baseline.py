@@ -37,7 +37,7 @@ def test_more_of_anything_never_lowers_the_score(known, field) -> None:
         "lines": known.metrics.lines,
         "cyclomatic_complexity": known.metrics.cyclomatic_complexity,
         "fan_out": known.metrics.fan_out,
-        "fixes": known.past.fixes,
+        "fixes": known.process.fixes,
     }
     more = subject(**{**values, field: values[field] + 1})
     before, after = Baseline().predict([known, more])

@@ -17,7 +17,7 @@ MANY = [
     )
     for i in range(300)
 ]
-BUSY = np.array([min(1.0, s.past.touches / 8) for s in MANY])
+BUSY = np.array([min(1.0, s.process.touches / 8) for s in MANY])
 
 
 def test_a_signal_is_the_number_it_names() -> None:
@@ -68,7 +68,7 @@ def test_what_was_learned_before_is_forgotten() -> None:
 
 
 def test_a_blend_is_the_mean_of_ranks_of_what_it_is_made_of() -> None:
-    blend = Blend("both", (Signal("up", lambda s: s.metrics.lines), Signal("down", lambda s: -s.past.touches)))
+    blend = Blend("both", (Signal("up", lambda s: s.metrics.lines), Signal("down", lambda s: -s.process.touches)))
     known = [subject(lines=3, touches=5), subject(lines=9, touches=7), subject(lines=20, touches=9)]
     assert blend.predict(known).tolist() == pytest.approx([2 / 3] * 3)
     assert len(blend.predict([])) == 0

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.mining.miner import Miner
-from pipeline.ranking import dataset as material_module
+from pipeline.ranking import dataset as dataset_module
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.dataset import Material
+from pipeline.ranking.dataset import Dataset
 from pipeline.ranking.evaluate import predictions
 from tests.builders.history import DAY_S, START
 from tests.pipeline.ranking.subjects import (
@@ -21,8 +21,8 @@ from tests.pipeline.ranking.subjects import (
     HEAD_DAY,
     TRAIN_DAY,
     Work,
+    dataset_of,
     long_history,
-    material_of,
 )
 
 BEFORE: list[Work] = [(60 + 40 * i, "fix: early" if i % 2 else "work", i % FILES, i % FUNCTIONS) for i in range(11)]
@@ -35,40 +35,40 @@ OTHER_HORIZON: list[Work] = [
 ]
 
 
-def known_at_t_eval(material: Material) -> dict[str, object]:
+def known_at_t_eval(dataset: Dataset) -> dict[str, object]:
     """Everything but the labels of the holdout, with what each scorer makes of it."""
-    scores = predictions(material, (Baseline(), *competitors()))
+    scores = predictions(dataset, (Baseline(), *competitors()))
     return {
-        "train": material.train,
-        "signals": material.train_signals.tolist(),
-        "evaluated": material.evaluated,
-        "lineages": material.lineages,
-        "sides": (material.train_places, material.evaluated_places),
+        "train": dataset.train,
+        "signals": dataset.train_signals.tolist(),
+        "evaluated": dataset.evaluated,
+        "lineages": dataset.lineages,
+        "sides": (dataset.train_places, dataset.evaluated_places),
         "scores": {name: values.tolist() for name, values in scores.items()},
     }
 
 
-def differing(one: Material, other: Material) -> set[str]:
+def differing(one: Dataset, other: Dataset) -> set[str]:
     before, after = known_at_t_eval(one), known_at_t_eval(other)
     return {name for name in before if before[name] != after[name]}
 
 
 def test_the_windows_are_where_these_tests_take_them_to_be() -> None:
-    windows = material_of(long_history(BEFORE)).mined.windows
+    windows = dataset_of(long_history(BEFORE)).mined.windows
     days = [(time - START) / DAY_S for time in (windows.train_start, windows.eval_start, windows.as_of)]
     assert days == pytest.approx([TRAIN_DAY, EVAL_DAY, HEAD_DAY], abs=1)
 
 
 def test_what_lands_after_t_eval_changes_nothing_but_the_labels() -> None:
-    one = material_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
-    other = material_of(long_history([*BEFORE, *TRAINING, *OTHER_HORIZON]))
+    one = dataset_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
+    other = dataset_of(long_history([*BEFORE, *TRAINING, *OTHER_HORIZON]))
     assert one.labels.tolist() != other.labels.tolist()
     assert differing(one, other) == set()
 
 
 def test_what_lands_after_t_train_changes_nothing_of_the_functions_at_t_train_but_their_labels() -> None:
-    one = material_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
-    other = material_of(long_history([*BEFORE, *OTHER_HORIZON]))
+    one = dataset_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
+    other = dataset_of(long_history([*BEFORE, *OTHER_HORIZON]))
     assert one.train == other.train
     assert one.train_signals.any()
     assert not other.train_signals.any()
@@ -91,24 +91,26 @@ def test_a_commit_moved_across_the_cutoffs_changes_what_is_known_after_it_and_no
     day: int, changes: set[str]
 ) -> None:
     rest = [*BEFORE, *TRAINING, *HORIZON]
-    without, with_it = material_of(long_history(rest)), material_of(long_history([*rest, (day, FIX, 9, 7)]))
+    without, with_it = dataset_of(long_history(rest)), dataset_of(long_history([*rest, (day, FIX, 9, 7)]))
     found = differing(_without_blobs(without), _without_blobs(with_it)) - {"sides"}
     assert found == changes
     changed = [
-        subject.path for subject, other in zip(without.train, with_it.train, strict=True) if subject.past != other.past
+        subject.path
+        for subject, other in zip(without.train, with_it.train, strict=True)
+        if subject.process != other.process
     ]
     assert set(changed) == ({"m9.py"} if day < TRAIN_DAY else set())
     labels = [i for i, (a, b) in enumerate(zip(without.labels, with_it.labels, strict=True)) if a != b]
     assert len(labels) == (1 if day > EVAL_DAY else 0)
 
 
-def _without_blobs(material: Material) -> Material:
+def _without_blobs(dataset: Dataset) -> Dataset:
     """The text that a commit leaves behind stays, whenever it lands: what is asked here is when its past is known."""
 
     def bare(subjects):
         return tuple(dataclasses.replace(subject, blob="") for subject in subjects)
 
-    return dataclasses.replace(material, train=bare(material.train), evaluated=bare(material.evaluated))
+    return dataclasses.replace(dataset, train=bare(dataset.train), evaluated=bare(dataset.evaluated))
 
 
 def labels_up_to_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +123,7 @@ def labels_up_to_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_split_by_labels_of_the_holdout(monkeypatch: pytest.MonkeyPatch) -> None:
-    original: Callable = material_module._members
+    original: Callable = dataset_module._members
 
     def leaking(mined, *rest):
         members = original(mined, *rest)
@@ -131,11 +133,11 @@ def a_split_by_labels_of_the_holdout(monkeypatch: pytest.MonkeyPatch) -> None:
             for m, credit in zip(members, later, strict=True)
         ]
 
-    monkeypatch.setattr(material_module, "_members", leaking)
+    monkeypatch.setattr(dataset_module, "_members", leaking)
 
 
 def a_past_as_it_is_at_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Miner.past
+    original = Miner.process_metrics
 
     def leaking(self, position, now):
         head = len(self.history.chain) - 1
@@ -145,10 +147,11 @@ def a_past_as_it_is_at_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
 
         later = dict(zip(named(head), original(self, head, now), strict=True))
         return tuple(
-            later.get(name, past) for name, past in zip(named(position), original(self, position, now), strict=True)
+            later.get(name, process)
+            for name, process in zip(named(position), original(self, position, now), strict=True)
         )
 
-    monkeypatch.setattr(Miner, "past", leaking)
+    monkeypatch.setattr(Miner, "process_metrics", leaking)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +166,6 @@ def test_a_leak_made_on_purpose_is_noticed(
     leak: Callable[[pytest.MonkeyPatch], None], noticed: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leak(monkeypatch)
-    one = material_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
-    other = material_of(long_history([*BEFORE, *TRAINING, *OTHER_HORIZON]))
+    one = dataset_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
+    other = dataset_of(long_history([*BEFORE, *TRAINING, *OTHER_HORIZON]))
     assert differing(one, other) == noticed

@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 
 from pipeline.label_recipe import MESSAGES
-from pipeline.mining.process_metrics import FunctionPast
+from pipeline.mining.process_metrics import ProcessMetrics
 from pipeline.ranking.baseline import Baseline
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import Signal
-from pipeline.ranking.dataset import Material
+from pipeline.ranking.dataset import Dataset
 from pipeline.ranking.evaluate import BASELINE, Evaluation, Table, evaluate
 from pipeline.ranking.holdout import Place
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.statistics import assess
 from pipeline.records import Mined, Windows
 from tests.builders.history import History
-from tests.pipeline.ranking.subjects import long_history, material_of, subject
+from tests.pipeline.ranking.subjects import dataset_of, long_history, subject
 from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 
 WINDOWS = Windows(0, 730 * 86_400, 1_095 * 86_400, 730.0, 365.0, 2_000.0, False, False)
 MINED = Mined("acme/shop", "0" * 40, WINDOWS, 1, 1, 1, 1, (), (), (), frozenset(), (), (), ())
 
 
-def made_up(count: int = 600, files: int = 60, seed: int = 1) -> Material:
+def made_up(count: int = 600, files: int = 60, seed: int = 1) -> Dataset:
     """Functions whose risk follows their size and their past, half of them held out."""
     random = np.random.default_rng(seed)
     risk = random.random(count)
@@ -43,7 +43,7 @@ def made_up(count: int = 600, files: int = 60, seed: int = 1) -> Material:
     )
     labels = np.where(random.random(count) < risk**2, 0.7, 0.0)
     places = tuple(Place(i, "holdout" if i % 2 else "train") for i in range(count))
-    return Material(MINED, functions, labels, places, functions, labels, places, tuple(range(count)))
+    return Dataset(MINED, functions, labels, places, functions, labels, places, tuple(range(count)))
 
 
 def names(table: Table) -> list[str]:
@@ -83,33 +83,33 @@ def test_every_scorer_is_there_on_the_same_functions_the_baseline_first() -> Non
 
 
 def test_the_numbers_are_those_of_the_statistics_on_the_held_out_functions_alone() -> None:
-    material = made_up()
-    held = material.held_out
+    dataset = made_up()
+    held = dataset.held_out
     expected = assess(
-        {BASELINE: Baseline().predict(material.evaluated)[held]},
-        material.labels[held],
-        [material.evaluated[i].path for i in held],
-        [material.evaluated[i].metrics.lines for i in held],
+        {BASELINE: Baseline().predict(dataset.evaluated)[held]},
+        dataset.labels[held],
+        [dataset.evaluated[i].path for i in held],
+        [dataset.evaluated[i].metrics.lines for i in held],
     )[BASELINE]
-    found = evaluate(material, MESSAGES, ()).functions.rows[0].quality
+    found = evaluate(dataset, MESSAGES, ()).functions.rows[0].quality
     assert (found.rho, found.rho_low, found.auc, found.precision_at_10, found.recall_at_20_percent) == (
         expected.rho, expected.rho_low, expected.auc, expected.precision_at_10, expected.recall_at_20_percent
     )  # fmt: skip
 
 
 def test_a_scorer_learns_from_the_functions_of_training_and_their_signals_and_from_no_others() -> None:
-    material = made_up()
+    dataset = made_up()
     scorer = Given("mine", np.arange(600.0))
-    evaluate(material, MESSAGES, (scorer,))
+    evaluate(dataset, MESSAGES, (scorer,))
     ((functions, signals),) = scorer.fitted_on
     assert [f.qualified_name for f in functions] == [f"f{i}" for i in range(0, 600, 2)]
-    assert signals == material.train_signals[::2].tolist()
+    assert signals == dataset.train_signals[::2].tolist()
 
 
 def test_a_scorer_that_knows_the_labels_beats_the_baseline_and_one_that_knows_nothing_does_not() -> None:
-    material = made_up()
+    dataset = made_up()
     random = np.random.default_rng(9).random(600)
-    rows = evaluate(material, MESSAGES, (Given("knows", material.labels + random / 10), Given("guesses", random)))
+    rows = evaluate(dataset, MESSAGES, (Given("knows", dataset.labels + random / 10), Given("guesses", random)))
     _, knows, guesses = rows.functions.rows
     assert knows.against_baseline is not None
     assert guesses.against_baseline is not None
@@ -142,8 +142,8 @@ def test_too_few_functions_and_too_few_fixes_are_told_with_what_would_be_needed(
     few = evaluate(made_up(100, 20), MESSAGES, ())
     assert few.reasons[0] == "50 held-out functions: at least 200 are needed, some 500 functions in all"
     assert few.functions.rows[0].quality.rho is not None
-    material = made_up()
-    unfixed = dataclasses.replace(material, labels=np.zeros(600))
+    dataset = made_up()
+    unfixed = dataclasses.replace(dataset, labels=np.zeros(600))
     assert evaluate(unfixed, MESSAGES, ()).reasons == (
         "0 of the held-out functions were fixed in the 365 days that were looked at: at least 20 are needed; messages "
         "that name what they fix (`fix: ...`) are what is counted",
@@ -159,7 +159,7 @@ def test_two_scorers_of_one_name_and_a_wrong_number_of_scores_are_our_mistakes()
 
 
 def test_nothing_at_all_is_inconclusive_too() -> None:
-    empty = Material(MINED, (), np.zeros(0), (), (), np.zeros(0), (), ())
+    empty = Dataset(MINED, (), np.zeros(0), (), (), np.zeros(0), (), ())
     evaluation = evaluate(empty, MESSAGES)
     assert not evaluation.conclusive
     assert (evaluation.functions.n, evaluation.files.n, evaluation.functions.rho_max) == (0, 0, None)
@@ -169,7 +169,7 @@ def test_nothing_at_all_is_inconclusive_too() -> None:
 
 
 def of_history(history: History) -> Evaluation:
-    return evaluate(material_of(history), MESSAGES)
+    return evaluate(dataset_of(history), MESSAGES)
 
 
 def test_a_history_is_evaluated_end_to_end() -> None:
@@ -213,6 +213,6 @@ def test_a_young_history_is_told_how_much_is_missing() -> None:
 
 
 def test_a_subject_holds_no_label() -> None:
-    known = {field.name for field in dataclasses.fields(Subject)} | set(FunctionPast.__dataclass_fields__)
+    known = {field.name for field in dataclasses.fields(Subject)} | set(ProcessMetrics.__dataclass_fields__)
     assert known.isdisjoint({"signal", "label"})
     assert "credit" not in Subject.__dataclass_fields__

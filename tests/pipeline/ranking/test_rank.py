@@ -15,7 +15,7 @@ from pipeline.ranking.rank import rank_files, rank_functions, subjects_at_head
 from pipeline.ranking.scorer import Subject
 from pipeline.records import AssayError
 from tests.builders.history import DAY_S, START, History
-from tests.pipeline.ranking.subjects import EVAL_DAY, long_history, material_of, subject
+from tests.pipeline.ranking.subjects import EVAL_DAY, dataset_of, long_history, subject
 from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 
 SIZE = Signal("size", lambda s: s.metrics.lines)
@@ -80,12 +80,12 @@ def test_a_past_ranking_is_the_one_that_was_given_then() -> None:
 def test_an_evaluation_judges_the_very_ranking_that_was_given_then() -> None:
     """Where a landing stands at T_eval, both look at the same moment."""
     history = long_history([*BEFORE, *TRAINING, (EVAL_DAY, "work", 9, 7), *HORIZON])
-    material = material_of(history)
-    if abs(material.mined.windows.eval_start - (START + EVAL_DAY * DAY_S)) > 1:
+    dataset = dataset_of(history)
+    if abs(dataset.mined.windows.eval_start - (START + EVAL_DAY * DAY_S)) > 1:
         pytest.fail("T_eval is elsewhere")
     then = at_head(history, day=EVAL_DAY)
-    evaluated = Baseline().predict(material.evaluated)
-    assert [(s.path, s.qualified_name) for s in then] == [(s.path, s.qualified_name) for s in material.evaluated]
+    evaluated = Baseline().predict(dataset.evaluated)
+    assert [(s.path, s.qualified_name) for s in then] == [(s.path, s.qualified_name) for s in dataset.evaluated]
     assert Baseline().predict(then).tolist() == pytest.approx(evaluated.tolist())
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.statistics import Quality, assess, ceiling, compare, rank_average, why_no_rho
 
 labels_of = st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.35, 0.7, 1.4]), min_size=2, max_size=60)

@@ -8,7 +8,7 @@ import pytest
 
 from bot.cli.local.evaluate import evaluate_source
 from bot.cli.local.rank import Level, rank
-from pipeline.mining.process_metrics import FunctionPast
+from pipeline.mining.process_metrics import ProcessMetrics
 from pipeline.ranking.baseline import TERMS, Baseline
 from pipeline.ranking.competitors import competitors
 from pipeline.records import AssayError
@@ -192,6 +192,6 @@ def test_the_page_lists_the_terms_of_the_baseline_what_is_known_and_who_is_compa
     terms = [[term.name, f"{term.weight:g}", f"{term.cap:g}"] for term in TERMS]
     assert table("ranking.md", "## The baseline") == terms
     known = [name for name, _ in table("ranking.md", "## What is known of a function")]
-    assert known == list(FunctionPast.__dataclass_fields__)
+    assert known == list(ProcessMetrics.__dataclass_fields__)
     compared = [name for name, _ in table("ranking.md", "## The holdout")]
     assert compared == [Baseline.name, *(rival.name for rival in competitors())]

@@ -10,7 +10,7 @@ from bot.cli.local.pairs import pairs, rows
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
-from pipeline.ranking.dataset import Material, gather
+from pipeline.ranking.dataset import Dataset, build_dataset
 from pipeline.records import AssayError, PairMetrics, PairRow
 from pipeline.reports.pairs_parquet import read_pairs
 from tests.builders.history import History
@@ -20,15 +20,15 @@ from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
 BRANCHING = "def f(a, b):\n    if a and b:\n        return g({0})\n    return h(a)\n"
 
 
-def rows_of(history: History, folder: Path) -> tuple[Material, list[PairRow]]:
+def rows_of(history: History, folder: Path) -> tuple[Dataset, list[PairRow]]:
     repository = open_repository(history.write(folder / "repo.git"))
     with Miner(repository, MESSAGES) as miner, repository.reader() as reader:
 
         def read(blob: str) -> bytes:
             return reader.blob(bytes.fromhex(blob), 1 << 20)
 
-        material = gather(miner, MESSAGES, read)
-        return material, list(rows(material, read))
+        dataset = build_dataset(miner, MESSAGES, read)
+        return dataset, list(rows(dataset, read))
 
 
 def written(history: History, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict, list[PairRow]]:
@@ -55,12 +55,12 @@ def test_every_row_carries_the_structure_of_its_own_code(tmp_path: Path) -> None
 
 
 def test_every_row_has_its_place_in_the_split(tmp_path: Path) -> None:
-    material, found = rows_of(long_history([*BEFORE, *TRAINING, *HORIZON]), tmp_path)
+    dataset, found = rows_of(long_history([*BEFORE, *TRAINING, *HORIZON]), tmp_path)
     train, holdout = part(found, "train"), part(found, "holdout")
-    assert [(row.group, row.split) for row in train] == [(p.group, p.side) for p in material.train_places]
-    assert [(row.group, row.split) for row in holdout] == [(p.group, p.side) for p in material.evaluated_places]
-    assert [row.signal for row in train] == material.train_signals.tolist()
-    assert [row.credit for row in holdout] == material.labels.tolist()
+    assert [(row.group, row.split) for row in train] == [(p.group, p.side) for p in dataset.train_places]
+    assert [(row.group, row.split) for row in holdout] == [(p.group, p.side) for p in dataset.evaluated_places]
+    assert [row.signal for row in train] == dataset.train_signals.tolist()
+    assert [row.credit for row in holdout] == dataset.labels.tolist()
     assert sum(row.split == "holdout" for row in holdout) == 32
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.github.evidence.facts import EvidenceFacts, Standing
+from bot.github.evidence.evidence_facts import EvidenceFacts, Standing
+from bot.github.evidence.graphql_response import Reply, Trouble
 from bot.github.evidence.queries import Kind
-from bot.github.evidence.replies import Reply, Trouble
 from pipeline.mining.issue_links import IssueFact
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

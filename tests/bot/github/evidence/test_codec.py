@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.github.evidence.codec import HEADER, pack, pack_whole, unpack
+from bot.github.evidence.evidence_facts import EvidenceFacts, Standing
 from bot.github.evidence.fact_file import MOST_FRAMES, FactFile, evidence_path
-from bot.github.evidence.facts import EvidenceFacts, Standing
 from bot.github.evidence.walks import Reach
 from pipeline.mining.issue_links import IssueFact
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from bot.github.errors import Forbidden, NotFound, RateLimited, Rejected, Unavailable
+from bot.github.evidence.evidence_facts import FactStoreProtocol
 from bot.github.evidence.fact_file import FactFile
-from bot.github.evidence.facts import FactStoreProtocol
 from bot.github.evidence.fetch import Fetched, fetch_facts
+from bot.github.evidence.graphql_response import Reply, Trouble
 from bot.github.evidence.queries import Place, page_query
-from bot.github.evidence.replies import Reply, Trouble
 from tests.bot.github.evidence.counting import (
     LONG_AGO,
     NOW,

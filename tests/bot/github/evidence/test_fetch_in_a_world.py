@@ -12,10 +12,10 @@ import pytest
 
 from bot.github.endpoints import GitHubServer
 from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited
-from bot.github.evidence.client import evidence_for_token
+from bot.github.evidence.evidence_facts import tracker_of
 from bot.github.evidence.fact_file import FactFile
-from bot.github.evidence.facts import tracker_of
 from bot.github.evidence.fetch import Fetched, fetch_facts
+from bot.github.evidence.graphql_client import evidence_for_token
 from bot.github.evidence.queries import Place
 from pipeline.mining.issue_links import IssueFact
 from tests.simulator.faults import before, cut, forbidden, status

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bot.github.errors import RateLimited
 from bot.github.evidence.fetch import fetch_facts
+from bot.github.evidence.graphql_response import Page
 from bot.github.evidence.queries import Kind, Place
-from bot.github.evidence.replies import Page
 from bot.github.evidence.walks import MARGIN_S, OVERLAP_S, UNREAD, Reach, advance, begin, update, without_cursor
 from tests.bot.github.evidence.counting import LONG_AGO, NOW, REPOSITORY_ID, Asked, CountingGitHub, Item, Memory
 

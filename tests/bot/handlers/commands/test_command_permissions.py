@@ -11,7 +11,7 @@ import pytest
 
 from bot.store.configs import save_repository_config
 from bot.store.jobs import queue_figures
-from tests.builders.command_desk import Desk, open_desk
+from tests.builders.command_harness import Harness, open_harness
 
 COMMANDS = ("/finetune", "/finetune cancel", "/screen", "/finetune status", "/assay help", "/finetune cancle")
 COSTS, LOOKS = COMMANDS[:3], COMMANDS[3:]
@@ -23,70 +23,70 @@ CASES = [("", True), ("", False), ("write", False), ("admin", True)]
 MAY_LOOK = ("write", "maintain", "admin")
 
 
-def jobs(desk: Desk) -> int:
+def jobs(harness: Harness) -> int:
     """That are open or running, but for commands."""
-    figures = desk.read(lambda c: queue_figures(c, desk.world.clock.now()))
+    figures = harness.read(lambda c: queue_figures(c, harness.world.clock.now()))
     return sum(figure.jobs for figure in figures if figure.kind != "command")
 
 
-def configures(desk: Desk, permission: str) -> None:
+def configures(harness: Harness, permission: str) -> None:
     config: dict[str, Any] = {"permission": permission} if permission else {}
-    stored = {"head_sha": desk.world.head, "found": True, "config": config, "problems": []}
-    desk.write(lambda c: save_repository_config(c, *desk.ids, stored))
+    stored = {"head_sha": harness.world.head, "found": True, "config": config, "problems": []}
+    harness.write(lambda c: save_repository_config(c, *harness.ids, stored))
 
 
 @pytest.mark.parametrize(("permission", "private"), CASES)
 def test_the_role_decides_and_who_has_none_gets_one_reaction_and_no_text(
     tmp_path: Path, permission: str, private: bool
 ) -> None:
-    with open_desk(tmp_path, private=private) as desk:
-        desk.gives_budget()
-        desk.is_measured()
-        configures(desk, permission)
+    with open_harness(tmp_path, private=private) as harness:
+        harness.gives_budget()
+        harness.is_measured()
+        configures(harness, permission)
         for role in ROLES:
             for body in COMMANDS:
-                desk.world.clock.advance(timedelta(hours=2))
-                desk.world.shop.roles["somebody"] = role
-                before = len(desk.runs()), jobs(desk), len(desk.our_comments())
-                comment = desk.says("somebody", body)
+                harness.world.clock.advance(timedelta(hours=2))
+                harness.world.shop.roles["somebody"] = role
+                before = len(harness.runs()), jobs(harness), len(harness.our_comments())
+                comment = harness.says("somebody", body)
                 reactions = [reaction["content"] for reaction in comment.reactions]
                 allowed = role in (MAY_COST[permission] if body in COSTS else MAY_LOOK)
                 assert (reactions[0] == "eyes") is allowed, (role, body)
                 if not allowed:
                     assert reactions == ["confused"], (role, body)
-                    assert (len(desk.runs()), jobs(desk), len(desk.our_comments())) == before
-                desk.answers()
+                    assert (len(harness.runs()), jobs(harness), len(harness.our_comments())) == before
+                harness.answers()
 
 
 @pytest.mark.parametrize(("permission", "private"), CASES)
 def test_a_button_passes_the_same_check_as_a_comment(tmp_path: Path, permission: str, private: bool) -> None:
-    with open_desk(tmp_path, private=private) as desk:
-        desk.gives_budget()
-        desk.is_measured()
-        configures(desk, permission)
-        run = desk.check_run()
+    with open_harness(tmp_path, private=private) as harness:
+        harness.gives_budget()
+        harness.is_measured()
+        configures(harness, permission)
+        run = harness.check_run()
         for role in ROLES:  # weakest first: nothing is there before the first that may
-            desk.world.shop.roles["somebody"] = role
+            harness.world.shop.roles["somebody"] = role
             for button in ("finetune", "rescreen"):
-                desk.world.clock.advance(timedelta(hours=2))
-                desk.presses("somebody", button, run)
-            assert bool(desk.runs()) is (role in MAY_COST[permission]), role
-            assert bool(desk.jobs("screen")) is (role in MAY_COST[permission]), role
-        assert desk.our_comments() == []
+                harness.world.clock.advance(timedelta(hours=2))
+                harness.presses("somebody", button, run)
+            assert bool(harness.runs()) is (role in MAY_COST[permission]), role
+            assert bool(harness.jobs("screen")) is (role in MAY_COST[permission]), role
+        assert harness.our_comments() == []
 
 
 def test_a_custom_role_counts_as_the_one_that_it_builds_on(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as desk:
-        desk.world.github.custom_roles.update({"release lead": "maintain", "tester": "triage"})
-        desk.world.shop.roles.update(ann="release lead", bob="tester")
-        assert desk.says("ann", "/screen").reactions[0]["content"] == "eyes"
-        assert desk.says("bob", "/assay help").reactions[0]["content"] == "confused"
+    with open_harness(tmp_path) as harness:
+        harness.world.github.custom_roles.update({"release lead": "maintain", "tester": "triage"})
+        harness.world.shop.roles.update(ann="release lead", bob="tester")
+        assert harness.says("ann", "/screen").reactions[0]["content"] == "eyes"
+        assert harness.says("bob", "/assay help").reactions[0]["content"] == "confused"
 
 
 def test_an_operators_ceiling_cannot_be_loosened(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as desk:
-        desk.policy = replace(desk.policy, permission="admin")
-        configures(desk, "write")
-        desk.world.shop.roles.update(ann="maintain", eve="admin")
-        assert desk.says("ann", "/screen").reactions[0]["content"] == "confused"
-        assert desk.says("eve", "/screen").reactions[0]["content"] == "eyes"
+    with open_harness(tmp_path) as harness:
+        harness.policy = replace(harness.policy, permission="admin")
+        configures(harness, "write")
+        harness.world.shop.roles.update(ann="maintain", eve="admin")
+        assert harness.says("ann", "/screen").reactions[0]["content"] == "confused"
+        assert harness.says("eve", "/screen").reactions[0]["content"] == "eyes"

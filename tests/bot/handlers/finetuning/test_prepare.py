@@ -21,8 +21,8 @@ from bot.jobs.context import Parts
 from bot.records import GpuState, GpuWorker, Run, Usage
 from bot.runs.end_run import cancel
 from bot.sandbox.pair_task import Gathered
-from bot.sandbox.screening_task import ScreeningFailed, ScreenOrder
-from bot.sandbox.supervisor import Nursery
+from bot.sandbox.screening_task import ScreeningFailed, ScreeningTask
+from bot.sandbox.supervisor import Supervisor
 from bot.store.budgets import (
     month_of,
     note_gpu_worker,
@@ -40,7 +40,7 @@ from pipeline.finetuning.pair_file import decode_pairs
 from pipeline.finetuning.recipe import PRESETS
 from pipeline.reports.finetune_json import finetune_json
 from tests.builders.broken import healthy
-from tests.builders.command_desk import POLICY, SMALL, Desk, open_desk
+from tests.builders.command_harness import POLICY, SMALL, Harness, open_harness
 from tests.builders.finetunings import result
 
 GATHERED = Gathered("d" * 64, "labels", "", {320: 200}, 40, {320: 100})
@@ -58,14 +58,14 @@ class Announced:
 
 
 @dataclass
-class FakeNursery:
+class FakeSupervisor:
     """Writes a file as a child does, or fails."""
 
     gathered: Gathered = GATHERED
     failures: list[ScreeningFailed] = field(default_factory=list)
-    orders: list[ScreenOrder] = field(default_factory=list)
+    orders: list[ScreeningTask] = field(default_factory=list)
 
-    async def gather(self, order: ScreenOrder) -> Gathered:
+    async def gather(self, order: ScreeningTask) -> Gathered:
         self.orders.append(order)
         if self.failures:
             raise self.failures.pop(0)
@@ -74,20 +74,20 @@ class FakeNursery:
         return self.gathered
 
 
-class PrepareDesk:
-    """A desk at which runs are prepared."""
+class PrepareHarness:
+    """A harness at which runs are prepared."""
 
-    def __init__(self, desk: Desk, folder: Path) -> None:
-        self.desk = desk
+    def __init__(self, harness: Harness, folder: Path) -> None:
+        self.harness = harness
         self.artifacts = Artifacts(folder / "artifacts")
-        self.nursery: Any = FakeNursery()
+        self.supervisor: Any = FakeSupervisor()
         self.announced = Announced()
         self.clones = Clones(
             folder / "clones", installation_quota_bytes=1 << 30, total_quota_bytes=1 << 30, free_bytes_kept=0
         )
-        usual = desk.parts
+        usual = harness.parts
         more = {
-            "nursery": SimpleNamespace(gather=lambda order: self.nursery.gather(order)),
+            "supervisor": SimpleNamespace(gather=lambda order: self.supervisor.gather(order)),
             "clones": self.clones,
             "artifacts": self.artifacts,
             "announcer": self.announced,
@@ -96,24 +96,24 @@ class PrepareDesk:
 
     def asked(self, **changed: Any) -> Run:
         """A run that waits, and its job."""
-        desk = self.desk
+        harness = self.harness
         values: dict[str, Any] = {
             "purpose": "judge",
-            "head_sha": desk.world.head,
+            "head_sha": harness.world.head,
             "base_model": SMALL,
             "recipe": {"seeds": [1], "epochs": 1},
             "label_recipe_id": "labels",
         }
-        run, is_new = desk.write(
-            lambda c: open_run(c, *desk.ids, RunRequest(**values | changed), desk.world.clock.now())
+        run, is_new = harness.write(
+            lambda c: open_run(c, *harness.ids, RunRequest(**values | changed), harness.world.clock.now())
         )
         assert is_new
         self.asks(run)
         return cast(Run, run)
 
     def asks(self, run: Run) -> None:
-        now, key, of_it = self.desk.world.clock.now(), str(run.run_id), {"run_id": run.run_id}
-        self.desk.write(lambda c: request_job(c, *self.desk.ids, "prepare", now, key=key, arguments=of_it))
+        now, key, of_it = self.harness.world.clock.now(), str(run.run_id), {"run_id": run.run_id}
+        self.harness.write(lambda c: request_job(c, *self.harness.ids, "prepare", now, key=key, arguments=of_it))
 
     def prepared(self, **changed: Any) -> Run:
         self.asked(**changed)
@@ -121,38 +121,38 @@ class PrepareDesk:
         return self.newest
 
     def does(self) -> Any:
-        return self.desk.does("prepare", prepare)
+        return self.harness.does("prepare", prepare)
 
     @property
     def newest(self) -> Run:
-        return self.desk.runs()[0]
+        return self.harness.runs()[0]
 
     @property
     def stored(self) -> list[str]:
         return [found.name for found in self.artifacts.contents() if found.kind == "pairs"]
 
     def usage(self) -> Usage:
-        month = month_of(self.desk.world.clock.now())
-        return cast(Usage, self.desk.read(lambda c: usage_of(c, self.desk.ids[0], month)))
+        month = month_of(self.harness.world.clock.now())
+        return cast(Usage, self.harness.read(lambda c: usage_of(c, self.harness.ids[0], month)))
 
     def is_told(self, kind: Any, run: Run) -> bool:
-        return [job.arguments for job in self.desk.jobs(kind)] == [{"run_id": run.run_id}]
+        return [job.arguments for job in self.harness.jobs(kind)] == [{"run_id": run.run_id}]
 
 
 @contextlib.contextmanager
-def open_prepare_desk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrepareDesk]:
+def open_prepare_harness(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrepareHarness]:
     policy = replace(POLICY, finetune_minutes=LIMIT, pack_limit_bytes=1 << 24)
-    with open_desk(folder, policy) as desk:
-        opened = PrepareDesk(desk, folder)
-        monkeypatch.setattr(Desk, "parts", property(lambda _: opened.parts))
-        desk.gives_budget(200.0)
+    with open_harness(folder, policy) as harness:
+        opened = PrepareHarness(harness, folder)
+        monkeypatch.setattr(Harness, "parts", property(lambda _: opened.parts))
+        harness.gives_budget(200.0)
         yield opened
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrepareDesk]:
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrepareHarness]:
     """A repository with a budget of 200 minutes."""
-    with open_prepare_desk(tmp_path, monkeypatch) as opened:
+    with open_prepare_harness(tmp_path, monkeypatch) as opened:
         yield opened
 
 
@@ -164,53 +164,53 @@ def ended(run: Run) -> tuple[str, str]:
 # What goes well
 
 
-def test_a_run_is_gathered_reserved_queued_told_and_announced(desk: PrepareDesk) -> None:
-    run = desk.prepared()
+def test_a_run_is_gathered_reserved_queued_told_and_announced(harness: PrepareHarness) -> None:
+    run = harness.prepared()
     assert (run.state, run.pair_set_id, run.estimated_minutes) == ("queued", GATHERED.id, RESERVED)
-    assert run.budget_month == month_of(desk.desk.world.clock.now())
-    assert desk.usage() == Usage(0.0, RESERVED)
-    assert desk.artifacts.read_pairs(run) == b"what a run reads"
-    assert desk.is_told("reply", run)
-    assert desk.desk.jobs("result") == []
-    assert desk.announced.runs == [run.run_id]
+    assert run.budget_month == month_of(harness.harness.world.clock.now())
+    assert harness.usage() == Usage(0.0, RESERVED)
+    assert harness.artifacts.read_pairs(run) == b"what a run reads"
+    assert harness.is_told("reply", run)
+    assert harness.harness.jobs("result") == []
+    assert harness.announced.runs == [run.run_id]
 
 
-def test_the_child_is_told_the_pin_and_gets_a_token_for_this_repository_alone(desk: PrepareDesk) -> None:
+def test_the_child_is_told_the_pin_and_gets_a_token_for_this_repository_alone(harness: PrepareHarness) -> None:
     pinned = "c" * 40
-    desk.asked(head_sha=pinned)
-    desk.desk.world.shop.rename("store")
-    desk.does()
-    (order,) = desk.nursery.orders
+    harness.asked(head_sha=pinned)
+    harness.harness.world.shop.rename("store")
+    harness.does()
+    (order,) = harness.supervisor.orders
     assert (order.gather.kind, order.gather.head_sha) == ("pairs", pinned)
     assert order.url.endswith("/acme/store.git")
-    token = desk.desk.world.github.tokens[order.token]
+    token = harness.harness.world.github.tokens[order.token]
     assert token.permissions == {"contents": "read", "metadata": "read"}
-    assert token.repository_ids == frozenset({desk.desk.ids[1]})
-    assert order.seen_at == int(desk.newest.made_at.timestamp())
+    assert token.repository_ids == frozenset({harness.harness.ids[1]})
+    assert order.seen_at == int(harness.newest.made_at.timestamp())
 
 
-def test_no_window_ends_later_than_the_screening_saw_the_same_head(desk: PrepareDesk) -> None:
-    screening_id = desk.desk.is_measured()
-    seen_at = int(desk.desk.world.clock.now().timestamp())
-    desk.desk.world.clock.advance(timedelta(days=2))
-    desk.prepared(screening_id=screening_id)
-    assert desk.nursery.orders[0].seen_at == seen_at
+def test_no_window_ends_later_than_the_screening_saw_the_same_head(harness: PrepareHarness) -> None:
+    screening_id = harness.harness.is_measured()
+    seen_at = int(harness.harness.world.clock.now().timestamp())
+    harness.harness.world.clock.advance(timedelta(days=2))
+    harness.prepared(screening_id=screening_id)
+    assert harness.supervisor.orders[0].seen_at == seen_at
 
 
-def test_nothing_stays_beside_the_clone(desk: PrepareDesk) -> None:
-    desk.prepared()
-    assert not (desk.clones.folder(*desk.desk.ids) / "pairs.parquet").exists()
+def test_nothing_stays_beside_the_clone(harness: PrepareHarness) -> None:
+    harness.prepared()
+    assert not (harness.clones.folder(*harness.harness.ids) / "pairs.parquet").exists()
 
 
-def test_a_device_that_is_known_makes_the_reservation_smaller(desk: PrepareDesk) -> None:
-    now = desk.desk.world.clock.now()
-    desk.desk.write(lambda c: note_gpu_worker(c, GpuWorker("box", "NVIDIA H100", None, now)))
-    assert desk.prepared().estimated_minutes < RESERVED
+def test_a_device_that_is_known_makes_the_reservation_smaller(harness: PrepareHarness) -> None:
+    now = harness.harness.world.clock.now()
+    harness.harness.write(lambda c: note_gpu_worker(c, GpuWorker("box", "NVIDIA H100", None, now)))
+    assert harness.prepared().estimated_minutes < RESERVED
 
 
-def is_finished(desk: PrepareDesk, **changed: Any) -> Run:
+def is_finished(harness: PrepareHarness, **changed: Any) -> Run:
     """A run that was prepared, done by a GPU worker, and won."""
-    run, now = desk.prepared(), desk.desk.world.clock.now()
+    run, now = harness.prepared(), harness.harness.world.clock.now()
     found = finetune_json(result(strength=10.0)) | changed
     assert found["outcome"] == "WIN"
 
@@ -219,14 +219,14 @@ def is_finished(desk: PrepareDesk, **changed: Any) -> Run:
         assert held is not None
         await finish_run(connection, held, "finished", "", now, spent_minutes=5.0, result=found)
 
-    desk.desk.write(finish)
-    assert desk.newest.run_id == run.run_id
-    return desk.newest
+    harness.harness.write(finish)
+    assert harness.newest.run_id == run.run_id
+    return harness.newest
 
 
-def test_earlier_runs_of_the_same_model_tell_how_long_the_next_one_takes(desk: PrepareDesk) -> None:
-    is_finished(desk, tokens=1_000_000, training_seconds=1_000.0)
-    run = desk.prepared(head_sha="c" * 40)
+def test_earlier_runs_of_the_same_model_tell_how_long_the_next_one_takes(harness: PrepareHarness) -> None:
+    is_finished(harness, tokens=1_000_000, training_seconds=1_000.0)
+    run = harness.prepared(head_sha="c" * 40)
     # 200 and 100 prompts of 128 tokens, one seed, one epoch. Trained: 2 x 25,600, and 38,400 once more. Scored: eight
     # validations of 25,600, twice 12,800, embeddings 25,600, the head 38,400. 89,600 + 294,400 / 2 = 236,800 tokens of
     # a thousandth of a second are 3.95 minutes, with the margin 4.93, rounded up, beside ten to load the model.
@@ -235,68 +235,68 @@ def test_earlier_runs_of_the_same_model_tell_how_long_the_next_one_takes(desk: P
 
 @pytest.mark.parametrize(("purpose", "window_s"), [("refit", 60_000_000), ("score", 0)])
 def test_an_adapter_that_won_gets_a_ranking_set_of_as_long_a_window(
-    desk: PrepareDesk, purpose: str, window_s: int
+    harness: PrepareHarness, purpose: str, window_s: int
 ) -> None:
-    winner = is_finished(desk)
-    run = desk.prepared(purpose=purpose, judged_run_id=winner.run_id, head_sha="c" * 40)
-    order = desk.nursery.orders[-1]
+    winner = is_finished(harness)
+    run = harness.prepared(purpose=purpose, judged_run_id=winner.run_id, head_sha="c" * 40)
+    order = harness.supervisor.orders[-1]
     assert (run.state, order.gather.kind, order.gather.window_s) == ("queued", "ranking", window_s)
 
 
 # What ends a run
 
 
-def test_too_little_to_train_on_is_refused_before_anything_is_reserved(desk: PrepareDesk) -> None:
+def test_too_little_to_train_on_is_refused_before_anything_is_reserved(harness: PrepareHarness) -> None:
     for gathered, said in (
         (replace(GATHERED, train={320: 99}), "99 functions to train on, and at least 100"),
         (replace(GATHERED, positives=9), "9 of 200 functions to train on were fixed, and at least 10"),
     ):
-        desk.nursery.gathered = gathered
-        run = desk.prepared()
+        harness.supervisor.gathered = gathered
+        run = harness.prepared()
         assert ended(run) == ("refused", f"there is too little to train on: {said} are needed")
-        assert desk.usage() == Usage(0.0, 0.0)
-        assert desk.announced.runs == []
-    assert [job.arguments["run_id"] for job in desk.desk.jobs("result")] == [1, 2]
+        assert harness.usage() == Usage(0.0, 0.0)
+        assert harness.announced.runs == []
+    assert [job.arguments["run_id"] for job in harness.harness.jobs("result")] == [1, 2]
 
 
-def test_what_the_budget_does_not_hold_any_more_ends_with_when_it_renews(desk: PrepareDesk) -> None:
-    desk.prepared()
-    assert desk.prepared(head_sha="c" * 40).state == "queued"
-    run = desk.prepared(head_sha="e" * 40)
+def test_what_the_budget_does_not_hold_any_more_ends_with_when_it_renews(harness: PrepareHarness) -> None:
+    harness.prepared()
+    assert harness.prepared(head_sha="c" * 40).state == "queued"
+    run = harness.prepared(head_sha="e" * 40)
     assert ended(run) == (
         "out_of_budget",
         "it may take up to 100 GPU minutes, and 0 of the 200 of this month are left; the budget renews on "
         "1 April 2026 (UTC)",
     )
-    assert desk.usage() == Usage(0.0, 2 * RESERVED)
-    desk.desk.world.clock.advance(timedelta(days=31))
-    assert desk.prepared(head_sha="f" * 40).state == "queued"
+    assert harness.usage() == Usage(0.0, 2 * RESERVED)
+    harness.harness.world.clock.advance(timedelta(days=31))
+    assert harness.prepared(head_sha="f" * 40).state == "queued"
 
 
-def test_the_limit_of_the_whole_server_holds_beside_the_budget(desk: PrepareDesk) -> None:
-    desk.desk.write(lambda c: save_gpu_state(c, GpuState(ceiling_minutes=110.0)))
-    assert desk.prepared().state == "queued"
-    ending, reason = ended(desk.prepared(head_sha="c" * 40))
+def test_the_limit_of_the_whole_server_holds_beside_the_budget(harness: PrepareHarness) -> None:
+    harness.harness.write(lambda c: save_gpu_state(c, GpuState(ceiling_minutes=110.0)))
+    assert harness.prepared().state == "queued"
+    ending, reason = ended(harness.prepared(head_sha="c" * 40))
     assert (ending, "this server has 10 left this month" in reason) == ("out_of_budget", True)
 
 
-def test_without_a_budget_the_run_is_refused(desk: PrepareDesk) -> None:
-    desk.desk.write(lambda c: remove_budget(c, desk.desk.ids[0]))
-    ending, reason = ended(desk.prepared())
+def test_without_a_budget_the_run_is_refused(harness: PrepareHarness) -> None:
+    harness.harness.write(lambda c: remove_budget(c, harness.harness.ids[0]))
+    ending, reason = ended(harness.prepared())
     assert (ending, "no budget" in reason or "a budget" in reason) == ("refused", True)
-    assert desk.nursery.orders == []
+    assert harness.supervisor.orders == []
 
 
-def test_a_budget_that_goes_while_pairs_are_gathered_queues_nothing(desk: PrepareDesk) -> None:
-    class Takes(FakeNursery):
-        async def gather(self, order: ScreenOrder) -> Gathered:
-            async with desk.desk.database.write() as connection:
-                await remove_budget(connection, desk.desk.ids[0])
+def test_a_budget_that_goes_while_pairs_are_gathered_queues_nothing(harness: PrepareHarness) -> None:
+    class Takes(FakeSupervisor):
+        async def gather(self, order: ScreeningTask) -> Gathered:
+            async with harness.harness.database.write() as connection:
+                await remove_budget(connection, harness.harness.ids[0])
             return await super().gather(order)
 
-    desk.nursery = Takes()
-    assert ended(desk.prepared())[0] == "refused"
-    assert desk.announced.runs == []
+    harness.supervisor = Takes()
+    assert ended(harness.prepared())[0] == "refused"
+    assert harness.announced.runs == []
 
 
 @pytest.mark.parametrize(
@@ -307,56 +307,56 @@ def test_a_budget_that_goes_while_pairs_are_gathered_queues_nothing(desk: Prepar
     ],
 )
 def test_a_configuration_that_forbids_it_meanwhile_is_heeded(
-    desk: PrepareDesk, config: dict[str, Any], said: str
+    harness: PrepareHarness, config: dict[str, Any], said: str
 ) -> None:
     stored = {"head_sha": "", "found": True, "config": config, "problems": []}
-    desk.desk.write(lambda c: save_repository_config(c, *desk.desk.ids, stored))
-    ending, reason = ended(desk.prepared())
+    harness.harness.write(lambda c: save_repository_config(c, *harness.harness.ids, stored))
+    ending, reason = ended(harness.prepared())
     assert (ending, said in reason) == ("refused", True)
 
 
-def test_the_repositorys_own_limit_of_minutes_makes_the_reservation_smaller(desk: PrepareDesk) -> None:
+def test_the_repositorys_own_limit_of_minutes_makes_the_reservation_smaller(harness: PrepareHarness) -> None:
     stored = {"head_sha": "", "found": True, "config": {"finetune_max_minutes": 20}, "problems": []}
-    desk.desk.write(lambda c: save_repository_config(c, *desk.desk.ids, stored))
-    assert desk.prepared().estimated_minutes == 40.0
+    harness.harness.write(lambda c: save_repository_config(c, *harness.harness.ids, stored))
+    assert harness.prepared().estimated_minutes == 40.0
 
 
 @pytest.mark.parametrize("state", ["suspended", "refused"])
-def test_an_installation_that_is_not_served_starts_nothing(desk: PrepareDesk, state: Any) -> None:
-    desk.desk.write(lambda c: set_installation_state(c, desk.desk.ids[0], state))
-    assert ended(desk.prepared())[0] == "cancelled"
-    assert desk.nursery.orders == []
+def test_an_installation_that_is_not_served_starts_nothing(harness: PrepareHarness, state: Any) -> None:
+    harness.harness.write(lambda c: set_installation_state(c, harness.harness.ids[0], state))
+    assert ended(harness.prepared())[0] == "cancelled"
+    assert harness.supervisor.orders == []
 
 
-def test_a_command_that_was_deleted_before_its_turn_came_starts_nothing(desk: PrepareDesk) -> None:
-    shop = desk.desk.world.shop
+def test_a_command_that_was_deleted_before_its_turn_came_starts_nothing(harness: PrepareHarness) -> None:
+    shop = harness.harness.world.shop
     shop.roles["ann"] = "maintain"
     comment = shop.comment("ann", "/finetune")
-    run = desk.asked(asked_by=comment.user.account_id, comment_id=comment.comment_id)
-    del desk.desk.world.github.comments[comment.comment_id]
-    desk.does()
-    assert ended(desk.newest)[0] == "cancelled"
-    assert desk.is_told("result", run)
-    assert desk.nursery.orders == []
+    run = harness.asked(asked_by=comment.user.account_id, comment_id=comment.comment_id)
+    del harness.harness.world.github.comments[comment.comment_id]
+    harness.does()
+    assert ended(harness.newest)[0] == "cancelled"
+    assert harness.is_told("result", run)
+    assert harness.supervisor.orders == []
 
 
-def test_a_role_that_was_lost_meanwhile_starts_nothing_and_one_that_is_kept_does(desk: PrepareDesk) -> None:
-    shop = desk.desk.world.shop
+def test_a_role_that_was_lost_meanwhile_starts_nothing_and_one_that_is_kept_does(harness: PrepareHarness) -> None:
+    shop = harness.harness.world.shop
     shop.roles["ann"] = "maintain"
     comment = shop.comment("ann", "/finetune")
     asked = {"asked_by": comment.user.account_id, "comment_id": comment.comment_id}
-    assert desk.prepared(**asked).state == "queued"
+    assert harness.prepared(**asked).state == "queued"
     shop.roles["ann"] = "read"
-    assert ended(desk.prepared(head_sha="c" * 40, **asked))[0] == "cancelled"
+    assert ended(harness.prepared(head_sha="c" * 40, **asked))[0] == "cancelled"
 
 
-def test_an_archived_repository_is_refused(desk: PrepareDesk) -> None:
-    desk.desk.world.shop.archive()
-    assert ended(desk.prepared()) == ("refused", "the repository is archived")
+def test_an_archived_repository_is_refused(harness: PrepareHarness) -> None:
+    harness.harness.world.shop.archive()
+    assert ended(harness.prepared()) == ("refused", "the repository is archived")
 
 
-def test_an_adapter_whose_judgement_is_gone_is_not_trained_once_more(desk: PrepareDesk) -> None:
-    ending, reason = ended(desk.prepared(purpose="refit", judged_run_id=77))
+def test_an_adapter_whose_judgement_is_gone_is_not_trained_once_more(harness: PrepareHarness) -> None:
+    ending, reason = ended(harness.prepared(purpose="refit", judged_run_id=77))
     assert (ending, "not known any more" in reason) == ("refused", True)
 
 
@@ -374,54 +374,54 @@ def test_an_adapter_whose_judgement_is_gone_is_not_trained_once_more(desk: Prepa
     ],
 )
 def test_a_history_that_gives_nothing_ends_the_run_with_what_is_wrong(
-    desk: PrepareDesk, failure: ScreeningFailed, ending: str
+    harness: PrepareHarness, failure: ScreeningFailed, ending: str
 ) -> None:
-    desk.nursery.failures = [failure]
-    run = desk.prepared()
+    harness.supervisor.failures = [failure]
+    run = harness.prepared()
     assert run.reason.endswith(failure.sentence)
-    assert (ended(run)[0], desk.stored) == (ending, [])
-    assert desk.is_told("result", run)
+    assert (ended(run)[0], harness.stored) == (ending, [])
+    assert harness.is_told("result", run)
 
 
 @pytest.mark.parametrize("kind", ["disk_full", "unavailable", "interrupted", "refused"])
-def test_what_may_pass_is_tried_again(desk: PrepareDesk, kind: Any) -> None:
-    desk.nursery.failures = [ScreeningFailed(kind, "not now")]
-    assert desk.prepared().state == "waiting"
-    desk.desk.world.clock.advance(timedelta(hours=1))
-    desk.does()
-    assert desk.newest.state == "queued"
+def test_what_may_pass_is_tried_again(harness: PrepareHarness, kind: Any) -> None:
+    harness.supervisor.failures = [ScreeningFailed(kind, "not now")]
+    assert harness.prepared().state == "waiting"
+    harness.harness.world.clock.advance(timedelta(hours=1))
+    harness.does()
+    assert harness.newest.state == "queued"
 
 
-def test_a_store_that_is_away_is_waited_for(desk: PrepareDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_is_waited_for(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*values: object) -> None:
         raise StoreError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(desk.artifacts, "put_pairs", away)
-        assert desk.prepared().state == "waiting"
-    desk.desk.world.clock.advance(timedelta(hours=1))
-    desk.does()
-    assert desk.newest.state == "queued"
+        patched.setattr(harness.artifacts, "put_pairs", away)
+        assert harness.prepared().state == "waiting"
+    harness.harness.world.clock.advance(timedelta(hours=1))
+    harness.does()
+    assert harness.newest.state == "queued"
 
 
-def test_a_link_that_a_child_left_is_not_followed(desk: PrepareDesk, tmp_path: Path) -> None:
+def test_a_link_that_a_child_left_is_not_followed(harness: PrepareHarness, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("the App's key")
 
-    class TakenOver(FakeNursery):
-        async def gather(self, order: ScreenOrder) -> Gathered:
+    class TakenOver(FakeSupervisor):
+        async def gather(self, order: ScreeningTask) -> Gathered:
             (order.folder / "pairs.parquet").symlink_to(tmp_path / "secret")
             return GATHERED
 
-    desk.nursery = TakenOver()
-    assert (ended(desk.prepared())[0], desk.stored) == ("crashed", [])
+    harness.supervisor = TakenOver()
+    assert (ended(harness.prepared())[0], harness.stored) == ("crashed", [])
 
 
-def test_a_file_past_the_limit_is_not_taken(desk: PrepareDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_past_the_limit_is_not_taken(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare_pairs, "MOST_FILE_BYTES", 5)
-    assert (ended(desk.prepared())[0], desk.stored) == ("refused", [])
+    assert (ended(harness.prepared())[0], harness.stored) == ("refused", [])
 
 
-def test_a_preparation_that_was_killed_is_done_again_and_reserves_once(desk: PrepareDesk) -> None:
+def test_a_preparation_that_was_killed_is_done_again_and_reserves_once(harness: PrepareHarness) -> None:
     class Killed(BaseException):
         pass
 
@@ -429,67 +429,69 @@ def test_a_preparation_that_was_killed_is_done_again_and_reserves_once(desk: Pre
         async def announce_runs(self, run_ids: list[int]) -> None:
             raise Killed
 
-    run = desk.asked()
-    desk.artifacts.put_pairs(*desk.desk.ids, b"what a run reads", GATHERED.id)  # by one who was killed after that
-    vars(desk.parts)["announcer"] = Dies()
+    run = harness.asked()
+    harness.artifacts.put_pairs(
+        *harness.harness.ids, b"what a run reads", GATHERED.id
+    )  # by one who was killed after that
+    vars(harness.parts)["announcer"] = Dies()
     with pytest.raises(Killed):
-        desk.does()
-    assert desk.newest.state == "queued"
-    vars(desk.parts)["announcer"] = desk.announced
-    desk.asks(run)
-    desk.does()
-    assert desk.usage() == Usage(0.0, RESERVED)
-    assert len(desk.nursery.orders) == 1
+        harness.does()
+    assert harness.newest.state == "queued"
+    vars(harness.parts)["announcer"] = harness.announced
+    harness.asks(run)
+    harness.does()
+    assert harness.usage() == Usage(0.0, RESERVED)
+    assert len(harness.supervisor.orders) == 1
 
 
-def test_a_run_that_is_cancelled_while_it_is_gathered_is_not_queued(desk: PrepareDesk) -> None:
-    run = desk.asked()
+def test_a_run_that_is_cancelled_while_it_is_gathered_is_not_queued(harness: PrepareHarness) -> None:
+    run = harness.asked()
 
-    class Cancels(FakeNursery):
-        async def gather(self, order: ScreenOrder) -> Gathered:
-            async with desk.desk.database.write() as connection:
-                assert await cancel(connection, run, desk.desk.world.clock.now(), "by a command")
+    class Cancels(FakeSupervisor):
+        async def gather(self, order: ScreeningTask) -> Gathered:
+            async with harness.harness.database.write() as connection:
+                assert await cancel(connection, run, harness.harness.world.clock.now(), "by a command")
             return await super().gather(order)
 
-    desk.nursery = Cancels()
-    desk.does()
-    assert ended(desk.newest) == ("cancelled", "by a command")
-    assert (desk.announced.runs, desk.usage()) == ([], Usage(0.0, 0.0))
+    harness.supervisor = Cancels()
+    harness.does()
+    assert ended(harness.newest) == ("cancelled", "by a command")
+    assert (harness.announced.runs, harness.usage()) == ([], Usage(0.0, 0.0))
 
 
 # With a real child
 
 
 def test_a_real_child_gathers_the_pinned_commit(
-    desk: PrepareDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: PrepareHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare_budget, "FEWEST_TRAINED_ON", 2)
     monkeypatch.setattr(prepare_budget, "FEWEST_POSITIVES", 1)
-    shop = desk.desk.world.shop
+    shop = harness.harness.world.shop
     history = healthy()
     shutil.rmtree(shop.git_dir)
     history.write(shop.git_dir)
-    pinned = desk.desk.world.head
-    desk.nursery = nursery = Nursery()
-    desk.desk.runner.run(nursery.start())
+    pinned = harness.harness.world.head
+    harness.supervisor = supervisor = Supervisor()
+    harness.harness.runner.run(supervisor.start())
     try:
-        vars(desk.parts)["policy"] = replace(desk.parts.policy, web_url=desk.desk.world.github.url)
-        run = desk.asked()
+        vars(harness.parts)["policy"] = replace(harness.parts.policy, web_url=harness.harness.world.github.url)
+        run = harness.asked()
         history.commit("fix: later", {"m0.py": "def f(x):\n    y = x\n    return y\n"})
         shutil.rmtree(shop.git_dir)
         history.write(shop.git_dir)
-        assert desk.desk.world.head != pinned
-        desk.does()
+        assert harness.harness.world.head != pinned
+        harness.does()
     finally:
-        desk.desk.runner.run(nursery.close())
-    assert (desk.newest.state, desk.newest.reason) == ("queued", "")
-    pairs = decode_pairs(desk.artifacts.get_pairs(desk.newest))
-    assert (pairs.head_sha, pairs.id, run.head_sha) == (pinned, desk.newest.pair_set_id, pinned)
+        harness.harness.runner.run(supervisor.close())
+    assert (harness.newest.state, harness.newest.reason) == ("queued", "")
+    pairs = decode_pairs(harness.artifacts.get_pairs(harness.newest))
+    assert (pairs.head_sha, pairs.id, run.head_sha) == (pinned, harness.newest.pair_set_id, pinned)
 
 
-def test_budgets_set_smaller_than_what_is_reserved_give_nothing_more(desk: PrepareDesk) -> None:
-    desk.prepared()
-    now = desk.desk.world.clock.now()
-    desk.desk.write(lambda c: set_budget(c, desk.desk.ids[0], 105.0, 1, now))
-    ending, reason = ended(desk.prepared(head_sha="c" * 40))
+def test_budgets_set_smaller_than_what_is_reserved_give_nothing_more(harness: PrepareHarness) -> None:
+    harness.prepared()
+    now = harness.harness.world.clock.now()
+    harness.harness.write(lambda c: set_budget(c, harness.harness.ids[0], 105.0, 1, now))
+    ending, reason = ended(harness.prepared(head_sha="c" * 40))
     assert (ending, "5 of the 105 of this month are left" in reason) == ("out_of_budget", True)

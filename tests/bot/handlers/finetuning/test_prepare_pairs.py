@@ -13,64 +13,64 @@ from bot.records import Installation
 from bot.sandbox.evidence_file import tracked_of
 from bot.store.installations import save_installation
 from pipeline.label_recipe import MESSAGES, MESSAGES_API
-from tests.bot.handlers.finetuning.test_prepare import PrepareDesk, ended, open_prepare_desk
+from tests.bot.handlers.finetuning.test_prepare import PrepareHarness, ended, open_prepare_harness
 
 SCREENING = 1
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrepareDesk]:
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrepareHarness]:
     """A repository with two bugs, the second opened after the head was first seen."""
-    with open_prepare_desk(tmp_path, monkeypatch) as opened:
-        world = opened.desk.world
+    with open_prepare_harness(tmp_path, monkeypatch) as opened:
+        world = opened.harness.world
         world.shop.issue(1, labels=["bug"], opened_at=world.clock.now() - timedelta(days=3))
-        assert opened.desk.is_measured() == SCREENING
+        assert opened.harness.is_measured() == SCREENING
         world.clock.advance(timedelta(days=2))
         world.shop.issue(2, labels=["bug"], opened_at=world.clock.now() - timedelta(days=1))
         yield opened
 
 
-def prepared(desk: PrepareDesk, label_recipe_id: str) -> None:
-    desk.prepared(label_recipe_id=label_recipe_id, head_sha=desk.desk.world.head, screening_id=SCREENING)
+def prepared(harness: PrepareHarness, label_recipe_id: str) -> None:
+    harness.prepared(label_recipe_id=label_recipe_id, head_sha=harness.harness.world.head, screening_id=SCREENING)
 
 
-def test_a_run_under_issues_reads_them_as_they_were_when_the_head_was_first_seen(desk: PrepareDesk) -> None:
-    prepared(desk, MESSAGES_API.id)
-    [order] = desk.nursery.orders
+def test_a_run_under_issues_reads_them_as_they_were_when_the_head_was_first_seen(harness: PrepareHarness) -> None:
+    prepared(harness, MESSAGES_API.id)
+    [order] = harness.supervisor.orders
     assert order.recipe == "messages+api"
-    assert order.evidence.path == desk.clones.folder(*desk.desk.ids) / FACTS
+    assert order.evidence.path == harness.clones.folder(*harness.harness.ids) / FACTS
     assert (order.evidence.name, order.evidence.as_of) == ("acme/shop", order.seen_at)
     tracked = tracked_of(order)
     assert tracked is not None
     assert set(tracked.tracker.facts) == {1}
-    assert desk.newest.state == "queued"
+    assert harness.newest.state == "queued"
 
 
-def test_a_run_under_messages_asks_for_no_issue(desk: PrepareDesk) -> None:
-    prepared(desk, MESSAGES.id)
-    [order] = desk.nursery.orders
+def test_a_run_under_messages_asks_for_no_issue(harness: PrepareHarness) -> None:
+    prepared(harness, MESSAGES.id)
+    [order] = harness.supervisor.orders
     assert (order.recipe, order.evidence) == ("messages", None)
-    assert not any(seen.path == "/api/graphql" for seen in desk.desk.world.github.requests)
+    assert not any(seen.path == "/api/graphql" for seen in harness.harness.world.github.requests)
 
 
-def test_a_run_under_issues_that_may_not_be_read_any_more_is_refused_with_the_reason(desk: PrepareDesk) -> None:
-    installation = desk.desk.world.installation
+def test_a_run_under_issues_that_may_not_be_read_any_more_is_refused_with_the_reason(harness: PrepareHarness) -> None:
+    installation = harness.harness.world.installation
     installation.permissions.pop("pull_requests")
-    less = Installation(desk.desk.ids[0], 1, "acme", "Organization", "active", dict(installation.permissions))
-    desk.desk.write(lambda c: save_installation(c, less, desk.desk.world.clock.now()))
-    prepared(desk, MESSAGES_API.id)
-    ending, reason = ended(desk.newest)
+    less = Installation(harness.harness.ids[0], 1, "acme", "Organization", "active", dict(installation.permissions))
+    harness.harness.write(lambda c: save_installation(c, less, harness.harness.world.clock.now()))
+    prepared(harness, MESSAGES_API.id)
+    ending, reason = ended(harness.newest)
     assert ending == "refused"
     assert "the verdict was given with issues and pull requests" in reason
     assert "the App may not read all of them now" in reason
-    assert desk.nursery.orders == []
+    assert harness.supervisor.orders == []
 
 
-def test_a_rate_limit_puts_the_preparation_off_and_ends_nothing(desk: PrepareDesk) -> None:
-    desk.desk.world.github.graphql.usage(desk.desk.ids[0]).used = 5_000
-    prepared(desk, MESSAGES_API.id)
-    states: list[str] = [desk.newest.state]
-    desk.desk.world.clock.advance(timedelta(hours=1, minutes=1))
-    desk.does()
-    states.append(desk.newest.state)
+def test_a_rate_limit_puts_the_preparation_off_and_ends_nothing(harness: PrepareHarness) -> None:
+    harness.harness.world.github.graphql.usage(harness.harness.ids[0]).used = 5_000
+    prepared(harness, MESSAGES_API.id)
+    states: list[str] = [harness.newest.state]
+    harness.harness.world.clock.advance(timedelta(hours=1, minutes=1))
+    harness.does()
+    states.append(harness.newest.state)
     assert states == ["waiting", "queued"]

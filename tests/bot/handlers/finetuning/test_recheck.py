@@ -18,57 +18,57 @@ from bot.handlers.finetuning.recheck import (
     asks_for,
     still_allowed,
 )
-from bot.jobs.context import Work
+from bot.jobs.context import JobContext
 from bot.records import Job, Run
 from bot.store.configs import save_repository_config
 from bot.store.installations import set_installation_state
-from tests.builders.command_desk import SMALL, USUAL, Desk, open_desk
+from tests.builders.command_harness import SMALL, USUAL, Harness, open_harness
 from tests.builders.runs import a_run
 from tests.simulator.clocks import START
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path) as opened:
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    with open_harness(tmp_path) as opened:
         opened.world.shop.roles.update(ann="maintain")
         opened.gives_budget()
         opened.is_measured()
         yield opened
 
 
-def allowed(desk: Desk, of: Run | None = None) -> str:
-    asked = of or desk.runs()[0]
-    job = Job(1, "prepare", *desk.ids, {}, "running", 1, START, START)
-    return str(desk.runner.run(still_allowed(Work(job, desk.parts), asked)))
+def allowed(harness: Harness, of: Run | None = None) -> str:
+    asked = of or harness.runs()[0]
+    job = Job(1, "prepare", *harness.ids, {}, "running", 1, START, START)
+    return str(harness.runner.run(still_allowed(JobContext(job, harness.parts), asked)))
 
 
-def test_a_command_that_is_as_it_was_may_go_on(desk: Desk) -> None:
-    comment = desk.says("ann", "/finetune --force\nplease")
-    assert allowed(desk) == ""
+def test_a_command_that_is_as_it_was_may_go_on(harness: Harness) -> None:
+    comment = harness.says("ann", "/finetune --force\nplease")
+    assert allowed(harness) == ""
     comment.edit("/finetune --force\nthank you")
-    assert allowed(desk) == ""
+    assert allowed(harness) == ""
 
 
-CHANGES: dict[str, tuple[Callable[[Desk, Any], object], str]] = {
-    "deleted": (lambda desk, comment: comment.delete(), GONE),
-    "edited": (lambda desk, comment: comment.edit("never mind"), EDITED),
-    "ended": (lambda desk, comment: comment.edit("/finetune cancel"), EDITED),
-    "another model": (lambda desk, comment: comment.edit(f"/finetune --base-model {SMALL}"), EDITED),
+CHANGES: dict[str, tuple[Callable[[Harness, Any], object], str]] = {
+    "deleted": (lambda harness, comment: comment.delete(), GONE),
+    "edited": (lambda harness, comment: comment.edit("never mind"), EDITED),
+    "ended": (lambda harness, comment: comment.edit("/finetune cancel"), EDITED),
+    "another model": (lambda harness, comment: comment.edit(f"/finetune --base-model {SMALL}"), EDITED),
     "account deleted": (
-        lambda desk, comment: setattr(comment, "user", desk.world.github.account("ghost")),
+        lambda harness, comment: setattr(comment, "user", harness.world.github.account("ghost")),
         NOBODY,
     ),
     "configuration": (
-        lambda desk, comment: desk.write(
+        lambda harness, comment: harness.write(
             lambda c: save_repository_config(
-                c, *desk.ids, {"head_sha": "", "found": True, "config": {"permission": "admin"}, "problems": []}
+                c, *harness.ids, {"head_sha": "", "found": True, "config": {"permission": "admin"}, "problems": []}
             )
         ),
         NO_ROLE,
     ),
-    "role lost": (lambda desk, comment: desk.world.shop.roles.update(ann="write"), NO_ROLE),
+    "role lost": (lambda harness, comment: harness.world.shop.roles.update(ann="write"), NO_ROLE),
     "suspended": (
-        lambda desk, comment: desk.write(lambda c: set_installation_state(c, desk.ids[0], "suspended")),
+        lambda harness, comment: harness.write(lambda c: set_installation_state(c, harness.ids[0], "suspended")),
         NOT_SERVED,
     ),
 }
@@ -76,35 +76,37 @@ CHANGES: dict[str, tuple[Callable[[Desk, Any], object], str]] = {
 
 @pytest.mark.parametrize(("change", "why"), CHANGES.values(), ids=CHANGES)
 def test_whatever_changed_meanwhile_ends_it_with_the_reason(
-    desk: Desk, change: Callable[[Desk, Any], object], why: str
+    harness: Harness, change: Callable[[Harness, Any], object], why: str
 ) -> None:
-    comment = desk.says("ann", "/finetune")
-    change(desk, comment)
-    assert allowed(desk) == why
+    comment = harness.says("ann", "/finetune")
+    change(harness, comment)
+    assert allowed(harness) == why
 
 
-def test_for_a_button_the_role_alone_is_asked_for(desk: Desk) -> None:
-    desk.presses("ann", "finetune", desk.check_run())
-    assert allowed(desk) == ""
-    desk.world.shop.roles["ann"] = "read"
-    assert allowed(desk) == NO_ROLE
+def test_for_a_button_the_role_alone_is_asked_for(harness: Harness) -> None:
+    harness.presses("ann", "finetune", harness.check_run())
+    assert allowed(harness) == ""
+    harness.world.shop.roles["ann"] = "read"
+    assert allowed(harness) == NO_ROLE
     assert (
-        allowed(desk, a_run(asked_by=999_999, comment_id=0, installation_id=desk.ids[0], repository_id=desk.ids[1]))
+        allowed(
+            harness, a_run(asked_by=999_999, comment_id=0, installation_id=harness.ids[0], repository_id=harness.ids[1])
+        )
         == NOBODY
     )
 
 
-def test_a_renamed_account_keeps_its_command(desk: Desk) -> None:
-    desk.says("ann", "/finetune")
-    desk.world.github.account("ann").rename("anna")
-    desk.world.shop.roles["anna"] = "maintain"
-    assert allowed(desk) == ""
+def test_a_renamed_account_keeps_its_command(harness: Harness) -> None:
+    harness.says("ann", "/finetune")
+    harness.world.github.account("ann").rename("anna")
+    harness.world.shop.roles["anna"] = "maintain"
+    assert allowed(harness) == ""
 
 
-def test_a_run_that_nobody_asked_for_needs_nobody(desk: Desk) -> None:
-    requests = len(desk.world.github.requests)
-    assert allowed(desk, a_run(asked_by=0, audit=True)) == ""
-    assert len(desk.world.github.requests) == requests
+def test_a_run_that_nobody_asked_for_needs_nobody(harness: Harness) -> None:
+    requests = len(harness.world.github.requests)
+    assert allowed(harness, a_run(asked_by=0, audit=True)) == ""
+    assert len(harness.world.github.requests) == requests
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from bot.disk.clone_cache import Clones
 from bot.github.errors import NotFound
 from bot.handlers.installations import remove
 from bot.handlers.installations.remove import forget_repository, remove_installation
-from bot.jobs.context import Parts, Work
+from bot.jobs.context import JobContext, Parts
 from bot.records import Job
 from bot.store.installations import load_installation
 from bot.store.jobs import reopen_job
@@ -53,7 +53,7 @@ class Place:
         known = {"github": self, "clones": self.clones, "artifacts": self.artifacts}
         await shop.ask_for(kind)
         job = await shop.claimed()
-        await do(Work(job, cast(Parts, SimpleNamespace(**vars(shop.parts) | known))))
+        await do(JobContext(job, cast(Parts, SimpleNamespace(**vars(shop.parts) | known))))
         return job
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from bot.github.errors import RateLimited, Unavailable
 from bot.handlers.screening.evidence import FACTS, Evidence, earliest, evidence_file, lacking, read_evidence
-from bot.jobs.context import READ, Work
+from bot.jobs.context import READ, JobContext
 from bot.records import Installation
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
-from tests.builders.command_desk import Desk, open_desk
+from tests.builders.command_harness import Harness, open_harness
 from tests.simulator.faults import FOREVER, status
 
 GRAPHQL = "POST /api/graphql"
@@ -24,9 +24,9 @@ ACME = Installation(10, 1, "acme", "Organization", "active", {})
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     """A repository with a bug, a question and a pull request."""
-    with open_desk(tmp_path) as opened:
+    with open_harness(tmp_path) as opened:
         shop, now = opened.world.shop, opened.world.clock.now()
         shop.issue(1, labels=["bug"], opened_at=now - timedelta(days=3))
         shop.issue(2, labels=["question"], opened_at=now - timedelta(days=2))
@@ -34,39 +34,41 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield opened
 
 
-def worked(desk: Desk) -> Work:
+def worked(harness: Harness) -> JobContext:
     """A job of the repository's: only whose it is matters here."""
-    desk.write(lambda c: _ask_for(desk, c))
-    return Work(desk.jobs("screen")[0], desk.parts)
+    harness.write(lambda c: _ask_for(harness, c))
+    return JobContext(harness.jobs("screen")[0], harness.parts)
 
 
-async def _ask_for(desk: Desk, connection: Any) -> None:
-    await request_job(connection, *desk.ids, "screen", desk.world.clock.now())
+async def _ask_for(harness: Harness, connection: Any) -> None:
+    await request_job(connection, *harness.ids, "screen", harness.world.clock.now())
 
 
-def evidence(desk: Desk, folder: Path, *, api_decides: bool = True, head: str = "", lacks: tuple[str, ...] = ()) -> Any:
+def evidence(
+    harness: Harness, folder: Path, *, api_decides: bool = True, head: str = "", lacks: tuple[str, ...] = ()
+) -> Any:
     """What `read_evidence` says; `lacks` are permissions that the installation does not have."""
     for name in lacks:
-        desk.world.installation.permissions.pop(name)
-    work = worked(desk)
+        harness.world.installation.permissions.pop(name)
+    context = worked(harness)
 
     async def ask() -> Evidence:
-        async with desk.database.read() as connection:
-            installation = await load_installation(connection, desk.ids[0])
+        async with harness.database.read() as connection:
+            installation = await load_installation(connection, harness.ids[0])
         assert installation is not None
         kept = {name: level for name, level in installation.permissions.items() if name not in lacks}
-        client = desk.app.installation_client(desk.ids[0], await desk.app.mint(*desk.ids, READ))
+        client = harness.app.installation_client(harness.ids[0], await harness.app.mint(*harness.ids, READ))
         return await read_evidence(
-            work,
+            context,
             dataclasses.replace(installation, permissions=kept),
             client,
-            desk.repository,
-            head or desk.world.head,
+            harness.repository,
+            head or harness.world.head,
             folder,
             api_decides=api_decides,
         )
 
-    return desk.runner.run(ask())
+    return harness.runner.run(ask())
 
 
 @pytest.mark.parametrize(
@@ -96,70 +98,70 @@ def test_no_window_begins_earlier_than_those_that_end_with_the_head() -> None:
 
 @pytest.mark.parametrize(("api_decides", "recipe"), [(True, "messages+api"), (False, "messages")])
 def test_with_both_permissions_all_is_read_and_the_recipe_in_force_decides(
-    desk: Desk, tmp_path: Path, api_decides: bool, recipe: str
+    harness: Harness, tmp_path: Path, api_decides: bool, recipe: str
 ) -> None:
-    found = evidence(desk, tmp_path, api_decides=api_decides)
+    found = evidence(harness, tmp_path, api_decides=api_decides)
     note = "3 issues and pull requests of these years are known."
     assert found == Evidence(tmp_path / FACTS, note, cast(Any, recipe), is_whole=True)
     assert (tmp_path / FACTS).exists()
 
 
-def test_the_token_for_it_may_read_this_repository_and_nothing_else(desk: Desk, tmp_path: Path) -> None:
-    evidence(desk, tmp_path)
-    mine = [token for token in desk.world.github.tokens.values() if token.repository_ids is not None]
+def test_the_token_for_it_may_read_this_repository_and_nothing_else(harness: Harness, tmp_path: Path) -> None:
+    evidence(harness, tmp_path)
+    mine = [token for token in harness.world.github.tokens.values() if token.repository_ids is not None]
     [token] = [token for token in mine if "pull_requests" in token.permissions]
     assert token.permissions == {"contents": "read", "metadata": "read", "issues": "read", "pull_requests": "read"}
-    assert token.repository_ids == frozenset({desk.ids[1]})
+    assert token.repository_ids == frozenset({harness.ids[1]})
 
 
 @pytest.mark.parametrize("api_decides", [True, False])
-def test_without_either_permission_nothing_is_asked(desk: Desk, tmp_path: Path, api_decides: bool) -> None:
-    found = evidence(desk, tmp_path, api_decides=api_decides, lacks=("issues", "pull_requests"))
+def test_without_either_permission_nothing_is_asked(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
+    found = evidence(harness, tmp_path, api_decides=api_decides, lacks=("issues", "pull_requests"))
     assert (found.path, found.label_recipe) == (None, "messages")
     assert found.note.startswith("The App may not read issues and pull requests, so ")
     assert ("this verdict is by messages alone" in found.note) is api_decides
-    assert not any(seen.path == "/api/graphql" for seen in desk.world.github.requests)
+    assert not any(seen.path == "/api/graphql" for seen in harness.world.github.requests)
 
 
 @pytest.mark.parametrize("lacks", ["issues", "pull_requests"])
 def test_without_one_of_them_messages_decide_and_what_is_missing_is_said(
-    desk: Desk, tmp_path: Path, lacks: str
+    harness: Harness, tmp_path: Path, lacks: str
 ) -> None:
-    found = evidence(desk, tmp_path, lacks=(lacks,))
+    found = evidence(harness, tmp_path, lacks=(lacks,))
     assert (found.path, found.label_recipe, found.is_whole) == (tmp_path / FACTS, "messages", False)
     known = "1 issue or pull request of these years is" if lacks == "issues" else "2 issues and pull requests of these"
     assert found.note.startswith(known)
     assert f"The App may not read {lacks.replace('_', ' ')}, so this verdict is by messages alone." in found.note
 
 
-def test_where_github_does_not_answer_messages_go_on_and_issues_wait(desk: Desk, tmp_path: Path) -> None:
-    desk.world.github.fault(GRAPHQL, status(502), FOREVER)
-    found = evidence(desk, tmp_path, api_decides=False)
+def test_where_github_does_not_answer_messages_go_on_and_issues_wait(harness: Harness, tmp_path: Path) -> None:
+    harness.world.github.fault(GRAPHQL, status(502), FOREVER)
+    found = evidence(harness, tmp_path, api_decides=False)
     assert found == Evidence(
         None, "By messages alone. GitHub did not give its issues and pull requests this time.", "messages"
     )
     with pytest.raises(Unavailable):
-        evidence(desk, tmp_path, api_decides=True)
+        evidence(harness, tmp_path, api_decides=True)
 
 
 @pytest.mark.parametrize("api_decides", [True, False])
-def test_a_rate_limit_puts_off_whatever_decides(desk: Desk, tmp_path: Path, api_decides: bool) -> None:
-    desk.world.github.graphql.usage(desk.ids[0]).used = 5_000
+def test_a_rate_limit_puts_off_whatever_decides(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
+    harness.world.github.graphql.usage(harness.ids[0]).used = 5_000
     with pytest.raises(RateLimited):
-        evidence(desk, tmp_path, api_decides=api_decides)
+        evidence(harness, tmp_path, api_decides=api_decides)
 
 
 def test_a_commit_that_github_does_not_have_any_more_is_no_reason_to_ask_for_nothing(
-    desk: Desk, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    assert evidence(desk, tmp_path, head="c" * 40).path == tmp_path / FACTS
+    assert evidence(harness, tmp_path, head="c" * 40).path == tmp_path / FACTS
 
 
-def test_the_child_is_told_the_name_the_host_and_when_the_head_was_first_seen(desk: Desk, tmp_path: Path) -> None:
-    desk.policy = dataclasses.replace(desk.policy, web_url="https://ghe.example:8443")
-    work, seen_at = worked(desk), datetime(2026, 3, 1, tzinfo=UTC)
-    made = evidence_file(work, Evidence(tmp_path / FACTS, ""), desk.repository, seen_at)
+def test_the_child_is_told_the_name_the_host_and_when_the_head_was_first_seen(harness: Harness, tmp_path: Path) -> None:
+    harness.policy = dataclasses.replace(harness.policy, web_url="https://ghe.example:8443")
+    context, seen_at = worked(harness), datetime(2026, 3, 1, tzinfo=UTC)
+    made = evidence_file(context, Evidence(tmp_path / FACTS, ""), harness.repository, seen_at)
     assert made is not None
     assert (made.path, made.name, made.host) == (tmp_path / FACTS, "acme/shop", "ghe.example:8443")
     assert made.as_of == int(seen_at.timestamp())
-    assert evidence_file(work, Evidence(None, ""), desk.repository, seen_at) is None
+    assert evidence_file(context, Evidence(None, ""), harness.repository, seen_at) is None

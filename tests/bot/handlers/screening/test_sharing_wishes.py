@@ -10,7 +10,7 @@ import pytest
 
 from bot.github.errors import NotFound
 from bot.handlers.screening.repo_config import ORGANIZATION_REPOSITORY, read_configuration
-from bot.jobs.context import Parts, Work
+from bot.jobs.context import JobContext, Parts
 from bot.records import Repository
 from bot.store.configs import load_configs
 from bot.store.jobs import LostLease, cancel_jobs
@@ -50,8 +50,8 @@ class Files:
         return self._of[full_name] or None
 
 
-def work_of(shop: Shop, files: Files, job: Any) -> Work:
-    return Work(job, cast(Parts, SimpleNamespace(**vars(shop.parts) | {"github": files})))
+def work_of(shop: Shop, files: Files, job: Any) -> JobContext:
+    return JobContext(job, cast(Parts, SimpleNamespace(**vars(shop.parts) | {"github": files})))
 
 
 async def recalibrations(shop: Shop) -> list[tuple[int, int]]:
@@ -78,14 +78,14 @@ def test_only_a_changed_wish_has_the_threshold_looked_at(
         files = Files()
         await shop.write(save_repository, HOLDER)
         await shop.ask_for("post")
-        work = work_of(shop, files, await shop.claimed(lease_s=3600))
+        context = work_of(shop, files, await shop.claimed(lease_s=3600))
         head_sha = files.write(*before)
-        await read_configuration(work, cast(Any, files), SHOP, head_sha)
+        await read_configuration(context, cast(Any, files), SHOP, head_sha)
         seen = len(await recalibrations(shop))
         if seen:
             await shop.write(lambda connection: cancel_jobs(connection, 10, 0, reason="seen"))
         head_sha = files.write(*then)
-        await read_configuration(work, cast(Any, files), SHOP, head_sha)
+        await read_configuration(context, cast(Any, files), SHOP, head_sha)
         assert (await recalibrations(shop))[seen:] == [(10, 0)] * looked_at
 
     play(story)

@@ -14,9 +14,9 @@ from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.training.adapter_scorer import AdapterScorer
 from pipeline.finetuning.training.loaded import load
-from pipeline.finetuning.training.scoring import score
+from pipeline.finetuning.training.score import score
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.rank import rank_functions
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.statistics import rank_average
 from pipeline.records import AssayError

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.finetuning.batches import Members, micro_batches
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.sampling import Members, micro_batches
 from pipeline.finetuning.training.gradients import Examples, loss_and_gradients
 from pipeline.finetuning.training.objective import loss
-from pipeline.finetuning.training.padding import pad
+from pipeline.finetuning.training.pad import pad
 from pipeline.finetuning.training.parallel import Alone
 from tests.builders.bag_ranker import BagRanker, planted
 

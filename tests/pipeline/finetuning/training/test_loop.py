@@ -25,7 +25,7 @@ from pipeline.finetuning.events import (
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.training.checkpoints import Checkpoints
 from pipeline.finetuning.training.loop import Stopped, Trained, train
-from pipeline.finetuning.training.padding import pad
+from pipeline.finetuning.training.pad import pad
 from pipeline.records import AssayError
 from tests.builders.bag_ranker import BagRanker, planted
 

@@ -13,7 +13,7 @@ from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.finetuning.training import model as model_module
 from pipeline.finetuning.training.base_model_files import open_model
 from pipeline.finetuning.training.model import Ranker, load_ranker
-from pipeline.finetuning.training.padding import pad
+from pipeline.finetuning.training.pad import pad
 from pipeline.records import AssayError
 from tests.builders.tiny_model import tiny_decoder, tiny_encoder
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from pipeline.finetuning.adapter import load_adapter
-from pipeline.finetuning.adapter_ranking import rank_by, retrained_of
 from pipeline.finetuning.events import Resumed, TrainingStep
 from pipeline.finetuning.job_events import PhaseStarted, SeedCompleted
+from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.refit_events import HeadScoring, RefitEvent, RefitPlanned

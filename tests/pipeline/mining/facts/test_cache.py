@@ -8,11 +8,11 @@ import pytest
 from pipeline.git.repository import Repository, open_repository
 from pipeline.git.trees import TreeReader
 from pipeline.label_recipe import MESSAGES
-from pipeline.mining.facts.cache import FactBook, NotYet
+from pipeline.mining.facts.cache import FactCache, NotYet
 from pipeline.mining.facts.codec import key_for
 from pipeline.mining.facts.compute import ChangeWant, FunctionsWant
 from pipeline.mining.facts.store import FactStore
-from pipeline.mining.facts.worker_pool import Crew
+from pipeline.mining.facts.worker_pool import WorkerPool
 from pipeline.mining.miner import is_source
 from tests.builders.code import module
 from tests.builders.history import History
@@ -28,9 +28,12 @@ def repository(tmp_path: Path) -> Repository:
 
 
 @pytest.fixture
-def book(repository: Repository, tmp_path: Path) -> Iterator[FactBook]:
-    with FactStore(tmp_path / "facts.sqlite", "stamp") as store, Crew(repository.object_dir, MESSAGES, 1) as crew:
-        yield FactBook(store, crew)
+def book(repository: Repository, tmp_path: Path) -> Iterator[FactCache]:
+    with (
+        FactStore(tmp_path / "facts.sqlite", "stamp") as store,
+        WorkerPool(repository.object_dir, MESSAGES, 1) as pool,
+    ):
+        yield FactCache(store, pool)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def change(repository: Repository) -> ChangeWant:
     return ChangeWant(files[b"a.py"], files[b"b.py"], b"a.py", b"a.py", code=False)
 
 
-def test_a_fact_is_not_known_until_the_list_is_worked_off(book: FactBook, change: ChangeWant) -> None:
+def test_a_fact_is_not_known_until_the_list_is_worked_off(book: FactCache, change: ChangeWant) -> None:
     with pytest.raises(NotYet):
         book.change(change)
     assert book.wanted == 1
@@ -51,7 +54,7 @@ def test_a_fact_is_not_known_until_the_list_is_worked_off(book: FactBook, change
     assert [key.qualified_name for key in book.change(change).touched] == ["f0"]
 
 
-def test_a_deeper_answer_replaces_one_that_was_read_before(book: FactBook, change: ChangeWant) -> None:
+def test_a_deeper_answer_replaces_one_that_was_read_before(book: FactCache, change: ChangeWant) -> None:
     deeper = change._replace(code=True)
     book.knows_all([change])
     book.work_off()
@@ -63,37 +66,43 @@ def test_a_deeper_answer_replaces_one_that_was_read_before(book: FactBook, chang
     assert book.change(change).code is True
 
 
-def test_of_two_wants_for_one_fact_the_deeper_one_is_computed(book: FactBook, change: ChangeWant) -> None:
+def test_of_two_wants_for_one_fact_the_deeper_one_is_computed(book: FactCache, change: ChangeWant) -> None:
     assert not book.knows_all([change._replace(code=True), change])
     assert book.wanted == 1
     book.work_off()
     assert book.change(change).code is True
 
 
-def test_every_unknown_fact_of_a_group_is_put_on_the_list_at_once(book: FactBook, change: ChangeWant) -> None:
+def test_every_unknown_fact_of_a_group_is_put_on_the_list_at_once(book: FactCache, change: ChangeWant) -> None:
     assert change.old is not None
     assert not book.knows_all([change, FunctionsWant(change.old, b"a.py")])
     assert book.wanted == 2
 
 
 def test_a_missing_object_is_a_known_problem_that_is_not_remembered(
-    book: FactBook, repository: Repository, tmp_path: Path
+    book: FactCache, repository: Repository, tmp_path: Path
 ) -> None:
     want = FunctionsWant(ABSENT, b"a.py")
     book.knows_all([want])
     book.work_off()
     assert book.functions(want).problem
     assert list(book.problems.values()) == [want]
-    with FactStore(tmp_path / "facts.sqlite", "stamp") as store, Crew(repository.object_dir, MESSAGES, 1) as crew:
-        assert not FactBook(store, crew).knows_all([want])
+    with (
+        FactStore(tmp_path / "facts.sqlite", "stamp") as store,
+        WorkerPool(repository.object_dir, MESSAGES, 1) as pool,
+    ):
+        assert not FactCache(store, pool).knows_all([want])
 
 
 def test_bytes_in_the_store_that_make_no_sense_are_computed_again(
     repository: Repository, change: ChangeWant, tmp_path: Path
 ) -> None:
-    with FactStore(tmp_path / "other.sqlite", "stamp") as store, Crew(repository.object_dir, MESSAGES, 1) as crew:
+    with (
+        FactStore(tmp_path / "other.sqlite", "stamp") as store,
+        WorkerPool(repository.object_dir, MESSAGES, 1) as pool,
+    ):
         store.put(key_for(change), b"")
-        book = FactBook(store, crew)
+        book = FactCache(store, pool)
         assert not book.knows_all([change])
         book.work_off()
         assert book.knows_all([change])

@@ -13,7 +13,7 @@ from pipeline.git.trees import TreeReader
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.facts import worker_pool
 from pipeline.mining.facts.compute import Fact, FunctionsFact, FunctionsWant, Want
-from pipeline.mining.facts.worker_pool import Crew, WorkerDied
+from pipeline.mining.facts.worker_pool import WorkerDied, WorkerPool
 from pipeline.mining.miner import is_source
 from tests.builders.code import module
 from tests.builders.history import History
@@ -33,7 +33,7 @@ def wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[W
 
 
 def facts(object_dir: Path, wanted: list[Want], jobs: int) -> dict[Want, Fact]:
-    with Crew(object_dir, MESSAGES, jobs) as workers:
+    with WorkerPool(object_dir, MESSAGES, jobs) as workers:
         return {w: f for batch, found in workers.compute(wanted) for w, f in zip(batch, found, strict=True)}
 
 
@@ -46,7 +46,7 @@ def test_every_want_is_answered_the_same_by_one_process_and_by_two(wants: tuple[
 
 def test_little_work_starts_no_process(wants: tuple[Path, list[Want]]) -> None:
     object_dir, wanted = wants
-    with Crew(object_dir, MESSAGES, 2) as workers:
+    with WorkerPool(object_dir, MESSAGES, 2) as workers:
         assert sum(len(batch) for batch, _ in workers.compute(wanted[:5])) == 5
         assert active_children() == []
 
@@ -54,20 +54,20 @@ def test_little_work_starts_no_process(wants: tuple[Path, list[Want]]) -> None:
 def test_a_killed_worker_is_one_clear_error(wants: tuple[Path, list[Want]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "_BATCH", 1)
 
-    def work_and_kill(workers: Crew, wanted: list[Want]) -> None:
+    def work_and_kill(workers: WorkerPool, wanted: list[Want]) -> None:
         for _ in workers.compute(wanted):
             for child in active_children():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid or 0, signal.SIGKILL)
 
     object_dir, wanted = wants
-    with Crew(object_dir, MESSAGES, 2) as workers, pytest.raises(WorkerDied, match="a worker process died"):
+    with WorkerPool(object_dir, MESSAGES, 2) as workers, pytest.raises(WorkerDied, match="a worker process died"):
         work_and_kill(workers, wanted)
 
 
 def test_no_process_is_left_when_the_work_is_broken_off(wants: tuple[Path, list[Want]]) -> None:
     def break_off(object_dir: Path, wanted: list[Want]) -> None:
-        with Crew(object_dir, MESSAGES, 2) as workers:
+        with WorkerPool(object_dir, MESSAGES, 2) as workers:
             for _ in workers.compute(wanted):
                 raise KeyboardInterrupt
 

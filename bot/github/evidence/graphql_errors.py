@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.github.errors import Forbidden, NotFound, Rejected, Unavailable
-from bot.github.evidence.facts import Permission
+from bot.github.evidence.evidence_facts import Permission
+from bot.github.evidence.graphql_response import Reply, Trouble
 from bot.github.evidence.queries import ISSUE_TYPE, Kind
-from bot.github.evidence.replies import Reply, Trouble
 
 # Which permission shows a field of an item; the list itself takes the permission of its own name.
 PERMISSIONS: Final[Mapping[str | int, Permission]] = {"closingIssuesReferences": "issues", "mergeCommit": "contents"}

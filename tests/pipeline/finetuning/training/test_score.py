@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.finetuning.training.padding import pad
-from pipeline.finetuning.training.scoring import MOST_PADDING, next_batch, score
+from pipeline.finetuning.training.pad import pad
+from pipeline.finetuning.training.score import MOST_PADDING, next_batch, score
 from pipeline.records import AssayError
 
 pytestmark = pytest.mark.finetune

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.source import default_jobs, open_source, parse_as_of
+from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.records import AssayError
 from tests.builders.code import module

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.metrics import API_REMAINING, JOB_SECONDS, REGISTRY
 from bot.store.errors import StoreUnavailable
 from bot.store.jobs import QueueFigure
-from bot.web.metrics import Figures, metrics_app
+from bot.web.metrics_endpoint import Figures, metrics_app
 from tests.bot.receiver.asgi import get
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

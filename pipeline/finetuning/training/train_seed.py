@@ -17,8 +17,8 @@ from pipeline.finetuning.training.checkpoints import Checkpoints
 from pipeline.finetuning.training.loaded import Loaded
 from pipeline.finetuning.training.loop import COMPLETED, Stopped, Trained, train
 from pipeline.finetuning.training.model import Ranker
-from pipeline.finetuning.training.scoring import score
-from pipeline.ranking.resampling import Floats
+from pipeline.finetuning.training.score import score
+from pipeline.ranking.bootstrap import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

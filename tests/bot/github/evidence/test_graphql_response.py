@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.github.errors import Unavailable
-from bot.github.evidence.facts import EvidenceFacts, Standing, tracker_of
-from bot.github.evidence.problems import Refusal, is_rate_limit, judge
-from bot.github.evidence.replies import MOST_LABELS, Reply, Trouble, parse_page, parse_reply, parse_spending
+from bot.github.evidence.evidence_facts import EvidenceFacts, Standing, tracker_of
+from bot.github.evidence.graphql_errors import Refusal, is_rate_limit, judge
+from bot.github.evidence.graphql_response import MOST_LABELS, Reply, Trouble, parse_page, parse_reply, parse_spending
 from bot.github.evidence.walks import Reach
 from pipeline.classify.bug_labels import LONGEST_LABEL
 from pipeline.mining.issue_links import IssueFact, Tracker

@@ -18,8 +18,8 @@ from bot.clock import Clock, SystemClock
 from bot.github.credentials import read_secret
 from bot.github.endpoints import GitHubServer
 from bot.github.errors import RateLimited
-from bot.github.evidence.problems import is_rate_limit
-from bot.github.evidence.replies import Reply, parse_reply
+from bot.github.evidence.graphql_errors import is_rate_limit
+from bot.github.evidence.graphql_response import Reply, parse_reply
 from bot.github.rate_limits import SECONDARY_WAIT, retry_at
 from bot.github.request import Exchange
 from pipeline.records import AssayError

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pipeline.finetuning.training.devices import is_out_of_memory
 from pipeline.finetuning.training.model import Ranker
-from pipeline.finetuning.training.padding import pad
-from pipeline.ranking.resampling import Floats
+from pipeline.finetuning.training.pad import pad
+from pipeline.ranking.bootstrap import Floats
 from pipeline.records import AssayError
 
 MOST_PADDING = 0.1  # of the tokens of a batch

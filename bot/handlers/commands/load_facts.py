@@ -11,7 +11,7 @@ from bot.jobs.context import Policy
 from bot.messages.outcome_text import render_change
 from bot.messages.run_comment import Told
 from bot.records import Installation, Repository, Run
-from bot.repo_config.effective import load_config_in_force
+from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, load_gpu_state, month_of, usage_of, usage_of_all
 from bot.store.calibrations import calibration_of_run
 from bot.store.runs import all_runs, open_runs, runs_of
@@ -31,7 +31,7 @@ async def load_facts(
 ) -> Facts:
     """`head_sha`: of the default branch now, where GitHub was asked."""
     ids, month = (repository.installation_id, repository.repository_id), month_of(now)
-    config = await load_config_in_force(connection, policy, *ids)
+    config = await load_effective_config(connection, policy, *ids)
     return Facts(
         now=now,
         full_name=repository.full_name,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.finetuning.batches import MOST_PADDING, Members, micro_batches, padded_tokens, plan_steps
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.sampling import MOST_PADDING, Members, micro_batches, padded_tokens, plan_steps
-from pipeline.ranking.resampling import Floats
+from pipeline.ranking.bootstrap import Floats
 from pipeline.records import AssayError
 
 ONE_EPOCH = FinetuneRecipe(epochs=1)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.finetuning.adapter_ranking import ACTIVITY, activity, rank_by, retrained_of
 from pipeline.finetuning.comparison import ADAPTER, BLEND, judge
+from pipeline.finetuning.rank_by_adapter import ACTIVITY, activity, rank_by, retrained_of
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.recipe import DEFAULT_MODEL, BaseModel
 from pipeline.ranking.baseline import reasons

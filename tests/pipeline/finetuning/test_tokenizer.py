@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.tokens import longest_prompt, tokenize, truncate
+from pipeline.finetuning.tokenizer import longest_prompt, tokenize, truncate
 from pipeline.records import AssayError
 
 IDS = st.lists(st.integers(0, 9), max_size=40)

@@ -8,8 +8,8 @@ from pipeline.finetuning.comparison import ADAPTER, BLEND
 from pipeline.finetuning.model_card import model_name
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.refit_result import RefitRecord, Winner
+from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import competitors
-from pipeline.ranking.resampling import Floats
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.shortlist import Retrained, Shortlist, shortlist_of
 from pipeline.ranking.statistics import rank_average

@@ -1,10 +1,10 @@
 """The jobs `command` and `reply` with a real store and the simulated GitHub at the other end, one after the other.
 
-with open_desk(tmp_path) as desk:
-    desk.world.shop.roles["ann"] = "maintain"
-    comment = desk.says("ann", "/finetune")     # the delivery goes through the real ingress
-    desk.answers()                              # every `reply` job that waits
-    assert desk.our_comments()
+with open_harness(tmp_path) as harness:
+    harness.world.shop.roles["ann"] = "maintain"
+    comment = harness.says("ann", "/finetune")     # the delivery goes through the real ingress
+    harness.answers()                              # every `reply` job that waits
+    assert harness.our_comments()
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sqlalchemy import insert
 from bot.github.client import GitHubApp, GitHubServer
 from bot.handlers.commands.command import command
 from bot.handlers.commands.reply_comment import reply
-from bot.jobs.context import Handler, Parts, Policy, Work
+from bot.jobs.context import Handler, JobContext, Parts, Policy
 from bot.jobs.lease import Running
 from bot.jobs.settle import settle
 from bot.receiver.dispatch import job_for
@@ -59,7 +59,7 @@ class Announced:
 
 
 @dataclass
-class Desk:
+class Harness:
     world: World
     database: Database
     app: GitHubApp
@@ -84,7 +84,7 @@ class Desk:
             database=self.database,
             github=self.app,
             clock=self.world.clock,
-            nursery=nobody,
+            supervisor=nobody,
             clones=nobody,
             calibrations=nobody,
             artifacts=nobody,
@@ -135,7 +135,7 @@ class Desk:
             job = await claim_job(connection, [kind], self.world.clock.now(), datetime.now(UTC))
         if job is None:
             return None
-        self.outcomes.append(await settle(Running(Work(job, self.parts), handler)))
+        self.outcomes.append(await settle(Running(JobContext(job, self.parts), handler)))
         async with self.database.read() as connection:
             return await load_job(connection, job.job_id)
 
@@ -216,26 +216,26 @@ class Desk:
 
 
 @contextlib.contextmanager
-def open_desk(folder: Path, policy: Policy = POLICY, *, private: bool = True) -> Iterator[Desk]:
+def open_harness(folder: Path, policy: Policy = POLICY, *, private: bool = True) -> Iterator[Harness]:
     url = f"sqlite:///{folder / 'assay.sqlite'}"
     migrate(url)
     with make_world(folder) as world, asyncio.Runner() as runner:
         world.shop.private = private
         server = GitHubServer(world.github.url, world.github.api_url, "2022-11-28")
         app = GitHubApp(lambda: world.app.credentials, server, world.clock)
-        desk = Desk(world, runner.run(Database.open(url)), app, runner, policy)
-        runner.run(_knows(desk))
+        harness = Harness(world, runner.run(Database.open(url)), app, runner, policy)
+        runner.run(_knows(harness))
         try:
-            yield desk
+            yield harness
         finally:
             runner.run(app.close())
-            runner.run(desk.database.close())
+            runner.run(harness.database.close())
 
 
-async def _knows(desk: Desk) -> None:
+async def _knows(harness: Harness) -> None:
     """The installation and the repository, as GitHub describes them."""
-    installation = await desk.app.installation(desk.world.installation.installation_id)
-    async with desk.database.write() as connection:
-        if await load_installation(connection, desk.ids[0]) is None:
-            await save_installation(connection, installation, desk.world.clock.now())
-        await save_repository(connection, desk.repository)
+    installation = await harness.app.installation(harness.world.installation.installation_id)
+    async with harness.database.write() as connection:
+        if await load_installation(connection, harness.ids[0]) is None:
+            await save_installation(connection, installation, harness.world.clock.now())
+        await save_repository(connection, harness.repository)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.finetuning.masking import mask_names
+from pipeline.finetuning.mask import mask_names
 from pipeline.syntax.languages import LANGUAGES
 
 # language, path, qualified name, code -> masked path, name, code

@@ -14,8 +14,8 @@ import pytest
 
 from bot.github.endpoints import GitHubServer, graphql_url
 from bot.github.errors import BadToken, Elsewhere, Forbidden, RateLimited, Unavailable
-from bot.github.evidence.client import GraphQlClient, evidence_for_token, parse_token, read_token
-from bot.github.evidence.replies import Reply
+from bot.github.evidence.graphql_client import GraphQlClient, evidence_for_token, parse_token, read_token
+from bot.github.evidence.graphql_response import Reply
 from bot.github.request import Exchange
 from pipeline.records import AssayError
 from tests.bot.github.stand_in import Expected, StandIn, stand_in
@@ -170,6 +170,6 @@ class TestToken:
 
 
 def test_the_evidence_is_imported_without_what_only_a_test_needs() -> None:
-    code = "import sys, bot.github.evidence.fetch, bot.github.evidence.client; print('graphql' in sys.modules)"
+    code = "import sys, bot.github.evidence.fetch, bot.github.evidence.graphql_client; print('graphql' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,9 +1,9 @@
 """The job `result` with a real store and the simulated GitHub at the other end, and runs that end before it.
 
-with open_result_desk(tmp_path) as desk:
-    run = desk.run_ends()           # a WIN
-    desk.results()                  # every `result` job that waits
-    assert desk.told()
+with open_result_harness(tmp_path) as harness:
+    run = harness.run_ends()           # a WIN
+    harness.results()                  # every `result` job that waits
+    assert harness.told()
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, cast
 from bot.calibration.calibration_source import CalibrationSource
 from bot.handlers.finetuning.result import result
 from bot.handlers.screening.post_check import post
-from bot.jobs.context import Handler, Policy, Work
+from bot.jobs.context import Handler, JobContext, Policy
 from bot.jobs.lease import Running
 from bot.jobs.settle import settle
 from bot.receiver.dispatch import job_for
@@ -35,7 +35,7 @@ from pipeline.label_recipe import MESSAGES
 from pipeline.ranking.shortlist import dump_shortlist
 from tests.bot.messages.finetune_runs import stored_result
 from tests.bot.messages.test_hotspots import SHORTLIST as BY_BASELINE
-from tests.builders.command_desk import POLICY, RUN, Desk, open_desk
+from tests.builders.command_harness import POLICY, RUN, Harness, open_harness
 from tests.simulator.state import CheckRun
 from tests.simulator.webhooks import Delivery
 
@@ -45,38 +45,38 @@ BASELINE_RANKING = dump_shortlist(BY_BASELINE)
 
 
 @dataclass
-class ResultDesk:
-    """A desk with a calibration, and with the ends of runs."""
+class ResultHarness:
+    """A harness with a calibration, and with the ends of runs."""
 
-    desk: Desk
+    harness: Harness
     source: CalibrationSource
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.desk, name)
+        return getattr(self.harness, name)
 
     @property
     def ids(self) -> tuple[int, int]:
-        return self.desk.ids
+        return self.harness.ids
 
     @property
     def now(self) -> datetime:
-        return self.desk.world.clock.now()
+        return self.harness.world.clock.now()
 
     def is_measured(self, **changes: Any) -> int:
         """A screening by the label recipe that decides, ranked by the baseline."""
-        number = self.desk.is_measured(RUN, label_recipe_id=MESSAGES.id, **changes)
+        number = self.harness.is_measured(RUN, label_recipe_id=MESSAGES.id, **changes)
         self.ranks(BASELINE_RANKING)
         return number
 
     def ranks(self, ranking: Mapping[str, Any]) -> None:
-        assert self.desk.write(lambda c: save_ranking(c, *self.desk.ids, self.desk.world.head, ranking))
+        assert self.harness.write(lambda c: save_ranking(c, *self.harness.ids, self.harness.world.head, ranking))
 
     # Runs.
 
     def asks(self, purpose: RunPurpose = "judge", made_at: datetime | None = None, **changes: Any) -> Run:
         """A run that is queued."""
         usual: dict[str, Any] = {
-            "head_sha": self.desk.world.head,
+            "head_sha": self.harness.world.head,
             "base_model": POLICY.base_model,
             "recipe": {},
             "label_recipe_id": MESSAGES.id,
@@ -85,11 +85,11 @@ class ResultDesk:
         request = RunRequest(purpose=purpose, **usual | changes)
 
         async def ask(connection: Any) -> Run:
-            run, _ = await open_run(connection, *self.desk.ids, request, made_at or self.now)
+            run, _ = await open_run(connection, *self.harness.ids, request, made_at or self.now)
             await queue_run(connection, run, pair_set_id="b" * 64, minutes=120.0, month="2026-03", now=self.now)
             return run
 
-        return cast(Run, self.desk.write(ask))
+        return cast(Run, self.harness.write(ask))
 
     def ends(self, run: Run, ending: RunEnding = "finished", result: Any = WON, reason: str = "") -> Run:
         """By a GPU worker where it finished, else by a bot worker."""
@@ -107,7 +107,7 @@ class ResultDesk:
                 assert await end_and_tell(connection, queued, ending, reason, self.now)
             return await load_run(connection, run.installation_id, run.run_id)
 
-        return cast(Run, self.desk.write(end))
+        return cast(Run, self.harness.write(end))
 
     def run_ends(self, ending: RunEnding = "finished", result: Any = WON, **changes: Any) -> Run:
         return self.ends(self.asks(**changes), ending, result)
@@ -116,17 +116,17 @@ class ResultDesk:
 
     def does(self, kind: JobKind) -> Job | None:
         """The next job of this kind, as a worker does it; none where none is due."""
-        return self.desk.runner.run(self._does(kind))
+        return self.harness.runner.run(self._does(kind))
 
     async def _does(self, kind: JobKind) -> Job | None:
-        desk = self.desk
-        async with desk.database.write() as connection:
+        harness = self.harness
+        async with harness.database.write() as connection:
             job = await claim_job(connection, [kind], self.now, datetime.now(UTC))
         if job is None:
             return None
-        parts = cast(Any, SimpleNamespace(**vars(desk.parts) | {"calibrations": self.source}))
-        desk.outcomes.append(await settle(Running(Work(job, parts), HANDLERS[kind])))
-        async with desk.database.read() as connection:
+        parts = cast(Any, SimpleNamespace(**vars(harness.parts) | {"calibrations": self.source}))
+        harness.outcomes.append(await settle(Running(JobContext(job, parts), HANDLERS[kind])))
+        async with harness.database.read() as connection:
             return await load_job(connection, job.job_id)
 
     def results(self) -> list[Job]:
@@ -136,7 +136,7 @@ class ResultDesk:
         return done
 
     def asks_for(self, kind: JobKind, arguments: Mapping[str, Any], key: str = "") -> None:
-        self.desk.write(lambda c: request_job(c, *self.desk.ids, kind, self.now, arguments=arguments, key=key))
+        self.harness.write(lambda c: request_job(c, *self.harness.ids, kind, self.now, arguments=arguments, key=key))
 
     def hears(self, deliveries: list[Delivery]) -> None:
         """The job of each, as the table says."""
@@ -146,29 +146,29 @@ class ResultDesk:
                 self.asks_for(request.kind, request.arguments, request.key)
 
     def becomes(self, **changes: Any) -> None:
-        self.desk.policy = replace(self.desk.policy, **changes)
+        self.harness.policy = replace(self.harness.policy, **changes)
 
     # What there is.
 
     def run(self, run: Run) -> Run:
-        found = self.desk.read(lambda c: load_run(c, run.installation_id, run.run_id))
+        found = self.harness.read(lambda c: load_run(c, run.installation_id, run.run_id))
         assert found is not None
         return cast(Run, found)
 
     def told(self) -> list[CheckRun]:
         """The check runs `assay/finetune` on GitHub, oldest first."""
-        return [run for run in self.desk.world.shop.check_runs if run["name"] == "assay/finetune"]
+        return [run for run in self.harness.world.shop.check_runs if run["name"] == "assay/finetune"]
 
     def verdicts(self) -> list[CheckRun]:
-        return [run for run in self.desk.world.shop.check_runs if run["name"] == "assay/screen"]
+        return [run for run in self.harness.world.shop.check_runs if run["name"] == "assay/screen"]
 
 
 @contextlib.contextmanager
-def open_result_desk(folder: Path, policy: Policy = POLICY, *, private: bool = True) -> Iterator[ResultDesk]:
+def open_result_harness(folder: Path, policy: Policy = POLICY, *, private: bool = True) -> Iterator[ResultHarness]:
     """A measured repository of an installation with a budget."""
     source = CalibrationSource(lambda: replay((), load_seed()))
-    with open_desk(folder, policy, private=private) as desk:
-        result_desk = ResultDesk(desk, source)
-        desk.gives_budget(concurrency=5)
+    with open_harness(folder, policy, private=private) as harness:
+        result_desk = ResultHarness(harness, source)
+        harness.gives_budget(concurrency=5)
         result_desk.is_measured()
         yield result_desk

@@ -15,7 +15,7 @@ from pipeline.git.branches import Branches
 from pipeline.git.history import History, first_parent
 from pipeline.git.trees import FileChange
 from pipeline.mining.diffs import Step, StepReader
-from pipeline.mining.facts.cache import FactBook, NotYet
+from pipeline.mining.facts.cache import FactCache, NotYet
 from pipeline.mining.facts.compute import ChangeWant, FunctionsWant
 from pipeline.mining.facts.lineage import FunctionKey, Place
 
@@ -45,7 +45,7 @@ class Tracer:
     def __init__(
         self,
         history: History,
-        book: FactBook,
+        book: FactCache,
         chain_changes: Mapping[int, Sequence[FileChange]],
         floor: int,
         changes_of: Callable[[int], Sequence[FileChange]],

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bot.github.errors import RateLimited
-from bot.github.evidence.replies import Spending
+from bot.github.evidence.graphql_response import Spending
 from bot.github.rate_limits import LONGEST_WAIT, SECONDARY_WAIT
 
 SHARE: Final = 0.5

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from bot.github.errors import RateLimited
-from bot.github.evidence.budget import Budget
-from bot.github.evidence.replies import Spending
+from bot.github.evidence.graphql_response import Spending
+from bot.github.evidence.rate_budget import Budget
 from tests.bot.github.evidence.counting import NOW
 
 RESET = NOW + timedelta(minutes=40)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from bot.cli.app_settings import credentials_in_force, github_server
+from bot.cli.app_settings import effective_credentials, github_server
 from bot.cli.database import check_revision, private_folder, usable_database_url
 from bot.clock import Clock, SystemClock
 from bot.records import AppCredentials
@@ -63,7 +63,7 @@ class Registered:
 
     def look(self) -> bool:
         """Read them again. Raises AssayError where they cannot be used."""
-        found = credentials_in_force(self.settings)
+        found = effective_credentials(self.settings)
         if found is not None:
             self.take(found)
         return found is not None
@@ -142,14 +142,14 @@ class _Serving:
     async def web(self, listening: socket.socket) -> None:
         """Deliveries, health and pages, and the setup page while there are no credentials."""
         from bot.cli.server.setup_server import local_address
-        from bot.jobs.wakeups import Tickets
+        from bot.jobs.wakeups import Wakeups
         from bot.web_process import create_app
 
         local_url = local_address(listening)
-        tickets = Tickets(self.redis_url)
+        wakeups = Wakeups(self.redis_url)
         app = create_app(
             database=self.database,
-            redis=tickets,
+            redis=wakeups,
             clock=self.clock,
             credentials=self.registered,
             on_loopback=self._is_for_this_machine(listening),
@@ -162,7 +162,7 @@ class _Serving:
         finally:
             looking.cancel()
             await asyncio.wait([looking])
-            await tickets.close()
+            await wakeups.close()
             if not self.stopping.begun.is_set():  # asking again would end the others at once
                 self.stopping.ask()
 

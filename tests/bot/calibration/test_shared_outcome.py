@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.calibration.sharing import MOST_OF_ONE, capped_weights, figures_of, usable
+from bot.calibration.shared_outcome import MOST_OF_ONE, capped_weights, figures_of, usable
 from bot.store.shared_outcomes import SharedFigures, SharedRow
 from pipeline.calibration.threshold import fit
 from tests.builders.outcomes import RECIPE, outcome

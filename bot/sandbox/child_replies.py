@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from bot.sandbox.limits import Ending, explain, too_much_time
-from bot.sandbox.screening_task import FAILURE_KINDS, Screened, ScreeningFailed, ScreenOrder, dump_order
+from bot.sandbox.screening_task import FAILURE_KINDS, Screened, ScreeningFailed, ScreeningTask, dump_order
 from pipeline.json_fields import Fields, MalformedError, parse_object
 from pipeline.ranking.shortlist import load_shortlist
 from pipeline.records import AssayError
@@ -28,7 +28,7 @@ def silent(line: str) -> None:
     """Nobody listens."""
 
 
-async def in_time(order: ScreenOrder, ends_at: float, answer: Awaitable[T]) -> T:
+async def in_time(order: ScreeningTask, ends_at: float, answer: Awaitable[T]) -> T:
     """Raises ScreeningFailed where the time of a child is up before."""
     try:
         async with asyncio.timeout_at(ends_at):
@@ -38,7 +38,7 @@ async def in_time(order: ScreenOrder, ends_at: float, answer: Awaitable[T]) -> T
 
 
 async def converse(
-    order: ScreenOrder,
+    order: ScreeningTask,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     ending: asyncio.Future[Ending],
@@ -49,7 +49,7 @@ async def converse(
 
 
 async def answer(
-    order: ScreenOrder,
+    order: ScreeningTask,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     ending: asyncio.Future[Ending],
@@ -80,7 +80,7 @@ def made_of(said: Fields, key: str, load: Callable[[object], T]) -> T:
 
 
 async def hear_ranking(
-    order: ScreenOrder, measurement: Measurement, reader: asyncio.StreamReader, ends_at: float, progress: Progress
+    order: ScreeningTask, measurement: Measurement, reader: asyncio.StreamReader, ends_at: float, progress: Progress
 ) -> Screened:
     """What follows the measurement, if it comes in time; why it did not come otherwise. Raises nothing."""
     if not order.rank:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
-from pipeline.ranking.resampling import Floats, Presorted, cluster_weights, correlate, resample
+from pipeline.ranking.bootstrap import Floats, Presorted, cluster_weights, correlate, resample
 
 few = st.sampled_from([0.0, 0.0, 0.0, 0.35, 0.7, 1.4])
 rows = st.lists(st.tuples(st.integers(-5, 5).map(float), few, st.integers(0, 4)), min_size=2, max_size=40)
@@ -94,7 +94,7 @@ def test_the_order_of_the_functions_does_not_matter() -> None:
 def test_memory_is_bounded_by_chunks_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters = [str(i % 9) for i in range(50)]
     whole = np.concatenate(list(cluster_weights(clusters, 100, seed=2)))
-    monkeypatch.setattr("pipeline.ranking.resampling._MOST_WEIGHTS_AT_ONCE", 120)
+    monkeypatch.setattr("pipeline.ranking.bootstrap._MOST_WEIGHTS_AT_ONCE", 120)
     chunks = list(cluster_weights(clusters, 100, seed=2))
     assert {len(chunk) for chunk in chunks} == {2}
     assert (np.concatenate(chunks) == whole).all()
