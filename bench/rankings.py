@@ -3,7 +3,7 @@
     1. evaluate each history at its pinned head                      what `assay evaluate` does
     2. rank all its functions and files as of T_eval                 what `assay rank --as-of` does
     3. write bench/rankings.json
-    4. compare, paired by history, and write docs/rankings.md        bench.rankings_page
+    4. compare, paired by history, and write docs/results/rankings.md        bench.rankings_page
 
 DIR holds a clone of each history as DIR/OWNER/NAME (bare will do) with the pinned head checked out.
 """
@@ -32,7 +32,7 @@ from pipeline.screening.measure import facts_path
 
 ROOT = Path(__file__).parent.parent
 JSON_FILE = Path(__file__).with_name("rankings.json")
-PAGE = ROOT / "docs" / "rankings.md"
+PAGE = ROOT / "docs" / "results" / "rankings.md"
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
     1. `assay finetune` on each clone at its pinned head, and once more with shuffled labels (one seed)
     2. the figures to pipeline/calibration/reproduced.json, where a run of before is replaced
-    3. docs/published_table.md, written again
+    3. docs/results/published-table.md, written again
 
 DIR holds a clone of each history that the seed names as DIR/OWNER/NAME. What was finished before is not run again: each
 run keeps its own folder under --out, and one that was interrupted goes on where it was.
@@ -24,7 +24,7 @@ from pipeline.reports.published_table import render_published_table
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "pipeline" / "screening" / RESOURCE
-PAGE = ROOT / "docs" / "published_table.md"
+PAGE = ROOT / "docs" / "results" / "published-table.md"
 
 
 def main() -> int:

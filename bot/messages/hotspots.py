@@ -30,7 +30,7 @@ _REPLACED = "\ufffd"  # what stands for a character that cannot be kept: another
 
 _BASELINE = (
     "A fixed formula over the size and structure of the code and over its past changes and fixes, the same "
-    "for every repository; `docs/ranking.md` of Assay has it, and says how good it is."
+    "for every repository; `docs/concepts/ranking.md` of Assay has it, and says how good it is."
 )
 _BY_ADAPTER = {
     ADAPTER: "Ranked by a language model that was fine-tuned on this repository’s bug fixes.",

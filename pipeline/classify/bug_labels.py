@@ -1,7 +1,7 @@
 """What the labels and the type of an issue or pull request say: a bug, something else, or nothing.
 
 A label is read as a scope and a name: `type: bug`, `kind/bug`, `C-bug`, `Issue Type: Bug` and `bug` name the same.
-Only scopes that tell kinds apart count: `area/bug-tracker` is about a place. docs/evidence.md has both lists.
+Only scopes that tell kinds apart count: `area/bug-tracker` is about a place. docs/concepts/evidence.md has both lists.
 """
 
 from __future__ import annotations

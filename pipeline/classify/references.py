@@ -1,6 +1,6 @@
 """The issues and pull requests that a commit message, or a pull request's title and body, refers to.
 
-Decisions, taken on 44,002 commits of eleven public histories (docs/evidence.md has the counts):
+Decisions, taken on 44,002 commits of eleven public histories (docs/concepts/evidence.md has the counts):
 
 - Closing keywords are GitHub's nine, each before its own number: `Fixes #1, #2` closes 1 and mentions 2.
 - A subject that ends in `(#12)` was squashed from a pull request, `Merge pull request #12 from` merged one.

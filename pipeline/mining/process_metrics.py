@@ -1,4 +1,4 @@
-"""What happened to each function of a snapshot before it: touches, people, fixes (docs/ranking.md has the definitions).
+"""Process metrics of each function of a snapshot: touches, people, fixes (defined in docs/concepts/ranking.md).
 
 Everything here sees a history that ends with the snapshot's landing, so nothing later can reach it: the same numbers
 come out of a clone that was cut there.

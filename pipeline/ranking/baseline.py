@@ -1,8 +1,8 @@
 """The deterministic baseline: a sum of logarithms with fixed weights, the same for every repository.
 
 A term is weight × ln(1 + min(value, cap)). The logarithm, because the tenth fix says less than the second; the cap,
-so that one enormous function or one busy file does not outweigh all else. docs/ranking.md explains the terms and how
-the weights were chosen; files have a sum of their own (pipeline/ranking/files.py).
+so that one enormous function or one busy file does not outweigh all else. docs/concepts/ranking.md explains the terms
+and how the weights were chosen; files have a sum of their own (pipeline/ranking/files.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Functions of a snapshot -> their structure metrics (docs/metrics.md). Each file is read and parsed once."""
+"""Functions of a snapshot -> their structure metrics (docs/reference/metrics.md). Each file is read and parsed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `assay evaluate --json` prints, documented in docs/json.md."""
+"""What `assay evaluate --json` prints, documented in docs/reference/json.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `assay finetune --json` prints and `result.json` holds: DESIGN.md section 5, documented in docs/json.md."""
+"""What `assay finetune --json` prints and `result.json` holds; docs/reference/json.md documents the fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training pairs and holdout functions as one Parquet file; docs/pairs_schema.md describes every column.
+"""Training pairs and holdout functions as one Parquet file; docs/reference/pairs.md describes every column.
 
 Rows are written in groups as they come, so memory does not grow with their number, and under another name until all
 is well, so that nobody ever reads half a file.

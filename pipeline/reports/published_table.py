@@ -1,4 +1,4 @@
-"""docs/published_table.md from the seed records alone: no figure in it is typed by hand."""
+"""docs/results/published-table.md from the seed records alone: no figure in it is typed by hand."""
 
 from __future__ import annotations
 

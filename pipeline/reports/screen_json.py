@@ -1,4 +1,4 @@
-"""What `assay screen --json` prints: the fields that DESIGN.md section 5 promises, documented in docs/json.md."""
+"""What `assay screen --json` prints; docs/reference/json.md documents the fields."""
 
 from __future__ import annotations
 

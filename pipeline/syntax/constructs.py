@@ -1,6 +1,6 @@
 """What the constructs of each language count as when its functions are measured: one row a grammar.
 
-A row is a tree-sitter query; its captures say what a node is, and docs/metrics.md says it in words:
+A row is a tree-sitter query; its captures say what a node is, and docs/reference/metrics.md says it in words:
 
 - `@function`: a function of any kind, named or not; a `return` directly in it is its end;
 - `@inline`: a closure whose `return` leaves the function around it (Ruby blocks, Kotlin lambdas);

@@ -1,4 +1,4 @@
-"""A parsed file -> the structure metrics of its functions, as docs/metrics.md defines them.
+"""A parsed file -> the structure metrics of its functions, as docs/reference/metrics.md defines them.
 
 The constructs of the whole file are read by one query, and one sweep over their bytes gives each to the innermost
 listed function around it, as mining gives it the changed lines. Work grows with the number of constructs (times its

@@ -1,4 +1,4 @@
-"""docs/rankings.md: derived again from its figures, and by hand on two small histories."""
+"""docs/results/rankings.md: derived again from its figures, and by hand on two small histories."""
 
 from __future__ import annotations
 

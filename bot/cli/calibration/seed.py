@@ -26,7 +26,7 @@ from pipeline.reports.published_table import render_published_table
 from pipeline.screening.published_check import Checked, check
 
 SEED_FILE = Path("pipeline/calibration/seed.json")
-TABLE_FILE = Path("docs/published_table.md")
+TABLE_FILE = Path("docs/results/published-table.md")
 
 Measure = Callable[[str], SeedMeasurement]  # of a path or URL
 

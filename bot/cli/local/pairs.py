@@ -36,7 +36,7 @@ def pairs(
     jobs: Jobs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Write the training pairs and the holdout functions of a repository; docs/pairs_schema.md has the columns."""
+    """Write the training pairs and the holdout functions of a repository; docs/reference/pairs.md has the columns."""
     settings = load_settings()
     overlay = read_overlay(config)
     with progress_display() as progress:

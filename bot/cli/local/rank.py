@@ -151,7 +151,7 @@ def _sarif(found: Found, source: str) -> str:
 
 
 def _json(found: Found) -> dict[str, Any]:
-    """What `--json` prints but for the costs; docs/json.md has the fields."""
+    """What `--json` prints but for the costs; docs/reference/json.md has the fields."""
     return {
         "repo": encodable(found.repo),
         "head_sha": found.ranking.head_sha,

@@ -14,7 +14,7 @@ from bot.repo_config.keys import BY_NAME, KEYS
 from bot.repo_config.parse import MOST_PROBLEMS, parse_config
 from bot.repo_config.repository_config import ConfigProblem, RepositoryConfig
 
-DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "repo-config.md"
 QUIET = RepositoryConfig(quiet=True)
 
 

@@ -12,7 +12,7 @@ from pipeline.calibration.seed_json import render_seed
 from pipeline.label_recipe import MESSAGES
 from pipeline.reports.published_table import render_published_table
 
-DOCS = Path(__file__).parents[3] / "docs" / "published_table.md"
+DOCS = Path(__file__).parents[3] / "docs" / "results" / "published-table.md"
 
 
 @pytest.fixture(scope="module")

@@ -97,5 +97,5 @@ def test_no_name_is_in_both_lists() -> None:
 
 
 def test_the_documentation_lists_every_name() -> None:
-    told = set(re.findall(r"`([^`\n]+)`", (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")))
+    told = set(re.findall(r"`([^`\n]+)`", (ROOT / "docs" / "concepts" / "evidence.md").read_text(encoding="utf-8")))
     assert told >= BUG_NAMES | OTHER_NAMES | KIND_SCOPES

@@ -71,5 +71,5 @@ def test_the_file_holds_what_the_command_prints() -> None:
 
 
 def test_the_page_documents_every_field() -> None:
-    documented = [name for name, _, _ in table("json.md", "## `assay finetune`")]
+    documented = [name for name, _, _ in table("reference/json.md", "## `assay finetune`")]
     assert documented == [*read(build.result()), "out"]

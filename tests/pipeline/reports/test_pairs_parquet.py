@@ -183,17 +183,17 @@ def _described(fields: list[pa.Field]) -> list[tuple[str, str, str]]:
 
 
 def test_the_page_documents_every_column() -> None:
-    documented = [tuple(row[:3]) for row in table("pairs_schema.md", "## Columns")]
+    documented = [tuple(row[:3]) for row in table("reference/pairs.md", "## Columns")]
     assert documented == _described(list(COLUMNS))
 
 
 def test_the_page_documents_every_metric() -> None:
-    documented = [tuple(row[:3]) for row in table("pairs_schema.md", "## Fields of `metrics`")]
+    documented = [tuple(row[:3]) for row in table("reference/pairs.md", "## Fields of `metrics`")]
     assert documented == _described(list(COLUMNS.field("metrics").type))
 
 
 def test_the_page_documents_the_metadata() -> None:
-    assert [row[0] for row in table("pairs_schema.md", "## Metadata of the file")] == list(ORIGIN.metadata())
+    assert [row[0] for row in table("reference/pairs.md", "## Metadata of the file")] == list(ORIGIN.metadata())
 
 
 def test_the_columns_are_the_fields_of_a_row() -> None:

@@ -125,7 +125,7 @@ def test_a_number_that_is_not_finite_is_refused_by_name(changes: dict[str, objec
 
 
 def _documented(heading: str) -> dict[str, set[str]]:
-    return {name: set(kind.split(" or ")) for name, kind, _ in table("json.md", heading)}
+    return {name: set(kind.split(" or ")) for name, kind, _ in table("reference/json.md", heading)}
 
 
 def test_the_page_documents_every_field_with_its_types() -> None:

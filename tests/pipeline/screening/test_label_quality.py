@@ -152,8 +152,8 @@ def percent(estimate: Estimate) -> str:
 
 
 def test_the_published_figures_follow_from_the_published_labels() -> None:
-    published = json.loads((DOCS / "label_quality.json").read_text(encoding="utf-8"))
-    page = (DOCS / "label_quality.md").read_text(encoding="utf-8")
+    published = json.loads((DOCS / "results" / "label-quality.json").read_text(encoding="utf-8"))
+    page = (DOCS / "results" / "label-quality.md").read_text(encoding="utf-8")
     everything = []
     for repo in published["repos"]:
         strata = {s: tuple(c["sha"] for c in repo["commits"] if c["stratum"] == s) for s in ("fix", "other")}

@@ -210,7 +210,7 @@ def test_every_pattern_of_the_table_belongs_to_the_grammar_and_every_capture_is_
 @pytest.mark.parametrize(
     ("path", "source", "complexity", "exits"),
     [
-        # What docs/metrics.md says about single constructs, where the golden sources do not show it alone.
+        # What docs/reference/metrics.md says about single constructs, where the golden sources do not show it alone.
         ("a.py", "def f(a):\n    assert a\n    return a.b\n", 1, 0),
         ("a.py", "def f(a):\n    if a: return\n    else: pass\n", 2, 1),
         ("a.py", "def f(a):\n    with a:\n        return 1\n", 1, 1),
@@ -239,7 +239,7 @@ def test_single_constructs_count_as_documented(path: str, source: str, complexit
 
 @pytest.mark.parametrize("language", [language.name for language in LANGUAGES])
 def test_every_language_is_in_the_documented_tables(language: str) -> None:
-    text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     for heading in ("Decisions", "Levels", "Calls", "Exits"):
         section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
         named = {

@@ -167,7 +167,7 @@ def kinds(*found: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def documented(heading: str) -> dict[str, set[str]]:
-    return {name: set(kind.split(" or ")) for name, kind, _ in table("json.md", heading)}
+    return {name: set(kind.split(" or ")) for name, kind, _ in table("reference/json.md", heading)}
 
 
 def test_the_page_documents_every_field(repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,8 +190,8 @@ def test_the_page_documents_every_field(repository: str, tmp_path: Path, capsys:
 
 def test_the_page_lists_the_terms_of_the_baseline_what_is_known_and_who_is_compared() -> None:
     terms = [[term.name, f"{term.weight:g}", f"{term.cap:g}"] for term in TERMS]
-    assert table("ranking.md", "## The baseline") == terms
-    known = [name for name, _ in table("ranking.md", "## What is known of a function")]
+    assert table("concepts/ranking.md", "## The baseline") == terms
+    known = [name for name, _ in table("concepts/ranking.md", "## What is known of a function")]
     assert known == list(ProcessMetrics.__dataclass_fields__)
-    compared = [name for name, _ in table("ranking.md", "## The holdout")]
+    compared = [name for name, _ in table("concepts/ranking.md", "## The holdout")]
     assert compared == [Baseline.name, *(rival.name for rival in competitors())]
