@@ -40,8 +40,8 @@ GOLDEN = f"""\
 ### Look here first
 
 The first 2 of 4,210 functions by risk of needing a fix. A fixed formula over the size and structure of the code and \
-over its past changes and fixes, the same for every repository; `docs/concepts/ranking.md` of Assay has it, and says how \
-good it is. This is no list of defects: it says where looking is likeliest to pay.
+over its past changes and fixes, the same for every repository; `docs/concepts/ranking.md` of Assay has it, and says \
+how good it is. This is no list of defects: it says where looking is likeliest to pay.
 
 1. `Cart.add` in [`src/cart.py:12`]({BLOB}/src/cart.py#L12): \
 touched 14 times in a year by 5 people, 3 fixes in two years
