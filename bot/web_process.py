@@ -1,4 +1,4 @@
-"""The web process, put together from plain parts: the receiver, health, and the pages where they may be seen."""
+"""Composition of the web process: webhook receiver, health endpoints and, on the loopback, pages."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from bot.store.errors import StoreUnavailable
 from bot.store.jobs import queue_figures
 from bot.store.screenings import verdict_figures
 from bot.web.health import health_routes
-from bot.web.metrics_endpoint import Figures, metrics_app
+from bot.web.metrics_endpoint import DatabaseMetrics, metrics_app
 
 if TYPE_CHECKING:
     import uvicorn
 
-SHUTDOWN_S: Final = 10  # for requests that are being answered
+SHUTDOWN_S: Final = 10  # for requests in progress
 KEEP_ALIVE_S: Final = 30
 
 
 class Redis(Announcer, Protocol):
-    """What the web process needs of Redis."""
+    """The parts of Redis that the web process needs."""
 
     async def ping(self) -> bool: ...
 
@@ -44,9 +44,12 @@ def create_app(
     on_loopback: bool,
     extra_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """`credentials` is asked at every delivery, so that a set-up takes effect without a restart. `on_loopback`: the
-    server listens on the loopback only, so the pages may be shown; elsewhere they do not exist. `extra_routes` come
-    first."""
+    """Return the application.
+
+    `credentials` is called for every delivery, so that a finished setup takes effect without a restart. `on_loopback`:
+    the server listens on the loopback only, so pages may be shown; otherwise they do not exist. `extra_routes` take
+    precedence.
+    """
     intake = Intake(database, redis, clock)
     routes = [
         *extra_routes,
@@ -64,17 +67,17 @@ def create_app(
 
 
 def create_metrics_app(database: Database, clock: Clock) -> Starlette:
-    """An application for an address of its own."""
+    """Return the metrics application, for a separate address."""
 
-    async def read_figures() -> Figures:
+    async def read_metrics() -> DatabaseMetrics:
         async with database.read() as connection:
-            return Figures(await queue_figures(connection, clock.now()), await verdict_figures(connection))
+            return DatabaseMetrics(await queue_figures(connection, clock.now()), await verdict_figures(connection))
 
-    return metrics_app(read_figures)
+    return metrics_app(read_metrics)
 
 
 def make_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
-    """A server that logs where everything else logs, and of requests nothing: a path may hold a set-up code."""
+    """Return a server that uses our logging and logs no requests, whose paths may contain setup codes."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -99,4 +102,4 @@ def _pages(database: Database) -> list[Route]:
 
 
 async def _store_unavailable(request: Request, error: Exception) -> Response:
-    return PlainTextResponse("the database cannot be read: see /readyz\n", 503)
+    return PlainTextResponse("the database is unavailable: see /readyz\n", 503)

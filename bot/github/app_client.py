@@ -1,4 +1,4 @@
-"""What is said as the App itself, under its private key: installations, deliveries, tokens."""
+"""Client for requests made as the App itself, with its private key: installations, deliveries, tokens."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from bot.github.endpoints import GitHubServer, api_path
 from bot.github.errors import Forbidden, InstallationGone, NotFound, Rejected, Unavailable
 from bot.github.evidence.graphql_client import GraphQlClient
 from bot.github.installation_client import InstallationClient
-from bot.github.paging import MOST_PAGES, PAGE_SIZE, has_next, next_cursor
-from bot.github.request import Answer, Exchange, Speaker
-from bot.github.responses import AppAnswer, DeliveryAnswer, InstallationAnswer, TokenAnswer
+from bot.github.request import GitHubSession, RawClient, Response
+from bot.github.responses import (
+    MAX_PAGES,
+    PAGE_SIZE,
+    AppResponse,
+    DeliveryResponse,
+    InstallationResponse,
+    TokenResponse,
+    has_next,
+    next_cursor,
+)
 from bot.records import AppCredentials, Installation
 
 _REPOSITORY_GONE = re.compile(r"repositor(y|ies)", re.IGNORECASE)
@@ -25,7 +33,7 @@ _NOT_GRANTED = re.compile(r"permission", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class AppDescription:
-    """The App as GitHub knows it."""
+    """The App as registered on GitHub."""
 
     app_id: int
     slug: str
@@ -37,21 +45,21 @@ class AppDescription:
 
 @dataclass(frozen=True)
 class SentDelivery:
-    """A delivery as GitHub remembers sending it. `id` is for asking again; `guid` is what the receiver sees."""
+    """An entry of GitHub's delivery log. Redeliver by `id`; the receiver sees `guid`."""
 
     id: int
     guid: str
     event: str
     action: str
     delivered_at: datetime
-    status_code: int  # 0 where nobody answered
+    status_code: int  # 0 if there was no response
     redelivery: bool
-    installation_id: int  # 0: none
+    installation_id: int  # 0 if there is none
     repository_id: int
 
 
 class GitHubApp:
-    """One App on one GitHub. Close it after use."""
+    """Client for one App on one GitHub server. Close it after use."""
 
     def __init__(
         self,
@@ -60,121 +68,127 @@ class GitHubApp:
         clock: Clock,
         budget_hook: Callable[[int, int], None] = lambda remaining, limit: None,
     ) -> None:
-        """`credentials` is asked each time, for they may come later; `budget_hook` hears (remaining, limit)."""
+        """Call `credentials` before every request, as they may be set later; report (remaining, limit) to
+        `budget_hook`."""
         self._credentials = credentials
-        self._exchange = Exchange(server, clock, budget_hook)
-        self._known: tuple[AppCredentials, Speaker] | None = None
+        self._session = GitHubSession(server, clock, budget_hook)
+        self._authenticated: tuple[AppCredentials, RawClient] | None = None
 
-    def _speaker(self) -> tuple[AppCredentials, Speaker]:
-        """A client under the App's present key. githubkit signs a token of ten minutes where the last one is old."""
+    def _authenticate(self) -> tuple[AppCredentials, RawClient]:
+        """Return a client for the current credentials; githubkit renews its ten-minute JWT."""
         credentials = self._credentials()
         if credentials is None:
             raise Unavailable("the App is not registered yet: finish the setup")
-        if self._known is None or self._known[0] != credentials:
+        if self._authenticated is None or self._authenticated[0] != credentials:
             auth = AppAuthStrategy(credentials.app_id, credentials.private_key)
-            self._known = credentials, self._exchange.speaker(auth)
-        return self._known
+            self._authenticated = credentials, self._session.client(auth)
+        return self._authenticated
 
     async def _get(
         self, path: str, query: Mapping[str, str | int] | None = None, *, installation_id: int = 0
-    ) -> Answer:
-        """Counts for the pace of an installation where it is about one: a busy one holds up no other."""
-        return await self._exchange.get(self._speaker()[1], path, query, installation_id=installation_id)
+    ) -> Response:
+        """Send a GET request, paced separately for each installation so that a busy one delays no other."""
+        return await self._session.get(self._authenticate()[1], path, query, installation_id=installation_id)
 
     async def app(self) -> AppDescription:
-        found = (await self._get("/app")).parse(AppAnswer)
-        return AppDescription(
-            app_id=found.id,
-            slug=found.slug,
-            name=found.name,
-            html_url=found.html_url,
-            permissions=found.permissions,
-            events=tuple(found.events),
-        )
+        return describe_app((await self._get("/app")).parse(AppResponse))
 
     async def installation(self, installation_id: int) -> Installation:
-        """Its account, permissions and whether it is suspended. Raises InstallationGone where there is none."""
+        """Fetch an installation's account, permissions and state. Raises InstallationGone."""
+        path = api_path("app", "installations", installation_id)
         try:
-            answer = await self._get(api_path("app", "installations", installation_id), installation_id=installation_id)
+            response = await self._get(path, installation_id=installation_id)
         except NotFound:
-            raise InstallationGone(f"there is no installation {installation_id}") from None
-        return answer.parse(InstallationAnswer).value()
+            raise InstallationGone(f"installation {installation_id} does not exist") from None
+        return response.parse(InstallationResponse).to_installation()
 
     async def installations(self) -> list[Installation]:
-        """All of them. Raises Unavailable rather than leaving some out."""
-        found: dict[int, Installation] = {}
-        for page in range(1, MOST_PAGES + 1):
-            answer = await self._get("/app/installations", {"per_page": PAGE_SIZE, "page": page})
-            items = answer.parse(list[InstallationAnswer])
-            found.update((item.id, item.value()) for item in items)
-            if not has_next(answer.headers, len(items)):
-                return list(found.values())
-        raise Unavailable(f"there are more than {MOST_PAGES * PAGE_SIZE:,} installations")
+        """Fetch all installations. Raises Unavailable rather than return an incomplete list."""
+        installations: dict[int, Installation] = {}
+        for page in range(1, MAX_PAGES + 1):
+            response = await self._get("/app/installations", {"per_page": PAGE_SIZE, "page": page})
+            items = response.parse(list[InstallationResponse])
+            installations.update((item.id, item.to_installation()) for item in items)
+            if not has_next(response.headers, len(items)):
+                return list(installations.values())
+        raise Unavailable(f"there are more than {MAX_PAGES * PAGE_SIZE:,} installations")
 
     async def deliveries(self, since: datetime) -> AsyncIterator[SentDelivery]:
-        """Those sent at or after `since`, newest first; at most 50,000, of the three days that GitHub keeps."""
+        """Yield deliveries sent at or after `since`, newest first; at most 50,000 of the three days GitHub keeps."""
         cursor = ""
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             query: dict[str, str | int] = {"per_page": PAGE_SIZE}
             if cursor:
                 query["cursor"] = cursor
-            answer = await self._get("/app/hook/deliveries", query)
-            for item in answer.parse(list[DeliveryAnswer]):
-                if item.moment < since:
+            response = await self._get("/app/hook/deliveries", query)
+            for item in response.parse(list[DeliveryResponse]):
+                if item.delivered_at_utc < since:
                     return
-                yield _sent(item)
-            cursor = next_cursor(answer.headers)
+                yield _sent_delivery(item)
+            cursor = next_cursor(response.headers)
             if not cursor:
                 return
 
     async def redeliver(self, delivery_id: int) -> None:
-        """Ask GitHub to send a delivery once more, by its id (not its guid)."""
+        """Ask GitHub to send a delivery again, by its id (not its guid)."""
         path = api_path("app", "hook", "deliveries", delivery_id, "attempts")
-        await self._exchange.send(self._speaker()[1], "POST", path, None)
+        await self._session.send(self._authenticate()[1], "POST", path, None)
 
     async def mint(self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str]) -> str:
-        """A token of one hour for one repository (or, with none, for all) and these permissions alone.
+        """Create a one-hour token with just these permissions, for one repository or, if None, for all.
 
-        Raises InstallationGone, Suspended, NotFound where the repository is no longer in the installation, and
-        Forbidden where the installation lacks a permission.
+        Raises InstallationGone, Suspended, NotFound if the repository has left the installation, and Forbidden if the
+        installation lacks a permission.
         """
         body: dict[str, object] = {"permissions": dict(permissions)}
         if repository_id is not None:
             body["repository_ids"] = [repository_id]
         path = api_path("app", "installations", installation_id, "access_tokens")
         try:
-            answer = await self._exchange.send(
-                self._speaker()[1], "POST", path, body, installation_id=installation_id, repeatable=True
+            response = await self._session.send(
+                self._authenticate()[1], "POST", path, body, installation_id=installation_id, idempotent=True
             )
         except NotFound:
-            raise InstallationGone(f"there is no installation {installation_id}") from None
-        except Rejected as problem:
-            if _NOT_GRANTED.search(str(problem)):
+            raise InstallationGone(f"installation {installation_id} does not exist") from None
+        except Rejected as error:
+            if _NOT_GRANTED.search(str(error)):
                 raise Forbidden(f"not granted: {', '.join(f'{k} {v}' for k, v in permissions.items())}") from None
-            if _REPOSITORY_GONE.search(str(problem)):
+            if _REPOSITORY_GONE.search(str(error)):
                 raise NotFound(f"the installation has no repository {repository_id}") from None
             raise
-        return answer.parse(TokenAnswer).token
+        return response.parse(TokenResponse).token
 
     def installation_client(self, installation_id: int, token: str) -> InstallationClient:
-        """Speaks under a token of `mint`, over the same connections."""
-        return InstallationClient(self._exchange, installation_id, token, self._speaker()[0].app_id)
+        """Return a client for a token from `mint`, over the same connections."""
+        return InstallationClient(self._session, installation_id, token, self._authenticate()[0].app_id)
 
     def evidence_client(self, installation_id: int, token: str) -> GraphQlClient:
-        """Asks GraphQL under a token of `mint`, over the same connections."""
-        return GraphQlClient(self._exchange, installation_id, token)
+        """Return a GraphQL client for a token from `mint`, over the same connections."""
+        return GraphQlClient(self._session, installation_id, token)
 
     async def close(self) -> None:
-        await self._exchange.close()
+        await self._session.close()
 
 
-def _sent(item: DeliveryAnswer) -> SentDelivery:
+def describe_app(response: AppResponse) -> AppDescription:
+    """Convert GitHub's response about an App."""
+    return AppDescription(
+        app_id=response.id,
+        slug=response.slug,
+        name=response.name,
+        html_url=response.html_url,
+        permissions=response.permissions,
+        events=tuple(response.events),
+    )
+
+
+def _sent_delivery(item: DeliveryResponse) -> SentDelivery:
     return SentDelivery(
         id=item.id,
         guid=item.guid,
         event=item.event,
         action=item.action or "",
-        delivered_at=item.moment,
+        delivered_at=item.delivered_at_utc,
         status_code=item.status_code,
         redelivery=item.redelivery,
         installation_id=item.installation_id or 0,

@@ -1,4 +1,4 @@
-"""Everything that is said to GitHub, in one import: the App's client, the installation's, and what they answer."""
+"""The public face of the GitHub clients, in one import."""
 
 from __future__ import annotations
 

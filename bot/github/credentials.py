@@ -1,7 +1,7 @@
-"""What the App knows itself by: from the environment, or from `credentials.json` in the data directory.
+"""The App's credentials, from the environment or from `credentials.json` in the data directory.
 
-The file is its owner's alone from its birth (0600, in a folder of 0700) and is written whole or not at all. Nothing
-of a secret is ever part of an error.
+The file is private from the moment it is created (0600, in a folder of 0700) and written atomically. Errors never
+contain any part of a secret.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from bot.records import AppCredentials
 from pipeline.records import AssayError
 
 FILE_NAME = "credentials.json"
-MOST_BYTES = 65_536  # of a secret's file; a 4096-bit key takes 3,300
+MAX_SECRET_BYTES = 65_536  # a 4096-bit key takes 3,300
 PRIVATE_KEY, WEBHOOK_SECRET = "ASSAY_PRIVATE_KEY", "ASSAY_WEBHOOK_SECRET"
+_KEY_HINT = "provide the complete .pem file that GitHub generated for the App"
 
 
 @dataclass(frozen=True, repr=False)
 class GivenCredentials:
-    """What the environment says of the App: each field is the variable of the same name, empty where it is not set."""
+    """The App's credentials in the environment: one field per variable of that name, empty if unset."""
 
     app_id: int | None = None
     private_key: str = ""
@@ -43,7 +44,7 @@ class GivenCredentials:
 
 
 class _Stored(BaseModel):
-    """The file. An unknown field is one of a later release, and is ignored."""
+    """The stored file. Unknown fields are ignored: a later release may add some."""
 
     model_config = ConfigDict(hide_input_in_errors=True, strict=True)
 
@@ -60,14 +61,14 @@ def credentials_path(data_dir: Path) -> Path:
 
 
 def credentials_from(given: GivenCredentials, stored: AppCredentials | None) -> AppCredentials | None:
-    """The credentials in force: the environment's where it says anything, else the stored ones.
+    """Return the credentials to use: the environment's if it sets any, else the stored ones.
 
-    Raises AssayError where the environment is half given, naming what is missing, or where its key is none.
+    Raises AssayError if the environment sets only some of them, naming the missing ones, or if its key is invalid.
     """
     if not given.any:
         return stored
-    private_key = given.private_key or _text_of(given.private_key_file, f"{PRIVATE_KEY}_FILE")
-    secret = given.webhook_secret or _text_of(given.webhook_secret_file, f"{WEBHOOK_SECRET}_FILE")
+    private_key = given.private_key or _read_text(given.private_key_file, f"{PRIVATE_KEY}_FILE")
+    secret = given.webhook_secret or _read_text(given.webhook_secret_file, f"{WEBHOOK_SECRET}_FILE")
     missing = [
         name
         for name, value in (
@@ -80,7 +81,7 @@ def credentials_from(given: GivenCredentials, stored: AppCredentials | None) -> 
     if missing or given.app_id is None:
         raise AssayError(
             f"the App's credentials in the environment are incomplete: set {' and '.join(missing)} too, "
-            "or none of them to use the ones that assay setup stored"
+            "or unset all of them to use the ones that assay setup stored"
         )
     return AppCredentials(
         app_id=given.app_id,
@@ -91,35 +92,35 @@ def credentials_from(given: GivenCredentials, stored: AppCredentials | None) -> 
     )
 
 
-def parse_private_key(text: str, said_by: str) -> str:
-    r"""The PEM in `text`, whose line ends may be spelled `\n` as in a one-line variable.
+def parse_private_key(text: str, source: str) -> str:
+    r"""Parse a PEM key, whose line ends may be spelled `\n` as in a one-line variable.
 
-    Raises AssayError, naming `said_by` and nothing of the text, unless GitHub's signature can be made with it.
+    Raises AssayError if the key cannot sign GitHub's tokens; the message names `source` and quotes nothing of the key.
     """
     pem = text.replace("\\r", "").replace("\\n", "\n").replace("\r\n", "\n").strip() + "\n"
     if "-----BEGIN " not in pem or "PRIVATE KEY-----" not in pem:
-        raise AssayError(f"{said_by} is no private key: give the .pem file that GitHub made for the App, whole")
-    if not _signs(pem):
-        raise AssayError(f"{said_by} is damaged or no RSA key: give the .pem file that GitHub made for the App, whole")
+        raise AssayError(f"{source} is not a private key: {_KEY_HINT}")
+    if not _can_sign(pem):
+        raise AssayError(f"{source} is damaged or not an RSA key: {_KEY_HINT}")
     return pem
 
 
-def read_secret(path: Path, said_by: str) -> str:
-    """The text of a file that holds one secret, without white space around it. Raises AssayError with one line."""
-    text = _text_of(path, said_by).strip()
+def read_secret(path: Path, source: str) -> str:
+    """Read a file that contains one secret and strip surrounding white space. Raises a one-line AssayError."""
+    text = _read_text(path, source).strip()
     if not text:
-        raise AssayError(f"{said_by} is empty: {path}")
+        raise AssayError(f"{source} is empty: {path}")
     return text
 
 
 def load_credentials(data_dir: Path) -> AppCredentials | None:
-    """The stored credentials; None where there are none.
+    """Load the stored credentials; None if there are none.
 
-    Raises AssayError where others may read or change them, or where the file is damaged.
+    Raises AssayError if other users can access them, or if the file is damaged.
     """
     path = credentials_path(data_dir)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # O_NONBLOCK: opening a pipe would hang
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -127,15 +128,15 @@ def load_credentials(data_dir: Path) -> AppCredentials | None:
     try:
         _require_private(os.fstat(descriptor), path)
         _require_private_folder(data_dir)
-        with os.fdopen(descriptor, "rb", closefd=False) as opened:
-            raw = opened.read(MOST_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            raw = file.read(MAX_SECRET_BYTES + 1)
     finally:
         os.close(descriptor)
     try:
-        stored = _Stored.model_validate_json(raw if len(raw) <= MOST_BYTES else b"")
+        stored = _Stored.model_validate_json(raw if len(raw) <= MAX_SECRET_BYTES else b"")
     except ValidationError:
         raise AssayError(
-            f"{path} is damaged: restore it from a backup, or forget it (assay setup --forget) and set up again"
+            f"{path} is damaged: restore it from a backup, or delete it (assay setup --forget) and set up again"
         ) from None
     return AppCredentials(
         app_id=stored.app_id,
@@ -148,9 +149,9 @@ def load_credentials(data_dir: Path) -> AppCredentials | None:
 
 
 def save_credentials(data_dir: Path, credentials: AppCredentials) -> Path:
-    """Write the credentials whole, durably and for their owner alone; returns where.
+    """Write the credentials atomically and durably, readable by their owner only. Return the path.
 
-    Raises AssayError where the folder is open to others; other OSErrors (a full disk) pass through.
+    Raises AssayError if other users can access the folder; other OSErrors (a full disk) pass through.
     """
     require_private_folder(data_dir)
     path = credentials_path(data_dir)
@@ -162,12 +163,12 @@ def save_credentials(data_dir: Path, credentials: AppCredentials) -> Path:
         webhook_secrets=list(credentials.webhook_secrets),
         private_key=credentials.private_key,
     )
-    descriptor, temporary = tempfile.mkstemp(prefix=".credentials-", suffix=".part", dir=data_dir)  # 0600 from birth
+    descriptor, temporary = tempfile.mkstemp(prefix=".credentials-", suffix=".part", dir=data_dir)  # created as 0600
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(stored.model_dump_json(indent=2) + "\n")
-            opened.flush()
-            os.fsync(opened.fileno())
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(stored.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -177,7 +178,7 @@ def save_credentials(data_dir: Path, credentials: AppCredentials) -> Path:
 
 
 def forget_credentials(data_dir: Path) -> bool:
-    """Delete the stored credentials, damaged or not. False where there are none."""
+    """Delete the stored credentials, damaged or not. Return False if there are none."""
     try:
         os.unlink(credentials_path(data_dir))
     except (FileNotFoundError, NotADirectoryError):
@@ -187,24 +188,24 @@ def forget_credentials(data_dir: Path) -> bool:
 
 
 def require_private_folder(data_dir: Path) -> None:
-    """Make the data directory, or raise AssayError where others may look into it: better said before than after."""
+    """Create the data directory. Raises AssayError if it cannot be used or other users can access it."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise AssayError(
-            f"cannot make the folder {data_dir}: {error.strerror}; set ASSAY_DATA_DIR to another"
+            f"cannot create the folder {data_dir}: {error.strerror}; set ASSAY_DATA_DIR to another folder"
         ) from None
     _require_private_folder(data_dir)
     if not os.access(data_dir, os.W_OK | os.X_OK):
-        raise AssayError(f"no permission to write in {data_dir}: set ASSAY_DATA_DIR to a folder of your own")
+        raise AssayError(f"no permission to write to {data_dir}: set ASSAY_DATA_DIR to a folder that you own")
 
 
 def _secrets(newest: str, previous: str) -> tuple[str, ...]:
     return (newest, previous) if previous and previous != newest else (newest,)
 
 
-def _signs(pem: str) -> bool:
-    """Can an RS256 signature be made with this key? Imported here: the receiver starts without it."""
+def _can_sign(pem: str) -> bool:
+    """Return whether the key makes an RS256 signature. Imports githubkit here: the receiver starts without it."""
     from githubkit import AppAuthStrategy, GitHub
     from githubkit.auth.app import AppAuth
     from githubkit.cache import MemCacheStrategy
@@ -212,45 +213,48 @@ def _signs(pem: str) -> bool:
     github = GitHub(AppAuthStrategy(1, pem), cache_strategy=MemCacheStrategy())
     try:
         AppAuth(github, 1, pem).get_jwt()
-    except Exception:  # each of the libraries below raises a kind of its own; whichever it is, the key does not sign
+    except Exception:  # the libraries below raise errors of many types, and any of them means the same
         return False
     return True
 
 
-def _text_of(path: Path | None, said_by: str) -> str:
+def _read_text(path: Path | None, source: str) -> str:
     if path is None:
         return ""
     try:
-        with path.open("rb") as opened:
-            raw = opened.read(MOST_BYTES + 1)
+        with path.open("rb") as file:
+            raw = file.read(MAX_SECRET_BYTES + 1)
     except OSError as error:
-        raise AssayError(f"{said_by}: cannot read {path}: {error.strerror}") from None
-    if len(raw) > MOST_BYTES:
-        raise AssayError(f"{said_by}: {path} is too large for a secret")
+        raise AssayError(f"{source}: cannot read {path}: {error.strerror}") from None
+    if len(raw) > MAX_SECRET_BYTES:
+        raise AssayError(f"{source}: {path} is too large for a secret")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise AssayError(f"{said_by}: {path} is no text") from None
+        raise AssayError(f"{source}: {path} is not a text file") from None
 
 
-def _require_private(found: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _require_private(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise AssayError(f"{path} is not a file: move it away")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
+    if status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
         raise AssayError(
-            f"{path} is open to others (mode {mode:04o}): chmod 600 it, and make new secrets if it was read"
+            f"other users can access {path} (mode {mode:04o}): run chmod 600 on it, and replace the secrets if anyone "
+            "has read it"
         )
 
 
 def _require_private_folder(folder: Path) -> None:
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
-        raise AssayError(f"{folder} is open to others (mode {mode:04o}), and holds secrets and code: chmod 700 it")
+        raise AssayError(
+            f"other users can access {folder} (mode {mode:04o}), which holds secrets and code: run chmod 700 on it"
+        )
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new name is on the disk only when its folder is. Some network file systems cannot, and need not."""
+    """Make a renamed file durable by syncing its folder, which some network file systems do not support."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):

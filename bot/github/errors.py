@@ -1,16 +1,16 @@
-"""What can go wrong with GitHub. A job decides by the kind; the text is for people, short and without secrets.
+"""Errors of talking to GitHub. Jobs decide by the class; messages are short, readable and free of secrets.
 
-GitHubProblem
-├── NotFound            404, 410: not there, or not for us to see
-│   ├── InstallationGone    the installation itself
-│   └── Moved               a write met a redirect on the same host: the repository has another name now
-├── Forbidden           403: a permission is missing, or a rule of the account stands against it
+GitHubError
+├── NotFound            404, 410: missing, or not visible to us
+│   ├── InstallationGone    the installation itself is missing
+│   └── Moved               a write was redirected on the same host: the repository has been renamed
+├── Forbidden           403: a permission is missing, or an account policy forbids it
 ├── Suspended           403: the installation is suspended
-├── BadToken            401: the token has run out, or the App's key is not the one that GitHub knows
-├── RateLimited         403, 429: not before `until`
-├── Unavailable         5xx, timeouts, no connection, an answer that makes no sense: try again later
-├── Rejected            422 and every other 4xx: the same request will never do
-└── Elsewhere           sent to another host, where we do not go
+├── BadToken            401: the token expired, or GitHub does not know the App's key
+├── RateLimited         403, 429: retry at `until`
+├── Unavailable         5xx, timeout, no connection, unexpected response: retry later
+├── Rejected            422 and every other 4xx: retrying cannot help
+└── ForeignRedirect     a redirect to another host, which is never followed
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from __future__ import annotations
 from datetime import datetime
 
 
-class GitHubProblem(Exception):
-    """Any of them."""
+class GitHubError(Exception):
+    """Base class of all errors below."""
 
 
-class NotFound(GitHubProblem):
-    """Not there, or not for us to see."""
+class NotFound(GitHubError):
+    """Missing, or not visible to us."""
 
 
 class InstallationGone(NotFound):
@@ -31,36 +31,36 @@ class InstallationGone(NotFound):
 
 
 class Moved(NotFound):
-    """A write met a redirect on the same host: ask for the repository's present name, then write again."""
+    """A write was redirected on the same host: look up the repository's current name, then write again."""
 
 
-class Forbidden(GitHubProblem):
-    """A permission is missing, or a rule of the account stands against it."""
+class Forbidden(GitHubError):
+    """A permission is missing, or an account policy forbids the request."""
 
 
-class Suspended(GitHubProblem):
-    """The owner suspended the installation: nothing may be asked until the suspension ends."""
+class Suspended(GitHubError):
+    """The owner suspended the installation: every request fails until that ends."""
 
 
-class BadToken(GitHubProblem):
-    """The token has run out, or the App's key is not the one that GitHub knows."""
+class BadToken(GitHubError):
+    """The token expired, or the App's key is not the one that GitHub knows."""
 
 
-class RateLimited(GitHubProblem):
-    """Too much was asked. `until` is an aware time."""
+class RateLimited(GitHubError):
+    """A rate limit refused the request. `until` is an aware datetime."""
 
     def __init__(self, message: str, until: datetime) -> None:
         super().__init__(message)
         self.until = until
 
 
-class Unavailable(GitHubProblem):
-    """GitHub cannot answer now: try again later. A write that ends like this may have been done."""
+class Unavailable(GitHubError):
+    """GitHub failed to respond: retry later. A write that fails like this may still have happened."""
 
 
-class Rejected(GitHubProblem):
-    """GitHub understood and refused: the same request will never do."""
+class Rejected(GitHubError):
+    """GitHub understood the request and refused it: retrying cannot help."""
 
 
-class Elsewhere(GitHubProblem):
-    """We were sent to another host, where we do not go."""
+class ForeignRedirect(GitHubError):
+    """GitHub redirected to another host, which is never followed."""

@@ -1,4 +1,4 @@
-"""One request and its answer: pace before, repeats and redirects between, problems told apart after."""
+"""Send one request to GitHub: pacing, retries, redirects, and failures mapped to errors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bot.clock import Clock
 from bot.github.endpoints import GitHubServer, graphql_url, redirected_path
 from bot.github.errors import (
     BadToken,
-    Elsewhere,
     Forbidden,
-    GitHubProblem,
+    ForeignRedirect,
+    GitHubError,
     Moved,
     NotFound,
     RateLimited,
@@ -33,63 +33,63 @@ from bot.github.errors import (
     Unavailable,
 )
 from bot.github.rate_limits import READ_POINTS, WRITE_POINTS, PointsLimiter, retry_at
-from bot.github.transport import TIMEOUT, BadAnswer, connect
+from bot.github.transport import TIMEOUT, UnreadableResponse, connect
 from pipeline.reports.escape import inert
 
-MOST_REPEATS = 2
-MOST_REDIRECTS = 3
-MOST_AT_ONCE = 20  # GitHub allows 100 of all processes together
-LONGEST_PACE = timedelta(seconds=10)  # who has to wait longer for points is put off instead
-WHOLE_REQUEST_S = 60.0  # however slowly an answer drips
-LONGEST_MESSAGE = 160
+MAX_RETRIES = 2
+MAX_REDIRECTS = 3
+MAX_CONCURRENT_REQUESTS = 20  # GitHub allows 100 across all processes
+MAX_PACING_DELAY = timedelta(seconds=10)  # a longer wait is raised as RateLimited instead
+REQUEST_TIMEOUT_S = 60.0  # in total, however slowly the response trickles in
+MAX_MESSAGE_CHARS = 160
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_PASSING = (502, 503, 504)
-_NO_CONNECTION = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout)
+_TRANSIENT_STATUSES = (502, 503, 504)
+_CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout)
 JSON = "application/vnd.github+json"
-_GRAPHQL_FEATURES = {"GraphQL-Features": "issue_types"}  # without it some servers hide the types of issues
+_GRAPHQL_FEATURES = {"GraphQL-Features": "issue_types"}  # some servers hide issue types without it
 T = TypeVar("T")
 Json = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: Mapping[str, str]  # lower-case names
     body: bytes
 
     def parse(self, shape: type[T]) -> T:
-        """The body as `shape`. Raises Unavailable where it is something else."""
+        """Parse the body as `shape`. Raises Unavailable if it does not match."""
         try:
             return TypeAdapter(shape).validate_json(self.body)
         except ValidationError:
-            raise Unavailable("GitHub gave an answer that makes no sense: is there a proxy in between?") from None
+            raise Unavailable("GitHub sent an unexpected response: is there a proxy in between?") from None
 
     @property
     def message(self) -> str:
-        """What GitHub says of a problem; empty where it says nothing."""
+        """GitHub's error message, or an empty string."""
         try:
-            said = json.loads(self.body)
+            body = json.loads(self.body)
         except (ValueError, RecursionError):
             return ""
-        text = said.get("message") if isinstance(said, dict) else None
-        return text if isinstance(text, str) else ""
+        message = body.get("message") if isinstance(body, dict) else None
+        return message if isinstance(message, str) else ""
 
 
 @dataclass(frozen=True)
 class _Request:
-    speaker: Speaker
+    client: RawClient
     method: str
     path: str
     query: Mapping[str, str | int] | None
     body: Json | None
-    installation_id: int  # whose pace it counts for
+    installation_id: int  # whose points it spends
     accept: str = JSON
-    is_query: bool = False  # of GraphQL: a POST that only reads
+    is_query: bool = False  # a GraphQL query: a POST that only reads
 
 
-class Speaker(GitHubCore[BaseAuthStrategy]):
-    """githubkit's client without its judgement of answers, which fails on a Retry-After that is a date."""
+class RawClient(GitHubCore[BaseAuthStrategy]):
+    """githubkit's client without its error handling, which crashes on a Retry-After that is a date."""
 
     def _check_is_error(self, response: httpx.Response) -> bool:
         return False
@@ -98,8 +98,8 @@ class Speaker(GitHubCore[BaseAuthStrategy]):
         pass
 
 
-class Exchange:
-    """All requests to one GitHub go through one of these."""
+class GitHubSession:
+    """Connections, pacing and retries shared by every client of one GitHub server."""
 
     def __init__(
         self,
@@ -114,15 +114,15 @@ class Exchange:
         self._jitter = jitter
         self._transport = connect(server)
         self._limiter = PointsLimiter()
-        self._throttler: BaseThrottler = LocalThrottler(MOST_AT_ONCE)
-        self.unknown_fields: set[str] = set()  # that this GitHub's GraphQL said it does not have
+        self._throttler: BaseThrottler = LocalThrottler(MAX_CONCURRENT_REQUESTS)
+        self.unknown_fields: set[str] = set()  # GraphQL fields that this server does not have
 
     def now(self) -> datetime:
         return self._clock.now()
 
-    def speaker(self, auth: BaseAuthStrategy | None) -> Speaker:
-        """A client of githubkit over our connections, with nothing of it that sleeps, caches or follows."""
-        return Speaker(
+    def client(self, auth: BaseAuthStrategy | None) -> RawClient:
+        """Return a githubkit client over the shared connections, with its own retries, cache and redirects off."""
+        return RawClient(
             auth,
             base_url=self.server.api_url,
             user_agent="assay",
@@ -138,142 +138,146 @@ class Exchange:
 
     async def get(
         self,
-        speaker: Speaker,
+        client: RawClient,
         path: str,
         query: Mapping[str, str | int] | None = None,
         *,
         installation_id: int = 0,
         accept: str = JSON,
-    ) -> Answer:
-        """Read; follow redirects on this host. Raises GitHubProblem."""
-        for _ in range(MOST_REDIRECTS + 1):
-            answer = await self._repeated(_Request(speaker, "GET", path, query, None, installation_id, accept))
-            if answer.status not in _REDIRECTS:
-                return answer
-            path, query = redirected_path(self.server, path, answer.headers.get("location", "")), None
-        raise Unavailable("GitHub redirects in circles")
+    ) -> Response:
+        """Send a GET request, following redirects on the same host. Raises GitHubError."""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._send_with_retries(
+                _Request(client, "GET", path, query, None, installation_id, accept)
+            )
+            if response.status not in _REDIRECTS:
+                return response
+            path, query = redirected_path(self.server, path, response.headers.get("location", "")), None
+        raise Unavailable("GitHub redirects in a loop")
 
     async def send(
         self,
-        speaker: Speaker,
+        client: RawClient,
         method: str,
         path: str,
         body: Json | None,
         *,
         installation_id: int = 0,
-        repeatable: bool = False,
-    ) -> Answer:
-        """Write, once unless doing it twice is the same as once. Raises GitHubProblem."""
-        ask = self._repeated if repeatable else self._once
-        answer = await ask(_Request(speaker, method, path, None, body, installation_id))
-        if answer.status in _REDIRECTS:
-            redirected_path(self.server, path, answer.headers.get("location", ""))
-            raise Moved("what is to be written to has another name now")
-        return answer
+        idempotent: bool = False,
+    ) -> Response:
+        """Send a write, retried only if `idempotent`. Raises GitHubError."""
+        send = self._send_with_retries if idempotent else self._send_once
+        response = await send(_Request(client, method, path, None, body, installation_id))
+        if response.status in _REDIRECTS:
+            redirected_path(self.server, path, response.headers.get("location", ""))
+            raise Moved("the repository has been renamed")
+        return response
 
-    async def query(self, speaker: Speaker, body: Json, *, installation_id: int = 0) -> Answer:
-        """Ask GraphQL. Raises GitHubProblem.
+    async def query(self, client: RawClient, body: Json, *, installation_id: int = 0) -> Response:
+        """Send a GraphQL query. Raises GitHubError.
 
-        Repeated where no answer came, but not after a 502: that says that the query takes GitHub too long, and it
-        would take as long again. Whoever asks makes it smaller.
+        Retried if no response arrived, but not after a 502: the query is too expensive for GitHub and would time out
+        again, so the caller has to make it smaller.
         """
         path = graphql_url(self.server)
-        answer = await self._repeated(
-            _Request(speaker, "POST", path, None, body, installation_id, is_query=True), _NoConnection
+        response = await self._send_with_retries(
+            _Request(client, "POST", path, None, body, installation_id, is_query=True), _ConnectionFailed
         )
-        if answer.status in _REDIRECTS:
-            raise Elsewhere("GitHub's GraphQL redirects: check ASSAY_GITHUB_API_URL")
-        return answer
+        if response.status in _REDIRECTS:
+            raise ForeignRedirect("GitHub's GraphQL endpoint redirects: check ASSAY_GITHUB_API_URL")
+        return response
 
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _repeated(self, request: _Request, kind: type[Unavailable] = Unavailable) -> Answer:
-        """`kind`: which of the problems that often pass are worth another try."""
-        for repeat in range(MOST_REPEATS):
+    async def _send_with_retries(
+        self, request: _Request, retry_on: type[_TransientlyUnavailable] | None = None
+    ) -> Response:
+        for attempt in range(MAX_RETRIES):
             try:
-                return await self._once(request)
-            except _Passing as problem:
-                if not isinstance(problem, kind):
+                return await self._send_once(request)
+            except _TransientlyUnavailable as error:
+                if retry_on is not None and not isinstance(error, retry_on):
                     raise
-                await self._clock.sleep((repeat + 1) * (0.5 + self._jitter()))
-        return await self._once(request)
+                await self._clock.sleep((attempt + 1) * (0.5 + self._jitter()))
+        return await self._send_once(request)
 
-    async def _once(self, request: _Request) -> Answer:
+    async def _send_once(self, request: _Request) -> Response:
         is_read = request.method == "GET" or request.is_query
-        await self._keep_pace(request.installation_id, READ_POINTS if is_read else WRITE_POINTS)
+        await self._wait_for_points(request.installation_id, READ_POINTS if is_read else WRITE_POINTS)
         headers = {"X-GitHub-Api-Version": self.server.api_version, "Accept": request.accept}
         if request.is_query:
             headers |= _GRAPHQL_FEATURES
         try:
-            async with asyncio.timeout(WHOLE_REQUEST_S):
-                said = await request.speaker.arequest(
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                raw = await request.client.arequest(
                     request.method, request.path, params=request.query, json=request.body, headers=headers
                 )
         except TimeoutError:
-            raise Unavailable("GitHub took too long to answer") from None
+            raise Unavailable("GitHub took too long to respond") from None
         except RequestError as error:
-            raise _no_answer(error.exc) from None
+            raise _request_error(error.exc) from None
         except GitHubException as error:
-            raise Unavailable(f"GitHub was not asked: {type(error).__name__}") from None
-        answer = Answer(said.status_code, {name.lower(): value for name, value in said.headers.items()}, said.content)
-        self._tell_budget(answer)
-        problem = self._problem(answer, said.raw_request.headers.get("Authorization", "").partition(" ")[2])
-        if problem:
-            raise problem
-        return answer
+            raise Unavailable(f"the request to GitHub failed: {type(error).__name__}") from None
+        response = Response(raw.status_code, {name.lower(): value for name, value in raw.headers.items()}, raw.content)
+        self._report_budget(response)
+        failure = self._response_error(response, raw.raw_request.headers.get("Authorization", "").partition(" ")[2])
+        if failure:
+            raise failure
+        return response
 
-    async def _keep_pace(self, installation_id: int, points: int) -> None:
+    async def _wait_for_points(self, installation_id: int, points: int) -> None:
         now = self._clock.now()
         moment = self._limiter.next_request(installation_id, points, now)
-        if moment - now > LONGEST_PACE:
-            raise RateLimited("our own pace: 900 points a minute are spent", moment)
+        if moment - now > MAX_PACING_DELAY:
+            raise RateLimited("900 points a minute are used up", moment)
         self._limiter.spend(installation_id, points, moment)
         if moment > now:
             await self._clock.sleep((moment - now).total_seconds())
 
-    def _tell_budget(self, answer: Answer) -> None:
-        if answer.headers.get("x-ratelimit-resource") == "graphql":
-            return  # a budget of its own, of which whoever asks keeps account
-        figures = [answer.headers.get(f"x-ratelimit-{name}", "") for name in ("remaining", "limit")]
+    def _report_budget(self, response: Response) -> None:
+        if response.headers.get("x-ratelimit-resource") == "graphql":
+            return  # GraphQL has a separate budget, which its caller tracks
+        figures = [response.headers.get(f"x-ratelimit-{name}", "") for name in ("remaining", "limit")]
         if all(text.isascii() and text.isdigit() and len(text) < 12 for text in figures):
             self._budget_hook(int(figures[0]), int(figures[1]))
 
-    def _problem(self, answer: Answer, secret: str) -> GitHubProblem | None:
-        """What kind of problem an answer is; none where it is none. No message repeats the secret of the request."""
-        status, message = answer.status, answer.message
+    def _response_error(self, response: Response, secret: str) -> GitHubError | None:
+        """Return the error that a response stands for, or None. The request's secret is removed from its message."""
+        status, message = response.status, response.message
         if status < 400:
             return None
-        said = inert((message.replace(secret, "…") if secret else message), LONGEST_MESSAGE) or f"HTTP {status}"
+        text = inert((message.replace(secret, "…") if secret else message), MAX_MESSAGE_CHARS) or f"HTTP {status}"
         if status == 403 and "suspended" in message.lower():
-            return Suspended(said)
-        if until := retry_at(status, answer.headers, message, self._clock.now()):
-            return RateLimited(said, until)
+            return Suspended(text)
+        if until := retry_at(status, response.headers, message, self._clock.now()):
+            return RateLimited(text, until)
         if status >= 500:
-            return (_Passing if status in _PASSING else Unavailable)(f"GitHub answers HTTP {status}")
-        kinds: dict[int, type[GitHubProblem]] = {401: BadToken, 403: Forbidden, 404: NotFound, 410: NotFound}
-        return kinds.get(status, Rejected)(said)
+            kind = _TransientlyUnavailable if status in _TRANSIENT_STATUSES else Unavailable
+            return kind(f"GitHub returned HTTP {status}")
+        kinds: dict[int, type[GitHubError]] = {401: BadToken, 403: Forbidden, 404: NotFound, 410: NotFound}
+        return kinds.get(status, Rejected)(text)
 
 
-class _Passing(Unavailable):
-    """Unavailable in a way that often passes within a second."""
+class _TransientlyUnavailable(Unavailable):
+    """A failure that often passes within a second."""
 
 
-class _NoConnection(_Passing):
-    """Nothing was heard at all."""
+class _ConnectionFailed(_TransientlyUnavailable):
+    """No response arrived."""
 
 
-def _no_answer(error: Any) -> GitHubProblem:
-    """Says what kind of failure it was and none of its text, in which addresses and headers may stand."""
-    if isinstance(error, BadAnswer):
-        return Unavailable(f"GitHub cannot be read: {error}")
+def _request_error(error: Any) -> GitHubError:
+    """Describe why a request failed without quoting httpx, whose messages may hold addresses and headers."""
+    if isinstance(error, UnreadableResponse):
+        return Unavailable(f"GitHub's response cannot be read: {error}")
     if isinstance(error, httpx.ProxyError):
-        return Unavailable("the proxy refuses to connect: check HTTPS_PROXY")
-    if isinstance(error, _NO_CONNECTION):
-        return _NoConnection("there is no connection to GitHub")
+        return Unavailable("the proxy refused the connection: check HTTPS_PROXY")
+    if isinstance(error, _CONNECTION_ERRORS):
+        return _ConnectionFailed("cannot connect to GitHub")
     if isinstance(error, httpx.TimeoutException):
-        return Unavailable("GitHub took too long to answer")
+        return Unavailable("GitHub took too long to respond")
     if isinstance(error, httpx.HTTPError):
-        return Unavailable(f"GitHub cannot be asked: {type(error).__name__}")
-    # what is left happened before anything was sent: the App's own token could not be signed
-    return BadToken("the App's private key cannot be used: give the PEM file that GitHub made")
+        return Unavailable(f"the request to GitHub failed: {type(error).__name__}")
+    # Anything else was raised before sending: the App's own token could not be signed.
+    return BadToken("the App's private key is unusable: provide the PEM file that GitHub generated")

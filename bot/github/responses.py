@@ -1,39 +1,64 @@
-"""What we read of GitHub's answers: few fields, and as few of them required as can be."""
+"""The fields read from GitHub's responses, as few of them required as possible, and pagination."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from bot.records import Installation, Repository
 
-# GitHub's own roles, strongest first, by the permission that a person holds by them.
+PAGE_SIZE: Final = 100
+MAX_PAGES: Final = 500
+
+_NEXT_LINK: Final = re.compile(r'<([^<>]*)>\s*;[^,<]*\brel="?next"?')
+
+# GitHub's own roles, strongest first, by the permission that each of them grants.
 _ROLE_OF: Final = {"admin": "admin", "maintain": "maintain", "push": "write", "triage": "triage", "pull": "read"}
 _ROLES: Final = frozenset(_ROLE_OF.values()) | {"none"}
 
 
-class _Answer(BaseModel):
+def has_next(headers: Mapping[str, str], items: int) -> bool:
+    """Return whether there is another page: by the Link header if present, else by whether this page is full."""
+    link = headers.get("link", "")
+    return bool(_NEXT_LINK.search(link)) if link else items >= PAGE_SIZE
+
+
+def next_cursor(headers: Mapping[str, str]) -> str:
+    """Return the next page's cursor, empty on the last page. The rest of the link's URL is not trusted."""
+    link = _NEXT_LINK.search(headers.get("link", ""))
+    if not link:
+        return ""
+    try:
+        return parse_qs(urlsplit(link[1]).query).get("cursor", [""])[0]
+    except ValueError:
+        return ""
+
+
+class _Response(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class AccountAnswer(_Answer):
+class AccountResponse(_Response):
     id: int = 0
     login: str = ""
-    slug: str = ""  # an enterprise has this in place of a login
+    slug: str = ""  # an enterprise has a slug instead of a login
     type: str = ""
 
 
-class InstallationAnswer(_Answer):
+class InstallationResponse(_Response):
     id: int
-    account: AccountAnswer | None = None
+    account: AccountResponse | None = None
     target_type: str = ""
     permissions: dict[str, str] = {}
     suspended_at: str | None = None
 
-    def value(self) -> Installation:
-        account = self.account or AccountAnswer()
+    def to_installation(self) -> Installation:
+        account = self.account or AccountResponse()
         return Installation(
             installation_id=self.id,
             account_id=account.id,
@@ -44,15 +69,15 @@ class InstallationAnswer(_Answer):
         )
 
 
-class RepositoryAnswer(_Answer):
+class RepositoryResponse(_Response):
     id: int
     full_name: str
     default_branch: str = ""
-    private: bool = True  # what is not known to be public is not shown
+    private: bool = True  # unless GitHub says otherwise
     archived: bool = False
     disabled: bool = False
 
-    def value(self, installation_id: int) -> Repository:
+    def to_repository(self, installation_id: int) -> Repository:
         return Repository(
             installation_id=installation_id,
             repository_id=self.id,
@@ -63,16 +88,16 @@ class RepositoryAnswer(_Answer):
         )
 
 
-class RepositoriesAnswer(_Answer):
+class RepositoriesResponse(_Response):
     total_count: int = 0
-    repositories: list[RepositoryAnswer] = []
+    repositories: list[RepositoryResponse] = []
 
 
-class TokenAnswer(_Answer):
+class TokenResponse(_Response):
     token: str = Field(repr=False)
 
 
-class DeliveryAnswer(_Answer):
+class DeliveryResponse(_Response):
     id: int
     guid: str
     delivered_at: datetime
@@ -84,11 +109,11 @@ class DeliveryAnswer(_Answer):
     repository_id: int | None = None
 
     @property
-    def moment(self) -> datetime:
+    def delivered_at_utc(self) -> datetime:
         return self.delivered_at if self.delivered_at.tzinfo else self.delivered_at.replace(tzinfo=UTC)
 
 
-class AppAnswer(_Answer):
+class AppResponse(_Response):
     id: int
     slug: str = ""
     name: str = ""
@@ -97,63 +122,63 @@ class AppAnswer(_Answer):
     events: list[str] = []
 
 
-class MadeAnswer(_Answer):
+class CreatedResponse(_Response):
     id: int
 
 
-class CheckRunAppAnswer(_Answer):
+class CheckRunAppResponse(_Response):
     id: int = 0
 
 
-class CheckRunAnswer(_Answer):
+class CheckRunResponse(_Response):
     id: int
     name: str = ""
     external_id: str | None = None
-    app: CheckRunAppAnswer | None = None
+    app: CheckRunAppResponse | None = None
 
 
-class CheckRunsAnswer(_Answer):
+class CheckRunsResponse(_Response):
     total_count: int = 0
-    check_runs: list[CheckRunAnswer] = []
+    check_runs: list[CheckRunResponse] = []
 
 
-class PersonAnswer(AccountAnswer):
+class UserResponse(AccountResponse):
     permissions: dict[str, bool] = {}  # "pull", "triage", "push", "maintain", "admin"
 
 
-class RoleAnswer(_Answer):
+class RoleResponse(_Response):
     permission: str = "none"
     role_name: str = ""
-    user: PersonAnswer | None = None
+    user: UserResponse | None = None
 
     @property
     def role(self) -> str:
-        """One of GitHub's own roles: in place of a custom one, the one that it builds on."""
+        """The built-in role; for a custom role, the one that it extends."""
         if self.role_name in _ROLES or self.user is None or not self.user.permissions:
             return self.role_name or self.permission
-        held = (role for name, role in _ROLE_OF.items() if self.user.permissions.get(name))
-        return next(held, self.permission)
+        granted = (role for name, role in _ROLE_OF.items() if self.user.permissions.get(name))
+        return next(granted, self.permission)
 
 
-class CommentAppAnswer(_Answer):
+class CommentAppResponse(_Response):
     id: int = 0
 
 
-class CommentAnswer(_Answer):
+class CommentResponse(_Response):
     id: int
     body: str | None = None
-    user: AccountAnswer | None = None
+    user: AccountResponse | None = None
     issue_url: str = ""
-    performed_via_github_app: CommentAppAnswer | None = None
+    performed_via_github_app: CommentAppResponse | None = None
 
 
-class _Signature(_Answer):
+class _Signature(_Response):
     date: AwareDatetime
 
 
-class _CommitFacts(_Answer):
+class _CommitDetails(_Response):
     committer: _Signature
 
 
-class CommitAnswer(_Answer):
-    commit: _CommitFacts
+class CommitResponse(_Response):
+    commit: _CommitDetails

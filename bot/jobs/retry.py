@@ -11,9 +11,9 @@ from typing import Final
 
 from bot.github.errors import (
     BadToken,
-    Elsewhere,
     Forbidden,
-    GitHubProblem,
+    ForeignRedirect,
+    GitHubError,
     NotFound,
     RateLimited,
     Rejected,
@@ -96,9 +96,9 @@ def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1
             return again(attempts, now, "GitHub cannot be reached", jitter)
         case Forbidden():
             return Failed("GitHub forbids it: look at the App's permissions")
-        case Elsewhere():
+        case ForeignRedirect():
             return Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")
-        case Rejected() | GitHubProblem():  # also of a commit that GitHub has not heard of everywhere yet
+        case Rejected() | GitHubError():  # also of a commit that GitHub has not heard of everywhere yet
             return again(attempts, now, "GitHub rejected the request", jitter)
         case TookTooLong():
             return again(attempts, now, "it took too long", jitter)
@@ -112,7 +112,7 @@ def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1
 
 def is_a_bug(error: BaseException) -> bool:
     """Whether its traceback is worth a look: nothing that GitHub, a user or a limit is to blame for."""
-    return not isinstance(error, NotYet | TookTooLong | GitHubProblem | AssayError)
+    return not isinstance(error, NotYet | TookTooLong | GitHubError | AssayError)
 
 
 def error_fields(error: BaseException) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""THE table of what GitHub may tell us: event and action, the job that answers it, and the permission that carries it.
+"""The dispatch table: which job handles each webhook event and action, and which permission subscribes to it.
 
-Nothing is read here but an `Event`, and nothing is done: `job_for` says which job row answers a delivery. A delivery
-is a hint: the jobs that remove something ask GitHub first whether it is so.
+Pure: `job_for` maps an `Event` to the job that handles it. A delivery is only a hint: jobs that delete something check
+with GitHub first.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final, Literal
 
 from bot.records import Event, Fact, JobKind, Subset
 
-QUIET_S: Final = 60  # without a push, before the newest head is answered
-LONGEST_WAIT_S: Final = 600  # after the first push of a burst that does not end
+QUIET_S: Final = 60  # of quiet after the last push before its head is handled
+MAX_WAIT_S: Final = 600  # after the first push of an unending burst
 
-SUBSETS: Final[tuple[Subset, ...]] = ("screen", "evidence", "full")  # each has all that the ones before it have
+SUBSETS: Final[tuple[Subset, ...]] = ("screen", "evidence", "full")  # each includes the previous ones
 SCREEN_CHECK: Final = "assay/screen"
 FINETUNE_CHECK: Final = "assay/finetune"
-CHECKS: Final = (SCREEN_CHECK, FINETUNE_CHECK)  # names of check runs of ours
+CHECKS: Final = (SCREEN_CHECK, FINETUNE_CHECK)  # names of our check runs
 SCREEN_BUTTON: Final = "rescreen"
 FINETUNE_BUTTON: Final = "finetune"
 BUTTONS: Final = (SCREEN_BUTTON, FINETUNE_BUTTON)  # identifiers of actions on our check runs
@@ -28,62 +28,62 @@ BUTTONS: Final = (SCREEN_BUTTON, FINETUNE_BUTTON)  # identifiers of actions on o
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that GitHub may tell, and what comes of it."""
+    """An event and action, and what we do about it."""
 
     event: str
-    action: str  # empty where the event has none
-    job: JobKind | None  # None: nothing is to be done
-    subset: Subset  # the smallest that carries it
-    permission: str  # which GitHub asks for before it tells; empty where it tells every App
-    subscribed: bool  # False: it comes unasked, and a manifest that names it is refused
-    does: str  # one sentence
+    action: str  # empty if the event has none
+    job: JobKind | None  # None: nothing to do
+    subset: Subset  # the smallest that receives it
+    permission: str  # that GitHub requires for the event; empty if every App receives it
+    subscribed: bool  # False: always sent, and GitHub rejects a manifest that lists it
+    effect: str  # one sentence
 
 
 TABLE: Final[tuple[Row, ...]] = (
     Row("installation", "created", "sync_installation", "screen", "", False,
-        "Lists the repositories of the new installation and screens each."),
+        "Lists the repositories of the new installation and screens each of them."),
     Row("installation", "deleted", "remove_installation", "screen", "", False,
-        "Asks GitHub whether the installation is gone, then deletes all that is held of it."),
+        "Checks with GitHub that the installation is gone, then deletes all its data."),
     Row("installation", "suspend", "sync_installation", "screen", "", False,
-        "Asks GitHub whether the installation is suspended, then leaves it alone."),
+        "Checks with GitHub that the installation is suspended, then leaves it alone."),
     Row("installation", "unsuspend", "sync_installation", "screen", "", False,
-        "Serves the installation again and screens what is new."),
+        "Resumes service and screens new repositories."),
     Row("installation", "new_permissions_accepted", "sync_installation", "screen", "", False,
-        "Remembers what the installation permits now."),
+        "Records the new permissions."),
     Row("installation_repositories", "added", "sync_installation", "screen", "", False,
-        "Lists the repositories and screens the ones that are new."),
+        "Lists the repositories and screens new ones."),
     Row("installation_repositories", "removed", "sync_installation", "screen", "", False,
-        "Lists the repositories and deletes what is held of the ones that are gone."),
+        "Lists the repositories and deletes the data of removed ones."),
     Row("push", "", "post", "screen", "contents", True,
-        "Waits for quiet, then posts the verdict on the newest head of the default branch."),
+        "Waits for a pause between pushes, then posts the verdict on the head of the default branch."),
     Row("repository", "renamed", "sync_repository", "screen", "metadata", True,
-        "Follows the new name."),
+        "Records the new name."),
     Row("repository", "transferred", "sync_repository", "screen", "metadata", True,
-        "Asks GitHub whose the repository is now; another account's is removed here and starts afresh there."),
+        "Checks with GitHub who owns the repository; removes it here if another account does, where it starts afresh."),
     Row("repository", "archived", "sync_repository", "screen", "metadata", True,
-        "Posts nothing more on the archived repository."),
+        "Stops posting to the archived repository."),
     Row("repository", "unarchived", "sync_repository", "screen", "metadata", True,
-        "Serves the repository again."),
+        "Resumes service for the repository."),
     Row("repository", "deleted", "sync_repository", "screen", "metadata", True,
-        "Asks GitHub whether the repository is gone, then deletes all that is held of it."),
+        "Checks with GitHub that the repository is gone, then deletes all its data."),
     Row("repository", "privatized", "sync_repository", "screen", "metadata", True,
-        "Remembers that the repository is private."),
+        "Records that the repository is private."),
     Row("repository", "publicized", "sync_repository", "screen", "metadata", True,
-        "Remembers that the repository is public."),
+        "Records that the repository is public."),
     Row("repository", "edited", "sync_repository", "screen", "metadata", True,
-        "Measures again where another branch became the default; other edits are ignored."),
+        "Measures again if the default branch changed; ignores other edits."),
     Row("check_run", "rerequested", "post", "screen", "checks", True,
-        "Posts the stored verdict or result as a new completed check run."),
+        "Posts the stored verdict or result as a new, completed check run."),
     Row("check_run", "requested_action", "command", "screen", "checks", True,
-        "Checks the role of whoever pressed the button, then does what it says."),
+        "Checks the role of the person who clicked the button, then runs its command."),
     Row("check_suite", "rerequested", "post", "screen", "checks", True,
-        "Posts the stored verdict and result as new completed check runs."),
+        "Posts the stored verdict and result as new, completed check runs."),
     Row("issue_comment", "created", "command", "full", "issues", True,
-        "Checks the role of whoever gave a command in a new comment, then does what it says."),
+        "Checks the role of the person who gave a command in a new comment, then runs it."),
     Row("github_app_authorization", "revoked", None, "screen", "", False,
-        "Does nothing: no token of a person is held."),
+        "Does nothing: no user tokens are stored."),
     Row("ping", "", None, "screen", "", False,
-        "Does nothing: the answer says that this server is there."),
+        "Does nothing: the response shows that the server is up."),
 )  # fmt: skip
 
 EVENTS: Final = frozenset(row.event for row in TABLE)
@@ -92,49 +92,49 @@ _ROWS: Final[Mapping[tuple[str, str], Row]] = MappingProxyType({(row.event, row.
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One permission of the App, and the sentence that tells an administrator what needs it."""
+    """A permission of the App, and a sentence that tells administrators what it is for."""
 
-    name: str  # as GitHub's manifest spells it
+    name: str  # as in GitHub's manifest
     access: Literal["read", "write"]
-    subset: Subset  # the smallest that asks for it
-    why: str
+    subset: Subset  # the smallest that requests it
+    purpose: str
 
 
 PERMISSIONS: Final[tuple[Permission, ...]] = (
     Permission("metadata", "read", "screen",
-               "Lists the repositories, follows renames and checks the role of whoever gives a command."),
+               "Lists repositories, follows renames, and checks the role of people who give commands."),
     Permission("contents", "read", "screen",
-               "Clones the default branch to measure its history, and hears of pushes to it."),
+               "Clones the default branch to measure its history, and receives its pushes."),
     Permission("checks", "write", "screen",
-               "Posts the verdict as the check run assay/screen, and hears its buttons."),
+               "Posts the verdict as the check run assay/screen, and receives clicks on its buttons."),
     Permission("issues", "read", "evidence",
                "Reads which issues are labelled as bugs: the strongest evidence that a commit is a fix."),
     Permission("pull_requests", "read", "evidence",
-               "Reads which pull requests are labelled as bugs or close an issue that is."),
+               "Reads which pull requests are labelled as bugs or close such an issue."),
     Permission("issues", "write", "full",
-               "Answers commands in comments (/screen, /finetune), and reads which issues are labelled as bugs."),
+               "Responds to commands in comments (/screen, /finetune), and reads which issues are labelled as bugs."),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """The job that answers an event, not yet a row."""
+    """The job that handles an event, before it is stored."""
 
     kind: JobKind
     installation_id: int
-    repository_id: int  # 0: the whole installation
+    repository_id: int  # 0 for the whole installation
     arguments: Mapping[str, Fact] = field(default_factory=dict)
-    key: str = ""  # jobs of one kind and repository that differ in it stand side by side
-    after_quiet: bool = False  # not before `due_after_push`
+    key: str = ""  # jobs of the same kind and repository but different keys coexist
+    after_quiet: bool = False  # delayed by `due_after_push`
 
 
-def row_of(event: str, action: str) -> Row | None:
-    """The row that says what comes of it; None where nothing is known of it."""
+def find_row(event: str, action: str) -> Row | None:
+    """Return the table's row for an event and action, or None."""
     return _ROWS.get((event, action))
 
 
 def job_for(event: Event) -> JobRequest | None:
-    """The job that answers `event`; None where there is nothing to do or it is not of an installation of ours."""
+    """Return the job that handles `event`; None if there is nothing to do or no installation."""
     row = _ROWS.get((event.name, event.action))
     if row is None or row.job is None or not event.installation_id:
         return None
@@ -143,31 +143,31 @@ def job_for(event: Event) -> JobRequest | None:
     if not event.repository_id:
         return None
     if row.job == "post":
-        return _pushed(event) if event.name == "push" else _asked_again(event)
+        return _push_job(event) if event.name == "push" else _rerequest_job(event)
     if row.job == "command":
-        return _pressed(event) if event.name == "check_run" else _commented(event)
+        return _button_job(event) if event.name == "check_run" else _comment_job(event)
     if event.action == "edited" and not event.facts.get("default_branch_changed"):
         return None
     return JobRequest(row.job, event.installation_id, event.repository_id)
 
 
 def due_after_push(burst_since: datetime | None, now: datetime) -> datetime:
-    """When a push that came just `now` is to be answered; `burst_since` is the first push not answered yet."""
+    """Return when to handle a push that arrived `now`; `burst_since` is the first unhandled push."""
     first = now if burst_since is None else burst_since
-    latest = first + timedelta(seconds=LONGEST_WAIT_S)
+    latest = first + timedelta(seconds=MAX_WAIT_S)
     return max(now, min(now + timedelta(seconds=QUIET_S), latest))
 
 
 def events_of(subset: Subset) -> tuple[str, ...]:
-    """The events that an App with these permissions subscribes to, sorted."""
-    carried = _up_to(subset)
-    return tuple(sorted({row.event for row in TABLE if row.subscribed and row.subset in carried}))
+    """Return the events that an App with this subset subscribes to, sorted."""
+    included = _up_to(subset)
+    return tuple(sorted({row.event for row in TABLE if row.subscribed and row.subset in included}))
 
 
 def permissions_of(subset: Subset) -> tuple[Permission, ...]:
-    """What the App asks for, in the order of the table: one of each name, the strongest."""
-    carried = _up_to(subset)
-    strongest = {permission.name: permission for permission in PERMISSIONS if permission.subset in carried}
+    """Return the permissions that the App requests, in table order: for each name, the strongest."""
+    included = _up_to(subset)
+    strongest = {permission.name: permission for permission in PERMISSIONS if permission.subset in included}
     return tuple(permission for permission in PERMISSIONS if strongest.get(permission.name) is permission)
 
 
@@ -175,7 +175,7 @@ def _up_to(subset: Subset) -> tuple[Subset, ...]:
     return SUBSETS[: SUBSETS.index(subset) + 1]
 
 
-def _pushed(event: Event) -> JobRequest | None:
+def _push_job(event: Event) -> JobRequest | None:
     if not event.facts.get("default_branch"):
         return None
     if event.facts.get("deleted"):
@@ -183,38 +183,38 @@ def _pushed(event: Event) -> JobRequest | None:
     return JobRequest("post", event.installation_id, event.repository_id, after_quiet=True)
 
 
-def _asked_again(event: Event) -> JobRequest | None:
-    """Of a suite, the job that shows the verdict again sees to the other check runs in it."""
-    arguments = {"again": True, **_some(event, "head_sha")}
+def _rerequest_job(event: Event) -> JobRequest | None:
+    """Return the job that posts again. For a suite, it also takes care of the suite's other check runs."""
+    arguments = {"again": True, **_pick_facts(event, "head_sha")}
     if event.name == "check_suite":
         return JobRequest("post", event.installation_id, event.repository_id, {**arguments, "suite": True})
     name = event.facts.get("check_run_name")
     if name is None:
-        return None  # another App's
+        return None  # not one of ours
     if name == SCREEN_CHECK:
         return JobRequest("post", event.installation_id, event.repository_id, arguments)
     key = f"again/{event.facts.get('head_sha', '')}"
-    arguments |= _some(event, "external_id")
+    arguments |= _pick_facts(event, "external_id")
     return JobRequest("result", event.installation_id, event.repository_id, arguments, key)
 
 
-def _pressed(event: Event) -> JobRequest | None:
+def _button_job(event: Event) -> JobRequest | None:
     facts = event.facts
     if not {"button", "sender_id", "check_run_id"} <= facts.keys():
         return None
-    arguments = _some(event, "button", "sender_id", "check_run_id", "head_sha")
+    arguments = _pick_facts(event, "button", "sender_id", "check_run_id", "head_sha")
     key = f"{facts['button']}/{facts['check_run_id']}/{facts['sender_id']}"
     return JobRequest("command", event.installation_id, event.repository_id, arguments, key)
 
 
-def _commented(event: Event) -> JobRequest | None:
-    """A body can be replayed under another delivery's id, so the comment's id is the key."""
+def _comment_job(event: Event) -> JobRequest | None:
+    """Return the command job, keyed by comment: the same body can be replayed with another delivery id."""
     if not {"command", "comment_id", "sender_id", "issue_number"} <= event.facts.keys():
         return None
-    arguments = _some(event, "command", "unclear", "comment_id", "sender_id", "issue_number", "on_pull_request")
+    arguments = _pick_facts(event, "command", "unclear", "comment_id", "sender_id", "issue_number", "on_pull_request")
     key = f"comment/{event.facts['comment_id']}"
     return JobRequest("command", event.installation_id, event.repository_id, arguments, key)
 
 
-def _some(event: Event, *names: str) -> dict[str, Fact]:
+def _pick_facts(event: Event, *names: str) -> dict[str, Fact]:
     return {name: event.facts[name] for name in names if name in event.facts}

@@ -1,8 +1,8 @@
-"""Reduce a delivery's payload to what may be written down. GitHub's own examples break GitHub's own description of
-them, so every field may be missing, null or of another type, and then counts as not said.
+"""Reduce a delivery's payload to the facts that may be stored.
 
-What is kept: ids, action, ref, SHAs, the button that was pressed, and of a comment its first line, where that is one
-of our commands. No login, title, other body, commit message or e-mail address passes.
+GitHub's own examples violate its schema, so every field may be missing, null or of another type, and then counts as
+absent. Kept are ids, action, ref, SHAs, the button that was clicked, and the first line of a comment if it is one of
+our commands. No login, title, other text, commit message or e-mail address gets through.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from bot.receiver.dispatch import BUTTONS, CHECKS
 from bot.records import Event, Fact
 
 
-class NotAPayload(ValueError):
-    """A body that is not one JSON object."""
+class MalformedPayload(ValueError):
+    """The body is not a JSON object."""
 
 
 class _OrNone:
-    """An annotation: None stands for whatever is not of the type, and no exception is made for it."""
+    """An annotation that replaces values of the wrong type by None instead of raising an error."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_default_schema(handler(source), default=None, on_error="default")
@@ -33,7 +33,7 @@ class _OrNone:
 
 _OR_NONE: Final = _OrNone()
 _SHA: Final = r"^[0-9a-f]{40}$"
-_NO_SHA: Final = "0" * 40  # what a deleted branch points at
+_NO_SHA: Final = "0" * 40  # the head of a deleted branch
 _EXTERNAL_ID: Final = re.compile(rf"(?:{'|'.join(map(re.escape, CHECKS))})/[0-9]{{1,19}}", re.ASCII)
 
 Id = Annotated[int, Field(strict=True, ge=1, lt=2**63), _OR_NONE]
@@ -44,30 +44,30 @@ Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=10
 
 
 class _Part(BaseModel):
-    """A part of a payload: what is not named is not read."""
+    """A part of a payload. Only declared fields are read."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class _Numbered(_Part):
+class _WithId(_Part):
     id: Id | None = None
 
 
-class _Repository(_Numbered):
+class _Repository(_WithId):
     default_branch: Name | None = None
 
 
-class _Account(_Numbered):
+class _Account(_WithId):
     type: Name | None = None
 
 
-class _CheckRun(_Numbered):
+class _CheckRun(_WithId):
     name: Name | None = None
     external_id: Name | None = None
     head_sha: Sha | None = None
 
 
-class _CheckSuite(_Numbered):
+class _CheckSuite(_WithId):
     head_sha: Sha | None = None
 
 
@@ -75,7 +75,7 @@ class _Action(_Part):
     identifier: Name | None = None
 
 
-class _Comment(_Numbered):
+class _Comment(_WithId):
     body: Text | None = None
     user: Annotated[_Account, _OR_NONE] | None = None
 
@@ -98,10 +98,10 @@ class _Changes(_Part):
 
 
 class _Payload(_Part):
-    """All that is read of any delivery."""
+    """Every field that is read from any delivery."""
 
     action: Name | None = None
-    installation: Annotated[_Numbered, _OR_NONE] | None = None
+    installation: Annotated[_WithId, _OR_NONE] | None = None
     repository: Annotated[_Repository, _OR_NONE] | None = None
     sender: Annotated[_Account, _OR_NONE] | None = None
     ref: Name | None = None
@@ -117,7 +117,7 @@ class _Payload(_Part):
 
 
 def parse_event(name: str, body: bytes | bytearray) -> Event:
-    """What may be written down of a delivery of the event `name`. Raises NotAPayload."""
+    """Parse a delivery of the event `name`. Raises MalformedPayload."""
     payload = _parse(body)
     reduce = _REDUCTIONS.get(name)
     return Event(
@@ -130,8 +130,8 @@ def parse_event(name: str, body: bytes | bytearray) -> Event:
 
 
 def _parse(body: bytes | bytearray) -> _Payload:
-    """pydantic's parser makes no objects of what is not read. It refuses half of a surrogate pair, which Python's
-    takes, so that one is asked before a body is refused."""
+    """Parse with pydantic, which creates no objects for unread fields. It rejects lone surrogates, which Python's json
+    accepts, so fall back to that before rejecting a body."""
     try:
         return _Payload.model_validate_json(body)
     except ValidationError:
@@ -139,10 +139,10 @@ def _parse(body: bytes | bytearray) -> _Payload:
     try:
         return _Payload.model_validate(json.loads(body))
     except (ValueError, RecursionError):
-        raise NotAPayload("the body is not one JSON object") from None
+        raise MalformedPayload("the body is not a JSON object") from None
 
 
-def _id(part: _Numbered | None) -> int:
+def _id(part: _WithId | None) -> int:
     return (part.id if part else None) or 0
 
 
@@ -150,7 +150,7 @@ _Facts = dict[str, Fact | None]
 
 
 def _push(payload: _Payload) -> _Facts:
-    """`default_branch`: is it the branch that was pushed to? Tags and other branches are nothing to us."""
+    """Keep pushes to the default branch only; of tags and other branches, just the fact that they are not."""
     branch = payload.repository.default_branch if payload.repository else None
     if not branch or payload.ref != f"refs/heads/{branch}":
         return {"default_branch": False}
@@ -172,15 +172,15 @@ def _check_run(payload: _Payload) -> _Facts:
     run, action = payload.check_run, payload.requested_action
     if run is None:
         return {}
-    pressed = action.identifier if action and action.identifier in BUTTONS else None
+    button = action.identifier if action and action.identifier in BUTTONS else None
     external_id = run.external_id if run.external_id and _EXTERNAL_ID.fullmatch(run.external_id) else None
     return {
         "check_run_id": run.id,
         "check_run_name": run.name if run.name in CHECKS else None,
         "external_id": external_id,
         "head_sha": run.head_sha,
-        "button": pressed,
-        **_sender(payload),
+        "button": button,
+        **_sender_facts(payload),
     }
 
 
@@ -190,7 +190,7 @@ def _check_suite(payload: _Payload) -> _Facts:
 
 
 def _issue_comment(payload: _Payload) -> _Facts:
-    """Nothing at all of a comment that is no new command of a person."""
+    """Keep new comments of people that contain a command, and nothing of any other."""
     comment, issue, sender = payload.comment, payload.issue, payload.sender
     if payload.action != "created" or comment is None or issue is None or sender is None or comment.body is None:
         return {}
@@ -204,11 +204,11 @@ def _issue_comment(payload: _Payload) -> _Facts:
         "comment_id": comment.id,
         "issue_number": issue.number,
         "on_pull_request": issue.pull_request is not None,
-        **_sender(payload),
+        **_sender_facts(payload),
     }
 
 
-def _sender(payload: _Payload) -> _Facts:
+def _sender_facts(payload: _Payload) -> _Facts:
     sender = payload.sender
     if sender is None:
         return {}

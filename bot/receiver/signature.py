@@ -1,4 +1,4 @@
-"""Is a body signed with a secret of ours? The signature covers the raw body alone: it vouches for no header."""
+"""Verify webhook signatures. A signature covers the raw body alone and vouches for no header."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _SIGNATURE: Final = re.compile(r"sha256=([0-9a-f]{64})", re.ASCII)
 
 
 def parse_signature(headers: Iterable[str]) -> str | None:
-    """The digest that the signature headers of a request name; None unless there is exactly one, well formed.
+    """Return the digest in a request's signature header; None unless there is exactly one, well formed.
 
-    So that a request that cannot be ours is turned away before its body is read.
+    Allows rejecting a request that cannot be GitHub's before reading its body.
     """
-    found = list(headers)
-    match = _SIGNATURE.fullmatch(found[0]) if len(found) == 1 else None
+    values = list(headers)
+    match = _SIGNATURE.fullmatch(values[0]) if len(values) == 1 else None
     return match[1] if match else None
 
 
 def is_signed(body: bytes | bytearray, digest: str, secrets: Iterable[str]) -> bool:
-    """Was `digest` made of `body` with one of `secrets`? Takes the same time wherever they differ, and tries every
-    secret whichever fits. An empty secret fits nothing."""
-    fits = False
+    """Return whether `digest` signs `body` with one of `secrets`, ignoring empty ones. Constant time: always tries
+    every secret."""
+    matches = False
     for secret in secrets:
         if secret:
-            fits |= hmac.compare_digest(hmac.digest(secret.encode(), body, "sha256").hex(), digest)
-    return fits
+            matches |= hmac.compare_digest(hmac.digest(secret.encode(), body, "sha256").hex(), digest)
+    return matches
 
 
 def sign(body: bytes, secret: str) -> str:
-    """The value of the signature header, as GitHub makes it."""
+    """Return the value of the signature header for `body`."""
     return f"sha256={hmac.digest(secret.encode(), body, 'sha256').hex()}"

@@ -1,15 +1,17 @@
-"""`POST /webhook`: verify, reduce, store, answer 202. All the rest is the workers'.
+"""`POST /webhook`: verify, reduce and store a delivery, then respond with 202. Workers do the rest.
 
-What is not signed is turned away before anything is read of it, stored or written to a log.
+Unsigned requests are rejected before anything of them is parsed, stored or logged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import structlog
@@ -18,18 +20,17 @@ from starlette.responses import JSONResponse, Response
 
 from bot.metrics import DELIVERIES, RECEIVER_SECONDS
 from bot.receiver.dispatch import EVENTS, job_for
-from bot.receiver.events import NotAPayload, parse_event
+from bot.receiver.events import MalformedPayload, parse_event
 from bot.receiver.intake import Intake
-from bot.receiver.memory import give_back
 from bot.receiver.signature import SIGNATURE_HEADER, is_signed, parse_signature
 from bot.records import AppCredentials
 from bot.store.errors import StoreUnavailable
 
-MOST_BYTES: Final = 25 * 1024 * 1024  # GitHub delivers nothing larger
-SMALL_BYTES: Final = 64 * 1024  # nearly all of them; so much of each may be held whatever else is
+MAX_BYTES: Final = 25 * 1024 * 1024  # GitHub's limit for a delivery
+SMALL_BYTES: Final = 64 * 1024  # more than nearly every delivery; not counted towards MAX_BUFFERED_BYTES
 HUGE_BYTES: Final = 1024 * 1024
-MOST_BYTES_AT_ONCE: Final = 2 * MOST_BYTES  # beyond that, of all requests that are being answered
-READ_TIMEOUT_S: Final = 30.0  # the longest that any GitHub waits for an answer
+MAX_BUFFERED_BYTES: Final = 2 * MAX_BYTES  # across all concurrent requests
+READ_TIMEOUT_S: Final = 30.0  # the longest that any GitHub waits for a response
 
 _GUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
@@ -38,54 +39,55 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What is answered, and what it is counted as."""
+class Outcome:
+    """The response to a delivery: its status, the result it is counted as, and an explanation."""
 
     status: int
     result: str
     says: str = ""
 
 
-_UNSIGNED: Final = Answer(401, "unsigned", "not signed with this App's webhook secret")
-_TOO_LARGE: Final = Answer(413, "too large", f"a delivery has at most {MOST_BYTES} bytes")
-_BUSY: Final = Answer(503, "busy", "too many large deliveries at once")
-_SLOW: Final = Answer(408, "slow", f"the body did not arrive within {READ_TIMEOUT_S:.0f} s")
-_NOT_SET_UP: Final = Answer(503, "not set up", "this server has no App yet: open its setup page")
-_FORM: Final = Answer(415, "form", "set the content type of the App's webhook to application/json")
-_ODD_HEADERS: Final = Answer(400, "malformed", "X-GitHub-Delivery or X-GitHub-Event is missing or odd")
-_NO_PAYLOAD: Final = Answer(400, "malformed", "the body is not one JSON object")
-_NOT_STORED: Final = Answer(503, "unavailable", "the delivery could not be stored")
-_IGNORED: Final = Answer(202, "ignored")
+_UNSIGNED: Final = Outcome(401, "unsigned", "not signed with this App's webhook secret")
+_TOO_LARGE: Final = Outcome(413, "too large", f"the delivery is larger than {MAX_BYTES} bytes")
+_BUSY: Final = Outcome(503, "busy", "too many large deliveries at the same time")
+_SLOW: Final = Outcome(408, "slow", f"the body did not arrive within {READ_TIMEOUT_S:.0f} s")
+_NOT_SET_UP: Final = Outcome(503, "not set up", "no App is registered yet: open the setup page of this server")
+_FORM: Final = Outcome(415, "form", "set the content type of the App's webhook to application/json")
+_BAD_HEADERS: Final = Outcome(400, "malformed", "X-GitHub-Delivery or X-GitHub-Event is missing or invalid")
+_BAD_PAYLOAD: Final = Outcome(400, "malformed", "the body is not a JSON object")
+_NOT_STORED: Final = Outcome(503, "unavailable", "the delivery could not be stored")
+_IGNORED: Final = Outcome(202, "ignored")
 
 
 class Refused(Exception):
-    """The request goes no further than this."""
+    """Raised to reject a request with `outcome`."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.result)
-        self.answer = answer
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.result)
+        self.outcome = outcome
 
 
 class Receiver:
-    """The endpoint, and how many bytes of large bodies it holds at the moment."""
+    """The webhook endpoint. Bounds the memory that concurrent large bodies take."""
 
     def __init__(self, credentials: Callable[[], AppCredentials | None], intake: Intake) -> None:
         self._credentials = credentials
         self._intake = intake
-        self._held_bytes = 0
+        self._buffered_bytes = 0
 
     async def receive(self, request: Request) -> Response:
         began = time.perf_counter()
         try:
-            answer = await self._receive(request)
+            outcome = await self._receive(request)
         except Refused as refusal:
-            answer = refusal.answer
+            outcome = refusal.outcome
         event = request.headers.get("x-github-event", "")
-        DELIVERIES.labels(event if event in EVENTS else "other", answer.result).inc()
+        DELIVERIES.labels(event if event in EVENTS else "other", outcome.result).inc()
         RECEIVER_SECONDS.observe(time.perf_counter() - began)
-        return JSONResponse({"result": answer.result, **({"says": answer.says} if answer.says else {})}, answer.status)
+        body = {"result": outcome.result, **({"says": outcome.says} if outcome.says else {})}
+        return JSONResponse(body, outcome.status)
 
-    async def _receive(self, request: Request) -> Answer:
+    async def _receive(self, request: Request) -> Outcome:
         credentials = self._credentials()
         if credentials is None:
             raise Refused(_NOT_SET_UP)
@@ -99,57 +101,76 @@ class Receiver:
                 raise Refused(_UNSIGNED)
             return await self._take(request, body)
         finally:
-            self._held_bytes -= _large(len(body))
+            self._buffered_bytes -= _counted_bytes(len(body))
             if len(body) > HUGE_BYTES:
                 body.clear()
-                give_back()
+                release_memory()
 
     async def _read(self, request: Request, body: bytearray) -> None:
-        """Collect the body, and never more of it than may be."""
+        """Read the body within all limits. Raises Refused."""
         declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > MOST_BYTES:
+        if declared.isdecimal() and int(declared) > MAX_BYTES:
             raise Refused(_TOO_LARGE)
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 async for chunk in request.stream():
-                    grown = len(body) + len(chunk)
-                    if grown > MOST_BYTES:
+                    size = len(body) + len(chunk)
+                    if size > MAX_BYTES:
                         raise Refused(_TOO_LARGE)
-                    more = _large(grown) - _large(len(body))
-                    if more and self._held_bytes + more > MOST_BYTES_AT_ONCE:
+                    more = _counted_bytes(size) - _counted_bytes(len(body))
+                    if more and self._buffered_bytes + more > MAX_BUFFERED_BYTES:
                         raise Refused(_BUSY)
                     body += chunk
-                    self._held_bytes += more
+                    self._buffered_bytes += more
         except TimeoutError:
             raise Refused(_SLOW) from None
         except ClientDisconnect:
-            raise Refused(_NO_PAYLOAD) from None
+            raise Refused(_BAD_PAYLOAD) from None
 
-    async def _take(self, request: Request, body: bytearray) -> Answer:
-        """Reduce and store what is signed."""
+    async def _take(self, request: Request, body: bytearray) -> Outcome:
+        """Reduce and store a signed delivery."""
         headers = request.headers
         if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             return _FORM
         guid, name = headers.get("x-github-delivery", ""), headers.get("x-github-event", "")
         if not _GUID.fullmatch(guid) or not _EVENT.fullmatch(name):
-            return _ODD_HEADERS
+            return _BAD_HEADERS
         if name not in EVENTS:
             return _IGNORED
         try:
             event = parse_event(name, body)
-        except NotAPayload:
-            return _NO_PAYLOAD
+        except MalformedPayload:
+            return _BAD_PAYLOAD
         if job_for(event) is None:
             return _IGNORED
         try:
-            taken = await self._intake.take(guid, event)
+            result = await self._intake.take(guid, event)
         except StoreUnavailable as error:
             log.error("a delivery could not be stored", delivery=guid, github_event=name, error=str(error))
             return _NOT_STORED
-        log.debug("delivery", delivery=guid, github_event=name, installation=event.installation_id, result=taken)
-        return Answer(202, taken)
+        log.debug("delivery", delivery=guid, github_event=name, installation=event.installation_id, result=result)
+        return Outcome(202, result)
 
 
-def _large(size: int) -> int:
-    """How much of a body of so many bytes is counted."""
+def _counted_bytes(size: int) -> int:
+    """Return how much of a body of `size` bytes counts towards MAX_BUFFERED_BYTES."""
     return max(0, size - SMALL_BYTES)
+
+
+def release_memory() -> None:
+    """Return freed memory to the system: glibc would keep what parsing a payload of 25 MB took.
+
+    Takes less than a millisecond; does nothing with other C libraries.
+    """
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, or, as on Windows, none to look up
+        return None
+    return trim

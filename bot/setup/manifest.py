@@ -1,7 +1,7 @@
-"""What is registered on GitHub: the App's manifest, the page it is sent to, and the page where it is installed.
+"""The App's manifest, and GitHub's pages for registering and installing it.
 
-Pure. The permissions and events are those of the dispatch table (`bot.receiver.dispatch`); every address is built from
-the configured ones.
+Pure. Permissions and events come from the dispatch table (`bot.receiver.dispatch`), and every URL is built from the
+configured ones.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from pipeline.records import AssayError
 
 WEBHOOK_PATH: Final = "/webhook"
 CALLBACK_PATH: Final = "/setup/callback"
-LONGEST_NAME: Final = 34  # GitHub's limit
-DESCRIPTION: Final = "Tells whether fine-tuning on a repository's bug-fix history is worth the GPU time."
+MAX_NAME_CHARS: Final = 34  # GitHub's limit
+DESCRIPTION: Final = "Tells you whether fine-tuning on a repository's bug-fix history is worth the GPU time."
 
-# What each subset is for, and what an App with less than the next one goes without.
+# What each subset is for, and what it goes without compared to the next ones.
 PURPOSES: Final[Mapping[Subset, str]] = {
     "screen": "Measures each repository and posts the verdict as a check run.",
-    "evidence": "Also counts issues and pull requests as evidence of a bug fix.",
-    "full": "Also answers commands in comments.",
+    "evidence": "Also counts issues and pull requests as evidence of bug fixes.",
+    "full": "Also responds to commands in comments.",
 }
-LACKS: Final[Mapping[Subset, tuple[str, ...]]] = {
+_NO_COMMANDS: Final = "Commands in comments are ignored; the buttons on the check run do the same."
+LIMITATIONS: Final[Mapping[Subset, tuple[str, ...]]] = {
     "screen": (
-        "Labels of issues and pull requests do not count as evidence: only commit messages do.",
-        "Commands in comments are not answered: the buttons of the check run do the same.",
+        "Only commit messages count as evidence, not the labels of issues and pull requests.",
+        _NO_COMMANDS,
     ),
-    "evidence": ("Commands in comments are not answered: the buttons of the check run do the same.",),
+    "evidence": (_NO_COMMANDS,),
     "full": (),
 }
 
@@ -43,32 +44,32 @@ _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 @dataclass(frozen=True)
 class Registration:
-    """What a person chose on the setup page."""
+    """The choices made on the setup page."""
 
     name: str
     subset: Subset
-    organization: str = ""  # empty: the person's own account
+    organization: str = ""  # empty for the person's own account
 
 
 def parse_registration(fields: Mapping[str, str]) -> Registration:
-    """What the form of the setup page says. Raises AssayError with one sentence a person can act on."""
+    """Parse the setup page's form. Raises AssayError with one sentence that says what to correct."""
     subset = next((known for known in SUBSETS if known == fields.get("subset")), None)
     if subset is None:
         raise AssayError("Choose what the App may do.")
     owner = fields.get("owner")
     if owner not in ("account", "organization"):
-        raise AssayError("Choose whose App it is.")
+        raise AssayError("Choose who owns the App.")
     organization = fields.get("organization", "").strip() if owner == "organization" else ""
     if owner == "organization" and not _LOGIN.fullmatch(organization):
-        raise AssayError("Give the organization's name as it is in its address: letters, digits and hyphens.")
+        raise AssayError("Enter the organization's name as in its URL: letters, digits and hyphens.")
     name = " ".join(fields.get("name", "").split())
-    if not (name and name.isprintable() and len(name) <= LONGEST_NAME):
-        raise AssayError(f"Give the App a name of 1 to {LONGEST_NAME} characters.")
+    if not (name and name.isprintable() and len(name) <= MAX_NAME_CHARS):
+        raise AssayError(f"Enter a name of 1 to {MAX_NAME_CHARS} characters for the App.")
     return Registration(name, subset, organization)
 
 
 def manifest(registration: Registration, base_url: str) -> dict[str, Any]:
-    """The manifest of a private App that is reached at `base_url`, an address without a slash at its end."""
+    """Return the manifest of a private App served at `base_url`, which has no trailing slash."""
     return {
         "name": registration.name,
         "description": DESCRIPTION,
@@ -81,41 +82,41 @@ def manifest(registration: Registration, base_url: str) -> dict[str, Any]:
     }
 
 
-def form_address(github_url: str, organization: str, state: str) -> str:
-    """Where the manifest is sent by the person's browser."""
+def registration_url(github_url: str, organization: str, state: str) -> str:
+    """Return the URL to which the person's browser posts the manifest."""
     owner = f"/organizations/{quote(organization, safe='')}" if organization else ""
     return f"{github_url}{owner}/settings/apps/new?state={quote(state, safe='')}"
 
 
-def app_address(github_url: str, slug: str) -> str:
-    """The App's own page. A GHES keeps it elsewhere than github.com and *.ghe.com do.
+def app_page_url(github_url: str, slug: str) -> str:
+    """Return the App's own page, whose path differs between GHES and github.com or *.ghe.com.
 
-    Raises AssayError for a slug that is none, so that nothing foreign gets into an address.
+    Raises AssayError for an invalid slug, so that nothing else gets into the URL.
     """
     if not _SLUG.fullmatch(slug):
-        raise AssayError("GitHub gave the App no name that can be part of an address: open it in GitHub's settings")
+        raise AssayError("GitHub gave the App a name that does not fit into a URL: open the App in GitHub's settings")
     return f"{github_url}/{'apps' if _is_in_the_cloud(github_url) else 'github-apps'}/{slug}"
 
 
-def install_address(github_url: str, slug: str) -> str:
-    """Where the App is installed on repositories."""
-    return f"{app_address(github_url, slug)}/installations/new"
+def install_page_url(github_url: str, slug: str) -> str:
+    """Return the page on which the App is installed on repositories."""
+    return f"{app_page_url(github_url, slug)}/installations/new"
 
 
-def why_unreachable(base_url: str, github_url: str) -> str:
-    """Why GitHub cannot send deliveries to `base_url`, and what to do; empty where nothing speaks against it."""
+def unreachable_reason(base_url: str, github_url: str) -> str:
+    """Return why GitHub cannot send deliveries to `base_url` and what to do; empty if it probably can."""
     host, github_host = _host(base_url), _host(github_url)
     if _is_loopback(host):
         if _is_loopback(github_host):
             return ""
-        what = "is reached only from the machine it is on"
+        why = "can only be reached from its own machine"
     elif _is_private(host) and _is_in_the_cloud(github_url):
-        what = "is not reached from the internet"
+        why = "cannot be reached from the internet"
     else:
         return ""
     return (
-        f"{base_url} {what}, so {github_host} refuses it as the address of deliveries. Set ASSAY_PUBLIC_URL to an "
-        "https:// address that leads here (a reverse proxy, or a tunnel to this port) and start again."
+        f"{base_url} {why}, so {github_host} will not accept it as the webhook address. Set ASSAY_PUBLIC_URL to an "
+        "https:// address that leads here (a reverse proxy, or a tunnel to this port) and restart."
     )
 
 

@@ -1,10 +1,10 @@
-"""The setup page: choose what the App may do, register it on GitHub, and come back with its credentials.
+"""The setup page: choose the App's permissions, register it on GitHub, and return with its credentials.
 
-    GET  /setup?token=...          the choice: whose App, what it may do, its name
-    POST /setup?token=...          the choice made: a form that carries the manifest to GitHub
-    GET  /setup/callback?code&state   GitHub's answer: the credentials are stored, and the App goes on with them
+    GET  /setup?token=...             choose the owner, the permissions and the name
+    POST /setup?token=...             confirm: a form that posts the manifest to GitHub
+    GET  /setup/callback?code&state   GitHub redirects here: store the credentials and start using them
 
-From then on, and to whoever does not hold the token, all of it answers 404. It works without JavaScript.
+Afterwards, and always without the token, every path returns 404. Works without JavaScript.
 """
 
 from __future__ import annotations
@@ -34,132 +34,138 @@ from bot.receiver.dispatch import SUBSETS, permissions_of
 from bot.records import AppCredentials
 from bot.setup.guard import SetupGuard
 from bot.setup.manifest import (
-    LACKS,
-    LONGEST_NAME,
+    LIMITATIONS,
+    MAX_NAME_CHARS,
     PURPOSES,
     Registration,
-    app_address,
-    form_address,
-    install_address,
+    app_page_url,
+    install_page_url,
     manifest,
     parse_registration,
-    why_unreachable,
+    registration_url,
+    unreachable_reason,
 )
 from pipeline.records import AssayError
 from pipeline.reports.escape import inert
 
-MOST_FORM_BYTES = 8_192
-MOST_FIELDS = 20
-UNCHANGED = {"owner": "account", "organization": "", "subset": SUBSETS[0], "name": ""}
+MAX_FORM_BYTES = 8_192
+MAX_FIELDS = 20
+DEFAULT_FIELDS = {"owner": "account", "organization": "", "subset": SUBSETS[0], "name": ""}
 
 
 @dataclass
 class SetupState:
-    """What the page works with, for as long as there are no credentials."""
+    """The state of the setup page until there are credentials."""
 
-    base_url: str  # where GitHub and the person's browser reach this server
+    base_url: str  # of this server, as GitHub and the person's browser reach it
     github_url: str
-    register: Callable[[str], Awaitable[AppCredentials]]  # GitHub's code -> credentials, stored; raises AssayError
+    # Exchanges GitHub's code for credentials and stores them. Raises AssayError.
+    register: Callable[[str], Awaitable[AppCredentials]]
     on_registered: Callable[[AppCredentials], None]
-    afterwards: str  # one sentence: what happens, or is to be done, once it is registered
+    next_step: str  # one sentence: what happens, or what to do, after registration
     seconds: Callable[[], float] = time.monotonic
-    is_known: Callable[[], bool] = lambda: False  # has another process registered the App meanwhile?
-    registered: bool = False
+    is_registered_elsewhere: Callable[[], bool] = lambda: False  # by another process, in the meantime
+    is_registered: bool = False
     guard: SetupGuard = field(init=False, repr=False)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)  # one answer of GitHub's at a time
+    callback_lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.guard = SetupGuard(self.seconds)
 
     @property
     def is_over(self) -> bool:
-        return self.registered or self.is_known()
+        return self.is_registered or self.is_registered_elsewhere()
 
     @property
     def path(self) -> str:
-        """What is to be opened, to be printed on the console and nowhere else."""
+        """The page's secret path. Print it on the console and nowhere else."""
         return f"/setup?token={self.guard.token}"
 
 
 def setup_routes(state: SetupState) -> list[Route]:
-    """Every path of the setup page. Other methods than it knows answer 404 too, so the routes take all of them."""
-    return [Route("/setup", _Endpoint(state, _choice)), Route("/setup/callback", _Endpoint(state, _callback))]
+    """Return the setup page's routes, which accept every method in order to return 404 for unknown ones."""
+    return [Route("/setup", _Endpoint(state, _show_choices)), Route("/setup/callback", _Endpoint(state, _callback))]
 
 
 def setup_app(state: SetupState) -> Starlette:
-    """An application of the setup page alone."""
+    """Return an application that serves only the setup page."""
     return Starlette(routes=setup_routes(state))
 
 
 class _Endpoint:
-    """An ASGI application for one path that is there only while nothing is registered."""
+    """An ASGI application for one path that exists only until the App is registered."""
 
-    def __init__(self, state: SetupState, answer: Callable[[SetupState, Request], Awaitable[Response]]) -> None:
+    def __init__(self, state: SetupState, handler: Callable[[SetupState, Request], Awaitable[Response]]) -> None:
         self._state = state
-        self._answer = answer
+        self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._state.is_over:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        response = await self._answer(self._state, Request(scope, receive))
+        response = await self._handler(self._state, Request(scope, receive))
         response.headers.update(_headers(self._state.github_url))
         await response(scope, receive, send)
 
 
-async def _choice(state: SetupState, request: Request) -> Response:
+async def _show_choices(state: SetupState, request: Request) -> Response:
     if request.method not in ("GET", "HEAD", "POST") or not state.guard.admits(request.query_params.get("token", "")):
         raise HTTPException(HTTPStatus.NOT_FOUND)
     if request.method != "POST":
-        return _choose(state, {"name": f"Assay {secrets.token_hex(3)}"})  # App names are unique on a GitHub
+        return _render_choices(state, {"name": f"Assay {secrets.token_hex(3)}"})  # App names are unique on a GitHub
     fields: dict[str, str] = {}
     try:
-        fields = await _fields(request)
+        fields = await _parse_form(request)
         registration = parse_registration(fields)
     except AssayError as error:
-        return _choose(state, fields, wrong=str(error), status=HTTPStatus.BAD_REQUEST)
-    return _confirm(state, registration)
+        return _render_choices(state, fields, error=str(error), status=HTTPStatus.BAD_REQUEST)
+    return _render_confirmation(state, registration)
 
 
 async def _callback(state: SetupState, request: Request) -> Response:
-    asked = request.query_params
-    async with state.turn:
-        if request.method != "GET" or state.is_over or not state.guard.redeem(asked.get("state", "")):
+    query = request.query_params
+    async with state.callback_lock:
+        if request.method != "GET" or state.is_over or not state.guard.redeem(query.get("state", "")):
             raise HTTPException(HTTPStatus.NOT_FOUND)
         try:
-            credentials = await state.register(asked.get("code", ""))
+            credentials = await state.register(query.get("code", ""))
         except AssayError as error:
             return _page("setup_failed.html", HTTPStatus.BAD_GATEWAY, why=str(error))
-        state.registered = True
+        state.is_registered = True
     state.on_registered(credentials)
-    return _done(state, credentials)
+    return _render_done(state, credentials)
 
 
-def _choose(
-    state: SetupState, fields: Mapping[str, str], wrong: str = "", status: HTTPStatus = HTTPStatus.OK
+def _render_choices(
+    state: SetupState, fields: Mapping[str, str], error: str = "", status: HTTPStatus = HTTPStatus.OK
 ) -> Response:
-    """The form, with what was chosen already."""
+    """Render the form, keeping earlier choices."""
     subsets = [
-        {"name": subset, "purpose": PURPOSES[subset], "permissions": permissions_of(subset), "lacks": LACKS[subset]}
+        {
+            "name": subset,
+            "purpose": PURPOSES[subset],
+            "permissions": permissions_of(subset),
+            "limitations": LIMITATIONS[subset],
+        }
         for subset in SUBSETS
     ]
     return _page(
         "setup_choose.html",
         status,
-        chosen=UNCHANGED | {name: fields[name] for name in UNCHANGED if name in fields},
-        wrong=wrong,
+        chosen=DEFAULT_FIELDS | {name: fields[name] for name in DEFAULT_FIELDS if name in fields},
+        error=error,
         subsets=subsets,
-        longest_name=LONGEST_NAME,
+        max_name_chars=MAX_NAME_CHARS,
         github_host=urlsplit(state.github_url).netloc,
-        unreachable=why_unreachable(state.base_url, state.github_url),
+        unreachable=unreachable_reason(state.base_url, state.github_url),
     )
 
 
-def _confirm(state: SetupState, registration: Registration) -> Response:
-    """The form that carries the manifest to GitHub; none is shown where GitHub would refuse it."""
-    unreachable = why_unreachable(state.base_url, state.github_url)
+def _render_confirmation(state: SetupState, registration: Registration) -> Response:
+    """Render the form that posts the manifest to GitHub, unless GitHub would reject it."""
+    unreachable = unreachable_reason(state.base_url, state.github_url)
     made = manifest(registration, state.base_url)
     address = (
-        "" if unreachable else form_address(state.github_url, registration.organization, state.guard.hand_out_state())
+        "" if unreachable else registration_url(state.github_url, registration.organization, state.guard.issue_state())
     )
     return _page(
         "setup_confirm.html",
@@ -173,10 +179,10 @@ def _confirm(state: SetupState, registration: Registration) -> Response:
     )
 
 
-def _done(state: SetupState, credentials: AppCredentials) -> Response:
+def _render_done(state: SetupState, credentials: AppCredentials) -> Response:
     try:
-        app_url = app_address(state.github_url, credentials.slug)
-        install_url = install_address(state.github_url, credentials.slug)
+        app_url = app_page_url(state.github_url, credentials.slug)
+        install_url = install_page_url(state.github_url, credentials.slug)
     except AssayError:
         app_url = install_url = ""
     return _page(
@@ -184,23 +190,23 @@ def _done(state: SetupState, credentials: AppCredentials) -> Response:
         app_id=credentials.app_id,
         app_url=app_url,
         install_url=install_url,
-        afterwards=state.afterwards,
+        next_step=state.next_step,
     )
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises AssayError where it is no form that a browser would send from the page."""
+async def _parse_form(request: Request) -> dict[str, str]:
+    """Parse a form body. Raises AssayError for anything that a browser would not send from the page."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise AssayError("Use the form.")
+        raise AssayError("Use the form on this page.")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_FORM_BYTES:
-            raise AssayError("That is more than the form holds.")
+        if len(body) > MAX_FORM_BYTES:
+            raise AssayError("The form is too large.")
     try:
-        return dict(parse_qsl(body.decode(), errors="strict", max_num_fields=MOST_FIELDS, keep_blank_values=True))
+        return dict(parse_qsl(body.decode(), errors="strict", max_num_fields=MAX_FIELDS, keep_blank_values=True))
     except ValueError:
-        raise AssayError("Use the form.") from None
+        raise AssayError("Use the form on this page.") from None
 
 
 def _page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> HTMLResponse:
@@ -208,7 +214,7 @@ def _page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> H
 
 
 def _headers(github_url: str) -> dict[str, str]:
-    """No script, nothing from elsewhere, no frame, no cache, no trace of the address; forms go here or to GitHub."""
+    """Return headers that forbid scripts, other origins, framing, caching and referrers; forms go here or to GitHub."""
     parts = urlsplit(github_url)
     digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
     policy = (

@@ -1,7 +1,7 @@
-"""Who may look at the pages while nobody can sign in: somebody at this very machine.
+"""Restrict pages to this machine, as there is no sign-in yet.
 
-A page of another site can have its name resolved to 127.0.0.1 and then read what answers there, so the Host header
-has to name the loopback too. What a proxy or a tunnel forwards comes from somewhere else.
+By DNS rebinding, another site can resolve its own name to 127.0.0.1 and read our responses, so the Host header must
+name the loopback, too. Requests forwarded by a proxy or a tunnel come from elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def is_loopback_name(name: str) -> bool:
-    """`localhost`, `127.0.0.1`, `::1` and so on, without a port."""
+    """Return whether a host name without port is `localhost`, `127.0.0.1`, `::1` and so on."""
     if name.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -30,25 +30,25 @@ def is_loopback_name(name: str) -> bool:
         return False
 
 
-def is_from_here(hosts: Sequence[str], forwarded: bool) -> bool:
-    """Is the one Host header of a request a loopback name (with or without a port)?"""
+def is_loopback_request(hosts: Sequence[str], forwarded: bool) -> bool:
+    """Return whether a request has just one Host header, with a loopback name (and maybe a port), and no proxy."""
     if forwarded or len(hosts) != 1 or not hosts[0].isascii():
         return False
     try:
         parts = urlsplit(f"//{hosts[0]}")
-        named, port = parts.hostname or "", parts.port
+        name, port = parts.hostname or "", parts.port
     except ValueError:
         return False
-    spelled = f"[{named}]" if ":" in named else named
-    return hosts[0].lower() in (spelled, f"{spelled}:{port}") and is_loopback_name(named)
+    host = f"[{name}]" if ":" in name else name
+    return hosts[0].lower() in (host, f"{host}:{port}") and is_loopback_name(name)
 
 
-def only_from_here(endpoint: Endpoint) -> Endpoint:
-    """404 for everybody else, as if there were no such page."""
+def loopback_only(endpoint: Endpoint) -> Endpoint:
+    """Respond with 404 to requests from elsewhere, as if the page did not exist."""
 
     async def guarded(request: Request) -> Response:
         headers = request.headers
-        if not is_from_here(headers.getlist("host"), any(name in headers for name in _FORWARDED)):
+        if not is_loopback_request(headers.getlist("host"), any(name in headers for name in _FORWARDED)):
             raise HTTPException(404)
         return await endpoint(request)
 

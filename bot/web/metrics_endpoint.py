@@ -1,4 +1,4 @@
-"""`/metrics`, an application of its own, so that it can have an address of its own."""
+"""`/metrics` as a separate application, so that it can listen on a separate address."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from bot.store.jobs import QueueFigure
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What the database says at a scrape."""
+class DatabaseMetrics:
+    """DatabaseMetrics read from the database at each scrape."""
 
     queue: Iterable[QueueFigure] = ()
     screens: Mapping[str, int] = field(default_factory=dict)  # by verdict
 
 
-def metrics_app(read_figures: Callable[[], Awaitable[Figures]]) -> Starlette:
-    """`read_figures` may raise StoreUnavailable: then the figures of this process are all that is told."""
+def metrics_app(read_metrics: Callable[[], Awaitable[DatabaseMetrics]]) -> Starlette:
+    """Return the application. If `read_metrics` raises StoreUnavailable, only this process's metrics are exposed."""
 
     async def metrics(request: Request) -> Response:
         try:
-            figures = await read_figures()
+            values = await read_metrics()
         except StoreUnavailable:
-            figures = None
-        _set(figures)
+            values = None
+        _set_gauges(values)
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/metrics", metrics)])
 
 
-def _set(figures: Figures | None) -> None:
-    """What the database no longer knows of is gone from the gauges too."""
-    STORE_UP.set(figures is not None)
+def _set_gauges(values: DatabaseMetrics | None) -> None:
+    """Set the gauges, clearing labels that the database no longer has."""
+    STORE_UP.set(values is not None)
     for gauge in (QUEUE_JOBS, QUEUE_AGE_SECONDS, SCREENS):
         gauge.clear()
-    if figures is None:
+    if values is None:
         return
-    for line in figures.queue:
-        QUEUE_JOBS.labels(line.kind, line.state).set(line.jobs)
-        QUEUE_AGE_SECONDS.labels(line.kind, line.state).set(line.oldest_s)
-    for verdict, count in figures.screens.items():
+    for figure in values.queue:
+        QUEUE_JOBS.labels(figure.kind, figure.state).set(figure.jobs)
+        QUEUE_AGE_SECONDS.labels(figure.kind, figure.state).set(figure.oldest_s)
+    for verdict, count in values.screens.items():
         SCREENS.labels(verdict).set(count)

@@ -1,6 +1,6 @@
-"""The pages for whoever sits at this machine: all repositories, one of them, the calibration. No script, no cookie.
+"""Pages for people at this machine: all repositories, one repository, the calibration. No scripts, no cookies.
 
-Whatever comes from a repository is made inert and escaped by the same environment that writes the reports.
+Text from repositories is made inert and escaped by the same Jinja environment that renders the reports.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from bot.web.loopback import only_from_here
-from bot.web.page_source import LINES_A_PAGE, PageSource
+from bot.web.loopback import loopback_only
+from bot.web.page_source import ROWS_PER_PAGE, PageSource
 from pipeline.reports import numbers
 from pipeline.reports.jinja import environment
 from pipeline.reports.plots import DensityAxis
 
-LAST_PAGE: Final = 10_000
+MAX_PAGE: Final = 10_000
 
 
 def page_routes(source: PageSource) -> list[Route]:
-    """`source` is asked for each page anew."""
+    """Return the routes of the pages, which query `source` on every request."""
 
     async def repositories(request: Request) -> Response:
         page = _page_number(request.query_params.get("page", "1"))
-        lines, count = await source.lines(page)
-        pages = max(1, math.ceil(count / LINES_A_PAGE))
-        return _render("repositories.html.j2", lines=lines, count=count, page=page, pages=pages)
+        rows, count = await source.rows(page)
+        pages = max(1, math.ceil(count / ROWS_PER_PAGE))
+        return _render("repositories.html.j2", rows=rows, count=count, page=page, pages=pages)
 
     async def repository(request: Request) -> Response:
-        line = await source.line(f"{request.path_params['owner']}/{request.path_params['name']}")
-        if line is None:
+        row = await source.row(f"{request.path_params['owner']}/{request.path_params['name']}")
+        if row is None:
             raise HTTPException(404)
-        axis = line.screened.axis if line.screened else None
-        return _render("repository.html.j2", line=line, axis=axis, axis_title=_axis_title(axis))
+        axis = row.screening.axis if row.screening else None
+        return _render("repository.html.j2", row=row, axis=axis, axis_title=_axis_title(axis))
 
     async def calibration(request: Request) -> Response:
         view = await source.calibration()
@@ -57,33 +57,33 @@ def page_routes(source: PageSource) -> list[Route]:
         "/calibration": calibration,
         "/runs/{id}": run,
     }
-    return [Route(path, only_from_here(page)) for path, page in pages.items()]
+    return [Route(path, loopback_only(page)) for path, page in pages.items()]
 
 
 def _page_number(text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 6:
-        return min(max(1, int(text)), LAST_PAGE)
+        return min(max(1, int(text)), MAX_PAGE)
     raise HTTPException(404)
 
 
 def _render(template: str, **values: Any) -> HTMLResponse:
-    made = _environment().get_template(template).render(values)
-    return HTMLResponse(made.encode("utf-8", "backslashreplace"), headers=_headers())
+    html = _environment().get_template(template).render(values)
+    return HTMLResponse(html.encode("utf-8", "backslashreplace"), headers=_headers())
 
 
 @cache
 def _environment() -> Environment:
-    """The environment of the reports with templates of ours beside its own."""
+    """Return the reports' environment with our templates added."""
     reports = environment()
     assert isinstance(reports.loader, BaseLoader)
-    made = reports.overlay(loader=ChoiceLoader([PackageLoader("bot.web"), reports.loader]))
-    made.filters = {**reports.filters, "moment": _moment}
-    return made
+    env = reports.overlay(loader=ChoiceLoader([PackageLoader("bot.web"), reports.loader]))
+    env.filters = {**reports.filters, "moment": _moment}
+    return env
 
 
 @cache
 def _headers() -> dict[str, str]:
-    """Only the one style sheet that stands in the page is let in, by its hash."""
+    """Return headers that allow only the page's inline style sheet, by its hash."""
     style = _environment().get_template("style.css.j2").render()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     allowed = ("default-src 'none'", f"style-src 'sha256-{digest}'", "base-uri 'none'", "form-action 'none'")

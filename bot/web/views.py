@@ -1,4 +1,4 @@
-"""What the pages show, as plain values: a stored screening read back, and a line of the list of repositories."""
+"""Plain values for the pages: stored screenings, rows of the repository list, the calibration."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.records import Standing, Threshold
 from pipeline.reports.plots import DensityAxis, Part, density_axis, mix
 from pipeline.screening.measurement import Judgement, Measurement, load_judgement, load_measurement
 
-UNREADABLE = "this screening was stored by another version of Assay, which this one cannot read: screen again"
+UNREADABLE = "this screening was stored by another version of Assay and cannot be read: screen the repository again"
 
 
 @dataclass(frozen=True, slots=True)
-class Screened:
-    """A screening as it is shown. Without a measurement and a judgement there is a `failure`."""
+class ScreeningView:
+    """A screening for display: either a measurement with its judgement, or a `failure`."""
 
     head_sha: str
     measured_at: datetime
@@ -32,23 +32,23 @@ class Screened:
 
     @property
     def reason(self) -> str:
-        """The first of its reasons."""
+        """The first reason."""
         return next(iter(self.judgement.reasons), "") if self.judgement else self.failure
 
     @property
     def tone(self) -> str:
-        """The colour of the answer: none where nothing could be measured."""
+        """The verdict's CSS class: "quiet" without a verdict."""
         if self.judgement is None or not self.judgement.measurable:
             return "quiet"
         return self.judgement.verdict.lower()
 
     @property
     def axis(self) -> DensityAxis | None:
-        """Where it stands among the outcomes."""
+        """The repository's position among the outcomes."""
         if self.judgement is None or self.measurement is None:
             return None
-        found = self.judgement
-        return density_axis(self.measurement.repo, self.measurement.density, found.threshold, found.standing)
+        judgement = self.judgement
+        return density_axis(self.measurement.repo, self.measurement.density, judgement.threshold, judgement.standing)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -57,16 +57,16 @@ class Screened:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A repository and its newest screening, where there is one."""
+class RepositoryRow:
+    """A repository and its newest screening, if any."""
 
     memory: RepositoryMemory
-    screened: Screened | None
+    screening: ScreeningView | None
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationView:
-    """The calibration as the newest screening of this server met it."""
+    """The calibration used by the newest screening on this server."""
 
     seen_at: datetime
     label_recipe_id: str
@@ -78,22 +78,22 @@ class CalibrationView:
         return density_axis("", None, self.threshold, self.standing)
 
 
-def read_screening(stored: StoredScreening) -> Screened:
-    """Raises nothing: what cannot be read is a screening that failed."""
+def read_screening(stored: StoredScreening) -> ScreeningView:
+    """Convert a stored screening; one that cannot be read counts as failed."""
     head = stored.head_sha, stored.measured_at
     recipe = stored.label_recipe_id, stored.config_hash
     if stored.failure:
-        return Screened(*head, stored.failure, *recipe)
+        return ScreeningView(*head, stored.failure, *recipe)
     try:
         measurement, judgement = load_measurement(stored.measurement), load_judgement(stored.judgement)
     except MalformedError:
-        return Screened(*head, UNREADABLE, *recipe)
-    return Screened(*head, "", *recipe, measurement, judgement)
+        return ScreeningView(*head, UNREADABLE, *recipe)
+    return ScreeningView(*head, "", *recipe, measurement, judgement)
 
 
-def read_calibration(screened: Screened) -> CalibrationView | None:
-    """None where nothing was judged."""
-    found = screened.judgement
-    if found is None:
+def read_calibration(screening: ScreeningView) -> CalibrationView | None:
+    """Return the calibration behind a screening; None if it has no verdict."""
+    judgement = screening.judgement
+    if judgement is None:
         return None
-    return CalibrationView(screened.measured_at, screened.label_recipe_id, found.threshold, found.standing)
+    return CalibrationView(screening.measured_at, screening.label_recipe_id, judgement.threshold, judgement.standing)

@@ -1,6 +1,6 @@
-"""`app.yml` says for people what the dispatch table says for the program: `python -m tests.bot.test_app_yml` writes it.
+"""`app.yml` shows the dispatch table to people: `python -m tests.bot.test_app_yml` rewrites it.
 
-The App is registered from the table itself (`bot.setup.manifest`), so nothing reads YAML at run time.
+The App is registered from the table itself (`bot.setup.manifest`), so nothing reads the YAML at run time.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import pytest
 
 from bot.receiver.dispatch import SUBSETS, TABLE, events_of, permissions_of
 from bot.records import Subset
-from bot.setup.manifest import LACKS, PURPOSES, Registration, manifest
+from bot.setup.manifest import LIMITATIONS, PURPOSES, Registration, manifest
 
 APP_YML = Path(__file__).parents[2] / "app.yml"
 ADDRESS = "https://assay.example.com"
 
 HEADER = """\
-# The GitHub App that the setup page registers (`assay up` or `assay setup`, then the address that it prints).
-# Written from the dispatch table in bot/receiver/dispatch.py by `python -m tests.bot.test_app_yml`; a test holds them
-# equal. To register the App by hand, put your server's address in place of https://assay.example.com.
+# The GitHub App as the setup page registers it (run `assay up` or `assay setup` and open the address it prints).
+# Generated from the dispatch table in bot/receiver/dispatch.py by `python -m tests.bot.test_app_yml`; a test keeps them
+# in sync. To register the App by hand, replace https://assay.example.com by your server's address.
 """
 
 
 def render() -> str:
-    """The manifest of the smallest subset, and below it what the others change, as comments."""
+    """Render the manifest of the smallest subset, followed by the other subsets' changes as comments."""
     return HEADER + "\n" + "\n".join((*_whole(SUBSETS[0]), *_others())) + "\n"
 
 
@@ -46,7 +46,7 @@ def _whole(subset: Subset) -> Iterator[str]:
 def _others() -> Iterator[str]:
     for subset in SUBSETS[1:]:
         yield ""
-        yield f"# The subset {subset} has these in place of the two above:"
+        yield f"# The {subset} subset replaces the two lists above by:"
         yield from (f"# {line}" for line in (*_events(subset), *_permissions(subset)))
 
 
@@ -59,27 +59,27 @@ def _events(subset: Subset) -> Iterator[str]:
 
 def _permissions(subset: Subset) -> Iterator[str]:
     yield f"# {subset}: {PURPOSES[subset]}"
-    yield from (f"#   - {lacking}" for lacking in LACKS[subset])
+    yield from (f"#   - {limitation}" for limitation in LIMITATIONS[subset])
     yield "default_permissions:"
-    yield from (f"  {each.name}: {each.access}  # {each.why}" for each in permissions_of(subset))
+    yield from (f"  {each.name}: {each.access}  # {each.purpose}" for each in permissions_of(subset))
 
 
-def test_app_yml_says_what_the_dispatch_table_says() -> None:
-    assert APP_YML.read_text(encoding="utf-8") == render(), "write it again: python -m tests.bot.test_app_yml"
+def test_app_yml_matches_the_dispatch_table() -> None:
+    assert APP_YML.read_text(encoding="utf-8") == render(), "regenerate it: python -m tests.bot.test_app_yml"
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_every_event_and_permission_of_every_subset_is_in_it(subset: Subset) -> None:
+def test_app_yml_contains_every_event_and_permission(subset: Subset) -> None:
     text = APP_YML.read_text(encoding="utf-8")
     for permission in permissions_of(subset):
-        assert f"{permission.name}: {permission.access}  # {permission.why}" in text
+        assert f"{permission.name}: {permission.access}  # {permission.purpose}" in text
     for event in events_of(subset):
         assert f"  - {event}\n" in text or f"  - {event}  # " in text
-    for sentence in (PURPOSES[subset], *LACKS[subset]):
+    for sentence in (PURPOSES[subset], *LIMITATIONS[subset]):
         assert sentence in text
 
 
-def test_only_the_smallest_subset_is_in_force() -> None:
+def test_only_the_smallest_subset_is_active() -> None:
     lines = [line for line in APP_YML.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     in_force = "\n".join(lines)
     assert "issues" not in in_force

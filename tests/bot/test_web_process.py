@@ -1,4 +1,4 @@
-"""The web process put together: what it answers, what it weighs, and what it must never import."""
+"""The composed web process: its responses, its footprint, and what it must never import."""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ from bot.web_process import create_app, create_metrics_app, make_server
 from tests.bot.receiver.asgi import Exchange, ask, get
 from tests.bot.receiver.payloads import encode, push
 
-MOST_MB = 120
-MOST_S = 2.0
+MAX_MB = 120
+MAX_S = 2.0
 NEVER_IMPORTED = (
     "torch",
     "transformers",
@@ -49,7 +49,7 @@ class Redis:
 
 
 class Server:
-    """A web process in this one."""
+    """A web process inside this one."""
 
     def __init__(self, url: str, **how: object) -> None:
         self.url = url
@@ -87,7 +87,7 @@ def url(tmp_path: object) -> str:
     return made
 
 
-def test_the_webhook_answers_as_soon_as_there_are_credentials(url: str) -> None:
+def test_the_webhook_works_as_soon_as_there_are_credentials(url: str) -> None:
     server = Server(url)
     assert server.ask("/webhook").status == 503
     server.credentials = AppCredentials(7, "PEM", ("s3cret",))
@@ -95,7 +95,7 @@ def test_the_webhook_answers_as_soon_as_there_are_credentials(url: str) -> None:
     assert len(server.redis.ids) == 1
 
 
-def test_it_is_ready_when_database_and_redis_are(url: str) -> None:
+def test_the_process_is_ready_when_database_and_redis_are(url: str) -> None:
     server = Server(url)
     assert server.ask("/readyz", host="assay.example").status == 200
     server.redis.up = False
@@ -103,25 +103,25 @@ def test_it_is_ready_when_database_and_redis_are(url: str) -> None:
     assert server.ask("/healthz").status == 200
 
 
-def test_there_are_pages_on_the_loopback_only(url: str) -> None:
+def test_pages_exist_on_the_loopback_only(url: str) -> None:
     assert Server(url).ask("/").status == 200
     for path in ("/", "/repos/a/b", "/calibration", "/runs/1", "/metrics"):
         assert Server(url, on_loopback=False).ask(path).status == 404
 
 
-def test_extra_routes_come_first(url: str) -> None:
+def test_extra_routes_take_precedence(url: str) -> None:
     async def setup(request: Request) -> Response:
         return PlainTextResponse("set me up")
 
     assert Server(url, extra_routes=[Route("/", setup)]).ask("/").text == "set me up"
 
 
-def test_a_page_whose_tables_are_missing_says_no_more_than_that(tmp_path: object) -> None:
+def test_missing_tables_are_a_server_error(tmp_path: object) -> None:
     with pytest.raises(Exception, match="no such table"):  # a mistake of ours: the server answers 500 and logs it
         Server(f"sqlite:///{tmp_path}/empty.db").ask("/")
 
 
-def test_the_queue_is_read_from_the_database_at_a_scrape(url: str) -> None:
+def test_queue_metrics_are_read_at_each_scrape(url: str) -> None:
     async def scrape() -> str:
         database = await Database.open(url)
         try:
@@ -132,7 +132,7 @@ def test_the_queue_is_read_from_the_database_at_a_scrape(url: str) -> None:
     assert "assay_store_up 1.0" in asyncio.run(scrape())
 
 
-def test_the_server_logs_no_request_and_believes_no_proxy(url: str) -> None:
+def test_the_server_logs_no_requests_and_trusts_no_proxy(url: str) -> None:
     config = make_server(None, "127.0.0.1", 0).config  # type: ignore[arg-type]
     assert (config.access_log, config.log_config, config.proxy_headers) == (False, None, False)
 
@@ -165,9 +165,9 @@ asyncio.run(main())
 """
 
 
-def test_the_web_process_is_light_and_imports_nothing_that_measures_or_learns(url: str) -> None:
+def test_the_web_process_is_light_and_imports_no_heavy_libraries(url: str) -> None:
     ran = subprocess.run([sys.executable, "-c", MEASURED, url], capture_output=True, text=True, check=True, timeout=60)
     found = json.loads(ran.stdout)
     assert not {name.partition(".")[0] for name in found["modules"]} & set(NEVER_IMPORTED)
-    assert found["mb"] < MOST_MB
-    assert found["seconds"] < MOST_S
+    assert found["mb"] < MAX_MB
+    assert found["seconds"] < MAX_S

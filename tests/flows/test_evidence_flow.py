@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.github.evidence.codec import unpack
+from bot.github.evidence.codec import decode_file
 from bot.handlers.screening.evidence import FACTS
 from bot.jobs.context import Policy
 from bot.records import StoredScreening
@@ -275,7 +275,7 @@ def test_nothing_is_kept_but_numbers_states_labels_times_and_links_and_that_goes
     said(api_app, shop)
     path = facts_file(api_app, installation, shop)
     assert path.stat().st_mode & 0o077 == 0
-    kept = unpack(path.read_bytes()).facts
+    kept = decode_file(path.read_bytes()).facts
     assert kept is not None
     opened, closed = (int(at(day).timestamp()) for day in (WORK_DAYS[0] - 1, WORK_DAYS[0]))
     assert kept.facts[1] == IssueFact(1, False, "closed", ("type: bug",), None, opened, closed, None)

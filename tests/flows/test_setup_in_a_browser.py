@@ -138,11 +138,11 @@ def choose(page: Any, subset: str = "screen", name: str = "Assay of a person", o
     """Fill in the first page, as far as it differs from what is chosen already, and look at the second."""
     if organization:
         page.get_by_label("An organization:").check()
-        page.get_by_label("Name of the organization").fill(organization)
+        page.get_by_label("Organization name").fill(organization)
     if subset != "screen":
         page.locator(f'input[name=subset][value="{subset}"]').check()
-    page.get_by_label("What is it called?").fill(name)
-    page.get_by_role("button", name="Show what will be registered").click()
+    page.get_by_label("What is the App called?").fill(name)
+    page.get_by_role("button", name="Review the registration").click()
 
 
 def confirm(page: Any, owner: str) -> None:
@@ -208,9 +208,9 @@ def test_a_wrong_choice_and_a_name_that_is_taken_can_be_mended(github: GitHub, s
     github.register_app(name="Taken")
     open_page(page, setup.address)
     choose(page, name="Taken", organization="not an organization")
-    assert "Give the organization's name" in page.get_by_role("alert").inner_text()
-    page.get_by_label("My own account").check()
-    page.get_by_role("button", name="Show what will be registered").click()
+    assert "Enter the organization's name" in page.get_by_role("alert").inner_text()
+    page.get_by_label("My account").check()
+    page.get_by_role("button", name="Review the registration").click()
     confirm(page, "octocat")
     assert "already taken" in page.content()
     open_page(page, setup.address)
@@ -225,7 +225,7 @@ def test_an_answer_is_good_once_and_a_failure_leaves_the_page_open(github: GitHu
     open_page(page, setup.address)
     choose(page, name="First")
     confirm(page, "octocat")
-    assert "GitHub answers HTTP 500" in page.get_by_role("alert").inner_text()
+    assert "GitHub returned HTTP 500" in page.get_by_role("alert").inner_text()
     assert open_page(page, page.url) == 404  # the same answer once more
     open_page(page, setup.address)
     choose(page, name="Second")

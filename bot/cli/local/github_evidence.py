@@ -72,22 +72,22 @@ def fetch_evidence(
 ) -> tuple[Tracked | None, str]:
     """Issues and pull requests of the windows that end at `until` at the latest, as they are known now, and what is to
     be said of them. None where the token may not read them all: half of them is no evidence. Raises AssayError."""
-    from bot.github.errors import GitHubProblem, RateLimited
+    from bot.github.errors import GitHubError, RateLimited
     from bot.github.evidence.evidence_facts import tracker_of
     from bot.github.evidence.fact_file import FactFile, evidence_path
-    from bot.github.evidence.fetch import Fetched, fetch_facts
+    from bot.github.evidence.fetch import FetchResult, fetch_facts
     from bot.github.evidence.graphql_client import evidence_for_token
-    from bot.github.evidence.queries import Place
+    from bot.github.evidence.queries import RepositoryRef
 
     host = urlsplit(settings.github_url).netloc
     owner, _, short = name.partition("/")
     store = FactFile(evidence_path(settings.data_dir, host, name))
 
-    async def fetch() -> Fetched:
+    async def fetch() -> FetchResult:
         async with evidence_for_token(github_server(settings), token) as ask:
             since = until - timedelta(seconds=MESSAGES.default_window_s)
             return await fetch_facts(
-                ask, Place(owner, short), store, since=since, now=lambda: datetime.now(UTC), share=1
+                ask, RepositoryRef(owner, short), store, since=since, now=lambda: datetime.now(UTC), share=1
             )
 
     progress("asking GitHub for issues and pull requests", 0, None)
@@ -97,7 +97,7 @@ def fetch_evidence(
         raise AssayError(
             f"GitHub's rate limit is used up until {limit.until:%H:%M} UTC: what was read is kept; run it again then"
         ) from None
-    except GitHubProblem as problem:
+    except GitHubError as problem:
         raise AssayError(f"GitHub does not give the issues of {name}: {problem}") from None
     if fetched.lacks:
         names = " and ".join(lacking.replace("_", " ") for lacking in fetched.lacks)

@@ -22,12 +22,12 @@ from bot.cli.check import Check
 from bot.cli.server.setup import what_to_do
 from bot.clock import SystemClock
 from bot.github.credentials import parse_private_key
-from bot.github.errors import GitHubProblem
+from bot.github.errors import GitHubError
 from bot.receiver.dispatch import SUBSETS, events_of, permissions_of
 from bot.records import AppCredentials, Subset
 from bot.settings import Settings
-from bot.setup.app_status import RegisteredApp, ask_about_app
-from bot.setup.manifest import WEBHOOK_PATH, why_unreachable
+from bot.setup.app_status import AppStatus, fetch_app_status
+from bot.setup.manifest import WEBHOOK_PATH, unreachable_reason
 from pipeline.records import AssayError
 
 TIMEOUT_S = 5.0  # of each question asked over a network
@@ -107,8 +107,8 @@ def check_redis(url: str, *, required: bool) -> Check:
 def check_github(credentials: AppCredentials, settings: Settings) -> Iterator[Check]:
     """Does GitHub know the App, and is it there as this release needs it?"""
     try:
-        known = _within_time(ask_about_app(credentials, github_server(settings), SystemClock(), TIMEOUT_S))
-    except GitHubProblem as problem:
+        known = _within_time(fetch_app_status(credentials, github_server(settings), SystemClock(), TIMEOUT_S))
+    except GitHubError as problem:
         yield Check("GitHub", False, str(problem), what_to_do(problem, settings))
         return
     except (AssayError, TimeoutError) as problem:
@@ -120,7 +120,7 @@ def check_github(credentials: AppCredentials, settings: Settings) -> Iterator[Ch
     yield check_public_url(settings.public_url or "", settings.github_url)
 
 
-def check_permissions(known: RegisteredApp) -> Check:
+def check_permissions(known: AppStatus) -> Check:
     """Are permissions and events those of a subset? More than the App needs is said as well as less."""
     subset = closest_subset(known)
     wanted = {each.name: each.access for each in permissions_of(subset)}
@@ -137,7 +137,7 @@ def check_permissions(known: RegisteredApp) -> Check:
     return Check("permissions", True, f"those of subset {subset}")
 
 
-def closest_subset(known: RegisteredApp) -> Subset:
+def closest_subset(known: AppStatus) -> Subset:
     """The largest subset that the App's permissions hold; the smallest where they hold none."""
     held = known.app.permissions.items()
     for subset in reversed(SUBSETS):
@@ -146,7 +146,7 @@ def closest_subset(known: RegisteredApp) -> Subset:
     return SUBSETS[0]
 
 
-def check_webhook(known: RegisteredApp, public_url: str) -> Check:
+def check_webhook(known: AppStatus, public_url: str) -> Check:
     """Do deliveries go where this server is said to be?"""
     if not known.webhook_url:
         to_do = "on the App's page switch the webhook on, with this server's address and /webhook at its end"
@@ -162,7 +162,7 @@ def check_public_url(public_url: str, github_url: str) -> Check:
     if not public_url:
         to_do = "set it to the address at which GitHub and people reach this server"
         return Check("public address", False, "ASSAY_PUBLIC_URL is not set", to_do, required=False)
-    why = why_unreachable(public_url, github_url)
+    why = unreachable_reason(public_url, github_url)
     return Check("public address", not why, public_url, why)
 
 

@@ -21,11 +21,11 @@ from bot.github.credentials import (
     read_secret,
     save_credentials,
 )
-from bot.github.errors import BadToken, GitHubProblem, NotFound
+from bot.github.errors import BadToken, GitHubError, NotFound
 from bot.records import AppCredentials
 from bot.settings import Settings, load_settings
-from bot.setup.app_status import ask_about_app
-from bot.setup.manifest import install_address
+from bot.setup.app_status import fetch_app_status
+from bot.setup.manifest import install_page_url
 from pipeline.records import AssayError
 
 START = "assay up serves it; assay doctor checks that everything is in place"
@@ -111,9 +111,9 @@ def describe(settings: Settings, credentials: AppCredentials) -> dict[str, Any]:
     """Numbers and names, where they come from, and what GitHub says to them."""
     slug, name, problem, to_do = credentials.slug, "", "", ""
     try:
-        found = asyncio.run(ask_about_app(credentials, github_server(settings), SystemClock()))
+        found = asyncio.run(fetch_app_status(credentials, github_server(settings), SystemClock()))
         slug, name = found.app.slug, found.app.name
-    except GitHubProblem as error:
+    except GitHubError as error:
         problem, to_do = str(error), what_to_do(error, settings)
     return {
         "ok": not problem,
@@ -121,14 +121,14 @@ def describe(settings: Settings, credentials: AppCredentials) -> dict[str, Any]:
         "slug": slug,
         "name": name,
         "source": source_of_credentials(settings),
-        "install_url": install_address(settings.github_url, slug) if slug else "",
+        "install_url": install_page_url(settings.github_url, slug) if slug else "",
         "problem": problem,
         "to_do": to_do,
         "next": START,
     }
 
 
-def what_to_do(problem: GitHubProblem | None, settings: Settings) -> str:
+def what_to_do(problem: GitHubError | None, settings: Settings) -> str:
     """What an operator can do where GitHub does not answer as it should."""
     if isinstance(problem, BadToken | NotFound):
         return (

@@ -82,8 +82,8 @@ def make_setup_state(
         github_url=settings.github_url,
         register=partial(register, server=github_server(settings), clock=SystemClock(), data_dir=settings.data_dir),
         on_registered=on_registered,
-        afterwards=afterwards,
-        is_known=is_known,
+        next_step=afterwards,
+        is_registered_elsewhere=is_known,
     )
 
 

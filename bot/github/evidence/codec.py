@@ -1,9 +1,9 @@
-"""Facts as bytes: a line that names the form, then frames. Pure; total in reading: whatever the bytes, an answer.
+"""Encode evidence facts as bytes, and decode them without ever failing: a header line, then frames.
 
-A frame is one page, or all facts at once, and how far they go: length and checksum (4 bytes each, big-endian) and
-JSON packed by zlib. Every frame goes a step on from those before it, so any run of whole frames from the start is a
-state that once was: what is behind a damaged one is dropped, and asked for again. A checksum goes on from the one
-before it, so a frame that does not follow on those before it (one was not written, two wrote at once) is damaged too.
+A frame holds one page of facts, or all of them, and the state of the fetch after it: length and checksum (4 bytes
+each, big-endian), then zlib-compressed JSON. Each frame builds on the previous ones, so any run of intact frames from
+the start is a valid state: whatever follows a damaged frame is dropped and fetched again. Checksums are chained, so a
+frame that does not follow its predecessor (a lost or a concurrent write) counts as damaged, too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from bot.github.evidence.evidence_facts import EvidenceFacts, Permission, Standing
-from bot.github.evidence.walks import Reach
+from bot.github.evidence.evidence_facts import EvidenceFacts, FetchState, Permission
+from bot.github.evidence.walks import WalkState
 from pipeline.mining.issue_links import IssueFact
 
 HEADER: Final = b"assay evidence 1\n"
-MOST_FRAME_BYTES: Final = 64 << 20  # unpacked; 40,000 facts are 4 MB
+MAX_FRAME_BYTES: Final = 64 << 20  # decompressed; 40,000 facts take 4 MB
 _PREFIX = struct.Struct(">II")
 _STATES: Final = ("open", "closed", "merged")
 
@@ -29,7 +29,7 @@ _STATES: Final = ("open", "closed", "merged")
 _Row = tuple[int, bool, Literal[0, 1, 2], list[str], str | None, int, int | None, str | None, list[int]]
 
 
-class _Reach(BaseModel):
+class _WalkState(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     since: int
@@ -43,8 +43,8 @@ class _Frame(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     repository_id: int
-    issues: _Reach
-    pull_requests: _Reach
+    issues: _WalkState
+    pull_requests: _WalkState
     lacks: list[Permission]
     fetched_at: int
     rows: list[_Row]
@@ -54,77 +54,77 @@ _FRAME = TypeAdapter(_Frame)
 
 
 @dataclass(frozen=True, slots=True)
-class Unpacked:
-    """What a file holds. `chain` is the checksum that the next frame goes on from; `end` is where that may stand."""
+class DecodedFile:
+    """The contents of a file. The next frame's checksum continues `chain`; its offset is `end`."""
 
-    facts: EvidenceFacts | None = None  # None: nothing was kept, or nothing that can be read
+    facts: EvidenceFacts | None = None  # None if there is no readable frame
     frames: int = 0
     chain: int = 0
     end: int = 0
 
 
-def pack(facts: Iterable[IssueFact], standing: Standing, chain: int = 0) -> tuple[bytes, int]:
-    """One frame that goes on from `chain` (0: the first), and what the next one goes on from."""
+def encode_frame(facts: Iterable[IssueFact], state: FetchState, chain: int = 0) -> tuple[bytes, int]:
+    """Encode one frame that continues `chain` (0 for the first), and return it with the chain for the next."""
     frame = _Frame(
-        repository_id=standing.repository_id,
-        issues=_told(standing.issues),
-        pull_requests=_told(standing.pull_requests),
-        lacks=list(standing.lacks),
-        fetched_at=standing.fetched_at,
+        repository_id=state.repository_id,
+        issues=_walk_state(state.issues),
+        pull_requests=_walk_state(state.pull_requests),
+        lacks=list(state.lacks),
+        fetched_at=state.fetched_at,
         rows=[_row(fact) for fact in facts],
     )
-    packed = zlib.compress(_FRAME.dump_json(frame), 6)
-    checksum = zlib.crc32(packed, chain)
-    return _PREFIX.pack(len(packed), checksum) + packed, checksum
+    compressed = zlib.compress(_FRAME.dump_json(frame), 6)
+    checksum = zlib.crc32(compressed, chain)
+    return _PREFIX.pack(len(compressed), checksum) + compressed, checksum
 
 
-def pack_whole(facts: EvidenceFacts) -> tuple[bytes, int]:
-    """A file of one frame, facts in the order of their numbers, and what the next frame goes on from."""
-    frame, chain = pack((facts.facts[number] for number in sorted(facts.facts)), facts.standing)
+def encode_file(facts: EvidenceFacts) -> tuple[bytes, int]:
+    """Encode all facts, ordered by number, as a file of one frame; return it with the chain for the next frame."""
+    frame, chain = encode_frame((facts.facts[number] for number in sorted(facts.facts)), facts.state)
     return HEADER + frame, chain
 
 
-def unpack(raw: bytes) -> Unpacked:
-    """What the whole frames from the start say together; a later fact about a number replaces an earlier one."""
+def decode_file(raw: bytes) -> DecodedFile:
+    """Decode the intact frames from the start; a later fact about a number replaces an earlier one."""
     if not raw.startswith(HEADER):
-        return Unpacked()
+        return DecodedFile()
     known: dict[int, IssueFact] = {}
-    standing, frames, chain, at = Standing(), 0, 0, len(HEADER)
-    while (packed := _next_frame(raw, at, chain)) is not None and (step := _read_frame(packed)) is not None:
-        facts, standing = step
+    state, frames, chain, at = FetchState(), 0, 0, len(HEADER)
+    while (compressed := _next_frame(raw, at, chain)) is not None and (frame := _decode_frame(compressed)) is not None:
+        facts, state = frame
         known.update((fact.number, fact) for fact in facts)
-        frames, chain, at = frames + 1, zlib.crc32(packed, chain), at + _PREFIX.size + len(packed)
-    return Unpacked(EvidenceFacts(known, standing), frames, chain, at) if frames else Unpacked()
+        frames, chain, at = frames + 1, zlib.crc32(compressed, chain), at + _PREFIX.size + len(compressed)
+    return DecodedFile(EvidenceFacts(known, state), frames, chain, at) if frames else DecodedFile()
 
 
 def _next_frame(raw: bytes, at: int, chain: int) -> bytes | None:
-    """The JSON of the frame at `at`, packed; None where there is no whole one."""
+    """Return the compressed JSON of the frame at `at`; None if there is no intact one."""
     if len(raw) < at + _PREFIX.size:
         return None
     size, checksum = _PREFIX.unpack_from(raw, at)
-    packed = raw[at + _PREFIX.size : at + _PREFIX.size + size]
-    return packed if len(packed) == size and zlib.crc32(packed, chain) == checksum else None
+    compressed = raw[at + _PREFIX.size : at + _PREFIX.size + size]
+    return compressed if len(compressed) == size and zlib.crc32(compressed, chain) == checksum else None
 
 
-def _read_frame(packed: bytes) -> tuple[list[IssueFact], Standing] | None:
-    """None for what another release wrote, or nobody."""
+def _decode_frame(compressed: bytes) -> tuple[list[IssueFact], FetchState] | None:
+    """Decode a frame; None if this release cannot read it."""
     try:
-        frame = _FRAME.validate_json(zlib.decompressobj().decompress(packed, MOST_FRAME_BYTES))
+        frame = _FRAME.validate_json(zlib.decompressobj().decompress(compressed, MAX_FRAME_BYTES))
         facts = [_fact(row) for row in frame.rows]
     except (zlib.error, ValueError):  # pydantic's error is a ValueError
         return None
-    standing = Standing(
+    state = FetchState(
         repository_id=frame.repository_id,
-        issues=Reach(**frame.issues.model_dump()),
-        pull_requests=Reach(**frame.pull_requests.model_dump()),
+        issues=WalkState(**frame.issues.model_dump()),
+        pull_requests=WalkState(**frame.pull_requests.model_dump()),
         lacks=tuple(frame.lacks),
         fetched_at=frame.fetched_at,
     )
-    return facts, standing
+    return facts, state
 
 
-def _told(reach: Reach) -> _Reach:
-    return _Reach(since=reach.since, until=reach.until, cursor=reach.cursor, floor=reach.floor, newest=reach.newest)
+def _walk_state(walk: WalkState) -> _WalkState:
+    return _WalkState(since=walk.since, until=walk.until, cursor=walk.cursor, floor=walk.floor, newest=walk.newest)
 
 
 def _row(fact: IssueFact) -> Any:
@@ -145,7 +145,7 @@ def _fact(row: _Row) -> IssueFact:
     number, is_pull_request, state, labels, issue_type, opened_at, closed_at, commit, closes = row
     merge_commit = bytes.fromhex(commit) if commit else None
     if merge_commit is not None and len(merge_commit) != 20:
-        raise ValueError("no commit")
+        raise ValueError("not a commit id")
     return IssueFact(
         number, is_pull_request, _STATES[state], tuple(labels), issue_type, opened_at, closed_at, merge_commit,
         tuple(closes),

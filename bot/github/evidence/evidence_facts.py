@@ -1,7 +1,7 @@
-"""What is known of a repository's issues and pull requests, and how far that goes.
+"""What is known about a repository's issues and pull requests, and how complete it is.
 
-A label that is renamed does not change the issues that carry it for GitHub, so they keep the old name here until they
-change themselves. An issue that is deleted or transferred stays as it was last seen.
+Renaming a label does not update the issues that carry it, so they keep the old name here until they change themselves.
+A deleted or transferred issue stays as it was last seen.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bot.github.evidence.queries import Kind
-from bot.github.evidence.walks import UNREAD, Reach
+from bot.github.evidence.walks import UNREAD, WalkState
 from pipeline.mining.issue_links import IssueFact, Tracker
 
-Permission = Literal["contents", "issues", "pull_requests"]  # each of them "read", in the words of an App's settings
+Permission = Literal["contents", "issues", "pull_requests"]  # read access, named as in an App's settings
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far the facts go. `fetched_at`: seconds since 1970, 0 before the first page."""
+class FetchState:
+    """How far the two lists have been read. `fetched_at`: seconds since 1970, 0 before the first page."""
 
     repository_id: int = 0
-    issues: Reach = UNREAD
-    pull_requests: Reach = UNREAD
-    lacks: tuple[Permission, ...] = ()  # what the last fetch was refused, or one that it goes on with
+    issues: WalkState = UNREAD
+    pull_requests: WalkState = UNREAD
+    lacks: tuple[Permission, ...] = ()  # permissions that the last fetch, or the one it resumes, was denied
     fetched_at: int = 0
 
-    def reach(self, kind: Kind) -> Reach:
+    def walk(self, kind: Kind) -> WalkState:
         return self.issues if kind == "issues" else self.pull_requests
 
 
@@ -36,34 +36,34 @@ class EvidenceFacts:
     """Facts by number."""
 
     facts: Mapping[int, IssueFact] = field(default_factory=dict)
-    standing: Standing = Standing()
+    state: FetchState = FetchState()
 
     @property
     def is_complete(self) -> bool:
-        """Whether both lists have been read to their ends at least once, or may not be read at all."""
-        standing = self.standing
-        refused = {"issues": "issues" in standing.lacks, "pull_requests": "pull_requests" in standing.lacks}
+        """Whether each list has been read to its end at least once, or must not be read at all."""
+        state = self.state
+        denied = {"issues": "issues" in state.lacks, "pull_requests": "pull_requests" in state.lacks}
         kinds: tuple[Kind, ...] = ("issues", "pull_requests")
-        return all(refused[kind] or standing.reach(kind).until is not None for kind in kinds)
+        return all(denied[kind] or state.walk(kind).until is not None for kind in kinds)
 
 
-class FactStoreProtocol(Protocol):
-    """Where facts are kept between fetches. Each call has kept what it was given when it returns."""
+class FactStore(Protocol):
+    """Storage for facts between fetches. Facts are stored by the time a call returns."""
 
     def load(self) -> EvidenceFacts | None:
-        """None where there is nothing that can be read."""
+        """Load the stored facts; None if none can be read."""
 
-    def add(self, facts: Iterable[IssueFact], standing: Standing) -> None:
-        """One page more, and how far that goes."""
+    def add(self, facts: Iterable[IssueFact], state: FetchState) -> None:
+        """Append one page and the state after it."""
 
     def clear(self) -> None:
-        """What is kept is about another repository."""
+        """Delete all facts: they belong to another repository."""
 
-    def settle(self, facts: EvidenceFacts) -> None:
-        """All of it once more: the walks have come to their ends, and the pages may be put together."""
+    def compact(self, facts: EvidenceFacts) -> None:
+        """Merge the pages at the end of a fetch; `facts` are all of them."""
 
 
 def tracker_of(facts: EvidenceFacts, evidence_as_of: int, bug_labels: tuple[str, ...] | None = None) -> Tracker:
-    """The tracker for one screening: what was opened by `evidence_as_of` (seconds since 1970), as it is known now."""
+    """Return the tracker for one screening: everything opened by `evidence_as_of` (seconds since 1970)."""
     known = {number: fact for number, fact in facts.facts.items() if fact.opened_at <= evidence_as_of}
     return Tracker(known, evidence_as_of, bug_labels)

@@ -1,4 +1,4 @@
-"""What the errors in an answer of GraphQL mean for a page: one pure function. HTTP's own are told apart elsewhere."""
+"""Classify the errors in a GraphQL response: is there a page, or what to do instead? HTTP errors are handled before."""
 
 from __future__ import annotations
 
@@ -9,72 +9,72 @@ from typing import Final
 
 from bot.github.errors import Forbidden, NotFound, Rejected, Unavailable
 from bot.github.evidence.evidence_facts import Permission
-from bot.github.evidence.graphql_response import Reply, Trouble
+from bot.github.evidence.graphql_response import GraphQlError, GraphQlResponse
 from bot.github.evidence.queries import ISSUE_TYPE, Kind
 
-# Which permission shows a field of an item; the list itself takes the permission of its own name.
+# The permission that each field of an item takes; a list takes the permission of its own name.
 PERMISSIONS: Final[Mapping[str | int, Permission]] = {"closingIssuesReferences": "issues", "mergeCommit": "contents"}
-_NOT_OURS: Final = frozenset({"FORBIDDEN", "NOT_FOUND", "INSUFFICIENT_SCOPES"})
-# With these GitHub could not do it now, or not all at once.
-_PASSING: Final = frozenset(
+_DENIED: Final = frozenset({"FORBIDDEN", "NOT_FOUND", "INSUFFICIENT_SCOPES"})
+# GitHub failed for now, or the query asked for too much.
+_TRANSIENT: Final = frozenset(
     {"", "INTERNAL", "INTERNAL_SERVER_ERROR", "RESOURCE_LIMITS_EXCEEDED", "SERVICE_UNAVAILABLE", "TIMEOUT"}
 )
 _LIMITS: Final = frozenset({"RATE_LIMITED", "RATE_LIMIT", "graphql_rate_limit"})
-_ALIAS: Final = "page"  # of the list, in the query and so in the paths of errors
+_ALIAS: Final = "page"  # of the list in the query, hence in the paths of errors
 
 
 class Refusal(enum.Enum):
-    """Why there is no page, where something else can be asked."""
+    """Why there is no page, in cases that the caller can work around."""
 
     UNKNOWN_FIELD = enum.auto()
     BAD_CURSOR = enum.auto()
-    LIST = enum.auto()  # a permission for the whole list is missing
+    LIST = enum.auto()  # the permission for the whole list is missing
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`lacks`: permissions without which something is missing. `refusal` None: there is a page."""
+class Classification:
+    """`lacks`: missing permissions that hide something. `refusal`: None if there is a page."""
 
     lacks: frozenset[Permission] = frozenset()
     refusal: Refusal | None = None
 
 
-def is_rate_limit(trouble: Trouble) -> bool:
-    """GraphQL tells of its limits with HTTP 200: by a type, by a code, or in words alone."""
-    said = trouble.message.lower()
-    return trouble.kind in _LIMITS or "rate limit" in said or "abuse detection" in said
+def is_rate_limit(error: GraphQlError) -> bool:
+    """Return whether an error is a rate limit, which GraphQL reports with HTTP 200 by a type, a code or the message."""
+    text = error.message.lower()
+    return error.kind in _LIMITS or "rate limit" in text or "abuse detection" in text
 
 
-def judge(reply: Reply, kind: Kind, *, is_smallest: bool) -> Verdict:
-    """What to make of an answer to `page_query(kind)`.
+def classify_response(response: GraphQlResponse, kind: Kind, *, is_min_size: bool) -> Classification:
+    """Classify the response to `page_query(kind)`.
 
-    Where `is_smallest`, a page that was put together in part is taken as it is: the next one may be whole. Raises
-    Unavailable for one that GitHub could not put together, NotFound, Forbidden and Rejected.
+    A partial page is accepted only if `is_min_size`, since it cannot get any smaller; otherwise it raises Unavailable.
+    Also raises NotFound, Forbidden and Rejected.
     """
-    if _has_page(reply):
-        if not is_smallest and any(trouble.kind not in _NOT_OURS for trouble in reply.troubles):
-            raise Unavailable("GitHub could not put a page together: a smaller one may do")
-        return Verdict(frozenset(_lacking(reply.troubles)))
-    for trouble in reply.troubles:
-        if trouble.field == ISSUE_TYPE or (not trouble.kind and f"'{ISSUE_TYPE}'" in trouble.message):
-            return Verdict(refusal=Refusal.UNKNOWN_FIELD)
-        if trouble.kind == "INVALID_CURSOR_ARGUMENTS" or "valid cursor" in trouble.message:
-            return Verdict(refusal=Refusal.BAD_CURSOR)
-        if trouble.kind in _NOT_OURS and trouble.path[:2] == ("repository", _ALIAS):
-            return Verdict(frozenset({kind}), Refusal.LIST)
-        if trouble.kind in _NOT_OURS:
-            raise (NotFound if trouble.kind == "NOT_FOUND" else Forbidden)(trouble.message or "GitHub forbids it")
-    first = reply.troubles[0] if reply.troubles else Trouble("", "GitHub's GraphQL gave no answer")
-    raise (Unavailable if first.kind in _PASSING else Rejected)(first.message or "GitHub's GraphQL failed")
+    if _has_page(response):
+        if not is_min_size and any(error.kind not in _DENIED for error in response.errors):
+            raise Unavailable("GitHub returned a partial page: retry with a smaller one")
+        return Classification(frozenset(_missing_permissions(response.errors)))
+    for error in response.errors:
+        if error.field == ISSUE_TYPE or (not error.kind and f"'{ISSUE_TYPE}'" in error.message):
+            return Classification(refusal=Refusal.UNKNOWN_FIELD)
+        if error.kind == "INVALID_CURSOR_ARGUMENTS" or "valid cursor" in error.message:
+            return Classification(refusal=Refusal.BAD_CURSOR)
+        if error.kind in _DENIED and error.path[:2] == ("repository", _ALIAS):
+            return Classification(frozenset({kind}), Refusal.LIST)
+        if error.kind in _DENIED:
+            raise (NotFound if error.kind == "NOT_FOUND" else Forbidden)(error.message or "GitHub denied access")
+    first = response.errors[0] if response.errors else GraphQlError("", "GitHub's GraphQL returned nothing")
+    raise (Unavailable if first.kind in _TRANSIENT else Rejected)(first.message or "GitHub's GraphQL failed")
 
 
-def _has_page(reply: Reply) -> bool:
-    repository = reply.data.get("repository")
+def _has_page(response: GraphQlResponse) -> bool:
+    repository = response.data.get("repository")
     page = repository.get(_ALIAS) if isinstance(repository, Mapping) else None
     return isinstance(page, Mapping) and isinstance(page.get("nodes"), list)
 
 
-def _lacking(troubles: Iterable[Trouble]) -> Iterable[Permission]:
-    for trouble in troubles:
-        if trouble.kind == "FORBIDDEN" and trouble.path and trouble.path[-1] in PERMISSIONS:
-            yield PERMISSIONS[trouble.path[-1]]
+def _missing_permissions(errors: Iterable[GraphQlError]) -> Iterable[Permission]:
+    for error in errors:
+        if error.kind == "FORBIDDEN" and error.path and error.path[-1] in PERMISSIONS:
+            yield PERMISSIONS[error.path[-1]]

@@ -1,7 +1,7 @@
-"""What GraphQL answers, read into values: a page of facts, and what went wrong beside it. No I/O.
+"""Parse GraphQL responses: pages of facts, costs, and errors. No I/O.
 
-GraphQL may answer in part: errors stand beside the data, each with the path to what became null. Few fields are
-required, and labels are foreign text: at most 20 of 200 characters.
+A response may be partial: it lists errors next to the data, each with the path to what became null. Few fields are
+required, and labels are untrusted text: at most 20, of 200 characters each.
 """
 
 from __future__ import annotations
@@ -20,90 +20,90 @@ from pipeline.classify.bug_labels import LONGEST_LABEL
 from pipeline.mining.issue_links import IssueFact
 from pipeline.reports.escape import inert
 
-MOST_LABELS: Final = 20
-LONGEST_MESSAGE: Final = 160
-LARGEST_NUMBER: Final = 2**31 - 1
+MAX_LABELS: Final = 20
+MAX_MESSAGE_CHARS: Final = 160
+MAX_NUMBER: Final = 2**31 - 1
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 T = TypeVar("T", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """One of the errors of an answer. `kind` is GitHub's type or code ("FORBIDDEN", "undefinedField"), or empty."""
+class GraphQlError:
+    """An error in a response. `kind` is GitHub's type or code ("FORBIDDEN", "undefinedField"), or empty."""
 
     kind: str
     message: str
     path: tuple[str | int, ...] = ()
-    field: str = ""  # the one that is not known
+    field: str = ""  # the unknown field, if that is the error
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a query was answered with."""
+class GraphQlResponse:
+    """The response to a query, possibly partial."""
 
     data: Mapping[str, Any]
-    troubles: tuple[Trouble, ...] = ()
+    errors: tuple[GraphQlError, ...] = ()
 
 
-class Ask(Protocol):
-    """Asks one query of GraphQL. Raises GitHubProblem where there is no answer to read."""
+class QueryClient(Protocol):
+    """Sends a GraphQL query. Raises GitHubError if there is no readable response."""
 
-    unknown_fields: set[str]  # that this GitHub said it does not have; kept for as long as it is talked to
+    unknown_fields: set[str]  # fields that this GitHub does not have; shared by all clients of a session
 
-    async def __call__(self, query: str, variables: Mapping[str, object]) -> Reply: ...
+    async def __call__(self, query: str, variables: Mapping[str, object]) -> GraphQlResponse: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
-    """What a query cost and what is left, in points."""
+class QueryCost:
+    """The points that a query cost, and those that remain."""
 
-    cost: int
+    points: int
     remaining: int
     resets_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Facts in the order in which they were sent. Times are seconds since 1970, none where the page is empty."""
+    """Facts in GitHub's order. Times are seconds since 1970, None on an empty page."""
 
     repository_id: int
     facts: tuple[IssueFact, ...]
-    cursor: str  # where the next page begins; empty where this is the last
-    oldest: int | None = None  # time of the change that lies furthest back
+    cursor: str  # of the next page; empty on the last one
+    oldest: int | None = None  # time of the earliest change
     newest: int | None = None
     unreadable: int = 0  # items that GitHub did not show
 
 
-class _Answer(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel)
 
 
-class _Named(_Answer):
+class _Named(_Model):
     name: str = ""
 
 
-class _Labels(_Answer):
+class _Labels(_Model):
     nodes: list[_Named | None] | None = None
 
 
-class _Commit(_Answer):
+class _Commit(_Model):
     oid: str = ""
 
 
-class _Home(_Answer):
+class _RepositoryId(_Model):
     database_id: int | None = None
 
 
-class _Closed(_Answer):
+class _ClosedIssue(_Model):
     number: int
-    repository: _Home | None = None
+    repository: _RepositoryId | None = None
 
 
-class _Closes(_Answer):
-    nodes: list[_Closed | None] | None = None
+class _ClosedIssues(_Model):
+    nodes: list[_ClosedIssue | None] | None = None
 
 
-class _Node(_Answer):
+class _Node(_Model):
     number: int
     created_at: datetime
     updated_at: datetime
@@ -112,100 +112,103 @@ class _Node(_Answer):
     labels: _Labels | None = None
     issue_type: _Named | None = None
     merge_commit: _Commit | None = None
-    closing_issues_references: _Closes | None = None
+    closing_issues_references: _ClosedIssues | None = None
 
 
-class _PageInfo(_Answer):
+class _PageInfo(_Model):
     has_next_page: bool = False
     end_cursor: str | None = None
 
 
-class _Connection(_Answer):
+class _Connection(_Model):
     page_info: _PageInfo
     nodes: list[_Node | None]
 
 
-class _Repository(_Answer):
+class _Repository(_Model):
     database_id: int | None = None
     page: _Connection
 
 
-class _RateLimit(_Answer):
+class _RateLimit(_Model):
     cost: int = 1
     remaining: int
     reset_at: datetime
 
 
-class _Error(_Answer):
+class _Error(_Model):
     type: str = ""
     message: str = ""
     path: list[str | int] | None = None
     extensions: dict[str, Any] | None = None
 
 
-class _Envelope(_Answer):
+class _Envelope(_Model):
     data: dict[str, Any] | None = None
     errors: list[_Error] | None = None
 
 
-def parse_reply(body: bytes) -> Reply:
-    """Raises Unavailable for what is no answer of GraphQL."""
+def parse_response(body: bytes) -> GraphQlResponse:
+    """Parse a response body. Raises Unavailable if it is not a GraphQL response."""
     try:
-        said = _Envelope.model_validate_json(body)
+        envelope = _Envelope.model_validate_json(body)
     except ValidationError:
-        raise _senseless() from None
-    if said.data is None and not said.errors:
-        raise _senseless()
-    return Reply(said.data or {}, tuple(_trouble(error) for error in said.errors or ()))
+        raise _unexpected() from None
+    if envelope.data is None and not envelope.errors:
+        raise _unexpected()
+    return GraphQlResponse(envelope.data or {}, tuple(_graphql_error(error) for error in envelope.errors or ()))
 
 
-def parse_spending(reply: Reply) -> Spending | None:
-    """None where this GitHub has no rate limit. Raises Unavailable."""
-    said = reply.data.get("rateLimit")
-    if said is None:
+def parse_cost(response: GraphQlResponse) -> QueryCost | None:
+    """Parse a query's cost; None if this GitHub has no rate limit. Raises Unavailable."""
+    value = response.data.get("rateLimit")
+    if value is None:
         return None
-    limit = _validated(_RateLimit, said)
-    return Spending(max(0, limit.cost), max(0, limit.remaining), _aware(limit.reset_at))
+    limit = _validate(_RateLimit, value)
+    return QueryCost(max(0, limit.cost), max(0, limit.remaining), _aware(limit.reset_at))
 
 
-def parse_page(reply: Reply, *, are_pull_requests: bool) -> Page:
-    """The page of an answer that has one. Raises Unavailable where the answer makes no sense."""
-    repository = _validated(_Repository, reply.data.get("repository"))
-    home, nodes, info = repository.database_id or 0, repository.page.nodes, repository.page.page_info
+def parse_page(response: GraphQlResponse, *, are_pull_requests: bool) -> Page:
+    """Parse the page in a response. Raises Unavailable if it is malformed."""
+    repository = _validate(_Repository, response.data.get("repository"))
+    repository_id, nodes, info = repository.database_id or 0, repository.page.nodes, repository.page.page_info
     if info.has_next_page and not info.end_cursor:
-        raise _senseless()
-    seen = [node for node in nodes if node is not None and 0 < node.number <= LARGEST_NUMBER]
-    changes = [_seconds(node.updated_at) for node in seen]
+        raise _unexpected()
+    readable = [node for node in nodes if node is not None and 0 < node.number <= MAX_NUMBER]
+    changes = [_seconds(node.updated_at) for node in readable]
     return Page(
-        repository_id=home,
-        facts=tuple(_fact(node, home, are_pull_requests) for node in seen),
+        repository_id=repository_id,
+        facts=tuple(_fact(node, repository_id, are_pull_requests) for node in readable),
         cursor=(info.end_cursor or "") if info.has_next_page else "",
         oldest=min(changes, default=None),
         newest=max(changes, default=None),
-        unreadable=len(nodes) - len(seen),
+        unreadable=len(nodes) - len(readable),
     )
 
 
-def _fact(node: _Node, home: int, is_pull_request: bool) -> IssueFact:
-    """A state that nobody thought of counts as closed: of an open one GitHub says so."""
+def _fact(node: _Node, repository_id: int, is_pull_request: bool) -> IssueFact:
+    """Convert a node. An unknown state counts as closed."""
     states: dict[str, Any] = {"OPEN": "open", "MERGED": "merged"}
     closes = node.closing_issues_references.nodes or [] if node.closing_issues_references else []
-    own = {
+    closed_here = {
         each.number
         for each in closes
-        if each is not None and each.repository is not None and home and each.repository.database_id == home
+        if each is not None
+        and each.repository is not None
+        and repository_id
+        and each.repository.database_id == repository_id
     }
     commit = node.merge_commit.oid if node.merge_commit else ""
     return IssueFact(
         number=node.number,
         is_pull_request=is_pull_request,
         state=states.get(node.state, "closed"),
-        labels=tuple(label.name[:LONGEST_LABEL] for label in _labels(node) if label is not None)[:MOST_LABELS],
+        labels=tuple(label.name[:LONGEST_LABEL] for label in _labels(node) if label is not None)[:MAX_LABELS],
         issue_type=node.issue_type.name[:LONGEST_LABEL] or None if node.issue_type else None,
         opened_at=_seconds(node.created_at),
         closed_at=None if node.closed_at is None else _seconds(node.closed_at),
         merge_commit=bytes.fromhex(commit) if _COMMIT.fullmatch(commit) else None,
-        closes=tuple(sorted(number for number in own if 0 < number <= LARGEST_NUMBER)),
+        closes=tuple(sorted(number for number in closed_here if 0 < number <= MAX_NUMBER)),
     )
 
 
@@ -213,27 +216,27 @@ def _labels(node: _Node) -> list[_Named | None]:
     return node.labels.nodes or [] if node.labels else []
 
 
-def _trouble(error: _Error) -> Trouble:
+def _graphql_error(error: _Error) -> GraphQlError:
     more = error.extensions or {}
     code, field = more.get("code"), more.get("fieldName")
     kind = error.type or (code if isinstance(code, str) else "")
-    return Trouble(
-        kind=inert(kind, LONGEST_MESSAGE),
-        message=inert(error.message, LONGEST_MESSAGE),
+    return GraphQlError(
+        kind=inert(kind, MAX_MESSAGE_CHARS),
+        message=inert(error.message, MAX_MESSAGE_CHARS),
         path=tuple(error.path or ()),
         field=field if isinstance(field, str) else "",
     )
 
 
-def _validated(shape: type[T], said: object) -> T:
+def _validate(shape: type[T], value: object) -> T:
     try:
-        return shape.model_validate(said)
+        return shape.model_validate(value)
     except ValidationError:
-        raise _senseless() from None
+        raise _unexpected() from None
 
 
-def _senseless() -> Unavailable:
-    return Unavailable("GitHub's GraphQL gave an answer that makes no sense: is there a proxy in between?")
+def _unexpected() -> Unavailable:
+    return Unavailable("GitHub's GraphQL sent an unexpected response: is there a proxy in between?")
 
 
 def _aware(moment: datetime) -> datetime:

@@ -1,13 +1,13 @@
-"""What GraphQL is asked: one page of issues, or one of pull requests. REST is not needed for anything here.
+"""The GraphQL queries for a page of issues and a page of pull requests.
 
-GitHub counts a query by the connections in it, each at its full size: one request for each list that it may have to
-open, divided by 100, at least 1 point; and it refuses a query that could return more than 500,000 nodes.
+GitHub prices a query by its connections, each at full size: one request per list that it may have to open, divided by
+100, at least 1 point. It rejects queries that could return more than 500,000 nodes.
 
     issues           1 + 100 lists of labels                 = 101 requests: 1 point, 100 + 2,000 nodes
     pull requests    1 + 100 of labels + 100 of issues       = 201 requests: 2 points, 100 + 4,000 nodes
 
-So 40,000 issues and 20,000 pull requests take 600 requests and 800 points of the 5,000 that an hour has. Smaller pages
-cost a point each. Bodies are not asked for: what a pull request closes GitHub has read from them already.
+So 40,000 issues and 20,000 pull requests take 600 requests and 800 of the 5,000 points an hour. Smaller pages cost a
+point each. Bodies are not requested: GitHub has already parsed from them what a pull request closes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Final, Literal
 
 Kind = Literal["issues", "pull_requests"]
 
-LARGEST_PAGE: Final = 100
-ISSUE_TYPE: Final = "issueType"  # a GHES may not have it
+MAX_PAGE_SIZE: Final = 100
+ISSUE_TYPE: Final = "issueType"  # missing on some GHES versions
 
 _LABELS = "labels(first: 20) { nodes { name } }"
-_ABOUT = "number state createdAt closedAt updatedAt"
+_FIELDS = "number state createdAt closedAt updatedAt"
 _PAGE_INFO = "pageInfo { hasNextPage endCursor }"
 _RATE_LIMIT = "rateLimit { cost limit remaining resetAt }"
 
-# Oldest change first: what changes meanwhile moves to the end, where it is seen again.
+# Oldest change first: an issue that changes meanwhile moves to the end, where it is read again.
 _ISSUES = f"""\
 query($owner: String!, $name: String!, $size: Int!, $after: String, $since: DateTime!) {{
   {_RATE_LIMIT}
@@ -36,13 +36,13 @@ query($owner: String!, $name: String!, $size: Int!, $after: String, $since: Date
       first: $size, after: $after, filterBy: {{since: $since}}, orderBy: {{field: UPDATED_AT, direction: ASC}}
     ) {{
       {_PAGE_INFO}
-      nodes {{ {_ABOUT} {_LABELS} ISSUE_TYPE }}
+      nodes {{ {_FIELDS} {_LABELS} ISSUE_TYPE }}
     }}
   }}
 }}
 """
 
-# Newest change first, because this connection cannot be told since when: the reader stops where it knows the rest.
+# Newest change first, because this connection has no `since` filter: the reader stops where it knows the rest.
 _PULL_REQUESTS = f"""\
 query($owner: String!, $name: String!, $size: Int!, $after: String) {{
   {_RATE_LIMIT}
@@ -51,7 +51,7 @@ query($owner: String!, $name: String!, $size: Int!, $after: String) {{
     page: pullRequests(first: $size, after: $after, orderBy: {{field: UPDATED_AT, direction: DESC}}) {{
       {_PAGE_INFO}
       nodes {{
-        {_ABOUT} {_LABELS}
+        {_FIELDS} {_LABELS}
         mergeCommit {{ oid }}
         closingIssuesReferences(first: 20) {{ nodes {{ number repository {{ databaseId }} }} }}
       }}
@@ -62,8 +62,8 @@ query($owner: String!, $name: String!, $size: Int!, $after: String) {{
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A repository by its name, and by its id where that is known: a name may come to be another's."""
+class RepositoryRef:
+    """A repository by name and, if known, by id: a name may pass to another repository."""
 
     owner: str
     name: str
@@ -71,13 +71,18 @@ class Place:
 
 
 def page_query(kind: Kind, unknown_fields: Collection[str]) -> str:
-    """The text of a query, without the fields that this GitHub does not have."""
+    """Return the query, without the fields that this GitHub does not have."""
     if kind == "pull_requests":
         return _PULL_REQUESTS
     return _ISSUES.replace("ISSUE_TYPE", "" if ISSUE_TYPE in unknown_fields else f"{ISSUE_TYPE} {{ name }}")
 
 
-def page_variables(kind: Kind, place: Place, size: int, cursor: str, since: str) -> Mapping[str, object]:
-    """`since` as GitHub writes times; `cursor` is empty for the first page."""
-    variables: dict[str, object] = {"owner": place.owner, "name": place.name, "size": size, "after": cursor or None}
+def page_variables(kind: Kind, repository: RepositoryRef, size: int, cursor: str, since: str) -> Mapping[str, object]:
+    """Return the query's variables. `since` is in GitHub's time format; `cursor` is empty for the first page."""
+    variables: dict[str, object] = {
+        "owner": repository.owner,
+        "name": repository.name,
+        "size": size,
+        "after": cursor or None,
+    }
     return variables | ({"since": since} if kind == "issues" else {})

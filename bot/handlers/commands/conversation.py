@@ -74,7 +74,7 @@ class Conversation:
 
 
 async def begin(context: JobContext, installation: Installation, repository: Repository) -> Conversation:
-    """Under a fresh token. Raises GitHubProblem."""
+    """Under a fresh token. Raises GitHubError."""
     permissions = {**ASK, **({"contents": "read"} if _reads_code(installation) else {})}
     if "comment_id" in context.job.arguments:
         permissions |= speaking(installation)

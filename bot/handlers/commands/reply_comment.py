@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from bot.github.client import InstallationClient
-from bot.github.errors import Forbidden, GitHubProblem, Moved, NotFound, Rejected
+from bot.github.errors import Forbidden, GitHubError, Moved, NotFound, Rejected
 from bot.github.rate_limits import next_write
 from bot.handlers.commands.conversation import number, speaking
 from bot.handlers.commands.load_facts import load_told
@@ -157,7 +157,7 @@ async def _reserve(context: JobContext, reply: Reply, posted_id: int) -> Later |
     return None
 
 
-async def _refused(context: JobContext, reply: Reply, posted_id: int, problem: GitHubProblem) -> None:
+async def _refused(context: JobContext, reply: Reply, posted_id: int, problem: GitHubError) -> None:
     """A comment that may not be made is not tried again, nor one that somebody deleted: check runs have to do.
 
     A conversation that is locked may be open again when there is more to say.

@@ -25,7 +25,7 @@ NOT_SERVED = "the installation is not served any more"
 
 
 async def still_allowed(context: JobContext, run: Run) -> str:
-    """Why a run must not go on, in words; empty where it may. Runs that nobody asked for may. Raises GitHubProblem."""
+    """Why a run must not go on, in words; empty where it may. Runs that nobody asked for may. Raises GitHubError."""
     if not run.asked_by:
         return ""
     async with context.parts.database.read() as connection:

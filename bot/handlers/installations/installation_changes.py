@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from bot.receiver.dispatch import row_of
+from bot.receiver.dispatch import find_row
 
 KEPT_FOR: Final = timedelta(days=3)  # by GitHub
 OVERLAP: Final = timedelta(hours=1)  # what GitHub lists late, and clocks that differ
@@ -73,7 +73,7 @@ def _by_guid(sent: Iterable[Sent]) -> dict[str, list[Sent]]:
     """The attempts of each delivery that some row answers, oldest first."""
     found: dict[str, list[Sent]] = {}
     for attempt in sent:
-        row = row_of(attempt.event, attempt.action)
+        row = find_row(attempt.event, attempt.action)
         if row is not None and row.job is not None:
             found.setdefault(attempt.guid, []).append(attempt)
     for attempts in found.values():

@@ -18,8 +18,8 @@ import structlog
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected, Unavailable
 from bot.github.evidence.fact_file import FactFile
-from bot.github.evidence.fetch import Fetched, fetch_facts
-from bot.github.evidence.queries import Place
+from bot.github.evidence.fetch import FetchResult, fetch_facts
+from bot.github.evidence.queries import RepositoryRef
 from bot.jobs.context import JobContext
 from bot.records import Installation, Repository
 from bot.sandbox.screening_task import EvidenceFile, RecipeName
@@ -85,14 +85,14 @@ async def _fetch(
     repository: Repository,
     head_sha: str,
     folder: Path,
-) -> Fetched:
+) -> FetchResult:
     granted = [name for name in WANTED if name not in lacking(installation)]
     permissions = {"contents": "read", "metadata": "read", **dict.fromkeys(granted, "read")}
     token = await context.parts.github.mint(context.installation_id, repository.repository_id, permissions)
     owner, _, name = repository.full_name.partition("/")
     fetched = await fetch_facts(
         context.parts.github.evidence_client(context.installation_id, token),
-        Place(owner, name, repository.repository_id),
+        RepositoryRef(owner, name, repository.repository_id),
         FactFile(folder / FACTS),
         since=earliest(await _head_at(context, client, repository, head_sha), context.now()),
         now=context.now,
@@ -127,7 +127,7 @@ def earliest(head_at: datetime, now: datetime) -> datetime:
 _ALONE: Final = "By messages alone."
 
 
-def _known(fetched: Fetched) -> str:
+def _known(fetched: FetchResult) -> str:
     facts = len(fetched.facts.facts)
     if facts == 1:
         return "1 issue or pull request of these years is known."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from bot.receiver.dispatch import LONGEST_WAIT_S, QUIET_S
+from bot.receiver.dispatch import MAX_WAIT_S, QUIET_S
 from bot.records import RepositoryMemory, StoredCheckRun, StoredScreening
 
 CARRY_EVERY: Final = timedelta(hours=1)
@@ -62,7 +62,7 @@ def settled_at(memory: RepositoryMemory) -> datetime | None:
     answers = [at for at in (memory.measured_at, memory.posted_at) if at is not None]
     since = max([memory.push_burst_since, *answers])
     quiet = (memory.pushed_at or memory.push_burst_since) + timedelta(seconds=QUIET_S)
-    return min(quiet, since + timedelta(seconds=LONGEST_WAIT_S))
+    return min(quiet, since + timedelta(seconds=MAX_WAIT_S))
 
 
 def must_measure(memory: RepositoryMemory, newest: StoredScreening | None, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The client against the simulated GitHub, which refuses what GitHub's own description does not have."""
+"""The clients against the simulated GitHub, which rejects requests that violate GitHub's API description."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def as_installation(
     return as_app(world, minted)
 
 
-def test_the_app_finds_itself_and_its_installation(world: World) -> None:
+def test_the_app_and_its_installation_are_fetched(world: World) -> None:
     async def look(app: GitHubApp) -> Any:
         return await app.app(), await app.installations(), await app.installation(world.installation.installation_id)
 
@@ -57,7 +57,7 @@ def test_the_app_finds_itself_and_its_installation(world: World) -> None:
     assert (installation.account_login, installation.state) == ("acme", "active")
 
 
-def test_deliveries_can_be_listed_and_asked_for_again(world: World) -> None:
+def test_deliveries_can_be_listed_and_redelivered(world: World) -> None:
     world.shop.pushed()
     world.github.settle()
 
@@ -93,7 +93,7 @@ def test_a_repository_is_read_and_followed_through_a_rename(world: World) -> Non
     assert moved.full_name == "acme/store"
 
 
-def test_a_check_run_is_written_and_found_again(world: World) -> None:
+def test_a_created_check_run_is_found(world: World) -> None:
     async def write(client: InstallationClient) -> Any:
         head = await client.head("acme/shop", "main")
         await client.turn_off_suites("acme/shop", world.app.credentials.app_id)
@@ -108,7 +108,7 @@ def test_a_check_run_is_written_and_found_again(world: World) -> None:
     assert len(world.shop.check_runs) == 1
 
 
-def test_a_comment_is_read_its_author_looked_up_and_reacted_to(world: World) -> None:
+def test_a_comment_is_read_and_reacted_to(world: World) -> None:
     world.shop.roles["alice"] = "maintain"
     comment = world.shop.comment("alice", "/screen", issue=3)
 
@@ -125,7 +125,7 @@ def test_a_comment_is_read_its_author_looked_up_and_reacted_to(world: World) -> 
     assert (login, role, role_of_another) == ("alice", "maintain", "none")
 
 
-def test_what_a_token_was_not_minted_for_is_forbidden(world: World) -> None:
+def test_a_token_without_permission_is_forbidden(world: World) -> None:
     async def write(client: InstallationClient) -> None:
         head = await client.head("acme/shop", "main")
         await client.create_check_run("acme/shop", screen_check(screened(), situation(head_sha=head)))
@@ -134,7 +134,7 @@ def test_what_a_token_was_not_minted_for_is_forbidden(world: World) -> None:
         as_installation(world, write, {"contents": "read", "metadata": "read"})
 
 
-def test_a_suspended_installation_is_told_from_one_that_is_gone(world: World) -> None:
+def test_suspended_and_deleted_installations_are_distinguished(world: World) -> None:
     async def never(client: InstallationClient) -> None:
         raise AssertionError("a token was minted")
 
@@ -150,7 +150,7 @@ def test_a_suspended_installation_is_told_from_one_that_is_gone(world: World) ->
         as_app(world, lambda app: app.installation(world.installation.installation_id))
 
 
-def test_a_token_that_has_run_out_is_a_bad_token(world: World) -> None:
+def test_an_expired_token_is_a_bad_token(world: World) -> None:
     async def wait(client: InstallationClient) -> None:
         world.clock.advance(timedelta(hours=2))
         await client.repositories()

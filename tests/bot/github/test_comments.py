@@ -1,4 +1,4 @@
-"""Comments of ours against the simulated GitHub: written, changed, and found again among those of others."""
+"""Our comments on the simulated GitHub: created, updated, and found among others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def test_a_comment_is_written_and_changed(world: World) -> None:
+def test_a_comment_is_created_and_updated(world: World) -> None:
     async def write(client: InstallationClient) -> Any:
         number = await client.create_comment("acme/shop", 2, f"Queued.\n\n{MARKER}")
         await client.update_comment("acme/shop", number, f"Running.\n\n{MARKER}")
@@ -34,7 +34,7 @@ def test_a_comment_is_written_and_changed(world: World) -> None:
     assert (comment.comment_id, comment.issue_number, comment.body) == (number, 2, f"Running.\n\n{MARKER}")
 
 
-def test_a_comment_is_found_by_its_marker_among_those_that_quote_it(world: World) -> None:
+def test_a_comment_is_found_by_marker_despite_quotes(world: World) -> None:
     async def look(client: InstallationClient) -> Any:
         before = await client.find_comment("acme/shop", 2, MARKER, since)
         made = await client.create_comment("acme/shop", 2, f"Queued.\n\n{MARKER}")
@@ -50,14 +50,14 @@ def test_a_comment_is_found_by_its_marker_among_those_that_quote_it(world: World
     assert found == made
 
 
-def test_another_apps_comment_is_not_ours(world: World) -> None:
+def test_comments_of_another_app_do_not_count(world: World) -> None:
     other = world.github.register_app(world.receiver.url, name="Other")
     world.shop.add_comment(other.bot, MARKER, 2, other)
     since = world.clock.now()
     assert as_installation(world, lambda client: client.find_comment("acme/shop", 2, MARKER, since)) is None
 
 
-def test_a_comment_that_was_deleted_and_a_locked_conversation_are_told_apart(world: World) -> None:
+def test_deleted_comments_and_locked_conversations_are_distinguished(world: World) -> None:
     async def change(client: InstallationClient) -> None:
         number = await client.create_comment("acme/shop", 2, "Queued.")
         world.shop.locked.add(2)
@@ -77,7 +77,7 @@ def test_a_comment_that_was_deleted_and_a_locked_conversation_are_told_apart(wor
 @pytest.mark.parametrize(
     ("role", "told"), [("maintain", "maintain"), ("release lead", "maintain"), ("tester", "triage"), ("none", "none")]
 )
-def test_a_custom_role_is_told_as_the_one_that_it_builds_on(world: World, role: str, told: str) -> None:
+def test_a_custom_role_counts_as_the_role_it_extends(world: World, role: str, told: str) -> None:
     world.github.custom_roles.update({"release lead": "maintain", "tester": "triage"})
     world.github.account("ann")
     world.shop.roles["ann"] = role

@@ -41,14 +41,14 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_what_is_stored_is_loaded(data_dir: Path) -> None:
+def test_stored_credentials_are_loaded(data_dir: Path) -> None:
     assert load_credentials(data_dir) is None
     assert save_credentials(data_dir, CREDENTIALS) == credentials_path(data_dir)
     assert load_credentials(data_dir) == CREDENTIALS
     assert os.listdir(data_dir) == ["credentials.json"]
 
 
-def test_the_file_and_its_folder_are_their_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_file_and_folder_are_private_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         path = save_credentials(tmp_path / "new", CREDENTIALS)
@@ -75,14 +75,12 @@ print(sorted(set(seen)))
 """
 
 
-def test_the_file_is_private_before_anything_is_in_it_and_reaches_the_disk(data_dir: Path) -> None:
+def test_the_file_is_private_from_creation_and_synced(data_dir: Path) -> None:
     done = subprocess.run([sys.executable, "-c", WATCHED, data_dir], capture_output=True, text=True, check=True)
     assert done.stdout == f"[{0o600}]\n"
 
 
-def test_a_full_disk_leaves_the_old_credentials_and_nothing_else(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_keeps_the_old_credentials(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_credentials(data_dir, CREDENTIALS)
 
     def full(descriptor: int) -> None:
@@ -97,14 +95,14 @@ def test_a_full_disk_leaves_the_old_credentials_and_nothing_else(
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666])
-def test_a_file_that_others_may_read_is_refused(data_dir: Path, mode: int) -> None:
+def test_a_file_accessible_to_others_is_refused(data_dir: Path, mode: int) -> None:
     save_credentials(data_dir, CREDENTIALS).chmod(mode)
-    with pytest.raises(AssayError, match=rf"open to others \(mode {mode:04o}\): chmod 600 it"):
+    with pytest.raises(AssayError, match=rf"other users can access .* \(mode {mode:04o}\): run chmod 600 on it"):
         load_credentials(data_dir)
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o755, 0o770, 0o777])
-def test_a_folder_that_others_may_look_into_is_refused(data_dir: Path, mode: int) -> None:
+def test_a_folder_accessible_to_others_is_refused(data_dir: Path, mode: int) -> None:
     save_credentials(data_dir, CREDENTIALS)
     data_dir.chmod(mode)
     for refused in (
@@ -112,11 +110,11 @@ def test_a_folder_that_others_may_look_into_is_refused(data_dir: Path, mode: int
         lambda: save_credentials(data_dir, CREDENTIALS),
         lambda: require_private_folder(data_dir),
     ):
-        with pytest.raises(AssayError, match=rf"open to others \(mode {mode:04o}\).*chmod 700 it"):
+        with pytest.raises(AssayError, match=rf"other users can access .* \(mode {mode:04o}\).*run chmod 700 on it"):
             refused()
 
 
-def test_a_folder_that_cannot_be_made_says_what_to_set(tmp_path: Path) -> None:
+def test_an_impossible_folder_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AssayError, match="ASSAY_DATA_DIR"):
         require_private_folder(tmp_path / "file" / "data")
@@ -145,7 +143,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_a_damaged_file_is_one_line_that_shows_nothing_of_it(data_dir: Path, content: bytes) -> None:
+def test_a_damaged_file_raises_one_line_without_its_content(data_dir: Path, content: bytes) -> None:
     path = credentials_path(data_dir)
     path.touch(mode=0o600)
     path.write_bytes(content)
@@ -157,7 +155,7 @@ def test_a_damaged_file_is_one_line_that_shows_nothing_of_it(data_dir: Path, con
     assert load_credentials(data_dir) is None
 
 
-def test_what_a_later_release_added_is_ignored(data_dir: Path) -> None:
+def test_fields_of_later_releases_are_ignored(data_dir: Path) -> None:
     path = credentials_path(data_dir)
     path.touch(mode=0o600)
     path.write_text(json.dumps({**valid(), "something": {"new": 1}}))
@@ -165,25 +163,25 @@ def test_what_a_later_release_added_is_ignored(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["a folder", "a pipe"])
-def test_what_is_no_file_is_named_and_not_waited_for(data_dir: Path, make: object) -> None:
+def test_folders_and_pipes_are_refused_without_blocking(data_dir: Path, make: object) -> None:
     make(credentials_path(data_dir))  # type: ignore[operator]
     with pytest.raises(AssayError, match=r"is not a file"):
         load_credentials(data_dir)
 
 
-def test_forgetting_what_is_not_there_is_no_error(data_dir: Path) -> None:
+def test_forgetting_missing_credentials_is_no_error(data_dir: Path) -> None:
     assert not forget_credentials(data_dir)
     assert not forget_credentials(data_dir / "none")
 
 
-def test_the_environment_wins_over_what_is_stored() -> None:
+def test_the_environment_overrides_stored_credentials() -> None:
     assert credentials_from(GivenCredentials(), CREDENTIALS) == CREDENTIALS
     assert credentials_from(GivenCredentials(), None) is None
     for stored in (None, CREDENTIALS):
         assert credentials_from(GIVEN, stored) == AppCredentials(9, PEM, ("from-outside",))
 
 
-def test_the_previous_secret_stands_behind_the_one_in_force() -> None:
+def test_the_previous_secret_is_second() -> None:
     def secrets(previous: str) -> tuple[str, ...]:
         found = credentials_from(replace(GIVEN, previous_webhook_secret=previous), None)
         assert found is not None
@@ -205,7 +203,7 @@ HALF_GIVEN = [
 
 @pytest.mark.parametrize(("given", "says"), HALF_GIVEN)
 @pytest.mark.parametrize("stored", [None, CREDENTIALS])
-def test_a_half_given_environment_names_what_is_missing(
+def test_an_incomplete_environment_names_the_missing_variables(
     given: GivenCredentials, says: str, stored: AppCredentials | None
 ) -> None:
     with pytest.raises(AssayError) as refusal:
@@ -213,7 +211,7 @@ def test_a_half_given_environment_names_what_is_missing(
     assert says in str(refusal.value)
 
 
-def test_key_and_secret_may_stand_in_files_that_end_with_a_line(tmp_path: Path) -> None:
+def test_key_and_secret_files_may_end_with_a_newline(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(PEM + "\n")
     (tmp_path / "secret").write_text("from-outside\n")
     given = GivenCredentials(app_id=9, private_key_file=tmp_path / "key", webhook_secret_file=tmp_path / "secret")
@@ -223,15 +221,15 @@ def test_key_and_secret_may_stand_in_files_that_end_with_a_line(tmp_path: Path) 
         credentials_from(given, None)
 
 
-def test_a_file_that_cannot_be_read_is_named_with_its_variable(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_with_its_variable(tmp_path: Path) -> None:
     (tmp_path / "endless").write_bytes(b"x" * 70_000)
     (tmp_path / "binary").write_bytes(b"\xff")
-    for name, words in (("none", "No such file"), ("endless", "too large"), ("binary", "no text")):
+    for name, words in (("none", "No such file"), ("endless", "too large"), ("binary", "not a text file")):
         with pytest.raises(AssayError, match=rf"ASSAY_PRIVATE_KEY_FILE: .*{words}"):
             credentials_from(replace(GIVEN, private_key="", private_key_file=tmp_path / name), None)
 
 
-def test_one_secret_is_read_without_white_space(tmp_path: Path) -> None:
+def test_white_space_around_a_secret_is_stripped(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("  s3cret\n")
     assert read_secret(tmp_path / "secret", "--webhook-secret-file") == "s3cret"
     (tmp_path / "secret").write_text(" \n")
@@ -246,7 +244,7 @@ def test_one_secret_is_read_without_white_space(tmp_path: Path) -> None:
     lambda pem: pem.replace("\n", "\r\n"),
     lambda pem: pem.replace("\n", "\\r\\n"),
 ])  # fmt: skip
-def test_a_key_is_taken_with_any_line_ends(spell: object) -> None:
+def test_a_key_may_have_any_line_ends(spell: object) -> None:
     assert parse_private_key(spell(PEM), "X") == PEM  # type: ignore[operator]
 
 
@@ -261,19 +259,19 @@ def locked_key() -> str:
 
 
 NO_KEYS = {
-    "words": ("hunter2", "is no private key"),
-    "a certificate": ("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----", "is no private key"),
-    "a public key": ("-----BEGIN PUBLIC KEY-----\nhunter2\n-----END PUBLIC KEY-----", "is no private key"),
+    "words": ("hunter2", "is not a private key"),
+    "a certificate": ("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----", "is not a private key"),
+    "a public key": ("-----BEGIN PUBLIC KEY-----\nhunter2\n-----END PUBLIC KEY-----", "is not a private key"),
     "cut off": (PEM[:-400], "is damaged"),
     "one letter gone": (PEM[:200] + PEM[201:], "is damaged"),
     "nothing inside": ("-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----", "is damaged"),
-    "another kind": (elliptic_key(), "no RSA key"),
+    "another kind": (elliptic_key(), "not an RSA key"),
     "locked with a password": (locked_key(), "is damaged"),
 }
 
 
 @pytest.mark.parametrize(("text", "says"), NO_KEYS.values(), ids=NO_KEYS)
-def test_what_is_no_key_of_githubs_is_refused_and_not_shown(text: str, says: str) -> None:
+def test_invalid_keys_are_refused_and_not_shown(text: str, says: str) -> None:
     with pytest.raises(AssayError) as refusal:
         parse_private_key(text, "ASSAY_PRIVATE_KEY")
     message = str(refusal.value)
@@ -283,13 +281,13 @@ def test_what_is_no_key_of_githubs_is_refused_and_not_shown(text: str, says: str
     assert not any(line in message for line in text.splitlines())
 
 
-def test_two_keys_of_one_app_are_told_apart() -> None:
-    """githubkit remembers what it signed by the App's id: a bad key must not profit from a good one before it."""
+def test_two_keys_of_one_app_are_distinguished() -> None:
+    """githubkit caches signatures by App id: a bad key must not profit from a good one before it."""
     parse_private_key(PEM, "X")
     with pytest.raises(AssayError):
         parse_private_key(PEM[:-400], "X")
 
 
-def test_nothing_secret_is_in_what_is_printed() -> None:
+def test_reprs_contain_no_secrets() -> None:
     shown = f"{GIVEN!r} {GIVEN} {CREDENTIALS!r}"
     assert all(secret not in shown for secret in ("from-outside", "s3cret", "PRIVATE KEY"))

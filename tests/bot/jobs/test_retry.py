@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bot.github.errors import (
     BadToken,
-    Elsewhere,
     Forbidden,
+    ForeignRedirect,
     InstallationGone,
     Moved,
     NotFound,
@@ -53,7 +53,7 @@ def in_s(seconds: float) -> datetime:
         (Forbidden("403"), 1, Failed("GitHub forbids it: look at the App's permissions")),
         (Rejected("422"), 1, Again(in_s(15), "GitHub rejected the request")),
         (Rejected("422"), 5, Failed("GitHub rejected the request")),
-        (Elsewhere("301"), 1, Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")),
+        (ForeignRedirect("301"), 1, Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")),
         (TookTooLong(), 1, Again(in_s(15), "it took too long")),
         (StoreConflict("in the way"), 5, Again(in_s(1), "in the way", counts=False)),
         (StoreUnavailable("away"), 1, Again(in_s(15), "away")),

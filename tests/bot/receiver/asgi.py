@@ -1,4 +1,4 @@
-"""A request as a server hands it to the application, chunk by chunk, without a server."""
+"""Send requests to an ASGI application chunk by chunk, without a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 @dataclass
 class Exchange:
-    """What was answered, and how much of the body was asked for."""
+    """The response, and how many chunks of the request body were read."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ async def ask(
     breaks_off: bool = False,
     stalls: bool = False,
 ) -> Exchange:
-    """`breaks_off`: the client goes away after the chunks. `stalls`: it sends nothing more and stays."""
+    """Send a request. `breaks_off`: disconnect after the chunks; `stalls`: stay connected but send nothing more."""
     exchange = Exchange()
     sent = _messages(chunks, breaks_off, stalls)
 

@@ -1,4 +1,4 @@
-"""Payloads with everything that GitHub puts beside what we read, so that a test can look for it afterwards."""
+"""Payloads with private text next to the fields we read, so that tests can check that it never gets through."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SURROUNDINGS: dict[str, Any] = {
 
 
 def payload(**fields: Any) -> dict[str, Any]:
-    """`fields` in the surroundings; None takes one away."""
+    """Return the common fields updated with `fields`; None removes one."""
     return {name: value for name, value in (SURROUNDINGS | fields).items() if value is not None}
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.receiver.dispatch import (
-    LONGEST_WAIT_S,
+    MAX_WAIT_S,
     PERMISSIONS,
     QUIET_S,
     SUBSETS,
@@ -15,9 +15,9 @@ from bot.receiver.dispatch import (
     Row,
     due_after_push,
     events_of,
+    find_row,
     job_for,
     permissions_of,
-    row_of,
 )
 from bot.records import Event
 
@@ -69,7 +69,7 @@ SAID: dict[str, Any] = {
 }
 
 
-def test_the_table_covers_every_event_once() -> None:
+def test_the_table_has_each_event_and_action_once() -> None:
     found: dict[str, set[str]] = {}
     for row in TABLE:
         found.setdefault(row.event, set()).add(row.action)
@@ -78,14 +78,14 @@ def test_the_table_covers_every_event_once() -> None:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}.{row.action}")
-def test_a_row_says_what_it_does_and_what_carries_it(row: Row) -> None:
-    assert row.does.endswith(".")
-    assert row.does.count(".") == 1
+def test_a_row_has_an_effect_and_a_permission(row: Row) -> None:
+    assert row.effect.endswith(".")
+    assert row.effect.count(".") == 1
     assert row.subscribed == (row.event not in UNASKED)
     assert bool(row.permission) == row.subscribed
     if row.subscribed:
         assert row.permission in {permission.name for permission in permissions_of(row.subset)}
-    assert row_of(row.event, row.action) is row
+    assert find_row(row.event, row.action) is row
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_row_says_what_it_does_and_what_carries_it(row: Row) -> None:
     ],
     ids=lambda value: f"{value.name}.{value.action}" if isinstance(value, Event) else value.kind,
 )
-def test_an_event_is_answered_by_a_job(heard: Event, job: JobRequest) -> None:
+def test_events_map_to_jobs(heard: Event, job: JobRequest) -> None:
     assert job_for(heard) == job
 
 
@@ -169,19 +169,19 @@ def test_an_event_is_answered_by_a_job(heard: Event, job: JobRequest) -> None:
     ],
     ids=lambda heard: f"{heard.name}.{heard.action}",
 )
-def test_what_calls_for_nothing_has_no_job(heard: Event) -> None:
+def test_other_events_have_no_job(heard: Event) -> None:
     assert job_for(heard) is None
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}.{row.action}")
-def test_nothing_is_done_for_no_installation_or_no_repository(row: Row) -> None:
+def test_events_without_installation_or_repository_have_no_job(row: Row) -> None:
     facts = {**PUSHED, **PRESSED, **SAID, "default_branch_changed": True}
     assert job_for(Event(row.event, row.action, 0, 100, facts)) is None
     job = job_for(Event(row.event, row.action, 10, 0, facts))
     assert job is None or job.kind in ("sync_installation", "remove_installation")
 
 
-def test_a_key_fits_its_column_whatever_the_ids_are() -> None:
+def test_keys_fit_their_column_for_any_ids() -> None:
     last = 2**63 - 1
     jobs = [
         job_for(event("check_run", "requested_action", **{**PRESSED, "check_run_id": last, "sender_id": last})),
@@ -193,42 +193,42 @@ def test_a_key_fits_its_column_whatever_the_ids_are() -> None:
 # Pushes
 
 
-def test_a_push_alone_is_answered_after_a_minute_of_quiet() -> None:
+def test_a_single_push_is_handled_after_a_minute() -> None:
     assert due_after_push(None, NOON) == due_after_push(NOON, NOON) == NOON + timedelta(seconds=60)
 
 
-def test_a_burst_without_an_end_is_answered_after_ten_minutes() -> None:
+def test_an_unending_burst_is_handled_after_ten_minutes() -> None:
     first = NOON - timedelta(seconds=570)
     assert due_after_push(first, NOON) == first + timedelta(seconds=600) == NOON + timedelta(seconds=30)
 
 
-def test_a_burst_that_is_overdue_is_answered_at_once() -> None:
+def test_an_overdue_burst_is_handled_immediately() -> None:
     assert due_after_push(NOON - timedelta(days=1), NOON) == NOON
 
 
 @given(st.integers(0, 10**6))
-def test_an_answer_is_due_from_now_and_never_later_than_either_wait(since_s: int) -> None:
+def test_a_push_is_due_within_both_waits(since_s: int) -> None:
     due = due_after_push(NOON - timedelta(seconds=since_s), NOON)
     assert NOON <= due <= NOON + timedelta(seconds=QUIET_S)
-    assert due <= max(NOON, NOON + timedelta(seconds=LONGEST_WAIT_S - since_s))
+    assert due <= max(NOON, NOON + timedelta(seconds=MAX_WAIT_S - since_s))
 
 
 # Permissions
 
 
-def test_each_subset_asks_for_what_the_smaller_one_does_and_no_more_than_it_says() -> None:
+def test_each_subset_extends_the_smaller_one() -> None:
     asked = {subset: {p.name: p.access for p in permissions_of(subset)} for subset in SUBSETS}
     assert asked["screen"] == {"metadata": "read", "contents": "read", "checks": "write"}
     assert asked["evidence"] == {**asked["screen"], "issues": "read", "pull_requests": "read"}
     assert asked["full"] == {**asked["evidence"], "issues": "write"}
 
 
-def test_each_subset_subscribes_to_what_it_carries_and_to_nothing_that_comes_unasked() -> None:
+def test_each_subset_subscribes_only_to_its_events() -> None:
     screen = ("check_run", "check_suite", "push", "repository")
     assert events_of("screen") == events_of("evidence") == screen
     assert events_of("full") == ("check_run", "check_suite", "issue_comment", "push", "repository")
 
 
-def test_every_permission_says_what_needs_it() -> None:
-    assert len({permission.why for permission in PERMISSIONS}) == len(PERMISSIONS)
-    assert all(permission.why.endswith(".") for permission in PERMISSIONS)
+def test_every_permission_has_a_purpose() -> None:
+    assert len({permission.purpose for permission in PERMISSIONS}) == len(PERMISSIONS)
+    assert all(permission.purpose.endswith(".") for permission in PERMISSIONS)

@@ -10,19 +10,19 @@ SECRET = "It's a Secret to Everybody"
 DIGEST = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 
 
-def test_what_github_documents_is_signed() -> None:
+def test_githubs_documented_example_verifies() -> None:
     assert sign(BODY, SECRET) == f"sha256={DIGEST}"
     assert is_signed(BODY, DIGEST, [SECRET])
     assert is_signed(bytearray(BODY), DIGEST, [SECRET])
 
 
-def test_either_of_two_secrets_will_do_while_one_is_being_rotated() -> None:
+def test_either_secret_is_valid_during_rotation() -> None:
     assert is_signed(BODY, DIGEST, ["new", SECRET])
     assert is_signed(BODY, DIGEST, [SECRET, "old"])
     assert not is_signed(BODY, DIGEST, ["new", "old"])
 
 
-def test_without_a_secret_nothing_is_signed() -> None:
+def test_without_a_secret_no_signature_is_valid() -> None:
     of_nothing = sign(BODY, "").removeprefix("sha256=")
     assert not is_signed(BODY, of_nothing, [])
     assert not is_signed(BODY, of_nothing, [""])
@@ -34,7 +34,7 @@ def test_without_a_secret_nothing_is_signed() -> None:
     changed=st.binary(max_size=40),
     secret=st.text(st.characters(codec="utf-8"), min_size=1),
 )
-def test_a_signature_is_of_one_body_only(body: bytes, changed: bytes, secret: str) -> None:
+def test_a_signature_covers_one_body(body: bytes, changed: bytes, secret: str) -> None:
     digest = parse_signature([sign(body, secret)])
     assert digest is not None
     assert is_signed(body, digest, [secret])
@@ -61,5 +61,5 @@ def test_a_signature_is_of_one_body_only(body: bytes, changed: bytes, secret: st
     ],
     ids=ascii,
 )
-def test_a_header_that_is_no_signature_is_none(headers: list[str]) -> None:
+def test_malformed_signature_headers_are_none(headers: list[str]) -> None:
     assert parse_signature(headers) is None

@@ -12,9 +12,8 @@ from bot.clock import SystemClock
 from bot.metrics import DELIVERIES
 from bot.receiver import webhook
 from bot.receiver.intake import Intake
-from bot.receiver.memory import give_back
 from bot.receiver.signature import sign
-from bot.receiver.webhook import MOST_BYTES, Receiver
+from bot.receiver.webhook import MAX_BYTES, Receiver, release_memory
 from bot.records import AppCredentials
 from bot.store.deliveries import finish_delivery, handled_guids
 from bot.store.errors import StoreFull
@@ -30,7 +29,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 class Announcements:
-    """What the workers were told."""
+    """Records the announcements."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
@@ -46,7 +45,7 @@ class Announcements:
 
 
 class Server:
-    """The receiver on a database of the test's own."""
+    """The receiver on a test database."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -96,7 +95,7 @@ def server(store: Store) -> Server:
 # Accepted
 
 
-def test_a_delivery_is_stored_reduced_announced_and_answered(server: Server) -> None:
+def test_a_delivery_is_reduced_stored_and_announced(server: Server) -> None:
     answer = server.post(push())
     assert (answer.status, answer.json) == (202, {"result": "stored"})
     (row,) = server.rows
@@ -107,16 +106,16 @@ def test_a_delivery_is_stored_reduced_announced_and_answered(server: Server) -> 
     assert not [word for word in PRIVATE_WORDS if word in repr(row)]
 
 
-def test_a_body_may_come_in_pieces(server: Server) -> None:
+def test_a_body_may_arrive_in_chunks(server: Server) -> None:
     body = encode(push())
     assert server.post(body, chunks=[body[:1], b"", body[1:900], body[900:]]).status == 202
 
 
-def test_while_the_secret_is_being_rotated_the_one_before_is_good_too(server: Server) -> None:
+def test_during_rotation_the_previous_secret_is_valid(server: Server) -> None:
     assert server.post(push(), secret=OLD_SECRET).status == 202
 
 
-def test_a_new_secret_counts_from_the_next_delivery_on(server: Server) -> None:
+def test_a_new_secret_applies_to_the_next_delivery(server: Server) -> None:
     server.credentials = AppCredentials(7, "PEM", ("another",))
     assert server.post(push()).status == 401
     assert server.post(push(), secret="another").status == 202
@@ -136,7 +135,7 @@ def test_a_new_secret_counts_from_the_next_delivery_on(server: Server) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_calls_for_nothing_is_accepted_and_not_stored(server: Server, event: str, value: Any) -> None:
+def test_irrelevant_deliveries_are_accepted_but_not_stored(server: Server, event: str, value: Any) -> None:
     answer = server.post(value, event=event)
     assert (answer.status, answer.json) == (202, {"result": "ignored"})
     assert server.rows == []
@@ -146,21 +145,21 @@ def test_what_calls_for_nothing_is_accepted_and_not_stored(server: Server, event
 # Again
 
 
-def test_a_redelivery_of_what_is_undone_is_announced_again(server: Server) -> None:
+def test_a_pending_redelivery_is_announced_again(server: Server) -> None:
     server.post(push())
     assert server.post(push()).json == {"result": "again"}
     (row,) = server.rows
     assert server.announced.ids == [row["delivery_id"]] * 2
 
 
-def test_a_redelivery_of_what_is_done_does_nothing(server: Server, store: Store) -> None:
+def test_a_redelivery_of_a_finished_delivery_does_nothing(server: Server, store: Store) -> None:
     server.post(push())
     answer_with_a_job(server, store, "done")
     assert server.post(push()).json == {"result": "done"}
     assert len(server.announced.ids) == len(server.rows) == 1
 
 
-def test_a_redelivery_of_what_failed_is_undone(server: Server, store: Store) -> None:
+def test_a_redelivery_reopens_a_failed_delivery(server: Server, store: Store) -> None:
     server.post(push())
     answer_with_a_job(server, store, "failed")
     assert server.post(push()).json == {"result": "again"}
@@ -177,7 +176,7 @@ def answer_with_a_job(server: Server, store: Store, ends: Any) -> None:
     store(finish_delivery, server.rows[0]["delivery_id"], "handled", job_id)
 
 
-def test_the_same_delivery_ten_times_at_once_is_stored_once(server: Server) -> None:
+def test_concurrent_duplicates_are_stored_once(server: Server) -> None:
     async def ten() -> list[str]:
         answers = await asyncio.gather(*(server.ask(encode(push())) for _ in range(10)))
         await server.intake.close()
@@ -188,7 +187,7 @@ def test_the_same_delivery_ten_times_at_once_is_stored_once(server: Server) -> N
     assert len(server.rows) == 1
 
 
-def test_many_at_once_are_all_stored_in_few_transactions(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_concurrent_deliveries_share_few_transactions(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     transactions = 0
     write = server.store.database.write
 
@@ -210,7 +209,7 @@ def test_many_at_once_are_all_stored_in_few_transactions(server: Server, monkeyp
     assert transactions <= 3
 
 
-def test_a_client_that_goes_away_takes_no_other_delivery_with_it(server: Server) -> None:
+def test_a_cancelled_request_does_not_affect_other_deliveries(server: Server) -> None:
     async def scene() -> None:
         tasks = [asyncio.create_task(server.ask(encode(push()), guid=f"g-{n}")) for n in range(6)]
         await asyncio.sleep(0)
@@ -236,7 +235,7 @@ UNSIGNED: dict[str, list[tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("headers", UNSIGNED.values(), ids=UNSIGNED)
-def test_what_is_not_signed_is_refused_before_it_is_read(server: Server, headers: list[tuple[str, str]]) -> None:
+def test_unsigned_requests_are_refused_unread(server: Server, headers: list[tuple[str, str]]) -> None:
     more = [("X-GitHub-Event", "push"), ("X-GitHub-Delivery", GUID)]
     answer = server.bare([*headers, *more], [encode(push())])
     assert (answer.status, answer.json["result"]) == (401, "unsigned")
@@ -244,13 +243,13 @@ def test_what_is_not_signed_is_refused_before_it_is_read(server: Server, headers
     assert server.rows == []
 
 
-def test_what_is_signed_with_another_secret_is_refused(server: Server) -> None:
+def test_requests_signed_with_another_secret_are_refused(server: Server) -> None:
     assert server.post(push(), secret="wrong").status == 401
     assert server.rows == []
     assert server.announced.ids == []
 
 
-def test_what_was_changed_on_the_way_is_refused(server: Server) -> None:
+def test_modified_bodies_are_refused(server: Server) -> None:
     body = encode(push())
     assert server.post(body, chunks=[body + b" "]).status == 401
     assert server.post(body, chunks=[body[:-1]]).status == 401
@@ -273,19 +272,19 @@ def test_what_was_changed_on_the_way_is_refused(server: Server) -> None:
         (GUID, "p" * 65),
     ],
 )
-def test_headers_that_are_missing_or_odd_are_refused(server: Server, guid: str | None, event: str | None) -> None:
+def test_missing_or_invalid_headers_are_refused(server: Server, guid: str | None, event: str | None) -> None:
     answer = server.post(push(), guid=guid, event=event)
     assert (answer.status, answer.json["result"]) == (400, "malformed")
     assert server.rows == []
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff"])
-def test_a_signed_body_that_is_no_object_is_refused(server: Server, body: bytes) -> None:
+def test_signed_bodies_that_are_not_objects_are_refused(server: Server, body: bytes) -> None:
     assert server.post(body).status == 400
     assert server.rows == []
 
 
-def test_a_form_is_answered_with_what_to_set(server: Server) -> None:
+def test_a_form_delivery_is_told_which_setting_to_change(server: Server) -> None:
     body = b"payload=%7B%7D"
     headers = [("X-Hub-Signature-256", sign(body, SECRET)), ("Content-Type", "application/x-www-form-urlencoded")]
     answer = server.bare(headers, [body])
@@ -293,49 +292,49 @@ def test_a_form_is_answered_with_what_to_set(server: Server) -> None:
     assert "application/json" in answer.json["says"]
 
 
-def test_without_credentials_nothing_is_taken(server: Server) -> None:
+def test_without_credentials_deliveries_are_refused(server: Server) -> None:
     server.credentials = None
     answer = server.post(push())
     assert (answer.status, answer.json["result"], answer.chunks_read) == (503, "not set up", 0)
 
 
-def test_only_post_is_answered(server: Server) -> None:
+def test_only_post_is_allowed(server: Server) -> None:
     assert server.bare([], [b""], method="GET").status == 405
 
 
 # Size and time
 
 
-def test_what_says_it_is_too_large_is_refused_unread(server: Server) -> None:
-    headers = [("X-Hub-Signature-256", "sha256=" + "0" * 64), ("Content-Length", str(MOST_BYTES + 1))]
+def test_declared_oversize_is_refused_unread(server: Server) -> None:
+    headers = [("X-Hub-Signature-256", "sha256=" + "0" * 64), ("Content-Length", str(MAX_BYTES + 1))]
     answer = server.bare(headers, [b"x"])
     assert (answer.status, answer.chunks_read) == (413, 0)
 
 
-def test_what_turns_out_too_large_is_read_no_further(server: Server) -> None:
+def test_undeclared_oversize_is_read_no_further(server: Server) -> None:
     headers = [("X-Hub-Signature-256", "sha256=" + "0" * 64)]
     answer = server.bare(headers, [b"x" * (1 << 20)] * 40)
     assert (answer.status, answer.chunks_read) == (413, 26)
 
 
-def test_a_payload_of_just_the_limit_is_taken(server: Server) -> None:
-    body = encode(push(filler="")).ljust(MOST_BYTES)
+def test_a_payload_of_the_maximum_size_is_accepted(server: Server) -> None:
+    body = encode(push(filler="")).ljust(MAX_BYTES)
     assert server.post(body).status == 202
 
 
-def test_what_a_huge_payload_took_is_given_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    given_back: list[int] = []
-    monkeypatch.setattr(webhook, "give_back", lambda: given_back.append(1))
+def test_memory_of_huge_payloads_is_released(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[int] = []
+    monkeypatch.setattr(webhook, "release_memory", lambda: released.append(1))
     assert server.post(push()).status == 202
-    assert not given_back
+    assert not released
     assert server.post(encode(push()).ljust(webhook.HUGE_BYTES + 1), guid="g").status == 202
-    assert given_back
-    give_back()
+    assert released
+    release_memory()
 
 
-def test_large_bodies_at_once_are_bounded_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_large_bodies_are_bounded_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "SMALL_BYTES", 50)
-    monkeypatch.setattr(webhook, "MOST_BYTES_AT_ONCE", 125)
+    monkeypatch.setattr(webhook, "MAX_BUFFERED_BYTES", 125)
 
     async def scene() -> None:
         headers = [("X-Hub-Signature-256", "sha256=" + "0" * 64)]
@@ -355,12 +354,12 @@ def test_large_bodies_at_once_are_bounded_together(server: Server, monkeypatch: 
     server.store.run(scene())
 
 
-def test_a_body_that_does_not_arrive_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_body_times_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "READ_TIMEOUT_S", 0.05)
     assert server.post(push(), stalls=True).status == 408
 
 
-def test_a_client_that_breaks_off_leaves_nothing_behind(server: Server) -> None:
+def test_a_disconnected_client_leaves_nothing_behind(server: Server) -> None:
     server.post(push(), breaks_off=True)
     assert server.rows == []
     assert server.post(push()).status == 202
@@ -370,13 +369,13 @@ def test_a_client_that_breaks_off_leaves_nothing_behind(server: Server) -> None:
 
 
 @pytest.mark.parametrize("fails", [ConnectionError("redis is away"), RuntimeError("a bug")])
-def test_without_redis_a_delivery_is_taken_all_the_same(server: Server, fails: Exception) -> None:
+def test_deliveries_are_accepted_without_redis(server: Server, fails: Exception) -> None:
     server.announced.fails = fails
     assert server.post(push()).status == 202
     assert len(server.rows) == 1
 
 
-def test_a_redis_that_hangs_keeps_no_answer_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_redis_delays_no_response(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.receiver.intake.ANNOUNCE_TIMEOUT_S", 0.6)
     server.announced.hangs = True
 
@@ -390,9 +389,7 @@ def test_a_redis_that_hangs_keeps_no_answer_back(server: Server, monkeypatch: py
     assert len(server.rows) == 3
 
 
-def test_while_the_store_is_full_github_hears_a_failure_and_afterwards_all_is_well(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_store_fails_deliveries_until_there_is_space(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(work: Any) -> Any:
         raise StoreFull("the database's disk is full")
 
@@ -403,7 +400,7 @@ def test_while_the_store_is_full_github_hears_a_failure_and_afterwards_all_is_we
     assert server.post(push()).json == {"result": "stored"}
 
 
-def test_every_delivery_is_counted_by_an_event_that_we_know_and_by_its_result(server: Server) -> None:
+def test_deliveries_are_counted_by_known_event_and_result(server: Server) -> None:
     def counted(event: str, result: str) -> float:
         return DELIVERIES.labels(event, result)._value.get()
 

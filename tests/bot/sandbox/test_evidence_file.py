@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from bot.github.evidence.evidence_facts import Standing
+from bot.github.evidence.evidence_facts import FetchState
 from bot.github.evidence.fact_file import FactFile
 from bot.sandbox.evidence_file import tracked_of
 from bot.sandbox.screening_task import EvidenceFile, ScreeningTask, dump_order, load_order
@@ -27,7 +27,7 @@ def test_where_nothing_was_fetched_nothing_is_tracked(tmp_path: Path) -> None:
 
 
 def test_what_was_opened_after_the_head_was_first_seen_is_not_known(tmp_path: Path) -> None:
-    FactFile(tmp_path / "evidence.assay").add([EARLY, LATE], Standing(repository_id=7))
+    FactFile(tmp_path / "evidence.assay").add([EARLY, LATE], FetchState(repository_id=7))
     tracked = tracked_of(ordered(tmp_path))
     assert tracked is not None
     assert dict(tracked.tracker.facts) == {1: EARLY}
@@ -38,7 +38,7 @@ def test_what_was_opened_after_the_head_was_first_seen_is_not_known(tmp_path: Pa
 
 
 def test_the_repositorys_own_labels_say_what_a_bug_is(tmp_path: Path) -> None:
-    FactFile(tmp_path / "evidence.assay").add([EARLY], Standing(repository_id=7))
+    FactFile(tmp_path / "evidence.assay").add([EARLY], FetchState(repository_id=7))
     by_default = tracked_of(ordered(tmp_path))
     own = tracked_of(dataclasses.replace(ordered(tmp_path), overlay=Overlay(bug_labels=("oops",))))
     assert by_default is not None

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from bot.receiver.dispatch import SUBSETS
 from bot.setup.manifest import (
-    LACKS,
-    LONGEST_NAME,
+    LIMITATIONS,
+    MAX_NAME_CHARS,
     PURPOSES,
     Registration,
-    app_address,
-    form_address,
-    install_address,
+    app_page_url,
+    install_page_url,
     manifest,
     parse_registration,
-    why_unreachable,
+    registration_url,
+    unreachable_reason,
 )
 from pipeline.records import AssayError
 
@@ -32,13 +32,13 @@ FIELDS = {"owner": "account", "organization": "", "subset": "screen", "name": "A
         ("full", SCREEN | {"issues": "write", "pull_requests": "read"}),
     ],
 )
-def test_a_subset_asks_for_what_it_says_and_nothing_else(subset: str, permissions: dict[str, str]) -> None:
+def test_a_subset_requests_exactly_its_permissions(subset: str, permissions: dict[str, str]) -> None:
     made = manifest(parse_registration({**FIELDS, "subset": subset}), "https://assay.example")
     assert made["default_permissions"] == permissions
     assert ("issue_comment" in made["default_events"]) is (subset == "full")
 
 
-def test_the_app_is_private_and_its_deliveries_are_on() -> None:
+def test_the_app_is_private_with_an_active_webhook() -> None:
     made = manifest(Registration("Assay", "screen"), "https://assay.example/below")
     assert (made["public"], made["name"], made["url"]) == (False, "Assay", "https://assay.example/below")
     assert made["hook_attributes"] == {"url": "https://assay.example/below/webhook", "active": True}
@@ -47,16 +47,16 @@ def test_the_app_is_private_and_its_deliveries_are_on() -> None:
     assert json.loads(json.dumps(made)) == made
 
 
-def test_events_that_come_unasked_are_not_named() -> None:
+def test_events_that_are_always_sent_are_not_listed() -> None:
     for subset in SUBSETS:
         events = manifest(Registration("Assay", subset), "https://assay.example")["default_events"]
         assert not {"installation", "installation_repositories", "github_app_authorization", "ping"} & set(events)
 
 
-def test_every_subset_says_what_it_is_for_and_all_but_the_last_what_they_lack() -> None:
-    assert set(PURPOSES) == set(LACKS) == set(SUBSETS)
+def test_every_subset_has_a_purpose_and_all_but_the_last_have_limitations() -> None:
+    assert set(PURPOSES) == set(LIMITATIONS) == set(SUBSETS)
     assert all(PURPOSES.values())
-    assert [len(LACKS[subset]) for subset in SUBSETS] == [2, 1, 0]
+    assert [len(LIMITATIONS[subset]) for subset in SUBSETS] == [2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_every_subset_says_what_it_is_for_and_all_but_the_last_what_they_lack() 
         ({"owner": "organization", "organization": " acme-inc "}, Registration("Assay", "screen", "acme-inc")),
         ({"organization": "acme"}, Registration("Assay", "screen")),  # typed, then thought better of
         ({"name": "  Assay \n for  acme "}, Registration("Assay for acme", "screen")),
-        ({"name": "n" * LONGEST_NAME}, Registration("n" * LONGEST_NAME, "screen")),
+        ({"name": "n" * MAX_NAME_CHARS}, Registration("n" * MAX_NAME_CHARS, "screen")),
     ],
 )
-def test_a_form_is_understood(fields: dict[str, str], registration: Registration) -> None:
+def test_valid_forms_are_parsed(fields: dict[str, str], registration: Registration) -> None:
     assert parse_registration({**FIELDS, **fields}) == registration
 
 
@@ -79,7 +79,7 @@ def test_a_form_is_understood(fields: dict[str, str], registration: Registration
     [
         ({"subset": "admin"}, "what the App may do"),
         ({"subset": ""}, "what the App may do"),
-        ({"owner": "enterprise"}, "whose App"),
+        ({"owner": "enterprise"}, "who owns the App"),
         ({"owner": "organization", "organization": ""}, "organization's name"),
         ({"owner": "organization", "organization": "acme/.."}, "organization's name"),
         ({"owner": "organization", "organization": "a" * 40}, "organization's name"),
@@ -87,18 +87,18 @@ def test_a_form_is_understood(fields: dict[str, str], registration: Registration
         ({"owner": "organization", "organization": "acmé"}, "organization's name"),
         ({"owner": "organization", "organization": "acme\n"[:5] + "x?y"}, "organization's name"),
         ({"name": " "}, "1 to 34"),
-        ({"name": "n" * (LONGEST_NAME + 1)}, "1 to 34"),
+        ({"name": "n" * (MAX_NAME_CHARS + 1)}, "1 to 34"),
         ({"name": "Assay\u202eyassA"}, "1 to 34"),
         ({"name": "Assay\x00"}, "1 to 34"),
     ],
 )
-def test_a_form_that_makes_no_sense_is_answered_with_a_sentence(fields: dict[str, str], says: str) -> None:
+def test_invalid_forms_are_explained(fields: dict[str, str], says: str) -> None:
     with pytest.raises(AssayError, match=says):
         parse_registration({**FIELDS, **fields})
 
 
 @given(st.dictionaries(st.sampled_from(["owner", "organization", "subset", "name"]), st.text()))
-def test_whatever_a_form_says_it_becomes_a_registration_or_a_sentence(fields: dict[str, str]) -> None:
+def test_any_form_is_parsed_or_explained(fields: dict[str, str]) -> None:
     with contextlib.suppress(AssayError):
         registration = parse_registration(fields)
         assert registration.organization.isascii()
@@ -113,8 +113,8 @@ def test_whatever_a_form_says_it_becomes_a_registration_or_a_sentence(fields: di
         ("https://ghes.example:8443", "a", "https://ghes.example:8443/organizations/a/settings/apps/new?state=s%2B1"),
     ],
 )
-def test_the_form_goes_to_the_configured_github(github_url: str, organization: str, address: str) -> None:
-    assert form_address(github_url, organization, "s+1") == address
+def test_the_form_posts_to_the_configured_github(github_url: str, organization: str, address: str) -> None:
+    assert registration_url(github_url, organization, "s+1") == address
 
 
 @pytest.mark.parametrize(
@@ -126,15 +126,15 @@ def test_the_form_goes_to_the_configured_github(github_url: str, organization: s
         ("https://notgithub.com", "https://notgithub.com/github-apps/assay-1"),
     ],
 )
-def test_the_apps_page_is_built_from_the_configured_address(github_url: str, page: str) -> None:
-    assert app_address(github_url, "assay-1") == page
-    assert install_address(github_url, "assay-1") == f"{page}/installations/new"
+def test_the_apps_page_is_built_from_the_configured_url(github_url: str, page: str) -> None:
+    assert app_page_url(github_url, "assay-1") == page
+    assert install_page_url(github_url, "assay-1") == f"{page}/installations/new"
 
 
 @pytest.mark.parametrize("slug", ["", "..", "a/b", "a?b", "a b", "@evil", "a\n", "é", "a" * 101])
-def test_nothing_foreign_gets_into_an_address(slug: str) -> None:
-    with pytest.raises(AssayError, match="no name that can be part of an address"):
-        app_address("https://github.com", slug)
+def test_invalid_slugs_do_not_get_into_a_url(slug: str) -> None:
+    with pytest.raises(AssayError, match="does not fit into a URL"):
+        app_page_url("https://github.com", slug)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_nothing_foreign_gets_into_an_address(slug: str) -> None:
         ("http://localhost:8000", "http://127.0.0.1:9000", True),
     ],
 )
-def test_an_address_that_github_cannot_reach_is_known_before(base_url: str, github_url: str, reachable: bool) -> None:
-    why = why_unreachable(base_url, github_url)
+def test_unreachable_addresses_are_recognised(base_url: str, github_url: str, reachable: bool) -> None:
+    why = unreachable_reason(base_url, github_url)
     assert (why == "") is reachable
     if why:
         assert base_url in why

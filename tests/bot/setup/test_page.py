@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from bot.receiver.dispatch import SUBSETS, permissions_of
 from bot.records import AppCredentials
-from bot.setup.guard import MOST_GUESSES
+from bot.setup.guard import MAX_GUESSES
 from bot.setup.page import SetupState, setup_routes
 from pipeline.records import AssayError
 
@@ -24,7 +24,7 @@ CHOSEN = {"owner": "account", "organization": "", "subset": "screen", "name": "A
 
 @dataclass
 class Site:
-    """The setup page of a server, and what came of it."""
+    """A server's setup page, with a record of its effects."""
 
     base_url: str = PUBLIC
     github_url: str = "https://github.com"
@@ -39,7 +39,7 @@ class Site:
             github_url=self.github_url,
             register=self.register,
             on_registered=self.registered.append,
-            afterwards="Assay works with it now.",
+            next_step="Assay works with it now.",
         )
         self.app = Starlette(routes=setup_routes(self.state))
 
@@ -52,7 +52,7 @@ class Site:
         return self.answer
 
     def visit(self, *visits: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> list[Any]:
-        """What these visitors, all at once, come away with."""
+        """Send these requests concurrently and return the responses."""
 
         async def all_of_them() -> list[Any]:
             transport = httpx.ASGITransport(app=self.app)
@@ -75,25 +75,25 @@ class Site:
 
 
 def form_of(page: str) -> tuple[str, dict[str, Any]]:
-    """Where the page's form goes, and the manifest in it."""
+    """Return the URL to which the page's form posts, and the manifest in it."""
     (address,) = re.findall(r'<form method="post" action="([^"]*)"', page)
     (text,) = re.findall(r'name="manifest" value="([^"]*)"', page)
     return html.unescape(address), json.loads(html.unescape(text))
 
 
-def test_the_first_page_shows_each_subset_with_what_needs_it_and_what_it_lacks() -> None:
+def test_the_first_page_shows_each_subsets_permissions_and_limitations() -> None:
     site = Site()
     response = site.get(site.state.path)
     assert response.status_code == 200
     page = html.unescape(response.text)
     for subset in SUBSETS:
         assert f'name="subset" value="{subset}"' in page
-        assert all(permission.why in page for permission in permissions_of(subset))
-    assert page.count("Commands in comments are not answered") == 2
+        assert all(permission.purpose in page for permission in permissions_of(subset))
+    assert page.count("Commands in comments are ignored") == 2
     assert re.findall(r'value="(\w+)" checked', page) == ["account", "screen"]
 
 
-def test_the_second_page_carries_the_manifest_to_github() -> None:
+def test_the_second_page_posts_the_manifest_to_github() -> None:
     site = Site()
     response = site.send(subset="evidence", name='Assay <of> "acme"')
     address, manifest = form_of(response.text)
@@ -106,17 +106,17 @@ def test_the_second_page_carries_the_manifest_to_github() -> None:
     assert "<script" not in response.text
 
 
-def test_an_organization_and_a_ghes_have_their_own_form() -> None:
+def test_organizations_and_ghes_have_their_own_form_url() -> None:
     site = Site(github_url="https://ghes.example:8443")
     address, _ = form_of(site.send(owner="organization", organization="acme").text)
     assert address.startswith("https://ghes.example:8443/organizations/acme/settings/apps/new?state=")
 
 
-def test_a_wrong_choice_is_said_and_the_rest_is_kept() -> None:
+def test_an_invalid_choice_is_explained_and_the_rest_kept() -> None:
     site = Site()
     response = site.send(owner="organization", organization='a/"><b>', subset="full")
     assert response.status_code == 400
-    assert "Give the organization&#39;s name" in response.text
+    assert "Enter the organization&#39;s name" in response.text
     assert "<b>" not in response.text
     assert re.findall(r'value="(\w+)" checked', response.text) == ["organization", "full"]
 
@@ -132,7 +132,7 @@ def test_a_wrong_choice_is_said_and_the_rest_is_kept() -> None:
         ("", b"subset=screen"),
     ],
 )
-def test_what_is_no_form_is_refused(content_type: str, content: bytes) -> None:
+def test_other_bodies_than_forms_are_refused(content_type: str, content: bytes) -> None:
     site = Site()
     headers = {"Content-Type": content_type} if content_type else {}
     (response,) = site.visit(lambda client: client.post(site.state.path, content=content, headers=headers))
@@ -140,7 +140,7 @@ def test_what_is_no_form_is_refused(content_type: str, content: bytes) -> None:
     assert 'role="alert"' in response.text
 
 
-def test_githubs_answer_is_exchanged_and_the_app_goes_on() -> None:
+def test_the_callback_registers_the_app() -> None:
     site = Site()
     response = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
     assert response.status_code == 200
@@ -150,7 +150,7 @@ def test_githubs_answer_is_exchanged_and_the_app_goes_on() -> None:
     assert not any(secret in response.text for secret in ("s3cret", "PEM", "Iv1.a"))
 
 
-def test_once_registered_there_is_no_setup_page() -> None:
+def test_the_setup_page_is_gone_once_registered() -> None:
     site = Site()
     paths = [site.state.path, "/setup/callback?code=abc&state=" + site.new_state()]
     site.get("/setup/callback?code=abc&state=" + site.new_state())
@@ -161,50 +161,50 @@ def test_once_registered_there_is_no_setup_page() -> None:
     assert site.codes == ["abc"]
 
 
-def test_once_another_process_registered_there_is_no_setup_page() -> None:
+def test_the_setup_page_is_gone_once_another_process_registered() -> None:
     site = Site()
     callback = f"/setup/callback?code=abc&state={site.new_state()}"
-    site.state.is_known = lambda: True
+    site.state.is_registered_elsewhere = lambda: True
     assert [site.get(path).status_code for path in (site.state.path, callback)] == [404, 404]
     assert site.codes == []
 
 
 @pytest.mark.parametrize("path", ["/setup", "/setup?token=", "/setup?token=x", "/setup?token=x&token="])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_without_the_token_there_is_no_setup_page(path: str, method: str) -> None:
+def test_the_setup_page_needs_the_token(path: str, method: str) -> None:
     site = Site()
     nowhere = site.get("/elsewhere")
     (response,) = site.visit(lambda client: client.request(method, path))
     assert (response.status_code, response.text, response.headers) == (404, nowhere.text, nowhere.headers)
 
 
-def test_with_the_token_other_methods_find_nothing() -> None:
+def test_other_methods_are_not_found_even_with_the_token() -> None:
     site = Site()
     (response,) = site.visit(lambda client: client.put(site.state.path))
     assert response.status_code == 404
 
 
-def test_many_wrong_tokens_close_the_page_for_a_while() -> None:
+def test_too_many_wrong_tokens_lock_the_page() -> None:
     site = Site()
-    for _ in range(MOST_GUESSES):
+    for _ in range(MAX_GUESSES):
         assert site.get("/setup?token=guess").status_code == 404
     assert site.get(site.state.path).status_code == 404
 
 
 @pytest.mark.parametrize("query", ["", "?code=abc", "?code=abc&state=", "?code=abc&state=x"])
-def test_an_answer_that_github_did_not_give_is_not_exchanged(query: str) -> None:
+def test_a_callback_without_a_valid_state_is_rejected(query: str) -> None:
     site = Site()
     site.new_state()
     assert site.get(f"/setup/callback{query}").status_code == 404
     assert (site.codes, site.registered) == ([], [])
 
 
-def test_the_token_is_no_state() -> None:
+def test_the_token_is_not_a_state() -> None:
     site = Site()
     assert site.get(f"/setup/callback?code=abc&state={site.state.guard.token}").status_code == 404
 
 
-def test_an_answer_that_comes_twice_at_once_registers_once() -> None:
+def test_concurrent_callbacks_register_once() -> None:
     site = Site(slow=True)
     first, second = site.new_state(), site.new_state()
     paths = [f"/setup/callback?code=abc&state={state}" for state in (first, first, second)]
@@ -213,7 +213,7 @@ def test_an_answer_that_comes_twice_at_once_registers_once() -> None:
     assert (site.codes, site.registered) == (["abc"], [CREDENTIALS])
 
 
-def test_a_failure_is_said_and_the_page_can_be_used_again() -> None:
+def test_a_failure_is_explained_and_can_be_retried() -> None:
     site = Site(answer=AssayError("GitHub does not know this code <b>: open the setup page again and start over"))
     response = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
     assert response.status_code == 502
@@ -224,7 +224,7 @@ def test_a_failure_is_said_and_the_page_can_be_used_again() -> None:
     assert site.registered == [CREDENTIALS]
 
 
-def test_a_slug_that_is_none_leaves_the_links_out() -> None:
+def test_an_invalid_slug_omits_the_links() -> None:
     site = Site(answer=AppCredentials(7, "PEM", ("s3cret",), slug="../evil"))
     response = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
     assert response.status_code == 200
@@ -232,7 +232,7 @@ def test_a_slug_that_is_none_leaves_the_links_out() -> None:
     assert "evil" not in response.text
 
 
-def test_where_github_would_refuse_the_address_it_is_said_before() -> None:
+def test_an_unreachable_address_is_explained_beforehand() -> None:
     site = Site(base_url="http://127.0.0.1:8000")
     assert "ASSAY_PUBLIC_URL" in site.get(site.state.path).text
     page = site.send().text
@@ -240,7 +240,7 @@ def test_where_github_would_refuse_the_address_it_is_said_before() -> None:
     assert "<form" not in page
 
 
-def test_every_answer_forbids_scripts_frames_caches_and_referrers() -> None:
+def test_every_response_forbids_scripts_frames_caches_and_referrers() -> None:
     site = Site(github_url="https://ghes.example:8443", answer=AssayError("no"))
     failed = site.get(f"/setup/callback?code=abc&state={site.new_state()}")
     for response in (site.get(site.state.path), site.send(), site.send(subset=""), failed):
@@ -255,6 +255,6 @@ def test_every_answer_forbids_scripts_frames_caches_and_referrers() -> None:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_neither_token_nor_guard_is_printed_with_the_state() -> None:
+def test_the_states_repr_shows_neither_token_nor_guard() -> None:
     site = Site()
     assert site.state.guard.token not in repr(site.state)

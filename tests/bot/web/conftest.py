@@ -1,4 +1,4 @@
-"""A migrated database for each test, as the tests of the store have it."""
+"""A migrated database for each test, from the store's fixtures."""
 
 from tests.bot.store.conftest import (
     database_url,

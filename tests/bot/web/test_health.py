@@ -24,24 +24,24 @@ async def hangs() -> None:
 
 
 def ask(path: str, **checks: Check) -> Exchange:
-    return asyncio.run(get(Starlette(routes=health_routes(checks, limit_s=0.1)), path, host="assay.example"))
+    return asyncio.run(get(Starlette(routes=health_routes(checks, timeout_s=0.1)), path, host="assay.example"))
 
 
-def test_a_process_that_answers_is_alive_whatever_is_missing() -> None:
+def test_healthz_succeeds_whatever_is_missing() -> None:
     assert (ask("/healthz", database=hangs).status, ask("/healthz").json) == (200, {"ok": True})
 
 
-def test_a_server_is_ready_when_nothing_is_missing() -> None:
+def test_readyz_succeeds_when_nothing_is_missing() -> None:
     answer = ask("/readyz", database=answers, redis=answers)
     assert (answer.status, answer.json) == (200, {"ok": True, "missing": []})
 
 
-def test_what_is_missing_is_named() -> None:
+def test_readyz_names_what_is_missing() -> None:
     answer = ask("/readyz", database=raises, redis=answers, disk=says_no, clock=hangs)
     assert (answer.status, answer.json) == (503, {"ok": False, "missing": ["database", "disk", "clock"]})
 
 
-def test_all_who_ask_at_once_share_one_answer_and_the_next_gets_a_fresh_one() -> None:
+def test_concurrent_requests_share_one_round_of_checks() -> None:
     asked = 0
 
     async def counted() -> bool:
@@ -62,7 +62,7 @@ def test_all_who_ask_at_once_share_one_answer_and_the_next_gets_a_fresh_one() ->
     asyncio.run(scene())
 
 
-def test_one_who_goes_away_takes_the_answer_from_nobody() -> None:
+def test_a_cancelled_request_does_not_affect_the_others() -> None:
     async def slow() -> bool:
         await asyncio.sleep(0.05)
         return True

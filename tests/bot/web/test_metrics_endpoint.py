@@ -5,24 +5,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.metrics import API_REMAINING, JOB_SECONDS, REGISTRY
 from bot.store.errors import StoreUnavailable
 from bot.store.jobs import QueueFigure
-from bot.web.metrics_endpoint import Figures, metrics_app
+from bot.web.metrics_endpoint import DatabaseMetrics, metrics_app
 from tests.bot.receiver.asgi import get
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def scrape(*answers: Figures | Exception) -> list[Samples]:
-    """What is told at each of some scrapes of one server, of which the database answers as given."""
+def scrape(*answers: DatabaseMetrics | Exception) -> list[Samples]:
+    """Scrape one server several times, its database returning or raising as given."""
     left = list(answers)
 
-    async def read_figures() -> Figures:
+    async def read_metrics() -> DatabaseMetrics:
         answer = left.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     async def scene() -> list[Samples]:
-        app = metrics_app(read_figures)
+        app = metrics_app(read_metrics)
         return [parse((await get(app, "/metrics", host="prometheus.internal")).text) for _ in answers]
 
     return asyncio.run(scene())
@@ -36,13 +36,13 @@ def parse(text: str) -> Samples:
     }
 
 
-FULL = Figures(
+FULL = DatabaseMetrics(
     [QueueFigure("screen", "open", 12, 340.5), QueueFigure("post", "running", 1, 2.0)], {"RUN": 3, "SKIP": 4}
 )
 
 
-def test_the_queue_and_the_verdicts_are_those_of_the_scrape() -> None:
-    full, empty = scrape(FULL, Figures())
+def test_queue_and_verdicts_are_read_at_each_scrape() -> None:
+    full, empty = scrape(FULL, DatabaseMetrics())
     assert full["assay_queue_jobs", (("kind", "screen"), ("state", "open"))] == 12
     assert full["assay_queue_oldest_seconds", (("kind", "screen"), ("state", "open"))] == 340.5
     assert full["assay_screens", (("verdict", "RUN"),)] == 3
@@ -50,7 +50,7 @@ def test_the_queue_and_the_verdicts_are_those_of_the_scrape() -> None:
     assert not [name for name, _ in empty if name.startswith(("assay_queue", "assay_screens"))]
 
 
-def test_without_a_database_the_process_tells_of_itself() -> None:
+def test_without_a_database_process_metrics_remain() -> None:
     _, down, up = scrape(FULL, StoreUnavailable("gone"), FULL)
     assert down["assay_store_up", ()] == 0
     assert not [name for name, _ in down if name.startswith("assay_queue")]
@@ -58,7 +58,7 @@ def test_without_a_database_the_process_tells_of_itself() -> None:
     assert up["assay_store_up", ()] == 1
 
 
-def test_no_label_names_an_owner_a_repository_or_an_installation() -> None:
+def test_labels_identify_no_owner_repository_or_installation() -> None:
     JOB_SECONDS.labels("screen", "done").observe(1)
     API_REMAINING.labels("core").set(4_999)
     scrape(FULL)

@@ -12,7 +12,7 @@ from bot.records import Installation, Repository, StoredScreening
 from bot.store.installations import save_installation
 from bot.store.repositories import note_error, save_repository
 from bot.store.screenings import save_screening
-from bot.web.page_source import LINES_A_PAGE, PageSource
+from bot.web.page_source import ROWS_PER_PAGE, PageSource
 from bot.web.pages import page_routes
 from bot.web.views import UNREADABLE, read_screening
 from tests.bot.messages.screenings import MEASURED_AT, MEASUREMENT, at_density, failed, screened
@@ -24,7 +24,7 @@ HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m\n{{ 7*7 }}</title></style>&am
 
 
 class Site:
-    """The pages of a server whose database a test fills."""
+    """A server's pages, over a database that a test fills."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -70,7 +70,7 @@ class Tags(HTMLParser):
 
 
 def check_page(answer: Exchange) -> None:
-    """No script, nothing from elsewhere, no cookie, and a policy that would stop all of it."""
+    """Check for scripts, external resources and cookies, and for a policy that forbids them."""
     found = Tags(answer.text)
     assert not found.tags & {"script", "iframe", "object", "embed", "img", "form", "link", "base"}
     assert not {name for name in found.attributes if name.startswith("on")} | (found.attributes & {"style", "src"})
@@ -94,7 +94,7 @@ def test_an_empty_server_says_what_to_do(site: Site) -> None:
     assert "install the App on an account" in site.page("/")
 
 
-def test_the_list_shows_the_verdict_its_reason_and_the_last_error_of_each_repository(site: Site) -> None:
+def test_the_list_shows_verdict_reason_and_last_error(site: Site) -> None:
     site.has()
     site.has("acme/empty", 101)
     site.has("acme/broken", 102)
@@ -111,25 +111,25 @@ def test_the_list_shows_the_verdict_its_reason_and_the_last_error_of_each_reposi
     assert page.count("the clone is larger than 4096 MB") == 1
 
 
-def test_a_long_list_is_cut_into_pages(site: Site) -> None:
-    for number in range(LINES_A_PAGE + 1):
+def test_a_long_list_is_paged(site: Site) -> None:
+    for number in range(ROWS_PER_PAGE + 1):
         site.has(f"acme/r{number:04}", 1_000 + number)
     first, second = site.page("/"), site.page("/?page=2")
     assert "Page 1 of 2" in first
-    assert f"r{LINES_A_PAGE:04}" not in first
-    assert f"r{LINES_A_PAGE:04}" in second
+    assert f"r{ROWS_PER_PAGE:04}" not in first
+    assert f"r{ROWS_PER_PAGE:04}" in second
     assert "There are no more" in site.page("/?page=3")
 
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "9999999", "٣", "1%00"])
-def test_a_page_number_that_is_none_is_no_page(site: Site, number: str) -> None:
+def test_invalid_page_numbers_are_not_found(site: Site, number: str) -> None:
     assert site.get(f"/?page={number}").status == 404
 
 
 # One repository
 
 
-def test_a_repository_is_shown_with_its_newest_screening_in_full(site: Site) -> None:
+def test_a_repository_page_shows_its_newest_screening(site: Site) -> None:
     site.has()
     site.screens(screened(at_density(0.001)))
     site.screens(screened())
@@ -140,19 +140,19 @@ def test_a_repository_is_shown_with_its_newest_screening_in_full(site: Site) -> 
     assert "Counter-examples: <bdi>acme/rocket</bdi>" in page
 
 
-def test_a_screening_that_failed_says_why(site: Site) -> None:
+def test_a_failed_screening_shows_its_reason(site: Site) -> None:
     site.has()
     site.screens(failed("the history could not be read: objects are missing"))
     assert "the history could not be read: objects are missing" in site.page("/repos/acme/shop")
 
 
-def test_a_repository_without_a_single_function_has_no_density(site: Site) -> None:
+def test_a_repository_without_functions_has_no_density(site: Site) -> None:
     site.has()
     site.screens(screened(dataclasses.replace(MEASUREMENT, density=None, evidence={})))
     assert "there is not one function to measure" in site.page("/repos/acme/shop")
 
 
-def test_a_screening_of_another_version_is_told_and_breaks_no_page(site: Site) -> None:
+def test_a_screening_of_another_version_breaks_no_page(site: Site) -> None:
     site.has()
     site.screens(dataclasses.replace(screened(), measurement={"density": "?"}))
     for path in ("/", "/repos/acme/shop"):
@@ -161,7 +161,7 @@ def test_a_screening_of_another_version_is_told_and_breaks_no_page(site: Site) -
     assert read_screening(dataclasses.replace(screened(), judgement={})).failure == UNREADABLE
 
 
-def test_what_a_repository_calls_itself_does_no_harm(site: Site) -> None:
+def test_hostile_repository_text_is_inert(site: Site) -> None:
     site.has("acme/shop", default_branch=HOSTILE)
     site.has(HOSTILE, 101)
     site.screens(failed(HOSTILE))
@@ -178,7 +178,7 @@ def test_what_a_repository_calls_itself_does_no_harm(site: Site) -> None:
 @pytest.mark.parametrize(
     "path", ["/repos/acme/none", "/repos/acme/'%20OR%201=1", "/repos/a/b/c", "/runs/1", "/runs/x", "/setup"]
 )
-def test_what_is_not_there_is_not_found(site: Site, path: str) -> None:
+def test_unknown_paths_are_not_found(site: Site, path: str) -> None:
     site.has()
     assert site.get(path).status == 404
 
@@ -186,7 +186,7 @@ def test_what_is_not_there_is_not_found(site: Site, path: str) -> None:
 # The calibration
 
 
-def test_the_calibration_is_that_of_the_newest_screening(site: Site) -> None:
+def test_the_calibration_page_shows_the_newest_one(site: Site) -> None:
     site.has()
     site.screens(screened())
     page = site.page("/calibration")
@@ -197,7 +197,7 @@ def test_the_calibration_is_that_of_the_newest_screening(site: Site) -> None:
 @pytest.mark.parametrize(
     ("shared", "said"), [(0, "7 published, 0 measured here"), (1_200, "1,200 shared by others of this server")]
 )
-def test_what_others_share_is_counted_where_there_is_any(site: Site, shared: int, said: str) -> None:
+def test_shared_outcomes_are_counted_if_there_are_any(site: Site, shared: int, said: str) -> None:
     site.has()
     judged = screened()
     standing = {**judged.judgement["standing"], "shared": shared}
@@ -209,6 +209,6 @@ def test_what_others_share_is_counted_where_there_is_any(site: Site, shared: int
 
 
 @pytest.mark.parametrize("path", ["/", "/repos/acme/shop", "/calibration", "/runs/1"])
-def test_nobody_elsewhere_sees_a_page(site: Site, path: str) -> None:
+def test_pages_are_hidden_from_other_hosts(site: Site, path: str) -> None:
     site.has()
     assert site.get(path, host="assay.example").status == 404

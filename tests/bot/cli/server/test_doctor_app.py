@@ -13,7 +13,7 @@ from bot.github.credentials import credentials_path, save_credentials
 from bot.receiver.dispatch import SUBSETS, events_of, permissions_of
 from bot.records import Subset
 from bot.settings import load_settings
-from bot.setup.app_status import RegisteredApp
+from bot.setup.app_status import AppStatus
 from bot.store.migrate import migrate
 from tests.simulator.faults import status
 from tests.simulator.github import GitHub, serve_github
@@ -43,8 +43,8 @@ def permissions(subset: Subset) -> dict[str, str]:
     return {each.name: each.access for each in permissions_of(subset)}
 
 
-def known(granted: dict[str, str], events: tuple[str, ...]) -> RegisteredApp:
-    return RegisteredApp(AppDescription(7, "assay", "Assay", "", granted, events), HOOK)
+def known(granted: dict[str, str], events: tuple[str, ...]) -> AppStatus:
+    return AppStatus(AppDescription(7, "assay", "Assay", "", granted, events), HOOK)
 
 
 def test_without_an_app_nothing_is_required_and_nobody_is_asked(github: GitHub) -> None:
@@ -96,7 +96,7 @@ def test_a_github_that_does_not_answer_well_is_said(github: GitHub, data_dir: Pa
     save_credentials(data_dir, github.register_app(HOOK).credentials)
     github.fault("GET /app", status(500))
     found = checks()
-    assert (found["GitHub"].ok, found["GitHub"].found) == (False, "GitHub answers HTTP 500")
+    assert (found["GitHub"].ok, found["GitHub"].found) == (False, "GitHub returned HTTP 500")
     assert "permissions" not in found
 
 

@@ -167,7 +167,7 @@ def test_an_import_is_refused_where_it_would_lose_or_change_nothing(
     key, secret = files
     for arguments in (["--import", key], ["--app-id", "7"], ["--webhook-secret-file", secret]):
         assert "give all three" in str(told(capsys, *arguments, code=2)["error"])
-    assert "is no private key" in str(
+    assert "is not a private key" in str(
         told(capsys, "--import", secret, "--app-id", "7", "--webhook-secret-file", secret, code=2)["error"]
     )
     save_credentials(data_dir, AppCredentials(8, private_key(), ("x",)))
@@ -203,7 +203,7 @@ def test_an_app_that_github_does_not_confirm_is_said_with_what_to_do(
     github.fault("GET /app", status(500))
     assert run(["setup"]) == 1
     out = capsys.readouterr().out
-    assert "GitHub does not confirm it: GitHub answers HTTP 500" in out
+    assert "GitHub does not confirm it: GitHub returned HTTP 500" in out
     assert "ASSAY_GITHUB_API_URL" in out
 
 

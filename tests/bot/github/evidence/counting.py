@@ -1,4 +1,4 @@
-"""A GraphQL that only counts: issues and pull requests in memory, each query noted, no network and no schema."""
+"""A fake GraphQL in memory that records every query: issues and pull requests, no network, no schema."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.github.evidence.evidence_facts import EvidenceFacts, Standing
-from bot.github.evidence.graphql_response import Reply, Trouble
+from bot.github.evidence.evidence_facts import EvidenceFacts, FetchState
+from bot.github.evidence.graphql_response import GraphQlError, GraphQlResponse
 from bot.github.evidence.queries import Kind
 from pipeline.mining.issue_links import IssueFact
 
@@ -56,13 +56,13 @@ class Asked:
 
 @dataclass
 class CountingGitHub:
-    """An `Ask`. `before` is called ahead of each query, and may change things, raise, or answer in its place."""
+    """A QueryClient. `before` runs ahead of each query, and may change items, raise, or return a response instead."""
 
     issues: list[Item] = field(default_factory=list)
     pull_requests: list[Item] = field(default_factory=list)
     limit: int | None = 5_000
     now: datetime = NOW
-    before: Callable[[Asked], Reply | None] = lambda asked: None
+    before: Callable[[Asked], GraphQlResponse | None] = lambda asked: None
     repository_id: int = REPOSITORY_ID
     unknown_fields: set[str] = field(default_factory=set)
     asked: list[Asked] = field(default_factory=list)
@@ -81,7 +81,7 @@ class CountingGitHub:
     def forget_order(self) -> None:
         self._sorted.clear()
 
-    async def __call__(self, query: str, variables: Mapping[str, object]) -> Reply:
+    async def __call__(self, query: str, variables: Mapping[str, object]) -> GraphQlResponse:
         kind: Kind = "issues" if "page: issues" in query else "pull_requests"
         values: Mapping[str, Any] = variables
         asked = Asked(kind, values["after"] or "", values["size"], values.get("since", ""))
@@ -94,7 +94,7 @@ class CountingGitHub:
         cost = max(1, round((1 + asked.size * (1 if kind == "issues" else 2)) / 100))
         self.spent += cost
         data = {"repository": {"databaseId": self.repository_id, "page": self._page(asked)}}
-        return Reply(data | {"rateLimit": self._rate_limit(cost)})
+        return GraphQlResponse(data | {"rateLimit": self._rate_limit(cost)})
 
     def _rate_limit(self, cost: int) -> dict[str, Any] | None:
         if self.limit is None:
@@ -130,30 +130,30 @@ class CountingGitHub:
 
 
 class Memory:
-    """A FactStoreProtocol in memory, which forgets nothing that was added."""
+    """A FactStore in memory."""
 
     def __init__(self) -> None:
         self.facts: dict[int, IssueFact] = {}
-        self.standing: Standing | None = None
+        self.state: FetchState | None = None
         self.pages = 0
 
     def load(self) -> EvidenceFacts | None:
-        return None if self.standing is None else EvidenceFacts(dict(self.facts), self.standing)
+        return None if self.state is None else EvidenceFacts(dict(self.facts), self.state)
 
-    def add(self, facts: Iterable[IssueFact], standing: Standing) -> None:
+    def add(self, facts: Iterable[IssueFact], state: FetchState) -> None:
         self.facts.update((fact.number, fact) for fact in facts)
-        self.standing = standing
+        self.state = state
         self.pages += 1
 
     def clear(self) -> None:
-        self.facts, self.standing = {}, None
+        self.facts, self.state = {}, None
 
-    def settle(self, facts: EvidenceFacts) -> None:
-        self.facts, self.standing = dict(facts.facts), facts.standing
+    def compact(self, facts: EvidenceFacts) -> None:
+        self.facts, self.state = dict(facts.facts), facts.state
 
 
-def trouble(kind: str, *path: str | int, message: str = "said") -> Trouble:
-    return Trouble(kind, message, path)
+def graphql_error(kind: str, *path: str | int, message: str = "an error") -> GraphQlError:
+    return GraphQlError(kind, message, path)
 
 
 def query_words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The file of facts: what lies in its place and is none does no harm. Its content is tested with the fetch."""
+"""The fact file when something else is at its path. Its content is tested with the fetch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.github.evidence.fact_file import FactFile
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
-def test_what_is_no_file_is_neither_waited_for_nor_followed(tmp_path: Path, kind: str) -> None:
+def test_pipes_and_links_are_neither_opened_nor_followed(tmp_path: Path, kind: str) -> None:
     path, elsewhere = tmp_path / "evidence.assay", tmp_path / "elsewhere"
     elsewhere.write_bytes(b"another's")
     if kind == "pipe":

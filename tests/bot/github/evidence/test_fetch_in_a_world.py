@@ -1,4 +1,4 @@
-"""The fetch against the simulated GitHub, which holds every query against GitHub's own schema."""
+"""The fetch against the simulated GitHub, which validates every query against GitHub's schema."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bot.github.endpoints import GitHubServer
 from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited
 from bot.github.evidence.evidence_facts import tracker_of
 from bot.github.evidence.fact_file import FactFile
-from bot.github.evidence.fetch import Fetched, fetch_facts
+from bot.github.evidence.fetch import FetchResult, fetch_facts
 from bot.github.evidence.graphql_client import evidence_for_token
-from bot.github.evidence.queries import Place
+from bot.github.evidence.queries import RepositoryRef
 from pipeline.mining.issue_links import IssueFact
 from tests.simulator.faults import before, cut, forbidden, status
 from tests.simulator.world import World, make_world
@@ -40,20 +40,20 @@ def hub(tmp_path: Path) -> Iterator[World]:
 
 def fetch(
     world: World, path: Path, permissions: dict[str, str] = EVIDENCE, repository_id: int | None = None
-) -> Fetched:
-    async def talk() -> Fetched:
+) -> FetchResult:
+    async def talk() -> FetchResult:
         server = GitHubServer(world.github.url, world.github.api_url, "2022-11-28")
         number = world.shop.repository_id if repository_id is None else repository_id
         since = world.clock.now() - timedelta(days=1_095)
-        async with evidence_for_token(server, world.installation.token(permissions), world.clock) as ask:
-            place = Place("acme", "shop", number)
-            return await fetch_facts(ask, place, FactFile(path), since=since, now=world.clock.now)
+        async with evidence_for_token(server, world.installation.token(permissions), world.clock) as client:
+            place = RepositoryRef("acme", "shop", number)
+            return await fetch_facts(client, place, FactFile(path), since=since, now=world.clock.now)
 
     return asyncio.run(talk())
 
 
 def fill(world: World, issues: int, pull_requests: int = 0) -> None:
-    """One change an hour, the last of them an hour ago."""
+    """Create items that change an hour apart, the last of them an hour ago."""
     began = world.clock.now() - timedelta(hours=issues + pull_requests + 1)
     for number in range(1, issues + 1):
         world.shop.issue(number, labels=["bug"], opened_at=began + timedelta(hours=number))
@@ -61,11 +61,11 @@ def fill(world: World, issues: int, pull_requests: int = 0) -> None:
         world.shop.pull_request(number, merged=world.head, opened_at=began + timedelta(hours=number))
 
 
-def asked(world: World) -> int:
+def query_count(world: World) -> int:
     return sum(seen.path == "/api/graphql" for seen in world.github.requests)
 
 
-def test_issues_and_pull_requests_are_read_as_they_are(world: World, tmp_path: Path) -> None:
+def test_issues_and_pull_requests_are_fetched(world: World, tmp_path: Path) -> None:
     world.github.graphql.has_issue_types = True
     at = world.clock.now() - timedelta(days=9)
     other = world.acme.repository("other").issue(7)
@@ -83,16 +83,16 @@ def test_issues_and_pull_requests_are_read_as_they_are(world: World, tmp_path: P
         8: IssueFact(8, True, "closed", (), None, opened, opened + 3_600, None),
     }
     assert (found.requests, found.lacks, found.facts.is_complete) == (2, (), True)
-    assert found.facts.standing.repository_id == world.shop.repository_id
+    assert found.facts.state.repository_id == world.shop.repository_id
     assert tracker_of(found.facts, opened).nature(4) == "bug"
 
 
-def test_a_restart_in_the_middle_and_an_update(world: World, tmp_path: Path) -> None:
+def test_a_restart_resumes_and_an_update_is_short(world: World, tmp_path: Path) -> None:
     fill(world, 250, 120)
     fetch_until(world, tmp_path, 2)
-    assert asked(world) == 3
+    assert query_count(world) == 3
     found = fetch(world, tmp_path / "e")
-    assert asked(world) == 3 + 1 + 3
+    assert query_count(world) == 3 + 1 + 3
     assert set(found.facts.facts) == set(range(1, 371))
     world.clock.advance(3_600)
     world.shop.items[3].label("regression")
@@ -104,7 +104,7 @@ def test_a_restart_in_the_middle_and_an_update(world: World, tmp_path: Path) -> 
 
 
 def fetch_until(world: World, tmp_path: Path, pages: int) -> None:
-    """Fetch so many pages; the token of the next is refused."""
+    """Fetch `pages` pages; the token of the next request is rejected."""
     answered = 0
 
     def revoke() -> None:
@@ -119,9 +119,7 @@ def fetch_until(world: World, tmp_path: Path, pages: int) -> None:
     rule.stop()
 
 
-def test_the_rate_limit_hit_in_the_middle_continues_later_and_asks_for_nothing_twice(
-    hub: World, tmp_path: Path
-) -> None:
+def test_a_rate_limited_fetch_resumes_without_repeats(hub: World, tmp_path: Path) -> None:
     fill(hub, 700, 250)
     hub.github.graphql.points_an_hour = 10
     for _ in range(3):
@@ -136,7 +134,7 @@ def test_the_rate_limit_hit_in_the_middle_continues_later_and_asks_for_nothing_t
     assert len(set(cursors)) == len(cursors) == 6 + 2
 
 
-def test_a_limit_that_others_have_used_up_is_waited_for(hub: World, tmp_path: Path) -> None:
+def test_a_rate_limit_used_up_by_others_is_waited_for(hub: World, tmp_path: Path) -> None:
     fill(hub, 5)
     hub.github.graphql.points_an_hour = 0
     with pytest.raises(RateLimited) as caught:
@@ -146,7 +144,7 @@ def test_a_limit_that_others_have_used_up_is_waited_for(hub: World, tmp_path: Pa
     assert len(fetch(hub, tmp_path / "e").facts.facts) == 5
 
 
-def test_a_secondary_limit_is_waited_for(hub: World, tmp_path: Path) -> None:
+def test_a_secondary_rate_limit_is_waited_for(hub: World, tmp_path: Path) -> None:
     hub.github.fault(GRAPHQL, forbidden(seconds=77))
     with pytest.raises(RateLimited) as caught:
         fetch(hub, tmp_path / "e")
@@ -161,7 +159,7 @@ def test_a_secondary_limit_is_waited_for(hub: World, tmp_path: Path) -> None:
         ("contents", ("contents",), {1, 2, 3, 11}),
     ],
 )
-def test_a_missing_permission_is_named_and_the_rest_is_fetched(
+def test_missing_permissions_are_named_and_the_rest_is_fetched(
     world: World, tmp_path: Path, missing: str, lacks: Any, numbers: set[int]
 ) -> None:
     fill(world, 3)
@@ -176,12 +174,12 @@ def test_a_missing_permission_is_named_and_the_rest_is_fetched(
     assert whole.facts.facts[11].closes == (2,)
 
 
-def test_without_both_permissions_it_takes_two_requests_to_say_so(world: World, tmp_path: Path) -> None:
+def test_lacking_both_permissions_takes_two_requests(world: World, tmp_path: Path) -> None:
     found = fetch(world, tmp_path / "e", {"contents": "read", "metadata": "read"})
     assert (found.lacks, found.requests) == (("issues", "pull_requests"), 2)
 
 
-def test_a_github_without_types_of_issues(ghes: World, tmp_path: Path) -> None:
+def test_issue_types_may_be_missing(ghes: World, tmp_path: Path) -> None:
     fill(ghes, 120)
     ghes.github.graphql.has_issue_types = False
     found = fetch(ghes, tmp_path / "e")
@@ -196,7 +194,7 @@ def ghes(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def test_large_pages_that_time_out_are_asked_for_smaller(world: World, tmp_path: Path) -> None:
+def test_large_pages_that_time_out_are_halved(world: World, tmp_path: Path) -> None:
     fill(world, 200)
     world.github.graphql.slow_above = 60
     found = fetch(world, tmp_path / "e")
@@ -205,30 +203,30 @@ def test_large_pages_that_time_out_are_asked_for_smaller(world: World, tmp_path:
 
 
 @pytest.mark.parametrize("fault", [status(502), cut()])
-def test_github_is_unwell_for_a_moment(world: World, tmp_path: Path, fault: Any) -> None:
+def test_a_transient_failure_is_retried(world: World, tmp_path: Path, fault: Any) -> None:
     fill(world, 20)
     world.github.fault(GRAPHQL, fault, times=1)
 
     async def awake() -> None:
-        while True:  # whoever sleeps on the simulator's clock
+        while True:  # wakes sleepers on the simulator's clock
             world.clock.advance(1)
             await asyncio.sleep(0.01)
 
-    async def talk() -> Fetched:
+    async def talk() -> FetchResult:
         server = GitHubServer(world.github.url, world.github.api_url, "2022-11-28")
         moving = asyncio.create_task(awake())
         since = world.clock.now() - timedelta(days=99)
         try:
-            async with evidence_for_token(server, world.token, world.clock) as ask:
-                place = Place("acme", "shop", world.shop.repository_id)
-                return await fetch_facts(ask, place, FactFile(tmp_path / "e"), since=since, now=world.clock.now)
+            async with evidence_for_token(server, world.token, world.clock) as client:
+                place = RepositoryRef("acme", "shop", world.shop.repository_id)
+                return await fetch_facts(client, place, FactFile(tmp_path / "e"), since=since, now=world.clock.now)
         finally:
             moving.cancel()
 
     assert len(asyncio.run(talk()).facts.facts) == 20
 
 
-def test_an_issue_that_github_fails_to_read_is_taken_as_far_as_it_goes(world: World, tmp_path: Path) -> None:
+def test_an_issue_that_github_fails_to_read_is_kept_in_part(world: World, tmp_path: Path) -> None:
     fill(world, 20)
     world.github.graphql.broken = {7}
     world.github.graphql.unseen = {9}
@@ -239,7 +237,7 @@ def test_an_issue_that_github_fails_to_read_is_taken_as_far_as_it_goes(world: Wo
     assert found.unreadable == 1
 
 
-def test_an_issue_that_changes_during_the_fetch_and_one_that_is_transferred_away(world: World, tmp_path: Path) -> None:
+def test_issues_may_change_or_leave_during_a_fetch(world: World, tmp_path: Path) -> None:
     fill(world, 150)
 
     def change() -> None:
@@ -253,7 +251,7 @@ def test_an_issue_that_changes_during_the_fetch_and_one_that_is_transferred_away
     assert set(found.facts.facts) == {*range(1, 151)} - {149}
 
 
-def test_a_repository_that_is_renamed_deleted_or_not_ours(world: World, tmp_path: Path) -> None:
+def test_renamed_taken_and_deleted_repositories(world: World, tmp_path: Path) -> None:
     fill(world, 2)
     world.shop.rename("store")
     assert len(fetch(world, tmp_path / "e").facts.facts) == 2  # the old name leads on
@@ -261,7 +259,7 @@ def test_a_repository_that_is_renamed_deleted_or_not_ours(world: World, tmp_path
     world.installation.add(taken)
     with pytest.raises(NotFound, match="another"):
         fetch(world, tmp_path / "e")
-    assert fetch(world, tmp_path / "other", repository_id=0).facts.standing.repository_id == taken.repository_id
+    assert fetch(world, tmp_path / "other", repository_id=0).facts.state.repository_id == taken.repository_id
     taken.delete()
     world.shop.delete()
     with pytest.raises(NotFound, match="Could not resolve"):

@@ -1,4 +1,4 @@
-"""A share of the rate limit, by hand-worked numbers."""
+"""The share of the rate limit, with figures worked out by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.github.errors import RateLimited
-from bot.github.evidence.graphql_response import Spending
+from bot.github.evidence.graphql_response import QueryCost
 from bot.github.evidence.rate_budget import Budget
 from tests.bot.github.evidence.counting import NOW
 
@@ -16,10 +16,10 @@ RESET = NOW + timedelta(minutes=40)
 
 def spend(budget: Budget, cost: int, remaining: int, resets_at: object = RESET, times: int = 1) -> None:
     for _ in range(times):
-        budget.note(Spending(cost, remaining, resets_at))  # type: ignore[arg-type]
+        budget.record(QueryCost(cost, remaining, resets_at))  # type: ignore[arg-type]
 
 
-def test_half_of_what_is_left_may_be_used() -> None:
+def test_half_of_the_remaining_points_may_be_used() -> None:
     """5 left before the first: 2.5, so two."""
     budget = Budget(0.5)
     budget.require(NOW)
@@ -33,7 +33,7 @@ def test_half_of_what_is_left_may_be_used() -> None:
 
 
 @pytest.mark.parametrize(("cost", "times"), [(1, 50), (2, 25), (3, 16), (50, 1), (60, 1)])
-def test_a_query_that_would_go_past_the_share_is_not_made(cost: int, times: int) -> None:
+def test_a_query_that_would_exceed_the_share_is_refused(cost: int, times: int) -> None:
     budget = Budget(0.5)
     for _ in range(times):
         budget.require(NOW)
@@ -42,7 +42,7 @@ def test_a_query_that_would_go_past_the_share_is_not_made(cost: int, times: int)
         budget.require(NOW)
 
 
-def test_a_new_hour_brings_a_new_allowance_and_a_server_that_is_a_second_ahead_does_not() -> None:
+def test_only_a_new_hour_resets_the_allowance() -> None:
     budget = Budget(0.5)
     spend(budget, 1, 3, times=2)
     spend(budget, 1, 3, RESET + timedelta(seconds=2))
@@ -57,7 +57,7 @@ def test_a_new_hour_brings_a_new_allowance_and_a_server_that_is_a_second_ahead_d
     [(timedelta(minutes=40), timedelta(minutes=40)), (timedelta(minutes=-5), timedelta(minutes=1)),
      (timedelta(days=400), timedelta(hours=2))],
 )  # fmt: skip
-def test_a_clock_that_is_wrong_neither_hurries_nor_stops(resets_in: timedelta, waits: timedelta) -> None:
+def test_wrong_clocks_neither_hurry_nor_block(resets_in: timedelta, waits: timedelta) -> None:
     budget = Budget(0.5)
     spend(budget, 1, 0, NOW + resets_in)
     with pytest.raises(RateLimited) as caught:
@@ -65,8 +65,8 @@ def test_a_clock_that_is_wrong_neither_hurries_nor_stops(resets_in: timedelta, w
     assert caught.value.until == NOW + waits
 
 
-def test_without_a_limit_there_is_none() -> None:
+def test_without_a_limit_nothing_is_refused() -> None:
     budget = Budget(0.5)
-    budget.note(None)
+    budget.record(None)
     budget.require(NOW)
     assert budget.points == 0

@@ -1,4 +1,4 @@
-"""Walks through a list that changes meanwhile, broken off anywhere: in the end everything is known as it is."""
+"""Walks through lists that change meanwhile and are interrupted anywhere, yet end with the right facts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from bot.github.errors import RateLimited
 from bot.github.evidence.fetch import fetch_facts
 from bot.github.evidence.graphql_response import Page
-from bot.github.evidence.queries import Kind, Place
-from bot.github.evidence.walks import MARGIN_S, OVERLAP_S, UNREAD, Reach, advance, begin, update, without_cursor
+from bot.github.evidence.queries import Kind, RepositoryRef
+from bot.github.evidence.walks import MARGIN_S, OVERLAP_S, UNREAD, WalkState, advance, begin, update, without_cursor
 from tests.bot.github.evidence.counting import LONG_AGO, NOW, REPOSITORY_ID, Asked, CountingGitHub, Item, Memory
 
 DAY = 86_400
@@ -24,32 +24,32 @@ def page(cursor: str = "", oldest: int | None = None, newest: int | None = None)
     return Page(REPOSITORY_ID, (), cursor, oldest, newest)
 
 
-def test_a_first_walk_goes_back_a_month_more_than_asked() -> None:
-    assert begin(UNREAD, START) == Reach(since=START - MARGIN_S, floor=START - MARGIN_S, newest=START - MARGIN_S)
+def test_a_first_walk_goes_back_a_month_further_than_requested() -> None:
+    assert begin(UNREAD, START) == WalkState(since=START - MARGIN_S, floor=START - MARGIN_S, newest=START - MARGIN_S)
     assert begin(UNREAD, DAY).since == 0
 
 
-def test_a_walk_under_way_goes_on() -> None:
-    reach = Reach(since=START, cursor="c", floor=START, newest=START + 5)
-    assert begin(reach, START) == begin(reach, START + DAY) == reach
+def test_a_walk_in_progress_is_resumed() -> None:
+    walk = WalkState(since=START, cursor="c", floor=START, newest=START + 5)
+    assert begin(walk, START) == begin(walk, START + DAY) == walk
 
 
-def test_what_was_never_read_is_read_from_the_start() -> None:
-    reach = Reach(since=START, until=START + DAY, cursor="c", floor=START, newest=START + 5)
-    assert begin(reach, START - 1) == begin(UNREAD, START - 1)
+def test_an_earlier_start_begins_a_new_walk() -> None:
+    walk = WalkState(since=START, until=START + DAY, cursor="c", floor=START, newest=START + 5)
+    assert begin(walk, START - 1) == begin(UNREAD, START - 1)
 
 
 @pytest.mark.parametrize(("until", "floor"), [(START + DAY, START + DAY - OVERLAP_S), (START + 1, START)])
-def test_an_update_begins_a_little_before_the_end_of_the_last_walk(until: int, floor: int) -> None:
-    assert begin(Reach(since=START, until=until), START) == Reach(START, until, "", floor, until)
-    assert update(Reach(since=START, until=until)).floor == until
+def test_an_update_overlaps_the_last_walk(until: int, floor: int) -> None:
+    assert begin(WalkState(since=START, until=until), START) == WalkState(START, until, "", floor, until)
+    assert update(WalkState(since=START, until=until)).floor == until
 
 
 @pytest.mark.parametrize(
     ("kind", "seen", "ends"),
     [
         ("issues", page("c", START + 1, START + 9), False),
-        ("issues", page("c", START - 9, START - 1), False),  # issues are asked for by time, and come in its order
+        ("issues", page("c", START - 9, START - 1), False),  # issues are filtered by time, oldest first
         ("issues", page("", START + 1, START + 9), True),
         ("pull_requests", page("c", START, START + 9), False),
         ("pull_requests", page("c", START - 1, START + 9), True),
@@ -57,21 +57,21 @@ def test_an_update_begins_a_little_before_the_end_of_the_last_walk(until: int, f
         ("pull_requests", page("", START + 1, START + 9), True),
     ],
 )
-def test_a_walk_ends_at_the_last_page_or_where_the_rest_is_older(kind: Kind, seen: Page, ends: bool) -> None:
-    reach = advance(Reach(since=0, floor=START, newest=START), kind, seen)
-    assert (reach.cursor == "") is ends
-    assert (reach.until is not None) is ends
-    assert reach.newest == max(START, seen.newest or 0)
+def test_a_walk_ends_at_the_last_page_or_at_its_floor(kind: Kind, seen: Page, ends: bool) -> None:
+    walk = advance(WalkState(since=0, floor=START, newest=START), kind, seen)
+    assert (walk.cursor == "") is ends
+    assert (walk.until is not None) is ends
+    assert walk.newest == max(START, seen.newest or 0)
 
 
-def test_an_end_never_moves_back() -> None:
-    assert advance(Reach(until=START, newest=START), "issues", page("", 5, 6)).until == START
+def test_until_never_decreases() -> None:
+    assert advance(WalkState(until=START, newest=START), "issues", page("", 5, 6)).until == START
 
 
-def test_without_its_cursor_a_walk_through_issues_goes_on_from_the_last_change_and_the_other_starts_again() -> None:
-    reach = Reach(since=0, cursor="c", floor=START, newest=START + DAY)
-    assert without_cursor(reach, "issues") == Reach(0, None, "", START + DAY - OVERLAP_S, START + DAY)
-    assert without_cursor(reach, "pull_requests") == Reach(0, None, "", START, START + DAY)
+def test_without_a_cursor_issues_resume_and_pull_requests_restart() -> None:
+    walk = WalkState(since=0, cursor="c", floor=START, newest=START + DAY)
+    assert without_cursor(walk, "issues") == WalkState(0, None, "", START + DAY - OVERLAP_S, START + DAY)
+    assert without_cursor(walk, "pull_requests") == WalkState(0, None, "", START, START + DAY)
 
 
 @given(
@@ -82,10 +82,10 @@ def test_without_its_cursor_a_walk_through_issues_goes_on_from_the_last_change_a
     st.sets(st.integers(1, 12), max_size=3),
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_changes_and_breaks_meanwhile_the_facts_are_those_of_github(
+def test_facts_match_github_despite_changes_and_interruptions(
     items: list[tuple[int, int]], changes: list[tuple[int, Kind, int]], breaks: set[int]
 ) -> None:
-    """Times in hours; pages of 100 are too large for small lists, so the walks are given pages of 6."""
+    """Times are in hours. Pages of 6 instead of 100, so that small lists have several."""
     github, store = CountingGitHub(), Memory()
     for at, (number, hour) in enumerate(items):
         listed = github.issues if at % 2 else github.pull_requests
@@ -103,12 +103,12 @@ def test_whatever_changes_and_breaks_meanwhile_the_facts_are_those_of_github(
                     kind, number + 1_000 * (kind == "pull_requests"), START + DAY * 30 + at, labels=(f"n{at}",)
                 )
         if len(github.asked) in breaks:
-            raise RateLimited("said", NOW)
+            raise RateLimited("an error", NOW)
 
     github._page = small  # type: ignore[method-assign]
     github.before = change
-    place = Place("acme", "shop", REPOSITORY_ID)
-    for _ in range(len(breaks) + 2):  # the last one has nothing to break it, and nothing changes under it
+    place = RepositoryRef("acme", "shop", REPOSITORY_ID)
+    for _ in range(len(breaks) + 2):  # the last one runs without interruptions or changes
         try:
             found = asyncio.run(fetch_facts(github, place, store, since=LONG_AGO, now=lambda: NOW))
         except RateLimited:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.github.paging import has_next, next_cursor
+from bot.github.responses import has_next, next_cursor
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from bot.github.paging import has_next, next_cursor
         ('<https://x/?rel="next">; rel="prev"', 100, False),
     ],
 )
-def test_a_link_counts_before_the_number_of_items(link: str, items: int, more: bool) -> None:
+def test_link_header_takes_precedence_over_page_size(link: str, items: int, more: bool) -> None:
     assert has_next({"link": link} if link else {}, items) is more
 
 
@@ -34,11 +34,11 @@ def test_a_link_counts_before_the_number_of_items(link: str, items: int, more: b
         ("", ""),
     ],
 )
-def test_of_an_address_only_the_cursor_is_taken(link: str, cursor: str) -> None:
+def test_only_the_cursor_is_read_from_a_link(link: str, cursor: str) -> None:
     assert next_cursor({"link": link}) == cursor
 
 
 @given(st.text())
-def test_no_header_breaks_it(link: str) -> None:
+def test_any_header_is_handled(link: str) -> None:
     assert has_next({"link": link}, 0) in (True, False)
     assert isinstance(next_cursor({"link": link}), str)
