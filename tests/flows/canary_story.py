@@ -225,7 +225,7 @@ def said(stage: Stage) -> Iterator[tuple[str, bytes]]:
     for process in stage.assay.processes:
         yield process.log.name, process.log.read_bytes()
     for delivery in stage.github.deliveries:
-        yield "the answer to a delivery", delivery.answer_text.encode() + str(delivery.answer_headers).encode()
+        yield "the answer to a delivery", delivery.response_text.encode() + str(delivery.response_headers).encode()
     for run in stage.github.check_runs.values():
         yield "a check run", json.dumps([run["output"], run["external_id"], run.actions]).encode()
     with contextlib.closing(redis.Redis.from_url(stage.assay.environment["ASSAY_REDIS_URL"])) as connection:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.git.clone import clone_or_fetch
 from tests.builders.broken import HEALTHY_DENSITY, git
 from tests.flows.command import Assay, line_of
-from tests.simulator.git_server import Answer, Fault, GitServer, cut_after, redirect, stall, status
+from tests.simulator.git_server import Fault, GitResponse, GitServer, cut_after, redirect, stall, status
 
 
 @pytest.fixture
@@ -118,8 +118,8 @@ def test_nobody_listening_is_one_line(assay: Assay, server: GitServer) -> None:
     assert_nothing_half_made(assay)
 
 
-def a_page(path: str, answer: Answer) -> Answer:
-    return Answer(200, {"Content-Type": "text/html"}, b"<h1>It works!</h1>")
+def a_page(path: str, answer: GitResponse) -> GitResponse:
+    return GitResponse(200, {"Content-Type": "text/html"}, b"<h1>It works!</h1>")
 
 
 FAULTS = {

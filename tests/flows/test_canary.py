@@ -36,7 +36,7 @@ from tests.flows.canary_story import (
 from tests.flows.faults.stage import WITHIN_S, Stage
 from tests.simulator.apps import FULL, Installation
 from tests.simulator.faults import cut, lost, status, unauthorized
-from tests.simulator.messages import Answer
+from tests.simulator.messages import Response
 from tests.simulator.repositories import Repository
 
 ECHO = f"you sent {TOKEN.text}, and somebody wrote: {TALK.text}"  # as an error of GitHub's might say
@@ -87,14 +87,14 @@ def be_unwell(stage: Stage, till: Repository, kept: Repository) -> None:
     """GitHub fails in ways that a careless program would repeat word for word."""
     of_till, of_kept = f"/repos/{till.full_name}", f"/repos/{kept.full_name}"
     fault = stage.github.fault
-    fault(f"GET {of_till}", Answer(500, {"message": ECHO}))
+    fault(f"GET {of_till}", Response(500, {"message": ECHO}))
     fault(f"PATCH {of_till}/check-suites/preferences", status(422, message=ECHO))
-    fault(f"POST {of_till}/check-runs", lost(Answer(502, ECHO.encode())))
+    fault(f"POST {of_till}/check-runs", lost(Response(502, ECHO.encode())))
     fault(f"GET {of_kept}", unauthorized())
-    fault(f"GET {of_kept}/commits/.*", Answer(200, f"<html>{ECHO}</html>".encode(), {"content-type": "text/html"}))
+    fault(f"GET {of_kept}/commits/.*", Response(200, f"<html>{ECHO}</html>".encode(), {"content-type": "text/html"}))
     fault(f"POST {of_kept}/check-runs", status(403, {"retry-after": "60"}, ECHO))
     fault(f"POST /{kept.full_name}.git/git-upload-pack", cut(1_000))
-    fault(f"GET /{kept.full_name}.git/info/refs", Answer(503, ECHO.encode()))
+    fault(f"GET /{kept.full_name}.git/info/refs", Response(503, ECHO.encode()))
 
 
 def live(stage: Stage, leaving: Installation, shop: Repository, till: Repository) -> None:

@@ -1,7 +1,7 @@
-"""A request to the API from its first byte to its answer: who, what, whether, how much, and only then the doing.
+"""Handle an API request: authenticate, route, authorize, count towards limits, then execute.
 
 1. whose token (401, 403 suspended)   2. which operation (404)   3. which repository, and may they (301, 403, 404)
-4. rate limits (403)   5. the description's word on the request (422)   6. the handler   7. its word on the answer
+4. rate limits (403)   5. the description's word on the request (422)   6. the handler   7. its word on the response
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from tests.simulator.description import Operation
-from tests.simulator.messages import Actor, Answer, Call, Misused, Refused, Request
+from tests.simulator.messages import Actor, Call, InvalidRequest, Refused, Request, Response
 from tests.simulator.repositories import Repository
 from tests.simulator.routes import ROUTES, Route
 from tests.simulator.tokens import identify
@@ -28,41 +28,41 @@ _ANYWHERE = {301, 307, 400, 401, 403, 404, 409, 422}
 _WRITE_POINTS, _READ_POINTS = 5, 1
 
 
-def answer_api(github: GitHub, request: Request) -> tuple[Answer, Actor]:
-    """The answer, checked against the description, and who had asked. `request.path` is without `/api/v3`."""
+def handle_api(github: GitHub, request: Request) -> tuple[Response, Actor]:
+    """Return the response, validated against the description, and the sender. `request.path` excludes `/api/v3`."""
     actor, operation = Actor(), None
     try:
         if not request.headers.get("user-agent"):
-            raise Misused(403, "Request forbidden by administrative rules. A User-Agent header is required.")
+            raise InvalidRequest(403, "Request forbidden by administrative rules. A User-Agent header is required.")
         _check_version(github, request)
         actor = identify(github, request.headers)
         path = _with_name(github, request.path)
         found = github.description.find(request.method, path)
         if found is None:
-            raise Misused(404, _NOT_FOUND)
+            raise InvalidRequest(404, _NOT_FOUND)
         operation, values = found
-        answer = _carry_out(github, request, actor, operation, values)
+        response = _execute(github, request, actor, operation, values)
     except Refused as refusal:
-        answer = refusal.answer
-        if isinstance(refusal, Misused):
+        response = refusal.response
+        if isinstance(refusal, InvalidRequest):
             github.violate(f"{request.method} {request.path}: {refusal}")
-    _check_answer(github, request, operation, answer)
-    return answer, actor
+    _check_response(github, request, operation, response)
+    return response, actor
 
 
-def headers_of(github: GitHub, actor: Actor, answer: Answer) -> dict[str, str]:
-    """What every answer of the API carries beside its own headers."""
+def headers_of(github: GitHub, actor: Actor, response: Response) -> dict[str, str]:
+    """Return the headers common to all API responses."""
     installation = actor.installation
     limits = {} if installation is None else github.limits.headers(installation.installation_id)
     always = {"x-github-media-type": "github.v3; format=json", "x-github-request-id": github.request_id()}
-    if isinstance(answer.body, (dict, list)):
+    if isinstance(response.body, (dict, list)):
         always["content-type"] = "application/json; charset=utf-8"
     if github.description.is_enterprise:
         always["x-github-enterprise-version"] = github.enterprise_version
-    return {**always, **limits, **answer.headers}
+    return {**always, **limits, **response.headers}
 
 
-def _carry_out(github: GitHub, request: Request, actor: Actor, operation: Operation, values: dict[str, str]) -> Answer:
+def _execute(github: GitHub, request: Request, actor: Actor, operation: Operation, values: dict[str, str]) -> Response:
     route = ROUTES[operation.name]
     _check_who(route, actor)
     if actor.installation is not None:
@@ -84,7 +84,7 @@ def _check_version(github: GitHub, request: Request) -> None:
     version = request.headers.get("x-github-api-version", "2022-11-28")
     known = {"2022-11-28"} if github.description.is_enterprise else _VERSIONS
     if version not in known:
-        raise Misused(400, f"The version {version} is not supported")
+        raise InvalidRequest(400, f"The version {version} is not supported")
 
 
 def _check_who(route: Route, actor: Actor) -> None:
@@ -95,7 +95,7 @@ def _check_who(route: Route, actor: Actor) -> None:
 
 
 def _with_name(github: GitHub, path: str) -> str:
-    """`/repositories/ID/...`, to which GitHub redirects, as the path that the description has."""
+    """Translate `/repositories/ID/...`, to which GitHub redirects, to the documented path."""
     match = _BY_ID.fullmatch(path)
     if match is None:
         return path
@@ -106,7 +106,7 @@ def _with_name(github: GitHub, path: str) -> str:
 
 
 def _repository(github: GitHub, request: Request, actor: Actor, route: Route, values: dict[str, str]) -> Repository:
-    """Raises Refused: 404 of what the token must not know of, 403 of what it may not do, 301 of an old name."""
+    """Look up the repository. Raises Refused: 404 if hidden from the token, 403 if forbidden, 301 for an old name."""
     repo, is_old_name = github.look_up(values["owner"], values["repo"])
     if repo is None:
         raise Refused(404, _NOT_FOUND)
@@ -147,16 +147,16 @@ def _json(request: Request) -> Any:
     try:
         return json.loads(request.body)
     except ValueError:
-        raise Misused(400, "Problems parsing JSON") from None
+        raise InvalidRequest(400, "Problems parsing JSON") from None
 
 
-def _check_answer(github: GitHub, request: Request, operation: Operation | None, answer: Answer) -> None:
-    """The simulator must not say what GitHub would not say."""
-    if operation is None or isinstance(answer.body, bytes):
+def _check_response(github: GitHub, request: Request, operation: Operation | None, response: Response) -> None:
+    """Record a violation for a response that GitHub would not send."""
+    if operation is None or isinstance(response.body, bytes):
         return
-    if answer.status not in operation.statuses:
-        if answer.status not in _ANYWHERE:
-            github.violate(f"the simulator answered {request.method} {request.path} with {answer.status}")
+    if response.status not in operation.statuses:
+        if response.status not in _ANYWHERE:
+            github.violate(f"the simulator answered {request.method} {request.path} with {response.status}")
         return
-    for problem in operation.answer_problems(answer.status, answer.body):
+    for problem in operation.response_problems(response.status, response.body):
         github.violate(f"the simulator answered {operation.name} wrongly: {problem}")

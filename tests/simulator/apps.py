@@ -1,4 +1,4 @@
-"""Apps, their installations and the tokens of these."""
+"""Apps, their installations, and installation tokens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 FULL = {"checks": "write", "contents": "read", "issues": "write", "metadata": "read", "pull_requests": "read"}
-# What an installation must hold to be sent an event, besides the App's subscription to it.
+# Permissions of which an installation needs one to receive an event, besides the App's subscription.
 EVENT_PERMISSIONS = {
     "check_run": ("checks",), "check_suite": ("checks",), "issue_comment": ("issues", "pull_requests"),
     "push": ("contents",), "repository": ("metadata",),
@@ -38,7 +38,7 @@ EVENTS = ("check_run", "check_suite", "issue_comment", "push", "repository")
 
 @functools.cache
 def private_key(number: int) -> str:
-    """A key in PEM, made once for each number and process, because making one takes a tenth of a second."""
+    """Generate a PEM key, once per number and process, as that takes a tenth of a second."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
 
@@ -51,21 +51,21 @@ def public_key(pem: str) -> bytes:
 
 @dataclass
 class Token:
-    """What an access token may do, and until when."""
+    """An access token's permissions, repositories and expiry."""
 
     text: str = field(repr=False)
     installation: Installation = field(repr=False)
     permissions: dict[str, str]
-    repository_ids: frozenset[int] | None  # None: all that the installation has
+    repository_ids: frozenset[int] | None  # None for all of the installation's
     expires_at: datetime
 
     def reaches(self, repository: Repository) -> bool:
-        """Has it this repository? What the installation loses, its tokens lose."""
+        """Return whether the token and its installation both include this repository."""
         within = self.repository_ids is None or repository.repository_id in self.repository_ids
         return within and self.installation.has(repository)
 
     def allows(self, permission: str, level: str) -> bool:
-        """Whatever either the token or its installation lacks is missing."""
+        """Return whether the token and its installation both have the permission."""
         held = (self.permissions.get(permission, ""), self.installation.permissions.get(permission, ""))
         return all(LEVELS.get(each, 0) >= LEVELS[level] for each in held)
 
@@ -90,7 +90,7 @@ class App:
     hook_id: int
     created_at: datetime
     public: bool = False
-    suites_off: set[int] = field(default_factory=set)  # repositories for which no suites are made on a push
+    suites_off: set[int] = field(default_factory=set)  # repositories for which pushes create no suites
 
     @property
     def credentials(self) -> AppCredentials:
@@ -115,7 +115,7 @@ class App:
         permissions: Mapping[str, str] | None = None,
         by: Account | str = "octocat",
     ) -> Installation:
-        """Install on some repositories of an account, or on all that it has and will have; `installation.created`."""
+        """Install on repositories of an account, or on all current and future ones; sends `installation.created`."""
         with self.github.lock:
             installation = Installation(
                 github=self.github,
@@ -127,31 +127,31 @@ class App:
                 created_at=self.github.clock.now(),
             )
             self.github.installations[installation.installation_id] = installation
-            installation.sent = self.github.news.of_installation(
+            installation.sent = self.github.events.of_installation(
                 "created", installation, by, {"repositories": installation.short_list(), "requester": None}
             )
             return installation
 
     def revoke_authorization(self, user: Account | str) -> list[Delivery]:
-        """A user withdraws what they allowed the App: `github_app_authorization.revoked`."""
+        """Revoke a user's authorization; sends `github_app_authorization.revoked`."""
         with self.github.lock:
-            return self.github.news.of_app(self, "github_app_authorization", "revoked", user)
+            return self.github.events.of_app(self, "github_app_authorization", "revoked", user)
 
     def ping(self) -> list[Delivery]:
         with self.github.lock:
-            return self.github.news.ping(self)
+            return self.github.events.ping(self)
 
 
 @dataclass(eq=False)
 class Installation:
-    """An App on an account. `sent` are the deliveries that its making sent."""
+    """An App installed on an account. `sent` are the deliveries of its installation."""
 
     github: GitHub
     installation_id: int
     app: App
     account: Account
     permissions: dict[str, str]
-    selected: set[int] | None  # ids of repositories; None: all of the account
+    selected: set[int] | None  # repository ids; None for all of the account
     created_at: datetime
     suspended_at: datetime | None = None
     suspended_by: Account | None = None
@@ -173,7 +173,7 @@ class Installation:
         return LEVELS.get(self.permissions.get(permission, ""), 0) >= LEVELS[level]
 
     def short_list(self, repositories: Iterable[Repository] | None = None) -> list[dict[str, object]]:
-        """Repositories as the payloads of installation events list them."""
+        """List repositories as in the payloads of installation events."""
         return [
             {
                 "id": each.repository_id,
@@ -191,60 +191,62 @@ class Installation:
         repositories: Iterable[Repository] | None = None,
         lifetime: timedelta | None = None,
     ) -> str:
-        """A token, as the API makes them."""
+        """Create a token, as the API does."""
         with self.github.lock:
             ids = None if repositories is None else frozenset(each.repository_id for each in repositories)
             return self.github.mint(self, permissions, ids, lifetime).text
 
     def uninstall(self, by: Account | str = "octocat") -> list[Delivery]:
-        """Its tokens are dead at once, and GitHub knows it no longer; `installation.deleted`."""
+        """Delete the installation and its tokens; sends `installation.deleted`."""
         with self.github.lock:
             repositories = self.short_list()
             del self.github.installations[self.installation_id]
             for text in [text for text, token in self.github.tokens.items() if token.installation is self]:
                 del self.github.tokens[text]
-            return self.github.news.of_installation("deleted", self, by, {"repositories": repositories})
+            return self.github.events.of_installation("deleted", self, by, {"repositories": repositories})
 
     def suspend(self, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             self.suspended_at = self.github.clock.now()
             self.suspended_by = self.github.as_account(by)
-            return self.github.news.of_installation("suspend", self, by, {"repositories": self.short_list()})
+            return self.github.events.of_installation("suspend", self, by, {"repositories": self.short_list()})
 
     def unsuspend(self, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             self.suspended_at = self.suspended_by = None
-            return self.github.news.of_installation("unsuspend", self, by, {"repositories": self.short_list()})
+            return self.github.events.of_installation("unsuspend", self, by, {"repositories": self.short_list()})
 
     def accept_permissions(self, permissions: Mapping[str, str], by: Account | str = "octocat") -> list[Delivery]:
-        """An owner agrees to what the App asks for now; `installation.new_permissions_accepted`."""
+        """Accept new permissions as an owner; sends `installation.new_permissions_accepted`."""
         with self.github.lock:
             self.permissions = dict(permissions)
-            return self.github.news.of_installation("new_permissions_accepted", self, by, {})
+            return self.github.events.of_installation("new_permissions_accepted", self, by, {})
 
     def add(self, *repositories: Repository, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             if self.selected is not None:
                 self.selected |= {each.repository_id for each in repositories}
-            return self._tell_repositories("added", repositories, by)
+            return self._deliver_repositories("added", repositories, by)
 
     def remove(self, *repositories: Repository, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             if self.selected is None:
                 self.selected = {each.repository_id for each in self.repositories}
             self.selected -= {each.repository_id for each in repositories}
-            return self._tell_repositories("removed", repositories, by)
+            return self._deliver_repositories("removed", repositories, by)
 
-    def tell_lost(self, repository: Repository, by: Account | str) -> list[Delivery]:
-        """A repository went away (deleted, transferred): the selection does not name it any more."""
+    def remove_lost(self, repository: Repository, by: Account | str) -> list[Delivery]:
+        """Drop a deleted or transferred repository from the selection."""
         if self.selected is not None:
             self.selected.discard(repository.repository_id)
-        return self._tell_repositories("removed", [repository], by)
+        return self._deliver_repositories("removed", [repository], by)
 
-    def tell_gained(self, repository: Repository, by: Account | str) -> list[Delivery]:
-        return self._tell_repositories("added", [repository], by)
+    def add_gained(self, repository: Repository, by: Account | str) -> list[Delivery]:
+        return self._deliver_repositories("added", [repository], by)
 
-    def _tell_repositories(self, action: str, repositories: Iterable[Repository], by: Account | str) -> list[Delivery]:
+    def _deliver_repositories(
+        self, action: str, repositories: Iterable[Repository], by: Account | str
+    ) -> list[Delivery]:
         listed = self.short_list(repositories)
         rest = {
             "repository_selection": "all" if self.selected is None else "selected",
@@ -252,7 +254,7 @@ class Installation:
             "repositories_removed": listed if action == "removed" else [],
             "requester": None,
         }
-        return self.github.news.of_installation(action, self, by, rest, event="installation_repositories")
+        return self.github.events.of_installation(action, self, by, rest, event="installation_repositories")
 
 
 def new_app(
@@ -265,7 +267,7 @@ def new_app(
     *,
     public: bool = False,
 ) -> App:
-    """A new App with a key and secrets of its own."""
+    """Create an App with its own key and secrets."""
     slug = name.lower().replace(" ", "-")
     app_id = github.ids.next("app")
     return App(

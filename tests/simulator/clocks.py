@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that only moves when a test advances it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _POLL_S = 0.005
 
 
 class SettableClock:
-    """Aware UTC times; a sleeper wakes when `advance` or `set` has moved the clock past its time."""
+    """A clock in UTC. A sleeper wakes once `advance` or `set` has moved the clock past its time."""
 
     def __init__(self, at: datetime = START) -> None:
         self._at = at
@@ -22,7 +22,7 @@ class SettableClock:
         self._at = at
 
     def advance(self, by: timedelta | float) -> None:
-        """Move on by a span, or by so many seconds."""
+        """Advance by a timedelta or a number of seconds."""
         self._at += by if isinstance(by, timedelta) else timedelta(seconds=by)
 
     async def sleep(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The simulator's strings, for whoever runs it in another process: POST /_simulator with {"do": COMMAND, ...}.
+"""Control a simulator in another process: POST /_simulator with {"do": COMMAND, ...}.
 
 remote = RemoteGitHub("http://127.0.0.1:8080")
 app = remote.do("register_app", webhook_url="http://127.0.0.1:8000/webhook")
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.simulator import faults
-from tests.simulator.messages import Answer, Request
+from tests.simulator.messages import Request, Response
 from tests.simulator.state import stamp
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 PATH = "/_simulator"
 _TIMEOUT_S = 60.0
-_ACTS = {
+_ACTIONS = {
     "archive", "comment", "delete", "edit_default_branch", "privatize", "publicize", "pushed", "rename", "unarchive",
 }  # fmt: skip
-_INSTALLATION_ACTS = {"suspend", "uninstall", "unsuspend"}
+_INSTALLATION_ACTIONS = {"suspend", "uninstall", "unsuspend"}
 
 
 class RemoteGitHub:
-    """Pulls the strings of a simulator by its address. Raises RuntimeError with what the simulator said."""
+    """Client for a simulator's control endpoint. Raises RuntimeError with the simulator's message."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -43,22 +43,22 @@ class RemoteGitHub:
         request = urllib.request.Request(self.url + PATH, body, {"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=_TIMEOUT_S) as answer:
-                return json.load(answer)
+            with opener.open(request, timeout=_TIMEOUT_S) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 raise RuntimeError(f"{command}: {error.read().decode()}") from None
 
 
-def answer_control(github: GitHub, request: Request) -> Answer:
+def handle_control(github: GitHub, request: Request) -> Response:
     arguments = json.loads(request.body)
     command = _COMMANDS.get(arguments.pop("do", ""))
     if command is None:
-        return Answer(404, {"message": f"one of {', '.join(sorted(_COMMANDS))}"})
+        return Response(404, {"message": f"one of {', '.join(sorted(_COMMANDS))}"})
     try:
-        return Answer(200, command(github, **arguments))
+        return Response(200, command(github, **arguments))
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        return Answer(400, {"message": f"{type(error).__name__}: {error}"})
+        return Response(400, {"message": f"{type(error).__name__}: {error}"})
 
 
 def _register_app(github: GitHub, **arguments: Any) -> Any:
@@ -96,13 +96,13 @@ def _install(
 
 
 def _installation(github: GitHub, installation_id: int, act: str) -> Any:
-    assert act in _INSTALLATION_ACTS, act
+    assert act in _INSTALLATION_ACTIONS, act
     getattr(github.installations[installation_id], act)()
     return {}
 
 
 def _act(github: GitHub, repository: str, act: str, **arguments: Any) -> Any:
-    assert act in _ACTS, act
+    assert act in _ACTIONS, act
     getattr(_repository(github, repository), act)(**arguments)
     return {}
 
@@ -123,13 +123,13 @@ def _fault(github: GitHub, match: str, status: int, times: int = 1, hint: str = 
 
 
 def _deliver(github: GitHub, now: bool) -> Any:
-    """Hold deliveries back, or send what was held and everything from now on."""
+    """Hold deliveries back, or send held and future deliveries."""
     github.deliver_now = now
     return {"released": len(github.release()) if now else 0}
 
 
 def _figures(github: GitHub) -> Any:
-    """How much was asked, how near the limits it came, and what was wrong."""
+    """Return request counts, peaks relative to the limits, and violations."""
     limits = github.limits
     return {
         "now": stamp(github.clock.now()),

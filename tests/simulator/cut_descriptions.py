@@ -1,9 +1,9 @@
-"""Cut GitHub's OpenAPI descriptions down to the operations that the App uses, as bare facts without any prose.
+"""Cut GitHub's OpenAPI descriptions down to the operations that the App uses, without prose.
 
     npm install --prefix FOLDER @octokit/openapi
     python -m tests.simulator.cut_descriptions FOLDER/node_modules/@octokit/openapi/generated
 
-An operation or a schema is one line, and keys are sorted, so that a new version shows as a short difference.
+Each operation or schema is one line, with sorted keys, so that a new version makes a short diff.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ _PROSE = {
 
 
 def cut(description: Mapping[str, Any]) -> Json:
-    """The operations with their parameters, bodies and answers, and every schema that these name.
+    """Return the operations with their parameters, bodies and responses, and every schema that they reference.
 
-    Raises KeyError where an operation is gone, and ValueError at a keyword of JSON Schema that nobody thought of.
+    Raises KeyError for a removed operation and ValueError for an unknown JSON Schema keyword.
     """
     operations = {name: _operation(description, name) for name in OPERATIONS}
     schemas: Json = {}
@@ -85,7 +85,7 @@ def cut(description: Mapping[str, Any]) -> Json:
 
 
 def render(facts: Mapping[str, Any]) -> str:
-    """Text of a cut: JSON with one operation or schema a line."""
+    """Render a cut as JSON with one operation or schema per line."""
     lines = [f'{{"openapi":{json.dumps(facts["openapi"])}']
     for part in ("operations", "schemas"):
         entries = (f"{json.dumps(name)}:{_minified(value)}" for name, value in sorted(facts[part].items()))
@@ -110,8 +110,8 @@ def _operation(description: Mapping[str, Any], name: str) -> Json:
             | {"schema": _schema(each["schema"])}
             for each in parameters
         ],
-        "answers": {
-            status: _json_schema(_resolve(description, answer)) for status, answer in operation["responses"].items()
+        "responses": {
+            status: _json_schema(_resolve(description, response)) for status, response in operation["responses"].items()
         },
     }
     if "requestBody" in operation:
@@ -122,7 +122,7 @@ def _operation(description: Mapping[str, Any], name: str) -> Json:
 
 
 def _json_schema(content: Mapping[str, Any]) -> Json | None:
-    """Schema of a body where it is JSON."""
+    """Return the schema of a JSON body, or None."""
     found = content.get("content", {}).get("application/json")
     return None if found is None else _schema(found["schema"])
 
@@ -141,14 +141,14 @@ def _schema(schema: Mapping[str, Any]) -> Json:
             facts[keyword] = value
         elif keyword in _LISTS_OF_SCHEMAS:
             facts[keyword] = [_schema(each) for each in value]
-        elif keyword == "properties":  # the one place where the keys are not keywords
+        elif keyword == "properties":  # the only place where keys are not keywords
             facts[keyword] = {name: _schema(each) for name, each in value.items()}
         elif keyword in ("items", "not", "additionalProperties"):
             facts[keyword] = _schema(value) if isinstance(value, dict) else value
         elif keyword == "$ref":
             facts[keyword] = value.replace("#/components/schemas/", "#/schemas/")
         elif keyword not in _PROSE and not keyword.startswith("x-"):
-            raise ValueError(f"what does {keyword!r} mean?")
+            raise ValueError(f"unknown keyword {keyword!r}")
     return facts
 
 

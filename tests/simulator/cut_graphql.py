@@ -1,9 +1,9 @@
-"""Cut GitHub's GraphQL schema down to the fields that the App asks for, without any prose.
+"""Cut GitHub's GraphQL schema down to the fields that the App queries, without prose.
 
     npm install --prefix FOLDER @octokit/graphql-schema
     python -m tests.simulator.cut_graphql FOLDER/node_modules/@octokit/graphql-schema
 
-A field keeps all of its arguments, and every type that a field or an argument names comes along.
+A field keeps all its arguments, and every type that a field or an argument references is included.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 
 
 def cut(schema: str) -> str:
-    """The definitions, in the order of their names. Raises KeyError where a type or a field is gone."""
+    """Return the definitions, sorted by name. Raises KeyError for a removed type or field."""
     found = {each.name.value: each for each in parse(schema, no_location=True).definitions if hasattr(each, "name")}
     kept: dict[str, ast.Node] = {}
     wanted = sorted(FIELDS)
@@ -47,12 +47,12 @@ def cut(schema: str) -> str:
         if name in kept or name in ("Boolean", "Float", "ID", "Int", "String"):
             continue
         kept[name] = _bare(found[name])
-        wanted.extend(_named(kept[name]))
+        wanted.extend(_referenced_types(kept[name]))
     return "\n\n".join(print_ast(kept[name]) for name in sorted(kept)) + "\n"
 
 
 def render(schema: str, package: Mapping[str, Any]) -> str:
-    """The committed file. Raises ValueError where the licence has changed."""
+    """Render the committed file. Raises ValueError if the licence has changed."""
     if package["license"] != LICENCE:
         raise ValueError(f"the licence is {package['license']} now")
     header = (
@@ -63,32 +63,32 @@ def render(schema: str, package: Mapping[str, Any]) -> str:
 
 
 def _bare(node: Any) -> Any:
-    """Without descriptions, directives, interfaces, and the fields that nobody asks for."""
+    """Strip descriptions, directives, interfaces and unused fields."""
     if isinstance(node, ast.ObjectTypeDefinitionNode):
         fields = {each.name.value: each for each in node.fields or ()}
         chosen = tuple(_bare(fields[name]) for name in FIELDS[node.name.value])
-        return _remade(node, fields=chosen, interfaces=(), directives=(), description=None)
+        return _copy(node, fields=chosen, interfaces=(), directives=(), description=None)
     changes: dict[str, Any] = {"description": None, "directives": ()}
     for part in ("arguments", "fields", "values"):
         if getattr(node, part, None):
             changes[part] = tuple(_bare(each) for each in getattr(node, part))
-    return _remade(node, **changes)
+    return _copy(node, **changes)
 
 
-def _remade(node: Any, **changes: Any) -> Any:
+def _copy(node: Any, **changes: Any) -> Any:
     parts = {key: getattr(node, key) for key in node.keys if key != "loc"}
     return type(node)(**{**parts, **{key: value for key, value in changes.items() if key in parts}})
 
 
-def _named(node: Any) -> Iterator[str]:
-    """Every type that a definition names."""
+def _referenced_types(node: Any) -> Iterator[str]:
+    """Yield every type that a definition references."""
     if isinstance(node, ast.NamedTypeNode):
         yield node.name.value
     for key in node.keys:
         value = getattr(node, key, None)
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(each, ast.Node):
-                yield from _named(each)
+                yield from _referenced_types(each)
 
 
 def main(folder: Path) -> None:

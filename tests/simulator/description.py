@@ -1,8 +1,8 @@
-"""What GitHub's OpenAPI description says of a request and of an answer. Reads the cuts in `descriptions/`.
+"""Validate requests and responses against GitHub's OpenAPI description, cut down in `descriptions/`.
 
 description = load_description("api.github.com")
 operation, values = description.find("GET", "/repos/acme/shop")
-operation.request_problems(values, query={}, body=None)    # a list of sentences, empty where all is well
+operation.request_problems(values, query={}, body=None)    # a list of sentences, empty if valid
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from referencing.jsonschema import DRAFT202012
 
 _FOLDER = Path(__file__).parent / "descriptions"
 _URN = "urn:github"
-_WITH_SLASHES = {"branch", "path", "ref"}  # GitHub takes `commits/feature/x` as it stands
+_WITH_SLASHES = {"branch", "path", "ref"}  # GitHub accepts `commits/feature/x` unescaped
 _SHOWN = 200  # characters of a problem
 
 Json = dict[str, Any]
@@ -42,10 +42,10 @@ class Operation:
 
     @property
     def statuses(self) -> frozenset[int]:
-        return frozenset(int(status) for status in self._facts["answers"])
+        return frozenset(int(status) for status in self._facts["responses"])
 
     def request_problems(self, values: Mapping[str, str], query: Mapping[str, str], body: object) -> list[str]:
-        """What is wrong with the values in the path, the query and the JSON body; `None` stands for no body."""
+        """Return the problems of path values, query and JSON body; None means no body."""
         problems = []
         for place, given in (("path", values), ("query", query)):
             for name, value in given.items():
@@ -64,12 +64,12 @@ class Operation:
         schema = self._facts.get("body")
         return problems if schema is None else problems + self._problems("body", schema, body)
 
-    def answer_problems(self, status: int, body: object) -> list[str]:
-        """What is wrong with an answer of this status, which may also be one that the description does not have."""
-        answers = self._facts["answers"]
-        if str(status) not in answers:
-            return [f"status {status} is not described"]
-        schema = answers[str(status)]
+    def response_problems(self, status: int, body: object) -> list[str]:
+        """Return the problems of a response, including an undocumented status."""
+        responses = self._facts["responses"]
+        if str(status) not in responses:
+            return [f"status {status} is undocumented"]
+        schema = responses[str(status)]
         return [] if schema is None else self._problems(str(status), schema, body)
 
     def _problems(self, place: str, schema: Json, value: object) -> list[str]:
@@ -81,7 +81,7 @@ class Operation:
 
 
 class Description:
-    """All operations of one cut."""
+    """All operations of one description."""
 
     def __init__(self, name: str, facts: Mapping[str, Any]) -> None:
         self.name = name
@@ -93,12 +93,12 @@ class Description:
         self.operations = {
             key: Operation(key, _with_null(operation), registry) for key, operation in facts["operations"].items()
         }
-        # The longest template first, so that `commits/{ref}/check-runs` is not taken for a ref with a slash.
+        # Longest template first, so that `commits/{ref}/check-runs` does not match as a ref with a slash.
         ordered = sorted(self.operations.values(), key=lambda each: -len(each.template))
         self._patterns = [(each.method, _pattern(each.template), each) for each in ordered]
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-        """The operation that a (percent-encoded) path asks for, and the decoded values in it."""
+        """Return the operation of a percent-encoded path and its decoded values, or None."""
         for its_method, pattern, operation in self._patterns:
             if its_method == method and (match := pattern.fullmatch(path)):
                 return operation, {key: unquote(value) for key, value in match.groupdict().items()}
@@ -107,24 +107,24 @@ class Description:
 
 @functools.cache
 def load_description(name: str) -> Description:
-    """A cut by its name: `api.github.com` or `ghes-3.19`."""
+    """Load a description: `api.github.com` or `ghes-3.19`."""
     return Description(name, json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def corrected(facts: Mapping[str, Any]) -> Json:
-    """The description where it cannot be meant as it stands; the cut itself is left as GitHub wrote it."""
+    """Correct obvious errors in the description; the file itself stays as GitHub wrote it."""
     better: Json = copy.deepcopy(dict(facts))
-    # Of the account of a listed installation it says that it is a user and an enterprise at once.
-    answers = better["operations"]["GET /app/installations"]["answers"]
-    answers["200"] = {"type": "array", "items": {"$ref": "#/schemas/installation"}}
-    # It forgets what GitHub makes of a check run that was never completed.
+    # It requires the account of a listed installation to be both a user and an enterprise.
+    responses = better["operations"]["GET /app/installations"]["responses"]
+    responses["200"] = {"type": "array", "items": {"$ref": "#/schemas/installation"}}
+    # It omits the conclusion that GitHub gives to a check run that was never completed.
     conclusions = better["schemas"]["check-run"]["properties"]["conclusion"]["enum"]
     conclusions += [] if "stale" in conclusions else ["stale"]
     return better
 
 
 def _sentence(error: Any) -> str:
-    """Where and what, without the value where that is long."""
+    """Describe where and what, leaving out long values."""
     message = error.message
     if isinstance(error.instance, (dict, list)):
         message = message.replace(repr(error.instance), "it")
@@ -139,7 +139,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _typed(text: str, parameter: Mapping[str, Any]) -> object:
-    """A value of a path or query as its schema wants it, or the text where it is not of that kind."""
+    """Convert a path or query value to its schema's type; return the text if it does not fit."""
     kind = parameter["schema"].get("type")
     if kind == "integer" and re.fullmatch(r"-?\d+", text):
         return int(text)
@@ -149,7 +149,7 @@ def _typed(text: str, parameter: Mapping[str, Any]) -> object:
 
 
 def _with_null(value: Any) -> Any:
-    """OpenAPI 3.0 says `nullable: true` where JSON Schema, and OpenAPI 3.1, have a type "null"."""
+    """Replace OpenAPI 3.0's `nullable: true` by the type "null" of JSON Schema and OpenAPI 3.1."""
     if isinstance(value, list):
         return [_with_null(each) for each in value]
     if not isinstance(value, dict):
@@ -178,5 +178,5 @@ _FORMATS = FormatChecker(formats=())
 
 @_FORMATS.checks("date-time", raises=ValueError)
 def _is_a_time(value: object) -> bool:
-    """GitHub's own times end with Z; one without a zone is nobody's."""
+    """Require a time zone: GitHub's own times end with Z."""
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None

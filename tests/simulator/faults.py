@@ -1,8 +1,8 @@
-"""Ways in which GitHub fails, for some requests or for all.
+"""Faults of GitHub, for some requests or for all.
 
 github.fault("POST .*/check-runs", status(502), times=2)
 github.fault("GET .*", forbidden(hint="none"))
-github.fault("POST .*/git-upload-pack", before(installation.uninstall))   # then the honest answer
+github.fault("POST .*/git-upload-pack", before(installation.uninstall))   # then the normal response
 """
 
 from __future__ import annotations
@@ -12,61 +12,61 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.simulator.messages import DOCS, Answer
+from tests.simulator.messages import DOCS, Response
 
 FOREVER = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The connection is closed: before anything is said, or after so many bytes of the honest body."""
+    """Close the connection: before the response, or after `after_bytes` of its body."""
 
     after_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Stall:
-    """Nothing is said for so many seconds; the honest answer follows. None: until the server stops."""
+    """Delay the normal response by `seconds`; None: until the server stops."""
 
     seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The request is carried out, but the answer never arrives: it is replaced, or the connection is cut for None."""
+    """Process the request but lose the response: replace it or, if None, cut the connection."""
 
-    answer: Answer | None = None
+    response: Response | None = None
 
 
 @dataclass(frozen=True)
 class Before:
-    """Something happens just before the request is answered honestly."""
+    """Call `act` just before the request is processed normally."""
 
     act: Callable[[], object]
 
 
-Fault = Answer | Cut | Stall | Lost | Before
+Fault = Response | Cut | Stall | Lost | Before
 
 
-def status(code: int, headers: dict[str, str] | None = None, message: str = "Server Error") -> Answer:
-    """An answer that GitHub gives when it is unwell; a 5xx comes as a page and not as JSON."""
+def status(code: int, headers: dict[str, str] | None = None, message: str = "Server Error") -> Response:
+    """Return an error response; a 5xx is an HTML page instead of JSON."""
     if code >= 500:
-        return Answer(code, b"<html><body>Unicorn!</body></html>", {"content-type": "text/html", **(headers or {})})
-    return Answer(code, {"message": message, "documentation_url": DOCS, "status": str(code)}, dict(headers or {}))
+        return Response(code, b"<html><body>Unicorn!</body></html>", {"content-type": "text/html", **(headers or {})})
+    return Response(code, {"message": message, "documentation_url": DOCS, "status": str(code)}, dict(headers or {}))
 
 
-def forbidden(hint: Literal["retry-after", "none"] = "retry-after", seconds: int = 60) -> Answer:
-    """A secondary rate limit, with or without a word on when to come back."""
+def forbidden(hint: Literal["retry-after", "none"] = "retry-after", seconds: int = 60) -> Response:
+    """Return a secondary rate limit, with or without a Retry-After."""
     headers = {"retry-after": str(seconds)} if hint == "retry-after" else {}
     return status(403, headers, "You have exceeded a secondary rate limit.")
 
 
-def unauthorized() -> Answer:
+def unauthorized() -> Response:
     return status(401, message="Bad credentials")
 
 
-def redirect(to: str, code: int = 301) -> Answer:
-    return Answer(code, {"message": "Moved Permanently", "url": to}, {"location": to})
+def redirect(to: str, code: int = 301) -> Response:
+    return Response(code, {"message": "Moved Permanently", "url": to}, {"location": to})
 
 
 def cut(after_bytes: int | None = None) -> Cut:
@@ -77,8 +77,8 @@ def stall(seconds: float | None = None) -> Stall:
     return Stall(seconds)
 
 
-def lost(answer: Answer | None = None) -> Lost:
-    return Lost(answer)
+def lost(response: Response | None = None) -> Lost:
+    return Lost(response)
 
 
 def before(act: Callable[[], object]) -> Before:
@@ -87,7 +87,7 @@ def before(act: Callable[[], object]) -> Before:
 
 @dataclass
 class FaultRule:
-    """A fault, for so many of the requests that match `METHOD PATH` as a whole; `met` counts them."""
+    """A fault for the next `left` requests whose `METHOD PATH` matches fully; `met` counts them."""
 
     match: re.Pattern[str]
     fault: Fault

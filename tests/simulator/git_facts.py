@@ -1,4 +1,4 @@
-"""What the API says about git: heads, commits and files, read from the repository that is served."""
+"""Git data for the API: heads, commits and files of a served repository."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _open(git_dir: Path) -> Iterator[Repo]:
 
 
 def default_branch(git_dir: Path) -> str:
-    """The branch that HEAD names, whether or not there is such a branch."""
+    """Return the branch that HEAD names, even if it does not exist."""
     with _open(git_dir) as repo:
         target = repo.refs.get_symrefs().get(Ref(b"HEAD"), Ref(_HEADS + b"main"))
         return target.removeprefix(_HEADS).decode()
 
 
 def make_empty(git_dir: Path) -> Path:
-    """A bare repository without a commit."""
+    """Create a bare repository without commits."""
     git_dir.mkdir(parents=True)
     Repo.init_bare(str(git_dir), default_branch=b"main").close()
     return git_dir
@@ -61,13 +61,13 @@ def point_head(git_dir: Path, branch: str) -> None:
 
 
 def heads(git_dir: Path) -> dict[str, str]:
-    """Every branch with its newest commit."""
+    """Return every branch with its head commit."""
     with _open(git_dir) as repo:
         return {name.decode(): sha.decode() for name, sha in repo.refs.as_dict(Ref(b"refs/heads")).items()}
 
 
 def resolve(git_dir: Path, ref: str) -> str | None:
-    """The commit of a branch, a tag, `heads/x`, `tags/x`, HEAD or a whole sha; None where there is none."""
+    """Return the commit of a branch, a tag, `heads/x`, `tags/x`, HEAD or a full sha, or None."""
     with _open(git_dir) as repo:
         names = (b"refs/heads/%b", b"refs/tags/%b", b"refs/%b") if ref != "HEAD" else (b"%b",)
         for pattern in names:
@@ -103,7 +103,7 @@ def commit_facts(git_dir: Path, sha: str) -> CommitFacts:
 
 
 def read_path(git_dir: Path, sha: str, path: str) -> tuple[str, bytes] | None:
-    """Object id and content of a file in a commit; None where there is no such file."""
+    """Return the object id and content of a file in a commit, or None."""
     with _open(git_dir) as repo:
         commit = repo[sha.encode()]
         if not isinstance(commit, Commit):

@@ -1,4 +1,4 @@
-"""`/{owner}/{repo}.git` over HTTP: who may read, and the words of git, remembered so that equal clones cost little."""
+"""`/{owner}/{repo}.git` over HTTP: access control, and git's responses, cached so that repeated clones are cheap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.simulator import git_server
-from tests.simulator.messages import Answer, Refused, Request
+from tests.simulator.messages import Refused, Request, Response
 from tests.simulator.tokens import git_token
 
 if TYPE_CHECKING:
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 GIT_PATH = re.compile(
     r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/(?P<service>info/refs|git-upload-pack|git-receive-pack)"
 )
-_REMEMBERED_BYTES = 64_000_000
+_MAX_CACHED_BYTES = 64_000_000
 
 
-class GitMemory:
-    """Answers of git by what they depend on: the refs, the request and the protocol. The oldest are forgotten."""
+class GitCache:
+    """Caches git's responses by refs, request and protocol, evicting the oldest."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[str, git_server.Answer] = OrderedDict()
+        self._answers: OrderedDict[str, git_server.GitResponse] = OrderedDict()
         self._size_bytes = 0
 
-    def get(self, key: str) -> git_server.Answer | None:
+    def get(self, key: str) -> git_server.GitResponse | None:
         return self._answers.get(key)
 
-    def put(self, key: str, answer: git_server.Answer) -> None:
-        if key in self._answers or len(answer.body) > _REMEMBERED_BYTES // 4:
+    def put(self, key: str, response: git_server.GitResponse) -> None:
+        if key in self._answers or len(response.body) > _MAX_CACHED_BYTES // 4:
             return
-        self._answers[key] = answer
-        self._size_bytes += len(answer.body)
-        while self._size_bytes > _REMEMBERED_BYTES:
+        self._answers[key] = response
+        self._size_bytes += len(response.body)
+        while self._size_bytes > _MAX_CACHED_BYTES:
             _, oldest = self._answers.popitem(last=False)
             self._size_bytes -= len(oldest.body)
 
 
 def allowed_repository(github: GitHub, request: Request) -> tuple[Repository, str]:
-    """The repository and the path within it. Raises Refused with 301, 401, 403 or 404, as GitHub does."""
+    """Return the repository and the requested service. Raises Refused with 301, 401, 403 or 404, as GitHub does."""
     match = GIT_PATH.fullmatch(request.path)
     assert match is not None
     token = git_token(github, request.headers)
@@ -65,24 +65,24 @@ def allowed_repository(github: GitHub, request: Request) -> tuple[Repository, st
     return repo, match["service"]
 
 
-def git_answer(git_dir: Path, service: str, request: Request, memory: GitMemory, old_protocol: bool) -> Answer:
-    """What git says. Runs a process, unless the same was asked of the same refs before."""
+def git_response(git_dir: Path, service: str, request: Request, memory: GitCache, old_protocol: bool) -> Response:
+    """Return git's response, from the cache if the same was requested with the same refs."""
     protocol = "" if old_protocol else request.headers.get("git-protocol", "")
     encoding = request.headers.get("content-encoding", "")
     parts = (str(git_dir), service, request.query, protocol, encoding, _refs(git_dir))
     key = hashlib.sha256("\0".join(parts).encode() + request.body).hexdigest()
-    answer = memory.get(key)
-    if answer is None:
-        answer = git_server.run_backend(
+    response = memory.get(key)
+    if response is None:
+        response = git_server.run_backend(
             git_dir, f"/{service}", request.query, request.method, request.headers, request.body, protocol
         )
-        if answer.status == 200:
-            memory.put(key, answer)
-    return Answer(answer.status, answer.body, dict(answer.headers))
+        if response.status == 200:
+            memory.put(key, response)
+    return Response(response.status, response.body, dict(response.headers))
 
 
 def _refs(git_dir: Path) -> str:
-    """Everything that a push changes."""
+    """Return everything that a push changes."""
     git_dir = git_dir / ".git" if (git_dir / ".git").is_dir() else git_dir
     loose = (path for path in sorted((git_dir / "refs").rglob("*")) if path.is_file())
     files = [git_dir / "HEAD", git_dir / "packed-refs", *loose]

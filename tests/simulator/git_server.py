@@ -2,7 +2,7 @@
 
 with serve_git(folder_of_bare_repositories) as server:
     clone_or_fetch(parse_url(f"{server.url}/owner/name.git"), ...)
-    server.fault = cut_after(1_000)      # from now on every answer breaks off
+    server.fault = cut_after(1_000)      # from now on every response breaks off
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _CHUNK_BYTES = 16_384
 
 
 @dataclass
-class Answer:
-    """What is about to be sent."""
+class GitResponse:
+    """A response about to be sent."""
 
     status: int
     headers: dict[str, str]
@@ -36,12 +36,12 @@ class Answer:
 
 
 class Headers(Protocol):
-    """Header fields of a request, whatever holds them; asked for in lower case."""
+    """The headers of a request, looked up in lower case."""
 
     def get(self, name: str, /) -> str | None: ...
 
 
-Fault = Callable[[str, Answer], Answer]  # (path of the request, honest answer) -> what is sent
+Fault = Callable[[str, GitResponse], GitResponse]  # (path of the request, honest response) -> what is sent
 
 
 @dataclass
@@ -60,22 +60,22 @@ class GitServer:
 
 
 def status(code: int, headers: dict[str, str] | None = None) -> Fault:
-    """Answer everything with a status."""
-    return lambda path, answer: Answer(code, headers or {}, b"")
+    """Respond to everything with a status."""
+    return lambda path, response: GitResponse(code, headers or {}, b"")
 
 
 def redirect(to: str) -> Fault:
-    """Send everything somewhere else; `{path}` in it is the path of the request."""
-    return lambda path, answer: Answer(302, {"Location": to.replace("{path}", path)}, b"")
+    """Redirect everything; `{path}` stands for the request's path."""
+    return lambda path, response: GitResponse(302, {"Location": to.replace("{path}", path)}, b"")
 
 
 def cut_after(body_bytes: int, of: str = "git-upload-pack") -> Fault:
-    """Close the connection in the middle of answers to requests whose path ends with `of`."""
+    """Close the connection in the middle of responses to requests whose path ends with `of`."""
 
-    def cut(path: str, answer: Answer) -> Answer:
+    def cut(path: str, response: GitResponse) -> GitResponse:
         if path.partition("?")[0].endswith(of):
-            answer.sent_bytes = body_bytes
-        return answer
+            response.sent_bytes = body_bytes
+        return response
 
     return cut
 
@@ -83,16 +83,16 @@ def cut_after(body_bytes: int, of: str = "git-upload-pack") -> Fault:
 def stall(server: GitServer, body_bytes: int = 0) -> Fault:
     """Send some of the body, then nothing until the server is closed."""
 
-    def wait(path: str, answer: Answer) -> Answer:
-        answer.sent_bytes, answer.stall = body_bytes, server.released
-        return answer
+    def wait(path: str, response: GitResponse) -> GitResponse:
+        response.sent_bytes, response.stall = body_bytes, server.released
+        return response
 
     return wait
 
 
 @contextlib.contextmanager
 def serve_git(root: Path, token: str | None = None) -> Iterator[GitServer]:
-    """Serve the bare repositories below a folder on 127.0.0.1; with a token, to user x-access-token only."""
+    """Serve the bare repositories below a folder on 127.0.0.1; with a token, only to the user x-access-token."""
     server = GitServer("")
     http = _QuietServer(("127.0.0.1", 0), _handler(root, token, server))
     http.daemon_threads = True
@@ -109,7 +109,7 @@ def serve_git(root: Path, token: str | None = None) -> Iterator[GitServer]:
 
 
 class _QuietServer(ThreadingHTTPServer):
-    """Says nothing of clients that leave in the middle: what it would print stands among a test's own output."""
+    """Prints nothing about clients that disconnect, which would clutter the tests' output."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
@@ -122,10 +122,10 @@ def _handler(root: Path, token: str | None, server: GitServer) -> type[BaseHTTPR
         disable_nagle_algorithm = True  # else a body waits 40 ms for its headers to be acknowledged
 
         def do_GET(self) -> None:
-            self._answer(b"")
+            self._respond(b"")
 
         def do_POST(self) -> None:
-            self._answer(self._body())
+            self._respond(self._body())
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -140,33 +140,33 @@ def _handler(root: Path, token: str | None, server: GitServer) -> type[BaseHTTPR
             self.rfile.readline()
             return b"".join(parts)
 
-        def _answer(self, body: bytes) -> None:
+        def _respond(self, body: bytes) -> None:
             server.requests.append(f"{self.command} {self.path}")
             server.authorizations.append(self.headers.get("Authorization"))
             if token is not None and not _is_allowed(self.headers.get("Authorization"), token):
-                answer = Answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
+                response = GitResponse(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
             else:
                 path, _, query = self.path.partition("?")
                 protocol = "" if server.old_protocol else self.headers.get("Git-Protocol", "")
-                answer = run_backend(root, path, query, self.command, self.headers, body, protocol)
+                response = run_backend(root, path, query, self.command, self.headers, body, protocol)
             if server.fault is not None:
-                answer = server.fault(self.path, answer)
+                response = server.fault(self.path, response)
             with contextlib.suppress(OSError):  # who asked is gone
-                self._send(answer)
+                self._send(response)
 
-        def _send(self, answer: Answer) -> None:
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
+        def _send(self, response: GitResponse) -> None:
+            self.send_response(response.status)
+            for name, value in response.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
+            self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
-            sent = answer.body if answer.sent_bytes is None else answer.body[: answer.sent_bytes]
+            sent = response.body if response.sent_bytes is None else response.body[: response.sent_bytes]
             for at in range(0, len(sent), _CHUNK_BYTES):
                 self.wfile.write(sent[at : at + _CHUNK_BYTES])
             self.wfile.flush()
-            if answer.stall is not None:
-                answer.stall.wait()
-            if len(sent) < len(answer.body):
+            if response.stall is not None:
+                response.stall.wait()
+            if len(sent) < len(response.body):
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
 
@@ -181,8 +181,10 @@ def _is_allowed(header: str | None, token: str) -> bool:
     return user == "x-access-token" and hmac.compare_digest(password, token)
 
 
-def run_backend(root: Path, path: str, query: str, method: str, headers: Headers, body: bytes, protocol: str) -> Answer:
-    """`git http-backend` as a CGI program: https://git-scm.com/docs/git-http-backend"""
+def run_backend(
+    root: Path, path: str, query: str, method: str, headers: Headers, body: bytes, protocol: str
+) -> GitResponse:
+    """Run `git http-backend` as a CGI program: https://git-scm.com/docs/git-http-backend"""
     env = {
         "PATH": os.environ["PATH"],
         "GIT_PROJECT_ROOT": str(root),
@@ -210,4 +212,4 @@ def run_backend(root: Path, path: str, query: str, method: str, headers: Headers
             code = int(value.split()[0])
         elif name:
             fields[name] = value
-    return Answer(code, fields, content)
+    return GitResponse(code, fields, content)

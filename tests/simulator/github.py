@@ -8,7 +8,7 @@
         shop.pushed()                                      # sends push, after the test moved the branch
         shop.check_runs[-1].press("alice", "rescreen")     # sends check_run.requested_action
 
-Leaving it raises AssertionError where a request or an answer was not as GitHub's OpenAPI description has it.
+Leaving the context raises AssertionError for requests and responses that violate GitHub's OpenAPI description.
 Whatever acts returns the deliveries it made, which are sent in the background: `delivery.wait()`, `github.settle()`.
 """
 
@@ -28,12 +28,12 @@ from bot.clock import Clock, SystemClock
 from tests.simulator import git_facts, git_server, payloads, tokens
 from tests.simulator.apps import EVENTS, FULL, App, Installation, Token, new_app
 from tests.simulator.description import load_description
+from tests.simulator.event_router import EventRouter
 from tests.simulator.faults import Fault, FaultRule
-from tests.simulator.git_http import GitMemory
+from tests.simulator.git_http import GitCache
 from tests.simulator.graphql_limits import GraphQl
 from tests.simulator.limits import Limits
-from tests.simulator.messages import Seen
-from tests.simulator.news import News
+from tests.simulator.messages import RecordedRequest
 from tests.simulator.pages import Registrations
 from tests.simulator.repositories import Repository
 from tests.simulator.server import API_PREFIX, Server
@@ -42,7 +42,7 @@ from tests.simulator.webhooks import Delivery, Webhooks
 
 
 class GitHub:
-    """Everything that there is. Take `lock` to look at several things at one moment."""
+    """The state of a GitHub. Hold `lock` for a consistent view of several parts."""
 
     enterprise_version = "3.19.0"
 
@@ -51,7 +51,7 @@ class GitHub:
         self.clock = clock
         self.description = load_description(description)
         self.lock = threading.RLock()
-        self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # the server sets it when it starts
+        self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # set when the server starts
         self.url = self.api_url = ""
         self.ids = Ids()
         self.noise = payloads.Noise()
@@ -62,16 +62,16 @@ class GitHub:
         if self.description.is_enterprise:
             self.graphql.points_an_hour = None
         self.webhooks = Webhooks(self)
-        self.news = News(self)
+        self.events = EventRouter(self)
         self.registrations = Registrations()
-        self.git_memory = GitMemory()
+        self.git_cache = GitCache()
         self.git_fault: git_server.Fault | None = None  # `git_server.cut_after(1_000)` and its like
         self.old_git_protocol = False
         self.token_lifetime = timedelta(hours=1)
-        self.strict_pull_requests = False  # writing to a pull request takes pull_requests: write
+        self.strict_pull_requests = False  # writing to a pull request requires pull_requests: write
         self.allow_loopback = True  # hook URLs of manifests may be those of this machine
-        self.controllable = False  # by `tests.simulator.control`, over HTTP
-        self.custom_roles: dict[str, str] = {}  # name -> the role that it builds on
+        self.controllable = False  # over HTTP, by `tests.simulator.control`
+        self.custom_roles: dict[str, str] = {}  # name -> the role that it extends
         self.accounts: dict[str, Account] = {}
         self.repositories: dict[int, Repository] = {}
         self.apps: dict[int, App] = {}
@@ -80,16 +80,16 @@ class GitHub:
         self.check_runs: dict[int, CheckRun] = {}
         self.comments: dict[int, Comment] = {}
         self.faults: list[FaultRule] = []
-        self.requests: list[Seen] = []
+        self.requests: list[RecordedRequest] = []
         self.violations: list[str] = []
         self._old_names: dict[str, int] = {}
         self._names: dict[str, int] = {}
         self._request_ids = itertools.count(1)
 
-    # Who and what there is.
+    # Accounts, Apps and repositories.
 
     def account(self, login: str, type: str = "User") -> Account:
-        """The account of that login, made where there is none."""
+        """Return the account of that login, creating it if necessary."""
         with self.lock:
             found = self.accounts.get(login.lower())
             if found is None:
@@ -109,7 +109,7 @@ class GitHub:
         owner: Account | str = "octocat",
         public: bool = True,
     ) -> App:
-        """An App as its settings page makes one; GitHub pings its webhook."""
+        """Register an App as on the settings page; GitHub pings its webhook."""
         with self.lock:
             app = new_app(self, self.as_account(owner), name, webhook_url, permissions, events, public=public)
             self.apps[app.app_id] = app
@@ -128,7 +128,7 @@ class GitHub:
         default_branch: str | None,
         issues: int,
     ) -> Repository:
-        """Also told to the installations that have all repositories of the account."""
+        """Add a repository, and announce it to installations on all repositories of the account."""
         with self.lock:
             number = self.ids.next("repository")
             if git_dir is None:
@@ -152,17 +152,17 @@ class GitHub:
             self.repositories[number] = repo
             self.settle_name(repo)
             for installation in self.installations_of(repo):
-                installation.tell_gained(repo, owner)
-            self.news.of_repository("repository", "created", repo, owner, {})
+                installation.add_gained(repo, owner)
+            self.events.of_repository("repository", "created", repo, owner, {})
             return repo
 
     def installations_of(self, repo: Repository) -> list[Installation]:
         return [each for each in self.installations.values() if each.has(repo)]
 
-    # Names, and the old ones that still lead to a repository.
+    # Names, and old names that redirect.
 
     def look_up(self, owner: str, name: str) -> tuple[Repository | None, bool]:
-        """The repository of that name, and whether it is an old one."""
+        """Return the repository of that name, and whether the name is an old one."""
         key = f"{owner}/{name}".lower()
         if key in self._names:
             return self.repositories[self._names[key]], False
@@ -170,7 +170,7 @@ class GitHub:
         return self.repositories.get(number), True
 
     def forward(self, repo: Repository) -> None:
-        """The name that it has now will be an old one."""
+        """Turn the current name into an old one that redirects."""
         key = repo.full_name.lower()
         self._names.pop(key, None)
         self._old_names[key] = repo.repository_id
@@ -194,11 +194,11 @@ class GitHub:
             for repo in mine:
                 self.settle_name(repo)
 
-    # What Apps are told.
+    # Deliveries.
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """Everything that was sent, oldest first."""
+        """Every delivery sent, oldest first."""
         return self.webhooks.sent
 
     @property
@@ -210,17 +210,17 @@ class GitHub:
         self.webhooks.deliver_now = value
 
     def release(self) -> list[Delivery]:
-        """Send what was held back while `deliver_now` was off."""
+        """Send deliveries held back while `deliver_now` was off."""
         return self.webhooks.release()
 
     def redeliver(self, delivery: Delivery, times: int = 1) -> list[Delivery]:
         return self.webhooks.redeliver(delivery, times)
 
     def settle(self, timeout_s: float = 15.0) -> None:
-        """Wait until every delivery is answered."""
+        """Wait until every delivery has a response."""
         self.webhooks.settle(timeout_s)
 
-    # Tokens, faults, and what went wrong.
+    # Tokens, faults and violations.
 
     def mint(
         self,
@@ -234,12 +234,12 @@ class GitHub:
     def take_manifest_code(self, code: str) -> App | None:
         return self.registrations.take(code, self.clock.now())
 
-    def fault(self, match: str, answer: Fault, times: int = 1) -> FaultRule:
-        """Fail the next so many requests whose `METHOD PATH` matches as a whole; `tests.simulator.faults` has ways.
+    def fault(self, match: str, response: Fault, times: int = 1) -> FaultRule:
+        """Fail the next `times` requests whose `METHOD PATH` matches fully, by a fault of `tests.simulator.faults`.
 
         PATH is without the query, and without the prefix /api/v3.
         """
-        rule = FaultRule(re.compile(match), answer, times)
+        rule = FaultRule(re.compile(match), response, times)
         with self.lock:
             self.faults.append(rule)
         return rule
@@ -260,7 +260,7 @@ def serve_github(
     port: int = 0,
     tls: tuple[Path, Path] | None = None,
 ) -> Iterator[GitHub]:
-    """A GitHub, or a GHES with the description "ghes-3.19"; `tls` is a certificate and its key.
+    """Serve a GitHub, or a GHES with the description "ghes-3.19"; `tls` is a certificate and its key.
 
     Raises AssertionError at the end with everything in `violations`.
     """

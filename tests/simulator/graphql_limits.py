@@ -1,7 +1,7 @@
-"""GraphQL's own limits: what a query costs, how many nodes it may return, how many points an hour has.
+"""GraphQL's limits: the cost of a query, its maximum number of nodes, and the points per hour.
 
-A query costs one hundredth of the lists that it may have to open, at least 1 point; every list must say how many of
-its items are wanted, 1 to 100, and all lists together may not ask for more than 500,000.
+A query costs a hundredth of the number of lists that it may have to open, at least 1 point. Every list must request 1
+to 100 items, and all lists together at most 500,000.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from graphql.language import FieldNode, IntValueNode, OperationDefinitionNode, S
 from tests.simulator.limits import HOUR, MINUTE, Window
 from tests.simulator.messages import Refused
 
-MOST_NODES = 500_000
-LONGEST_PAGE = 100
+MAX_NODES = 500_000
+MAX_PAGE_SIZE = 100
 LISTS = {"issues", "pullRequests", "labels", "closingIssuesReferences"}
 
 
-class Refusal(Exception):
-    """An error of GraphQL with GitHub's type of it."""
+class QueryError(Exception):
+    """A GraphQL error with GitHub's type."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -38,13 +38,13 @@ class Usage:
 
 @dataclass
 class GraphQl:
-    """What GraphQL is like on this GitHub; settable at any time. None switches a limit off."""
+    """The GraphQL settings and usage of this GitHub. None disables a limit."""
 
     now: Callable[[], datetime]
     points_an_hour: int | None = 5_000
     queries_a_minute: int | None = 2_000  # the secondary limit: each query is one point of it
     has_issue_types: bool = True
-    slow_above: int = LONGEST_PAGE  # pages larger than this are broken off with a 502
+    slow_above: int = MAX_PAGE_SIZE  # pages larger than this are broken off with a 502
     broken: set[int] = field(default_factory=set)  # items whose labels GitHub fails to read
     unseen: set[int] = field(default_factory=set)  # items that are null
     asked: list[Mapping[str, Any]] = field(default_factory=list)  # the variables of every query that was carried out
@@ -61,9 +61,9 @@ class GraphQl:
         return max(0, (self.points_an_hour or 0) - self.usage(installation_id).used)
 
     def enter(self, installation_id: int) -> None:
-        """Count a query for the secondary limit. Raises Refused with 403, and RATE_LIMITED with none left."""
+        """Count a query towards the secondary limit. Raises Refused with 403, or QueryError RATE_LIMITED."""
         if self.points_an_hour is not None and not self.remaining(installation_id):
-            raise Refusal("RATE_LIMITED", f"API rate limit exceeded for installation ID {installation_id}.")
+            raise QueryError("RATE_LIMITED", f"API rate limit exceeded for installation ID {installation_id}.")
         window = self._minutes[installation_id]
         window.forget(self.now())
         if self.queries_a_minute is not None and window.total >= self.queries_a_minute:
@@ -95,13 +95,13 @@ class Price:
 
 
 def price(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Price:
-    """Raises Refusal for a list without a size, one of a wrong size, and too many nodes."""
+    """Compute a query's price. Raises QueryError for a list without a valid size, and for too many nodes."""
     found = _price(operation.selection_set, variables, 1)
-    if found.nodes > MOST_NODES:
+    if found.nodes > MAX_NODES:
         message = (
             f"This query requests up to {found.nodes:,} possible nodes which exceeds the maximum limit of 500,000."
         )
-        raise Refusal("MAX_NODE_LIMIT_EXCEEDED", message)
+        raise QueryError("MAX_NODE_LIMIT_EXCEEDED", message)
     return found
 
 
@@ -125,11 +125,11 @@ def _size(node: FieldNode, variables: Mapping[str, Any]) -> int:
             value = argument.value
             size = variables.get(value.name.value) if isinstance(value, VariableNode) else None
             size = int(value.value) if isinstance(value, IntValueNode) else size
-            if not isinstance(size, int) or not 1 <= size <= LONGEST_PAGE:
+            if not isinstance(size, int) or not 1 <= size <= MAX_PAGE_SIZE:
                 message = (
                     f"Requesting {size} records on the `{name}` connection exceeds the `first` limit of 100 records."
                 )
-                raise Refusal("EXCESSIVE_PAGINATION", message)
+                raise QueryError("EXCESSIVE_PAGINATION", message)
             return size
     message = f"You must provide a `first` or `last` value to properly paginate the `{name}` connection."
-    raise Refusal("MISSING_PAGINATION_BOUNDARIES", message)
+    raise QueryError("MISSING_PAGINATION_BOUNDARIES", message)

@@ -1,7 +1,7 @@
-"""GitHub's rate limits, on the simulator's clock, and how close to them anybody came.
+"""GitHub's rate limits on the simulator's clock, with usage and peaks.
 
-Primary: so many requests an hour and installation, told in headers. Secondary: requests at once, points and content
-writes, told by a 403 with a Retry-After, or by one without any hint.
+Primary: requests per hour and installation, reported in headers. Secondary: concurrent requests, points and content
+writes, reported by a 403 with or without a Retry-After.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Hint = Literal["retry-after", "reset", "none"]
 
 @dataclass
 class Window:
-    """Times within a sliding window, and the most that it ever held at once."""
+    """A sliding window of times, and its peak."""
 
     span: timedelta
     times: deque[datetime] = field(default_factory=deque)
@@ -41,13 +41,13 @@ class Window:
         self.peak = max(self.peak, self.total)
 
     def free_at(self, now: datetime) -> datetime:
-        """When the oldest entry leaves it."""
+        """Return when the oldest entry leaves the window."""
         return self.times[0] + self.span if self.times else now
 
 
 @dataclass
 class Usage:
-    """What one installation used."""
+    """The usage of one installation."""
 
     writes_minute: Window = field(default_factory=lambda: Window(MINUTE))
     writes_hour: Window = field(default_factory=lambda: Window(HOUR))
@@ -60,7 +60,7 @@ class Usage:
 
 @dataclass
 class Limits:
-    """Settable at any time. None switches a limit off."""
+    """The limits, which may be changed at any time; None disables one."""
 
     now: Callable[[], datetime]
     primary: int | None = 5_000  # requests an hour; None: no x-ratelimit headers either, as on GHES
@@ -68,13 +68,13 @@ class Limits:
     writes_an_hour: int | None = 500
     points_a_minute: int | None = 900
     at_once: int | None = 100
-    hint: Hint = "retry-after"  # what a secondary limit's answer says of when to come back
+    hint: Hint = "retry-after"  # what a secondary limit's response says of when to come back
     usage: dict[int, Usage] = field(default_factory=lambda: defaultdict(Usage))  # by installation
     running: int = 0
     most_at_once: int = 0
 
     def enter(self, installation_id: int, points: int, is_content: bool) -> None:
-        """Count a request, or refuse it uncounted. Raises Refused with 403."""
+        """Count a request. Raises Refused with 403 without counting it."""
         now, usage = self.now(), self.usage[installation_id]
         self._count_primary(usage, now, installation_id)
         checks = [(usage.points, self.points_a_minute, points)]
@@ -92,7 +92,7 @@ class Limits:
             window.add(now, amount)
 
     def headers(self, installation_id: int) -> dict[str, str]:
-        """What every answer says of the primary limit."""
+        """Return the headers about the primary limit."""
         if self.primary is None:
             return {}
         usage, now = self.usage[installation_id], self.now()
@@ -106,14 +106,14 @@ class Limits:
         }
 
     def peak_minute(self, installation_id: int | None = None) -> int:
-        """The most content writes in any minute: of one installation, or of the busiest."""
+        """Return the most content writes in any minute, of one installation or of the busiest."""
         return max((each.writes_minute.peak for each in self._of(installation_id)), default=0)
 
     def peak_hour(self, installation_id: int | None = None) -> int:
         return max((each.writes_hour.peak for each in self._of(installation_id)), default=0)
 
     def refused(self, installation_id: int | None = None) -> int:
-        """How many requests met a limit."""
+        """Return how many requests hit a limit."""
         return sum(each.refused for each in self._of(installation_id))
 
     def _of(self, installation_id: int | None) -> list[Usage]:

@@ -1,4 +1,4 @@
-"""What goes through the simulator's server: a request, an answer, and a refusal."""
+"""The simulator's requests, responses and refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCS = "https://docs.github.com/rest"
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came; `path` is percent-encoded and without the query."""
+    """A received request. `path` is percent-encoded and excludes the query."""
 
     method: str
     path: str
@@ -28,8 +28,8 @@ class Request:
 
 
 @dataclass
-class Answer:
-    """What is sent: bytes as they are, anything else as JSON, and nothing for None."""
+class Response:
+    """A response. The body is sent as is if bytes, else as JSON; None is empty."""
 
     status: int
     body: object = None
@@ -42,7 +42,7 @@ class Answer:
 
 
 class Refused(Exception):
-    """GitHub says no, in its own words."""
+    """Raised to respond with an error, worded like GitHub's."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class Refused(Exception):
         body: dict[str, Any] = {"message": message, "documentation_url": DOCS, "status": str(status), **(more or {})}
         if errors is not None:
             body["errors"] = errors
-        self.answer = Answer(status, body, dict(headers or {}))
+        self.response = Response(status, body, dict(headers or {}))
 
 
-class Misused(Refused):
-    """A refusal of something that no correct client sends, whatever the state is: it counts as a violation."""
+class InvalidRequest(Refused):
+    """A refusal of a request that no correct client sends, whatever the state. Counts as a violation."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A request that was answered, as a test looks at it."""
+class RecordedRequest:
+    """A processed request, recorded for tests."""
 
     method: str
     path: str
@@ -75,12 +75,12 @@ class Seen:
     installation_id: int = 0  # whose token it came with
     query: str = ""
     body: Any = None  # JSON
-    headers: Mapping[str, str] = field(default_factory=dict)  # those of the answer
+    headers: Mapping[str, str] = field(default_factory=dict)  # those of the response
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks: an App with its JWT, an installation with its token, or anybody."""
+    """The sender: an App with its JWT, an installation with its token, or neither."""
 
     app: App | None = None
     installation: Installation | None = None
@@ -89,7 +89,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Call:
-    """A request to the API after everything that holds for all operations has been checked."""
+    """An API request that has passed the checks common to all operations."""
 
     github: GitHub
     actor: Actor

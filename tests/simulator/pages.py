@@ -1,4 +1,4 @@
-"""What a person sees in a browser: registering an App from a manifest, installing it, and check runs.
+"""Pages for a browser: registering an App from a manifest, installing it, and check runs.
 
 POST /settings/apps/new and /organizations/ORG/settings/apps/new     a form's `manifest` -> a page with a button
 POST .../settings/apps                                                    the button -> 302 to redirect_url?code&state
@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.simulator.apps import EVENT_PERMISSIONS, LEVELS, App
-from tests.simulator.messages import Answer, Request
+from tests.simulator.messages import Request, Response
 from tests.simulator.run_page import page, runs_page
 
 if TYPE_CHECKING:
     from tests.simulator.github import GitHub
 
 CODE_LIFETIME = timedelta(hours=1)
-_LONGEST_NAME = 34  # characters; GitHub's own limit
+_MAX_NAME_CHARS = 34  # characters; GitHub's own limit
 
 
 @dataclass
 class Registrations:
-    """Manifests that wait for the button, and codes, each of which works once and within an hour."""
+    """Manifests waiting for confirmation, and codes, which work once and within an hour."""
 
     waiting: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)  # ticket -> manifest, state
     codes: dict[str, tuple[App, datetime]] = field(default_factory=dict)
@@ -42,8 +42,8 @@ class Registrations:
         return app if now - made_at < CODE_LIFETIME else None
 
 
-def answer_page(github: GitHub, request: Request) -> Answer:
-    """The page, or the 404 of whatever is none."""
+def handle_page(github: GitHub, request: Request) -> Response:
+    """Return the page, or a 404."""
     for method, pattern, handler in _PAGES:
         match = pattern.fullmatch(request.path)
         if match and method == request.method:
@@ -52,12 +52,12 @@ def answer_page(github: GitHub, request: Request) -> Answer:
 
 
 def manifest_problems(manifest: object, allow_loopback: bool) -> list[str]:
-    """What GitHub would not take, one sentence each."""
+    """Return the problems for which GitHub would reject a manifest, one sentence each."""
     if not isinstance(manifest, dict):
         return ["the manifest is no JSON object"]
     problems = [f"{key} is missing" for key in ("url", "redirect_url") if not manifest.get(key)]
-    if len(manifest.get("name") or "") > _LONGEST_NAME:
-        problems.append(f"name is too long (maximum is {_LONGEST_NAME} characters)")
+    if len(manifest.get("name") or "") > _MAX_NAME_CHARS:
+        problems.append(f"name is too long (maximum is {_MAX_NAME_CHARS} characters)")
     hook = manifest.get("hook_attributes")
     if hook is not None and not (isinstance(hook, dict) and hook.get("url")):
         problems.append("hook_attributes need a url")
@@ -86,8 +86,8 @@ def _is_public(url: str) -> bool:
         return "." in host and not host.endswith((".localhost", ".local", ".internal"))
 
 
-def _new_app_form(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Answer:
-    """The button that says what it will do, and a field for the name, as GitHub shows them."""
+def _new_app_form(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Response:
+    """Render GitHub's confirmation page, with a field for the name."""
     form, query = _form(request), dict(parse_qsl(request.query))
     try:
         manifest = json.loads(form.get("manifest", ""))
@@ -104,18 +104,18 @@ def _new_app_form(github: GitHub, request: Request, values: Mapping[str, str | N
     action = f"/organizations/{owner}/settings/apps" if values.get("org") else "/settings/apps"
     body = (
         f'<form method="post" action="{escape(action)}"><input type="hidden" name="ticket" value="{ticket}">'
-        f'<label>GitHub App name <input name="name" maxlength="{_LONGEST_NAME}" value="{escape(name)}"></label> '
+        f'<label>GitHub App name <input name="name" maxlength="{_MAX_NAME_CHARS}" value="{escape(name)}"></label> '
         f"<button>Create GitHub App for {escape(owner)}</button></form>"
     )
     return _html(200, "Create GitHub App", body)
 
 
-def _create_app(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Answer:
+def _create_app(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Response:
     form = _form(request)
     manifest, state = github.registrations.waiting.pop(form.get("ticket", ""), (None, ""))
     if manifest is None:
         return _html(404, "Not Found", "<p>Start over from the App's own page.</p>")
-    name = (form.get("name") or manifest.get("name") or "").strip()[:_LONGEST_NAME]
+    name = (form.get("name") or manifest.get("name") or "").strip()[:_MAX_NAME_CHARS]
     taken = {app.name.lower() for app in github.apps.values()}
     if not name or name.lower() in taken:
         return _html(422, "Invalid GitHub App configuration", "<p>Name is already taken or missing.</p>")
@@ -132,10 +132,10 @@ def _create_app(github: GitHub, request: Request, values: Mapping[str, str | Non
     github.registrations.codes[code] = app, github.clock.now()
     query = {"code": code, **({"state": state} if state else {})}
     to = manifest["redirect_url"]
-    return Answer(302, b"", {"location": f"{to}{'&' if '?' in to else '?'}{urlencode(query)}"})
+    return Response(302, b"", {"location": f"{to}{'&' if '?' in to else '?'}{urlencode(query)}"})
 
 
-def _install_form(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Answer:
+def _install_form(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Response:
     app = _app(github, values)
     if app is None:
         return _html(404, "Not Found", "<p>There is no such App.</p>")
@@ -150,7 +150,7 @@ def _install_form(github: GitHub, request: Request, values: Mapping[str, str | N
     return _html(200, f"Install {app.name}", body)
 
 
-def _install(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Answer:
+def _install(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Response:
     app, account = _app(github, values), github.accounts.get(_form(request).get("account", "").lower())
     if app is None or account is None:
         return _html(404, "Not Found", "<p>There is no such App or account.</p>")
@@ -158,15 +158,15 @@ def _install(github: GitHub, request: Request, values: Mapping[str, str | None])
     if installation is None:
         installation = app.install(account)
     path = f"/organizations/{account.login}/settings/installations/{installation.installation_id}"
-    return Answer(302, b"", {"location": github.url + path})
+    return Response(302, b"", {"location": github.url + path})
 
 
-def _installed(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Answer:
+def _installed(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Response:
     return _html(200, "Installed", '<p>Its check runs show on <a href="/demo">the demo page</a>.</p>')
 
 
-def _runs(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Answer:
-    """Of one repository, or of all."""
+def _runs(github: GitHub, request: Request, values: Mapping[str, str | None]) -> Response:
+    """Render the check runs of one repository, or of all."""
     if values.get("owner"):
         repo, is_old_name = github.look_up(values["owner"] or "", values["name"] or "")
         if repo is None or is_old_name:
@@ -183,15 +183,15 @@ def _form(request: Request) -> dict[str, str]:
     return dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
-def _html(status: int, title: str, body: str) -> Answer:
+def _html(status: int, title: str, body: str) -> Response:
     return _page(status, page(title, body))
 
 
-def _page(status: int, text: str) -> Answer:
-    return Answer(status, text.encode(), {"content-type": "text/html; charset=utf-8"})
+def _page(status: int, text: str) -> Response:
+    return Response(status, text.encode(), {"content-type": "text/html; charset=utf-8"})
 
 
-Handler = Callable[["GitHub", Request, Mapping[str, "str | None"]], Answer]
+Handler = Callable[["GitHub", Request, Mapping[str, "str | None"]], Response]
 _CREATE = r"(?:/organizations/(?P<org>[^/]+))?/settings/apps"
 _NEW = _CREATE + "/new"
 _PAGES: list[tuple[str, re.Pattern[str], Handler]] = [

@@ -1,4 +1,4 @@
-"""Bodies of webhook deliveries, shaped like GitHub's own: what Apps read amid much that they must not keep."""
+"""Bodies of webhook deliveries, shaped like GitHub's, including much that Apps must not keep."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.simulator import answers, git_facts
+from tests.simulator import git_facts, responses
 from tests.simulator.state import stamp
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _NO_COMMIT = "0" * 40
 
 @dataclass
 class Noise:
-    """Texts of people that flow through GitHub. A test may set `canary` and look for it wherever it must not be."""
+    """Text written by people. A test may set `canary` and search for it where it must not be."""
 
     canary: str = "a sentence that somebody wrote"
     email_domain: str = "people.example"
@@ -30,10 +30,10 @@ class Noise:
 
 
 def envelope(sender: Account, repository: Repository | None = None, installation: Installation | None = None) -> Json:
-    """What every payload has."""
-    body: Json = {"sender": answers.account(sender)}
+    """Return the fields common to all payloads."""
+    body: Json = {"sender": responses.account(sender)}
     if repository is not None:
-        body["repository"] = answers.repository(repository)
+        body["repository"] = responses.repository(repository)
         if repository.owner.type == "Organization":
             body["organization"] = organization(repository.owner)
     if installation is not None:
@@ -112,7 +112,7 @@ def issue(repo: Repository, number: int, at: datetime) -> Json:
         "repository_url": api,
         "title": repo.github.noise.say("title", f"issue {number}"),
         "body": repo.github.noise.say("body", f"issue {number}"),
-        "user": answers.account(repo.owner),
+        "user": responses.account(repo.owner),
         "labels": [{"id": 1, "name": "bug", "color": "d73a4a", "default": True, "description": "Something is wrong"}],
         "state": "open",
         "locked": number in repo.locked,
@@ -140,7 +140,7 @@ def comment_payload(repo: Repository, comment: Comment) -> Json:
     association = "OWNER" if comment.user is repo.owner else "CONTRIBUTOR"
     return {
         "issue": issue(repo, comment.issue_number, comment.created_at),
-        "comment": {**answers.comment(comment), "author_association": association},
+        "comment": {**responses.comment(comment), "author_association": association},
     }
 
 
@@ -150,12 +150,12 @@ def check_payload(suite: CheckSuite, run: CheckRun | None) -> Json:
         noise = suite.repository.github.noise
         head["message"] = noise.say("message", suite.head_sha)
         head["author"] = head["committer"] = {"name": "Somebody", "email": f"somebody@{noise.email_domain}"}
-        return {"check_suite": {**answers.check_suite(suite), "head_commit": head}}
-    return {"check_run": {**run, "check_suite": answers.check_suite(suite), "actions": run.actions}}
+        return {"check_suite": {**responses.check_suite(suite), "head_commit": head}}
+    return {"check_run": {**run, "check_suite": responses.check_suite(suite), "actions": run.actions}}
 
 
 def installation_payload(installation: Installation) -> Json:
-    return {"installation": answers.installation(installation)}
+    return {"installation": responses.installation(installation)}
 
 
 def ping_payload(app: App) -> Json:

@@ -1,4 +1,4 @@
-"""A repository and everything that its people can do to it; each act sends the events that GitHub sends."""
+"""A repository and what people can do to it; each action sends GitHub's events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_COMMIT = "0" * 40
 
 @dataclass(eq=False)
 class Repository:
-    """Public names end in what they do; every act may name who did it by `by`, a login."""
+    """A repository. `by` is the login of the person who acts."""
 
     github: GitHub
     repository_id: int
@@ -58,11 +58,11 @@ class Repository:
         return [each for each in self.github.comments.values() if each.repository is self]
 
     def head(self, branch: str = "") -> str | None:
-        """The newest commit of a branch, of the default branch where none is named."""
+        """Return the head commit of a branch, by default the default branch."""
         return git_facts.heads(self.git_dir).get(branch or self.default_branch)
 
     def pushed(self, branch: str = "", *, forced: bool = False, by: Account | str = "octocat") -> list[Delivery]:
-        """Tell of a push after the test moved the branch in `git_dir`; makes check suites as GitHub does."""
+        """Send a push after the test moved the branch in `git_dir`; creates check suites as GitHub does."""
         with self.github.lock:
             branch = branch or self.default_branch
             after = self.head(branch) or NO_COMMIT
@@ -70,14 +70,14 @@ class Repository:
             self.known_heads[branch] = after
             self.pushed_at = self.github.clock.now()
             payload = push_payload(self, branch, before, after, forced, self.github.as_account(by))
-            sent = self.github.news.of_repository("push", "", self, by, payload)
+            sent = self.github.events.of_repository("push", "", self, by, payload)
             return sent if after == NO_COMMIT else sent + self._make_suites(after, by)
 
     def pushed_tag(self, tag: str, *, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             after = git_facts.resolve(self.git_dir, f"tags/{tag}") or NO_COMMIT
             payload = push_payload(self, tag, NO_COMMIT, after, False, self.github.as_account(by), kind="tags")
-            return self.github.news.of_repository("push", "", self, by, payload)
+            return self.github.events.of_repository("push", "", self, by, payload)
 
     def _make_suites(self, head_sha: str, by: Account | str) -> list[Delivery]:
         sent: list[Delivery] = []
@@ -85,11 +85,11 @@ class Repository:
             app = installation.app
             if installation.allows("checks", "write") and self.repository_id not in app.suites_off:
                 suite = self.suite_of(app, head_sha, automatic=True)
-                sent += self.github.news.of_checks("check_suite", "requested", self, by, suite, None, {})
+                sent += self.github.events.of_checks("check_suite", "requested", self, by, suite, None, {})
         return sent
 
     def suite_of(self, app: App, head_sha: str, *, automatic: bool = False) -> CheckSuite:
-        """The App's suite on a commit, made where there is none yet."""
+        """Return the App's suite on a commit, creating it if necessary."""
         for suite in self.check_suites:
             if suite.app is app and suite.head_sha == head_sha:
                 return suite
@@ -103,58 +103,58 @@ class Repository:
             self.github.forward(self)
             self.name = name
             self.github.settle_name(self)
-            return self._tell("renamed", by, {"changes": {"repository": {"name": {"from": before}}}})
+            return self._deliver("renamed", by, {"changes": {"repository": {"name": {"from": before}}}})
 
     def transfer(self, to: Account, *, by: Account | str = "octocat") -> list[Delivery]:
-        """To another account. Only installations of the new one are told `repository.transferred`."""
+        """Transfer to another account. Only the new account's installations receive `repository.transferred`."""
         with self.github.lock:
             losing = self.github.installations_of(self)
             before = self.owner
             self.github.forward(self)
             self.owner = to
             self.github.settle_name(self)
-            sent = [delivery for each in losing for delivery in each.tell_lost(self, by)]
-            sent += [d for each in self.github.installations_of(self) for d in each.tell_gained(self, by)]
+            sent = [delivery for each in losing for delivery in each.remove_lost(self, by)]
+            sent += [d for each in self.github.installations_of(self) for d in each.add_gained(self, by)]
             kind = "user" if before.type == "User" else "organization"
             who = {"login": before.login, "id": before.account_id, "type": before.type}
-            return sent + self._tell("transferred", by, {"changes": {"owner": {"from": {kind: who}}}})
+            return sent + self._deliver("transferred", by, {"changes": {"owner": {"from": {kind: who}}}})
 
     def archive(self, *, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             self.archived = True
-            return self._tell("archived", by)
+            return self._deliver("archived", by)
 
     def unarchive(self, *, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             self.archived = False
-            return self._tell("unarchived", by)
+            return self._deliver("unarchived", by)
 
     def privatize(self, *, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             self.private = True
-            return self._tell("privatized", by)
+            return self._deliver("privatized", by)
 
     def publicize(self, *, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             self.private = False
-            return self._tell("publicized", by)
+            return self._deliver("publicized", by)
 
     def edit_default_branch(self, branch: str, *, by: Account | str = "octocat") -> list[Delivery]:
-        """Also moves HEAD in `git_dir`, which is what a clone sees."""
+        """Change the default branch, and HEAD in `git_dir`, which clones see."""
         with self.github.lock:
             before, self.default_branch = self.default_branch, branch
             git_facts.point_head(self.git_dir, branch)
-            return self._tell("edited", by, {"changes": {"default_branch": {"from": before}}})
+            return self._deliver("edited", by, {"changes": {"default_branch": {"from": before}}})
 
     def delete(self, *, by: Account | str = "octocat") -> list[Delivery]:
         with self.github.lock:
             installations = self.github.installations_of(self)
-            sent = self._tell("deleted", by)
+            sent = self._deliver("deleted", by)
             self.github.forget(self)
-            return sent + [delivery for each in installations for delivery in each.tell_lost(self, by)]
+            return sent + [delivery for each in installations for delivery in each.remove_lost(self, by)]
 
     def issue(self, number: int, *, labels: Iterable[str] = (), issue_type: str | None = None, **at: datetime) -> Item:
-        """An issue as GraphQL shows it; `opened_at`, `closed_at` and `updated_at` as `Item.at` has them."""
+        """Create an issue for GraphQL; `opened_at`, `closed_at` and `updated_at` as `Item.at` has them."""
         with self.github.lock:
             self.issues = max(self.issues, number)
             item = self.items[number] = Item(self, number, labels=list(labels), issue_type=issue_type)
@@ -169,7 +169,7 @@ class Repository:
         closes: Iterable[Item] = (),
         **at: datetime,
     ) -> Item:
-        """A pull request as GraphQL shows it, open unless `merged` names the commit that merged it."""
+        """Create a pull request for GraphQL, open unless `merged` names the commit that merged it."""
         with self.github.lock:
             self.issues = max(self.issues, number)
             self.pull_requests.add(number)
@@ -178,13 +178,13 @@ class Repository:
             return item.at(**at)
 
     def comment(self, user: Account | str, body: str, issue: int = 1, *, on_pull_request: bool = False) -> Comment:
-        """A person comments; `issue_comment.created`. The deliveries are `github.deliveries[-n:]`."""
+        """Comment as a person; sends `issue_comment.created`. The deliveries are `github.deliveries[-n:]`."""
         with self.github.lock:
             if on_pull_request:
                 self.pull_requests.add(issue)
             self.issues = max(self.issues, issue)
             comment = self.add_comment(self.github.as_account(user), body, issue)
-            self.tell_comment("created", comment, comment.user, {})
+            self.deliver_comment_event("created", comment, comment.user, {})
             return comment
 
     def add_comment(self, user: Account, body: str, issue: int, app: App | None = None) -> Comment:
@@ -193,8 +193,10 @@ class Repository:
         self.github.comments[comment.comment_id] = comment
         return comment
 
-    def tell_comment(self, action: str, comment: Comment, by: Account | str, rest: Mapping[str, Any]) -> list[Delivery]:
-        return self.github.news.of_comment(action, self, by, comment, rest)
+    def deliver_comment_event(
+        self, action: str, comment: Comment, by: Account | str, rest: Mapping[str, Any]
+    ) -> list[Delivery]:
+        return self.github.events.of_comment(action, self, by, comment, rest)
 
-    def _tell(self, action: str, by: Account | str, rest: Mapping[str, Any] | None = None) -> list[Delivery]:
-        return self.github.news.of_repository("repository", action, self, by, dict(rest or {}))
+    def _deliver(self, action: str, by: Account | str, rest: Mapping[str, Any] | None = None) -> list[Delivery]:
+        return self.github.events.of_repository("repository", action, self, by, dict(rest or {}))

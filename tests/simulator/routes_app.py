@@ -1,45 +1,45 @@
-"""What an App asks about itself, its deliveries and its installations, and what anybody may ask."""
+"""Operations on Apps, their deliveries and installations, and public operations."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.simulator import answers
+from tests.simulator import responses
 from tests.simulator.apps import Installation
-from tests.simulator.messages import Answer, Call, Refused
+from tests.simulator.messages import Call, Refused, Response
 from tests.simulator.webhooks import Delivery
 
 _NOT_FOUND = "Not Found"
 
 
-def show_app(call: Call) -> Answer:
-    return Answer(200, {**answers.app(call.app), "installations_count": len(call.app.installations)})
+def get_app(call: Call) -> Response:
+    return Response(200, {**responses.app(call.app), "installations_count": len(call.app.installations)})
 
 
-def show_hook(call: Call) -> Answer:
+def get_hook(call: Call) -> Response:
     shown = {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": call.app.webhook_url}
-    return Answer(200, shown)
+    return Response(200, shown)
 
 
-def list_installations(call: Call) -> Answer:
+def list_installations(call: Call) -> Response:
     found = call.app.installations
-    shown = [answers.installation(each) for each in call.page(found)]
-    return Answer(200, shown, paging(call, "/app/installations", len(found)))
+    shown = [responses.installation(each) for each in call.page(found)]
+    return Response(200, shown, paging(call, "/app/installations", len(found)))
 
 
-def show_installation(call: Call) -> Answer:
-    return Answer(200, answers.installation(_installation(call)))
+def get_installation(call: Call) -> Response:
+    return Response(200, responses.installation(_installation(call)))
 
 
-def show_repository_installation(call: Call) -> Answer:
+def get_repository_installation(call: Call) -> Response:
     for installation in call.app.installations:
         if installation.has(call.repository):
-            return Answer(200, answers.installation(installation))
+            return Response(200, responses.installation(installation))
     raise Refused(404, _NOT_FOUND)
 
 
-def make_token(call: Call) -> Answer:
+def create_token(call: Call) -> Response:
     wanted = call.body or {}
     installation = _installation(call)
     ids = None
@@ -48,11 +48,11 @@ def make_token(call: Call) -> Answer:
         named = [by_name.get(name.lower(), -1) for name in wanted.get("repositories", [])]
         ids = frozenset([*wanted.get("repository_ids", []), *named])
     token = call.github.mint(installation, wanted.get("permissions"), ids)
-    return Answer(201, answers.token(token))
+    return Response(201, responses.token(token))
 
 
-def list_deliveries(call: Call) -> Answer:
-    """Newest first; a cursor names the delivery that a page begins with."""
+def list_deliveries(call: Call) -> Response:
+    """List newest first; a cursor names the first delivery of a page."""
     kept = call.github.webhooks.kept(call.app)
     if "status" in call.query:
         kept = [each for each in kept if each.was_taken == (call.query["status"] == "success")]
@@ -66,20 +66,20 @@ def list_deliveries(call: Call) -> Answer:
     if rest:
         query = urlencode({**call.query, "per_page": call.per_page, "cursor": f"v1_{rest[0].delivery_id}"})
         headers["link"] = f'<{call.github.api_url}/app/hook/deliveries?{query}>; rel="next"'
-    return Answer(200, [answers.delivery(each) for each in page], headers)
+    return Response(200, [responses.delivery(each) for each in page], headers)
 
 
-def show_delivery(call: Call) -> Answer:
-    return Answer(200, answers.delivery(_delivery(call), whole=True))
+def get_delivery(call: Call) -> Response:
+    return Response(200, responses.delivery(_delivery(call), whole=True))
 
 
-def redeliver(call: Call) -> Answer:
+def redeliver(call: Call) -> Response:
     call.github.webhooks.redeliver(_delivery(call))
-    return Answer(202, {})
+    return Response(202, {})
 
 
-def convert_manifest(call: Call) -> Answer:
-    """The secrets of an App that was registered from a manifest, for a code that works once."""
+def convert_manifest(call: Call) -> Response:
+    """Return the secrets of an App registered from a manifest, for a code that works once."""
     app = call.github.take_manifest_code(call.values["code"])
     if app is None:
         raise Refused(404, _NOT_FOUND)
@@ -89,10 +89,10 @@ def convert_manifest(call: Call) -> Answer:
         "webhook_secret": app.webhook_secret,
         "pem": app.private_key,
     }
-    return Answer(201, {**answers.app(app), **secrets})
+    return Response(201, {**responses.app(app), **secrets})
 
 
-def show_rate_limit(call: Call) -> Answer:
+def get_rate_limit(call: Call) -> Response:
     limits = call.github.limits
     if limits.primary is None:
         raise Refused(404, "Rate limiting is not enabled.")
@@ -101,26 +101,26 @@ def show_rate_limit(call: Call) -> Answer:
     parts = ("limit", "used", "remaining", "reset")
     core = {name: int(headers[f"x-ratelimit-{name}"]) for name in parts}
     search = {"limit": 30, "used": 0, "remaining": 30, "reset": core["reset"]}
-    return Answer(200, {"resources": {"core": core, "search": search}, "rate": core})
+    return Response(200, {"resources": {"core": core, "search": search}, "rate": core})
 
 
-def show_user(call: Call) -> Answer:
+def get_user(call: Call) -> Response:
     account = call.github.accounts.get(call.values["username"].lower())
     if account is None:
         raise Refused(404, _NOT_FOUND)
-    return Answer(200, answers.public_user(account))
+    return Response(200, responses.public_user(account))
 
 
-def show_account(call: Call) -> Answer:
+def get_account(call: Call) -> Response:
     number = int(call.values["account_id"])
     account = next((each for each in call.github.accounts.values() if each.account_id == number), None)
     if account is None:
         raise Refused(404, _NOT_FOUND)
-    return Answer(200, answers.public_user(account))
+    return Response(200, responses.public_user(account))
 
 
 def paging(call: Call, path: str, count: int) -> dict[str, str]:
-    """The Link header that leads through the pages of a list."""
+    """Return the Link header for the pages of a list."""
     page, size = int(call.query.get("page", 1)), call.per_page
     last = max(1, -(-count // size))
     if last == 1:

@@ -1,23 +1,23 @@
-"""Check runs and suites, with the rules that the description does not have."""
+"""Operations on check runs and suites, with rules that the description lacks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.simulator import answers, git_facts
-from tests.simulator.messages import Answer, Call, Misused, Refused
+from tests.simulator import git_facts, responses
+from tests.simulator.messages import Call, InvalidRequest, Refused, Response
 from tests.simulator.routes_app import paging
 from tests.simulator.routes_repository import commit_of
 from tests.simulator.state import CheckRun, stamp
 
-LONGEST_TEXT, LONGEST_TITLE, LONGEST_MESSAGE = 65_535, 255, 65_536  # bytes of UTF-8
-MOST_ACTIONS, MOST_ANNOTATIONS = 3, 50
+MAX_TEXT_BYTES, MAX_TITLE_BYTES, MAX_MESSAGE_BYTES = 65_535, 255, 65_536  # bytes of UTF-8
+MAX_ACTIONS, MAX_ANNOTATIONS = 3, 50
 _ACTION_LIMITS = {"label": 20, "description": 40, "identifier": 20}  # characters
 
 Json = dict[str, Any]
 
 
-def make_run(call: Call) -> Answer:
+def create_run(call: Call) -> Response:
     repo, fields, app = call.repository, call.body, _app(call)
     _check(fields)
     if git_facts.resolve(repo.git_dir, fields["head_sha"]) != fields["head_sha"]:
@@ -25,17 +25,17 @@ def make_run(call: Call) -> Answer:
     now = call.github.clock.now()
     suite = repo.suite_of(app, fields["head_sha"])
     number = call.github.ids.next("check_run")
-    run = CheckRun(suite, now, answers.check_run(suite, number, fields, now))
+    run = CheckRun(suite, now, responses.check_run(suite, number, fields, now))
     repo.check_runs.append(run)
     call.github.check_runs[number] = run
     _apply(call, run, fields)
-    call.github.news.of_checks("check_run", "created", repo, app.bot, suite, run, {})
+    call.github.events.of_checks("check_run", "created", repo, app.bot, suite, run, {})
     if run["status"] == "completed":
-        call.github.news.of_checks("check_run", "completed", repo, app.bot, suite, run, {})
-    return Answer(201, dict(run))
+        call.github.events.of_checks("check_run", "completed", repo, app.bot, suite, run, {})
+    return Response(201, dict(run))
 
 
-def change_run(call: Call) -> Answer:
+def update_run(call: Call) -> Response:
     run = _run(call)
     if run.suite.app is not _app(call):
         message = "check run can only be modified by the GitHub App that created it."
@@ -45,16 +45,16 @@ def change_run(call: Call) -> Answer:
     run.writes += 1
     _apply(call, run, call.body)
     if run["status"] == "completed" and not was_completed:
-        call.github.news.of_checks("check_run", "completed", call.repository, run.suite.app.bot, run.suite, run, {})
-    return Answer(200, dict(run))
+        call.github.events.of_checks("check_run", "completed", call.repository, run.suite.app.bot, run.suite, run, {})
+    return Response(200, dict(run))
 
 
-def show_run(call: Call) -> Answer:
-    return Answer(200, dict(_run(call)))
+def get_run(call: Call) -> Response:
+    return Response(200, dict(_run(call)))
 
 
-def list_runs(call: Call) -> Answer:
-    """Newest first; `filter=latest`, the default, shows the newest of each name in each suite."""
+def list_runs(call: Call) -> Response:
+    """List newest first; `filter=latest`, the default, keeps the newest run of each name and suite."""
     sha, query = commit_of(call, call.values["ref"]), call.query
     found = [run for run in reversed(call.repository.check_runs) if run["head_sha"] == sha]
     for run in found:
@@ -72,11 +72,11 @@ def list_runs(call: Call) -> Answer:
         found = [run for run in found if run.suite.app.app_id == int(query["app_id"])]
     path = f"/repos/{call.repository.full_name}/commits/{call.values['ref']}/check-runs"
     shown = {"total_count": len(found), "check_runs": [dict(run) for run in call.page(found)]}
-    return Answer(200, shown, paging(call, path, len(found)))
+    return Response(200, shown, paging(call, path, len(found)))
 
 
-def set_preferences(call: Call) -> Answer:
-    """Whether a push makes a suite for the App on its own."""
+def set_preferences(call: Call) -> Response:
+    """Set whether a push creates a suite for the App."""
     repo, app = call.repository, _app(call)
     for wish in call.body.get("auto_trigger_checks", []):
         if wish["app_id"] != app.app_id:
@@ -87,7 +87,7 @@ def set_preferences(call: Call) -> Answer:
             app.suites_off.add(repo.repository_id)
     shown = [{"app_id": app.app_id, "setting": repo.repository_id not in app.suites_off}]
     preferences = {"auto_trigger_checks": shown}
-    return Answer(200, {"preferences": preferences, "repository": answers.repository(repo)})
+    return Response(200, {"preferences": preferences, "repository": responses.repository(repo)})
 
 
 def _app(call: Call) -> Any:
@@ -104,7 +104,7 @@ def _run(call: Call) -> CheckRun:
 
 
 def _check(fields: Json) -> None:
-    """Raises Misused with 422 for what GitHub takes from no client, however the description reads."""
+    """Raises InvalidRequest with 422 for fields that GitHub never accepts, although the description allows them."""
     if fields.get("status") == "completed" and "conclusion" not in fields:
         raise _invalid("a check run that is completed needs a conclusion")
     if "completed_at" in fields and "conclusion" not in fields:
@@ -112,18 +112,18 @@ def _check(fields: Json) -> None:
     if fields.get("conclusion") == "stale":
         raise _invalid("only GitHub can set the conclusion stale")
     output = fields.get("output", {})
-    _limit("title", output.get("title"), LONGEST_TITLE)
-    _limit("summary", output.get("summary"), LONGEST_TEXT)
-    _limit("text", output.get("text"), LONGEST_TEXT)
+    _limit("title", output.get("title"), MAX_TITLE_BYTES)
+    _limit("summary", output.get("summary"), MAX_TEXT_BYTES)
+    _limit("text", output.get("text"), MAX_TEXT_BYTES)
     annotations = output.get("annotations", [])
-    if len(annotations) > MOST_ANNOTATIONS:
-        raise _invalid(f"only {MOST_ANNOTATIONS} annotations are allowed a request")
+    if len(annotations) > MAX_ANNOTATIONS:
+        raise _invalid(f"only {MAX_ANNOTATIONS} annotations are allowed a request")
     for annotation in annotations:
-        _limit("annotation title", annotation.get("title"), LONGEST_TITLE)
-        _limit("annotation message", annotation["message"], LONGEST_MESSAGE)
+        _limit("annotation title", annotation.get("title"), MAX_TITLE_BYTES)
+        _limit("annotation message", annotation["message"], MAX_MESSAGE_BYTES)
     actions = fields.get("actions", [])
-    if len(actions) > MOST_ACTIONS:
-        raise _invalid(f"only {MOST_ACTIONS} actions are allowed")
+    if len(actions) > MAX_ACTIONS:
+        raise _invalid(f"only {MAX_ACTIONS} actions are allowed")
     for action in actions:
         for name, longest in _ACTION_LIMITS.items():
             if len(action[name]) > longest:
@@ -136,8 +136,8 @@ def _limit(what: str, text: str | None, longest: int) -> None:
         raise _invalid(f"{what}: only {longest} bytes are allowed; {supplied} were supplied")
 
 
-def _invalid(why: str) -> Misused:
-    return Misused(422, f"Invalid request: {why}", errors=[])
+def _invalid(why: str) -> InvalidRequest:
+    return InvalidRequest(422, f"Invalid request: {why}", errors=[])
 
 
 def _apply(call: Call, run: CheckRun, fields: Json) -> None:

@@ -1,6 +1,6 @@
-"""GraphQL: a query is held against the cut of GitHub's schema, priced, and carried out on the simulator's state.
+"""GraphQL: validate a query against GitHub's schema, price it, and execute it on the simulator's state.
 
-Types of issues are not in the schema that GitHub publishes: they are there for who asks with the feature's header.
+Issue types are not in the schema that GitHub publishes: they exist only for requests with the feature's header.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from graphql import GraphQLError, GraphQLSchema, build_schema, execute_sync, par
 from graphql.language import DocumentNode, OperationDefinitionNode
 
 from tests.simulator.api import headers_of
-from tests.simulator.graphql_limits import Price, Refusal, price
-from tests.simulator.messages import Actor, Answer, Misused, Refused, Request
+from tests.simulator.graphql_limits import Price, QueryError, price
+from tests.simulator.messages import Actor, InvalidRequest, Refused, Request, Response
 from tests.simulator.state import stamp
 from tests.simulator.tokens import identify
 from tests.simulator.tracking import Item
@@ -43,28 +43,28 @@ def load_schema(*, has_issue_types: bool) -> GraphQLSchema:
     return build_schema(text + _ISSUE_TYPES if has_issue_types else text)
 
 
-def answer_graphql(github: GitHub, request: Request) -> tuple[Answer, Actor]:
+def handle_graphql(github: GitHub, request: Request) -> tuple[Response, Actor]:
     actor = Actor()
     try:
         actor = identify(github, request.headers)
         if actor.installation is None:
             raise Refused(401, "This endpoint requires you to be authenticated.")
-        answer = Answer(200, _carry_out(github, request, actor))
+        response = Response(200, _execute(github, request, actor))
     except Refused as refusal:
-        answer = refusal.answer
-        if isinstance(refusal, Misused):
+        response = refusal.response
+        if isinstance(refusal, InvalidRequest):
             github.violate(f"{request.method} {request.path}: {refusal}")
-    except Refusal as refusal:
-        answer = Answer(200, {"errors": [{"type": refusal.kind, "message": str(refusal)}]})
+    except QueryError as refusal:
+        response = Response(200, {"errors": [{"type": refusal.kind, "message": str(refusal)}]})
         if refusal.kind != "RATE_LIMITED":
             github.violate(f"GraphQL: {refusal}")
-    answer.headers = headers_of(github, actor, answer)
+    response.headers = headers_of(github, actor, response)
     if actor.installation is not None:
-        answer.headers |= github.graphql.headers(actor.installation.installation_id)
-    return answer, actor
+        response.headers |= github.graphql.headers(actor.installation.installation_id)
+    return response, actor
 
 
-def _carry_out(github: GitHub, request: Request, actor: Actor) -> Json:
+def _execute(github: GitHub, request: Request, actor: Actor) -> Json:
     assert actor.installation is not None
     github.graphql.enter(actor.installation.installation_id)
     document, variables, problem = _read(github, request)
@@ -76,9 +76,9 @@ def _carry_out(github: GitHub, request: Request, actor: Actor) -> Json:
     usage.used += cost.points
     if cost.largest > github.graphql.slow_above:
         github.graphql.asked.append({**variables, "failed": True})
-        answer = Refused(502, _WENT_WRONG)
-        answer.answer.body = {"data": None, "errors": [{"message": _WENT_WRONG}]}
-        raise answer
+        response = Refused(502, _WENT_WRONG)
+        response.response.body = {"data": None, "errors": [{"message": _WENT_WRONG}]}
+        raise response
     github.graphql.asked.append(variables)
     root = _Root(github, actor, cost)
     found = execute_sync(_schema(github, request), document, root.query(), variable_values=dict(variables))
@@ -87,12 +87,12 @@ def _carry_out(github: GitHub, request: Request, actor: Actor) -> Json:
 
 
 def _read(github: GitHub, request: Request) -> tuple[DocumentNode, Mapping[str, Any], Json | None]:
-    """The query, its variables, and what is wrong with it."""
+    """Parse the query and its variables, and return any validation errors as a response."""
     try:
         body = json.loads(request.body)
         text, variables = body["query"], body.get("variables") or {}
     except (ValueError, KeyError, TypeError):
-        raise Misused(400, "Problems parsing JSON") from None
+        raise InvalidRequest(400, "Problems parsing JSON") from None
     try:
         document = parse(text)
     except GraphQLError as error:
@@ -127,15 +127,15 @@ def _shown(error: GraphQLError) -> Json:
     cause = error.original_error
     shown: Json = {"message": error.message, "path": error.path}
     shown["locations"] = [{"line": each.line, "column": each.column} for each in error.locations or ()]
-    if isinstance(cause, Refusal) and cause.kind:
+    if isinstance(cause, QueryError) and cause.kind:
         shown |= {"type": cause.kind, "extensions": {"saml_failure": False}}
-    elif not isinstance(cause, Refusal):
+    elif not isinstance(cause, QueryError):
         raise error
     return shown
 
 
 class _Root:
-    """The answers' values. A field that needs work is a function, which graphql-core calls when it is asked for."""
+    """The root of the results. Fields that need work are functions, which graphql-core calls on demand."""
 
     def __init__(self, github: GitHub, actor: Actor, cost: Price) -> None:
         self._github = github
@@ -164,7 +164,7 @@ class _Root:
         repo, _is_old = self._github.look_up(owner, name)
         token = self._actor.token
         if repo is None or token is None or (repo.private and not token.reaches(repo)):
-            raise Refusal("NOT_FOUND", f"Could not resolve to a Repository with the name '{owner}/{name}'.")
+            raise QueryError("NOT_FOUND", f"Could not resolve to a Repository with the name '{owner}/{name}'.")
 
         def items(are_pull_requests: bool) -> Callable[..., Json]:
             permission = "pull_requests" if are_pull_requests else "issues"
@@ -187,10 +187,10 @@ class _Root:
         token = self._actor.token
         assert token is not None
         if token.reaches(repo) and not token.allows(permission, "read"):
-            raise Refusal("FORBIDDEN", _NOT_ACCESSIBLE)
+            raise QueryError("FORBIDDEN", _NOT_ACCESSIBLE)
 
     def _connection(self, items: Iterable[Item], arguments: Mapping[str, Any]) -> Json:
-        """One page. As on GitHub a cursor holds the place that the order gives, and not how many came before."""
+        """Return one page. As on GitHub, a cursor encodes a position in the order, not an offset."""
         order = arguments.get("orderBy") or {"field": "CREATED_AT", "direction": "ASC"}
         assert order["field"] in ("CREATED_AT", "UPDATED_AT"), order
         since = (arguments.get("filterBy") or {}).get("since")
@@ -231,7 +231,7 @@ class _Root:
 
     def _labels(self, item: Item, first: int) -> Json:
         if item.number in self._github.graphql.broken:
-            raise Refusal("", _WENT_WRONG)
+            raise QueryError("", _WENT_WRONG)
         return {"nodes": [{"name": name} for name in item.labels[:first]]}
 
     def _merge_commit(self, item: Item) -> Json | None:
@@ -252,5 +252,5 @@ def _parse_cursor(text: str) -> tuple[str, int]:
         moment, number = json.loads(base64.b64decode(text, validate=True).removeprefix(b"cursor:v2:"))
     except ValueError:
         message = f"`{text}` does not appear to be a valid cursor."
-        raise Refusal("INVALID_CURSOR_ARGUMENTS", message) from None
+        raise QueryError("INVALID_CURSOR_ARGUMENTS", message) from None
     return moment, number

@@ -1,15 +1,15 @@
-"""Repositories, their branches, commits, files and the roles of people in them."""
+"""Operations on repositories, branches, commits, files and roles."""
 
 from __future__ import annotations
 
-from tests.simulator import answers, git_facts
-from tests.simulator.messages import Answer, Call, Refused
+from tests.simulator import git_facts, responses
+from tests.simulator.messages import Call, Refused, Response
 from tests.simulator.routes_app import paging
 
-_LONGEST_INLINE_FILE = 1_048_576  # bytes; of a larger file the API gives no content
+_MAX_INLINE_FILE_BYTES = 1_048_576  # bytes; of a larger file the API gives no content
 
 
-def list_repositories(call: Call) -> Answer:
+def list_repositories(call: Call) -> Response:
     token, installation = call.actor.token, call.actor.installation
     assert token is not None
     assert installation is not None
@@ -18,31 +18,31 @@ def list_repositories(call: Call) -> Answer:
     shown = {
         "total_count": len(found),
         "repository_selection": "all" if everything else "selected",
-        "repositories": [answers.repository(repo) for repo in call.page(found)],
+        "repositories": [responses.repository(repo) for repo in call.page(found)],
     }
-    return Answer(200, shown, paging(call, "/installation/repositories", len(found)))
+    return Response(200, shown, paging(call, "/installation/repositories", len(found)))
 
 
-def show_repository(call: Call) -> Answer:
-    return Answer(200, answers.repository(call.repository))
+def get_repository(call: Call) -> Response:
+    return Response(200, responses.repository(call.repository))
 
 
-def show_branch(call: Call) -> Answer:
+def get_branch(call: Call) -> Response:
     name = call.values["branch"]
     sha = call.repository.head(name)
     if sha is None:
         raise Refused(404, "Branch not found")
-    return Answer(200, answers.branch(call.repository, name, sha))
+    return Response(200, responses.branch(call.repository, name, sha))
 
 
-def show_commit(call: Call) -> Answer:
+def get_commit(call: Call) -> Response:
     sha = commit_of(call, call.values["ref"])
     if "application/vnd.github.sha" in call.accept or "application/vnd.github.v3.sha" in call.accept:
-        return Answer(200, sha.encode(), {"content-type": "application/vnd.github.sha; charset=utf-8"})
-    return Answer(200, answers.commit(call.repository, sha))
+        return Response(200, sha.encode(), {"content-type": "application/vnd.github.sha; charset=utf-8"})
+    return Response(200, responses.commit(call.repository, sha))
 
 
-def show_file(call: Call) -> Answer:
+def get_file(call: Call) -> Response:
     repo, path = call.repository, call.values["path"]
     if repo.is_empty:
         raise Refused(404, "This repository is empty.")
@@ -54,22 +54,22 @@ def show_file(call: Call) -> Answer:
         raise Refused(404, "Not Found")
     blob_id, content = found
     if "application/vnd.github.raw" in call.accept:
-        return Answer(200, content, {"content-type": "application/vnd.github.raw; charset=utf-8"})
-    shown = answers.content_file(repo, sha, path, blob_id, content)
-    if len(content) > _LONGEST_INLINE_FILE:
+        return Response(200, content, {"content-type": "application/vnd.github.raw; charset=utf-8"})
+    shown = responses.content_file(repo, sha, path, blob_id, content)
+    if len(content) > _MAX_INLINE_FILE_BYTES:
         shown.update(content="", encoding="none")
-    return Answer(200, shown)
+    return Response(200, shown)
 
 
-def show_role(call: Call) -> Answer:
+def get_role(call: Call) -> Response:
     person = call.github.accounts.get(call.values["username"].lower())
     if person is None:
         raise Refused(404, f"{call.values['username']} is not a user")
-    return Answer(200, answers.role(call.repository, person))
+    return Response(200, responses.role(call.repository, person))
 
 
 def commit_of(call: Call, ref: str) -> str:
-    """Raises Refused: 409 of an empty repository, 422 of a ref that is none."""
+    """Resolve a ref. Raises Refused: 409 for an empty repository, 422 for an unknown ref."""
     repo = call.repository
     if repo.is_empty:
         raise Refused(409, "Git Repository is empty.")

@@ -1,4 +1,4 @@
-"""Check runs as a page: Markdown the way GitHub renders it, and nothing of it alive."""
+"""Render check runs as a page, with Markdown like GitHub's and no active content."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def page(title: str, body: str, refresh_s: int | None = None) -> str:
 
 
 def render_markdown(text: str) -> str:
-    """HTML that holds no script, no image and no address but http(s)."""
+    """Render Markdown to HTML without scripts, images or links other than http(s)."""
     rendered: str = _MARKDOWN.render(text)
     return rendered
 
 
 def runs_page(repositories: Sequence[Repository]) -> str:
-    """Every repository with its check runs, newest first."""
+    """Render every repository with its check runs, newest first."""
     parts = []
     for repo in repositories:
         runs = "".join(_run(run) for run in reversed(repo.check_runs)) or "<p>No check run yet.</p>"

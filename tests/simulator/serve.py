@@ -1,9 +1,9 @@
-"""The simulator in a process of its own, for benchmarks and the demo; `tests.simulator.control` pulls its strings.
+"""Run the simulator as a process, for benchmarks and the demo; `tests.simulator.control` controls it.
 
     python -m tests.simulator.serve FOLDER [--port N] [--description ghes-3.19] [--faster 60 --since 2026-01-01T00:00Z]
 
-Prints one line of JSON with `url` and `api_url`, then serves until it is interrupted or terminated. Exits with 1 where
-a request or an answer was not as GitHub's description has it.
+Prints one line of JSON with `url` and `api_url`, then serves until it is interrupted or terminated. Exits with 1 if
+a request or a response violated GitHub's description.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulator.serve", description=__doc__)
-    parser.add_argument("root", type=Path, help="a folder for repositories that are made empty")
+    parser.add_argument("root", type=Path, help="folder for repositories created empty")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--description", default="api.github.com", choices=["api.github.com", "ghes-3.19"])
-    parser.add_argument("--faster", type=float, default=1.0, help="so many times as fast as real time")
-    parser.add_argument("--since", type=datetime.fromisoformat, help="when the fast clock started, with its zone")
+    parser.add_argument("--faster", type=float, default=1.0, help="speed of the clock, relative to real time")
+    parser.add_argument("--since", type=datetime.fromisoformat, help="start time of the fast clock, with its zone")
     return parser
 
 

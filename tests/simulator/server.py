@@ -1,4 +1,4 @@
-"""The simulator's HTTP server: uvicorn in a thread, faults first, then git, the API or a page."""
+"""The simulator's HTTP server: uvicorn in a thread, applying faults before git, API or pages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tests.simulator import control, git_server
-from tests.simulator.api import answer_api, headers_of
+from tests.simulator.api import handle_api, headers_of
 from tests.simulator.faults import Before, Cut, Fault, Lost, Stall
-from tests.simulator.git_http import GIT_PATH, allowed_repository, git_answer
-from tests.simulator.messages import Actor, Answer, Refused, Request, Seen
-from tests.simulator.pages import answer_page
-from tests.simulator.routes_graphql import GRAPHQL_PATH, answer_graphql
+from tests.simulator.git_http import GIT_PATH, allowed_repository, git_response
+from tests.simulator.messages import Actor, RecordedRequest, Refused, Request, Response
+from tests.simulator.pages import handle_page
+from tests.simulator.routes_graphql import GRAPHQL_PATH, handle_graphql
 
 if TYPE_CHECKING:
     from tests.simulator.github import GitHub
@@ -35,7 +35,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Server:
-    """Serves a GitHub on a loopback address from a thread of its own."""
+    """Serves a GitHub on a loopback address from a separate thread."""
 
     def __init__(self, github: GitHub, port: int = 0, tls: tuple[Path, Path] | None = None) -> None:
         self._github = github
@@ -63,7 +63,7 @@ class Server:
         self._released = asyncio.Event()
         certificate, key = self._tls or (None, None)
         config = uvicorn.Config(
-            self._answer,
+            self._respond,
             interface="asgi3",  # a bound method is not recognised as one
             http="h11",
             loop="asyncio",
@@ -88,7 +88,7 @@ class Server:
         await _shut_down(server)
         await self._github.webhooks.close()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await _read(scope, receive)
         path = request.path.removeprefix(API_PREFIX)
         github = self._github
@@ -97,13 +97,13 @@ class Server:
             github.limits.running += 1
             github.limits.most_at_once = max(github.limits.most_at_once, github.limits.running)
         try:
-            await self._meet(fault, request, send)
+            await self._apply_fault(fault, request, send)
         finally:
             with github.lock:
                 github.limits.running -= 1
 
-    async def _meet(self, fault: Fault | None, request: Request, send: Send) -> None:
-        if isinstance(fault, Answer):
+    async def _apply_fault(self, fault: Fault | None, request: Request, send: Send) -> None:
+        if isinstance(fault, Response):
             self._note(request, fault, Actor())
             return await _send(send, fault)
         if isinstance(fault, Before):
@@ -115,16 +115,16 @@ class Server:
             if fault.seconds is None:
                 return await _cut(send)
         if isinstance(fault, Cut) and fault.after_bytes is None:
-            self._note(request, Answer(0), Actor())
+            self._note(request, Response(0), Actor())
             return await _cut(send)
-        answer = await self._honest(request)
+        response = await self._normal_response(request)
         if isinstance(fault, Lost):
-            return await (_cut(send) if fault.answer is None else _send(send, fault.answer))
+            return await (_cut(send) if fault.response is None else _send(send, fault.response))
         if isinstance(fault, Cut):
-            return await _send(send, answer, fault.after_bytes)
-        return await _send_git(send, answer, self._github, request)
+            return await _send(send, response, fault.after_bytes)
+        return await _send_git(send, response, self._github, request)
 
-    async def _honest(self, request: Request) -> Answer:
+    async def _normal_response(self, request: Request) -> Response:
         actor = Actor()
         try:
             if request.path.startswith(API_PREFIX + "/"):
@@ -136,44 +136,46 @@ class Server:
                         request.headers,
                         request.body,
                     )
-                    answer, actor = answer_api(self._github, stripped)
-                    answer.headers = headers_of(self._github, actor, answer)
+                    response, actor = handle_api(self._github, stripped)
+                    response.headers = headers_of(self._github, actor, response)
             elif request.path == GRAPHQL_PATH:
                 with self._github.lock:
-                    answer, actor = answer_graphql(self._github, request)
+                    response, actor = handle_graphql(self._github, request)
             elif GIT_PATH.fullmatch(request.path):
-                answer = await self._git(request)
+                response = await self._git(request)
             else:
                 with self._github.lock:
                     is_control = self._github.controllable and request.path == control.PATH
-                    answer = (control.answer_control if is_control else answer_page)(self._github, request)
+                    response = (control.handle_control if is_control else handle_page)(self._github, request)
         except Exception:  # a bug of the simulator must not look like a fault of GitHub's
             self._github.violate(f"the simulator failed at {request.method} {request.path}\n{traceback.format_exc()}")
-            answer = Answer(500, b"the simulator failed")
-        self._note(request, answer, actor)
-        return answer
+            response = Response(500, b"the simulator failed")
+        self._note(request, response, actor)
+        return response
 
-    async def _git(self, request: Request) -> Answer:
+    async def _git(self, request: Request) -> Response:
         github = self._github
         try:
             with github.lock:
                 repo, service = allowed_repository(github, request)
         except Refused as refusal:
-            answer = Answer(refusal.answer.status, str(refusal).encode(), refusal.answer.headers)
-            if answer.status == 401:
-                answer.headers["www-authenticate"] = 'Basic realm="GitHub"'
-            return answer
+            response = Response(refusal.response.status, str(refusal).encode(), refusal.response.headers)
+            if response.status == 401:
+                response.headers["www-authenticate"] = 'Basic realm="GitHub"'
+            return response
         return await asyncio.to_thread(
-            git_answer, repo.git_dir, service, request, github.git_memory, github.old_git_protocol
+            git_response, repo.git_dir, service, request, github.git_cache, github.old_git_protocol
         )
 
-    def _note(self, request: Request, answer: Answer, actor: Actor) -> None:
+    def _note(self, request: Request, response: Response, actor: Actor) -> None:
         github = self._github
         installation_id = 0 if actor.installation is None else actor.installation.installation_id
         path = request.path.removeprefix(API_PREFIX)
         with github.lock:
             github.requests.append(
-                Seen(request.method, path, answer.status, github.clock.now(), installation_id, request.query)
+                RecordedRequest(
+                    request.method, path, response.status, github.clock.now(), installation_id, request.query
+                )
             )
 
 
@@ -187,7 +189,7 @@ def _listen(port: int) -> socket.socket:
 
 
 async def _shut_down(server: uvicorn.Server) -> None:
-    """Let what is being answered end, then close everything."""
+    """Let requests in progress finish, then close everything."""
     for listener in server.servers:
         listener.close()
     for connection in list(server.server_state.connections):
@@ -214,24 +216,24 @@ async def _read(scope: Scope, receive: Receive) -> Request:
     return Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, bytes(body))
 
 
-async def _send_git(send: Send, answer: Answer, github: GitHub, request: Request) -> None:
-    """As it is, unless `git_fault` has something to say of an answer of git."""
+async def _send_git(send: Send, response: Response, github: GitHub, request: Request) -> None:
+    """Send a response, modified by `git_fault` if it is git's."""
     if github.git_fault is None or not GIT_PATH.fullmatch(request.path):
-        return await _send(send, answer)
-    honest = git_server.Answer(answer.status, answer.headers, answer.content())
+        return await _send(send, response)
+    honest = git_server.GitResponse(response.status, response.headers, response.content())
     faulty = github.git_fault(request.path, honest)
-    return await _send(send, Answer(faulty.status, faulty.body, faulty.headers), faulty.sent_bytes)
+    return await _send(send, Response(faulty.status, faulty.body, faulty.headers), faulty.sent_bytes)
 
 
-async def _send(send: Send, answer: Answer, sent_bytes: int | None = None) -> None:
-    """The answer, or so many bytes of its body and then no connection any more."""
-    content = answer.content()
-    headers = {name.lower(): value for name, value in answer.headers.items()}
+async def _send(send: Send, response: Response, sent_bytes: int | None = None) -> None:
+    """Send a response, or `sent_bytes` of its body before cutting the connection."""
+    content = response.content()
+    headers = {name.lower(): value for name, value in response.headers.items()}
     headers["content-length"] = str(len(content))
-    if isinstance(answer.body, (dict, list)):
+    if isinstance(response.body, (dict, list)):
         headers.setdefault("content-type", "application/json; charset=utf-8")
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+    await send({"type": "http.response.start", "status": response.status, "headers": fields})
     if sent_bytes is None or sent_bytes >= len(content):
         return await send({"type": "http.response.body", "body": content})
     await send({"type": "http.response.body", "body": content[:sent_bytes], "more_body": True})
@@ -240,7 +242,7 @@ async def _send(send: Send, answer: Answer, sent_bytes: int | None = None) -> No
 
 
 async def _cut(send: Send) -> None:
-    """Close the connection under uvicorn's feet: `send` is a method of what holds the transport."""
+    """Abort the connection behind uvicorn's back: `send` is a method of the object that holds the transport."""
     cycle: Any = getattr(send, "__self__")  # noqa: B009
     cycle.transport.abort()
     while not cycle.disconnected:

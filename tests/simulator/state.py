@@ -1,4 +1,4 @@
-"""Who and what there is on the simulated GitHub beside repositories and Apps: accounts, comments, check runs."""
+"""Accounts, comments, check suites and check runs of the simulated GitHub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STALE_AFTER = timedelta(days=14)
 
 
 def stamp(at: datetime) -> str:
-    """A time as GitHub writes it."""
+    """Format a time as GitHub does."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -30,7 +30,7 @@ _FIRST_IDS = {
 
 
 class Ids:
-    """Numbers as large as GitHub's: some need more than 32 bits."""
+    """Generates ids as large as GitHub's: some need more than 32 bits."""
 
     def __init__(self) -> None:
         self._counters = {kind: itertools.count(first) for kind, first in _FIRST_IDS.items()}
@@ -63,7 +63,7 @@ class Account:
         default_branch: str | None = None,
         issues: int = 3,
     ) -> Repository:
-        """A repository of this account whose git data lie in a folder; without one it is empty."""
+        """Create a repository with the git data in `git_dir`, or an empty one."""
         return self.github.add_repository(
             self,
             name,
@@ -95,16 +95,16 @@ class Comment:
     reactions: list[dict[str, Any]] = field(default_factory=list)  # content, login, id, at
 
     def edit(self, body: str, user: Account | str | None = None) -> list[Delivery]:
-        """Change the text, as a person does; sends `issue_comment.edited`."""
+        """Edit the text as a person; sends `issue_comment.edited`."""
         with self.github.lock:
             before, self.body, self.updated_at = self.body, body, self.github.clock.now()
             changes = {"changes": {"body": {"from": before}}}
-            return self.repository.tell_comment("edited", self, user or self.user, changes)
+            return self.repository.deliver_comment_event("edited", self, user or self.user, changes)
 
     def delete(self) -> list[Delivery]:
         with self.github.lock:
             del self.github.comments[self.comment_id]
-            return self.repository.tell_comment("deleted", self, self.user, {})
+            return self.repository.deliver_comment_event("deleted", self, self.user, {})
 
 
 @dataclass(eq=False)
@@ -125,7 +125,7 @@ class CheckSuite:
         return [run for run in self.repository.check_runs if run.suite is self]
 
     def settle(self) -> None:
-        """Complete when all of its runs are."""
+        """Complete the suite once all of its runs are."""
         runs = self.runs
         if runs and all(run["status"] == "completed" for run in runs):
             self.status, self.conclusion = "completed", runs[-1]["conclusion"]
@@ -133,15 +133,15 @@ class CheckSuite:
             self.status, self.conclusion = "in_progress", None
 
     def rerequest(self, user: Account | str = "octocat") -> list[Delivery]:
-        """Press "Re-run all checks": the suite is queued again, its runs stay as they are."""
+        """Click "Re-run all checks": the suite is queued again, its runs stay unchanged."""
         github = self.repository.github
         with github.lock:
             self.status, self.conclusion = "queued", None
-            return github.news.of_checks("check_suite", "rerequested", self.repository, user, self, None, {})
+            return github.events.of_checks("check_suite", "rerequested", self.repository, user, self, None, {})
 
 
 class CheckRun(dict[str, Any]):
-    """A check run, as GitHub's API shows it; what it does not show stands in attributes."""
+    """A check run as in GitHub's API; attributes hold what the API does not show."""
 
     def __init__(self, suite: CheckSuite, created_at: datetime, shown: dict[str, Any]) -> None:
         super().__init__(shown)
@@ -156,29 +156,29 @@ class CheckRun(dict[str, Any]):
         return self.suite.repository
 
     def age(self, now: datetime) -> None:
-        """GitHub gives up on what was never completed."""
+        """Mark a run that was never completed as stale, as GitHub does."""
         if self["status"] != "completed" and now - self.created_at >= STALE_AFTER:
             self.update(status="completed", conclusion="stale", completed_at=stamp(self.created_at + STALE_AFTER))
             self.suite.settle()
 
     def rerequest(self, user: Account | str = "octocat") -> list[Delivery]:
-        """Press "Re-run": the run's *suite* goes back to queued, the run itself stays as it is."""
+        """Click "Re-run": the run's *suite* is queued again, the run stays unchanged."""
         github = self.repository.github
         with github.lock:
             self.suite.status, self.suite.conclusion = "queued", None
-            return github.news.of_checks("check_run", "rerequested", self.repository, user, self.suite, self, {})
+            return github.events.of_checks("check_run", "rerequested", self.repository, user, self.suite, self, {})
 
     def press(self, user: Account | str, identifier: str) -> list[Delivery]:
-        """Press a button. Raises AssertionError where the run shows no such button."""
+        """Click a button. Raises AssertionError if the run has no such button."""
         shown = [action["identifier"] for action in self.actions]
         assert identifier in shown, f"no button {identifier!r} on {self['name']}, only {shown}"
         return self.press_unseen(user, identifier)
 
     def press_unseen(self, user: Account | str, identifier: str) -> list[Delivery]:
-        """The event of a button that the run may not have, as from a page that is out of date."""
+        """Send the event of a button that the run may no longer have, as from an outdated page."""
         github = self.repository.github
         with github.lock:
             pressed = {"requested_action": {"identifier": identifier}}
-            return github.news.of_checks(
+            return github.events.of_checks(
                 "check_run", "requested_action", self.repository, user, self.suite, self, pressed
             )

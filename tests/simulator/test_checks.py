@@ -14,7 +14,7 @@ def run_of(world, **fields):
     return {**run, "output": {"title": "t", "summary": "s"}, **fields}
 
 
-def test_a_check_run_is_kept_as_it_was_sent(world):
+def test_a_check_run_is_stored_as_sent(world):
     actions = [{"label": "Re-screen", "description": "Measure again", "identifier": "rescreen"}]
     made = world.ask("POST", CHECK_RUNS, run_of(world, external_id="assay/screen/1", actions=actions))
     assert made.status_code == 201
@@ -39,12 +39,12 @@ def test_a_check_run_is_kept_as_it_was_sent(world):
         ({"actions": [{"label": "l", "description": "d", "identifier": "i"}] * 4}, "too long"),
     ],
 )
-def test_what_github_takes_from_no_client_is_a_violation(world, fields, said):
+def test_invalid_check_runs_are_violations(world, fields, said):
     run = run_of(world, **fields)
     if "completed_at" in fields:
         del run["conclusion"]
     assert world.ask("POST", CHECK_RUNS, run).status_code == 422
-    assert said in "".join(world.forgive())
+    assert said in "".join(world.clear_violations())
     assert world.shop.check_runs == []
 
 
@@ -52,18 +52,18 @@ def test_completed_without_a_conclusion_is_a_violation(world):
     run = run_of(world)
     del run["conclusion"]
     assert world.ask("POST", CHECK_RUNS, run).status_code == 422
-    assert any("conclusion" in violation for violation in world.forgive())
+    assert any("conclusion" in violation for violation in world.clear_violations())
 
 
-def test_65_535_bytes_are_enough_for_anybody(world):
+def test_texts_of_65_535_bytes_are_accepted(world):
     output = {"title": "t" * 255, "summary": "s" * 65_535, "text": "é" * 32_767}
     assert world.ask("POST", CHECK_RUNS, run_of(world, output=output)).status_code == 201
 
 
-def test_a_commit_that_is_not_there_is_no_violation_but_a_422(world):
-    answer = world.ask("POST", CHECK_RUNS, run_of(world, head_sha="f" * 40))
-    assert answer.status_code == 422
-    assert answer.json()["message"].startswith("No commit found for SHA")
+def test_a_missing_commit_is_a_422_and_no_violation(world):
+    response = world.ask("POST", CHECK_RUNS, run_of(world, head_sha="f" * 40))
+    assert response.status_code == 422
+    assert response.json()["message"].startswith("No commit found for SHA")
 
 
 def test_annotations_add_up(world):
@@ -74,14 +74,14 @@ def test_annotations_add_up(world):
     assert changed.json()["output"]["annotations_count"] == 100
 
 
-def test_only_its_maker_changes_a_check_run(world):
+def test_only_its_creator_updates_a_check_run(world):
     number = world.ask("POST", CHECK_RUNS, run_of(world)).json()["id"]
     other = world.github.register_app(name="Other").install(world.acme, [world.shop])
-    answer = world.ask("PATCH", f"{CHECK_RUNS}/{number}", {"name": "mine"}, token=other.token())
-    assert answer.status_code == 403
+    response = world.ask("PATCH", f"{CHECK_RUNS}/{number}", {"name": "mine"}, token=other.token())
+    assert response.status_code == 403
 
 
-def test_latest_shows_the_newest_of_a_name(world):
+def test_latest_shows_the_newest_run_of_a_name(world):
     numbers = [world.ask("POST", CHECK_RUNS, run_of(world)).json()["id"] for _ in range(3)]
     path = f"/repos/acme/shop/commits/{world.head}/check-runs"
     assert [run["id"] for run in world.ask("GET", path).json()["check_runs"]] == numbers[-1:]
@@ -90,7 +90,7 @@ def test_latest_shows_the_newest_of_a_name(world):
     assert 'rel="next"' in shown.headers["link"]
 
 
-def test_what_is_never_completed_becomes_stale_after_fourteen_days(world):
+def test_incomplete_runs_become_stale_after_fourteen_days(world):
     run = {"name": "n", "head_sha": world.head, "status": "in_progress"}
     number = world.ask("POST", CHECK_RUNS, run).json()["id"]
     world.clock.advance(timedelta(days=14) - timedelta(seconds=1))
@@ -100,7 +100,7 @@ def test_what_is_never_completed_becomes_stale_after_fourteen_days(world):
     assert world.ask("GET", f"{CHECK_RUNS}/{number}", token=token).json()["conclusion"] == "stale"
 
 
-def test_a_push_makes_a_suite_until_that_is_switched_off(world):
+def test_a_push_creates_a_suite_unless_turned_off(world):
     world.shop.pushed()
     assert [suite.automatic for suite in world.shop.check_suites] == [True]
     wish = {"auto_trigger_checks": [{"app_id": world.app.app_id, "setting": False}]}
@@ -110,7 +110,7 @@ def test_a_push_makes_a_suite_until_that_is_switched_off(world):
     assert world.shop.check_suites == []
 
 
-def test_a_rerequest_queues_the_suite_and_leaves_the_run(world):
+def test_a_rerequest_queues_the_suite_and_keeps_the_run(world):
     world.ask("POST", CHECK_RUNS, run_of(world))
     run = world.shop.check_runs[0]
     assert run.suite.status == "completed"
@@ -121,7 +121,7 @@ def test_a_rerequest_queues_the_suite_and_leaves_the_run(world):
     assert (run.suite.status, len(run.suite.runs)) == ("completed", 2)
 
 
-def test_a_button_is_pressed_only_where_there_is_one(world):
+def test_only_existing_buttons_can_be_clicked(world):
     actions = [{"label": "Re-screen", "description": "Measure again", "identifier": "rescreen"}]
     world.ask("POST", CHECK_RUNS, run_of(world, actions=actions))
     (delivery,) = world.shop.check_runs[0].press("alice", "rescreen")

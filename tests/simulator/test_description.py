@@ -53,15 +53,15 @@ def test_a_correct_check_run_is_accepted(description):
         ("/repos/acme/shop/issues/one/comments", {"body": "b"}, "path issue_number"),
     ],
 )
-def test_what_no_client_may_send_is_rejected(description, path, body, said):
+def test_invalid_bodies_are_rejected(description, path, body, said):
     assert any(said in problem for problem in problems(description, "POST", path, body))
 
 
-def test_a_body_that_may_be_missing_may_be_missing(description):
+def test_an_optional_body_may_be_missing(description):
     assert problems(description, "POST", "/app/installations/7/access_tokens") == []
 
 
-def test_query_parameters_are_known_by_name_and_type(description):
+def test_query_parameters_are_validated(description):
     path = f"/repos/acme/shop/commits/{'a' * 40}/check-runs"
     assert problems(description, "GET", path, check_name="assay/screen", filter="all", per_page="100") == []
     assert problems(description, "GET", path, filter="newest")
@@ -75,14 +75,14 @@ def test_an_unknown_operation_is_not_found(description):
 
 
 @pytest.mark.parametrize(("path", "ref"), [("feature/x", "feature/x"), ("feature%2Fx", "feature/x"), ("a%3Fb", "a?b")])
-def test_a_ref_may_hold_slashes_and_escapes(description, path, ref):
+def test_a_ref_may_contain_slashes_and_escapes(description, path, ref):
     for suffix, template in (("", "commits/{ref}"), ("/check-runs", "commits/{ref}/check-runs")):
         operation, values = description.find("GET", f"/repos/acme/shop/commits/{path}{suffix}")
         assert operation.template.endswith(template)
         assert values["ref"] == ref
 
 
-def test_null_is_taken_where_it_may_be_and_nowhere_else(description):
+def test_null_is_accepted_only_where_allowed(description):
     user = {"login": "a", "id": 1, "node_id": "n", "avatar_url": "u", "gravatar_id": None, "type": "User"}
     user |= dict.fromkeys(
         ("url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url",
@@ -90,22 +90,22 @@ def test_null_is_taken_where_it_may_be_and_nowhere_else(description):
     user["site_admin"] = False
     shown = {"permission": "write", "role_name": "maintain"}
     operation, _ = description.find("GET", "/repos/acme/shop/collaborators/alice/permission")
-    assert operation.answer_problems(200, {**shown, "user": None}) == []
-    assert operation.answer_problems(200, {**shown, "user": {**user, "role_name": "maintain"}}) == []
-    assert operation.answer_problems(200, {**shown, "user": {**user, "login": None, "role_name": "maintain"}})
-    assert operation.answer_problems(200, {**shown, "role_name": None, "user": None})
+    assert operation.response_problems(200, {**shown, "user": None}) == []
+    assert operation.response_problems(200, {**shown, "user": {**user, "role_name": "maintain"}}) == []
+    assert operation.response_problems(200, {**shown, "user": {**user, "login": None, "role_name": "maintain"}})
+    assert operation.response_problems(200, {**shown, "role_name": None, "user": None})
 
 
-def test_a_status_that_is_not_described_is_a_problem(description):
+def test_an_undocumented_status_is_a_problem(description):
     operation, _ = description.find("GET", "/app")
-    assert operation.answer_problems(418, {}) == ["status 418 is not described"]
+    assert operation.response_problems(418, {}) == ["status 418 is undocumented"]
 
 
 def test_every_operation_has_a_route_and_every_route_an_operation():
     assert set(ROUTES) == set(OPERATIONS) == set(load_description("api.github.com").operations)
 
 
-def test_a_check_takes_less_than_a_millisecond_once_warm(description):
+def test_validation_takes_less_than_a_millisecond_once_warm(description):
     problems(description, "POST", CHECK_RUNS, RUN)
     took = []
     for _ in range(50):
@@ -115,7 +115,7 @@ def test_a_check_takes_less_than_a_millisecond_once_warm(description):
     assert sorted(took)[10] < 0.001
 
 
-def test_a_keyword_that_nobody_thought_of_stops_the_cut():
+def test_an_unknown_keyword_raises():
     with pytest.raises(KeyError):
         cut({"openapi": "3.1.0", "paths": {}, "components": {"schemas": {}}})
     from tests.simulator.cut_descriptions import _schema
@@ -124,7 +124,7 @@ def test_a_keyword_that_nobody_thought_of_stops_the_cut():
         _schema({"type": "object", "propertyNames": {}})
 
 
-def test_the_description_of_a_property_called_description_is_kept_and_prose_is_not():
+def test_properties_named_like_prose_are_kept():
     from tests.simulator.cut_descriptions import _schema
 
     schema = {"description": "prose", "type": "object", "properties": {"description": {"type": "string", "title": "t"}}}

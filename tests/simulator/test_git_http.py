@@ -40,7 +40,7 @@ def test_an_empty_repository_clones(world, tmp_path):
     assert said == "warning: You appear to have cloned an empty repository.\n"
 
 
-def test_a_push_is_seen_by_the_next_clone(world, tmp_path):
+def test_the_next_clone_sees_a_push(world, tmp_path):
     clone(world, tmp_path / "one")
     subprocess.run(
         ["git", "-C", world.shop.git_dir, "update-ref", "refs/heads/main", "refs/heads/feature/x"], check=True
@@ -50,7 +50,7 @@ def test_a_push_is_seen_by_the_next_clone(world, tmp_path):
     assert heads.stdout.strip() == world.shop.head("feature/x")
 
 
-def test_the_same_is_asked_of_git_only_once(world, monkeypatch):
+def test_repeated_clones_are_cached(world, monkeypatch):
     info_refs(world, world.token)
     monkeypatch.setattr(git_server, "run_backend", None)
     for _ in range(3):
@@ -58,19 +58,19 @@ def test_the_same_is_asked_of_git_only_once(world, monkeypatch):
 
 
 @pytest.mark.parametrize("token", ["", "ghs_nonsense"])
-def test_a_private_repository_wants_a_token(world, token):
-    answer = info_refs(world, token)
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == 'Basic realm="GitHub"'
+def test_a_private_repository_requires_a_token(world, token):
+    response = info_refs(world, token)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == 'Basic realm="GitHub"'
 
 
-def test_a_public_repository_wants_none_but_no_wrong_one_either(world):
+def test_a_public_repository_accepts_no_wrong_token(world):
     world.shop.publicize()
     assert info_refs(world).status_code == 200
     assert info_refs(world, "ghs_nonsense").status_code == 401
 
 
-def test_a_token_needs_the_repository_and_its_contents(world):
+def test_a_token_needs_repository_and_contents_access(world):
     other = world.acme.repository("other", private=True)
     world.installation.add(other)
     assert info_refs(world, world.installation.token(repositories=[other])).status_code == 404
@@ -85,9 +85,9 @@ def test_a_suspended_installation_clones_nothing(world):
 
 def test_a_renamed_repository_redirects(world, tmp_path):
     world.shop.rename("store")
-    answer = info_refs(world, world.token)
-    assert answer.status_code == 301
-    assert answer.headers["location"] == f"{world.github.url}/acme/store.git/info/refs?service=git-upload-pack"
+    response = info_refs(world, world.token)
+    assert response.status_code == 301
+    assert response.headers["location"] == f"{world.github.url}/acme/store.git/info/refs?service=git-upload-pack"
     assert clone(world, tmp_path / "clone") == ""
 
 
@@ -101,7 +101,7 @@ def test_uninstalling_in_the_middle_of_a_clone_ends_it(world, tmp_path):
     assert "HTTP 401" in clone(world, tmp_path / "clone")
 
 
-def test_a_clone_that_breaks_off(world, tmp_path):
+def test_an_interrupted_clone(world, tmp_path):
     world.github.git_fault = cut_after(100)
     assert "bytes remaining to read" in clone(world, tmp_path / "clone")
     world.github.git_fault = None
@@ -110,8 +110,8 @@ def test_a_clone_that_breaks_off(world, tmp_path):
     assert clone(world, tmp_path / "clone") == ""
 
 
-def test_nobody_pushes(world):
-    answer = world.http.get(
+def test_pushing_is_refused(world):
+    response = world.http.get(
         f"{world.github.url}/acme/shop.git/info/refs?service=git-receive-pack", auth=("x-access-token", world.token)
     )
-    assert answer.status_code == 403
+    assert response.status_code == 403

@@ -10,7 +10,7 @@ from graphql import GraphQLObjectType, parse
 from graphql.language import OperationDefinitionNode
 
 from tests.simulator.cut_graphql import COMMITTED, FIELDS, cut, render
-from tests.simulator.graphql_limits import Refusal, price
+from tests.simulator.graphql_limits import QueryError, price
 from tests.simulator.routes_graphql import load_schema
 from tests.simulator.world import World, make_world
 
@@ -35,11 +35,11 @@ def operation_of(query: str) -> OperationDefinitionNode:
     return found
 
 
-def numbers(answer) -> list[int]:
-    return [node["number"] for node in answer.json()["data"]["repository"]["issues"]["nodes"]]
+def numbers(response) -> list[int]:
+    return [node["number"] for node in response.json()["data"]["repository"]["issues"]["nodes"]]
 
 
-def test_issues_are_shown_in_the_order_of_their_changes_and_since_a_time(world):
+def test_issues_are_ordered_by_change_and_filtered_by_time(world):
     at = world.clock.now()
     for number, days in ((1, 5), (2, 9), (3, 1)):
         world.shop.issue(number, opened_at=at - timedelta(days=days))
@@ -51,7 +51,7 @@ def test_issues_are_shown_in_the_order_of_their_changes_and_since_a_time(world):
     assert numbers(ask(world, of_shop(query % ("ASC", f', filterBy: {{since: "{since}"}}')))) == [3, 2]
 
 
-def test_a_cursor_holds_a_place_and_not_a_count(world):
+def test_a_cursor_is_a_position_not_an_offset(world):
     at = world.clock.now() - timedelta(days=9)
     for number in range(1, 6):
         world.shop.issue(number, opened_at=at + timedelta(hours=number))
@@ -88,11 +88,11 @@ def test_a_cursor_holds_a_place_and_not_a_count(world):
                  "{ nodes { name } } } } } } }"), "exceeds the maximum limit of 500,000"),
     ],
 )  # fmt: skip
-def test_what_github_rejects_is_rejected_and_a_violation(world, query, said):
-    answer = ask(world, query)
-    assert answer.status_code == 200
-    assert said in answer.json()["errors"][0]["message"]
-    assert len(world.forgive()) == 1
+def test_invalid_queries_are_rejected_as_violations(world, query, said):
+    response = ask(world, query)
+    assert response.status_code == 200
+    assert said in response.json()["errors"][0]["message"]
+    assert len(world.clear_violations()) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,22 +107,22 @@ def test_what_github_rejects_is_rejected_and_a_violation(world, query, said):
         ("databaseId", 1, 0),
     ],
 )  # fmt: skip
-def test_what_a_query_costs(selection, points, nodes):
+def test_queries_are_priced(selection, points, nodes):
     """The example of GitHub's documentation: 1 + 50 + 50 x 60 lists would be 31 points."""
     found = price(operation_of(of_shop(selection)), {})
     assert (found.points, found.nodes) == (points, nodes)
 
 
-def test_a_size_in_a_variable_counts():
+def test_page_sizes_in_variables_count():
     operation = operation_of(
         "query($n: Int!) { " + of_shop("issues(first: $n) { totalCount }").removeprefix("query { ")
     )
     assert price(operation, {"n": 7}).nodes == 7
-    with pytest.raises(Refusal, match="Requesting None"):
+    with pytest.raises(QueryError, match="Requesting None"):
         price(operation, {})
 
 
-def test_the_rate_limit_is_told_and_kept(world):
+def test_the_rate_limit_is_reported_and_enforced(world):
     world.github.graphql.points_an_hour = 2
     query = "query { rateLimit { cost limit remaining resetAt } }"
     first = ask(world, query)
@@ -139,7 +139,7 @@ def test_the_rate_limit_is_told_and_kept(world):
     assert "data" in ask(world, query, token=world.installation.token()).json()
 
 
-def test_too_many_queries_a_minute_meet_the_secondary_limit(world):
+def test_too_many_queries_hit_the_secondary_limit(world):
     world.github.graphql.queries_a_minute = 1
     assert ask(world, NUMBERS).status_code == 200
     refused = ask(world, NUMBERS)
@@ -153,38 +153,38 @@ def test_too_many_queries_a_minute_meet_the_secondary_limit(world):
         ("pull_requests", "pullRequests(first: 1) { nodes { number } }", ["repository", "pullRequests"]),
     ],
 )
-def test_a_list_without_its_permission_takes_the_repository_along(world, permission, selection, path):
+def test_a_denied_list_nulls_the_repository(world, permission, selection, path):
     granted = {name: "read" for name in ("contents", "issues", "pull_requests") if name != permission}
-    answer = ask(world, of_shop(selection), token=world.installation.token(granted)).json()
-    assert answer["data"] == {"repository": None}
-    (error,) = answer["errors"]
+    response = ask(world, of_shop(selection), token=world.installation.token(granted)).json()
+    assert response["data"] == {"repository": None}
+    (error,) = response["errors"]
     assert (error["type"], error["path"]) == ("FORBIDDEN", path)
     assert error["message"] == "Resource not accessible by integration"
 
 
-def test_what_a_pull_request_closes_takes_the_permission_for_issues(world):
+def test_closed_issues_require_the_issues_permission(world):
     world.shop.pull_request(2, closes=[world.shop.issue(1)], merged=world.head)
     closes = "closingIssuesReferences(first: 1) { nodes { number } }"
     selection = f"pullRequests(first: 1) {{ nodes {{ mergeCommit {{ oid }} {closes} }} }}"
     whole = ask(world, of_shop(selection)).json()["data"]["repository"]["pullRequests"]["nodes"]
     assert whole == [{"mergeCommit": {"oid": world.head}, "closingIssuesReferences": {"nodes": [{"number": 1}]}}]
     token = world.installation.token({"contents": "read", "pull_requests": "read"})
-    answer = ask(world, of_shop(selection), token=token).json()
-    (node,) = answer["data"]["repository"]["pullRequests"]["nodes"]
+    response = ask(world, of_shop(selection), token=token).json()
+    (node,) = response["data"]["repository"]["pullRequests"]["nodes"]
     assert node["closingIssuesReferences"] is None
-    assert answer["errors"][0]["path"][-1] == "closingIssuesReferences"
+    assert response["errors"][0]["path"][-1] == "closingIssuesReferences"
 
 
-def test_what_nobody_may_know_of_is_not_found(world):
+def test_hidden_repositories_are_not_found(world):
     hidden = world.github.account("globex", "Organization").repository("vault", private=True)
     query = NUMBERS.replace("acme", "globex").replace("shop", hidden.name)
-    answer = ask(world, query).json()
-    assert (answer["data"], answer["errors"][0]["type"]) == ({"repository": None}, "NOT_FOUND")
+    response = ask(world, query).json()
+    assert (response["data"], response["errors"][0]["type"]) == ({"repository": None}, "NOT_FOUND")
     assert ask(world, NUMBERS, token="").status_code == 401
     assert ask(world, NUMBERS, token="bogus").status_code == 401
 
 
-def test_types_of_issues_are_there_for_who_asks_with_the_feature(world):
+def test_issue_types_require_the_feature_header(world):
     world.shop.issue(1, issue_type="Bug")
     query = of_shop("issues(first: 1) { nodes { issueType { name } } }")
     shown = ask(world, query, features="issue_types").json()["data"]["repository"]["issues"]["nodes"]
@@ -197,34 +197,34 @@ def test_types_of_issues_are_there_for_who_asks_with_the_feature(world):
 
 def test_large_pages_may_be_too_slow(world):
     world.github.graphql.slow_above = 50
-    answer = ask(world, NUMBERS)
-    assert answer.status_code == 502
-    assert "Something went wrong" in json.dumps(answer.json())
+    response = ask(world, NUMBERS)
+    assert response.status_code == 502
+    assert "Something went wrong" in json.dumps(response.json())
 
 
-def test_an_item_may_be_unseen_or_broken(world):
+def test_items_may_be_hidden_or_broken(world):
     world.shop.issue(1), world.shop.issue(2)
     world.github.graphql.unseen, world.github.graphql.broken = {1}, {2}
-    answer = ask(world, of_shop("issues(first: 9) { nodes { number labels(first: 1) { nodes { name } } } }")).json()
-    assert answer["data"]["repository"]["issues"]["nodes"] == [None, {"number": 2, "labels": None}]
-    assert answer["errors"][0]["path"] == ["repository", "issues", "nodes", 1, "labels"]
+    response = ask(world, of_shop("issues(first: 9) { nodes { number labels(first: 1) { nodes { name } } } }")).json()
+    assert response["data"]["repository"]["issues"]["nodes"] == [None, {"number": 2, "labels": None}]
+    assert response["errors"][0]["path"] == ["repository", "issues", "nodes", 1, "labels"]
 
 
-def test_what_is_no_query_is_a_violation(world):
-    answer = world.http.post(
+def test_malformed_queries_are_violations(world):
+    response = world.http.post(
         f"{world.github.url}/api/graphql", content=b"{", headers={"authorization": f"Bearer {world.token}"}
     )
-    assert answer.status_code == 400
-    assert len(world.forgive()) == 1
+    assert response.status_code == 400
+    assert len(world.clear_violations()) == 1
 
 
-def test_violations_fail_the_test_that_made_them(tmp_path):
+def test_violations_fail_their_test(tmp_path):
     with pytest.raises(AssertionError, match="colour"), make_world(tmp_path) as world:
         ask(world, of_shop("issues(first: 1) { nodes { colour } }"))
 
 
 class TestCut:
-    def test_it_has_what_is_asked_for_and_no_prose(self):
+    def test_the_cut_has_the_queried_fields_and_no_prose(self):
         text = COMMITTED.read_text(encoding="utf-8")
         assert '"""' not in text
         assert "Licence: MIT" in text.splitlines()[1]
@@ -234,10 +234,10 @@ class TestCut:
             assert isinstance(found, GraphQLObjectType)
             assert set(found.fields) == set(fields)
 
-    def test_a_field_that_is_gone_stops_it(self):
+    def test_a_removed_field_raises(self):
         with pytest.raises(KeyError):
             cut("type Query { rateLimit: Int }")
 
-    def test_another_licence_stops_it(self):
+    def test_another_licence_raises(self):
         with pytest.raises(ValueError, match="licence"):
             render("", {"name": "n", "version": "1", "license": "Proprietary"})

@@ -73,18 +73,18 @@ def test_a_code_works_once_and_within_an_hour(world):
         ({"name": "x" * 35}, "name is too long"),
     ],
 )
-def test_a_manifest_that_github_would_not_take(change, said):
+def test_invalid_manifests_are_rejected(change, said):
     assert manifest_problems(MANIFEST, allow_loopback=False) == []
     assert any(said in problem for problem in manifest_problems({**MANIFEST, **change}, allow_loopback=False))
 
 
-def test_nonsense_is_told_on_a_page(world):
-    answer = world.http.post(f"{world.github.url}/settings/apps/new", data={"manifest": "{"})
-    assert (answer.status_code, "no JSON object" in answer.text) == (422, True)
+def test_malformed_manifests_show_an_error_page(world):
+    response = world.http.post(f"{world.github.url}/settings/apps/new", data={"manifest": "{"})
+    assert (response.status_code, "no JSON object" in response.text) == (422, True)
     world.github.allow_loopback = False
     local = {**MANIFEST, "hook_attributes": {"url": "http://127.0.0.1:1/<b>"}}
-    answer = world.http.post(f"{world.github.url}/settings/apps/new", data={"manifest": json.dumps(local)})
-    assert answer.status_code == 422
+    response = world.http.post(f"{world.github.url}/settings/apps/new", data={"manifest": json.dumps(local)})
+    assert response.status_code == 422
 
 
 def test_the_app_is_installed_on_a_chosen_account(world):
@@ -97,7 +97,7 @@ def test_the_app_is_installed_on_a_chosen_account(world):
     assert [each.account for each in world.app.installations] == [world.acme, globex]
 
 
-def test_check_runs_are_shown_with_nothing_alive_in_them(world):
+def test_check_runs_are_rendered_without_active_content(world):
     summary = "| a | b |\n|---|---|\n| 1 | 2 |\n\n<script>alert(1)</script> ![x](http://a/b.png) [l](javascript:x)"
     run = {"name": "assay/screen", "head_sha": world.head, "status": "completed", "conclusion": "success"}
     output = {"title": "worth <b>trying</b>", "summary": summary}
@@ -110,10 +110,10 @@ def test_check_runs_are_shown_with_nothing_alive_in_them(world):
         assert not re.search("<script|<img|href=.javascript|<b>", page)
 
 
-def test_markdown_of_no_kind_becomes_html_of_its_own():
+def test_markdown_never_produces_active_html():
     assert render_markdown("<img src=x onerror=y>").startswith("<p>&lt;img")
 
 
-def test_what_is_no_page_is_not_found(world):
+def test_unknown_pages_are_not_found(world):
     assert world.http.get(f"{world.github.url}/nothing/here/at/all").status_code == 404
     assert world.http.get(f"{world.github.url}/acme/none/runs").status_code == 404

@@ -12,7 +12,7 @@ def events(world):
     return [(delivery.event, delivery.action) for delivery in world.github.deliveries[2:]]  # after ping and created
 
 
-def test_a_renamed_repository_is_found_by_way_of_its_id(world):
+def test_a_renamed_repository_redirects_by_id(world):
     world.shop.rename("store")
     moved = world.ask("GET", "/repos/acme/shop/branches/main")
     assert moved.status_code == 301
@@ -25,14 +25,14 @@ def test_a_renamed_repository_is_found_by_way_of_its_id(world):
     assert events(world) == [("repository", "renamed")]
 
 
-def test_a_name_that_is_taken_again_leads_nowhere_old(world):
+def test_a_reused_name_no_longer_redirects(world):
     world.shop.rename("store")
     shop = world.acme.repository("shop", private=True)
     world.installation.add(shop)
     assert world.ask("GET", "/repos/acme/shop").json()["id"] == shop.repository_id
 
 
-def test_a_transferred_repository_is_lost_to_its_old_installation(world):
+def test_a_transferred_repository_leaves_its_installation(world):
     globex = world.github.account("globex", "Organization")
     theirs = world.app.install(globex)
     world.shop.transfer(globex)
@@ -66,7 +66,7 @@ def test_an_archived_repository_is_read_only(world):
     assert world.ask("POST", "/repos/acme/shop/check-runs", run).status_code == 201
 
 
-def test_a_disabled_repository_shows_itself_and_no_more(world):
+def test_a_disabled_repository_shows_only_itself(world):
     world.shop.disabled = True
     assert world.ask("GET", "/repos/acme/shop").json()["disabled"] is True
     assert world.ask("GET", "/repos/acme/shop/commits/main").status_code == 403
@@ -86,14 +86,14 @@ def test_the_default_branch_moves(world):
 
 
 @pytest.mark.parametrize("act", ["privatize", "publicize", "archive", "unarchive"])
-def test_every_act_tells_the_repository_as_it_is_now(world, act):
+def test_every_event_shows_the_current_repository(world, act):
     (delivery,) = getattr(world.shop, act)(by="alice")
     assert delivery.payload["repository"]["private"] == world.shop.private
     assert delivery.payload["repository"]["archived"] == world.shop.archived
     assert delivery.payload["sender"]["login"] == "alice"
 
 
-def test_a_push_names_what_was_and_what_is(world):
+def test_a_push_has_before_and_after(world):
     (push, suite) = world.shop.pushed(forced=True)
     assert (push.payload["ref"], push.payload["forced"]) == ("refs/heads/main", True)
     assert push.payload["after"] == push.payload["before"] == world.head
@@ -107,7 +107,7 @@ def test_a_push_names_what_was_and_what_is(world):
     [("admin", "admin"), ("maintain", "write"), ("write", "write"), ("triage", "read"), ("read", "read"),
      ("none", "none"), ("security", "write")],
 )  # fmt: skip
-def test_the_role_behind_a_permission_is_told(world, role, permission):
+def test_the_role_behind_a_permission_is_shown(world, role, permission):
     world.github.custom_roles["security"] = "maintain"
     world.github.account("alice")
     world.shop.roles["alice"] = role
@@ -115,7 +115,7 @@ def test_the_role_behind_a_permission_is_told(world, role, permission):
     assert (shown["permission"], shown["role_name"]) == (permission, role)
 
 
-def test_nobody_has_no_role(world):
+def test_unknown_users_have_no_role(world):
     assert world.ask("GET", "/repos/acme/shop/collaborators/nobody/permission").status_code == 404
 
 
@@ -142,7 +142,7 @@ def test_comments_and_reactions(world):
     assert events(world) == [("issue_comment", "created")] * 2 + [("issue_comment", "edited")]
 
 
-def test_pull_requests_may_want_more_than_issues_write(world):
+def test_pull_requests_may_require_another_permission(world):
     comment = world.shop.comment("alice", "/screen", issue=2, on_pull_request=True)
     path = f"/repos/acme/shop/issues/comments/{comment.comment_id}/reactions"
     assert world.ask("POST", path, {"content": "eyes"}).status_code == 201
@@ -150,7 +150,7 @@ def test_pull_requests_may_want_more_than_issues_write(world):
     assert world.ask("POST", path, {"content": "rocket"}).status_code == 403
 
 
-def test_an_account_is_known_by_its_number(world):
+def test_an_account_is_found_by_id(world):
     alice = world.github.account("alice")
     assert world.ask("GET", f"/user/{alice.account_id}").json()["login"] == "alice"
     world.github.rename_account(alice, "alice-2")
@@ -158,7 +158,7 @@ def test_an_account_is_known_by_its_number(world):
     assert world.ask("GET", "/users/alice").status_code == 404
 
 
-def test_an_organization_that_changes_its_name_keeps_its_repositories(world):
+def test_a_renamed_organization_keeps_its_repositories(world):
     world.acme.rename("acme-corp")
     assert world.ask("GET", "/repos/acme/shop").status_code == 301
     assert world.ask("GET", "/repos/acme-corp/shop").status_code == 200
@@ -175,7 +175,7 @@ def test_all_repositories_are_listed_page_by_page(world):
     assert len(first.json()["repositories"]) + len(second["repositories"]) == 13
 
 
-def test_comments_are_listed_from_a_time_on(world):
+def test_comments_can_be_listed_since_a_time(world):
     world.shop.comment("alice", "before")
     world.clock.advance(60)
     since = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -184,7 +184,7 @@ def test_comments_are_listed_from_a_time_on(world):
     assert [each["body"] for each in listed] == ["after"]
 
 
-def test_nobody_writes_to_a_locked_conversation_or_an_archived_repository(world):
+def test_locked_and_archived_targets_are_read_only(world):
     world.shop.comment("alice", "/screen")
     path, body = "/repos/acme/shop/issues/1/comments", {"body": "Done."}
     world.shop.locked.add(1)

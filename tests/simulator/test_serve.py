@@ -16,7 +16,7 @@ from tests.simulator.world import shop_history
 ROOT = Path(__file__).parents[2]
 
 
-def test_another_process_pulls_its_strings(tmp_path):
+def test_another_process_can_control_the_simulator(tmp_path):
     git_dir = shop_history().write(tmp_path / "shop.git")
     command = [sys.executable, "-m", "tests.simulator.serve", str(tmp_path), "--faster", "60"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -39,6 +39,6 @@ def test_another_process_pulls_its_strings(tmp_path):
         assert process.wait(10) == 0
 
 
-def test_a_simulator_of_tests_has_no_strings(world):
+def test_control_is_off_in_tests(world):
     with pytest.raises(RuntimeError, match="no such page"):
         RemoteGitHub(world.github.url).do("figures")

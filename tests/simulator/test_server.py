@@ -44,7 +44,7 @@ def self_signed(folder):
     return folder / "cert.pem", folder / "key.pem"
 
 
-def test_ghes_with_a_certificate_of_its_own(tmp_path):
+def test_ghes_with_its_own_certificate(tmp_path):
     certificate, key = self_signed(tmp_path)
     with serve_github(tmp_path, description="ghes-3.19", tls=(certificate, key)) as github:
         github.account("alice")
@@ -55,8 +55,8 @@ def test_ghes_with_a_certificate_of_its_own(tmp_path):
             client.get(f"{github.api_url}/users/alice")
 
 
-def test_people_act_while_apps_ask(world):
-    """Twenty threads write while another renames: nothing is lost, and every answer is as described."""
+def test_concurrent_actions_and_requests(world):
+    """Twenty threads write while another renames: nothing is lost, and every response is as described."""
     world.github.limits.writes_a_minute = None
     stop = threading.Event()
 
@@ -84,7 +84,7 @@ def test_people_act_while_apps_ask(world):
     assert len({run["id"] for run in world.shop.check_runs}) == len(world.shop.check_runs)
 
 
-def test_nothing_listens_afterwards(tmp_path):
+def test_the_port_is_closed_afterwards(tmp_path):
     with serve_github(tmp_path) as github, httpx.Client(trust_env=False, verify=False) as client:
         assert client.get(f"{github.url}/demo").status_code == 200
         port = urlsplit(github.url).port

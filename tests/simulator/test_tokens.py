@@ -10,7 +10,7 @@ import pytest
 from tests.simulator.apps import private_key
 
 
-def test_an_app_proves_itself_by_its_key(world):
+def test_an_app_authenticates_with_its_key(world):
     assert world.ask("GET", "/app", token=world.as_app()).json()["slug"] == "assay"
     assert world.ask("GET", "/app", token=world.as_app(iss=world.app.client_id)).status_code == 200
 
@@ -28,20 +28,20 @@ def test_a_jwt_without_a_signature_is_refused(world):
 
 
 @pytest.mark.parametrize(("iat_s", "exp_s"), [(-10, 3_600), (-700, -60), (600, 900)])
-def test_a_jwt_of_another_time_is_refused(world, iat_s, exp_s):
+def test_an_expired_or_future_jwt_is_refused(world, iat_s, exp_s):
     now = int(world.clock.now().timestamp())
-    answer = world.ask("GET", "/app", token=world.as_app(iat=now + iat_s, exp=now + exp_s))
-    assert answer.status_code == 401
-    assert "claim" in answer.json()["message"]
+    response = world.ask("GET", "/app", token=world.as_app(iat=now + iat_s, exp=now + exp_s))
+    assert response.status_code == 401
+    assert "claim" in response.json()["message"]
 
 
-def test_an_installation_token_is_no_jwt_and_a_jwt_no_installation_token(world):
+def test_tokens_and_jwts_are_not_interchangeable(world):
     assert world.ask("GET", "/app").status_code == 401
     assert world.ask("GET", "/installation/repositories", token=world.as_app()).status_code == 401
     assert world.ask("GET", "/installation/repositories", token="").status_code == 401
 
 
-def test_a_token_is_made_with_no_more_than_was_asked_for(world):
+def test_a_token_has_only_the_requested_permissions(world):
     path = f"/app/installations/{world.installation.installation_id}/access_tokens"
     wanted = {"permissions": {"contents": "read"}, "repository_ids": [world.shop.repository_id]}
     made = world.ask("POST", path, wanted, token=world.as_app())
@@ -58,7 +58,7 @@ def test_a_token_is_made_with_no_more_than_was_asked_for(world):
     assert refused.headers["x-accepted-github-permissions"] == "checks=write"
 
 
-def test_no_token_has_more_than_its_installation(world):
+def test_a_token_cannot_exceed_its_installation(world):
     path = f"/app/installations/{world.installation.installation_id}/access_tokens"
     for wanted in ({"permissions": {"administration": "read"}}, {"permissions": {"contents": "write"}},
                    {"repository_ids": [1]}, {"repositories": ["other"]}):  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_token_expires_by_the_clock(world):
     assert world.ask("GET", "/repos/acme/shop").json()["message"] == "Bad credentials"
 
 
-def test_a_suspended_installation_is_told_so(world):
+def test_a_suspended_installation_is_refused(world):
     world.installation.suspend()
     assert world.ask("GET", "/repos/acme/shop").json()["message"] == "This installation has been suspended"
     path = f"/app/installations/{world.installation.installation_id}"
@@ -100,7 +100,7 @@ def test_a_suspended_installation_is_told_so(world):
     assert world.ask("GET", "/repos/acme/shop").status_code == 200
 
 
-def test_uninstalling_kills_tokens_at_once(world):
+def test_uninstalling_revokes_tokens_immediately(world):
     world.installation.uninstall()
     assert world.ask("GET", "/repos/acme/shop").status_code == 401
     path = f"/app/installations/{world.installation.installation_id}"
@@ -108,7 +108,7 @@ def test_uninstalling_kills_tokens_at_once(world):
     assert world.ask("GET", "/repos/acme/shop/installation", token=world.as_app()).status_code == 404
 
 
-def test_another_app_sees_none_of_it(world):
+def test_other_apps_have_no_access(world):
     other = world.github.register_app(name="Other")
     now = int(world.clock.now().timestamp())
     token = jwt.encode({"iss": str(other.app_id), "iat": now, "exp": now + 60}, other.private_key, "RS256")

@@ -9,7 +9,7 @@ import threading
 from datetime import timedelta
 
 
-def test_a_delivery_is_signed_over_its_very_bytes(world):
+def test_a_signature_covers_the_sent_bytes(world):
     world.shop.pushed()
     world.github.settle()
     headers, body = next(taken for taken in world.receiver.taken if taken[0]["x-github-event"] == "push")
@@ -20,7 +20,7 @@ def test_a_delivery_is_signed_over_its_very_bytes(world):
     assert json.loads(body)["installation"]["id"] == world.installation.installation_id
 
 
-def test_a_payload_is_full_of_what_must_not_be_kept(world):
+def test_payloads_contain_text_that_must_not_be_kept(world):
     world.github.noise.canary = "the-canary"
     sent = world.shop.pushed() + world.shop.archive()
     world.shop.comment("alice", "/screen")
@@ -28,25 +28,25 @@ def test_a_payload_is_full_of_what_must_not_be_kept(world):
         assert "the-canary" in delivery.content.decode()
 
 
-def test_a_redelivery_has_the_same_guid_and_another_number(world):
+def test_a_redelivery_has_the_same_guid_and_another_id(world):
     (first, _) = world.shop.pushed()
     first.wait()
-    answer = world.ask("POST", f"/app/hook/deliveries/{first.delivery_id}/attempts", token=world.as_app())
-    assert answer.status_code == 202
+    response = world.ask("POST", f"/app/hook/deliveries/{first.delivery_id}/attempts", token=world.as_app())
+    assert response.status_code == 202
     world.github.settle()
     again = world.github.deliveries[-1]
     assert (again.guid, again.redelivery, again.content) == (first.guid, True, first.content)
     assert again.delivery_id != first.delivery_id
 
 
-def test_ten_of_the_same_at_once(world):
+def test_concurrent_redeliveries(world):
     (first, _) = world.shop.pushed()
     world.github.redeliver(first, times=10)
     world.github.settle()
     assert [headers["x-github-delivery"] for headers, _ in world.receiver.taken].count(first.guid) == 11
 
 
-def test_failures_are_listed_with_their_status(world):
+def test_failed_deliveries_are_listed_with_their_status(world):
     world.receiver.status = 500
     world.shop.archive()
     world.github.settle()
@@ -58,7 +58,7 @@ def test_failures_are_listed_with_their_status(world):
     assert {each["repository_id"] for each in listed} == {world.shop.repository_id}
 
 
-def test_a_receiver_that_is_too_slow_has_failed(world):
+def test_a_slow_receiver_fails(world):
     world.github.webhooks.timeout_s = 0.05
     world.receiver.before = threading.Event()
     (delivery,) = world.shop.archive()
@@ -66,15 +66,15 @@ def test_a_receiver_that_is_too_slow_has_failed(world):
     world.receiver.before.set()
 
 
-def test_the_list_is_paged_by_a_cursor_and_ends_after_three_days(world):
+def test_deliveries_are_paged_by_cursor_and_kept_three_days(world):
     for _ in range(5):
         world.shop.archive()
     world.github.settle()
     seen, path = [], "/app/hook/deliveries?per_page=3"
     while path:
-        answer = world.ask("GET", path, token=world.as_app())
-        seen += [each["id"] for each in answer.json()]
-        path = answer.links.get("next", {}).get("url", "").removeprefix(world.github.api_url)
+        response = world.ask("GET", path, token=world.as_app())
+        seen += [each["id"] for each in response.json()]
+        path = response.links.get("next", {}).get("url", "").removeprefix(world.github.api_url)
     assert seen == sorted(seen, reverse=True)
     assert len(seen) == 7
     world.clock.advance(timedelta(days=3, seconds=1))
@@ -92,7 +92,7 @@ def test_deliveries_can_be_held_back(world):
     assert len(world.receiver.taken) == 2
 
 
-def test_an_outage_of_githubs_own_is_noted_and_reaches_nobody(world):
+def test_an_outage_fails_deliveries_unsent(world):
     world.github.webhooks.outage = True
     (delivery,) = world.shop.archive()
     assert (delivery.wait().status_code, world.receiver.taken) == (503, [])
@@ -102,7 +102,7 @@ def test_an_outage_of_githubs_own_is_noted_and_reaches_nobody(world):
     assert len(world.receiver.taken) == 1
 
 
-def test_an_app_hears_only_what_it_wants_and_may_know(world):
+def test_an_app_receives_only_permitted_subscribed_events(world):
     world.app.events = ("push", "issue_comment")
     world.installation.permissions = {"metadata": "read", "contents": "read"}
     world.shop.archive()
@@ -136,7 +136,7 @@ def test_events_of_an_installation_reach_every_app(world):
     ]
 
 
-def test_a_secret_that_was_changed_signs_what_is_sent_from_then_on(world):
+def test_a_changed_secret_signs_later_deliveries(world):
     world.app.webhook_secret = "new"
     world.shop.archive()
     world.github.settle()
@@ -144,7 +144,7 @@ def test_a_secret_that_was_changed_signs_what_is_sent_from_then_on(world):
     assert headers["x-hub-signature-256"] == f"sha256={hmac.new(b'new', body, hashlib.sha256).hexdigest()}"
 
 
-def test_ghes_says_which_server_it_is(ghes):
+def test_ghes_deliveries_name_their_server(ghes):
     ghes.shop.archive()
     ghes.github.settle()
     headers, _ = ghes.receiver.taken[0]

@@ -1,4 +1,4 @@
-"""Who asks: an App proves itself by a JWT, an installation by its token. Refuses in GitHub's words."""
+"""Authentication: Apps by JWT, installations by token. Errors are worded like GitHub's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TOKEN_BYTES = 54  # 72 characters: GitHub's newer tokens are longer than the 40
 
 
 def identify(github: GitHub, headers: Mapping[str, str]) -> Actor:
-    """The App or the installation behind an Authorization header; nobody without one. Raises Refused."""
+    """Identify the App or installation of an Authorization header, if any. Raises Refused."""
     header = headers.get("authorization", "")
     if not header:
         return Actor()
@@ -43,7 +43,7 @@ def identify(github: GitHub, headers: Mapping[str, str]) -> Actor:
 
 
 def git_token(github: GitHub, headers: Mapping[str, str]) -> Token | None:
-    """The token that a git client sent as its password; None without one. Raises Refused with 401."""
+    """Return the token that a git client sent as its password, or None. Raises Refused with 401."""
     header = headers.get("authorization", "")
     if not header:
         return None
@@ -67,7 +67,7 @@ def mint(
     repository_ids: frozenset[int] | None,
     lifetime: timedelta | None = None,
 ) -> Token:
-    """A new token with no more than the installation has. Raises Refused with 403 or 422."""
+    """Create a token within the installation's permissions. Raises Refused with 403 or 422."""
     if installation.suspended_at is not None:
         raise Refused(403, "This installation has been suspended")
     wanted = dict(installation.permissions if permissions is None else permissions)
@@ -119,7 +119,7 @@ def _names(app: App) -> tuple[str, str]:
 
 
 def _wrong_times(claims: Mapping[str, Any], now: datetime) -> str:
-    """Why the times of a JWT are refused; empty where they are right."""
+    """Return why the times of a JWT are invalid; empty if they are valid."""
     issued, expires = claims.get("iat"), claims.get("exp")
     if not isinstance(issued, int) or issued > (now + LEEWAY).timestamp():
         return "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"

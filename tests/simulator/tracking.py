@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Item:
-    """An issue or a pull request. Every act changes `updated_at`: to the time that it names, else to now."""
+    """An issue or a pull request. Every action sets `updated_at`, to the given time or to now."""
 
     repository: Repository
     number: int
@@ -45,7 +45,7 @@ class Item:
         closed_at: datetime | None = None,
         updated_at: datetime | None = None,
     ) -> Item:
-        """Set its times. Where it was closed, or merged, that was its last change unless another is given."""
+        """Set the times. Closing or merging counts as the last change unless another is given."""
         self.opened_at = opened_at or self._now()
         self.closed_at = closed_at or (self.opened_at if self.merged else None)
         self.updated_at = updated_at or self.closed_at or self.opened_at
@@ -60,11 +60,11 @@ class Item:
         self.touch(at)
 
     def delete(self) -> None:
-        """Gone without a trace, as after a transfer."""
+        """Remove the item without a trace, as after a transfer."""
         del self.repository.items[self.number]
 
     def touch(self, at: datetime | None = None) -> None:
-        """Somebody commented, or changed something that GraphQL is not asked for."""
+        """Update the item in a way that our queries do not show, such as a comment."""
         self.updated_at = at or self._now()
 
     def _now(self) -> datetime:

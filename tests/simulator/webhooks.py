@@ -1,4 +1,4 @@
-"""Deliveries: signed, sent without being waited for, listed, and sent again with the same id when asked."""
+"""Webhook deliveries: signed, sent in the background, listed, and redelivered with the same guid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AT_ONCE = 20
 
 @dataclass
 class Delivery:
-    """One sending of an event. Several have the same `guid` where it was sent again."""
+    """One attempt to deliver an event. Redeliveries share its `guid`."""
 
     delivery_id: int
     guid: str  # X-GitHub-Delivery
@@ -45,13 +45,13 @@ class Delivery:
     status_code: int = 0
     duration_s: float = 0.0
     request_headers: dict[str, str] = field(default_factory=dict, repr=False)
-    answer_headers: dict[str, str] = field(default_factory=dict, repr=False)
-    answer_text: str = field(default="", repr=False)
+    response_headers: dict[str, str] = field(default_factory=dict, repr=False)
+    response_text: str = field(default="", repr=False)
     done: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def content(self) -> bytes:
-        """The body as it is sent and signed."""
+        """The body, as sent and signed."""
         return json.dumps(self.payload, separators=(",", ":")).encode()
 
     @property
@@ -59,13 +59,13 @@ class Delivery:
         return 200 <= self.status_code < 300
 
     def wait(self, timeout_s: float = 15.0) -> Delivery:
-        """Until it was answered. Raises AssertionError after the timeout."""
+        """Wait for the response. Raises AssertionError after the timeout."""
         assert self.done.wait(timeout_s), f"{self.event} {self.action} was never answered"
         return self
 
 
 def signatures(secret: str, content: bytes) -> dict[str, str]:
-    """The two headers with which GitHub signs a body."""
+    """Return the two signature headers for a body."""
     return {
         f"X-Hub-Signature{suffix}": f"{name}={hmac.new(secret.encode(), content, name).hexdigest()}"
         for suffix, name in (("", "sha1"), ("-256", "sha256"))
@@ -73,7 +73,7 @@ def signatures(secret: str, content: bytes) -> dict[str, str]:
 
 
 class Webhooks:
-    """Sends deliveries on the loop of the server's thread, some at once and in no promised order."""
+    """Sends deliveries on the server's event loop, concurrently and in no guaranteed order."""
 
     def __init__(self, github: GitHub) -> None:
         self._github = github
@@ -85,10 +85,10 @@ class Webhooks:
         self._running: set[concurrent.futures.Future[None]] = set()
         self._client: httpx.AsyncClient | None = None
 
-    def tell(
+    def deliver(
         self, app: App, event: str, action: str, payload: Mapping[str, Any], installation_id: int, repository_id: int
     ) -> Delivery:
-        """Make a delivery and send it, or hold it where `deliver_now` is off."""
+        """Create a delivery and send it, or hold it while `deliver_now` is off."""
         body = {**({"action": action} if action else {}), **payload}
         delivery = Delivery(
             delivery_id=self._github.ids.next("delivery"),
@@ -109,14 +109,14 @@ class Webhooks:
         return delivery
 
     def release(self) -> list[Delivery]:
-        """Send everything that was held back."""
+        """Send all held deliveries."""
         held, self.held = self.held, []
         for delivery in held:
             self._start(delivery)
         return held
 
     def redeliver(self, delivery: Delivery, times: int = 1) -> list[Delivery]:
-        """Send again, with the same guid; so many times at once."""
+        """Redeliver with the same guid, `times` times concurrently."""
         return [self._again(delivery) for _ in range(times)]
 
     def _again(self, delivery: Delivery) -> Delivery:
@@ -130,15 +130,15 @@ class Webhooks:
             status_code=0,
             duration_s=0.0,
             request_headers={},
-            answer_headers={},
-            answer_text="",
+            response_headers={},
+            response_text="",
             done=threading.Event(),
         )
         self._start(again)
         return again
 
     def kept(self, app: App) -> list[Delivery]:
-        """What the deliveries API shows of an App: answered, of the last three days, newest first."""
+        """Return an App's finished deliveries of the last three days, newest first, as the API lists them."""
         since = self._github.clock.now() - KEPT_FOR
         return [
             each
@@ -147,7 +147,7 @@ class Webhooks:
         ]
 
     def settle(self, timeout_s: float = 15.0) -> None:
-        """Wait until everything that was sent is answered. Raises AssertionError after the timeout."""
+        """Wait for the responses to all deliveries. Raises AssertionError after the timeout."""
         deadline = time.monotonic() + timeout_s
         for delivery in list(self.sent):
             delivery.wait(max(0.0, deadline - time.monotonic()))
@@ -192,7 +192,7 @@ class Webhooks:
         started = time.monotonic()
         timeout = httpx.Timeout(self.timeout_s, pool=None)
         try:
-            answer = await self._client.post(
+            response = await self._client.post(
                 delivery.url, content=content, headers=delivery.request_headers, timeout=timeout
             )
         except httpx.TimeoutException:
@@ -200,9 +200,9 @@ class Webhooks:
         except httpx.TransportError:
             delivery.status, delivery.status_code = "failed to connect to host", 502
         else:
-            delivery.status_code = answer.status_code
-            delivery.status = "OK" if answer.is_success else f"Invalid HTTP Response: {answer.status_code}"
-            delivery.answer_headers, delivery.answer_text = dict(answer.headers), answer.text
+            delivery.status_code = response.status_code
+            delivery.status = "OK" if response.is_success else f"Invalid HTTP Response: {response.status_code}"
+            delivery.response_headers, delivery.response_text = dict(response.headers), response.text
         finally:
             delivery.duration_s = time.monotonic() - started
             delivery.done.set()

@@ -1,4 +1,4 @@
-"""A small world for the simulator's own tests: an App on acme/shop, a token of it, and a receiver of webhooks."""
+"""A small setup for the simulator's own tests: an App on acme/shop, its token, and a webhook receiver."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.simulator.state import Account
 
 @dataclass
 class Receiver:
-    """Takes deliveries and remembers them: (headers in lower case, body). `status` is what it answers."""
+    """Records deliveries as (headers in lower case, body) and responds with `status`."""
 
     url: str = ""
     status: int = 202
     taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    before: threading.Event | None = None  # each answer waits for it
+    before: threading.Event | None = None  # each response waits for it
 
 
 class _Server(ThreadingHTTPServer):
@@ -88,20 +88,20 @@ class World:
         return head
 
     def as_app(self, **claims: object) -> str:
-        """A JWT of the App, valid for five minutes unless told otherwise."""
+        """Return a JWT of the App, by default valid for five minutes."""
         now = int(self.clock.now().timestamp())
         defaults = {"iss": str(self.app.app_id), "iat": now - 10, "exp": now + 300}
         return jwt.encode({**defaults, **claims}, self.app.private_key, "RS256")
 
     def ask(self, method: str, path: str, body: object = None, token: str | None = None, **more: Any) -> httpx.Response:
-        """A request with the installation's token, unless another or none ("") is given."""
+        """Send a request with the installation's token, another one, or none ("")."""
         token = self.token if token is None else token
         headers: Mapping[str, str] = {"authorization": f"Bearer {token}"} if token else {}
         headers = {**headers, **more.pop("headers", {})}
         return self.http.request(method, self.github.api_url + path, json=body, headers=headers, **more)
 
-    def forgive(self) -> list[str]:
-        """The violations so far, which a test expected: they are forgotten."""
+    def clear_violations(self) -> list[str]:
+        """Clear and return the violations so far, which the test expected."""
         violations = list(self.github.violations)
         self.github.violations.clear()
         return violations
@@ -117,7 +117,7 @@ def shop_history() -> History:
 
 @functools.cache
 def _written_shop() -> Path:
-    """Written once a process, because git takes longer than a whole test."""
+    """Write the repository, once per process: git takes longer than a whole test."""
     folder = Path(tempfile.mkdtemp(prefix="assay-shop-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return shop_history().write(folder / "shop.git")

@@ -53,9 +53,10 @@ def test_an_invalid_key_fails_without_a_request(github: GitHub) -> None:
 
 def test_a_silent_github_times_out(github: GitHub) -> None:
     app = github.register_app(HOOK)
-    github.fault("GET /app", stall())
+    stalled = github.fault("GET /app", stall())
     with pytest.raises(Unavailable, match="no response from"):
         ask(github, app.credentials, 0.1)
+    stalled.stop()  # in case the first request never got this far
     github.fault("GET /app", status(500))
     with pytest.raises(Unavailable, match="HTTP 500"):
         ask(github, app.credentials, 60)  # on a machine that has much else to do

@@ -18,7 +18,7 @@ from pipeline.records import AssayError
 from tests.builders.credentials import private_key
 from tests.simulator.faults import Fault, cut, forbidden, redirect, stall, status
 from tests.simulator.github import GitHub, serve_github
-from tests.simulator.messages import Answer
+from tests.simulator.messages import Response
 
 CONVERSION = "POST /app-manifests/.*"
 
@@ -92,10 +92,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "unwell": (status(500), "HTTP 500"),
     "busy": (forbidden(), "rate limit is used up until"),
     "gone": (cut(), "cannot connect"),
-    "a page": (Answer(201, b"<html>It works!</html>"), "unexpected response"),
-    "half of it": (Answer(201, {"id": 1, "slug": "a"}), "unexpected response"),
-    "no key": (Answer(201, {"id": 1, "pem": "hunter2", "webhook_secret": "s3cret"}), "is not a private key"),
-    "no secret": (Answer(201, {"id": 1, "pem": "hunter2", "webhook_secret": None}), "created no webhook secret"),
+    "a page": (Response(201, b"<html>It works!</html>"), "unexpected response"),
+    "half of it": (Response(201, {"id": 1, "slug": "a"}), "unexpected response"),
+    "no key": (Response(201, {"id": 1, "pem": "hunter2", "webhook_secret": "s3cret"}), "is not a private key"),
+    "no secret": (Response(201, {"id": 1, "pem": "hunter2", "webhook_secret": None}), "created no webhook secret"),
 }
 
 

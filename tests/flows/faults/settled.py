@@ -50,7 +50,7 @@ def assert_deliveries(github: GitHub, rows: Rows) -> None:
 
 def is_stored(delivery: Delivery) -> bool:
     """Whether the receiver said that it is on disk."""
-    return delivery.was_taken and json.loads(delivery.answer_text)["result"] in ("stored", "again", "done")
+    return delivery.was_taken and json.loads(delivery.response_text)["result"] in ("stored", "again", "done")
 
 
 def traces_in_rows(rows: Rows, served: set[tuple[int, int]]) -> list[str]:

@@ -24,7 +24,7 @@ def replay(delivery: Delivery, times: int = 1) -> list[Delivery]:
     body = {name: value for name, value in delivery.payload.items() if name != "action"}
     ids = delivery.installation_id, delivery.repository_id
     webhooks = delivery.app.github.webhooks
-    again = [webhooks.tell(delivery.app, delivery.event, delivery.action, body, *ids) for _ in range(times)]
+    again = [webhooks.deliver(delivery.app, delivery.event, delivery.action, body, *ids) for _ in range(times)]
     assert all(each.content == delivery.content and each.guid != delivery.guid for each in again)
     return again
 
@@ -32,7 +32,7 @@ def replay(delivery: Delivery, times: int = 1) -> list[Delivery]:
 def result(delivery: Delivery) -> str:
     answered = delivery.wait()
     assert answered.status_code == 202
-    said: str = json.loads(answered.answer_text)["result"]
+    said: str = json.loads(answered.response_text)["result"]
     return said
 
 
@@ -173,8 +173,8 @@ def test_a_farewell_of_who_is_still_there_deletes_nothing(fast: Stage) -> None:
     shop, installation = screened(fast, "still")
     rows = fast.rows()
     for delivery in (
-        *fast.github.news.of_installation("deleted", installation, "octocat", {"repositories": []}),
-        *fast.github.news.of_repository("repository", "deleted", shop, "octocat", {}),
+        *fast.github.events.of_installation("deleted", installation, "octocat", {"repositories": []}),
+        *fast.github.events.of_repository("repository", "deleted", shop, "octocat", {}),
     ):
         assert result(delivery) == "stored"
     after = fast.assert_settled({shop: [shop.head()]})

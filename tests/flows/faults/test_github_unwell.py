@@ -13,15 +13,15 @@ from tests.builders.history import History
 from tests.flows.faults.stage import Stage
 from tests.flows.faults.unwell_story import PATIENCE_S, Sufferer, Trouble, gaps_s, suffer, unwell
 from tests.simulator.faults import FOREVER, before, cut, forbidden, lost, redirect, stall, status, unauthorized
-from tests.simulator.messages import Answer
+from tests.simulator.messages import Response
 
 LOGIN_PAGE = b"<html><body>Welcome to the hotel's network</body></html>"
 HUGE = b" " * (11 << 20)
 
 
-def page(code: int, content: bytes = LOGIN_PAGE) -> Answer:
+def page(code: int, content: bytes = LOGIN_PAGE) -> Response:
     """What something between us and GitHub answers in its place."""
-    return Answer(code, content, {"content-type": "text/html"})
+    return Response(code, content, {"content-type": "text/html"})
 
 
 def down(of: Sufferer) -> None:
@@ -53,8 +53,8 @@ def behind_a_proxy(of: Sufferer) -> None:
 
 
 def talking_nonsense(of: Sufferer) -> None:
-    of.meets(Answer(200, {"id": "seven", "full_name": None}), of.reading)
-    of.meets(Answer(200, b"[" * 100_000), of.reading)
+    of.meets(Response(200, {"id": "seven", "full_name": None}), of.reading)
+    of.meets(Response(200, b"[" * 100_000), of.reading)
     of.meets(lost(page(201)), of.writing)
 
 

@@ -16,7 +16,7 @@ from tests.builders.fast_assay import Pace
 from tests.flows.faults.stage import Stage, set_stage
 from tests.simulator.apps import Installation
 from tests.simulator.faults import Fault, FaultRule
-from tests.simulator.messages import Seen
+from tests.simulator.messages import RecordedRequest
 from tests.simulator.repositories import Repository
 
 FACTOR = 120.0
@@ -87,7 +87,7 @@ class Sufferer:
         """How often it asked although nothing was left."""
         return self.stage.github.limits.refused(self.installation.installation_id)
 
-    def writes(self) -> list[Seen]:
+    def writes(self) -> list[RecordedRequest]:
         """The requests to write a check run, in the order of their answers."""
         return [r for r in self.stage.github.requests if f"{r.method} {r.path}" == self.writing]
 
@@ -118,6 +118,6 @@ def suffer(stage: Stage, troubles: Mapping[str, Trouble]) -> dict[str, Sufferer]
     return found
 
 
-def gaps_s(seen: list[Seen]) -> list[float]:
+def gaps_s(seen: list[RecordedRequest]) -> list[float]:
     """Seconds of GitHub's clock between one request and the next."""
     return [(after.at - at.at).total_seconds() for at, after in itertools.pairwise(seen)]

@@ -23,7 +23,7 @@ from pipeline.records import AssayError
 from tests.builders.history import History
 from tests.builders.limits import run_limited
 from tests.builders.objects import PackBuilder
-from tests.simulator.git_server import Answer, Fault, GitServer, cut_after, redirect, serve_git, stall, status
+from tests.simulator.git_server import Fault, GitResponse, GitServer, cut_after, redirect, serve_git, stall, status
 
 ROOT = Path(__file__).parent.parent.parent.parent
 TOKEN = "ghs_verysecret"
@@ -315,9 +315,9 @@ def test_a_password_goes_to_its_own_host_only(root: Path, into: Path) -> None:
 def test_a_renamed_repository_is_found_at_its_new_place(root: Path, server: GitServer, into: Path) -> None:
     (root / "ada" / "code.git").rename(root / "ada" / "renamed.git")
 
-    def moved(path: str, answer: Answer) -> Answer:
+    def moved(path: str, answer: GitResponse) -> GitResponse:
         if path.startswith("/ada/code.git/"):
-            return Answer(301, {"Location": path.replace("code", "renamed")}, b"")
+            return GitResponse(301, {"Location": path.replace("code", "renamed")}, b"")
         return answer
 
     server.fault = moved
@@ -332,12 +332,12 @@ def body_instead(body: bytes, content_type: str = "application/x-git-upload-pack
     """Answer the n-th POST with this: the first asks for refs, the second for the pack."""
     posts = 0
 
-    def instead(path: str, answer: Answer) -> Answer:
+    def instead(path: str, answer: GitResponse) -> GitResponse:
         nonlocal posts
         posts += path.endswith("/git-upload-pack")
         if posts < post:
             return answer
-        return Answer(200, {"Content-Type": content_type}, body)
+        return GitResponse(200, {"Content-Type": content_type}, body)
 
     return instead
 
@@ -405,7 +405,7 @@ def test_an_answer_that_breaks_off_leaves_the_stored_clone_as_it_was(
     serve_instead(root, some_history(40))
     posts = 0
 
-    def cut(path: str, answer: Answer) -> Answer:
+    def cut(path: str, answer: GitResponse) -> GitResponse:
         nonlocal posts
         posts += path.endswith("/git-upload-pack")
         if posts == post:
@@ -552,7 +552,7 @@ def test_a_process_that_is_stopped_in_the_middle_does_no_harm(
     serve_instead(root, larger)
     posts = 0
 
-    def stall_in_the_pack(path: str, answer: Answer) -> Answer:
+    def stall_in_the_pack(path: str, answer: GitResponse) -> GitResponse:
         nonlocal posts
         posts += path.endswith("/git-upload-pack")
         return stall(server, len(answer.body) // 2)(path, answer) if posts == 2 else answer

@@ -1,4 +1,4 @@
-"""Who is told of what: the rules by which GitHub chooses the Apps that hear of an event."""
+"""GitHub's rules for which Apps receive an event."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ALWAYS_SENT = {("check_suite", "requested"), ("check_suite", "rerequested"), ("
                 ("check_run", "requested_action")}  # fmt: skip
 
 
-class News:
-    """Makes the deliveries of what has happened, and returns them."""
+class EventRouter:
+    """Creates the deliveries of an event and returns them."""
 
     def __init__(self, github: GitHub) -> None:
         self._github = github
@@ -28,7 +28,7 @@ class News:
     def of_repository(
         self, event: str, action: str, repo: Repository, by: Account | str, rest: Mapping[str, Any]
     ) -> list[Delivery]:
-        """An event of a repository, to all Apps that have it, may know of it and want to."""
+        """Deliver a repository's event to all Apps with access, permission and subscription."""
         sent = []
         for installation in self._github.installations_of(repo):
             wanted = event in installation.app.events or (event, action) in _ALWAYS_SENT
@@ -36,7 +36,7 @@ class News:
             if wanted and allowed and installation.suspended_at is None:
                 payload = {**rest, **payloads.envelope(self._github.as_account(by), repo, installation)}
                 app, ids = installation.app, (installation.installation_id, repo.repository_id)
-                sent.append(self._github.webhooks.tell(app, event, action, payload, *ids))
+                sent.append(self._github.webhooks.deliver(app, event, action, payload, *ids))
         return sent
 
     def of_checks(
@@ -49,7 +49,7 @@ class News:
         run: CheckRun | None,
         rest: Mapping[str, Any],
     ) -> list[Delivery]:
-        """Only the App whose suite it is hears of it."""
+        """Deliver an event to the App that owns the suite."""
         sent = []
         for installation in self._github.installations_of(repo):
             app = installation.app
@@ -58,7 +58,7 @@ class News:
                 envelope = payloads.envelope(self._github.as_account(by), repo, installation)
                 payload = {**payloads.check_payload(suite, run), **rest, **envelope}
                 ids = (installation.installation_id, repo.repository_id)
-                sent.append(self._github.webhooks.tell(app, event, action, payload, *ids))
+                sent.append(self._github.webhooks.deliver(app, event, action, payload, *ids))
         return sent
 
     def of_comment(
@@ -81,10 +81,12 @@ class News:
             **rest,
             "sender": payloads.envelope(self._github.as_account(by))["sender"],
         }
-        return [self._github.webhooks.tell(installation.app, event, action, payload, installation.installation_id, 0)]
+        return [
+            self._github.webhooks.deliver(installation.app, event, action, payload, installation.installation_id, 0)
+        ]
 
     def of_app(self, app: App, event: str, action: str, by: Account | str) -> list[Delivery]:
-        return [self._github.webhooks.tell(app, event, action, payloads.envelope(self._github.as_account(by)), 0, 0)]
+        return [self._github.webhooks.deliver(app, event, action, payloads.envelope(self._github.as_account(by)), 0, 0)]
 
     def ping(self, app: App) -> list[Delivery]:
-        return [self._github.webhooks.tell(app, "ping", "", payloads.ping_payload(app), 0, 0)]
+        return [self._github.webhooks.deliver(app, "ping", "", payloads.ping_payload(app), 0, 0)]

@@ -1,4 +1,4 @@
-"""From the simulator's state to what GitHub's API shows of it. Every shape is checked against the description."""
+"""Render the simulator's state as GitHub API responses, all of which are validated against the description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# Addresses of a repository, relative to its own.
+# URLs of a repository, relative to its API URL.
 _REPOSITORY_URLS = {
     "archive_url": "/{archive_format}{/ref}", "assignees_url": "/assignees{/user}", "blobs_url": "/git/blobs{/sha}",
     "branches_url": "/branches{/branch}", "collaborators_url": "/collaborators{/collaborator}",
@@ -75,7 +75,7 @@ def public_user(person: Account) -> Json:
 
 
 def repository(repo: Repository) -> Json:
-    """The long form; what only the longest form has, such as `network_count`, does no harm elsewhere."""
+    """Render the long form. Fields of the full form, such as `network_count`, are always included."""
     github = repo.github
     api, html = f"{github.api_url}/repos/{repo.full_name}", f"{github.url}/{repo.full_name}"
     zeros = dict.fromkeys(
@@ -178,7 +178,7 @@ def token(its: Token) -> Json:
 
 
 def check_suite(suite: CheckSuite) -> Json:
-    """As events show it."""
+    """Render a suite as in events."""
     repo = suite.repository
     api = f"{repo.github.api_url}/repos/{repo.full_name}/check-suites/{suite.suite_id}"
     return {
@@ -203,7 +203,7 @@ def check_suite(suite: CheckSuite) -> Json:
 
 
 def check_run(suite: CheckSuite, check_run_id: int, fields: Json, now: datetime) -> Json:
-    """A new check run from the fields that its maker sent."""
+    """Render a new check run from the fields of its request."""
     repo = suite.repository
     api = f"{repo.github.api_url}/repos/{repo.full_name}/check-runs/{check_run_id}"
     html = f"{repo.github.url}/{repo.full_name}/runs/{check_run_id}"
@@ -320,7 +320,7 @@ def content_file(repo: Repository, sha: str, path: str, blob_id: str, content: b
 
 
 def role(repo: Repository, person: Account) -> Json:
-    """Custom roles are looked up in `github.custom_roles`: their name -> the role that they build on."""
+    """Render a person's role. `github.custom_roles` maps custom roles to the roles they extend."""
     name = repo.roles.get(person.login, "none" if repo.private else "read")
     base = repo.github.custom_roles.get(name, name)
     if repo.owner is person:
@@ -351,5 +351,5 @@ def delivery(sent: Delivery, *, whole: bool = False) -> Json:
     if whole:
         shown["url"] = sent.url
         shown["request"] = {"headers": sent.request_headers, "payload": sent.payload}
-        shown["response"] = {"headers": sent.answer_headers, "payload": sent.answer_text}
+        shown["response"] = {"headers": sent.response_headers, "payload": sent.response_text}
     return shown
