@@ -21,7 +21,7 @@ from tests.bot.receiver.asgi import Exchange, ask, get
 from tests.bot.receiver.payloads import encode, push
 
 MAX_MB = 120
-MAX_S = 2.0
+MAX_CPU_S = 2.0
 NEVER_IMPORTED = (
     "torch",
     "transformers",
@@ -139,7 +139,7 @@ def test_the_server_logs_no_requests_and_trusts_no_proxy(url: str) -> None:
 
 MEASURED = """
 import asyncio, json, sys, time
-began = time.perf_counter()
+began = time.process_time()
 from bot.web_process import create_app, create_metrics_app, make_server
 from bot.clock import SystemClock
 from bot.logs import set_up_logs
@@ -156,7 +156,7 @@ async def main():
     create_metrics_app(database, SystemClock())
     server = make_server(app, "127.0.0.1", 0)
     server.config.load()
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     pages = int(open("/proc/self/statm").read().split()[1]) if sys.platform == "linux" else 0
     await database.close()
     print(json.dumps({"seconds": seconds, "mb": pages * 4096 / 1e6, "modules": list(sys.modules)}))
@@ -170,4 +170,4 @@ def test_the_web_process_is_light_and_imports_no_heavy_libraries(url: str) -> No
     found = json.loads(ran.stdout)
     assert not {name.partition(".")[0] for name in found["modules"]} & set(NEVER_IMPORTED)
     assert found["mb"] < MAX_MB
-    assert found["seconds"] < MAX_S
+    assert found["seconds"] < MAX_CPU_S

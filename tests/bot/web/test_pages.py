@@ -91,7 +91,7 @@ def check_page(answer: Exchange) -> None:
 
 
 def test_an_empty_server_says_what_to_do(site: Site) -> None:
-    assert "install the App on an account" in site.page("/")
+    assert "Install the App on an account" in site.page("/")
 
 
 def test_the_list_shows_verdict_reason_and_last_error(site: Site) -> None:
@@ -149,7 +149,7 @@ def test_a_failed_screening_shows_its_reason(site: Site) -> None:
 def test_a_repository_without_functions_has_no_density(site: Site) -> None:
     site.has()
     site.screens(screened(dataclasses.replace(MEASUREMENT, density=None, evidence={})))
-    assert "there is not one function to measure" in site.page("/repos/acme/shop")
+    assert "there are no functions to measure" in site.page("/repos/acme/shop")
 
 
 def test_a_screening_of_another_version_breaks_no_page(site: Site) -> None:
@@ -157,7 +157,7 @@ def test_a_screening_of_another_version_breaks_no_page(site: Site) -> None:
     site.screens(dataclasses.replace(screened(), measurement={"density": "?"}))
     for path in ("/", "/repos/acme/shop"):
         assert UNREADABLE in site.page(path)
-    assert "Nothing has been judged" in site.page("/calibration")
+    assert "No repository has a verdict yet" in site.page("/calibration")
     assert read_screening(dataclasses.replace(screened(), judgement={})).failure == UNREADABLE
 
 
@@ -195,7 +195,7 @@ def test_the_calibration_page_shows_the_newest_one(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shared", "said"), [(0, "7 published, 0 measured here"), (1_200, "1,200 shared by others of this server")]
+    ("shared", "said"), [(0, "7 published, 0 measured here"), (1_200, "1,200 shared by other accounts on this server")]
 )
 def test_shared_outcomes_are_counted_if_there_are_any(site: Site, shared: int, said: str) -> None:
     site.has()
