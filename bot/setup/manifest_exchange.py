@@ -34,7 +34,7 @@ class _ConversionResponse(BaseModel):
 
 
 async def register(code: str, server: GitHubServer, clock: Clock, data_dir: Path) -> AppCredentials:
-    """GitHubSession the code and store the credentials. Raises AssayError with one sentence that says what to do.
+    """Exchange the code and store the credentials. Raises AssayError with one sentence that says what to do.
 
     A code works only once: if the credentials cannot be stored they are lost, and the sentence says so.
     """
@@ -53,7 +53,7 @@ async def register(code: str, server: GitHubServer, clock: Clock, data_dir: Path
 
 
 async def convert(code: str, server: GitHubServer, clock: Clock) -> AppCredentials:
-    """GitHubSession the code for the credentials of the App just registered. Raises AssayError."""
+    """Exchange the code for the credentials of the App just registered. Raises AssayError."""
     if not _CODE.fullmatch(code):
         raise AssayError(f"GitHub sent no code: {RETRY_HINT}")
     session = GitHubSession(server, clock, lambda remaining, limit: None)

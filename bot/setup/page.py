@@ -163,7 +163,7 @@ def _render_choices(
 def _render_confirmation(state: SetupState, registration: Registration) -> Response:
     """Render the form that posts the manifest to GitHub, unless GitHub would reject it."""
     unreachable = unreachable_reason(state.base_url, state.github_url)
-    made = manifest(registration, state.base_url)
+    app_manifest = manifest(registration, state.base_url)
     address = (
         "" if unreachable else registration_url(state.github_url, registration.organization, state.guard.issue_state())
     )
@@ -171,8 +171,8 @@ def _render_confirmation(state: SetupState, registration: Registration) -> Respo
         "setup_confirm.html",
         registration=registration,
         permissions=permissions_of(registration.subset),
-        manifest=made,
-        manifest_json=json.dumps(made),
+        manifest=app_manifest,
+        manifest_json=json.dumps(app_manifest),
         address=address,
         github_host=urlsplit(state.github_url).netloc,
         unreachable=unreachable,

@@ -18,7 +18,7 @@ from bot.store.jobs import QueueFigure
 
 @dataclass(frozen=True, slots=True)
 class DatabaseMetrics:
-    """DatabaseMetrics read from the database at each scrape."""
+    """Figures read from the database at each scrape."""
 
     queue: Iterable[QueueFigure] = ()
     screens: Mapping[str, int] = field(default_factory=dict)  # by verdict

@@ -1,7 +1,7 @@
 """Handle an API request: authenticate, route, authorize, count towards limits, then execute.
 
-1. whose token (401, 403 suspended)   2. which operation (404)   3. which repository, and may they (301, 403, 404)
-4. rate limits (403)   5. the description's word on the request (422)   6. the handler   7. its word on the response
+1. identify the sender (401, 403 suspended)   2. find the operation (404)   3. check repository access (301, 403, 404)
+4. rate limits (403)   5. validate the request (422)   6. call the handler   7. validate the response
 """
 
 from __future__ import annotations

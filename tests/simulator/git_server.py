@@ -31,7 +31,7 @@ class GitResponse:
     status: int
     headers: dict[str, str]
     body: bytes
-    sent_bytes: int | None = None  # break off after so many bytes of the body
+    sent_bytes: int | None = None  # cut the connection after this many bytes of the body
     stall: threading.Event | None = None  # wait for it before the body is sent
 
 

@@ -9,7 +9,7 @@
         shop.check_runs[-1].press("alice", "rescreen")     # sends check_run.requested_action
 
 Leaving the context raises AssertionError for requests and responses that violate GitHub's OpenAPI description.
-Whatever acts returns the deliveries it made, which are sent in the background: `delivery.wait()`, `github.settle()`.
+Actions return their deliveries, which are sent in the background: `delivery.wait()`, `github.settle()`.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class GitHub:
     def fault(self, match: str, response: Fault, times: int = 1) -> FaultRule:
         """Fail the next `times` requests whose `METHOD PATH` matches fully, by a fault of `tests.simulator.faults`.
 
-        PATH is without the query, and without the prefix /api/v3.
+        PATH excludes the query and the prefix /api/v3.
         """
         rule = FaultRule(re.compile(match), response, times)
         with self.lock:

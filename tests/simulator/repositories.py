@@ -36,7 +36,7 @@ class Repository:
     disabled: bool
     created_at: datetime
     pushed_at: datetime
-    issues: int = 3  # issues 1 to so many exist
+    issues: int = 3  # issues 1 to `issues` exist
     pull_requests: set[int] = field(default_factory=set)  # which of these numbers are pull requests
     locked: set[int] = field(default_factory=set)  # and which conversations are locked
     items: dict[int, Item] = field(default_factory=dict)  # issues and pull requests that GraphQL shows, by number

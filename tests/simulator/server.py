@@ -80,7 +80,7 @@ class Server:
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
-        # Not `serve`, whose loop looks every tenth of a second whether it should stop: there are many short tests.
+        # Not `serve`, which checks only every 0.1 s whether to stop: there are many short tests.
         await server.startup(sockets=[self._socket])
         await server.on_tick(0)
         self._started.set()

@@ -1,4 +1,4 @@
-"""Check runs: what the description does not say of them."""
+"""Rules for check runs that the description lacks."""
 
 from __future__ import annotations
 

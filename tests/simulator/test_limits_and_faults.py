@@ -1,4 +1,4 @@
-"""Rate limits, and the ways in which GitHub fails."""
+"""Rate limits and faults."""
 
 from __future__ import annotations
 

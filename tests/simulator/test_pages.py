@@ -1,4 +1,4 @@
-"""The pages that a person clicks through."""
+"""Pages for a browser."""
 
 from __future__ import annotations
 

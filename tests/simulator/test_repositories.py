@@ -1,4 +1,4 @@
-"""What becomes of a repository, and what the App is told of it."""
+"""Changes of repositories, and the events that the App receives."""
 
 from __future__ import annotations
 

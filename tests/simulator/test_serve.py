@@ -1,4 +1,4 @@
-"""The simulator in a process of its own."""
+"""The simulator as a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server itself: TLS, many at once, and that it goes away."""
+"""The server itself: TLS, concurrency, shutdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.simulator.github import serve_github
 
 
 def self_signed(folder):
-    """A certificate of 127.0.0.1 that only who is told trusts, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     key = load_pem_private_key(private_key(0).encode(), None)
     assert isinstance(key, RSAPrivateKey)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "simulated GitHub")])

@@ -1,4 +1,4 @@
-"""Who may ask for what."""
+"""Authentication and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliveries as a receiver sees them, and as the deliveries API lists them."""
+"""Deliveries as received, and as listed by the API."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.simulator.messages import Actor, Refused
 if TYPE_CHECKING:
     from tests.simulator.github import GitHub
 
-LONGEST_JWT = timedelta(minutes=10)
+MAX_JWT_LIFETIME = timedelta(minutes=10)
 LEEWAY = timedelta(seconds=60)
 LIFETIME = timedelta(hours=1)
 _ONLY_THE_SIGNATURE: Any = dict.fromkeys(("verify_aud", "verify_exp", "verify_iat", "verify_iss", "verify_nbf"), False)
@@ -95,7 +95,7 @@ def mint(
 def _app_of(github: GitHub, text: str) -> App:
     """Raises Refused with 401 unless the JWT is signed with the key of a registered App and is valid now.
 
-    Now is the simulator's clock or the machine's: whoever signs may not know of the former.
+    Accepts the simulator's clock and the system's: the signer may not know the former.
     """
     try:
         claims: dict[str, Any] = jwt.decode(text, options={"verify_signature": False})
@@ -125,6 +125,6 @@ def _wrong_times(claims: Mapping[str, Any], now: datetime) -> str:
         return "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
     if not isinstance(expires, int) or expires <= now.timestamp():
         return "'Expiration time' claim ('exp') must be a numeric value representing the future time at which it ends"
-    if expires > (now + LONGEST_JWT + LEEWAY).timestamp():
+    if expires > (now + MAX_JWT_LIFETIME + LEEWAY).timestamp():
         return "'Expiration time' claim ('exp') is too far in the future"
     return ""

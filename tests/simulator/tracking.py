@@ -1,4 +1,4 @@
-"""Issues and pull requests as GraphQL shows them, and what people do to them.
+"""Issues and pull requests for GraphQL, and what people do to them.
 
 bug = shop.issue(12, labels=["bug"], opened_at=day(3))
 bug.close(at=day(9))

@@ -36,7 +36,7 @@ class Receiver:
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 64  # deliveries come many at once
+    request_queue_size = 64  # deliveries arrive concurrently
 
 
 @contextlib.contextmanager
