@@ -20,6 +20,7 @@ from bot.github.responses import (
     PAGE_SIZE,
     AppResponse,
     DeliveryResponse,
+    HookConfigResponse,
     InstallationResponse,
     TokenResponse,
     has_next,
@@ -91,7 +92,19 @@ class GitHubApp:
         return await self._session.get(self._authenticate()[1], path, query, installation_id=installation_id)
 
     async def app(self) -> AppDescription:
-        return describe_app((await self._get("/app")).parse(AppResponse))
+        response = (await self._get("/app")).parse(AppResponse)
+        return AppDescription(
+            app_id=response.id,
+            slug=response.slug,
+            name=response.name,
+            html_url=response.html_url,
+            permissions=response.permissions,
+            events=tuple(response.events),
+        )
+
+    async def webhook_url(self) -> str:
+        """Fetch the address to which GitHub sends deliveries; empty if there is none."""
+        return (await self._get("/app/hook/config")).parse(HookConfigResponse).url
 
     async def installation(self, installation_id: int) -> Installation:
         """Fetch an installation's account, permissions and state. Raises InstallationGone."""
@@ -168,18 +181,6 @@ class GitHubApp:
 
     async def close(self) -> None:
         await self._session.close()
-
-
-def describe_app(response: AppResponse) -> AppDescription:
-    """Convert GitHub's response about an App."""
-    return AppDescription(
-        app_id=response.id,
-        slug=response.slug,
-        name=response.name,
-        html_url=response.html_url,
-        permissions=response.permissions,
-        events=tuple(response.events),
-    )
 
 
 def _sent_delivery(item: DeliveryResponse) -> SentDelivery:

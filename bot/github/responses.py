@@ -122,6 +122,10 @@ class AppResponse(_Response):
     events: list[str] = []
 
 
+class HookConfigResponse(_Response):
+    url: str = ""
+
+
 class CreatedResponse(_Response):
     id: int
 

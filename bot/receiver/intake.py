@@ -1,7 +1,7 @@
 """Store deliveries, then announce them to the workers, in batches.
 
 A durable commit waits for the disk, so deliveries that arrive during one transaction share the next. A request is
-answered once its batch is committed. Announcing may fail afterwards: the sweeper finds unannounced deliveries.
+acknowledged once its batch is committed. Announcing may fail afterwards: the sweeper finds unannounced deliveries.
 """
 
 from __future__ import annotations
