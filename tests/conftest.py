@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import re
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 _NUMBERS = count()
 _HAS_TORCH = find_spec("torch") is not None
+_SUITES = ("services", "contract", "browser", "finetune", "faults")
+_WHOLE_MODULE = re.compile(rf"^pytestmark = pytest\.mark\.({'|'.join(_SUITES)})$", re.MULTILINE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,12 +19,22 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("torch is missing: `make test-finetune` installs it")
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """A module of tests that imports torch cannot even be read where there is none."""
-    if not _HAS_TORCH and collection_path.suffix == ".py" and collection_path.name.startswith("test_"):
-        text = collection_path.read_text(encoding="utf-8")
-        return "\npytestmark = pytest.mark.finetune\n" in text or None
-    return None
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import modules of which the chosen suite runs nothing.
+
+    Importing all of them takes half a minute, and those that need torch cannot be imported where there is none.
+    """
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    marked = _WHOLE_MODULE.search(text)
+    mark = marked[1] if marked else ""
+    chosen = config.getoption("-m")
+    if mark == "finetune" and not _HAS_TORCH:
+        return True
+    if chosen in _SUITES:
+        return f"pytest.mark.{chosen}" not in text or None
+    return (bool(mark) and f"not {mark}" in chosen) or None
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 
 from bot.settings import Settings
 from bot.worker_process import MB, clones_of, policy_of
+from tests.builders.patience import PATIENCE_S
 
 WORKER = """
 import asyncio, sys
@@ -74,7 +75,7 @@ def test_a_worker_without_credentials_starts_and_stops_when_it_is_told_to(tmp_pa
         while (line := process.stdout.readline()) != "started\n":
             assert line, "it ended before it started"
         process.send_signal(number)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said
         assert said.endswith("stopped\n")
 

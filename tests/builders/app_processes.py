@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 
 from bot.records import AppCredentials
+from tests.builders.patience import PATIENCE_S
 
 ASSAY = Path(sys.executable).with_name("assay")
 ROOT = Path(__file__).parents[2]
-READY_WITHIN_S = 30.0
 PORTS = range(20_000, 32_000)  # which no system gives to a connection, so that one stays free between two starts
 
 
@@ -35,7 +35,7 @@ def free_port() -> int:
             return port
 
 
-def until(what: str, is_so: Callable[[], object], within_s: float = READY_WITHIN_S, every_s: float = 0.05) -> None:
+def until(what: str, is_so: Callable[[], object], within_s: float = PATIENCE_S, every_s: float = 0.05) -> None:
     """Wait until something is so. Raises AssertionError that says what was waited for."""
     give_up_at_s = time.monotonic() + within_s
     while not is_so():
@@ -121,7 +121,7 @@ class Deployment:
         self.processes.append(process)
         return process
 
-    def ready(self, within_s: float = READY_WITHIN_S) -> None:
+    def ready(self, within_s: float = PATIENCE_S) -> None:
         """Wait until the web process answers that it can work."""
 
         def is_ready() -> bool:

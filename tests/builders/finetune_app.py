@@ -41,6 +41,7 @@ from tests.builders.demo_story import CarelessStory, build
 from tests.builders.finetune_gpu import LOSES, MINUTES, MODEL, MODELS, RunGates, WrittenClock
 from tests.builders.finetune_settled import Places, left_over
 from tests.builders.finetunings import result
+from tests.builders.patience import PATIENCE_S
 from tests.builders.running_app import RunningApp, running_app
 from tests.simulator.apps import Installation
 from tests.simulator.github import GitHub, serve_github
@@ -48,7 +49,6 @@ from tests.simulator.repositories import Repository
 from tests.simulator.state import CheckRun, Comment
 
 ROOT = Path(__file__).parents[2]
-WITHIN_S = 40.0
 POLICY = Policy(
     heartbeat_s=0.2,
     sweep_s=0.1,
@@ -134,9 +134,9 @@ class FinetuneApp:
         installation = self.app.registered.install(repositories[0].owner, repositories)
         if minutes is not None:  # before the first verdict, which says whether there is one
             number = installation.installation_id
-            self.app.until("an installation", lambda: self.app.ask(lambda c: load_installation(c, number)), WITHIN_S)
+            self.app.until("an installation", lambda: self.app.ask(lambda c: load_installation(c, number)))
             self.set_budget(installation, minutes, concurrency)
-        self.app.until("the verdicts", lambda: all(each.check_runs for each in repositories), WITHIN_S)
+        self.app.until("the verdicts", lambda: all(each.check_runs for each in repositories))
         self.app.until_idle()
         return installation
 
@@ -201,18 +201,18 @@ class FinetuneApp:
 
     def reached(self, run_id: int, point: str) -> int:
         """The number of the process that trains, once it is there."""
-        return self.app.until(f"{point} of run {run_id}", lambda: self.gates.reached(run_id, point), WITHIN_S)
+        return self.app.until(f"{point} of run {run_id}", lambda: self.gates.reached(run_id, point))
 
     def ended(self, run_id: int) -> Run:
         """A run that ended, and what follows from that is done."""
-        self.app.until(f"the end of run {run_id}", lambda: self.run(run_id).state == "ended", WITHIN_S)
+        self.app.until(f"the end of run {run_id}", lambda: self.run(run_id).state == "ended")
         self.app.until_idle()
         return self.run(run_id)
 
     def all_ended(self, count: int) -> list[Run]:
         """So many runs there are in the end, trainings after a win included."""
-        self.app.until(f"{count} runs", lambda: len(self.runs()) >= count, WITHIN_S)
-        self.app.until("their ends", lambda: all(run.state == "ended" for run in self.runs()), WITHIN_S)
+        self.app.until(f"{count} runs", lambda: len(self.runs()) >= count)
+        self.app.until("their ends", lambda: all(run.state == "ended" for run in self.runs()))
         self.app.until_idle()
         assert len(self.runs()) == count
         return self.runs()
@@ -223,7 +223,7 @@ class FinetuneApp:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGCONT)
                 worker.send_signal(signal.SIGTERM)
-                assert worker.wait(WITHIN_S) == 0
+                assert worker.wait(PATIENCE_S) == 0
         for minutes in (1, 11):  # the purge after a removal; whatever waited for GitHub
             self.passes(timedelta(minutes=minutes))
         places = Places(self.folder / "app" / "artifacts", self.scratch, self.gates.folder)

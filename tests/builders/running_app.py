@@ -37,11 +37,11 @@ from bot.web_process import create_app, make_server
 from bot.worker_process import WorkerParts, run_worker
 from pipeline.calibration.calibration_set import CalibrationSet, replay
 from pipeline.calibration.seed import load_seed
+from tests.builders.patience import PATIENCE_S
 from tests.simulator.apps import App
 from tests.simulator.github import GitHub
 from tests.simulator.webhooks import Delivery
 
-WITHIN_S = 30.0
 Found = TypeVar("Found")
 
 
@@ -66,7 +66,7 @@ class RunningApp:
     loop: asyncio.AbstractEventLoop = field(init=False)
     failure: BaseException | None = None
 
-    def until(self, what: str, is_so: Callable[[], Found], within_s: float = WITHIN_S) -> Found:
+    def until(self, what: str, is_so: Callable[[], Found], within_s: float = PATIENCE_S) -> Found:
         """Wait until something is so, and return it. Raises AssertionError that says what was waited for."""
         give_up_at_s = time.monotonic() + within_s
         while not (found := is_so()):
@@ -87,7 +87,7 @@ class RunningApp:
 
     def call(self, coroutine: Any) -> Any:
         """Run something in the App's own loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(WITHIN_S)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_S)
 
     def hear(self, deliveries: Sequence[Delivery]) -> None:
         """Wait until these were answered."""
@@ -193,13 +193,13 @@ def running_app(
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        assert ready.wait(WITHIN_S)
+        assert ready.wait(PATIENCE_S)
         if app.failure is not None:
             raise app.failure
         yield app
     finally:
         app.stop()
-        thread.join(WITHIN_S)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive(), "the App did not stop"
     if app.failure is not None:
         raise app.failure

@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 
 from tests.builders.app_processes import free_port
+from tests.builders.patience import PATIENCE_S
 
-STARTS_WITHIN_S = 30.0
 _ANSWERS_EVERY_S = 0.05
 
 
@@ -40,7 +40,7 @@ class Server:
     def start(self) -> None:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
-        give_up_at_s = time.monotonic() + STARTS_WITHIN_S
+        give_up_at_s = time.monotonic() + PATIENCE_S
         while subprocess.run(self.ping, capture_output=True, check=False).returncode:
             assert self.process.poll() is None, f"{self.command[0]} ended:\n{self.log.read_text(errors='replace')}"
             assert time.monotonic() < give_up_at_s, f"{self.command[0]} does not answer"
@@ -54,7 +54,7 @@ class Server:
             for each in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
-            psutil.wait_procs(family, STARTS_WITHIN_S)
+            psutil.wait_procs(family, PATIENCE_S)
         self.process.wait()
 
 

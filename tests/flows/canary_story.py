@@ -29,7 +29,6 @@ from tests.simulator.github import GitHub
 
 FACTOR = 120.0
 LOOKS_EVERY_S = 0.1
-PATIENCE_S = 120.0  # for what takes a few seconds where nothing else runs
 
 COMMENT = Canary("a comment", 'canary of "comments" & <ü> 31c7f0')
 TALK = Canary("a title, a body or a description", "canary of talk, said by somebody 8d02e6")

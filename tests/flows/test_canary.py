@@ -17,12 +17,12 @@ from bot.handlers.screening.evidence import FACTS
 from tests.builders import fast_assay
 from tests.builders.app_processes import ASSAY, AppProcess, until
 from tests.builders.canaries import find
+from tests.builders.patience import PATIENCE_S
 from tests.flows.canary_story import (
     CODE,
     COMMENT,
     EMAIL,
     MESSAGE,
-    PATIENCE_S,
     TALK,
     TOKEN,
     WEBHOOK,
@@ -33,7 +33,7 @@ from tests.flows.canary_story import (
     leaks,
     telling_history,
 )
-from tests.flows.faults.stage import WITHIN_S, Stage
+from tests.flows.faults.stage import Stage
 from tests.simulator.apps import FULL, Installation
 from tests.simulator.faults import cut, lost, status, unauthorized
 from tests.simulator.messages import Response
@@ -58,19 +58,19 @@ def test_no_canary_is_left_anywhere(tmp_path: Path) -> None:
         gate.wait()
         watch.look()
         stage.kill(first)
-        until("no child is left", lambda: not stage.children(), WITHIN_S)
+        until("no child is left", lambda: not stage.children())
         assert leaks(stage, watch) == []  # of who had no time to tidy up
 
         gate.open()
         second = start_worker(stage, "json")
-        until("every verdict", lambda: all(repo.check_runs for repo in (shop, till, kept)), PATIENCE_S)
+        until("every verdict", lambda: all(repo.check_runs for repo in (shop, till, kept)))
         live(stage, leaving, shop, till)
         speak_out_of_turn(stage)
         assert find(canaries(stage), look_at_it(stage)) == []
         assert leaks(stage, watch) == []
 
         leaving.uninstall()
-        until("nothing of who left", lambda: not stage.traces(), PATIENCE_S)
+        until("nothing of who left", lambda: not stage.traces())
         second.stop()
         stage.assay.kill_everything()
         assert leaks(stage, watch) == []
@@ -108,7 +108,7 @@ def live(stage: Stage, leaving: Installation, shop: Repository, till: Repository
     commands = [shop.comment("ann", f"/screen\n\n{COMMENT.text}"), shop.comment("bob", f"/screen {COMMENT.text}")]
     shop.comment("bob", COMMENT.text).edit(f"/screen {COMMENT.text}")
     shop.comment("bob", f"/finetune --base-model {COMMENT.text}", on_pull_request=True)
-    until("an answer to each command", lambda: all(comment.reactions for comment in commands), PATIENCE_S)
+    until("an answer to each command", lambda: all(comment.reactions for comment in commands))
     shop.git_dir = telling_history(stage.folder / "rewritten.git", 3)
     shop.pushed(forced=True)
     till.rename("drawer")
@@ -124,7 +124,7 @@ def live(stage: Stage, leaving: Installation, shop: Repository, till: Repository
     stage.app.revoke_authorization("ann")
     stage.app.ping()
     stage.github.settle()
-    until("a verdict on the new head", lambda: shop.check_runs[-1]["head_sha"] == shop.head(), PATIENCE_S)
+    until("a verdict on the new head", lambda: shop.check_runs[-1]["head_sha"] == shop.head())
 
 
 def speak_out_of_turn(stage: Stage) -> None:
@@ -162,7 +162,7 @@ def ask(url: str, content: bytes | None = None, headers: dict[str, str] | None =
     """The body of the answer, whatever its status."""
     request = urllib.request.Request(url, content, {"Content-Type": "application/json", **(headers or {})})
     try:
-        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         with error:

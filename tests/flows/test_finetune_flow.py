@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.finetuning.pair_file import save_pairs
 from tests.builders.pair_sets import planted
+from tests.builders.patience import PATIENCE_S
 from tests.builders.tiny_model import tiny_decoder
 from tests.flows.command import ROOT
 
@@ -81,7 +82,7 @@ def killed_at(moment: str, pairs: Path, model: Path, out: Path) -> None:
     assert child.stdout is not None
     assert child.stdout.readline() == "now\n", child.communicate()[1]
     child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=20)
+    child.communicate(timeout=PATIENCE_S)
 
 
 def scores(pairs: Path, model: Path, out: Path) -> Any:
@@ -114,7 +115,7 @@ def test_told_to_end_the_command_saves_and_says_how_to_go_on(pairs: Path, model:
         assert line, lines
         lines.append(line)
     child.send_signal(signal.SIGTERM)
-    out, errors = child.communicate(timeout=20)
+    out, errors = child.communicate(timeout=PATIENCE_S)
     said = "stopped by SIGTERM; what was learned so far is kept: the same command goes on from there"
     assert child.returncode == 143
     assert errors.splitlines()[-1] == f"assay: {said}"

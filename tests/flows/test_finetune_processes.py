@@ -25,6 +25,7 @@ from tests.builders.app_processes import ASSAY, AppProcess, Deployment, deployme
 from tests.builders.fast_assay import IMPATIENT
 from tests.builders.finetune_app import checks, make_repository, our_comments, words
 from tests.builders.finetune_settled import Places, left_over
+from tests.builders.patience import PATIENCE_S
 from tests.builders.tiny_model import tiny_encoder
 from tests.simulator import faults
 from tests.simulator.github import GitHub, serve_github
@@ -32,7 +33,6 @@ from tests.simulator.repositories import Repository
 
 pytestmark = pytest.mark.finetune
 
-WITHIN_S = 150.0
 RECIPE = {"epochs": 3, "max_tokens": 96, "seeds": [1], "batch_size": 8, "validations": 6}
 
 
@@ -122,25 +122,27 @@ def ask_on(server: Server, *repositories: Repository) -> None:
     """The App is installed, there is a budget, and a maintainer of each asks."""
     app = next(iter(server.github.apps.values()))
     app.install(repositories[0].owner, repositories)
-    until("the verdicts", lambda: all(each.check_runs for each in repositories), WITHIN_S)
+    until("the verdicts", lambda: all(each.check_runs for each in repositories))
     command = [str(ASSAY), "budget", "set", "acme", "--minutes", "500", "--concurrency", "2"]
     subprocess.run(command, env=server.assay.environment, check=True, capture_output=True)
     for repository in repositories:
         repository.comment("ann", "/finetune")
-    until("queued runs", lambda: [run.state for run in server.runs()] == ["queued"] * len(repositories), WITHIN_S)
+    until("queued runs", lambda: [run.state for run in server.runs()] == ["queued"] * len(repositories))
 
 
 def test_two_workers_train_two_repositories_and_one_of_them_is_killed(server: Server, tmp_path: Path) -> None:
     shop, office = (make_repository(server.github, tmp_path, name) for name in ("shop", "office"))
     ask_on(server, shop, office)
     workers = {name: server.gpu_worker(name) for name in ("one", "two")}
-    until("a checkpoint of each", lambda: len([n for _, n in server.checkpoints().values() if n]) == 2, WITHIN_S, 0.02)
+    until(
+        "a checkpoint of each", lambda: len([n for _, n in server.checkpoints().values() if n]) == 2, PATIENCE_S, 0.02
+    )
     (first, (killed, _)), (_, (other, _)) = sorted(server.checkpoints().items())
     assert {killed, other} == {"one", "two"}
     workers[killed].kill()
-    until("two check runs", lambda: checks(shop) and checks(office), WITHIN_S)
+    until("two check runs", lambda: checks(shop) and checks(office))
     again = server.gpu_worker("again")  # whoever starts on a machine removes what was left there
-    until("a worker", lambda: "gpu_worker_is_up" in again.said(), WITHIN_S)
+    until("a worker", lambda: "gpu_worker_is_up" in again.said())
     server.at_rest()
     runs = {run.run_id: run for run in server.runs() if run.purpose == "judge"}
     assert [run.ending for run in runs.values()] == ["finished", "finished"]
@@ -165,8 +167,8 @@ def test_the_bot_is_killed_between_writing_the_check_run_and_noting_it(server: S
     up = next(process for process in server.assay.processes if "up" in process.command)
     rule = server.github.fault(f"POST /repos/{shop.full_name}/check-runs", faults.before(up.kill))
     worker = server.gpu_worker("one")
-    until("the end of the bot", lambda: rule.met and not up.running, WITHIN_S)
-    until("the check run that nobody noted", lambda: checks(shop), WITHIN_S)
+    until("the end of the bot", lambda: rule.met and not up.running)
+    until("the check run that nobody noted", lambda: checks(shop))
     assert worker.running
     server.up()
     server.at_rest()

@@ -15,6 +15,7 @@ import pytest
 
 from tests.builders.broken import HEALTHY_DENSITY, HEALTHY_PAIRS, healthy, write_by_hand
 from tests.builders.code import module
+from tests.builders.patience import PATIENCE_S
 from tests.flows.command import ROOT, Answer, Assay, arguments, line_of
 from tests.simulator.git_server import GitServer, stall
 
@@ -84,7 +85,7 @@ def wait_for_the_moment(child: subprocess.Popen[str]) -> None:
 
 
 def assert_interrupted(child: subprocess.Popen[str]) -> None:
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=PATIENCE_S)
     assert line_of(Answer(child.returncode, out, err), 130) == "interrupted"
     patience = time.monotonic() + 10
     while alive(child.pid) and time.monotonic() < patience:

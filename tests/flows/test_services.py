@@ -23,7 +23,7 @@ from tests.builders.app_processes import ASSAY, until
 from tests.builders.broken import git
 from tests.builders.canaries import Canary, find
 from tests.builders.fast_assay import Pace
-from tests.flows.canary_story import PATIENCE_S, values_of
+from tests.flows.canary_story import values_of
 from tests.flows.demo_scenes import SCENES, check, known_to, write_histories
 from tests.flows.faults.stage import Stage, set_stage
 from tests.simulator.repositories import Repository
@@ -104,7 +104,7 @@ def test_the_story_of_the_demo_and_what_comes_after_it(tmp_path: Path, stage: St
     acme = stage.organization()
     repositories = [acme.repository(name, git_dir) for name, git_dir in histories.items()]
     installation = stage.app.install(acme, repositories)
-    until("three verdicts", lambda: all(repo.check_runs for repo in repositories), PATIENCE_S)
+    until("three verdicts", lambda: all(repo.check_runs for repo in repositories))
     first = {repo: [repo.head()] for repo in repositories}
     stage.assert_settled(first)
     assert list(check(SCENES, known_to(stage.assay), repositories)) == []
@@ -116,7 +116,7 @@ def test_the_story_of_the_demo_and_what_comes_after_it(tmp_path: Path, stage: St
     even.check_runs[0].rerequest("ann")
     busy.check_runs[0].press("ann", "rescreen")
     after = {busy: first[busy] * 2, calm: [*first[calm], calm.head()], even: first[even] * 2}
-    until("the answers", lambda: all(len(repo.check_runs) == 2 for repo in repositories), PATIENCE_S)
+    until("the answers", lambda: all(len(repo.check_runs) == 2 for repo in repositories))
     rows = stage.assert_settled(after)
     assert [run["conclusion"] for run in (*busy.check_runs, *calm.check_runs)] == ["success"] * 2 + ["neutral"] * 2
     assert even.check_runs[0]["conclusion"] == even.check_runs[1]["conclusion"]
@@ -126,7 +126,7 @@ def test_the_story_of_the_demo_and_what_comes_after_it(tmp_path: Path, stage: St
 
     installation.uninstall()
     stage.github.settle()
-    until("nothing of who left", lambda: not stage.traces() and not installation_rows(stage), PATIENCE_S)
+    until("nothing of who left", lambda: not stage.traces() and not installation_rows(stage))
     assert [process.stop() for process in stage.assay.processes] == [0, 0, 0]
     assert find([PASSWORD], stage.said().encode()) == []
     of_who_left = Canary("the installation", str(installation.installation_id)), Canary("the account", acme.login)

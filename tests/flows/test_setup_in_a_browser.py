@@ -27,6 +27,7 @@ from bot.records import AppCredentials
 from bot.settings import load_settings
 from bot.setup.page import setup_app
 from bot.web_process import make_server
+from tests.builders.patience import PATIENCE_S
 from tests.simulator.faults import status
 from tests.simulator.github import GitHub, serve_github
 
@@ -38,7 +39,6 @@ QUIETLY = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 PATIENCE_MS = 15_000
-ENDS_WITHIN_S = 20
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ class Setup:
 
     def result(self) -> dict[str, Any]:
         """What it says when it ends by itself."""
-        out, err = self.process.communicate(timeout=ENDS_WITHIN_S)
+        out, err = self.process.communicate(timeout=PATIENCE_S)
         assert (self.process.returncode, err) == (0, "")
         result: dict[str, Any] = json.loads(out)
         return result

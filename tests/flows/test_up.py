@@ -16,6 +16,7 @@ import pytest
 
 from tests.builders.app_processes import ASSAY, Deployment, deployment, free_port, settings_for, until
 from tests.builders.credentials import credentials
+from tests.builders.patience import PATIENCE_S
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 
@@ -40,7 +41,7 @@ def unregistered(tmp_path: Path) -> Iterator[Deployment]:
 def refused(deployment: Deployment, *command: str) -> str:
     """The one line with which a command ends that cannot start."""
     done = subprocess.run(
-        [ASSAY, *command], env=deployment.environment, capture_output=True, text=True, timeout=30, check=False
+        [ASSAY, *command], env=deployment.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert (done.returncode, done.stdout) == (2, "")

@@ -19,13 +19,12 @@ from pipeline.finetuning.artifact_store import sha256
 from pipeline.finetuning.pair_file import encode_pairs
 from tests.builders.gpu_bench import SHOP, Bench
 from tests.builders.pair_sets import planted
-
-WITHIN_S = 30.0
+from tests.builders.patience import PATIENCE_S
 
 
 async def reached(gpu: Bench, run_id: int, point: str) -> int:
     """Wait until the process is there; its number."""
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not (pid := gpu.gates.reached(run_id, point)):
             await asyncio.sleep(0.01)
     return pid

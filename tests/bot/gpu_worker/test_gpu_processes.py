@@ -17,17 +17,16 @@ from bot.store.runs import expired_runs, requeue_run
 from tests.bot.gpu_worker.test_attempt import is_there
 from tests.builders.app_processes import until
 from tests.builders.gpu_bench import OFFICE, SHOP, Bench
-
-WITHIN_S = 40.0
+from tests.builders.patience import PATIENCE_S
 
 
 def reached(gpu: Bench, run: Run, point: str) -> int:
-    until(point, lambda: gpu.gates.reached(run.run_id, point), WITHIN_S)
+    until(point, lambda: gpu.gates.reached(run.run_id, point))
     return gpu.gates.reached(run.run_id, point)
 
 
 def ended(gpu: Bench, run: Run) -> Run:
-    until("the end", lambda: gpu.run(run.run_id).state == "ended", WITHIN_S)
+    until("the end", lambda: gpu.run(run.run_id).state == "ended")
     return gpu.run(run.run_id)
 
 
@@ -56,21 +55,21 @@ def test_a_worker_that_is_killed_is_followed_by_another_that_goes_on(gpu: Bench,
     gpu.gates.hold(point)
     first = gpu.worker("first")
     child = reached(gpu, run, point)
-    until("its checkpoints are noted", lambda: len(gpu.run(run.run_id).checkpoints) == begins_at, WITHIN_S)
+    until("its checkpoints are noted", lambda: len(gpu.run(run.run_id).checkpoints) == begins_at)
     first.kill()
     first.wait()
-    until("its child is gone", lambda: not is_there(child), WITHIN_S)
+    until("its child is gone", lambda: not is_there(child))
     assert gpu.run(run.run_id).state == "running"
-    until("its lease runs out", lambda: sweep(gpu) == 1, WITHIN_S)
+    until("its lease runs out", lambda: sweep(gpu) == 1)
     gpu.gates.open(point)
     second = gpu.worker("second")
     done = ended(gpu, run)
     assert done.result is not None
     assert (done.ending, done.attempts, done.worker, done.result["begun_at"]) == ("finished", 2, "second", begins_at)
-    until("nothing but the winner's files", lambda: set(gpu.files()) == of(done), WITHIN_S)
+    until("nothing but the winner's files", lambda: set(gpu.files()) == of(done))
     assert len(gpu.asked_for("result")) == 1
     second.send_signal(signal.SIGTERM)
-    assert second.wait(WITHIN_S) == 0
+    assert second.wait(PATIENCE_S) == 0
     assert list((gpu.folder / "scratch").iterdir()) == []  # also of the one that was killed
 
 
@@ -84,14 +83,14 @@ def test_a_worker_that_comes_back_after_its_lease_writes_nothing_and_ends_its_ch
     zombie = gpu.worker("zombie")
     child = reached(gpu, run, "step-2")
     stop_while_it_writes_nothing(gpu, zombie)
-    until("its child has ended itself", lambda: not is_there(child), WITHIN_S)
-    until("its lease runs out", lambda: sweep(gpu) == 1, WITHIN_S)
+    until("its child has ended itself", lambda: not is_there(child))
+    until("its lease runs out", lambda: sweep(gpu) == 1)
     gpu.gates.open("step-2")
     gpu.gates.hold("uploaded")
     gpu.worker("heir")
-    until("the heir has it", lambda: gpu.run(run.run_id).worker == "heir", WITHIN_S)
+    until("the heir has it", lambda: gpu.run(run.run_id).worker == "heir")
     zombie.send_signal(signal.SIGCONT)
-    until("the heir has uploaded", lambda: gpu.gates.reached(run.run_id, "uploaded") != 0, WITHIN_S)
+    until("the heir has uploaded", lambda: gpu.gates.reached(run.run_id, "uploaded") != 0)
     held = gpu.run(run.run_id)
     assert (held.state, held.worker, held.attempts) == ("running", "heir", 2)
     gpu.gates.open("uploaded")
@@ -108,7 +107,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_run_back_and_ends(gpu: Bench) -
     child = reached(gpu, run, "step-2")
     worker.send_signal(signal.SIGTERM)
     gpu.gates.open("step-2")
-    assert worker.wait(WITHIN_S) == 0
+    assert worker.wait(PATIENCE_S) == 0
     assert not is_there(child)
     left = gpu.run(run.run_id)
     assert (left.state, left.attempts, left.lease_token) == ("queued", 0, "")
@@ -131,7 +130,7 @@ def test_two_workers_do_two_repositories_at_once_without_cross_talk(gpu: Bench) 
     assert [name_of_folder(run.artifacts) for run in done] == [
         f"installations/10/repositories/{run.repository_id}/runs/{run.run_id}" for run in runs
     ]
-    until("nothing but their files", lambda: set(gpu.files()) == of(done[0]) | of(done[1]), WITHIN_S)
+    until("nothing but their files", lambda: set(gpu.files()) == of(done[0]) | of(done[1]))
 
 
 def name_of_folder(artifacts: str) -> str:
@@ -166,7 +165,7 @@ def test_a_repository_that_is_deleted_meanwhile_leaves_no_process_behind(gpu: Be
     worker = gpu.worker()
     child = reached(gpu, run, "step-2")
     gpu.ask(lambda connection: delete_repository(connection, 10, SHOP))
-    until("its child is gone", lambda: not is_there(child), WITHIN_S)
+    until("its child is gone", lambda: not is_there(child))
     other = gpu.queue(OFFICE)
     gpu.gates.open("step-2")
     assert ended(gpu, other).ending == "finished"

@@ -28,12 +28,12 @@ from tests.bot.gpu_worker.test_gpu_processes import sweep
 from tests.builders.app_processes import ROOT, until
 from tests.builders.gpu_bench import SHOP, Bench, bench
 from tests.builders.pair_sets import planted, quick
+from tests.builders.patience import PATIENCE_S
 from tests.builders.tiny_model import tiny_decoder
 from tests.pipeline.finetuning.ranking_sets import judged, planted_ranking
 
 pytestmark = pytest.mark.finetune
 
-WITHIN_S = 240.0
 PROGRAM = "import typer; from bot.cli.server.gpu_worker import gpu_worker; typer.run(gpu_worker)"
 RECIPE = {
     "max_tokens": 96,
@@ -80,7 +80,7 @@ def start(gpu: Bench, model: Path, *options: str, **environment: str) -> subproc
 
 def once(gpu: Bench, model: Path, **environment: str) -> dict[str, Any]:
     process = start(gpu, model, "--once", "--json", **environment)
-    said, _ = process.communicate(timeout=WITHIN_S)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     told: dict[str, Any] = json.loads(said)
     return told
@@ -153,14 +153,14 @@ def test_a_worker_that_is_killed_in_training_is_followed_by_one_that_comes_to_th
     run = gpu.queue(pairs=planted(), recipe=slow)
     whole = gpu.queue(200, pairs=planted(), recipe=slow)
     first = start(gpu, model)
-    until("some steps", lambda: gpu.run(run.run_id).progress.get("phase") == "training on all labels", WITHIN_S)
+    until("some steps", lambda: gpu.run(run.run_id).progress.get("phase") == "training on all labels")
     (child,) = psutil.Process(first.pid).children()
     first.kill()
     first.wait()
-    until("its child is gone", lambda: not is_there(child.pid), WITHIN_S)
-    until("its lease runs out", lambda: sweep(gpu) == 1, WITHIN_S)
+    until("its child is gone", lambda: not is_there(child.pid))
+    until("its lease runs out", lambda: sweep(gpu) == 1)
     start(gpu, model)
-    until("both ends", lambda: all(gpu.run(i).state == "ended" for i in (run.run_id, whole.run_id)), WITHIN_S)
+    until("both ends", lambda: all(gpu.run(i).state == "ended" for i in (run.run_id, whole.run_id)))
     results = [gpu.run(i).result for i in (run.run_id, whole.run_id)]
     figures = [{name: (result or {})[name] for name in ("outcome", "rho_adapter", "delta", "n")} for result in results]
     assert figures[0] == figures[1]
@@ -170,13 +170,13 @@ def test_a_worker_that_is_killed_in_training_is_followed_by_one_that_comes_to_th
 def test_it_takes_credentials_of_the_app_out_of_its_environment_and_its_childs(gpu: Bench, model: Path) -> None:
     run = gpu.queue(pairs=planted(), recipe=RECIPE)
     worker = start(gpu, model, **CREDENTIALS)
-    until("it trains", lambda: bool(gpu.run(run.run_id).progress), WITHIN_S)
+    until("it trains", lambda: bool(gpu.run(run.run_id).progress))
     (child,) = psutil.Process(worker.pid).children()
     seen = Path(f"/proc/{child.pid}/environ").read_bytes()
     assert b"canary" not in seen
     assert b"ASSAY_" not in seen
     worker.send_signal(signal.SIGTERM)
-    said, _ = worker.communicate(timeout=WITHIN_S)
+    said, _ = worker.communicate(timeout=PATIENCE_S)
     assert worker.returncode == 0
     assert b"canary" not in said
     assert (gpu.run(run.run_id).state, gpu.run(run.run_id).attempts) == ("queued", 0)

@@ -20,13 +20,13 @@ from bot.store.database import Database
 from bot.store.runs import all_runs
 from tests.bot.gpu_worker.test_attempt import reached
 from tests.builders.gpu_bench import OFFICE, SHOP, Bench
+from tests.builders.patience import PATIENCE_S
 
-WITHIN_S = 30.0
 NEVER_S = 600.0
 
 
 async def all_ended(database: Database) -> None:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             async with database.read() as connection:
                 if all(run.state == "ended" for run in await all_runs(connection)):
@@ -36,7 +36,7 @@ async def all_ended(database: Database) -> None:
 
 async def stopped(worker: GpuWorker, running: asyncio.Task[None]) -> None:
     worker.stop()
-    await asyncio.wait_for(running, WITHIN_S)
+    await asyncio.wait_for(running, PATIENCE_S)
 
 
 def test_it_looks_by_itself_and_does_one_run_after_the_other(gpu: Bench) -> None:
@@ -77,7 +77,7 @@ def test_a_wakeup_is_kept_by_a_busy_worker_so_that_another_takes_the_next(gpu: B
         await reached(gpu, run.run_id, "step-1")
         assert not wakeup.done()
         gpu.gates.open("step-1")
-        await asyncio.wait_for(wakeup, WITHIN_S)
+        await asyncio.wait_for(wakeup, PATIENCE_S)
         await all_ended(database)
         await stopped(worker, running)
 
@@ -91,7 +91,7 @@ def test_a_wakeup_wakes_it_at_once(gpu: Bench) -> None:
         wakeups = Wakeups(url)
         running = asyncio.create_task(worker.run(url))
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while not await seen(database):  # it has looked once by itself before
                     await asyncio.sleep(0.02)
             run = await asyncio.to_thread(gpu.queue)
@@ -142,7 +142,7 @@ def test_what_may_not_begin_waits(gpu: Bench, why: str) -> None:
 
 
 async def seen_as(database: Database, is_so: Callable[[Described], bool]) -> Described:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             for worker in await seen(database):
                 if is_so(worker):

@@ -19,6 +19,7 @@ from bot.store.jobs import cancel_jobs, claim_job, finish_job, free_turns, reque
 from bot.store.tables import jobs
 from tests.bot.store.conftest import Store
 from tests.bot.store.values import NOW, after, installation
+from tests.builders.patience import PATIENCE_S
 
 LIGHT: tuple[JobKind, ...] = ("sync_installation", "sync_repository", "post", "command", "reconcile", "purge")
 PLENTY: dict[JobKind, int] = {"screen": 1000, "post": 1000}
@@ -173,7 +174,7 @@ def claimed_by_processes(url: str, kind: JobKind, cap: int) -> list[list[int]]:
     processes = [context.Process(target=claim_all, args=(url, kind, cap, found, start)) for _ in range(4)]
     for process in processes:
         process.start()
-    taken = [found.get(timeout=60) for _ in processes]
+    taken = [found.get(timeout=PATIENCE_S) for _ in processes]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4

@@ -34,6 +34,7 @@ from tests.builders import fast_assay
 from tests.builders.app_processes import AppProcess, Deployment, deployment, settings_for, until
 from tests.builders.fast_assay import IMPATIENT, Pace
 from tests.builders.history import History
+from tests.builders.patience import PATIENCE_S
 from tests.builders.servers import Server, redis_server
 from tests.flows.faults.settled import (
     Rows,
@@ -52,7 +53,6 @@ from tests.simulator.github import GitHub, serve_github
 from tests.simulator.repositories import Repository
 from tests.simulator.state import Account
 
-WITHIN_S = 30.0  # for whatever is waited for: far more than it takes, since the machine may be busy
 PERIODIC = ("reconcile", "purge")
 FUNCTION = "def f{n}(x):\n    y = x + {v}\n    return y\n"
 
@@ -69,7 +69,7 @@ class Gate:
 
     def wait(self, requests: int = 1) -> None:
         """Until so many requests stand here."""
-        until(f"{requests} times {self.match}", lambda: self.rule.met >= requests, WITHIN_S)
+        until(f"{requests} times {self.match}", lambda: self.rule.met >= requests)
 
     def open(self) -> None:
         """They go on, and no more are held."""
@@ -199,7 +199,7 @@ class Stage:
 
         self.github.settle()
         try:
-            until("nothing left to do", is_idle, WITHIN_S, every_s=0.1)
+            until("nothing left to do", is_idle, PATIENCE_S, every_s=0.1)
         except AssertionError:
             raise AssertionError(f"there is still to do: {left}; it said:\n{self.said()[-6_000:]}") from None
 
@@ -241,7 +241,7 @@ class Stage:
 
     def assert_gone(self, processes: Iterable[psutil.Process]) -> None:
         wanted = list(processes)
-        until(f"the end of {wanted}", lambda: not any(is_alive(each) for each in wanted), WITHIN_S)
+        until(f"the end of {wanted}", lambda: not any(is_alive(each) for each in wanted))
 
     def _start(self, command: str) -> AppProcess:
         return self.assay.start(command) if self.pace is None else fast_assay.start(self.assay, self.pace, command)

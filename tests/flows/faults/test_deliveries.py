@@ -11,7 +11,7 @@ import pytest
 from tests.builders.app_processes import until
 from tests.builders.fast_assay import Pace
 from tests.flows.faults.settled import Rows
-from tests.flows.faults.stage import WITHIN_S, Stage, set_stage
+from tests.flows.faults.stage import Stage, set_stage
 from tests.simulator.apps import Installation
 from tests.simulator.repositories import Repository
 from tests.simulator.webhooks import Delivery
@@ -70,7 +70,7 @@ def test_what_was_sent_while_nobody_listened_is_asked_for_again(stage: Stage, en
     (came,) = stage.app.install(late, [other]).sent
     assert [left.wait().was_taken, came.wait().was_taken] == [False, False]
     stage.up()
-    until("the verdict", lambda: other.check_runs, WITHIN_S)
+    until("the verdict", lambda: other.check_runs)
     stage.assert_settled({shop: [shop.head()], other: [other.head()]})
     for guid in (left.guid, came.guid):
         assert [each.redelivery for each in stage.github.deliveries if each.guid == guid] == [False, True]
@@ -84,7 +84,7 @@ def test_what_was_sent_in_an_outage_of_the_net_is_asked_for_within_the_hour(tmp_
         stage.github.webhooks.outage = True
         stage.app.install(shop.owner, [shop])
         stage.github.webhooks.outage = False
-        until("the verdict", lambda: shop.check_runs, WITHIN_S)
+        until("the verdict", lambda: shop.check_runs)
         stage.assert_settled({shop: [shop.head()]})
         assert sum(each.redelivery for each in stage.github.deliveries) == 1
 
@@ -114,7 +114,7 @@ def test_a_command_that_is_replayed_is_obeyed_once(fast: Stage) -> None:
     gate.wait()
     for each in replay(said, AT_ONCE):  # while it is being obeyed
         result(each)
-    until("they are handled", lambda: all(row.state != "received" for row in fast.rows()["deliveries"]), WITHIN_S)
+    until("they are handled", lambda: all(row.state != "received" for row in fast.rows()["deliveries"]))
     gate.open()
     fast.assert_settled({shop: [shop.head()] * 2})
     for each in replay(said, AT_ONCE):  # and long after

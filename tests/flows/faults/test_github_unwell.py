@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.builders.app_processes import until
 from tests.builders.history import History
 from tests.flows.faults.stage import Stage
-from tests.flows.faults.unwell_story import PATIENCE_S, Sufferer, Trouble, gaps_s, suffer, unwell
+from tests.flows.faults.unwell_story import Sufferer, Trouble, gaps_s, suffer, unwell
 from tests.simulator.faults import FOREVER, before, cut, forbidden, lost, redirect, stall, status, unauthorized
 from tests.simulator.messages import Response
 
@@ -118,7 +118,7 @@ def test_what_passes_is_waited_for_and_nothing_is_written_twice(tmp_path: Path) 
     with unwell(tmp_path) as stage:
         sufferers = suffer(stage, PASSES)
         shops = [each.repository for each in sufferers.values()]
-        until("a check run for everybody", lambda: all(shop.check_runs for shop in shops), PATIENCE_S)
+        until("a check run for everybody", lambda: all(shop.check_runs for shop in shops))
         stage.assert_settled({shop: [shop.head()] for shop in shops})
         wrong = {words: list(wrongs(each)) for words, each in sufferers.items()}
         assert {words: said for words, said in wrong.items() if said} == {}
@@ -181,7 +181,7 @@ def test_what_does_not_pass_is_said_and_nobody_is_followed_elsewhere(tmp_path: P
             "403 when it is written": lambda of: of.meets(no_rights, of.writing, FOREVER),
         }
         sufferers = suffer(stage, troubles)
-        until("a word on each", lambda: len(told(stage, sufferers)) == len(troubles), PATIENCE_S)
+        until("a word on each", lambda: len(told(stage, sufferers)) == len(troubles))
         stage.until_idle()
         said = told(stage, sufferers)
         assert {words: text for words, text in said.items() if SAID[words] not in text} == {}

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.builders.app_processes import until
+from tests.builders.patience import PATIENCE_S
 from tests.builders.servers import postgres_server, redis_server
-from tests.flows.faults.stage import WITHIN_S, Stage, set_stage
+from tests.flows.faults.stage import Stage, set_stage
 
 
 def test_a_worker_that_is_killed_while_screening_is_replaced(parted: Stage) -> None:
@@ -103,7 +104,7 @@ def test_everything_is_killed_at_once_and_then_again(stage: Stage) -> None:
     writing.wait()
     stage.kill_everything()
     writing.open()
-    until("the check run of the dead", lambda: shop.check_runs, WITHIN_S)
+    until("the check run of the dead", lambda: shop.check_runs)
     stage.up()
     rows = stage.assert_settled({shop: [shop.head()]})
     assert len(rows["screenings"]) == len(rows["check_runs"]) == 1
@@ -140,7 +141,7 @@ def test_a_postgresql_that_is_killed_while_it_writes(tmp_path: Path) -> None:
         installation = stage.app.install(stage.organization(), shops)
         gate.wait(2)
         many = [delivery for _ in range(200) for delivery in installation.add(shops[0])]
-        until("a part of them is stored", lambda: sum(each.was_taken for each in many) >= 20, WITHIN_S)
+        until("a part of them is stored", lambda: sum(each.was_taken for each in many) >= 20)
         postgres.kill()
         gate.open()  # what was screened meanwhile cannot be written either
         many += installation.add(shops[0])
@@ -163,7 +164,7 @@ def test_a_graceful_stop_gives_the_screening_back_at_once(stage: Stage) -> None:
     stage.app.install(acme, [shop])
     gate.wait()
     family = app.family()
-    assert app.stop(within_s=20) == 0
+    assert app.stop(within_s=PATIENCE_S) == 0
     stage.assert_gone(family)
     (job,) = stage.jobs("screen")
     assert (job.state, job.attempts, job.lease_until) == ("open", 0, None)
@@ -182,13 +183,13 @@ def test_ctrl_c_twice_ends_at_once(stage: Stage) -> None:
     gate.wait()
     family = app.family()
     app.process.send_signal(signal.SIGINT)
-    until("it stops", lambda: "worker_stops" in app.said(), WITHIN_S)
+    until("it stops", lambda: "worker_stops" in app.said())
     assert app.running  # what is being written may end
     app.process.send_signal(signal.SIGINT)
     app.process.wait(9)  # what is being written would have ten seconds
     stage.assert_gone(family)
     gate.open()
-    until("the check run of the dead", lambda: shop.check_runs, WITHIN_S)
+    until("the check run of the dead", lambda: shop.check_runs)
     stage.up()
     stage.assert_settled({shop: [shop.head()]})
 

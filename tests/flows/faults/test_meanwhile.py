@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.builders.app_processes import until
-from tests.flows.faults.stage import WITHIN_S, Gate, Stage
+from tests.flows.faults.stage import Gate, Stage
 from tests.simulator.apps import Installation
 from tests.simulator.repositories import Repository
 from tests.simulator.state import Account
@@ -35,7 +35,7 @@ class Screening:
             light = [job for job in rows["jobs"] if job.kind.startswith(("sync", "remove")) and job.state != "done"]
             return not light and all(row.state != "received" for row in rows["deliveries"])
 
-        until("what was sent is handled", is_handled, WITHIN_S)
+        until("what was sent is handled", is_handled)
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from tests.simulator.messages import RecordedRequest
 from tests.simulator.repositories import Repository
 
 FACTOR = 120.0
-PATIENCE_S = 120.0  # for what takes a few seconds where nothing else runs
 REQUEST_S = 2.5  # real seconds that a request may take: long for a busy machine, short for a test
 
 

@@ -23,6 +23,7 @@ from pipeline.records import AssayError
 from tests.builders.history import History
 from tests.builders.limits import run_limited
 from tests.builders.objects import PackBuilder
+from tests.builders.patience import PATIENCE_S
 from tests.simulator.git_server import Fault, GitResponse, GitServer, cut_after, redirect, serve_git, stall, status
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -567,7 +568,7 @@ def test_a_process_that_is_stopped_in_the_middle_does_no_harm(
         assert child.poll() is None, child.stderr and child.stderr.read()
         time.sleep(0.02)
     child.send_signal(how)
-    _, error = child.communicate(timeout=20)
+    _, error = child.communicate(timeout=PATIENCE_S)
     assert child.returncode != 0
     if how is signal.SIGINT:
         assert b"KeyboardInterrupt" in error

@@ -20,10 +20,9 @@ from bot.github.credentials import credentials_path, load_credentials, save_cred
 from bot.records import AppCredentials
 from pipeline.records import AssayError
 from tests.builders.credentials import private_key
+from tests.builders.patience import PATIENCE_S
 from tests.simulator.faults import status
 from tests.simulator.github import GitHub, serve_github
-
-STARTS_WITHIN_S = 20
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_without_credentials_it_serves_the_page_until_the_app_is_registered(gith
             github.registrations.codes[code] = (app, github.clock.now())
             back = browser.get(address.partition("?")[0] + f"/callback?code={code}&state={state}")
             assert back.status_code == 200
-        out, err = process.communicate(timeout=STARTS_WITHIN_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.communicate()
@@ -102,7 +101,7 @@ def test_ctrl_c_ends_it_without_a_word_of_a_bug(github: GitHub, data_dir: Path) 
     process, address = start()
     httpx.get(address)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=STARTS_WITHIN_S)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (130, "", "assay: interrupted\n")
     assert not credentials_path(data_dir).exists()
 

@@ -18,6 +18,7 @@ from pipeline.finetuning.training.checkpoints import Checkpoints
 from pipeline.finetuning.training.loop import train
 from pipeline.finetuning.training.parallel import Alone, Processes, processes
 from tests.builders.bag_ranker import BagRanker, planted
+from tests.builders.patience import PATIENCE_S
 
 pytestmark = pytest.mark.finetune
 
@@ -78,7 +79,7 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     started = [start(tmp_path / "both", RANK=str(n), LOCAL_RANK=str(n), **group) for n in range(2)]
     try:
-        first, second = (json.loads(process.communicate(timeout=60)[0].splitlines()[-1]) for process in started)
+        first, second = (json.loads(process.communicate(timeout=PATIENCE_S)[0].splitlines()[-1]) for process in started)
     finally:
         for process in started:
             process.kill()
