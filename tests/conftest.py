@@ -32,7 +32,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     chosen = config.getoption("-m")
     if mark == "finetune" and not _HAS_TORCH:
         return True
-    if chosen in _SUITES:
+    if chosen in _SUITES and chosen != "services":  # a fixture marks the tests that it runs on PostgreSQL as well
         return f"pytest.mark.{chosen}" not in text or None
     return (bool(mark) and f"not {mark}" in chosen) or None
 
