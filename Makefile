@@ -22,7 +22,10 @@ setup-finetune: $(VENV)/.finetune ## what fine-tuning needs, too (torch: TORCH=t
 	@echo "Ready: $(BIN)/assay finetune --help"
 
 test: $(VENV)/.dev ## every test that needs nothing but Python, git and make
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not services and not contract and not browser and not finetune'
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not faults and not services and not contract and not browser and not finetune'
+
+test-faults: $(VENV)/.dev ## everything that kills, stops or restarts processes; needs nothing else
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'faults and not services and not finetune'
 
 test-services: $(VENV)/.dev ## on real PostgreSQL and Redis servers (ASSAY_TEST_POSTGRES_URL, ASSAY_TEST_REDIS_URL)
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m services
@@ -105,4 +108,4 @@ $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup setup-finetune test test-services test-contract test-browser test-finetune lint demo run bench bench-gpu reproduce-table lock clean
+.PHONY: help setup setup-finetune test test-faults test-services test-contract test-browser test-finetune lint demo run bench bench-gpu reproduce-table lock clean

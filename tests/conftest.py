@@ -30,10 +30,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     marked = _WHOLE_MODULE.search(text)
     mark = marked[1] if marked else ""
     chosen = config.getoption("-m")
+    suite = chosen.partition(" ")[0]
     if mark == "finetune" and not _HAS_TORCH:
         return True
-    if chosen in _SUITES and chosen != "services":  # a fixture marks the tests that it runs on PostgreSQL as well
-        return f"pytest.mark.{chosen}" not in text or None
+    if suite in _SUITES and suite != "services":  # a fixture marks the tests that it runs on PostgreSQL as well
+        return f"pytest.mark.{suite}" not in text or None
     return (bool(mark) and f"not {mark}" in chosen) or None
 
 

@@ -68,6 +68,7 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_without_credentials_starts_and_stops_when_it_is_told_to(tmp_path: Path, number: int) -> None:
     with worker(tmp_path) as process:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
 import redis
 
 from bot.handlers.screening.evidence import FACTS
@@ -38,6 +39,8 @@ from tests.simulator.apps import FULL, Installation
 from tests.simulator.faults import cut, lost, status, unauthorized
 from tests.simulator.messages import Response
 from tests.simulator.repositories import Repository
+
+pytestmark = pytest.mark.faults
 
 ECHO = f"you sent {TOKEN.text}, and somebody wrote: {TALK.text}"  # as an error of GitHub's might say
 

@@ -33,6 +33,8 @@ from tests.simulator import faults
 from tests.simulator.faults import FOREVER
 from tests.simulator.repositories import Repository
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[FinetuneApp]:

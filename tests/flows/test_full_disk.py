@@ -12,6 +12,8 @@ from tests.builders.broken import HEALTHY_DENSITY, healthy
 from tests.flows.command import Assay, in_child, json_of, line_of, warning_of
 from tests.simulator.git_server import GitServer
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def address(forge: GitServer) -> str:

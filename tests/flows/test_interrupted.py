@@ -19,6 +19,8 @@ from tests.builders.patience import PATIENCE_S
 from tests.flows.command import ROOT, Answer, Assay, arguments, line_of
 from tests.simulator.git_server import GitServer, stall
 
+pytestmark = pytest.mark.faults
+
 # Says when the moment has come and stays in it.
 INTERRUPTED = """
 import sys, time

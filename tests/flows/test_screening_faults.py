@@ -20,6 +20,8 @@ from tests.simulator.github import GitHub, serve_github
 from tests.simulator.repositories import Repository
 from tests.simulator.state import Account
 
+pytestmark = pytest.mark.faults
+
 TABLES_OF_A_REPOSITORY = ("repositories", "screenings", "jobs", "deliveries")
 QUICK = Policy(heartbeat_s=0.2, sweep_s=0.1)
 

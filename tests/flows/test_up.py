@@ -18,6 +18,8 @@ from tests.builders.app_processes import ASSAY, Deployment, deployment, free_por
 from tests.builders.credentials import credentials
 from tests.builders.patience import PATIENCE_S
 
+pytestmark = pytest.mark.faults
+
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 
 

@@ -111,6 +111,7 @@ with clones.in_use(7, 1):
 """
 
 
+@pytest.mark.faults
 def test_a_clone_that_another_process_uses_stays_until_that_process_is_gone_even_if_killed(tmp_path: Path) -> None:
     clones = clones_in(tmp_path, total_quota_bytes=50)
     fill(clones, 7, 1)

@@ -19,6 +19,8 @@ from tests.builders.app_processes import until
 from tests.builders.gpu_bench import OFFICE, SHOP, Bench
 from tests.builders.patience import PATIENCE_S
 
+pytestmark = pytest.mark.faults
+
 
 def reached(gpu: Bench, run: Run, point: str) -> int:
     until(point, lambda: gpu.gates.reached(run.run_id, point))

@@ -19,6 +19,8 @@ from bot.jobs.embedded_redis import LONGEST_SOCKET_PATH, EmbeddedRedis, find_ser
 from bot.jobs.wakeups import Wakeups
 from pipeline.records import AssayError
 
+pytestmark = pytest.mark.faults
+
 ENDS_BADLY = """
 import asyncio, sys
 from pathlib import Path

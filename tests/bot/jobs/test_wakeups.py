@@ -240,6 +240,7 @@ def test_nothing_of_a_wakeup_stays_in_redis(tmp_path: Path) -> None:
     with_redis(tmp_path, test)
 
 
+@pytest.mark.faults
 def test_a_redis_that_is_killed_is_started_again_and_the_queue_is_still_there(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
         taker, wakeups = Taker(), Wakeups(url)

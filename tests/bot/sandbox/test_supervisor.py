@@ -30,6 +30,8 @@ from tests.builders.broken import HEALTHY_DENSITY, healthy
 from tests.builders.history import History
 from tests.simulator.git_server import GitServer, serve_git, stall, status
 
+pytestmark = pytest.mark.faults
+
 TOKEN = "ghs_canary-of-the-token"
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

@@ -16,6 +16,8 @@ from tests.simulator.apps import Installation
 from tests.simulator.repositories import Repository
 from tests.simulator.webhooks import Delivery
 
+pytestmark = pytest.mark.faults
+
 AT_ONCE = 10
 
 

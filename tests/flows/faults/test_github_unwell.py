@@ -8,12 +8,16 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.builders.app_processes import until
 from tests.builders.history import History
 from tests.flows.faults.stage import Stage
 from tests.flows.faults.unwell_story import Sufferer, Trouble, gaps_s, suffer, unwell
 from tests.simulator.faults import FOREVER, before, cut, forbidden, lost, redirect, stall, status, unauthorized
 from tests.simulator.messages import Response
+
+pytestmark = pytest.mark.faults
 
 LOGIN_PAGE = b"<html><body>Welcome to the hotel's network</body></html>"
 HUGE = b" " * (11 << 20)

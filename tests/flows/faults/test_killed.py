@@ -13,6 +13,8 @@ from tests.builders.patience import PATIENCE_S
 from tests.builders.servers import postgres_server, redis_server
 from tests.flows.faults.stage import Stage, set_stage
 
+pytestmark = pytest.mark.faults
+
 
 def test_a_worker_that_is_killed_while_screening_is_replaced(parted: Stage) -> None:
     parted.web()

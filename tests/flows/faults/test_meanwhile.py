@@ -14,6 +14,8 @@ from tests.simulator.apps import Installation
 from tests.simulator.repositories import Repository
 from tests.simulator.state import Account
 
+pytestmark = pytest.mark.faults
+
 
 @dataclass
 class Screening:

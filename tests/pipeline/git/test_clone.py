@@ -541,6 +541,7 @@ clone_or_fetch(parse_url(sys.argv[1]), Path(sys.argv[2]), timeout_s=20)
 """
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("stored", [False, True], ids=["first clone", "fetch"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_process_that_is_stopped_in_the_middle_does_no_harm(

@@ -97,6 +97,7 @@ def test_without_credentials_it_serves_the_page_until_the_app_is_registered(gith
     assert load_credentials(data_dir) == app.credentials
 
 
+@pytest.mark.faults
 def test_ctrl_c_ends_it_without_a_word_of_a_bug(github: GitHub, data_dir: Path) -> None:
     process, address = start()
     httpx.get(address)

@@ -51,6 +51,7 @@ def test_little_work_starts_no_process(wants: tuple[Path, list[Want]]) -> None:
         assert active_children() == []
 
 
+@pytest.mark.faults
 def test_a_killed_worker_is_one_clear_error(wants: tuple[Path, list[Want]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "_BATCH", 1)
 
