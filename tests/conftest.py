@@ -7,6 +7,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("assay")
+
+# Two suites' worth of threads on two cores wait for each other more than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _NUMBERS = count()
 _HAS_TORCH = find_spec("torch") is not None
