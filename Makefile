@@ -51,6 +51,9 @@ demo: $(if $(REPO),$(VENV)/.dev,$(VENV)/.finetune) ## the whole story on made-up
 run: $(VENV)/.dev ## the App itself, on embedded defaults; HOST=, PORT=
 	@$(BIN)/assay up $(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)')
 
+pictures: $(VENV)/.browser ## docs/pictures again, from the demo's history and the committed figures (needs chromium)
+	@$(BIN)/python -m tests.flows.pictures
+
 bench: $(VENV)/.bench ## speed and memory as ratios; REPOS='PATH PATH ...': of screening those, too
 	@$(BIN)/python -m bench.receiver
 	@$(BIN)/python -m bench.installation
@@ -108,4 +111,4 @@ $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup setup-finetune test test-faults test-services test-contract test-browser test-finetune lint demo run bench bench-gpu reproduce-table lock clean
+.PHONY: help setup setup-finetune test test-faults test-services test-contract test-browser test-finetune lint demo run pictures bench bench-gpu reproduce-table lock clean

@@ -1,4 +1,4 @@
-"""The pictures in docs/pictures, made from the demo's history and the committed figures: `make pictures`.
+"""Makes docs/pictures from the demo's history and the committed figures: `make pictures`.
 
 1. play the App against the local GitHub until it has posted a RUN on the demo's busiest history
 2. render that check run, the benchmark chart and, with `--readme FOLDER`, the README as GitHub-like pages
@@ -35,7 +35,7 @@ MAX_BYTES = 200_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--font-render-hinting=none")
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-WIDTH_PX, CHECK_HEIGHT_PX, SCALE = 760, 560, 2
+WIDTH_PX, CHECK_HEIGHT_PX, SCALE = 640, 580, 1.75  # narrow, so that it can be read on a telephone
 WITHIN_S = 240.0  # for a verdict, on a busy machine
 BASE_MODEL = "Qwen/Qwen2.5-Coder-1.5B"  # which switches the button on; nothing is trained here
 
@@ -47,7 +47,8 @@ STYLE = """
 * { box-sizing: border-box }
 body { margin: 0; background: var(--page); color: var(--text); font: 14px/1.5 "DejaVu Sans", system-ui, sans-serif }
 a { color: var(--link); text-decoration: none }
-h1, h2, h3 { line-height: 1.25; margin: 20px 0 12px } h1, h2 { border-bottom: 1px solid var(--line); padding-bottom: 6px }
+h1, h2, h3 { line-height: 1.25; margin: 20px 0 12px }
+h1, h2 { border-bottom: 1px solid var(--line); padding-bottom: 6px }
 p, ul, ol, table, pre { margin: 0 0 14px } ul, ol { padding-left: 2em } img { max-width: 100% }
 code, pre { font: 12px/1.45 "DejaVu Sans Mono", ui-monospace, monospace; background: var(--fill); border-radius: 6px }
 code { padding: 2px 5px } pre { padding: 12px; overflow: auto } pre code { padding: 0; background: none }
@@ -60,7 +61,9 @@ td, th { border: 1px solid var(--line); padding: 5px 11px } tr:nth-child(2n) td 
 .run header b { font-size: 15px } .run header small { color: var(--muted); flex: 1 }
 .tick { color: #fff; background: var(--good); border-radius: 50%; width: 20px; height: 20px; text-align: center;
   line-height: 20px; font-size: 12px; flex: none }
-.button { border: 1px solid var(--line); border-radius: 6px; padding: 3px 12px; font-size: 12px; background: var(--page) }
+.button { border: 1px solid var(--line); border-radius: 6px; padding: 3px 12px; font-size: 12px;
+  background: var(--page) }
+.cut { position: fixed; inset: auto 0 0; height: 56px; background: linear-gradient(transparent, var(--page)) }
 .run main { padding: 0 16px } .run h2 { border: 0 }
 """
 
@@ -68,7 +71,9 @@ td, th { border: 1px solid var(--line); padding: 5px 11px } tr:nth-child(2n) td 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make pictures", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
-    parser.add_argument("--readme", type=Path, help="also photograph the README, at 1,280 and 390 pixels, into this folder")
+    parser.add_argument(
+        "--readme", type=Path, help="also photograph the README, at 1,280 and 390 pixels, into this folder"
+    )
     parser.add_argument("--chart-only", action="store_true", help="leave the check run as it is")
     options = parser.parse_args()
     with chromium() as browser:
@@ -137,16 +142,17 @@ def check_page(repository: str, run: CheckRun) -> str:
         f"<small>{escape(repository)} at {escape(run['head_sha'][:7])}</small>{buttons}</header>"
         f"<main><h2>{escape(output['title'] or '')}</h2>{render_markdown(output['summary'] or '')}"
         f"{render_markdown(output['text'] or '')}</main></div>"
+        '<div class="cut"></div>'
     )
 
 
 def chart_page(rows: Sequence[Mapping[str, Any]]) -> str:
     """Seconds of a first and a second screening beside `git log -p`, a group of bars for each history."""
-    bars = (("git_log_s", "git log -p over the whole history", "var(--three)"),
+    bars = (("git_log_s", "git log -p", "var(--three)"),
             ("cold_s", "first assay screen", "var(--one)"),
-            ("second_s", "next assay screen, 50 landings later", "var(--two)"))  # fmt: skip
+            ("second_s", "the next, 50 landings later", "var(--two)"))  # fmt: skip
     longest = max(row[key] for row in rows for key, _, _ in bars)
-    left, right, bar_px, gap_px, group_px = 20, 70, 18, 4, 112
+    left, right, bar_px, gap_px, group_px = 20, 70, 18, 4, 104
     full_px = WIDTH_PX - left - right
     parts = []
     for number, row in enumerate(rows):
@@ -154,7 +160,7 @@ def chart_page(rows: Sequence[Mapping[str, Any]]) -> str:
         parts.append(
             f'<text x="{left}" y="{top}" font-weight="700">{escape(row["history"])}</text>'
             f'<text x="{WIDTH_PX - 16}" y="{top}" text-anchor="end" fill="var(--muted)">'
-            f"{row['commits']:,} commits; PyDriller takes {row['pydriller']:g} times Assay&#8217;s CPU time</text>"
+            f"{row['commits']:,} commits; PyDriller: {row['pydriller']:g} &#215; the CPU time</text>"
         )
         for place, (key, _, colour) in enumerate(bars):
             y, width = top + 10 + place * (bar_px + gap_px), max(2, full_px * row[key] / longest)
@@ -166,8 +172,8 @@ def chart_page(rows: Sequence[Mapping[str, Any]]) -> str:
     for _, label, colour in bars:
         keys.append(f'<rect x="{x}" y="39" width="12" height="12" rx="2" fill="{colour}"/>')
         keys.append(f'<text x="{x + 18}" y="50" fill="var(--muted)">{escape(label)}</text>')
-        x += 48 + round(6.9 * len(label))
-    height = 84 + len(rows) * group_px - 10
+        x += 48 + round(7.2 * len(label))
+    height = 84 + len(rows) * group_px - 20
     return page(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_PX}" height="{height}" fill="currentColor" '
         f'font-size="12"><text x="{left}" y="25" font-size="15" font-weight="700">Seconds to screen a history, '
@@ -176,7 +182,8 @@ def chart_page(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def page(body: str) -> str:
-    return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><style>{STYLE}</style></head><body>{body}</body></html>'
+    head = f'<head><meta charset="utf-8"><style>{STYLE}</style></head>'
+    return f'<!doctype html><html lang="en">{head}<body>{body}</body></html>'
 
 
 def take(browser: Any, name: str, html: str, folder: Path, height_px: int | None = None) -> None:
@@ -196,7 +203,7 @@ def take(browser: Any, name: str, html: str, folder: Path, height_px: int | None
 
 
 def photograph_readme(browser: Any, folder: Path) -> None:
-    """The README as a page, light and dark, on a wide and on a narrow screen: for looking at, not for the repository."""
+    """Photograph the README, light and dark, on a wide and a narrow screen: to look at, not for the repository."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "readme.html"
     file.write_text(readme_page((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8")
