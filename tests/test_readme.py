@@ -15,7 +15,7 @@ from bot.cli.main import COMMANDS, run
 from pipeline.calibration.seed import load_seed
 from tests.builders import demo_story
 from tests.flows.demo_scenes import CARELESS
-from tests.flows.pictures import MAX_BYTES
+from tests.flows.pictures import MAX_BYTES, chart_page
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -131,3 +131,12 @@ def test_it_has_each_picture_light_and_dark() -> None:
     assert {name.rpartition("-")[0] for name in names} == {"check-run", "benchmark"}
     assert {name.rpartition("-")[2] for name in names} == {"light", "dark"}
     assert len(names) == 4
+
+
+def test_the_chart_shows_the_committed_figures() -> None:
+    rows = load("bench/figures.json")["screening"]
+    chart = chart_page(rows)
+    for row in rows:
+        assert f">{row['history']}</text>" in chart
+        for key in ("git_log_s", "cold_s", "second_s"):
+            assert f">{row[key]:g} s</text>" in chart
