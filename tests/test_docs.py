@@ -12,6 +12,7 @@ import pytest
 from bot.cli.main import COMMANDS
 from bot.cli.reference import load, render_reference
 from bot.settings import PREFIX, Settings
+from tests.test_architecture import ROOMS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -90,6 +91,21 @@ def test_the_architecture_names_every_room() -> None:
     }
     rooms = {room for room in rooms if "/" in room and "migrations" not in room}
     assert {room for room in rooms if f"`{room}`" not in page} == set()
+
+
+def test_the_architecture_lists_the_rooms_in_the_order_that_imports_follow() -> None:
+    page = TEXTS[DOCS / "development" / "architecture.md"]
+    for half, rooms in ROOMS.items():
+        table = page.partition(f"### `{half}/`\n")[2].partition("\n#")[0]
+        listed = re.findall(rf"^\| `{half}/([a-z_/]+)` \|", table, re.MULTILINE)
+        folders = [room.replace(".", "/") for room in rooms if (ROOT / half / room.replace(".", "/")).is_dir()]
+        assert listed == folders[::-1]
+
+
+def test_every_suite_of_ci_is_described() -> None:
+    suites = re.findall(r"^suite ([a-z-]+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    described = re.findall(r"^\| `make ([a-z-]+)` ", TEXTS[DOCS / "development" / "testing.md"], re.MULTILINE)
+    assert set(suites) - set(described) == {"setup"}
 
 
 def test_every_make_target_and_command_that_a_page_names_exists() -> None:
