@@ -192,3 +192,9 @@ def test_the_benchmarks_are_the_committed_figures() -> None:
 ])  # fmt: skip
 def test_the_design_defines_every_term_that_the_code_cites(heading: str) -> None:
     assert f"\n## {heading}\n" in TEXTS[DOCS / "development" / "design.md"]
+
+
+def test_no_message_of_a_sequence_diagram_has_a_semicolon_which_would_end_it() -> None:
+    diagrams = [d for text in TEXTS.values() for d in re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)]
+    assert len(diagrams) == 4
+    assert [diagram for diagram in diagrams if diagram.startswith("sequence") and ";" in diagram] == []
