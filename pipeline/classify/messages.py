@@ -10,7 +10,7 @@ evidence: bodies quote logs, changelogs and the commits of a squashed branch. De
 - `bugfix:` and `hotfix:` are prefixes like `fix:`. Another conventional type does not hide a keyword (`chore: fix x`)
   unless the type is itself a class that is never a fix (see `subjects`).
 - `fixup!`, `squash!` and `amend!` are judged by the subject that they belong to.
-- A subject reverts where it says so first (`Revert x`, `net/http: revert x`); after `fix:` or a wake-up it must name
+- A subject reverts where it says so first (`Revert x`, `net/http: revert x`); after `fix:` or an issue number it must name
   what it reverts, because "Fixed #1 -- Reverted the default to True" repairs something. A body reverts where its first
   words do: further down stand the commits of a squashed branch, which undo only each other. Where only the body reverts
   and the subject claims a fix ("Fixed #2 -- Fixed crash in x", "This reverts commit 12ab34c."), it is both.

@@ -72,7 +72,7 @@ _QUOTED_HTML = (("<!--", "-->"), ("<details", "</details>"), ("<blockquote", "</
 
 _CLOSING = r"(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s{1,3}"
 _NAMING = (
-    r"(?:issues?|wake-ups?|bugs?|pull requests?|PRs?|see|refs?|references|re|related to|part of|follow-up to):?\s{1,3}"
+    r"(?:issues?|tickets?|bugs?|pull requests?|PRs?|see|refs?|references|re|related to|part of|follow-up to):?\s{1,3}"
 )
 _REFERENCE = re.compile(
     rf"(?<![\w-])(?:(?P<closing>{_CLOSING})|(?P<naming>{_NAMING}))?+"

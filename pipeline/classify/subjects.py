@@ -22,7 +22,7 @@ _ADJECTIVES = (
     r"(?:(?:a|an|the|some|any|all|few|more|various|remaining|minor|small|tiny|broken|wrong|bad|invalid|new|another"
     r"|couple|of|my|our|last|possible|incorrect) ){0,5}"
 )
-# Here the subject ends, but for punctuation, wake-up numbers and the name of one place.
+# Here the subject ends, but for punctuation, issue numbers and the name of one place.
 _END = (
     r"(?=[\s.!]*+(?:(?:\(|for |see |closes? |fix(?:es)? )?(?:gh-|#)\d++\)?[\s.]*+|in [\w./*-]++(?:\(\))?[\s.]*+){0,4}$)"
 )

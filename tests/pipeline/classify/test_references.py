@@ -63,6 +63,7 @@ REFERENCES = [
     ("Fixes #12, closes #13", [(12, "closes"), (13, "closes")]),
     ("Fix issue #12", [(12, "mentions")]),
     ("Fix issue #3", [(3, "mentions")]),
+    ("See ticket #3", [(3, "mentions")]),
     ("Fixes #3", [(3, "closes")]),
     ("Keep (#3) open", [(3, "mentions")]),
     ("Mentions #12, then closes #12", [(12, "closes")]),
