@@ -1,19 +1,19 @@
-"""What a commit message alone says: whether it claims to fix a bug, why it is no fix all the same, what it reverts.
+"""Read a commit message: its fix evidence, why it counts as no fix, and what it reverts.
 
 DESIGN.md section 2, "Fix commit" and "Credit" (reverts). Only the subject (the first line that is not blank) gives
-evidence: bodies quote logs, changelogs and the commits of a squashed branch. Decisions, taken on public histories:
+evidence: bodies quote logs, changelogs and the commits of a squashed branch. Decisions, based on public histories:
 
 - Plurals count (bugs, bugfixes, hotfixes, regressions, defects): they describe the same work as the singular.
 - Letters of alphabets, digits and `_` join words (`bug_report`, `fix2`, `fixé` are no evidence); hyphens, slashes and
-  `#` part them (`bug-fix`, `fix/foo`, `#fix` are), and so do scripts written without spaces (`修复bug`). What only
-  looks alike is none: `pre-fix`, `auto-fix`, `--fix`, `fix.go`, Go's `cmd/fix:`, "bug report", "fixed-size".
+  `#` separate them (`bug-fix`, `fix/foo`, `#fix` are), and so do scripts written without spaces (`修复bug`).
+  Lookalikes do not count: `pre-fix`, `auto-fix`, `--fix`, `fix.go`, Go's `cmd/fix:`, "bug report", "fixed-size".
 - `bugfix:` and `hotfix:` are prefixes like `fix:`. Another conventional type does not hide a keyword (`chore: fix x`)
   unless the type is itself a class that is never a fix (see `subjects`).
-- `fixup!`, `squash!` and `amend!` are judged by the subject that they belong to.
-- A subject reverts where it says so first (`Revert x`, `net/http: revert x`); after `fix:` or an issue number it must name
-  what it reverts, because "Fixed #1 -- Reverted the default to True" repairs something. A body reverts where its first
-  words do: further down stand the commits of a squashed branch, which undo only each other. Where only the body reverts
-  and the subject claims a fix ("Fixed #2 -- Fixed crash in x", "This reverts commit 12ab34c."), it is both.
+- `fixup!`, `squash!` and `amend!` are classified by the subject that they belong to.
+- A subject reverts if it starts with the revert (`Revert x`, `net/http: revert x`). After `fix:` or an issue number it
+  must also name its target, because "Fixed #1 -- Reverted the default to True" repairs something. A body reverts only
+  in its first words: further down are the commits of a squashed branch, which undo only each other. If only the body
+  reverts and the subject claims a fix ("Fixed #2 -- Fixed crash in x", "This reverts commit 12ab34c."), it is both.
 """
 
 from __future__ import annotations

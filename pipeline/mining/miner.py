@@ -48,9 +48,8 @@ from pipeline.mining.facts.compute import FunctionsWant, key_of
 from pipeline.mining.facts.store import FactStore
 from pipeline.mining.facts.worker_pool import WorkerPool
 from pipeline.mining.issue_links import LandingUnit, Linked, Tracked, landing_units, link
-from pipeline.mining.joining import Joining
 from pipeline.mining.process_metrics import ProcessHistory, ProcessMetrics, look_back_from
-from pipeline.mining.snapshot import Losses, Snapshot, alive_in, stated_reductions, take_snapshot
+from pipeline.mining.snapshot import Losses, Snapshot, SnapshotJoin, alive_in, stated_reductions, take_snapshot
 from pipeline.mining.trace import Tracer
 from pipeline.records import AssayError, FunctionHistory, Mined, Windows
 from pipeline.syntax.languages import language_of
@@ -261,14 +260,14 @@ class Miner:
 
     def join(self, earlier: int, later: int) -> tuple[int | None, ...]:
         """For each function of the later snapshot the index of the same one in the earlier; None: born in between."""
-        joining = Joining(
+        join = SnapshotJoin(
             self._tracer(self.snapshot(earlier), self._chain_changes(earlier, later)),
             self.snapshot(earlier),
             self.snapshot(later),
         )
-        while not joining.round():
+        while not join.round():
             self._work_off("following functions")
-        return joining.read()
+        return join.read()
 
     def _work_off(self, stage: str) -> None:
         total, done = self._book.wanted, 0

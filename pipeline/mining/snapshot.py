@@ -14,10 +14,10 @@ from pipeline.git.repository import Repository
 from pipeline.git.trees import TreeReader
 from pipeline.mining.attribution import WindowCredits, WindowFixes
 from pipeline.mining.credit import Credits
-from pipeline.mining.facts.cache import FactCache
+from pipeline.mining.facts.cache import FactCache, NotYet
 from pipeline.mining.facts.compute import ChangeWant, FunctionsWant, key_of
-from pipeline.mining.facts.lineage import FunctionKey
-from pipeline.mining.trace import ALIVE, Root
+from pipeline.mining.facts.lineage import FunctionKey, Place
+from pipeline.mining.trace import ALIVE, Root, Tracer
 from pipeline.records import CountedFix, ExcludedGroup, FunctionHistory, Mined, Windows, printable
 from pipeline.syntax.languages import language_of
 from pipeline.syntax.parser import Function
@@ -48,6 +48,37 @@ def functions_of(snapshot: Snapshot) -> Iterator[tuple[bytes, FunctionKey]]:
     for path in sorted(snapshot.functions):
         for function in snapshot.functions[path]:
             yield path, key_of(function)
+
+
+class SnapshotJoin:
+    """Find the functions of `later` in `earlier`, along the lineages that credit follows. Call `round` until True."""
+
+    def __init__(self, tracer: Tracer, earlier: Snapshot, later: Snapshot) -> None:
+        self._tracer = tracer
+        self._earlier = earlier
+        self._later = later
+        self._roots: dict[Place, Root | None] = {}
+        self._left = list(functions_of(later))
+
+    def round(self) -> bool:
+        """Trace what can be with the facts known; True when nothing is left."""
+        self._left = [place for place in self._left if not self._try(place)]
+        return not self._left
+
+    def _try(self, place: Place) -> bool:
+        try:
+            self._roots[place] = self._tracer.trace(*place, self._later.position)
+        except NotYet:
+            return False
+        return True
+
+    def read(self) -> tuple[int | None, ...]:
+        """In the order of the later functions, the place of each among the earlier ones; None: born in between."""
+        index = {place: i for i, place in enumerate(functions_of(self._earlier))}
+        roots = (self._roots[place] for place in functions_of(self._later))
+        return tuple(
+            index[root.path, root.key] if root is not None and root.born_at == ALIVE else None for root in roots
+        )
 
 
 def take_snapshot(

@@ -1,7 +1,7 @@
 """From a repository to what scorers learn from and are judged by.
 
     1. place the windows, mine the credit of both                          screening.windows, mining.mine
-    2. join the functions of both snapshots along their lineages           mining.joining
+    2. join the functions of both snapshots along their lineages           mining.snapshot
     3. measure the code of each, and find near-copies                      metrics, clones
     4. read what happened to each before its snapshot                      mining.past
     5. split by groups                                                     holdout

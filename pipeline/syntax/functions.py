@@ -1,4 +1,4 @@
-"""Which files are read, and which functions a change touches."""
+"""Map changed lines onto the functions of the old version."""
 
 from __future__ import annotations
 
@@ -6,30 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from math import inf
 
-from pipeline.classify.paths import says_generated
-from pipeline.label_recipe import MESSAGES
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.parser import Function
-
-_BINARY_HEAD_BYTES = 8_000  # where git looks for NUL
-
-
-def is_minified(data: bytes) -> bool:
-    """Whether the mean line is longer than anybody writes."""
-    return len(data) > MESSAGES.longest_mean_line * (data.count(b"\n") + 1)
-
-
-def refuses(data: bytes) -> str | None:
-    """Why a file is not mined ("binary", "too large", "minified", "generated"), or none."""
-    if len(data) > MESSAGES.most_file_bytes:
-        return "too large"
-    if b"\0" in data[:_BINARY_HEAD_BYTES]:
-        return "binary"
-    if is_minified(data):
-        return "minified"
-    if says_generated(data):
-        return "generated"
-    return None
 
 
 def touched(functions: Sequence[Function], hunks: Sequence[Hunk]) -> list[int]:

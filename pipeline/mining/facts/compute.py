@@ -25,10 +25,10 @@ from pipeline.mining.facts.lineage import (
     match_renames,
 )
 from pipeline.mining.facts.touched import functions_touched
-from pipeline.syntax.functions import refuses
 from pipeline.syntax.hunks import Hunk, diff_hunks
 from pipeline.syntax.languages import language_of
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
+from pipeline.syntax.skipped_files import skip_reason
 from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
 
 
@@ -200,7 +200,7 @@ class FactComputer:
             return b"", "too large", False
         except ObjectProblem:
             return b"", "", True
-        refused = refuses(data)
+        refused = skip_reason(data)
         return (b"" if refused else data), refused or "", False
 
     def _recall(self, blob: bytes, path: bytes) -> _Side | None:
