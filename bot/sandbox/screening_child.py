@@ -209,10 +209,10 @@ def _receive(order: ScreeningTask, tell: Tell, *, afresh: bool = False) -> Path:
         order.folder / CLONE,
         credentials=(USER, order.token) if order.token else None,
         progress=tell,
-        most_bytes=order.most_bytes,
+        max_bytes=order.most_bytes,
         ca_bundle=order.ca_bundle,
         proxies=_by_scheme(order.proxies),
-        afresh=afresh,
+        from_scratch=afresh,
     )
 
 

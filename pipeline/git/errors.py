@@ -1,13 +1,13 @@
-"""Ways in which cloning fails that a server treats differently: give up, try later, ask for another token, make room.
+"""Errors of cloning, by what to do about them: give up, retry later, renew the token or free disk space.
 
 AssayError
 ├── Refused          401, 403: these credentials may not read it
 ├── Missing          404, 410: there is nothing at this address
-├── Unavailable      5xx, 429, no answer, broken off: may work later
-├── TooLarge         more than the limit on a pack
-│   └── FileTooLarge the system's limit on the size of a file, which costs this repository and no other
-├── DiskFull         no space left, or the disk's quota is used up: no other repository will fit either
-└── (itself)         everything else: cannot be read, and trying again will not help
+├── Unavailable      5xx, 429, no response, connection dropped: may work later
+├── TooLarge         over the limit on the size of a pack
+│   └── FileTooLarge over the system's limit on the size of a file: affects this repository only
+├── DiskFull         no space left, or quota exceeded: affects every repository
+└── (itself)         everything else: unreadable, and retrying will not help
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Missing(AssayError):
 
 
 class Unavailable(AssayError):
-    """The server, or the way to it, does not work now."""
+    """The server cannot be reached or used now."""
 
 
 class TooLarge(AssayError):
-    """The repository is larger than it may be."""
+    """The repository is over the size limit."""
 
 
 class FileTooLarge(TooLarge):
-    """A file grew to the limit that the system sets this process."""
+    """A file reached the system's size limit for this process (RLIMIT_FSIZE)."""
 
 
 class DiskFull(AssayError):
-    """There is no room left for any clone."""
+    """The disk has no space left for any clone."""

@@ -1,7 +1,7 @@
-"""The commit graph of one head: the first-parent chain, landings, effective times.
+"""Read the commit graph of a head: the first-parent chain, landings, effective times.
 
-The whole graph is walked once: real histories have old dates in the middle, so no walk may stop early. It is kept in
-columns (a few dozen bytes a commit) and messages are not kept; the few that a window needs are read again.
+The whole graph is walked once: real histories have old dates in the middle, so the walk must not stop early. The graph
+is stored in columns (a few dozen bytes per commit) without messages; the few that a window needs are read again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pipeline.git.packs import ObjectProblem
 from pipeline.label_recipe import LabelRecipe
 from pipeline.records import DAY_S
 
-MAY_FIX = 1  # the message may carry fix evidence or undo something (a cheap test that never says no wrongly)
+MAY_FIX = 1  # the message may contain fix evidence or revert something (a cheap test without false negatives)
 
-ROOT = -1  # a parent that is absent: missing, or cut off by a shallow boundary
+ROOT = -1  # an absent parent: missing, or beyond a shallow boundary
 
 _PERSON = re.compile(rb"^(author|committer) (.*?) (-?\d{1,18}) [+-]\d{4}\s*$", re.M)
 
@@ -42,16 +42,16 @@ class RawCommit:
 
 
 def parse_commit(data: bytes) -> RawCommit:
-    """Parse a commit object; tolerant of odd people and dates, raises ValueError without a tree line."""
+    """Parse a commit object, tolerating odd people and dates. Raises ValueError if it has no tree."""
     head, _, message = data.partition(b"\n\n")
     if not head.startswith(b"tree ") or len(head) < 45:
-        raise ValueError("a commit without a tree")
+        raise ValueError("commit without a tree")
     tree = unhexlify(head[5:45])
     position, parents = 46, []
     while head.startswith(b"parent ", position):
         parents.append(unhexlify(head[position + 7 : position + 47]))
         position += 48
-    people = {name: (who, int(when)) for name, who, when in _PERSON.findall(head, position)}
+    people = {role: (person, int(time)) for role, person, time in _PERSON.findall(head, position)}
     author, authored_at = people.get(b"author", (b"", 0))
     committer, committed_at = people.get(b"committer", (author, authored_at))
     encoding = None
@@ -63,13 +63,15 @@ def parse_commit(data: bytes) -> RawCommit:
 
 @dataclass
 class CommitGraph:
-    """Commits in columns, in the order they were found. Parents are indexes, ROOT where absent."""
+    """Commits in columns, in the order of the walk. Parents are indexes, ROOT if absent."""
 
     ids: list[bytes] = field(default_factory=list)
     trees: list[bytes] = field(default_factory=list)
     parents: list[tuple[int, ...]] = field(default_factory=list)
     committed_at: array[int] = field(default_factory=lambda: array("q"))
-    author_key: array[int] = field(default_factory=lambda: array("Q"))  # author and author time: a cherry-pick keeps it
+    author_key: array[int] = field(
+        default_factory=lambda: array("Q")
+    )  # author and author time, which cherry-picks keep
     series_key: array[int] = field(default_factory=lambda: array("Q"))  # author alone
     flags: array[int] = field(default_factory=lambda: array("B"))
     index: dict[bytes, int] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class CommitGraph:
 
 
 def short_hash(data: bytes) -> int:
-    """64 bits of BLAKE2b: a key for equality within one history, where a collision is harmless."""
+    """Return 64 bits of BLAKE2b, a key within one history where a collision is harmless."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
@@ -91,9 +93,9 @@ def extend_graph(
     shallow: frozenset[bytes] = frozenset(),
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Add every commit reachable from `head` that the graph lacks; returns how many objects were missing or broken.
+    """Add the commits reachable from `head` that the graph lacks. Return how many objects were missing or damaged.
 
-    Nothing is looked for beyond a shallow boundary: it counts as the first commit.
+    A shallow boundary counts as the first commit.
     """
     problems = 0
     parent_ids: list[tuple[int, tuple[bytes, ...]]] = []
@@ -136,7 +138,7 @@ def _append(graph: CommitGraph, commit_id: bytes, raw: RawCommit, may_fix: Calla
 
 @dataclass(frozen=True)
 class History:
-    """One head's view of a graph. `chain` is oldest first; `landing[c]` is a chain position, -1 if unreachable."""
+    """A graph seen from one head. `chain` is oldest first; `landing[c]` is a chain position, -1 if unreachable."""
 
     graph: CommitGraph
     chain: tuple[int, ...]
@@ -145,21 +147,21 @@ class History:
     landed: tuple[int, ...]  # by chain position: how many commits landed with it, itself included
     unit: tuple[int, ...]  # by chain position: the last position of the rebased series it belongs to
     commits: int
-    boundary: int | None  # the chain's first commit where its parents are cut off (shallow) or missing
+    boundary: int | None  # first commit of the chain, if its parents are cut off (shallow) or missing
 
     @property
     def head(self) -> int:
         return self.chain[-1]
 
     def position_at(self, time: int) -> int:
-        """Chain position of the last commit with effective time <= `time`, -1 if there is none."""
+        """Return the chain position of the last commit with effective time <= `time`, -1 if there is none."""
         return int(np.searchsorted(np.asarray(self.effective_at), time, side="right")) - 1
 
 
 def read_history(
     graph: CommitGraph, head: int, recipe: LabelRecipe, shallow: frozenset[bytes] = frozenset()
 ) -> History:
-    """Chain, effective times and landings of everything reachable from `head` (an index of `graph`)."""
+    """Compute the chain, effective times and landings of all that is reachable from `head` (an index of `graph`)."""
     cut = {graph.index[name] for name in shallow if name in graph.index}
 
     def parents(commit: int) -> tuple[int, ...]:
@@ -204,11 +206,11 @@ def _land(position: int, tip: int, landing: array[int], parents: Callable[[int],
 
 
 def effective_times(committed_at: Sequence[int], recipe: LabelRecipe) -> tuple[int, ...]:
-    """Committer times, outliers replaced by the median of their neighbours, then a running maximum (DESIGN "Times").
+    """Return committer times with outliers replaced by the local median, as a running maximum (DESIGN "Times").
 
-    The neighbours of a commit are as many before it as after it, itself among them: `recipe.neighbours` in all, fewer
-    near an end of the chain. So a history whose times never decrease keeps them, however far apart its commits are;
-    with a lopsided window the last commits of a quiet repository would be taken for outliers.
+    The window of neighbours is centred on the commit: `recipe.neighbours` in all, itself included, fewer near the ends
+    of the chain. This way a history whose times never decrease keeps them, even if its commits are far apart; with an
+    asymmetric window the last commits of a quiet repository would count as outliers.
     """
     times = np.asarray(committed_at, dtype=np.int64)
     medians = times.copy()
@@ -226,9 +228,9 @@ def effective_times(committed_at: Sequence[int], recipe: LabelRecipe) -> tuple[i
 def _rebased_series(
     graph: CommitGraph, chain: Sequence[int], recipe: LabelRecipe, parents: Callable[[int], tuple[int, ...]]
 ) -> tuple[int, ...]:
-    """A rebase replays a branch within seconds: neighbours of one author so close together are one landing.
+    """Group the commits of a rebased branch into one landing: neighbours of one author, seconds apart.
 
-    Without this the same work would count more when it is rebased than when it is squashed or merged.
+    Otherwise the same work would count more if it is rebased than if it is squashed or merged.
     """
     unit = list(range(len(chain)))
     for position in range(len(chain) - 2, -1, -1):
@@ -245,7 +247,7 @@ def _rebased_series(
 
 
 def cut_at(history: History, time: int, recipe: LabelRecipe, shallow: frozenset[bytes] = frozenset()) -> History | None:
-    """The history as a clone cut at the last landing with effective time <= `time` shows it; None before the first."""
+    """Return the history up to the last landing with effective time <= `time`, None if there is none."""
     position = history.position_at(time)
     if position < 0:
         return None
@@ -253,7 +255,7 @@ def cut_at(history: History, time: int, recipe: LabelRecipe, shallow: frozenset[
 
 
 def first_parent(history: History, commit: int) -> int | None:
-    """The first parent's index, None for a root, a missing parent or the shallow boundary."""
+    """Return the index of the first parent, None for a root, a missing parent or the shallow boundary."""
     above = history.graph.parents[commit]
     if not above or above[0] == ROOT or history.landing[above[0]] < 0:
         return None
@@ -261,7 +263,7 @@ def first_parent(history: History, commit: int) -> int | None:
 
 
 def commits_landing_in(history: History, after: int, upto: int) -> list[int]:
-    """Graph indexes of the commits with chain position in (after, upto], by landing, then committer time, then id."""
+    """Return the graph indexes of commits that landed in (after, upto], by landing, committer time and id."""
     graph = history.graph
-    found = [(p, graph.committed_at[c], graph.ids[c], c) for c, p in enumerate(history.landing) if after < p <= upto]
-    return [c for *_, c in sorted(found)]
+    landed = [(p, graph.committed_at[c], graph.ids[c], c) for c, p in enumerate(history.landing) if after < p <= upto]
+    return [c for *_, c in sorted(landed)]

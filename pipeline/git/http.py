@@ -1,4 +1,4 @@
-"""HTTP for git: dulwich's client with our own transport. Answers are bounded in size and time, other hosts refused."""
+"""HTTP transport for git: dulwich's client with responses limited in size and time, and redirects to one host."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.git.errors import Missing, Refused, TooLarge, Unavailable
 from pipeline.git.url import CloneUrl
 from pipeline.records import AssayError
 
-MOST_REDIRECTS: Final = 5
+MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
-MOST_TALK_BYTES: Final = 64 << 20  # of an answer beside the pack: refs, progress
-SLOW_AFTER_S: Final = 600.0  # a pack that has been coming this long ...
-SLOWEST_BYTES_PER_S: Final = 1_000.0  # ... slower than this will never be there
+MAX_OVERHEAD_BYTES: Final = 64 << 20  # of a response in addition to the pack: refs, progress
+SLOW_AFTER_S: Final = 600.0  # from then on a pack that arrives ...
+MIN_BYTES_PER_S: Final = 1_000.0  # ... more slowly than this is given up
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Credentials:
 
 
 class HttpClient(Urllib3HttpGitClient):
-    """dulwich's client with our own transport: bounded answers, no foreign redirects, no content codings."""
+    """dulwich's client with bounded responses, without redirects to other hosts and without content codings."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class HttpClient(Urllib3HttpGitClient):
         clock: Callable[[], float],
     ) -> None:
         super().__init__(url.text, dumb=False, pool_manager=pool, thin_packs=False, quiet=True)
-        self.most_bytes: int | None = MOST_TALK_BYTES
+        self.max_bytes: int | None = MAX_OVERHEAD_BYTES
         self._clone_url = url
-        self._waits = urllib3.Timeout(connect=timeout_s, read=timeout_s)
+        self._timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
         self._origins = {_origin_of(url.text)}
         self._credentials_header = (
             urllib3.make_headers(basic_auth=f"{credentials.user}:{credentials.password}") if credentials else {}
         )
         self._clock = clock
-        self._offered: Any = None
+        self._references: Any = None
 
     def _http_request(
         self,
@@ -61,26 +61,26 @@ class HttpClient(Urllib3HttpGitClient):
         data: bytes | Iterator[bytes] | None = None,
         raise_for_status: bool = True,
     ) -> tuple[Any, Callable[[int], bytes]]:
-        """dulwich's hook: the answer to a request, and how to read it. Raises AssayError unless it is git's."""
-        answer, answered_url = self._follow(url, headers or {}, data)
-        content_type = answer.headers.get("Content-Type", "")
-        if answer.status != 200:
-            problem = _status_problem(self._clone_url, answer.status, bool(self._credentials_header))
-        elif not content_type.startswith("application/x-git-") or answer.headers.get("Content-Encoding"):
-            problem = AssayError(f"{self._clone_url} is no git repository: check the URL")
+        """Return the response to a request and its `read`, for dulwich. Raises AssayError if it is no git response."""
+        response, response_url = self._follow(url, headers or {}, data)
+        content_type = response.headers.get("Content-Type", "")
+        if response.status != 200:
+            error = _status_error(self._clone_url, response.status, bool(self._credentials_header))
+        elif not content_type.startswith("application/x-git-") or response.headers.get("Content-Encoding"):
+            error = AssayError(f"{self._clone_url} is not a git repository: check the URL")
         else:
-            answer.content_type = content_type
-            answer.redirect_location = answered_url if answered_url != url else ""
-            return answer, _Flow(self._clone_url, answer, self.most_bytes, self._clock).read
-        answer.close()
-        raise problem
+            response.content_type = content_type
+            response.redirect_location = response_url if response_url != url else ""
+            return response, _BoundedBody(self._clone_url, response, self.max_bytes, self._clock).read
+        response.close()
+        raise error
 
     def _follow(self, url: str, headers: dict[str, str], data: bytes | Iterator[bytes] | None) -> tuple[Any, str]:
-        """Send a request, follow redirects on the same host; return the answer and its address."""
-        for _ in range(MOST_REDIRECTS):
+        """Send a request and follow redirects on the same host. Return the response and its URL."""
+        for _ in range(MAX_REDIRECTS):
             if _origin_of(url) not in self._origins:
-                raise AssayError(self._elsewhere())
-            answer = self.pool_manager.request(
+                raise AssayError(f"{self._clone_url} redirects to another host: if you trust it, give that URL instead")
+            response = self.pool_manager.request(
                 "GET" if data is None else "POST",
                 url,
                 headers={"Pragma": "no-cache", "User-Agent": "git/assay", **headers, **self._credentials_header},
@@ -89,17 +89,17 @@ class HttpClient(Urllib3HttpGitClient):
                 decode_content=False,
                 redirect=False,
                 retries=False,
-                timeout=self._waits,
+                timeout=self._timeout,
             )
-            location = answer.headers.get("Location", "")
-            if answer.status not in _REDIRECTS or data is not None or not location:
-                return answer, url
-            answer.close()
+            location = response.headers.get("Location", "")
+            if response.status not in _REDIRECTS or data is not None or not location:
+                return response, url
+            response.close()
             url = self._redirected(url, location)
-        raise AssayError(f"{self._clone_url} redirects in circles: check the URL")
+        raise AssayError(f"{self._clone_url} redirects too many times: check the URL")
 
     def _redirected(self, url: str, location: str) -> str:
-        """Where a redirect leads: the same host only, though from http to https is fine."""
+        """Return the target of a redirect, and allow its origin if it only upgrades http to https."""
         target = urljoin(url, location)
         before, after = urlsplit(url), urlsplit(target)
         upgraded = (before.scheme, after.scheme) == ("http", "https") and before.port is None and after.port is None
@@ -107,48 +107,45 @@ class HttpClient(Urllib3HttpGitClient):
             self._origins.add(_origin_of(target))
         return target
 
-    def _elsewhere(self) -> str:
-        return f"{self._clone_url} sends us to another host: clone from there instead, if you trust it"
-
     def _discover_references(self, service: bytes, base_url: str, *options: Any, **more_options: Any) -> Any:
-        """What the server offers, asked for once in a conversation: dulwich asks again before it fetches."""
-        if self._offered is None:
-            self._offered = super()._discover_references(service, base_url, *options, **more_options)
-        return self._offered
+        """Return the refs of the server, requested once: dulwich requests them again before it fetches."""
+        if self._references is None:
+            self._references = super()._discover_references(service, base_url, *options, **more_options)
+        return self._references
 
     def _smart_request(self, service: str, url: str, data: bytes | Iterator[bytes] | None) -> Any:
-        """Ask for deltas by offset, which dulwich forgets in protocol 2: smaller packs, and faster to read."""
+        """Request deltas by offset, which dulwich omits in protocol 2: the packs are smaller and faster to read."""
         if isinstance(data, bytes):
             data = _with_offset_deltas(data)
         return super()._smart_request(service, url, data)
 
 
-class _Flow:
-    """Reads an answer: no more than a limit, and no slower than a limit."""
+class _BoundedBody:
+    """The body of a response, limited in size and speed."""
 
-    def __init__(self, url: CloneUrl, answer: Any, most_bytes: int | None, clock: Callable[[], float]) -> None:
+    def __init__(self, url: CloneUrl, response: Any, max_bytes: int | None, clock: Callable[[], float]) -> None:
         self._url = url
-        self._answer = answer
-        self._most_bytes = most_bytes
+        self._response = response
+        self._max_bytes = max_bytes
         self._clock = clock
         self._started_s = clock()
         self._read_bytes = 0
 
     def read(self, size_bytes: int) -> bytes:
-        data: bytes = self._answer.read(size_bytes)
-        while len(data) < size_bytes and (more := self._answer.read(size_bytes - len(data))):
-            data += more  # dulwich expects all of it; at a premature end urllib3 raises in the second read
+        data: bytes = self._response.read(size_bytes)
+        while len(data) < size_bytes and (more := self._response.read(size_bytes - len(data))):
+            data += more  # dulwich expects full reads; urllib3 reports a premature end only in the second one
         self._read_bytes += len(data)
-        if self._most_bytes is not None and self._read_bytes > self._most_bytes:
-            raise TooLarge(f"{self._url} sends more than the limit of {self._most_bytes / 1e6:,.0f} MB: raise it")
+        if self._max_bytes is not None and self._read_bytes > self._max_bytes:
+            raise TooLarge(f"{self._url} sends more than the limit of {self._max_bytes / 1e6:,.0f} MB: raise the limit")
         elapsed_s = self._clock() - self._started_s
-        if elapsed_s > SLOW_AFTER_S and self._read_bytes < elapsed_s * SLOWEST_BYTES_PER_S:
-            raise Unavailable(f"{self._url} sends too slowly to ever finish: try again later")
+        if elapsed_s > SLOW_AFTER_S and self._read_bytes < elapsed_s * MIN_BYTES_PER_S:
+            raise Unavailable(f"{self._url} is sending too slowly: try again later")
         return data
 
 
 def _with_offset_deltas(request: bytes) -> bytes:
-    """A fetch request of protocol 2 (packets, a delimiter, arguments) with one more argument; others as they are."""
+    """Add an argument to a fetch request of protocol 2 (packets, a delimiter, arguments); return others unchanged."""
     at = 0
     if not request[4:].startswith(b"command=fetch"):
         return request
@@ -157,19 +154,19 @@ def _with_offset_deltas(request: bytes) -> bytes:
     return request[: at + 4] + b"000eofs-delta\n" + request[at + 4 :]
 
 
-def _status_problem(url: CloneUrl, status: int, has_credentials: bool) -> AssayError:
+def _status_error(url: CloneUrl, status: int, has_credentials: bool) -> AssayError:
     if status == 401:
-        refused = "refuses this password" if has_credentials else "needs a password, or does not exist"
-        return Refused(f"{url} {refused}: set a token that may read it, or check the spelling")
+        reason = "rejects this password" if has_credentials else "needs a password, or does not exist"
+        return Refused(f"{url} {reason}: set a token that can read it, or check the spelling")
     if status == 403:
-        return Refused(f"{url} may not be read with these rights: set a token that may read its contents")
+        return Refused(f"these credentials cannot read {url}: set a token with read access to its contents")
     if status in (404, 410):
         return Missing(f"there is no repository at {url}: check the spelling")
     if status == 407:
-        return Unavailable("the proxy needs a password: put it into HTTPS_PROXY")
+        return Unavailable("the proxy needs a password: add it to HTTPS_PROXY")
     if status == 429 or status >= 500:
         return Unavailable(f"{url} is not available now (HTTP {status}): try again later")
-    return AssayError(f"{url} answers with HTTP {status}: check the URL")
+    return AssayError(f"{url} responds with HTTP {status}: check the URL")
 
 
 def _origin_of(url: str) -> tuple[str, str, int | None]:
@@ -181,13 +178,15 @@ def _origin_of(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def connections(url: CloneUrl, ca_bundle: Path | None, proxies: Mapping[str, str] | None = None) -> urllib3.PoolManager:
-    """Connections, through the proxy that the environment names, or that `proxies` ("http", "https", "no") names."""
+def connection_pool(
+    url: CloneUrl, ca_bundle: Path | None, proxies: Mapping[str, str] | None = None
+) -> urllib3.PoolManager:
+    """Create a connection pool that uses the proxy of `proxies` ("http", "https", "no") or of the environment."""
     parts = urlsplit(url.text)
     options: dict[str, Any] = {"ca_certs": str(ca_bundle)} if ca_bundle else {}
-    known = urllib.request.getproxies() if proxies is None else proxies
-    proxy = known.get(parts.scheme) or known.get("all")
-    if not proxy or _goes_direct(parts.netloc, proxies):
+    available = urllib.request.getproxies() if proxies is None else proxies
+    proxy = available.get(parts.scheme) or available.get("all")
+    if not proxy or _bypasses_proxy(parts.netloc, proxies):
         return urllib3.PoolManager(**options)
     address = urlsplit(proxy)
     headers = (
@@ -196,8 +195,8 @@ def connections(url: CloneUrl, ca_bundle: Path | None, proxies: Mapping[str, str
     return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
 
 
-def _goes_direct(place: str, proxies: Mapping[str, str] | None) -> bool:
-    """Whether NO_PROXY names a host."""
+def _bypasses_proxy(netloc: str, proxies: Mapping[str, str] | None) -> bool:
+    """Return whether NO_PROXY names a host."""
     if proxies is None:
-        return bool(urllib.request.proxy_bypass(place))
-    return bool(urllib.request.proxy_bypass_environment(place, proxies))  # type: ignore[attr-defined]
+        return bool(urllib.request.proxy_bypass(netloc))
+    return bool(urllib.request.proxy_bypass_environment(netloc, proxies))  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""Read the objects of a git repository: commits, trees and blobs, from packs and loose files. Read-only.
+"""Read the objects of a git repository (commits, trees, blobs) from packs and loose files.
 
-Faster than dulwich's object store, small in memory, and safe on hostile repositories: every size is bounded before
-anything is allocated, cycles and bombs are refused (see `chains` and `packs`).
+Faster than dulwich's object store, with little memory, and safe on hostile repositories: every size is checked before
+anything is allocated, and cycles and bombs are rejected (see `delta_chains` and `packs`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pipeline.git.delta_chains import Chains, Place, Resolved, refuse_larger
+from pipeline.git.delta_chains import DeltaChains, Place, Resolved, check_size
 from pipeline.git.packs import (
     BLOB,
     COMMIT,
-    LARGEST_OBJECT_BYTES,
+    MAX_OBJECT_BYTES,
     TAG,
     TREE,
     CorruptObject,
@@ -30,18 +30,18 @@ from pipeline.git.packs import (
 
 __all__ = ["CorruptObject", "MissingObject", "ObjectProblem", "ObjectReader", "ObjectTooLarge"]
 
-EMPTY_TREE: Final = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")  # git knows it without storing it
+EMPTY_TREE: Final = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")  # implicit in git, need not be stored
 
-LARGEST_COMMIT_BYTES: Final = 8 << 20
-LARGEST_TREE_BYTES: Final = 16 << 20  # some 400,000 entries in one folder
+MAX_COMMIT_BYTES: Final = 8 << 20
+MAX_TREE_BYTES: Final = 16 << 20  # some 400,000 entries in one folder
 
 _KINDS: Final = {b"commit": COMMIT, b"tree": TREE, b"blob": BLOB, b"tag": TAG}
-_MOST_ALTERNATES: Final = 32
-_DEEPEST_ALTERNATE: Final = 5  # as git
+_MAX_ALTERNATES: Final = 32
+_MAX_ALTERNATE_DEPTH: Final = 5  # as git
 
 
 class ObjectReader:
-    """Objects of the repository whose `objects` folder this is, alternates included. Not for several threads.
+    """Read objects from an `objects` folder and its alternates. Not thread-safe.
 
     Ids are 20 raw bytes. `broken_packs` names the packs whose index is unusable: their objects count as missing.
     """
@@ -50,9 +50,9 @@ class ObjectReader:
         self.broken_packs: list[str] = []
         self._folders = _with_alternates(object_dir)
         self._packs: list[Pack] = []
-        self._listed_at_ns: dict[Path, int] = {}  # pack folder -> its time of change when it was listed
+        self._listed_at_ns: dict[Path, int] = {}  # pack folder -> its modification time when listed
         self._known: set[Path] = set()
-        self._chains = Chains(self._packs, self._locate, cache_bytes)
+        self._chains = DeltaChains(self._packs, self._locate, cache_bytes)
         self._list_packs()
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class ObjectReader:
         self.close()
 
     def close(self) -> None:
-        """Close every file. Reading afterwards finds nothing."""
+        """Close every file. Afterwards every object is missing."""
         for pack in self._packs:
             pack.close()
             pack.close_index()
@@ -77,38 +77,38 @@ class ObjectReader:
         self._chains.forget()
 
     def read(self, id: bytes) -> tuple[int, bytes]:
-        """(type number, content): 1 commit, 2 tree, 3 blob, 4 tag. Raises ObjectProblem."""
-        return self._read(id, LARGEST_OBJECT_BYTES)
+        """Return (type number, content): 1 commit, 2 tree, 3 blob, 4 tag. Raises ObjectProblem."""
+        return self._read(id, MAX_OBJECT_BYTES)
 
     def commit(self, id: bytes) -> bytes:
-        """Content of a commit. Raises ObjectProblem, also where it is something else."""
-        return self._typed(id, COMMIT, LARGEST_COMMIT_BYTES)
+        """Return the content of a commit. Raises ObjectProblem, also for other types."""
+        return self._typed(id, COMMIT, MAX_COMMIT_BYTES)
 
     def tree(self, id: bytes) -> bytes:
-        """Content of a tree. Raises ObjectProblem, also where it is something else."""
-        return self._typed(id, TREE, LARGEST_TREE_BYTES)
+        """Return the content of a tree. Raises ObjectProblem, also for other types."""
+        return self._typed(id, TREE, MAX_TREE_BYTES)
 
-    def blob(self, id: bytes, most_bytes: int) -> bytes:
-        """Content of a blob. Raises ObjectProblem; a larger one raises ObjectTooLarge and is not inflated."""
-        return self._typed(id, BLOB, most_bytes)
+    def blob(self, id: bytes, max_bytes: int) -> bytes:
+        """Return the content of a blob. Raises ObjectProblem, if it is larger ObjectTooLarge without inflating it."""
+        return self._typed(id, BLOB, max_bytes)
 
-    def _typed(self, id: bytes, wanted: int, most_bytes: int) -> bytes:
-        kind, content = self._read(id, most_bytes)
+    def _typed(self, id: bytes, wanted: int, max_bytes: int) -> bytes:
+        kind, content = self._read(id, max_bytes)
         if kind != wanted:
             problem = CorruptObject(f"{id.hex()} has another type than expected")
             problem.id = id
             raise problem
         return content
 
-    def _read(self, id: bytes, most_bytes: int) -> Resolved:
+    def _read(self, id: bytes, max_bytes: int) -> Resolved:
         try:
             for number, pack in enumerate(self._packs):
                 offset = pack.find(id)
                 if offset is not None:
-                    return self._chains.resolve(number, offset, most_bytes)
-            return self._elsewhere(id, most_bytes)
+                    return self._chains.resolve(number, offset, max_bytes)
+            return self._read_unpacked(id, max_bytes)
         except (CorruptObject, OSError) as error:
-            resolved = self._second_copy(id, most_bytes)
+            resolved = self._read_intact_copy(id, max_bytes)
             if resolved is not None:
                 return resolved
             problem = CorruptObject(f"{id.hex()}: {error}")
@@ -118,31 +118,31 @@ class ObjectReader:
         problem.id = id
         raise problem
 
-    def _elsewhere(self, id: bytes, most_bytes: int) -> Resolved:
-        """An object that no known pack holds: loose, or in a pack that has appeared since."""
+    def _read_unpacked(self, id: bytes, max_bytes: int) -> Resolved:
+        """Read an object that no known pack holds: a loose one, or one in a new pack."""
         for folder in self._folders:
-            resolved = _read_loose(folder, id, most_bytes)
+            resolved = _read_loose(folder, id, max_bytes)
             if resolved is not None:
                 return resolved
         place = self._find(id, self._list_packs())
         if place is not None:
-            return self._chains.resolve(*place, most_bytes)
+            return self._chains.resolve(*place, max_bytes)
         if id == EMPTY_TREE:
             return TREE, b""
         raise MissingObject(f"{id.hex()} is missing")
 
-    def _second_copy(self, id: bytes, most_bytes: int) -> Resolved | None:
-        """The object from wherever it is intact, as git does when one copy is damaged."""
+    def _read_intact_copy(self, id: bytes, max_bytes: int) -> Resolved | None:
+        """Read an intact copy of the object, as git does if one copy is damaged."""
         for number, pack in enumerate(self._packs):
             try:
                 offset = pack.find(id)
                 if offset is not None:
-                    return self._chains.resolve(number, offset, most_bytes)
+                    return self._chains.resolve(number, offset, max_bytes)
             except (ObjectProblem, OSError):
                 continue
         for folder in self._folders:
             try:
-                resolved = _read_loose(folder, id, most_bytes)
+                resolved = _read_loose(folder, id, max_bytes)
             except (ObjectProblem, OSError):
                 continue
             if resolved is not None:
@@ -150,9 +150,9 @@ class ObjectReader:
         return None
 
     def _locate(self, id: bytes) -> Place | Resolved:
-        """Where the base of a delta is."""
+        """Return the place of a delta base, or the base itself if it is in no pack."""
         place = self._find(id, 0)
-        return self._elsewhere(id, LARGEST_OBJECT_BYTES) if place is None else place
+        return self._read_unpacked(id, MAX_OBJECT_BYTES) if place is None else place
 
     def _find(self, id: bytes, first: int) -> Place | None:
         for number in range(first, len(self._packs)):
@@ -162,16 +162,16 @@ class ObjectReader:
         return None
 
     def _list_packs(self) -> int:
-        """Open the packs that have appeared since the last look, largest first; return the number of the first."""
+        """Open the packs that have appeared since the last call, largest first. Return the number of the first."""
         first = len(self._packs)
-        found: list[Pack] = []
+        opened: list[Pack] = []
         for folder in self._folders:
             for index_path in self._new_indexes(folder / "pack"):
                 try:
-                    found.append(Pack(index_path))
+                    opened.append(Pack(index_path))
                 except (ObjectProblem, OSError, ValueError):
                     self.broken_packs.append(index_path.name)
-        self._packs += sorted(found, key=lambda pack: -pack.count)
+        self._packs += sorted(opened, key=lambda pack: -pack.count)
         return first
 
     def _new_indexes(self, folder: Path) -> Iterator[Path]:
@@ -189,7 +189,7 @@ class ObjectReader:
                 yield path
 
 
-def _read_loose(folder: Path, id: bytes, most_bytes: int) -> Resolved | None:
+def _read_loose(folder: Path, id: bytes, max_bytes: int) -> Resolved | None:
     name = id.hex()
     try:
         file = open(folder / name[:2] / name[2:], "rb")  # noqa: SIM115 (closed below)
@@ -203,25 +203,25 @@ def _read_loose(folder: Path, id: bytes, most_bytes: int) -> Resolved | None:
             raise CorruptObject(f"damaged data ({error})") from None
         word, _, digits = head.partition(b" ")
         if not zero or word not in _KINDS or not digits.isdigit():
-            raise CorruptObject("a loose file without a header")
+            raise CorruptObject("a loose object without a header")
         size_bytes = int(digits)
-        refuse_larger(size_bytes, min(most_bytes, LARGEST_OBJECT_BYTES))
+        check_size(size_bytes, min(max_bytes, MAX_OBJECT_BYTES))
         skip = len(head) + 1
         data = inflate_bounded(deflated, skip + size_bytes, lambda done: file.read(65_536))
     return _KINDS[word], data[skip:]
 
 
 def _with_alternates(object_dir: Path) -> tuple[Path, ...]:
-    """The folder and those it borrows from, nearest first; each once, at most `_MOST_ALTERNATES`."""
+    """Return the folder and its alternates, nearest first, each once, at most `_MAX_ALTERNATES`."""
     folders: dict[str, Path] = {}
     todo = [(object_dir, 0)]
-    while todo and len(folders) < _MOST_ALTERNATES:
+    while todo and len(folders) < _MAX_ALTERNATES:
         folder, depth = todo.pop(0)
         real = os.path.realpath(folder)
         if real in folders or not os.path.isdir(real):
             continue
         folders[real] = Path(real)
-        if depth < _DEEPEST_ALTERNATE:
+        if depth < _MAX_ALTERNATE_DEPTH:
             todo += [(folder / line, depth + 1) for line in _alternate_lines(folder)]
     return tuple(folders.values())
 

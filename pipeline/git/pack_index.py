@@ -1,9 +1,9 @@
-"""Write the index of a pack that was received: which object is where.
+"""Write the index of a received pack.
 
-Format: https://git-scm.com/docs/gitformat-pack (version 2). One pass over the file finds the entries, a second one
-names the deltas, each next to its base so that bases are found in the cache. Memory is bounded by the number of
-objects, whatever they inflate to; packs that make far more than honest ones are refused. Objects that the reader
-would refuse (too large, or against a base that is not there) are left out of the index.
+Format: https://git-scm.com/docs/gitformat-pack (version 2). A first pass over the file finds the entries, a second one
+computes the ids of deltas, each right after its base so that bases are still cached. Memory depends on the number of
+objects only, and packs that inflate to far more than regular ones are rejected. Objects that the reader would reject
+(too large, or with a missing base) are left out of the index.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from struct import pack as packed
 from typing import TYPE_CHECKING, Final
 
-from pipeline.git.delta_chains import Chains, Place, Resolved
+from pipeline.git.delta_chains import DeltaChains, Place, Resolved
 from pipeline.git.packs import (
-    LARGEST_OBJECT_BYTES,
+    MAX_OBJECT_BYTES,
     OFS_DELTA,
     CorruptObject,
     MissingObject,
@@ -36,15 +36,15 @@ _KIND_NAMES: Final = (b"", b"commit", b"tree", b"blob", b"tag")
 _CACHE_BYTES: Final = 64 << 20
 _BLOCK_BYTES: Final = 1 << 20
 _REPORT_EVERY: Final = 20_000  # objects
-_SPARE_BYTES: Final = 4 << 30  # what any pack may inflate to, however small it is
-_MOST_INFLATION: Final = 2_000  # times its size; trees of huge folders come to a few hundred
-_SMALLEST_ENTRY_BYTES: Final = 9  # a header and an empty stream
+_SPARE_BYTES: Final = 4 << 30  # that any pack may inflate to, whatever its size
+_MAX_INFLATION: Final = 2_000  # times its size; trees of huge folders reach a few hundred
+_MIN_ENTRY_BYTES: Final = 9  # a header and an empty stream
 
 
 def index_pack(path: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Write `path` with `.idx` instead of `.pack`; return the number of objects in it.
+    """Write the index of the pack at `path` beside it, as `.idx`. Return the number of objects in it.
 
-    `progress(done, total)` counts objects. Raises CorruptObject where the file is no whole pack, ObjectTooLarge where
+    `progress(done, total)` counts objects. Raises CorruptObject if the file is not a complete pack, ObjectTooLarge if
     it inflates to too much, OSError.
     """
     with PackFile(path) as pack:
@@ -55,26 +55,26 @@ def index_pack(path: Path, progress: Callable[[int, int], None] | None = None) -
 
 
 class _Scan:
-    """What is known of a pack while it is being indexed, in columns; an object's number is its place in them."""
+    """The state of indexing a pack, in columns: an object's number is its row."""
 
     def __init__(self, pack: PackFile, progress: Callable[[int, int], None]) -> None:
         self.pack = pack
         self.progress = progress
         self.offsets = array("Q")
         self.checksums = array("I")  # CRC-32 of each entry
-        self.names: list[bytes] = []  # 20 bytes; b"" until it is known
+        self.names: list[bytes] = []  # 20 bytes; b"" while unknown
         self.deltas: list[tuple[int, int]] = []  # (offset of the base, number), for deltas against an offset
-        self.waiting: dict[bytes, list[int]] = {}  # deltas by the id of their base
-        self.place_of: dict[bytes, int] = {}  # offsets of the bases that are named by id, as they become known
+        self.waiting: dict[bytes, list[int]] = {}  # numbers of deltas by the id of their base
+        self.place_of: dict[bytes, int] = {}  # offsets of bases given by id, as they become known
         self.trailer = b""
-        self.most_bytes = _SPARE_BYTES + _MOST_INFLATION * pack.size_bytes
-        self.chains = Chains([pack], self._locate, _CACHE_BYTES)
+        self.remaining_bytes = _SPARE_BYTES + _MAX_INFLATION * pack.size_bytes
+        self.chains = DeltaChains([pack], self._locate, _CACHE_BYTES)
 
     def read_entries(self) -> None:
-        """First pass: offsets, checksums, bases; the names of whole objects."""
+        """Read the entries: offsets, checksums, bases, and the ids of whole objects (first pass)."""
         count = self.pack.declared_count
-        if count * _SMALLEST_ENTRY_BYTES > self.pack.size_bytes:
-            raise CorruptObject("the pack is cut off")
+        if count * _MIN_ENTRY_BYTES > self.pack.size_bytes:
+            raise CorruptObject("the pack is truncated")
         digest = hashlib.sha1(self.pack.bytes_at(0, 12), usedforsecurity=False)  # git's checksum
         offset = 12
         for number in range(count):
@@ -83,12 +83,12 @@ class _Scan:
             offset = self._read_entry(number, offset, digest)
         self.trailer = self.pack.bytes_at(offset, 20)
         if self.trailer != digest.digest() or offset != self.pack.end:
-            raise CorruptObject("the checksum of the pack is wrong: it was cut off or damaged")
+            raise CorruptObject("the checksum of the pack is wrong: it is truncated or damaged")
 
     def _read_entry(self, number: int, offset: int, digest: _Digest) -> int:
-        """Note the entry at an offset; return the offset after it."""
+        """Record the entry at an offset. Return the offset after it."""
         entry = self.pack.entry(offset)
-        self._spend(entry.size_bytes)
+        self._deduct(entry.size_bytes)
         name = _digest_of(entry.kind, entry.size_bytes) if entry.kind < OFS_DELTA else None
         header = entry.window[: entry.skip]
         digest.update(header)
@@ -108,15 +108,15 @@ class _Scan:
                     break
                 deflated = self.pack.bytes_at(at, min(left + 4096, _BLOCK_BYTES))
                 if not deflated:
-                    raise CorruptObject("the pack is cut off")
+                    raise CorruptObject("the pack is truncated")
         except zlib.error as error:
             raise CorruptObject(f"a damaged entry ({error})") from None
         if left:
-            raise CorruptObject("an entry smaller than it says")
-        self._note(number, offset, entry.base, name.digest() if name else b"", checksum)
+            raise CorruptObject("an entry smaller than declared")
+        self._record(number, offset, entry.base, name.digest() if name else b"", checksum)
         return at
 
-    def _note(self, number: int, offset: int, base: int | bytes, name: bytes, checksum: int) -> None:
+    def _record(self, number: int, offset: int, base: int | bytes, name: bytes, checksum: int) -> None:
         self.offsets.append(offset)
         self.checksums.append(checksum)
         self.names.append(name)
@@ -126,7 +126,7 @@ class _Scan:
             self.deltas.append((base, number))
 
     def name_deltas(self) -> None:
-        """Second pass: the names of deltas, depth first from the whole objects they rest on."""
+        """Compute the ids of deltas, depth first from the whole objects that they are based on (second pass)."""
         self.deltas.sort()
         count = len(self.offsets)
         done = sum(1 for name in self.names if name)
@@ -157,12 +157,12 @@ class _Scan:
         return children
 
     def _name_delta(self, number: int) -> bool:
-        """Whether a delta could be resolved."""
+        """Compute the id of a delta. Return whether it could be resolved."""
         try:
-            kind, content = self.chains.resolve(0, self.offsets[number], LARGEST_OBJECT_BYTES)
+            kind, content = self.chains.resolve(0, self.offsets[number], MAX_OBJECT_BYTES)
         except ObjectProblem:
             return False
-        self._spend(len(content))
+        self._deduct(len(content))
         name = _digest_of(kind, len(content))
         name.update(content)
         self.names[number] = name.digest()
@@ -173,13 +173,13 @@ class _Scan:
             raise MissingObject(f"{id.hex()} is missing")
         return 0, self.place_of[id]
 
-    def _spend(self, size_bytes: int) -> None:
-        self.most_bytes -= size_bytes
-        if self.most_bytes < 0:
-            raise ObjectTooLarge("the pack inflates to far more than an honest one")
+    def _deduct(self, size_bytes: int) -> None:
+        self.remaining_bytes -= size_bytes
+        if self.remaining_bytes < 0:
+            raise ObjectTooLarge("the pack inflates to an implausible size")
 
     def write(self, path: Path) -> int:
-        """Write the index beside the pack, whole or not at all."""
+        """Write the index atomically. Return the number of objects in it."""
         order = sorted((number for number, name in enumerate(self.names) if name), key=self.names.__getitem__)
         fan_out = [0] * 256
         for number in order:
@@ -214,20 +214,20 @@ class _Scan:
 
 
 def _digest_of(kind: int, size_bytes: int) -> _Digest:
-    """The digest that names an object, before its content."""
+    """Return the digest of an object's id, without its content."""
     return hashlib.sha1(b"%s %d\0" % (_KIND_NAMES[kind], size_bytes), usedforsecurity=False)
 
 
 def _inflate_part(stream: zlib._Decompress, deflated: bytes, left: int, name: _Digest | None) -> int:
-    """Inflate a part of a stream in bounded steps, into `name`; return the number of bytes made."""
-    made = 0
+    """Inflate a part of a stream in bounded steps, into `name`. Return the number of bytes produced."""
+    produced = 0
     while True:
-        part = stream.decompress(deflated, min(left - made + 1, _BLOCK_BYTES))
-        made += len(part)
-        if made > left:
-            raise CorruptObject("an entry larger than it says")
+        part = stream.decompress(deflated, min(left - produced + 1, _BLOCK_BYTES))
+        produced += len(part)
+        if produced > left:
+            raise CorruptObject("an entry larger than declared")
         if name is not None:
             name.update(part)
         deflated = stream.unconsumed_tail
-        if stream.eof or not deflated:  # after the end zlib may call the rest a tail for ever
-            return made
+        if stream.eof or not deflated:  # past the end zlib may keep returning the rest as a tail
+            return produced

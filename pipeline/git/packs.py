@@ -1,8 +1,8 @@
-"""One pack of a git repository: where an object is (from the .idx) and what stands there (from the .pack).
+"""Read a pack of a git repository: offsets of objects from the .idx, entries from the .pack.
 
 Format: https://git-scm.com/docs/pack-format. Nothing in the files is trusted: sizes, offsets and streams are checked.
-The index is mapped, the pack is read with pread: pages of a mapped pack would count as memory of the process
-(260 MB on a pack of that size, measured) and a pack cut short by somebody else would kill it with SIGBUS.
+The index is mapped, the pack is read with pread: the pages of a mapped pack would count as memory of the process
+(260 MB measured for a pack of that size), and a pack truncated by another process would kill it with SIGBUS.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ TAG: Final = 4
 OFS_DELTA: Final = 6
 REF_DELTA: Final = 7
 
-LARGEST_OBJECT_BYTES: Final = 64 << 20  # of anything that is inflated, bases of deltas included
+MAX_OBJECT_BYTES: Final = 64 << 20  # of any inflated stream, bases of deltas included
 
 _WINDOW_BYTES: Final = 4096  # most entries fit into one read
-_ONE_SHOT_BYTES: Final = 8192  # below this a bomb inflates to 9 MB at most, so no incremental inflating
+_ONE_SHOT_BYTES: Final = 8192  # up to this a bomb inflates to 9 MB at most: safe in one call
 _MAPPED_BYTES: Final = 1 << 20
 _FAN_OUT: Final = Struct(">256I")
 _TRAILER_BYTES: Final = 20
@@ -34,21 +34,21 @@ _NEAR: Final = 48  # ids on each side of the guess: three standard deviations fo
 
 
 class ObjectProblem(Exception):
-    """An object that cannot be used. `id` is the object asked for (20 bytes), empty where it is not known yet."""
+    """An object is unusable. `id` is the requested object (20 bytes), empty while unknown."""
 
     id: bytes = b""
 
 
 class MissingObject(ObjectProblem):
-    """No pack and no loose file holds the object."""
+    """The object is in no pack and no loose file."""
 
 
 class CorruptObject(ObjectProblem):
-    """The object is there and makes no sense."""
+    """The object exists and is damaged."""
 
 
 class ObjectTooLarge(ObjectProblem):
-    """The object is larger than the caller allows, or than `LARGEST_OBJECT_BYTES`."""
+    """The object is over the caller's limit or `MAX_OBJECT_BYTES`."""
 
 
 class Entry(NamedTuple):
@@ -58,12 +58,12 @@ class Entry(NamedTuple):
     size_bytes: int  # declared, of the inflated stream
     base: int | bytes  # OFS_DELTA: an offset; REF_DELTA: 20 bytes; else 0
     start: int  # offset of the deflated stream in the pack
-    window: bytes  # what was read from the pack, beginning at `start - skip`
+    window: bytes  # bytes of the pack from `start - skip` on
     skip: int
 
 
 class PackFile:
-    """The .pack file: entries by offset. It is opened when it is first read."""
+    """A .pack file: entries by offset. Opened on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -82,7 +82,7 @@ class PackFile:
         self.close()
 
     def open(self) -> None:
-        """Open the .pack file. Raises CorruptObject where it is gone or is no pack."""
+        """Open the .pack file. Raises CorruptObject if it is missing or not a pack."""
         try:
             fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
@@ -90,7 +90,7 @@ class PackFile:
         head = os.pread(fd, 12, 0)
         if head[:4] != b"PACK" or head[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
             os.close(fd)
-            raise CorruptObject(f"{self.path.name} is no pack")
+            raise CorruptObject(f"{self.path.name} is not a pack")
         self._fd = fd
         self.size_bytes = os.fstat(fd).st_size
         self.end = self.size_bytes - _TRAILER_BYTES
@@ -101,7 +101,7 @@ class PackFile:
         return self._fd >= 0
 
     def bytes_at(self, offset: int, size_bytes: int) -> bytes:
-        """What the file holds there; less at its end."""
+        """Return the bytes at an offset, fewer at the end of the file."""
         return os.pread(self._fd, size_bytes, offset)
 
     def entry(self, offset: int) -> Entry:
@@ -138,21 +138,21 @@ class PackFile:
                 base = window[at : at + 20]
                 at += 20
         except IndexError:
-            raise CorruptObject(f"an entry of {self.path.name} is cut off") from None
+            raise CorruptObject(f"an entry of {self.path.name} is truncated") from None
         if shift > 70 or kind in (0, 5):
             raise CorruptObject(f"an entry of {self.path.name} is damaged")
         return Entry(kind, size_bytes, base, offset + at, window, at)
 
     def inflate(self, entry: Entry) -> bytes:
-        """The inflated stream of an entry. Raises CorruptObject, ObjectTooLarge."""
+        """Return the inflated stream of an entry. Raises CorruptObject, ObjectTooLarge."""
         size_bytes = entry.size_bytes
-        if size_bytes > LARGEST_OBJECT_BYTES:
+        if size_bytes > MAX_OBJECT_BYTES:
             raise ObjectTooLarge(f"{size_bytes:,} bytes")
-        most_in = size_bytes + (size_bytes >> 10) + 64
-        if entry.skip + most_in <= _WINDOW_BYTES:
-            deflated = entry.window[entry.skip : entry.skip + most_in]
+        max_in = size_bytes + (size_bytes >> 10) + 64
+        if entry.skip + max_in <= _WINDOW_BYTES:
+            deflated = entry.window[entry.skip : entry.skip + max_in]
         else:
-            deflated = os.pread(self._fd, most_in, entry.start)
+            deflated = os.pread(self._fd, max_in, entry.start)
         if size_bytes <= _ONE_SHOT_BYTES:
             try:
                 data = zlib.decompress(deflated, 15, size_bytes + 1)
@@ -160,10 +160,10 @@ class PackFile:
                 data = b""
             if len(data) == size_bytes > 0:
                 return data
-        return inflate_bounded(deflated, size_bytes, lambda done: os.pread(self._fd, most_in, entry.start + done))
+        return inflate_bounded(deflated, size_bytes, lambda done: os.pread(self._fd, max_in, entry.start + done))
 
     def result_size(self, entry: Entry) -> int:
-        """The size in bytes of what a delta makes, read from its first bytes. Raises CorruptObject."""
+        """Return the size in bytes of a delta's result, from its first bytes. Raises CorruptObject."""
         try:
             head = zlib.decompressobj().decompress(entry.window[entry.skip :], 32)
         except zlib.error as error:
@@ -171,14 +171,14 @@ class PackFile:
         return delta_sizes(head)[1]
 
     def close(self) -> None:
-        """Close the pack; it opens again when it is read."""
+        """Close the pack. It reopens on the next read."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 class Pack(PackFile):
-    """A pack and its index. Raises CorruptObject where the index cannot be used."""
+    """A pack and its index. Raises CorruptObject if the index is unusable."""
 
     def __init__(self, index_path: Path) -> None:
         super().__init__(index_path.with_suffix(".pack"))
@@ -186,7 +186,7 @@ class Pack(PackFile):
             size_bytes = os.fstat(file.fileno()).st_size
             if size_bytes < _FAN_OUT.size + 2 * _TRAILER_BYTES:
                 raise CorruptObject(f"{index_path.name} is too short")
-            # A mapping holds a file descriptor, and repositories with a thousand small packs exist.
+            # A mapping holds a file descriptor, and some repositories have a thousand small packs.
             self._index: bytes | mmap.mmap = (
                 file.read() if size_bytes < _MAPPED_BYTES else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             )
@@ -218,17 +218,17 @@ class Pack(PackFile):
 
     @property
     def checksum(self) -> bytes:
-        """The checksum of the pack as the index remembers it, 20 bytes."""
+        """The checksum of the pack according to the index, 20 bytes."""
         return self._index[self._index_end : self._index_end + 20]
 
     def find(self, id: bytes) -> int | None:
-        """The offset of an object, None where this pack does not hold it. Raises CorruptObject."""
+        """Return the offset of an object, None if it is not in this pack. Raises CorruptObject."""
         first = id[0]
         low = self._fan_out[first]
         high = self._fan_out[first + 1]
         if low == high:
             return None
-        # Ids are uniform: look for the bytes around the place where this one should be, bisect only where that fails.
+        # Ids are uniform: search the bytes around the expected position, bisect only if that fails.
         guess = low + ((high - low) * int.from_bytes(id[1:4], "big") >> 24) - _NEAR
         guess = max(guess, low)
         at = self._names + guess * self._stride
@@ -242,10 +242,10 @@ class Pack(PackFile):
         while low < high:
             middle = (low + high) >> 1
             at = self._names + middle * self._stride
-            found = self._index[at : at + 20]
-            if found < id:
+            candidate = self._index[at : at + 20]
+            if candidate < id:
                 low = middle + 1
-            elif found == id:
+            elif candidate == id:
                 return self._offset(middle)
             else:
                 high = middle
@@ -271,18 +271,18 @@ class Pack(PackFile):
 
 
 def inflate_bounded(deflated: bytes, size_bytes: int, more: Callable[[int], bytes]) -> bytes:
-    """Inflate a stream that must hold exactly `size_bytes`; `more(done)` gives input from byte `done` of the stream on.
+    """Inflate a stream of exactly `size_bytes`. `more(done)` returns further input from byte `done` of the stream on.
 
-    Never makes more than one byte too many, and gives up on a stream that is far longer than any honest encoder makes.
+    Produces at most one byte too many, and rejects streams that are far longer than any regular encoder writes.
     Raises CorruptObject.
     """
     stream = zlib.decompressobj()
     parts: list[bytes] = []
     missing = size_bytes + 1
     read = 0
-    most_in = 2 * size_bytes + 65_536
+    max_in = 2 * size_bytes + 65_536
     try:
-        while deflated and read <= most_in:
+        while deflated and read <= max_in:
             read += len(deflated)
             while deflated and missing > 0 and not stream.eof:
                 part = stream.decompress(deflated, missing)
@@ -290,19 +290,19 @@ def inflate_bounded(deflated: bytes, size_bytes: int, more: Callable[[int], byte
                 missing -= len(part)
                 deflated = stream.unconsumed_tail
             if missing <= 0:
-                raise CorruptObject("larger than it says")
+                raise CorruptObject("larger than declared")
             if stream.eof:
                 break
             deflated = more(read)
     except zlib.error as error:
         raise CorruptObject(f"damaged data ({error})") from None
     if missing != 1 or not stream.eof:
-        raise CorruptObject("smaller than it says")
+        raise CorruptObject("smaller than declared")
     return b"".join(parts)
 
 
 def delta_sizes(delta: bytes) -> tuple[int, int]:
-    """(size of the base, size of the result) in bytes, as a delta declares them. Raises CorruptObject."""
+    """Return (size of the base, size of the result) in bytes, as a delta declares them. Raises CorruptObject."""
     at = base = result = shift = 0
     try:
         while (byte := delta[at]) & 0x80 and shift < 63:

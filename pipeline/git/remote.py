@@ -1,7 +1,7 @@
-"""A git server behind http or https: what its default branch is, and a pack of what we lack.
+"""Client of a git server over HTTP: look up the head of the default branch, and receive a pack of new commits.
 
-dulwich speaks the protocol. Nothing that the server says is trusted, and every way to fail becomes one line that says
-what to do. Credentials travel in a header and nowhere else.
+dulwich implements the protocol. No data from the server is trusted, and every failure becomes one line that says what
+to do. Credentials are sent in a header and stored nowhere.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from urllib3.exceptions import (
 )
 
 from pipeline.git.errors import TooLarge, Unavailable
-from pipeline.git.http import MOST_TALK_BYTES, Credentials, HttpClient, connections
+from pipeline.git.http import MAX_OVERHEAD_BYTES, Credentials, HttpClient, connection_pool
 from pipeline.git.url import CloneUrl
 from pipeline.records import AssayError, printable
 
 _HEAD: Final = b"HEAD"
 _ID: Final = re.compile(rb"[0-9a-f]{40}")
-# What dulwich raises on answers that make no sense.
-_NONSENSE: Final = (
+# Raised by dulwich on invalid responses.
+_PROTOCOL_ERRORS: Final = (
     GitProtocolError,
     HangupException,
     ValueError,
@@ -49,14 +49,14 @@ _NONSENSE: Final = (
 
 @dataclass(frozen=True)
 class RemoteHead:
-    """The head of the default branch. `ref` is empty where the server's HEAD names no branch."""
+    """The head of the default branch. `ref` is empty if the server's HEAD names no branch."""
 
     id: bytes  # 20 bytes
     ref: bytes  # b"refs/heads/main"
 
 
 class Remote:
-    """One conversation with a server. Close it, or use it in a `with` statement."""
+    """A connection to a server. Close it after use."""
 
     def __init__(
         self,
@@ -69,22 +69,22 @@ class Remote:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = url
-        self._client = HttpClient(url, credentials, timeout_s, connections(url, ca_bundle, proxies), clock)
+        self._client = HttpClient(url, credentials, timeout_s, connection_pool(url, ca_bundle, proxies), clock)
 
     def close(self) -> None:
         self._client.pool_manager.clear()
 
     def head(self) -> RemoteHead:
-        """The head of the default branch. Raises AssayError."""
-        with _explained(self.url):
-            answer = self._client.get_refs("", ref_prefix=[_HEAD])
-            return self._read_head(answer.refs, answer.symrefs)
+        """Return the head of the default branch. Raises AssayError."""
+        with _translated_errors(self.url):
+            response = self._client.get_refs("", ref_prefix=[_HEAD])
+            return self._parse_head(response.refs, response.symrefs)
 
-    def receive(self, wanted: bytes, have: list[bytes], write: Callable[[bytes], None], most_bytes: int | None) -> None:
+    def receive(self, wanted: bytes, have: list[bytes], write: Callable[[bytes], None], max_bytes: int | None) -> None:
         """Write a pack of everything that `wanted` reaches and `have` does not. Ids are 20 bytes. Raises AssayError."""
-        quota = _Quota(self.url, write, most_bytes)
-        self._client.most_bytes = None if most_bytes is None else most_bytes + MOST_TALK_BYTES
-        with _explained(self.url):
+        quota = _Quota(self.url, write, max_bytes)
+        self._client.max_bytes = None if max_bytes is None else max_bytes + MAX_OVERHEAD_BYTES
+        with _translated_errors(self.url):
             self._client.fetch_pack(
                 b"",
                 lambda refs, depth=None: [ObjectID(wanted.hex().encode())],
@@ -93,20 +93,20 @@ class Remote:
                 ref_prefix=[_HEAD],
             )
 
-    def _read_head(self, refs: Mapping[Ref, ObjectID | None], symrefs: Mapping[Ref, Ref]) -> RemoteHead:
+    def _parse_head(self, refs: Mapping[Ref, ObjectID | None], symrefs: Mapping[Ref, Ref]) -> RemoteHead:
         id = refs.get(Ref(_HEAD))
         ref = symrefs.get(Ref(_HEAD), b"")
         if id is None:
-            raise AssayError(f"{self.url} is empty: its default branch has no commit yet")
+            raise AssayError(f"{self.url} is empty: its default branch has no commits yet")
         if len(id) == 64:
-            raise AssayError(f"{self.url} uses the SHA-256 object format, which assay cannot read")
+            raise AssayError(f"{self.url} uses the SHA-256 object format, which assay does not support")
         if not _ID.fullmatch(id) or not (ref == b"" or is_branch(ref)):
-            raise AssayError(f"{self.url} answers with a head that makes no sense ({printable(ref[:80])})")
+            raise AssayError(f"{self.url} sent an invalid head ({printable(ref[:80])}): try again later")
         return RemoteHead(bytes.fromhex(id.decode()), ref)
 
 
 def is_branch(ref: bytes) -> bool:
-    """Whether a ref is a branch that can be written down safely."""
+    """Return whether a ref is a branch whose name is safe to store."""
     return (
         ref.startswith(b"refs/heads/")
         and len(ref) < 1024
@@ -115,7 +115,7 @@ def is_branch(ref: bytes) -> bool:
 
 
 class _Haves:
-    """The commits that we have, as dulwich asks for them (`GraphWalker`)."""
+    """The stored commits in the form that dulwich expects (`GraphWalker`)."""
 
     def __init__(self, ids: list[bytes]) -> None:
         self._ids = iter(ids)
@@ -125,26 +125,26 @@ class _Haves:
         return None if id is None else ObjectID(id.hex().encode())
 
     def ack(self, sha: ObjectID) -> None:
-        """The server has it too: nothing changes, all were named already."""
+        """The server has the commit too: nothing to do, since all are sent anyway."""
 
     def nak(self) -> None:
-        """The server has none of them: it sends everything."""
+        """The server has none of the commits: it sends everything."""
 
 
 class _Quota:
-    """Counts what is written."""
+    """A writer that stops at a size limit."""
 
-    def __init__(self, url: CloneUrl, write: Callable[[bytes], None], most_bytes: int | None) -> None:
+    def __init__(self, url: CloneUrl, write: Callable[[bytes], None], max_bytes: int | None) -> None:
         self._url = url
         self._write = write
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._written_bytes = 0
 
     def write(self, data: bytes) -> int:
         self._written_bytes += len(data)
-        if self._most_bytes is not None and self._written_bytes > self._most_bytes:
+        if self._max_bytes is not None and self._written_bytes > self._max_bytes:
             raise TooLarge(
-                f"{self._url} is larger than the limit of {self._most_bytes / 1e6:,.0f} MB: raise the limit, "
+                f"{self._url} is larger than the limit of {self._max_bytes / 1e6:,.0f} MB: raise the limit, "
                 "or clone it yourself and give the path"
             )
         self._write(data)
@@ -152,32 +152,32 @@ class _Quota:
 
 
 @contextlib.contextmanager
-def _explained(url: CloneUrl) -> Iterator[None]:
-    """Turns every way in which a conversation fails into one line."""
+def _translated_errors(url: CloneUrl) -> Iterator[None]:
+    """Turn every failure of a connection into an AssayError of one line."""
     try:
         yield
     except (HTTPError, ConnectionError, TimeoutError, ssl.SSLError) as error:
-        raise Unavailable(_failure_sentence(url, error)) from None
-    except _NONSENSE as error:
+        raise Unavailable(_describe_failure(url, error)) from None
+    except _PROTOCOL_ERRORS as error:
         cause = error.__cause__
         if isinstance(cause, (HTTPError, ConnectionError, TimeoutError)):
-            raise Unavailable(_failure_sentence(url, cause)) from None
-        said = printable(str(error).encode("utf-8", "replace"))[:200]
-        raise AssayError(f"{url} gives an answer that makes no sense ({said}): try again later") from None
+            raise Unavailable(_describe_failure(url, cause)) from None
+        detail = printable(str(error).encode("utf-8", "replace"))[:200]
+        raise AssayError(f"{url} sent an invalid response ({detail}): try again later") from None
 
 
-def _failure_sentence(url: CloneUrl, error: BaseException) -> str:
+def _describe_failure(url: CloneUrl, error: BaseException) -> str:
     host = urlsplit(url.text).netloc
     if isinstance(error, NameResolutionError):
         return f"{host} cannot be found: check the URL and the network"
     if isinstance(error, ProxyError):
-        return f"the proxy does not let us reach {host}: check HTTPS_PROXY and NO_PROXY"
+        return f"the proxy blocks {host}: check HTTPS_PROXY and NO_PROXY"
     if isinstance(error, NewConnectionError):
         return f"{host} refuses the connection: check the URL and the network"
     if isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError)):
-        return f"{host} does not answer: try again later"
+        return f"{host} does not respond: try again later"
     if isinstance(error, (SSLError, ssl.SSLError)):
-        return f"the certificate of {host} cannot be verified: set ASSAY_CA_BUNDLE where it is your own"
+        return f"the certificate of {host} cannot be verified: if it is your own, set ASSAY_CA_BUNDLE"
     if isinstance(error, (ProtocolError, ConnectionError)):
-        return f"{url} broke off in the middle of its answer: try again"
+        return f"{url} closed the connection too early: try again"
     return f"{url} cannot be reached ({type(error).__name__}): try again later"

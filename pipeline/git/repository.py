@@ -1,4 +1,4 @@
-"""What a path is: the git repository it names, its head, and where its objects are. Reads only, never runs git."""
+"""Open the git repository at a path: find its head, its name and its objects. Read-only, and git is never run."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ from pipeline.git.objects import ObjectReader
 from pipeline.git.packs import ObjectProblem
 from pipeline.records import AssayError, printable
 
-LARGEST_CONFIG_BYTES: Final = 1 << 20
-LARGEST_PACKED_REFS_BYTES: Final = 64 << 20
-LARGEST_SHALLOW_BYTES: Final = 16 << 20
-LONGEST_NAME: Final = 200
-DEEPEST_REF: Final = 5  # symbolic refs to symbolic refs, as git
+MAX_CONFIG_BYTES: Final = 1 << 20
+MAX_PACKED_REFS_BYTES: Final = 64 << 20
+MAX_SHALLOW_BYTES: Final = 16 << 20
+MAX_NAME_CHARACTERS: Final = 200
+MAX_REF_DEPTH: Final = 5  # of symbolic refs to symbolic refs, as git
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{40}")
 _REF_NAME: Final = re.compile(rb"[^\x00-\x20\x7f~^:?*\[\\]+")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on this machine. Ids are 20 bytes."""
+    """A repository on disk. Ids are 20 bytes."""
 
     git_dir: Path
     object_dir: Path
-    name: str  # owner/name where the remote says so, else the folder's name
+    name: str  # owner/name of the remote, else the name of the folder
     head: bytes
-    head_ref: str  # "refs/heads/main"; "HEAD" where it is detached
-    shallow: frozenset[bytes]  # commits whose parents were left out of the clone
+    head_ref: str  # "refs/heads/main"; "HEAD" if detached
+    shallow: frozenset[bytes]  # commits whose parents are not in the clone
 
     def reader(self, cache_bytes: int = 48 << 20) -> ObjectReader:
-        """A reader of its objects; the caller closes it."""
+        """Return a reader of its objects, to be closed by the caller."""
         return ObjectReader(self.object_dir, cache_bytes=cache_bytes)
 
 
 def open_repository(path: Path) -> Repository:
-    """The repository that a path names: a work tree or a folder in one, a linked worktree, a bare repository.
+    """Open a repository: bare, a work tree or a folder in one, or a linked worktree.
 
-    Raises AssayError: no such path, no repository, no commit yet, a head that is missing, SHA-256, no permission.
+    Raises AssayError if the path does not exist, is not a repository or cannot be read, and if the repository has no
+    commits or a damaged head, or uses SHA-256 or reftable.
     """
     shown = printable(os.fsencode(path))
     try:
@@ -64,7 +65,7 @@ def open_repository(path: Path) -> Repository:
         )
     except PermissionError as error:
         denied = printable(os.fsencode(error.filename or path))
-        raise AssayError(f"no permission to read {denied}: run assay as a user who may") from None
+        raise AssayError(f"no permission to read {denied}: run assay as a user who can") from None
     except OSError as error:
         raise AssayError(f"cannot read {shown}: {error.strerror or error}") from None
     _check_head(repository, shown)
@@ -72,7 +73,7 @@ def open_repository(path: Path) -> Repository:
 
 
 def _find_git_dir(path: Path, shown: str) -> Path:
-    """The folder with HEAD: the path itself, its .git, or that of the nearest parent."""
+    """Return the folder with HEAD: the path itself, its .git, or those of the nearest parent."""
     if "\0" in str(path) or not os.path.lexists(path):
         raise AssayError(
             f"{shown} does not exist: give the path of a git repository, or a URL that begins with https://"
@@ -80,7 +81,7 @@ def _find_git_dir(path: Path, shown: str) -> Path:
     real = Path(os.path.realpath(path))
     if not real.is_dir():
         raise AssayError(f"{shown} is a file: give the folder of a git repository")
-    os.listdir(real)  # says at once where permission is missing
+    os.listdir(real)  # raises early if permission is missing
     for folder in (real, *real.parents):
         if _is_git_dir(folder):
             return folder
@@ -89,7 +90,7 @@ def _find_git_dir(path: Path, shown: str) -> Path:
             return dot_git
         if dot_git.is_file():
             return _follow_git_file(dot_git, shown)
-    raise AssayError(f"{shown} is no git repository: give a clone, bare or with a work tree")
+    raise AssayError(f"{shown} is not a git repository: give the path of a clone")
 
 
 def _is_git_dir(folder: Path) -> bool:
@@ -99,7 +100,7 @@ def _is_git_dir(folder: Path) -> bool:
 
 
 def _follow_git_file(dot_git: Path, shown: str) -> Path:
-    """A linked worktree or submodule: `.git` is a file that names the folder."""
+    """Return the folder that the `.git` file of a linked worktree or submodule names."""
     line = _read(dot_git, 4096 + 16) or b""
     if line.startswith(b"gitdir:"):
         target = line[len(b"gitdir:") :].strip()
@@ -107,19 +108,19 @@ def _follow_git_file(dot_git: Path, shown: str) -> Path:
             git_dir = dot_git.parent / os.fsdecode(target)
             if _is_git_dir(git_dir):
                 return Path(os.path.realpath(git_dir))
-    raise AssayError(f"{shown} belongs to a repository that is not there (see {dot_git.name}): clone it again")
+    raise AssayError(f"{shown} belongs to a repository that is missing (see {dot_git.name}): clone it again")
 
 
 def _shared_dir(git_dir: Path) -> Path:
-    """Where objects and branches are: a linked worktree shares those of its main repository."""
+    """Return the folder of objects and branches: a linked worktree shares those of its main repository."""
     raw = _read(git_dir / "commondir", 4096)
     if raw is None or not raw.strip() or b"\0" in raw:
         return git_dir
     return Path(os.path.realpath(git_dir / os.fsdecode(raw.strip())))
 
 
-def _read(path: Path, most_bytes: int) -> bytes | None:
-    """The content of a small regular file, None where there is none or it is larger than it may be."""
+def _read(path: Path, max_bytes: int) -> bytes | None:
+    """Return the content of a regular file, None if it does not exist or is over the limit."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe must not block
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -128,13 +129,13 @@ def _read(path: Path, most_bytes: int) -> bytes | None:
         os.close(fd)
         return None
     with open(fd, "rb") as file:
-        content = file.read(most_bytes + 1)
-    return content if len(content) <= most_bytes else None
+        content = file.read(max_bytes + 1)
+    return content if len(content) <= max_bytes else None
 
 
 def _read_config(git_dir: Path) -> ConfigFile:
-    """The repository's own config. Includes are not followed; one that makes no sense counts as empty."""
-    raw = _read(git_dir / "config", LARGEST_CONFIG_BYTES) or b""
+    """Return the repository's config. Includes are not followed, and an invalid config counts as empty."""
+    raw = _read(git_dir / "config", MAX_CONFIG_BYTES) or b""
     try:
         return ConfigFile.from_file(BytesIO(raw), expand_includes=False)
     except (ValueError, UnicodeError, IndexError, KeyError):
@@ -151,20 +152,20 @@ def _get(config: ConfigFile, section: tuple[str, ...], key: str) -> bytes:
 
 def _refuse_sha256(config: ConfigFile, shown: str) -> None:
     if _get(config, ("extensions",), "objectformat").strip().lower() not in (b"", b"sha1"):
-        raise AssayError(f"{shown} uses the SHA-256 object format, which assay cannot read: use a SHA-1 clone")
+        raise AssayError(f"{shown} uses the SHA-256 object format, which assay does not support: use a SHA-1 clone")
     if _get(config, ("extensions",), "refstorage").strip().lower() not in (b"", b"files"):
         raise AssayError(f"{shown} stores its branches as reftable: run git refs migrate --ref-format=files on a copy")
 
 
 def _resolve_head(git_dir: Path, shared_dir: Path, shown: str) -> tuple[bytes, bytes]:
-    """(id, ref name) of HEAD. Raises AssayError."""
+    """Return (id, ref name) of HEAD. Raises AssayError."""
     name = b"HEAD"
     last = name
-    for _ in range(DEEPEST_REF + 1):
+    for _ in range(MAX_REF_DEPTH + 1):
         raw = _read_ref(git_dir, shared_dir, name)
         if raw is None:
             branch = printable(last.removeprefix(b"refs/heads/"))
-            raise AssayError(f"{shown} has no commit yet (branch {branch} is empty): commit or fetch something first")
+            raise AssayError(f"{shown} has no commits yet (branch {branch} is empty): commit or fetch first")
         if _HEX.fullmatch(raw):
             return bytes.fromhex(raw.decode()), last
         if not raw.startswith(b"ref:"):
@@ -176,7 +177,7 @@ def _resolve_head(git_dir: Path, shared_dir: Path, shown: str) -> tuple[bytes, b
 
 
 def _is_safe_ref(name: bytes) -> bool:
-    """Whether a ref names a file below the repository, and no other file of this machine."""
+    """Return whether a ref names a file inside of the repository."""
     parts = name.split(b"/")
     return len(name) < 4096 and _REF_NAME.fullmatch(name) is not None and parts[0] == b"refs" and b".." not in parts
 
@@ -187,41 +188,41 @@ def _read_ref(git_dir: Path, shared_dir: Path, name: bytes) -> bytes | None:
         raw = _read(folder / os.fsdecode(name), 4096)
         if raw is not None and raw.strip():
             return raw.strip()
-    packed = _read(shared_dir / "packed-refs", LARGEST_PACKED_REFS_BYTES) or b""
-    found = re.search(rb"^([0-9a-fA-F]{40}) " + re.escape(name) + rb"\r?$", packed, re.MULTILINE)
-    return found[1] if found else None
+    packed = _read(shared_dir / "packed-refs", MAX_PACKED_REFS_BYTES) or b""
+    match = re.search(rb"^([0-9a-fA-F]{40}) " + re.escape(name) + rb"\r?$", packed, re.MULTILINE)
+    return match[1] if match else None
 
 
 def _read_shallow(git_dir: Path) -> frozenset[bytes]:
-    raw = _read(git_dir / "shallow", LARGEST_SHALLOW_BYTES) or b""
+    raw = _read(git_dir / "shallow", MAX_SHALLOW_BYTES) or b""
     return frozenset(bytes.fromhex(line.decode()) for line in raw.split() if _HEX.fullmatch(line))
 
 
 def _name(config: ConfigFile, git_dir: Path) -> str:
-    """owner/name of the remote `origin`, else the name of the folder."""
+    """Return owner/name of the remote `origin`, else the name of the folder."""
     url = _get(config, ("remote", "origin"), "url")
-    named = _name_from_url(url)
-    if named:
-        return named
+    name = _name_from_url(url)
+    if name:
+        return name
     real = Path(os.path.realpath(git_dir))
     folder = real.parent if real.name == ".git" else real
-    return printable(os.fsencode(folder.name)).removesuffix(".git")[:LONGEST_NAME] or "repository"
+    return printable(os.fsencode(folder.name)).removesuffix(".git")[:MAX_NAME_CHARACTERS] or "repository"
 
 
 def _name_from_url(url: bytes) -> str:
-    """owner/name of an https, ssh or scp-like address of two path segments or more, else nothing."""
+    """Return owner/name of an https, ssh or scp-like address with at least two path segments, else ""."""
     text = url.decode("utf-8", "replace").strip()
-    if len(text) > 2 * LONGEST_NAME or not text.isprintable():
+    if len(text) > 2 * MAX_NAME_CHARACTERS or not text.isprintable():
         return ""
     scp = re.fullmatch(r"(?:[\w.-]+@)?[\w.-]+:(?!//)([^:]+)", text)
     try:
-        place = scp[1] if scp else urlsplit(text).path if "://" in text and not text.startswith("file:") else ""
+        path = scp[1] if scp else urlsplit(text).path if "://" in text and not text.startswith("file:") else ""
     except ValueError:
         return ""
-    parts = place.strip("/").removesuffix(".git").split("/")
+    parts = path.strip("/").removesuffix(".git").split("/")
     if len(parts) < 2 or not all(re.fullmatch(r"[\w.-]+", part) for part in parts[-2:]):
         return ""
-    return "/".join(parts[-2:])[:LONGEST_NAME]
+    return "/".join(parts[-2:])[:MAX_NAME_CHARACTERS]
 
 
 def _check_head(repository: Repository, shown: str) -> None:

@@ -1,8 +1,8 @@
-"""What changed between two trees, and which files a tree holds: set differences over raw tree entries.
+"""Diff two trees and list the files of a tree, by set differences of raw tree entries.
 
 Two to four times faster than comparing entry by entry, because most entries of most trees are equal and the
-difference of two sets is one call. Safe on hostile trees: no recursion, and everything is bounded by counts (so the
-result is the same on every machine): entries looked at in one call, visits of one tree in one call, path length.
+difference of two sets is one call. Safe on hostile trees: nothing recurses, and counts (not time, so that every machine
+gives the same result) limit the entries per call, the visits of one tree per call, and the length of paths.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Final, NamedTuple
 from pipeline.git.objects import ObjectReader
 from pipeline.git.packs import ObjectProblem
 
-LONGEST_PATH_BYTES: Final = 4096  # PATH_MAX, which is git's limit too
-MOST_ENTRIES: Final = 500_000  # differing entries of one call; the largest public trees hold about as many files
-MOST_VISITS: Final = 1_000  # of one tree in one call: a tree bomb names the same tree over and over
-MOST_CACHED_BYTES: Final = 20 << 20
+MAX_PATH_BYTES: Final = 4096  # PATH_MAX, which is git's limit too
+MAX_ENTRIES: Final = 500_000  # that differ, per call; the largest public trees hold about as many files
+MAX_VISITS: Final = 1_000  # of one tree per call: a tree bomb repeats the same tree
+MAX_CACHED_BYTES: Final = 20 << 20
 
 _ENTRY: Final = re.compile(rb"[0-7]+ [^\0]+\0.{20}", re.DOTALL)
 _ENTRY_OVERHEAD_BYTES: Final = 90  # header of a bytes object and its share of the set
 _EMPTY: Final[frozenset[bytes]] = frozenset()
-_NEVER_NAMES: Final = (b".", b"..")
+_FORBIDDEN_NAMES: Final = (b".", b"..")
 
 _Entries = dict[bytes, tuple[bytes, bytes]]  # name -> (mode without leading zeros, id)
 
 
 class FileChange(NamedTuple):
-    """A regular file that a diff changes. Ids of blobs are 20 bytes; None: no such file on that side."""
+    """A regular file changed by a diff. Blob ids are 20 bytes, None if the file does not exist on that side."""
 
     path: bytes
     old: bytes | None
@@ -36,9 +36,9 @@ class FileChange(NamedTuple):
 
 
 class TreeReader:
-    """Diffs and listings of trees, of the files whose path `keep` accepts. Symbolic links and gitlinks are no files.
+    """Diff and list trees, limited to regular files whose path `keep` accepts.
 
-    `skipped` counts entries left out because a bound was reached.
+    `skipped` counts the entries left out because of a limit.
     """
 
     def __init__(self, reader: ObjectReader, keep: Callable[[bytes], bool]) -> None:
@@ -52,7 +52,7 @@ class TreeReader:
 
     @property
     def missing(self) -> int:
-        """How many different trees could not be read: nothing is said to have changed below them, on either side."""
+        """How many distinct trees could not be read. The files below them count as unchanged."""
         return len(self._unreadable)
 
     def forget(self) -> None:
@@ -62,51 +62,51 @@ class TreeReader:
         self._cached_bytes = 0
 
     def files(self, tree: bytes) -> dict[bytes, bytes]:
-        """Path -> blob id of the regular files of a tree."""
+        """Return the regular files of a tree, path -> blob id."""
         return {change.path: change.new for change in self.changes(None, tree) if change.new is not None}
 
     def changes(self, old_tree: bytes | None, new_tree: bytes | None) -> list[FileChange]:
-        """The regular files that differ, sorted by path. None is the empty tree. Renames are two changes."""
-        found: list[FileChange] = []
+        """Return the regular files that differ, sorted by path. None is the empty tree; a rename is two changes."""
+        changed: list[FileChange] = []
         if old_tree == new_tree:
-            return found
-        left = MOST_ENTRIES
+            return changed
+        left = MAX_ENTRIES
         visits: dict[tuple[bytes | None, bytes | None], int] = {}
         todo: list[tuple[bytes | None, bytes | None, bytes]] = [(old_tree, new_tree, b"")]
         while todo:
             old_id, new_id, prefix = todo.pop()
             pair = (old_id, new_id)
             visits[pair] = visits.get(pair, 0) + 1
-            if visits[pair] > MOST_VISITS or len(prefix) >= LONGEST_PATH_BYTES:
+            if visits[pair] > MAX_VISITS or len(prefix) >= MAX_PATH_BYTES:
                 self.skipped += 1
                 continue
             before = _EMPTY if old_id is None else self._entries(old_id)
             after = _EMPTY if new_id is None else self._entries(new_id)
             if before is None or after is None:
                 continue
-            left -= self._compare(_by_name(before - after), _by_name(after - before), prefix, found, todo)
+            left -= self._compare(_by_name(before - after), _by_name(after - before), prefix, changed, todo)
             if left <= 0:
                 self.skipped += len(todo)
                 break
-        found.sort()
-        return found
+        changed.sort()
+        return changed
 
     def _compare(
         self,
         before: _Entries,
         after: _Entries,
         prefix: bytes,
-        found: list[FileChange],
+        changed: list[FileChange],
         todo: list[tuple[bytes | None, bytes | None, bytes]],
     ) -> int:
-        """Sort the differing entries of two trees into changed files and trees to look into; return their number."""
+        """Sort the differing entries of two trees into `changed` files and `todo` trees. Return their number."""
         names = after if before.keys() <= after.keys() else {**after, **before}
         for name in names:
-            if b"/" in name or name in _NEVER_NAMES:
+            if b"/" in name or name in _FORBIDDEN_NAMES:
                 self.skipped += 1
                 continue
-            old_mode, old_id = before.get(name, _NOTHING)
-            new_mode, new_id = after.get(name, _NOTHING)
+            old_mode, old_id = before.get(name, _ABSENT)
+            new_mode, new_id = after.get(name, _ABSENT)
             old_tree = old_id if old_mode == b"40000" else None
             new_tree = new_id if new_mode == b"40000" else None
             if old_tree != new_tree:
@@ -115,10 +115,10 @@ class TreeReader:
             new_file = new_id if new_mode[:2] == b"10" else None
             if old_file != new_file:
                 path = prefix + name
-                if len(path) > LONGEST_PATH_BYTES:
+                if len(path) > MAX_PATH_BYTES:
                     self.skipped += 1
                 elif self._keep(path):
-                    found.append(FileChange(path, old_file, new_file))
+                    changed.append(FileChange(path, old_file, new_file))
         return len(names)
 
     def _entries(self, id: bytes) -> frozenset[bytes] | None:
@@ -132,30 +132,30 @@ class TreeReader:
         except ObjectProblem:
             self._unreadable.add(id)
             return None
-        listed = _ENTRY.findall(raw)
-        if sum(map(len, listed)) != len(raw):
+        parsed = _ENTRY.findall(raw)
+        if sum(map(len, parsed)) != len(raw):
             self._unreadable.add(id)
             return None
-        entries = frozenset(listed)
-        self._remember(id, entries, len(raw) + _ENTRY_OVERHEAD_BYTES * (len(listed) + 4))
+        entries = frozenset(parsed)
+        self._cache_entries(id, entries, len(raw) + _ENTRY_OVERHEAD_BYTES * (len(parsed) + 4))
         return entries
 
-    def _remember(self, id: bytes, entries: frozenset[bytes], weight_bytes: int) -> None:
+    def _cache_entries(self, id: bytes, entries: frozenset[bytes], weight_bytes: int) -> None:
         self._cache[id] = entries
         self._weights[id] = weight_bytes
         self._cached_bytes += weight_bytes
-        if self._cached_bytes <= MOST_CACHED_BYTES:
+        if self._cached_bytes <= MAX_CACHED_BYTES:
             return
         for oldest in list(self._cache)[: max(1, len(self._cache) // 4)]:
             del self._cache[oldest]
             self._cached_bytes -= self._weights.pop(oldest)
 
 
-_NOTHING: Final = (b"", b"")
+_ABSENT: Final = (b"", b"")
 
 
 def _by_name(entries: frozenset[bytes]) -> _Entries:
-    """Raw entries by name. Sorted first: sets have another order in every process."""
+    """Return raw entries by name, sorted because the order of a set differs between processes."""
     named: _Entries = {}
     for entry in sorted(entries):
         mode, _, name = entry[:-21].partition(b" ")

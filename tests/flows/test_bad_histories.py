@@ -38,7 +38,7 @@ def at_year(year: int) -> int:
 def test_an_empty_repository_is_refused(assay: Assay, tmp_path: Path, options: list[str]) -> None:
     git(tmp_path, "init", "-q", "--initial-branch=trunk", *options, "empty")
     said = assay.refuses(tmp_path / "empty")
-    assert said == f"{tmp_path}/empty has no commit yet (branch trunk is empty): commit or fetch something first"
+    assert said == f"{tmp_path}/empty has no commits yet (branch trunk is empty): commit or fetch first"
 
 
 def test_without_a_source_file_there_is_nothing_to_measure(assay: Assay, tmp_path: Path) -> None:

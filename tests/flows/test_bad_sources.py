@@ -55,7 +55,7 @@ PLACES = {
     "nothing": (lambda folder: f"{folder}/nothing", "does not exist: give the path of a git repository"),
     "a file": (a_file, "is a file: give the folder of a git repository"),
     "a loop": (a_loop, "give the folder of a git repository"),
-    "a folder": (a_folder, "is no git repository: give a clone, bare or with a work tree"),
+    "a folder": (a_folder, "is not a git repository: give the path of a clone"),
     "a lost work tree": (a_worktree_without_its_repository, "clone it again"),
     "a name longer than any": (lambda folder: f"{folder}/{'n' * 300}", "does not exist"),
     "control characters": (lambda folder: f"{folder}/\x1b[31m\n\u202e", "does not exist"),
@@ -124,13 +124,13 @@ def a_page(path: str, answer: GitResponse) -> GitResponse:
 
 FAULTS = {
     "a password": (status(401, {"WWW-Authenticate": "Basic"}), "needs a password, or does not exist: set a token"),
-    "no rights": (status(403), "may not be read with these rights: set a token"),
+    "no rights": (status(403), "with read access to its contents"),
     "nothing there": (status(404), "there is no repository at"),
     "out of order": (status(503), "is not available now (HTTP 503): try again later"),
-    "elsewhere": (redirect("http://127.0.0.2{path}"), "sends us to another host"),
-    "in circles": (redirect("{path}"), "redirects in circles"),
-    "a web page": (a_page, "is no git repository: check the URL"),
-    "half a pack": (cut_after(600), "broke off in the middle of its answer: try again"),
+    "elsewhere": (redirect("http://127.0.0.2{path}"), "redirects to another host"),
+    "in circles": (redirect("{path}"), "redirects too many times"),
+    "a web page": (a_page, "is not a git repository: check the URL"),
+    "half a pack": (cut_after(600), "closed the connection too early: try again"),
 }
 
 
@@ -145,7 +145,7 @@ def test_a_server_that_does_not_help_is_one_line(assay: Assay, server: GitServer
 
 def test_a_server_that_never_answers_is_given_up(assay: Assay, server: GitServer) -> None:
     server.fault = stall(server)
-    assert "does not answer: try again later" in assay.refuses(f"{server}/ada/code.git")
+    assert "does not respond: try again later" in assay.refuses(f"{server}/ada/code.git")
     assert_nothing_half_made(assay)
 
 
@@ -163,7 +163,7 @@ def test_a_server_that_fails_once_there_is_a_clone_leaves_the_clone_as_it_was(
 
 def test_an_empty_repository_behind_an_address_is_refused(assay: Assay, server: GitServer, tmp_path: Path) -> None:
     git(tmp_path / "forge", "init", "-q", "--bare", "ada/empty.git")
-    assert "is empty: its default branch has no commit yet" in assay.refuses(f"{server}/ada/empty.git")
+    assert "is empty: its default branch has no commits yet" in assay.refuses(f"{server}/ada/empty.git")
     assert_nothing_half_made(assay)
 
 
@@ -172,5 +172,5 @@ def test_what_is_in_the_way_of_a_clone_is_named_and_left_alone(assay: Assay, ser
     (clone,) = (assay.data_dir / "clones").glob("*.git")
     clone.rename(clone.with_name("away"))
     clone.write_text("mine")
-    assert "is in the way and is no clone: move it away" in assay.refuses(f"{server}/ada/code.git")
+    assert "exists and is not a clone: move it away" in assay.refuses(f"{server}/ada/code.git")
     assert clone.read_text() == "mine"

@@ -202,10 +202,10 @@ def test_twenty_at_once_are_all_answered(
 @pytest.mark.parametrize(
     ("code", "kind", "says"),
     [
-        (403, "refused", "may not be read with these rights"),
+        (403, "refused", "these credentials cannot read"),
         (404, "missing", "there is no repository at"),
         (503, "unavailable", "try again later"),
-        (418, "unreadable", "answers with HTTP 418"),
+        (418, "unreadable", "responds with HTTP 418"),
     ],
 )
 def test_a_server_that_refuses_is_told_by_kind(
@@ -229,7 +229,7 @@ def test_a_wrong_token_an_empty_repository_and_a_forbidden_address_are_told(
 def test_a_proxy_is_used_in_the_child_alone(loop: asyncio.Runner, supervisor: Supervisor, order: Order) -> None:
     proxies = {"HTTP_PROXY": "http://user:pass@127.0.0.1:9"}
     kind, sentence = failure(loop, supervisor.screen(order(proxies=proxies)))
-    assert (kind, "proxy does not let us reach" in sentence) == ("unavailable", True)
+    assert (kind, "the proxy blocks" in sentence) == ("unavailable", True)
     loop.run(supervisor.screen(order(proxies={**proxies, "NO_PROXY": "127.0.0.1"})))
 
 

@@ -153,10 +153,10 @@ def too_large(path: Path) -> Path:
 
 SAID = {
     "redirected when it is read": "GitHub redirected to another host: check ASSAY_GITHUB_URL",
-    "redirected when it is cloned": "sends us to another host",
+    "redirected when it is cloned": "redirects to another host",
     "too large": "is larger than the limit of 1 MB",
     "git is away for good": "is not available now (HTTP 503)",
-    "no git at all": "is no git repository",
+    "no git at all": "is not a git repository",
     "refused by git": "the App needs the permission to read contents",
     "redirected when it is written": "post: GitHub redirected to another host",
     "422 when it is written": "post: GitHub rejected the request",

@@ -1,4 +1,4 @@
-"""Cloning and fetching from a local git server: up to date afterwards, and whole or absent whatever happens."""
+"""Clone and fetch from a local git server: up to date afterwards, and complete or absent after any failure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path, original: Path) -> Path:
-    """What the server serves; has a repository of 30 commits at ada/code.git, with a second branch."""
+    """The folder that is served, with a repository of 30 commits and a second branch at ada/code.git."""
     shutil.copytree(original, tmp_path / "root" / "ada" / "code.git")
     return tmp_path / "root"
 
@@ -85,7 +85,7 @@ def fetch(server: GitServer, into: Path, **options) -> Path:
     return clone_or_fetch(parse_url(f"{server.url}/ada/code.git"), into, **options)
 
 
-def assert_is_whole_copy(into: Path, root: Path, branch: str = "main") -> None:
+def assert_is_complete_copy(into: Path, root: Path, branch: str = "main") -> None:
     served = root / "ada" / "code.git"
     repository = open_repository(into)
     assert repository.head.hex() == git(served, "rev-parse", "HEAD").strip()
@@ -93,10 +93,10 @@ def assert_is_whole_copy(into: Path, root: Path, branch: str = "main") -> None:
     assert repository.name == "ada/code"
     assert git(into, "fsck", "--full", "--strict") == ""
     assert git(into, "rev-list", "--objects", "HEAD") == git(served, "rev-list", "--objects", "HEAD")
-    assert_nothing_half_made(into)
+    assert_no_partial_files(into)
 
 
-def assert_nothing_half_made(into: Path) -> None:
+def assert_no_partial_files(into: Path) -> None:
     names = {path.name for path in into.parent.iterdir()} if into.parent.exists() else set()
     assert names <= {into.name, f"{into.name}.lock"}
     assert [path for path in into.rglob("*") if ".part" in path.name or path.suffix == ".tmp"] == []
@@ -106,13 +106,13 @@ def packs(into: Path) -> list[str]:
     return sorted(path.name for path in (into / "objects" / "pack").glob("*.pack"))
 
 
-def refuse(server: GitServer, into: Path, says: str, **options) -> None:
-    """It fails with one line, and leaves nothing half-made."""
-    with pytest.raises(AssayError, match=says) as caught:
+def assert_fails(server: GitServer, into: Path, message: str, **options) -> None:
+    """Assert that fetching fails with a message of one line, and leaves no partial files."""
+    with pytest.raises(AssayError, match=message) as caught:
         fetch(server, into, **options)
     assert str(caught.value).isprintable()
     assert TOKEN not in str(caught.value)
-    assert_nothing_half_made(into)
+    assert_no_partial_files(into)
 
 
 # Up to date
@@ -123,31 +123,31 @@ def test_a_clone_holds_the_default_branch_and_nothing_else(
     root: Path, server: GitServer, into: Path, old_protocol: bool
 ) -> None:
     server.old_protocol = old_protocol
-    said: list[str] = []
-    assert fetch(server, into, progress=said.append) == into
-    assert_is_whole_copy(into, root)
+    messages: list[str] = []
+    assert fetch(server, into, progress=messages.append) == into
+    assert_is_complete_copy(into, root)
     side = git(root / "ada" / "code.git", "rev-parse", "side").strip()
     assert subprocess.run(["git", "cat-file", "-e", side], cwd=into, check=False, capture_output=True).returncode != 0
-    assert said[0] == "indexing 0 %"
+    assert messages[0] == "indexing 0 %"
 
 
-def test_nothing_is_received_where_nothing_is_new(root: Path, server: GitServer, into: Path) -> None:
+def test_nothing_is_received_if_nothing_is_new(root: Path, server: GitServer, into: Path) -> None:
     fetch(server, into)
     before = sorted((str(path), path.stat().st_size) for path in into.rglob("*"))
     server.requests.clear()
     fetch(server, into)
     assert sorted((str(path), path.stat().st_size) for path in into.rglob("*")) == before
-    assert len(server.requests) == 2  # what the server can, and its head
+    assert len(server.requests) == 2  # capabilities and head
 
 
 @pytest.mark.parametrize("old_protocol", [False, True])
-def test_new_commits_are_fetched_alone(root: Path, server: GitServer, into: Path, old_protocol: bool) -> None:
+def test_only_new_commits_are_fetched(root: Path, server: GitServer, into: Path, old_protocol: bool) -> None:
     server.old_protocol = old_protocol
     fetch(server, into)
     (first,) = packs(into)
     serve_instead(root, some_history(35))
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
     second = next(name for name in packs(into) if name != first)
     listed = git(into, "verify-pack", "-v", f"objects/pack/{second.removesuffix('.pack')}.idx")
     assert listed.count(" commit ") == 5
@@ -170,10 +170,10 @@ def test_a_renamed_default_branch_is_followed(root: Path, server: GitServer, int
     fetch(server, into)
     git(root / "ada" / "code.git", "branch", "-m", "main", "trunk/ünicode")
     fetch(server, into)
-    assert_is_whole_copy(into, root, "trunk/ünicode")
+    assert_is_complete_copy(into, root, "trunk/ünicode")
     git(root / "ada" / "code.git", "branch", "-m", "trunk/ünicode", "trunk")
     fetch(server, into)
-    assert_is_whole_copy(into, root, "trunk")
+    assert_is_complete_copy(into, root, "trunk")
 
 
 def test_a_server_without_a_default_branch_has_its_head_cloned(root: Path, server: GitServer, into: Path) -> None:
@@ -185,24 +185,24 @@ def test_a_server_without_a_default_branch_has_its_head_cloned(root: Path, serve
 
 
 def test_many_packs_become_one(root: Path, server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.git.clone.MOST_PACKS", 2)
+    monkeypatch.setattr("pipeline.git.clone.MAX_PACKS", 2)
     counts = []
     for commits in range(30, 34):
         serve_instead(root, some_history(commits))
         fetch(server, into)
         counts.append(len(packs(into)))
     assert counts == [1, 2, 1, 2]
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
 
 
-def test_everything_is_received_again_when_asked_for(root: Path, server: GitServer, into: Path) -> None:
+def test_from_scratch_receives_everything_again(root: Path, server: GitServer, into: Path) -> None:
     fetch(server, into)
     pack = into / "objects" / "pack" / packs(into)[0]
     content = pack.read_bytes()
     pack.chmod(0o644)
     pack.write_bytes(content[:40] + bytes(100) + content[140:])
-    fetch(server, into, afresh=True)
-    assert_is_whole_copy(into, root)
+    fetch(server, into, from_scratch=True)
+    assert_is_complete_copy(into, root)
 
 
 def cut_pack(into: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_damaged_clone_is_received_again(
     fetch(server, into)
     damage(into)
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
 
 
 def test_leftovers_of_a_killed_process_are_removed(root: Path, server: GitServer, into: Path) -> None:
@@ -261,59 +261,59 @@ def test_leftovers_of_a_killed_process_are_removed(root: Path, server: GitServer
     (into / "objects" / "pack" / "pack-without-index.pack").write_bytes(b"half")
     (into / "HEAD.part").write_bytes(b"half")
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
     assert len(packs(into)) == 1
 
 
-def test_what_is_in_the_way_is_left_alone(server: GitServer, into: Path) -> None:
+def test_a_folder_that_is_not_a_clone_is_left_alone(server: GitServer, into: Path) -> None:
     into.mkdir(parents=True)
     (into / "thesis.txt").write_text("years of work")
-    with pytest.raises(AssayError, match="in the way"):
+    with pytest.raises(AssayError, match="exists and is not a clone"):
         fetch(server, into)
     assert (into / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_empty_folder_is_not_in_the_way(root: Path, server: GitServer, into: Path) -> None:
+def test_an_empty_folder_is_cloned_into(root: Path, server: GitServer, into: Path) -> None:
     into.mkdir(parents=True)
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
 
 
-def test_two_at_once_take_turns(server: GitServer, into: Path) -> None:
+def test_concurrent_processes_take_turns(server: GitServer, into: Path) -> None:
     into.parent.mkdir(parents=True)
-    said: list[str] = []
+    messages: list[str] = []
     with open(into.with_name("code.git.lock"), "ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        refuse(server, into, "another assay is working", timeout_s=0.1, progress=said.append)
-    assert said == ["waiting for another assay that works on the same clone"]
+        assert_fails(server, into, "another assay process is using", timeout_s=0.1, progress=messages.append)
+    assert messages == ["waiting for another assay process to finish with this clone"]
     fetch(server, into)
 
 
 # Passwords
 
 
-def test_a_password_is_used_and_never_written(root: Path, into: Path) -> None:
-    said: list[str] = []
+def test_a_password_is_used_and_never_stored(root: Path, into: Path) -> None:
+    messages: list[str] = []
     with serve_git(root, token=TOKEN) as server:
-        refuse(server, into, "needs a password, or does not exist: set a token")
-        refuse(server, into, "refuses this password", credentials=("x-access-token", "wrong"))
-        fetch(server, into, credentials=CREDENTIALS, progress=said.append)
-        assert_is_whole_copy(into, root)
-        refuse(server, into, "needs a password")
-    assert_is_whole_copy(into, root)
+        assert_fails(server, into, "needs a password, or does not exist: set a token")
+        assert_fails(server, into, "rejects this password", credentials=("x-access-token", "wrong"))
+        fetch(server, into, credentials=CREDENTIALS, progress=messages.append)
+        assert_is_complete_copy(into, root)
+        assert_fails(server, into, "needs a password")
+    assert_is_complete_copy(into, root)
     written = b"".join(path.read_bytes() for path in into.parent.rglob("*") if path.is_file())
-    assert TOKEN.encode() not in written + "".join(said).encode()
+    assert TOKEN.encode() not in written + "".join(messages).encode()
     assert b"http" in (into / "config").read_bytes()
 
 
-def test_a_password_goes_to_its_own_host_only(root: Path, into: Path) -> None:
+def test_a_password_is_sent_to_its_own_host_only(root: Path, into: Path) -> None:
     with serve_git(root) as other, serve_git(root, token=TOKEN) as server:
         server.fault = redirect(other.url + "{path}")
-        refuse(server, into, "sends us to another host", credentials=CREDENTIALS)
+        assert_fails(server, into, "redirects to another host", credentials=CREDENTIALS)
         assert other.requests == []
 
 
-def test_a_renamed_repository_is_found_at_its_new_place(root: Path, server: GitServer, into: Path) -> None:
+def test_a_renamed_repository_is_followed(root: Path, server: GitServer, into: Path) -> None:
     (root / "ada" / "code.git").rename(root / "ada" / "renamed.git")
 
     def moved(path: str, answer: GitResponse) -> GitResponse:
@@ -330,7 +330,7 @@ def test_a_renamed_repository_is_found_at_its_new_place(root: Path, server: GitS
 
 
 def body_instead(body: bytes, content_type: str = "application/x-git-upload-pack-result", post: int = 1) -> Fault:
-    """Answer the n-th POST with this: the first asks for refs, the second for the pack."""
+    """Answer the n-th POST with this body: the first requests refs, the second the pack."""
     posts = 0
 
     def instead(path: str, answer: GitResponse) -> GitResponse:
@@ -352,53 +352,53 @@ NO_PACK = b"PACK\0\0\0\2\0\0\0\0"
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "message"),
     [
-        (status(403), "may not be read with these rights: set a token"),
+        (status(403), "these credentials cannot read .*: set a token"),
         (status(404), "there is no repository at .*: check the spelling"),
         (status(407), "the proxy needs a password"),
         (status(429), "not available now .HTTP 429.: try again later"),
         (status(500), "not available now .HTTP 500.: try again later"),
         (status(503), "not available now .HTTP 503.: try again later"),
-        (status(418), "answers with HTTP 418"),
-        (redirect("https://elsewhere.invalid/ada/code.git/info/refs"), "sends us to another host"),
-        (redirect("file:///etc/passwd"), "sends us to another host"),
-        (redirect("{path}"), "redirects in circles"),
-        (redirect("http://[broken"), "makes no sense"),
-        (cut_after(20, of="info/refs"), "broke off in the middle"),
-        (cut_after(30), "broke off in the middle"),
-        (body_instead(b"<html>hello</html>", "text/html", post=0), "is no git repository"),
-        (body_instead(b"", post=0), "makes no sense"),
-        (body_instead(b"garbage", post=0), "makes no sense"),
-        (body_instead(b"ffff", post=0), "makes no sense"),
-        (body_instead(packets(b"version 9\n"), post=0), "makes no sense"),
-        (body_instead(b""), "makes no sense"),
-        (body_instead(b"\xff" * 100), "makes no sense"),
+        (status(418), "responds with HTTP 418"),
+        (redirect("https://elsewhere.invalid/ada/code.git/info/refs"), "redirects to another host"),
+        (redirect("file:///etc/passwd"), "redirects to another host"),
+        (redirect("{path}"), "redirects too many times"),
+        (redirect("http://[broken"), "invalid"),
+        (cut_after(20, of="info/refs"), "closed the connection too early"),
+        (cut_after(30), "closed the connection too early"),
+        (body_instead(b"<html>hello</html>", "text/html", post=0), "is not a git repository"),
+        (body_instead(b"", post=0), "invalid"),
+        (body_instead(b"garbage", post=0), "invalid"),
+        (body_instead(b"ffff", post=0), "invalid"),
+        (body_instead(packets(b"version 9\n"), post=0), "invalid"),
+        (body_instead(b""), "invalid"),
+        (body_instead(b"\xff" * 100), "invalid"),
         (body_instead(packets()), "is empty"),
-        (body_instead(packets(b"one-word")), "makes no sense"),
+        (body_instead(packets(b"one-word")), "invalid"),
         (body_instead(packets(b"unborn HEAD symref-target:refs/heads/main")), "is empty"),
         (body_instead(packets(b"ERR access denied")), "access denied"),
-        (body_instead(packets(b"x" * 40 + b" HEAD")), "makes no sense"),
+        (body_instead(packets(b"x" * 40 + b" HEAD")), "invalid"),
         (body_instead(packets(b"a" * 64 + b" HEAD symref-target:refs/heads/main")), "SHA-256"),
-        (body_instead(packets(HEAD_LINE + b"refs/heads/../../../../etc/passwd")), "makes no sense"),
-        (body_instead(packets(HEAD_LINE + b"refs/heads/a\nb")), "makes no sense"),
-        (body_instead(packets(HEAD_LINE + b"HEAD")), "makes no sense"),
-        (body_instead(packets(b"packfile\n"), post=2), "cannot be used"),
-        (body_instead(packets(b"packfile\n", b"\1garbage"), post=2), "cannot be used"),
+        (body_instead(packets(HEAD_LINE + b"refs/heads/../../../../etc/passwd")), "invalid"),
+        (body_instead(packets(HEAD_LINE + b"refs/heads/a\nb")), "invalid"),
+        (body_instead(packets(HEAD_LINE + b"HEAD")), "invalid"),
+        (body_instead(packets(b"packfile\n"), post=2), "an unusable pack"),
+        (body_instead(packets(b"packfile\n", b"\1garbage"), post=2), "an unusable pack"),
         (body_instead(packets(b"packfile\n", b"\3disk quota"), post=2), "disk quota"),
-        (body_instead(packets(b"packfile\n", b"\7?"), post=2), "makes no sense"),
+        (body_instead(packets(b"packfile\n", b"\7?"), post=2), "invalid"),
         (body_instead(packets(b"packfile\n", b"\1" + PackBuilder().content), post=2), "did not send the head"),
-        (body_instead(b"", post=2), "makes no sense"),
+        (body_instead(b"", post=2), "invalid"),
     ],
 )
-def test_a_server_that_fails_gets_one_line(server: GitServer, into: Path, fault: Fault, says: str) -> None:
+def test_each_server_failure_is_reported_in_one_line(server: GitServer, into: Path, fault: Fault, message: str) -> None:
     server.fault = fault
-    refuse(server, into, says)
+    assert_fails(server, into, message)
     assert not into.exists()
 
 
 @pytest.mark.parametrize("post", [1, 2])
-def test_an_answer_that_breaks_off_leaves_the_stored_clone_as_it_was(
+def test_an_interrupted_response_leaves_the_stored_clone_unchanged(
     root: Path, server: GitServer, into: Path, post: int
 ) -> None:
     fetch(server, into)
@@ -414,92 +414,92 @@ def test_an_answer_that_breaks_off_leaves_the_stored_clone_as_it_was(
         return answer
 
     server.fault = cut
-    refuse(server, into, "broke off in the middle")
+    assert_fails(server, into, "closed the connection too early")
     assert open_repository(into).head == before
     server.fault = None
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
 
 
 def test_a_server_that_stalls_is_given_up(server: GitServer, into: Path) -> None:
     server.fault = stall(server, 10)
-    refuse(server, into, "does not answer: try again later", timeout_s=0.2)
+    assert_fails(server, into, "does not respond: try again later", timeout_s=0.2)
 
 
-def test_a_server_that_only_trickles_is_given_up(
+def test_a_server_that_sends_too_slowly_is_given_up(
     server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.git.http.SLOW_AFTER_S", -1.0)
-    monkeypatch.setattr("pipeline.git.http.SLOWEST_BYTES_PER_S", 1e12)
-    refuse(server, into, "too slowly")
+    monkeypatch.setattr("pipeline.git.http.MIN_BYTES_PER_S", 1e12)
+    assert_fails(server, into, "is sending too slowly")
 
 
-def test_an_endless_answer_is_cut_short(server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.git.http.MOST_TALK_BYTES", 100_000)
-    monkeypatch.setattr("pipeline.git.remote.MOST_TALK_BYTES", 100_000)
+def test_an_endless_response_is_cut_short(server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.git.http.MAX_OVERHEAD_BYTES", 100_000)
+    monkeypatch.setattr("pipeline.git.remote.MAX_OVERHEAD_BYTES", 100_000)
     server.fault = body_instead(packets(*[b"%040x refs/heads/%d" % (n, n) for n in range(10_000)]))
-    refuse(server, into, "is empty|more than the limit")
+    assert_fails(server, into, "is empty|more than the limit")
 
 
-def test_a_repository_over_the_quota_is_refused(root: Path, server: GitServer, into: Path) -> None:
-    refuse(server, into, "larger than the limit of 0 MB: raise the limit", most_bytes=2_000)
+def test_a_repository_over_the_size_limit_is_rejected(root: Path, server: GitServer, into: Path) -> None:
+    assert_fails(server, into, "larger than the limit of 0 MB: raise the limit", max_bytes=2_000)
     assert not into.exists()
-    fetch(server, into, most_bytes=10_000_000)
+    fetch(server, into, max_bytes=10_000_000)
     serve_instead(root, some_history(100))
-    refuse(server, into, "larger than the limit", most_bytes=2_000)
+    assert_fails(server, into, "larger than the limit", max_bytes=2_000)
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
 
 
-def test_nobody_listening_is_said(into: Path) -> None:
+def test_a_refused_connection_is_reported(into: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        refuse(GitServer(f"http://127.0.0.1:{free.getsockname()[1]}"), into, "refuses the connection")
+        assert_fails(GitServer(f"http://127.0.0.1:{free.getsockname()[1]}"), into, "refuses the connection")
 
 
-def test_an_unknown_host_is_said(into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_reported(into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*args: object, **options: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    refuse(GitServer("https://nowhere.invalid"), into, "nowhere.invalid cannot be found: check the URL")
+    assert_fails(GitServer("https://nowhere.invalid"), into, "nowhere.invalid cannot be found: check the URL")
 
 
-def test_a_proxy_that_is_not_there_is_said(server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_reported(server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free.getsockname()[1]}")
-        refuse(server, into, "the proxy does not let us reach")
+        assert_fails(server, into, "the proxy blocks")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         fetch(server, into)
 
 
-def test_a_server_that_speaks_no_tls_is_said(server: GitServer, into: Path) -> None:
-    refuse(GitServer(server.url.replace("http:", "https:")), into, "certificate|broke off")
+def test_a_server_without_tls_is_reported(server: GitServer, into: Path) -> None:
+    assert_fails(GitServer(server.url.replace("http:", "https:")), into, "certificate|closed the connection")
 
 
-def test_an_empty_repository_is_said(root: Path, server: GitServer, into: Path) -> None:
+def test_an_empty_repository_is_reported(root: Path, server: GitServer, into: Path) -> None:
     shutil.rmtree(root / "ada" / "code.git")
     git(root, "init", "-q", "--bare", "ada/code.git")
-    refuse(server, into, "is empty: its default branch has no commit yet")
+    assert_fails(server, into, "is empty: its default branch has no commits yet")
     server.old_protocol = True
-    refuse(server, into, "is empty")
+    assert_fails(server, into, "is empty")
 
 
-def test_a_sha256_repository_is_said(root: Path, server: GitServer, into: Path) -> None:
+def test_a_sha256_repository_is_reported(root: Path, server: GitServer, into: Path) -> None:
     shutil.rmtree(root / "ada" / "code.git")
     git(root, "init", "-q", "--object-format=sha256", "work")
     git(root / "work", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x")
     git(root, "clone", "-q", "--bare", "work", "ada/code.git")
-    refuse(server, into, "SHA-256")
+    assert_fails(server, into, "SHA-256")
 
 
 # Disks and signals
 
 
-def clone_with_little_space(url: str, into: str, most_bytes: int) -> str:
-    """Clone where no file may grow beyond so many bytes: the system then answers as a full disk does."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+def clone_with_little_space(url: str, into: str, max_bytes: int) -> str:
+    """Clone with a limit on the size of files, at which the system fails as it does on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
     try:
         clone_or_fetch(parse_url(url), Path(into))
     except AssayError as error:
@@ -507,30 +507,28 @@ def clone_with_little_space(url: str, into: str, most_bytes: int) -> str:
     return "done"
 
 
-@pytest.mark.parametrize("most_bytes", [0, 500, 5_000])
-def test_a_full_disk_leaves_nothing_half_made(root: Path, server: GitServer, into: Path, most_bytes: int) -> None:
-    said = run_limited(__name__, "clone_with_little_space", f"{server.url}/ada/code.git", str(into), most_bytes)
-    assert said.startswith("no space left in")
-    assert_nothing_half_made(into)
+@pytest.mark.parametrize("max_bytes", [0, 500, 5_000])
+def test_a_full_disk_leaves_no_partial_files(root: Path, server: GitServer, into: Path, max_bytes: int) -> None:
+    messages = run_limited(__name__, "clone_with_little_space", f"{server.url}/ada/code.git", str(into), max_bytes)
+    assert messages.startswith("no space left in")
+    assert_no_partial_files(into)
     assert not into.exists()
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
     serve_instead(root, some_history(100))
-    said = run_limited(__name__, "clone_with_little_space", f"{server.url}/ada/code.git", str(into), most_bytes)
-    assert said.startswith("no space left in")
+    messages = run_limited(__name__, "clone_with_little_space", f"{server.url}/ada/code.git", str(into), max_bytes)
+    assert messages.startswith("no space left in")
     assert git(into, "fsck", "--full") == ""
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)
 
 
-def test_a_folder_that_cannot_be_written_is_said(
-    server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_folder_is_reported(server: GitServer, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*args: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pipeline.git.clone._lay_out", denied)
-    refuse(server, into, "cannot be written to: set ASSAY_DATA_DIR")
+    monkeypatch.setattr("pipeline.git.clone._init_bare", denied)
+    assert_fails(server, into, "is not writable: set ASSAY_DATA_DIR")
 
 
 CLONES = """
@@ -544,7 +542,7 @@ clone_or_fetch(parse_url(sys.argv[1]), Path(sys.argv[2]), timeout_s=20)
 @pytest.mark.faults
 @pytest.mark.parametrize("stored", [False, True], ids=["first clone", "fetch"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_process_that_is_stopped_in_the_middle_does_no_harm(
+def test_a_killed_process_leaves_the_clone_complete_or_absent(
     root: Path, server: GitServer, into: Path, how: signal.Signals, stored: bool
 ) -> None:
     if stored:
@@ -579,4 +577,4 @@ def test_a_process_that_is_stopped_in_the_middle_does_no_harm(
         assert git(into, "fsck", "--full") == ""
     server.fault = None
     fetch(server, into)
-    assert_is_whole_copy(into, root)
+    assert_is_complete_copy(into, root)

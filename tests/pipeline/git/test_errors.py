@@ -1,4 +1,4 @@
-"""What a worker is told when a clone fails: later, another token, too large, no room, or never."""
+"""The kinds of clone errors: retry later, other credentials, too large, disk full, or permanent."""
 
 from __future__ import annotations
 
@@ -50,32 +50,32 @@ def clone(server: GitServer | str, into: Path, password: str = "right", **option
         (redirect("https://elsewhere.invalid/"), AssayError),
     ],
 )
-def test_each_way_to_fail_has_its_kind(server: GitServer, tmp_path: Path, fault: Fault, kind: type[AssayError]) -> None:
+def test_each_failure_has_its_kind(server: GitServer, tmp_path: Path, fault: Fault, kind: type[AssayError]) -> None:
     server.fault = fault
     with pytest.raises(AssayError) as caught:
         clone(server, tmp_path)
     assert type(caught.value) is kind
 
 
-def test_a_wrong_token_is_refused(server: GitServer, tmp_path: Path) -> None:
+def test_a_wrong_token_is_rejected(server: GitServer, tmp_path: Path) -> None:
     with pytest.raises(Refused):
         clone(server, tmp_path, "wrong")
 
 
-def test_a_server_that_does_not_answer_is_unavailable(server: GitServer, tmp_path: Path) -> None:
+def test_a_server_that_does_not_respond_is_unavailable(server: GitServer, tmp_path: Path) -> None:
     server.fault = stall(server)
     with pytest.raises(Unavailable):
         clone(server, tmp_path, timeout_s=0.2)
 
 
-def test_nobody_listening_is_unavailable(tmp_path: Path) -> None:
+def test_a_refused_connection_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         clone("http://127.0.0.1:9", tmp_path)
 
 
-def test_more_than_the_quota_is_too_large(server: GitServer, tmp_path: Path) -> None:
+def test_a_pack_over_the_limit_is_too_large(server: GitServer, tmp_path: Path) -> None:
     with pytest.raises(TooLarge) as caught:
-        clone(server, tmp_path, most_bytes=10_000)
+        clone(server, tmp_path, max_bytes=10_000)
     assert type(caught.value) is TooLarge
 
 
@@ -83,7 +83,7 @@ def test_more_than_the_quota_is_too_large(server: GitServer, tmp_path: Path) -> 
     ("number", "kind"),
     [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EFBIG, FileTooLarge), (errno.EACCES, AssayError)],
 )
-def test_a_full_disk_is_told_from_a_file_that_grew_too_large(
+def test_a_full_disk_is_distinguished_from_a_file_that_grew_too_large(
     server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[AssayError]
 ) -> None:
     def fail(descriptor: int) -> None:
@@ -95,17 +95,17 @@ def test_a_full_disk_is_told_from_a_file_that_grew_too_large(
     assert type(caught.value) is kind
 
 
-def test_a_proxy_that_is_named_is_used_but_for_the_hosts_that_go_direct(server: GitServer, tmp_path: Path) -> None:
+def test_the_given_proxy_is_used_except_for_excluded_hosts(server: GitServer, tmp_path: Path) -> None:
     url, password = parse_url(f"{server}/ada/code.git"), ("x-access-token", "right")
     nobody = {"http": "http://127.0.0.1:9"}
-    with pytest.raises(Unavailable, match="proxy does not let us reach"):
+    with pytest.raises(Unavailable, match="the proxy blocks"):
         clone_or_fetch(url, tmp_path / "a.git", credentials=password, proxies=nobody)
     clone_or_fetch(url, tmp_path / "b.git", credentials=password, proxies={**nobody, "no": "127.0.0.1"})
 
 
-def test_what_a_server_offers_is_asked_for_once(server: GitServer, tmp_path: Path) -> None:
+def test_the_refs_of_a_server_are_requested_once(server: GitServer, tmp_path: Path) -> None:
     clone(server, tmp_path)
-    assert len(server.requests) == 3  # what it can, its head, the pack
+    assert len(server.requests) == 3  # capabilities, head, pack
 
 
 @pytest.mark.parametrize("ending", [".pack", ".idx"])
@@ -121,7 +121,7 @@ def test_one_flipped_bit_is_damage(server: GitServer, tmp_path: Path, ending: st
     assert is_damaged(stored)
 
 
-def test_what_is_too_short_or_not_there_is_damage(server: GitServer, tmp_path: Path) -> None:
+def test_a_truncated_or_missing_file_is_damage(server: GitServer, tmp_path: Path) -> None:
     assert is_damaged(tmp_path / "nothing.git")
     stored = clone(server, tmp_path)
     (path,) = stored.glob("objects/pack/*.pack")

@@ -63,7 +63,7 @@ def test_a_side_commit_lands_with_the_merge_that_first_reaches_it(branched: Hist
     assert found.landed == (1, 1, 3, 1)
 
 
-def test_a_commit_that_landed_twice_landed_the_first_time(tmp_path: Path) -> None:
+def test_a_commit_that_landed_twice_counts_at_its_first_landing(tmp_path: Path) -> None:
     history = History()
     one = history.commit("one")
     side = history.commit("side", parents=[one], branch="side")
@@ -100,7 +100,7 @@ def test_rebased_commits_of_one_author_seconds_apart_are_one_landing(tmp_path: P
     assert read(history, tmp_path).unit == (0, 3, 3, 3, 4, 5)
 
 
-def test_looking_back_takes_the_last_landing_that_is_not_later(branched: History, tmp_path: Path) -> None:
+def test_position_at_finds_the_last_landing_that_is_not_later(branched: History, tmp_path: Path) -> None:
     found = read(branched, tmp_path)
     then = cut_at(found, START + 4 * DAY_S, MESSAGES)
     assert then is not None
@@ -117,7 +117,7 @@ def test_effective_times_never_decrease(times: list[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 10**10), min_size=1, max_size=60))
-def test_times_that_never_decrease_are_kept_however_far_apart(times: list[int]) -> None:
+def test_times_that_never_decrease_are_kept_even_far_apart(times: list[int]) -> None:
     assert list(effective_times(sorted(times), MESSAGES)) == sorted(times)
 
 
@@ -129,13 +129,13 @@ def test_one_wrong_date_in_the_middle_is_replaced_by_the_median_of_its_neighbour
     assert effective_times(times, MESSAGES)[11:] == tuple(times[11:])
 
 
-def test_a_date_within_thirty_days_of_its_neighbours_is_only_kept_from_going_back() -> None:
+def test_a_date_within_thirty_days_of_its_neighbours_is_only_prevented_from_decreasing() -> None:
     times = [START + day * DAY_S for day in range(21)]
     times[10] = START + 29 * DAY_S
     assert effective_times(times, MESSAGES)[10:15] == (times[10],) * 5
 
 
-def test_fewer_neighbours_than_the_recipe_says_are_enough() -> None:
+def test_fewer_neighbours_than_in_the_recipe_suffice() -> None:
     narrow = dataclasses.replace(MESSAGES, neighbours=3)
     assert effective_times([0, 10**9, 10, 20], narrow) == (0, 10, 10, 20)
 
@@ -149,7 +149,7 @@ def test_fewer_neighbours_than_the_recipe_says_are_enough() -> None:
         (b"tree " + b"a" * 40 + b"\n\nx", 0, 0),
     ],
 )
-def test_odd_people_and_dates_are_read_as_far_as_they_go(data: bytes, authored_at: int, committed_at: int) -> None:
+def test_odd_people_and_dates_are_tolerated(data: bytes, authored_at: int, committed_at: int) -> None:
     commit = parse_commit(data)
     assert (commit.authored_at, commit.committed_at, commit.message) == (authored_at, committed_at, b"x")
 
@@ -160,7 +160,7 @@ def test_the_encoding_header_is_read() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_anything_is_a_commit_or_a_value_error(data: bytes) -> None:
+def test_any_bytes_are_a_commit_or_a_value_error(data: bytes) -> None:
     try:
         parse_commit(data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reading objects: the same bytes as git, whatever the layout, and a bounded refusal of everything hostile."""
+"""Read objects in every layout as git does, and reject hostile ones within bounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.git.objects import (
     EMPTY_TREE,
-    LARGEST_COMMIT_BYTES,
+    MAX_COMMIT_BYTES,
     CorruptObject,
     MissingObject,
     ObjectProblem,
@@ -152,7 +152,7 @@ def read_by_git(path: Path) -> dict[bytes, tuple[int, bytes]]:
     ids=lambda arrange: arrange.__name__,
 )
 @pytest.mark.parametrize("cache_bytes", [0, 20_000, 48 << 20])
-def test_every_object_reads_as_git_reads_it(
+def test_every_object_is_read_as_git_reads_it(
     plain: Path, tmp_path: Path, arrange: Callable[[Path], None], cache_bytes: int
 ) -> None:
     path = tmp_path / "copy.git"
@@ -166,7 +166,7 @@ def test_every_object_reads_as_git_reads_it(
         assert reader.broken_packs == []
 
 
-def test_an_object_is_read_as_what_it_is_only(tmp_path: Path) -> None:
+def test_an_object_is_read_only_as_its_own_type(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     blob = write_loose(objects, BLOB, b"text")
     with ObjectReader(objects) as reader:
@@ -177,7 +177,7 @@ def test_an_object_is_read_as_what_it_is_only(tmp_path: Path) -> None:
             assert caught.value.id == blob
 
 
-def test_an_object_that_is_not_there_is_missing(tmp_path: Path) -> None:
+def test_an_absent_object_is_missing(tmp_path: Path) -> None:
     with ObjectReader(bare_repository(tmp_path / "r")) as reader:
         with pytest.raises(MissingObject, match=SOME_ID.hex()) as caught:
             reader.read(SOME_ID)
@@ -200,7 +200,7 @@ def test_the_empty_tree_need_not_be_stored(tmp_path: Path) -> None:
         assert reader.tree(EMPTY_TREE) == b""
 
 
-def test_a_base_may_be_loose_or_in_another_pack(tmp_path: Path) -> None:
+def test_a_delta_base_may_be_loose_or_in_another_pack(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     loose = write_loose(objects, BLOB, b"loose base")
     first = PackBuilder()
@@ -225,7 +225,7 @@ def test_a_pack_that_appears_later_is_found(tmp_path: Path) -> None:
         assert reader.blob(object_id(BLOB, b"new"), 3) == b"new"
 
 
-def test_a_hundred_packs_are_read_in_turn(tmp_path: Path) -> None:
+def test_a_hundred_packs_are_read(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     for n in range(100):
         pack = PackBuilder()
@@ -238,7 +238,7 @@ def test_a_hundred_packs_are_read_in_turn(tmp_path: Path) -> None:
         assert sum(str(objects) in path for path in held) <= 64
 
 
-def test_a_closed_reader_holds_no_file_and_finds_nothing(plain: Path) -> None:
+def test_a_closed_reader_holds_no_file_and_finds_no_object(plain: Path) -> None:
     reader = ObjectReader(plain / "objects")
     id = ids_of(plain)[0]
     reader.read(id)
@@ -260,7 +260,7 @@ def outcome_of(reader: ObjectReader, id: bytes) -> tuple[int, bytes] | ObjectPro
 
 
 def damaged_read(objects: Path, expected: dict[bytes, tuple[int, bytes]]) -> int:
-    """Read everything: each object is what it was or a problem that names it. Returns the number of problems."""
+    """Read every object, which must be unchanged or raise an error with its id. Return the number of errors."""
     with ObjectReader(objects, cache_bytes=0) as reader:
         outcomes = {id: outcome_of(reader, id) for id in expected}
     problems = {id: outcome for id, outcome in outcomes.items() if isinstance(outcome, ObjectProblem)}
@@ -289,7 +289,7 @@ def small(tmp_path: Path) -> tuple[Path, dict[bytes, tuple[int, bytes]], Path]:
     return objects, expected, index
 
 
-def test_a_cut_off_pack_costs_only_objects(small) -> None:
+def test_a_truncated_pack_costs_only_objects(small) -> None:
     objects, expected, index = small
     pack = index.with_suffix(".pack")
     whole = pack.read_bytes()
@@ -302,7 +302,7 @@ def test_a_cut_off_pack_costs_only_objects(small) -> None:
     assert min(lost) > 0
 
 
-def test_a_flipped_bit_is_a_problem_or_harmless_and_nothing_else(small) -> None:
+def test_a_flipped_bit_is_an_error_or_harmless(small) -> None:
     objects, expected, index = small
     pack = index.with_suffix(".pack")
     whole = pack.read_bytes()
@@ -313,11 +313,11 @@ def test_a_flipped_bit_is_a_problem_or_harmless_and_nothing_else(small) -> None:
         with ObjectReader(objects, cache_bytes=0) as reader:
             outcomes = [outcome_of(reader, id) for id in expected]
         unnoticed += not any(isinstance(outcome, ObjectProblem) for outcome in outcomes)
-    # No checksum protects types and the bases of deltas; the rest is noticed.
+    # No checksum protects types and the bases of deltas; other changes are detected.
     assert unnoticed <= len(flips) * 0.05
 
 
-def test_a_cut_off_index_costs_only_objects(small) -> None:
+def test_a_truncated_index_costs_only_objects(small) -> None:
     objects, expected, index = small
     whole = index.read_bytes()
     for size in range(0, len(whole), 7):
@@ -326,7 +326,7 @@ def test_a_cut_off_index_costs_only_objects(small) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\0" * 3000, b"\xff" * 3000, b"\377tOc\0\0\0\3" + b"\0" * 3000])
-def test_a_pack_with_a_garbage_index_is_named_and_its_objects_are_missing(small, garbage: bytes) -> None:
+def test_a_pack_with_a_garbage_index_is_reported_and_its_objects_are_missing(small, garbage: bytes) -> None:
     objects, expected, index = small
     index.write_bytes(garbage)
     with ObjectReader(objects) as reader:
@@ -336,7 +336,7 @@ def test_a_pack_with_a_garbage_index_is_named_and_its_objects_are_missing(small,
         assert reader.broken_packs in ([index.name], [])
 
 
-def test_a_pack_without_an_index_counts_for_nothing(small) -> None:
+def test_a_pack_without_an_index_is_ignored(small) -> None:
     objects, expected, index = small
     index.unlink()
     assert damaged_read(objects, expected) == len(expected)
@@ -348,7 +348,7 @@ def test_an_index_without_a_pack_makes_its_objects_unreadable(small) -> None:
     assert damaged_read(objects, expected) == len(expected)
 
 
-def test_a_second_copy_stands_in_for_a_damaged_one(small) -> None:
+def test_an_intact_copy_replaces_a_damaged_one(small) -> None:
     objects, expected, index = small
     for suffix in (".pack", ".idx"):
         shutil.copy(index.with_suffix(suffix), index.with_name(f"pack-second{suffix}"))
@@ -373,7 +373,7 @@ def test_a_second_copy_stands_in_for_a_damaged_one(small) -> None:
         zlib.compress(b"blob " + b"9" * 60 + b"\0"),
     ],
 )
-def test_a_damaged_loose_object_is_a_problem(tmp_path: Path, stream: bytes) -> None:
+def test_a_damaged_loose_object_is_an_error(tmp_path: Path, stream: bytes) -> None:
     objects = bare_repository(tmp_path / "r")
     write_loose_stream(objects, SOME_ID, stream)
     with ObjectReader(objects) as reader, pytest.raises((CorruptObject, ObjectTooLarge)) as caught:
@@ -381,11 +381,11 @@ def test_a_damaged_loose_object_is_a_problem(tmp_path: Path, stream: bytes) -> N
     assert caught.value.id == SOME_ID
 
 
-# Hostile packs, read in a child that may use little memory and time
+# Hostile packs, read in a child process with little memory and time
 
 
 def read_all(objects: str, ids: list[str], most_bytes: int | None = None) -> list[str]:
-    """What reading each id comes to: a problem's class, or the length of the content."""
+    """Return for each id the class of the error, or the length of the content."""
     outcomes = []
     with ObjectReader(Path(objects)) as reader:
         for id in ids:
@@ -414,7 +414,7 @@ def test_deflate_bombs_are_not_inflated(tmp_path: Path) -> None:
     assert outcomes == [*["CorruptObject"] * 4, *["ObjectTooLarge"] * 2, "CorruptObject", "ObjectTooLarge"]
 
 
-def test_a_large_blob_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
+def test_a_large_blob_is_rejected_before_it_is_inflated(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     size = 50 * MIB
     pack = PackBuilder()
@@ -457,7 +457,7 @@ def test_a_chain_of_ten_thousand_deltas_is_read(tmp_path: Path) -> None:
     assert read_limited(objects, [ids[-1], ids[0], ids[5000], ids[-1]]) == ["11000", "1001", "6001", "11000"]
 
 
-def test_a_delta_that_makes_a_huge_object_is_refused(tmp_path: Path) -> None:
+def test_a_delta_with_a_huge_result_is_rejected(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     pack = PackBuilder()
     base = pack.whole(BLOB, bytes(8 * MIB))
@@ -468,7 +468,7 @@ def test_a_delta_that_makes_a_huge_object_is_refused(tmp_path: Path) -> None:
     assert read_limited(objects, [b"h" * 20, b"l" * 20]) == ["ObjectTooLarge", "CorruptObject"]
 
 
-def test_a_chain_that_makes_too_much_in_all_is_stopped(tmp_path: Path) -> None:
+def test_a_chain_that_produces_too_much_in_all_is_stopped(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     pack = PackBuilder()
     size = 48 * MIB
@@ -479,8 +479,8 @@ def test_a_chain_that_makes_too_much_in_all_is_stopped(tmp_path: Path) -> None:
     assert read_limited(objects, [b"\x03" * 20, b"\x0b" * 20], most_mb=300) == [str(size), "ObjectTooLarge"]
 
 
-def test_a_commit_larger_than_any_honest_one_is_refused(tmp_path: Path) -> None:
+def test_an_oversized_commit_is_rejected(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
-    id = write_loose(objects, COMMIT, b"x" * (LARGEST_COMMIT_BYTES + 1))
+    id = write_loose(objects, COMMIT, b"x" * (MAX_COMMIT_BYTES + 1))
     with ObjectReader(objects) as reader, pytest.raises(ObjectTooLarge):
         reader.commit(id)

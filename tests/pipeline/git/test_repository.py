@@ -1,4 +1,4 @@
-"""What a path is: every layout that git has, and a sentence for everything else."""
+"""Open repositories in every layout of git, and report everything else in one line."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_linked_worktree_has_its_own_head_and_the_objects_of_its_repository(wo
         assert reads_its_head(repository)
 
 
-def test_a_clone_that_borrows_its_objects_is_opened(work_tree: Path) -> None:
+def test_a_clone_with_alternates_is_opened(work_tree: Path) -> None:
     borrower = work_tree.with_name("borrower")
     git(work_tree, "clone", "-q", "--shared", ".", str(borrower))
     assert reads_its_head(open_repository(borrower))
@@ -131,7 +131,7 @@ def test_a_branch_may_have_any_name(work_tree: Path) -> None:
     assert open_repository(work_tree).head_ref == "refs/heads/caf\\xe9/ü"
 
 
-def test_the_boundary_of_a_shallow_clone_is_known(tmp_path: Path) -> None:
+def test_the_boundary_of_a_shallow_clone_is_read(tmp_path: Path) -> None:
     history = History()
     marks = [history.commit(f"{n}", {"a": str(n)}) for n in range(5)]
     source = history.write(tmp_path / "source.git")
@@ -157,14 +157,14 @@ def test_the_boundary_of_a_shallow_clone_is_known(tmp_path: Path) -> None:
         ("https://host/" + "a" * 500 + "/b", "project"),
     ],
 )
-def test_the_name_comes_from_the_remote_where_it_is_an_address(work_tree: Path, url: str, name: str) -> None:
+def test_the_name_comes_from_the_remote_if_it_has_an_address(work_tree: Path, url: str, name: str) -> None:
     git(work_tree, "config", "remote.origin.url", url)
     repository = open_repository(work_tree)
     assert repository.name == name
     assert "secret" not in repr(repository)
 
 
-def test_a_config_that_makes_no_sense_or_includes_others_is_no_obstacle(work_tree: Path) -> None:
+def test_an_invalid_config_or_one_with_includes_is_tolerated(work_tree: Path) -> None:
     config = work_tree / ".git" / "config"
     other = work_tree / "other"
     other.write_text('[remote "origin"]\n\turl = https://host/included/name\n')
@@ -176,7 +176,7 @@ def test_a_config_that_makes_no_sense_or_includes_others_is_no_obstacle(work_tre
 
 
 @given(st.binary(max_size=60))
-def test_no_head_file_breaks_it(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_no_content_of_head_crashes_it(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any-head.git"
     if not path.exists():
         bare_repository(path)
@@ -186,7 +186,7 @@ def test_no_head_file_breaks_it(tmp_path_factory: pytest.TempPathFactory, conten
     assert "\n" not in str(caught.value)
 
 
-# What cannot be opened: one line that says what to do
+# What cannot be opened: one line that message what to do
 
 
 def empty(folder: Path) -> Path:
@@ -269,13 +269,13 @@ def dangling_git_file(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arrange", "says"),
+    ("arrange", "message"),
     [
-        (empty, "has no commit yet"),
+        (empty, "has no commits yet"),
         (not_there, "does not exist"),
         (with_a_nul, "does not exist"),
         (a_file, "is a file: give the folder"),
-        (a_folder, "is no git repository"),
+        (a_folder, "is not a git repository"),
         (sha256, "SHA-256"),
         (reftable, "reftable"),
         (head_missing, "is missing.*git fsck"),
@@ -284,20 +284,20 @@ def dangling_git_file(folder: Path) -> Path:
         (head_points_outside, "is damaged"),
         (head_in_a_circle, "is damaged"),
         (head_is_garbage, "is damaged"),
-        (ref_is_a_pipe, "has no commit yet"),
-        (dangling_git_file, "not there"),
+        (ref_is_a_pipe, "has no commits yet"),
+        (dangling_git_file, "belongs to a repository that is missing"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_cannot_be_opened_gets_one_line_that_says_what_to_do(
-    tmp_path: Path, arrange: Callable[[Path], Path], says: str
+def test_each_failure_to_open_is_reported_in_one_line(
+    tmp_path: Path, arrange: Callable[[Path], Path], message: str
 ) -> None:
-    with pytest.raises(AssayError, match=says) as caught:
+    with pytest.raises(AssayError, match=message) as caught:
         open_repository(arrange(tmp_path))
     assert str(caught.value).isprintable()
 
 
-def test_a_folder_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = bare_repository(tmp_path / "r.git")
     set_head(tmp_path / "r.git", write_loose(objects, COMMIT, commit_content(write_loose(objects, TREE, b""))))
 
@@ -309,7 +309,7 @@ def test_a_folder_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pyte
         open_repository(tmp_path / "r.git")
 
 
-def test_a_path_of_control_characters_is_shown_harmless(tmp_path: Path) -> None:
+def test_control_characters_of_a_path_are_escaped(tmp_path: Path) -> None:
     with pytest.raises(AssayError) as caught:
         open_repository(tmp_path / "a\x1b[31m\nb")
     assert str(caught.value).isprintable()

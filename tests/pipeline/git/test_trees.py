@@ -1,4 +1,4 @@
-"""Tree diffs: what git says, on honest trees; bounded, on the others."""
+"""Diff trees as git does, within bounds on hostile ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Folder = dict[str, Entry]  # name -> (mode, id of a blob or the entries of a fol
 
 
 class Trees:
-    """Trees in memory, in place of an ObjectReader."""
+    """Trees in memory, instead of an ObjectReader."""
 
     def __init__(self) -> None:
         self.contents: dict[bytes, bytes] = {}
@@ -91,7 +91,7 @@ def changed(path: str, old: bytes | None, new: bytes | None) -> FileChange:
         ),
     ],
 )
-def test_a_diff_names_the_regular_files_that_differ(
+def test_a_diff_lists_the_regular_files_that_differ(
     old: Folder | None, new: Folder | None, expected: list[FileChange]
 ) -> None:
     trees = Trees()
@@ -172,7 +172,7 @@ def test_a_diff_agrees_with_git_on_odd_paths(tmp_path: Path) -> None:
     assert len(expected) == len(odd) + 2
 
 
-def test_only_kept_paths_are_told_and_each_is_asked_about_once() -> None:
+def test_only_kept_paths_are_listed_and_each_is_tested_once() -> None:
     trees = Trees()
     asked: list[bytes] = []
 
@@ -189,7 +189,7 @@ def test_only_kept_paths_are_told_and_each_is_asked_about_once() -> None:
 # Missing and malformed trees
 
 
-def test_below_a_missing_tree_nothing_has_changed() -> None:
+def test_nothing_changes_below_a_missing_tree() -> None:
     trees = Trees()
     here = trees.folder({"a": (FILE, ONE)})
     old = trees.add(tree_content((FILE, "f", ONE), (FOLDER, "d", here)))
@@ -226,21 +226,21 @@ def test_a_malformed_tree_counts_as_missing(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [b".", b"..", b"a/b", b"/"])
-def test_a_name_that_is_no_name_is_left_out(name: bytes) -> None:
+def test_an_invalid_name_is_left_out(name: bytes) -> None:
     trees = Trees()
     reader = trees.reader()
     assert reader.files(trees.add(tree_content((FILE, name, ONE), (FILE, "ok", TWO)))) == {b"ok": TWO}
     assert reader.skipped == 1
 
 
-def test_a_name_that_stands_twice_in_a_tree_counts_once_whatever_the_order() -> None:
+def test_a_repeated_name_counts_once_in_any_order() -> None:
     trees = Trees()
     entries = [(FILE, "a", ONE), (FILE, "a", TWO)]
     listings = [trees.reader().files(trees.add(tree_content(*order))) for order in (entries, entries[::-1])]
     assert listings[0] == listings[1] == {b"a": TWO}
 
 
-# Hostile trees, read in a child that may use little memory and time
+# Hostile trees, read in a child process with little memory and time
 
 
 def list_twice(objects: str, tree: str) -> list[list[int]]:
@@ -259,7 +259,7 @@ def listed_limited(objects: Path, tree: bytes) -> list[int]:
     return list(listed[0])
 
 
-def test_a_tree_bomb_ends_soon(tmp_path: Path) -> None:
+def test_a_tree_bomb_is_cut_short(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     tree = write_loose(objects, TREE, tree_content(*((FILE, f"f{n}", ONE) for n in range(10))))
     for _ in range(10):
@@ -269,7 +269,7 @@ def test_a_tree_bomb_ends_soon(tmp_path: Path) -> None:
     assert skipped > 0
 
 
-def test_a_tree_bomb_of_different_trees_ends_too(tmp_path: Path) -> None:
+def test_a_tree_bomb_of_different_trees_is_cut_short(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     level = [write_loose(objects, TREE, tree_content((FILE, f"f{n}", ONE))) for n in range(100)]
     for depth in range(4):
@@ -282,7 +282,7 @@ def test_a_tree_bomb_of_different_trees_ends_too(tmp_path: Path) -> None:
     assert skipped > 0
 
 
-def test_trees_five_thousand_levels_deep_are_read_as_far_as_a_path_may_be_long(tmp_path: Path) -> None:
+def test_trees_five_thousand_levels_deep_are_read_up_to_the_limit_of_paths(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     pack = PackBuilder()
     content = tree_content((FILE, "f", ONE))
@@ -306,8 +306,8 @@ def test_a_long_name_is_left_out() -> None:
     assert reader.skipped == 1
 
 
-def test_trees_that_leave_the_cache_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.git.trees.MOST_CACHED_BYTES", 2_000)
+def test_evicted_trees_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.git.trees.MAX_CACHED_BYTES", 2_000)
     trees = Trees()
     versions = [trees.folder({f"f{k}": (FILE, bytes([n, k]) * 10) for k in range(5)}) for n in range(30)]
     reader = trees.reader()
