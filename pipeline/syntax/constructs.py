@@ -1,16 +1,16 @@
-"""What the constructs of each language count as when its functions are measured: one row a grammar.
+"""The constructs that structure metrics count, one row per grammar.
 
-A row is a tree-sitter query; its captures say what a node is, and docs/reference/metrics.md says it in words:
+A row is a tree-sitter query whose captures classify nodes (docs/reference/metrics.md explains them):
 
-- `@function`: a function of any kind, named or not; a `return` directly in it is its end;
+- `@function`: a function of any kind, named or not; a `return` directly in its body is its regular end;
 - `@inline`: a closure whose `return` leaves the function around it (Ruby blocks, Kotlin lambdas);
-- `@branch`: an `if`: a decision and a level; `@again`: the same `if` goes on with an `else` and opens no level;
-- `@loop`: a decision and a level, and what a `break` leaves;
-- `@switch`: a level; a `break` there ends a case and is no way out; `@block`: a level;
-- `@decision`: a decision; `@arm`: one unless it is the wildcard `_` without a condition;
-- `@return`: a way out unless it stands directly in its function; `@break`: unless it ends a case; `@exit`: always;
-- `@call`: a name that is called; `@path`: the last part of it is; `@bare`: called without a receiver; `@word`: a
-  statement that is a single name. `@bare` and `@word` are ways out where the row's `leaving` has the name;
+- `@branch`: an `if`, a decision and a level; `@again`: an `else if`, which opens no level of its own;
+- `@loop`: a decision and a level, which `break` leaves;
+- `@switch`: a level, in which `break` ends a case and is no exit; `@block`: a level;
+- `@decision`: a decision; `@arm`: a decision unless it is the wildcard `_` without a condition;
+- `@return`: an exit unless directly in the body of its function; `@break`: unless it ends a case; `@exit`: always;
+- `@call`: a called name; `@path`: a called path, of which the last part counts; `@bare`: a name called without a
+  receiver; `@word`: a statement that is a single name. `@bare` and `@word` are exits if listed in the row's `leaving`;
 - `@parameter`: a parameter of the function around it, unless its name is one of `not_parameters`.
 """
 
@@ -32,12 +32,12 @@ class Constructs:
 
 
 def constructs(language: Language) -> Constructs:
-    """The row of a language; TypeScript and TSX share one."""
+    """Return the row of a language. TypeScript and TSX share one."""
     return _BY_GRAMMAR[language.module]
 
 
 def _with_parameters(types: str, parameters: str) -> str:
-    """Functions of several types that hold their parameters alike."""
+    """Return patterns for several types of functions with the same layout of parameters."""
     return "\n".join(f"({name}) @function\n({name} {parameters})" for name in types.split())
 
 
@@ -154,7 +154,7 @@ _C_STATEMENTS = """
 
 
 def _declared(parameters: str) -> str:
-    """The parameters of a definition, also where it returns a pointer or a reference, up to a pointer to a pointer."""
+    """Return patterns for the parameters of a definition that may return a pointer, pointer to pointer or reference."""
     declarator = f"(function_declarator parameters: (parameter_list {parameters} @parameter))"
     nested = [declarator, f"(_ {declarator})", f"(_ (_ {declarator}))"]
     return "\n".join(f"(function_definition declarator: {pattern})" for pattern in nested)

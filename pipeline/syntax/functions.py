@@ -11,32 +11,32 @@ from pipeline.syntax.parser import Function
 
 
 def touched(functions: Sequence[Function], hunks: Sequence[Hunk]) -> list[int]:
-    """Indexes of the functions of the old side that the hunks change, ascending.
+    """Return the indexes of the old version's functions that the hunks change, ascending.
 
-    A changed old line belongs to the innermost function around it; a pure insertion to the innermost one
-    that holds the lines on both sides of it.
+    A changed line belongs to the innermost function around it, a pure insertion to the innermost function that contains
+    the lines on both sides of it.
     """
     if not functions or not hunks:
         return []
     first, last = hunks[0].old_start, hunks[-1].old_end + 1
     near = [i for i, f in enumerate(functions) if f.end_line >= first and f.start_line <= last]
     starts, owners, parents = _segments(functions, near)
-    found: set[int] = set()
+    indexes: set[int] = set()
     for hunk in hunks:
         at = bisect_right(starts, max(hunk.old_start, 1) if hunk.old_start == hunk.old_end else hunk.old_start + 1) - 1
         if hunk.old_start == hunk.old_end:
             owner = owners[at] if at >= 0 and hunk.old_start else -1
             while owner >= 0 and functions[owner].end_line <= hunk.old_start:
                 owner = parents[owner]
-            found.add(owner)
+            indexes.add(owner)
         else:
-            found.update(owners[max(at, 0) : bisect_right(starts, hunk.old_end)])
-    found.discard(-1)
-    return sorted(found)
+            indexes.update(owners[max(at, 0) : bisect_right(starts, hunk.old_end)])
+    indexes.discard(-1)
+    return sorted(indexes)
 
 
 def _segments(functions: Sequence[Function], near: list[int]) -> tuple[list[int], list[int], dict[int, int]]:
-    """First lines and owners of the runs of lines with one innermost function (-1 for none), and parents."""
+    """Return the first lines and owners (-1: none) of runs of lines with one innermost function, and parents."""
     starts: list[int] = [0]
     owners: list[int] = [-1]
     parents: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""A row of `languages.LANGUAGES` -> its grammar, parser and queries, each made once a process and only when needed."""
+"""Load the grammar, parser and queries of a language, once per process and on first use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.syntax.languages import Language
 
 @cache
 def grammar(language: Language) -> tree_sitter.Language:
-    """The grammar of a language; only this one is imported."""
+    """Return the grammar of a language, importing no other."""
     loader = getattr(importlib.import_module(language.module), language.loader)
     return tree_sitter.Language(loader())
 
@@ -25,14 +25,14 @@ def parser(language: Language) -> tree_sitter.Parser:
 
 @cache
 def outline_query(language: Language) -> tree_sitter.Query:
-    """The nodes of the row, captured as @function, @value, @scope and @wrapper."""
+    """Return a query that captures a language's nodes as @function, @value, @scope and @wrapper."""
     captured = {
         "function": language.functions,
         "value": language.values,
         "scope": language.scopes,
         "wrapper": language.wrappers,
     }
-    # No predicates (`#eq?`): they ask a node for its text, which ends the process where a parse read by callback.
+    # No predicates (`#eq?`): they read the text of a node, which crashes the process after a parse by callback.
     lines = [f"{pattern} @{capture}" for capture, patterns in captured.items() for pattern in patterns]
     return tree_sitter.Query(grammar(language), "\n".join(lines))
 

@@ -1,8 +1,8 @@
-"""The changed line ranges between two versions of a file.
+"""Diff two versions of a file by lines.
 
-The common head and tail are trimmed as bytes, which leaves a few lines of most changes; what remains is
-aligned by rapidfuzz's bit-parallel longest common subsequence over line numbers. Lines end at LF only, as
-in git, and a last line without LF differs from the same line with one.
+The common head and tail are trimmed as bytes, which leaves a few lines in max_tail changes. The rest is aligned by
+rapidfuzz's bit-parallel longest common subsequence over line numbers. Lines end at LF only, as in git, and a last line
+without LF differs from the same line with one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import Indel
 
-# The alignment keeps one bit for every pair of lines: 8 MiB at most. Beyond, the middle is one replacement.
-MOST_PAIRS = 1 << 26
+# The alignment needs one bit per pair of lines: 8 MiB at max_tail. Beyond that, the middle is one replacement.
+MAX_PAIRS = 1 << 26
 _STEP = 4096
 
 _Range = tuple[int, int, int, int]
@@ -33,7 +33,7 @@ class Hunk(NamedTuple):
 
 
 def diff_hunks(old: bytes, new: bytes) -> list[Hunk]:
-    """The hunks that turn old into new, in order, never adjacent; empty when old == new."""
+    """Return the hunks that turn old into new, in order and never adjacent; empty if old == new."""
     if old == new:
         return []
     head = old.rfind(b"\n", 0, _common_head(old, new)) + 1  # whole lines only
@@ -41,7 +41,7 @@ def diff_hunks(old: bytes, new: bytes) -> list[Hunk]:
     old_lines = _lines(old, head, len(old) - tail)
     new_lines = _lines(new, head, len(new) - tail)
     first_line = old.count(b"\n", 0, head)
-    return list(_located(_aligned(old_lines, new_lines), old_lines, new_lines, first_line, head))
+    return list(_hunks(_changed_ranges(old_lines, new_lines), old_lines, new_lines, first_line, head))
 
 
 def _common_head(old: bytes, new: bytes) -> int:
@@ -60,24 +60,24 @@ def _common_head(old: bytes, new: bytes) -> int:
 
 
 def _common_tail_lines(old: bytes, new: bytes, head: int) -> int:
-    """Bytes of the whole lines that both end with, none of them in the head."""
+    """Return the size in bytes of the whole lines that both versions end with, outside of the head."""
     old_size, new_size = len(old), len(new)
-    most = min(old_size, new_size) - head
+    max_tail = min(old_size, new_size) - head
     low = 0
     while (
-        low + _STEP <= most
+        low + _STEP <= max_tail
         and old[old_size - low - _STEP : old_size - low] == new[new_size - low - _STEP : new_size - low]
     ):
         low += _STEP
-    high = min(most, low + _STEP)
+    high = min(max_tail, low + _STEP)
     while low < high:
         middle = (low + high + 1) // 2
         if old[old_size - middle : old_size - low] == new[new_size - middle : new_size - low]:
             low = middle
         else:
             high = middle - 1
-    # Whole lines only. A common tail that reaches back to the head on one side may start at a line on that
-    # side and inside a line on the other; the next line feed within the tail starts a line on both.
+    # Whole lines only. A common tail that reaches the head on one side may start a line there and be inside of a line
+    # on the other side; after the next line feed in the tail a line starts on both.
     if _starts_line(old, old_size - low) and _starts_line(new, new_size - low):
         return low
     feed = old.find(b"\n", old_size - low)
@@ -89,7 +89,7 @@ def _starts_line(data: bytes, position: int) -> bool:
 
 
 def _lines(data: bytes, start: int, end: int) -> list[bytes]:
-    """Lines with their ends."""
+    """Return the lines with their line ends."""
     parts = data[start:end].split(b"\n")
     last = parts.pop()
     lines = [part + b"\n" for part in parts]
@@ -98,9 +98,9 @@ def _lines(data: bytes, start: int, end: int) -> list[bytes]:
     return lines
 
 
-def _aligned(old_lines: list[bytes], new_lines: list[bytes]) -> list[_Range]:
-    """Ranges that differ, as (old start, old end, new start, new end)."""
-    if not old_lines or not new_lines or len(old_lines) * len(new_lines) > MOST_PAIRS:
+def _changed_ranges(old_lines: list[bytes], new_lines: list[bytes]) -> list[_Range]:
+    """Return the ranges of lines that differ, as (old start, old end, new start, new end)."""
+    if not old_lines or not new_lines or len(old_lines) * len(new_lines) > MAX_PAIRS:
         return [(0, len(old_lines), 0, len(new_lines))] if old_lines or new_lines else []
     number: dict[bytes, int] = {}
     old_numbers = [number.setdefault(line, len(number)) for line in old_lines]
@@ -116,7 +116,7 @@ def _aligned(old_lines: list[bytes], new_lines: list[bytes]) -> list[_Range]:
     return ranges
 
 
-def _located(
+def _hunks(
     ranges: list[_Range], old_lines: list[bytes], new_lines: list[bytes], first_line: int, first_byte: int
 ) -> Iterator[Hunk]:
     old_at = new_at = 0

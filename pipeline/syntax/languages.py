@@ -1,31 +1,30 @@
 """The languages that are mined, one row each.
 
-A row says which files are in the language, which grammar reads it, and, as tree-sitter patterns, which nodes
+A row lists the extensions of a language, its grammar, and tree-sitter patterns of nodes that
 
 - `functions`: are functions with a body, or give a function expression its name (`const f = () => ...`: the whole
   declarator is the function `f`);
-- `values`: are function expressions with a name of their own; one that a binding already named is that binding;
-- `scopes`: only qualify the names of what they contain (classes, modules, impl blocks, objects);
-- `wrappers`: belong to the function they end with (decorators, `template <...>`).
+- `values`: are function expressions with a name of their own, unless a binding already names them;
+- `scopes`: only qualify the names inside of them (classes, modules, impl blocks, objects);
+- `wrappers`: belong to the function at their end (decorators, `template <...>`).
 
-Names come from the field `name` unless `names` says otherwise; `comments` and `docstrings` are not code.
+Names come from the field `name` unless `names` overrides it; `comments` and `docstrings` are not code.
 
-What counts, beyond the obvious:
+Decisions beyond the obvious:
 
-- Closures are functions where a binding names them: variable, property or field, object pair, assignment to a name or
+- Closures are functions if a binding names them: variable, property or field, object pair, assignment to a name or
   member (Python lambdas, Go literals, Rust, C++, Java and C# lambdas, PHP and Ruby closures, Kotlin lambdas too).
   Callbacks are not: their lines belong to the function around them.
 - An object literal with a name is a scope; `export default` is called `default`.
 - Accessors with a body are functions `Property.get`, `Property.set` (C#, Kotlin); an expression-bodied C# property is
   the function `Property`. JavaScript getters and setters share a name and differ by ordinal.
-- Annotations and attributes that the grammar puts inside the node belong to the function (Java, Kotlin, C#, PHP); those
-  that stand before it do not (Rust `#[...]`, TypeScript method decorators).
-- Packages and namespaces of Java, Kotlin, Go, C# and PHP do not qualify: the path already tells, and turning
+- Annotations and attributes inside of the node belong to the function (Java, Kotlin, C#, PHP); those before it do not
+  (Rust `#[...]`, TypeScript method decorators).
+- Packages and namespaces of Java, Kotlin, Go, C# and PHP do not qualify names: the path identifies them, and turning
   `namespace N { }` into `namespace N;` would rename every function.
-- A `.js` file with the pragma `@flow` is read with the TSX grammar: on 62 files of one Flow code base 377 functions and
-  10 files with syntax errors, against 276 and 38 with the JavaScript grammar.
-- `.h` is C: a C++ reading of C headers fails at `class` or `new` as names, a C reading of C++ headers only loses
-  methods.
+- A `.js` file with the pragma `@flow` is parsed with the TSX grammar: on 62 files of one Flow code base it finds 377
+  functions and has syntax errors in 10 files, against 276 and 38 with the JavaScript grammar.
+- `.h` is C: parsing C headers as C++ fails at `class` or `new` as names, parsing C++ headers as C only loses methods.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _NONE: Mapping[str, Namer] = {}
 
 @dataclass(frozen=True, eq=False)
 class Language:
-    """One row of the table. Compared by identity; grammars are loaded when first used."""
+    """One row of the table, compared by identity."""
 
     name: str
     extensions: tuple[bytes, ...]
@@ -64,7 +63,7 @@ _JS_KEY = "[(identifier) (member_expression) (subscript_expression)]"
 
 
 def _bound(value: str, member: str) -> tuple[str, ...]:
-    """The patterns that bind a value to a name in JavaScript and TypeScript."""
+    """Return the patterns that bind a value to a name in JavaScript and TypeScript."""
     return (
         f"(variable_declarator name: (identifier) value: {value})",
         f"(pair key: (_) value: {value})",
@@ -309,24 +308,24 @@ _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in 
 
 
 def language_of(path: bytes) -> Language | None:
-    """The language of a path, by its extension, or none. Case counts, as for compilers: `.C` is C++."""
+    """Return the language of a path by its extension, or None. Case matters, as for compilers: `.C` is C++."""
     _, dot, extension = path.rpartition(b".")
     return _BY_EXTENSION.get(extension) if dot else None
 
 
-# JavaScript with Flow's types: its grammar fails at every annotation, and the TypeScript one reads nearly all.
+# JavaScript with Flow types: the JavaScript grammar fails at every annotation, the TypeScript one parses nearly all.
 _FLOW = _typescript("JavaScript", (), "language_tsx")
 _FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
 _PRAGMA_HEAD_BYTES = 2_048
 
 
 def dialect(language: Language, data: bytes) -> Language:
-    """The row to read a file with: a JavaScript file that says `@flow` at its top is written in typed JavaScript."""
+    """Return the language to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
     if language.name == "JavaScript" and _FLOW_PRAGMA.search(data, 0, _PRAGMA_HEAD_BYTES):
         return _FLOW
     return language
 
 
 def source_patterns() -> tuple[str, ...]:
-    """Pathspecs of every source file, for `git log -- PATTERNS`."""
+    """Return pathspecs of all source files, for `git log -- PATTERNS`."""
     return tuple(sorted(f"*.{extension.decode()}" for extension in _BY_EXTENSION))

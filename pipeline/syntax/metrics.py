@@ -1,8 +1,8 @@
-"""A parsed file -> the structure metrics of its functions, as docs/reference/metrics.md defines them.
+"""Measure the structure metrics of the functions in a file, as defined in docs/reference/metrics.md.
 
-The constructs of the whole file are read by one query, and one sweep over their bytes gives each to the innermost
-listed function around it, as mining gives it the changed lines. Work grows with the number of constructs (times its
-logarithm), never with the depth of the code.
+One query captures the constructs of the whole file, and one sweep over their byte ranges assigns each to the innermost
+listed function around it, as mining assigns changed lines. The cost grows with the number of constructs (times its
+logarithm), not with the depth of the code.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pipeline.records import PairMetrics
 from pipeline.syntax.constructs import Constructs, constructs
 from pipeline.syntax.grammars import constructs_query
 from pipeline.syntax.names import strip_arguments
-from pipeline.syntax.parser import Function, ParsedFile, located
+from pipeline.syntax.parser import Function, ParsedFile, located_functions
 
-# In the order in which they are met where they begin and end together: what contains before what it contains.
+# Order of constructs with the same range: containers first.
 _CONTAINERS = {"function": 1, "inline": 2, "branch": 3, "loop": 3, "switch": 3, "block": 3}
 _LISTED = 0
 _INSIDE = 4
@@ -31,27 +31,27 @@ class _Event(NamedTuple):
     """A construct of the file, or a listed function (then `listed` is its index)."""
 
     start: int
-    end_last: int  # minus its last byte, so that what ends later sorts first
+    end_last: int  # the negated end, so that longer ranges sort first
     order: int
     kind: str
     listed: int = -1
 
 
 class _Level:
-    """Something that is open at the current byte."""
+    """A construct that encloses the current byte."""
 
     __slots__ = ("breaks_end_cases", "depth", "end", "is_function", "owner")
 
     def __init__(self, end: int, owner: _Tally | None, depth: int, is_function: bool, breaks_end_cases: bool) -> None:
         self.end = end
         self.owner = owner
-        self.depth = depth  # from the listed function around it
+        self.depth = depth  # within the listed function around it
         self.is_function = is_function
         self.breaks_end_cases = breaks_end_cases
 
 
 class _Tally:
-    """What was counted for a listed function so far."""
+    """The running counts of a listed function."""
 
     __slots__ = ("body_start", "called", "decisions", "depth", "exits", "has_body", "parameters")
 
@@ -76,10 +76,10 @@ class _Tally:
 
 
 def measure_structure(parsed: ParsedFile) -> tuple[PairMetrics, ...]:
-    """The metrics of `parsed.functions`, in their order."""
+    """Return the metrics of `parsed.functions`, in the same order."""
     if not parsed.functions:
         return ()
-    functions = list(located(parsed.outline))
+    functions = list(located_functions(parsed.outline))
     tallies = [_Tally(item.start) for _, item, _ in functions]
     events = [_Event(start, -item.end, _LISTED, "", i) for i, (_, item, start) in enumerate(functions)]
     events += _constructs(parsed)
@@ -89,9 +89,9 @@ def measure_structure(parsed: ParsedFile) -> tuple[PairMetrics, ...]:
 
 
 def _constructs(parsed: ParsedFile) -> Iterator[_Event]:
-    """Every construct once per kind, also where several patterns find it."""
-    found = tree_sitter.QueryCursor(constructs_query(parsed.language)).captures(parsed.tree.root_node)
-    spans = {kind: {(node.start_byte, node.end_byte) for node in nodes} for kind, nodes in found.items()}
+    """Yield every construct once per kind, even if several patterns capture it."""
+    captures = tree_sitter.QueryCursor(constructs_query(parsed.language)).captures(parsed.tree.root_node)
+    spans = {kind: {(node.start_byte, node.end_byte) for node in nodes} for kind, nodes in captures.items()}
     again = spans.pop("again", set())
     exits = spans.get("exit", set())
     for kind, nodes in spans.items():
@@ -106,7 +106,7 @@ def _constructs(parsed: ParsedFile) -> Iterator[_Event]:
 
 
 class _Sweep:
-    """The walk over the constructs in document order, outer before inner."""
+    """A walk over the constructs in document order, outer before inner."""
 
     def __init__(self, parsed: ParsedFile, tallies: list[_Tally]) -> None:
         self._data = parsed.data
@@ -155,10 +155,10 @@ class _Sweep:
         elif kind == "arm":
             owner.decisions += _WILDCARD.match(self._data, event.start) is None
         else:
-            self._count_written(kind, self._data[event.start : -event.end_last], owner)
+            self._count_text(kind, self._data[event.start : -event.end_last], owner)
 
-    def _count_written(self, kind: str, text: bytes, owner: _Tally) -> None:
-        """What counts by how it is written."""
+    def _count_text(self, kind: str, text: bytes, owner: _Tally) -> None:
+        """Count a construct that depends on its text."""
         if kind == "parameter":
             around = self._open[-1]
             is_own = around.depth == 0 and owner.has_body

@@ -1,4 +1,4 @@
-"""How a syntax node says what it is called: node -> raw name, and raw name -> text."""
+"""Derive the names of functions and scopes from syntax nodes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tree_sitter import Node
 
 from pipeline.records import printable
 
-# A computed key or an operator can be a whole program; nobody reads on.
-LONGEST_NAME_BYTES = 200
-_DEEPEST_DECLARATOR = 64
+# A computed key can be a whole program.
+MAX_NAME_BYTES = 200
+_MAX_DECLARATOR_DEPTH = 64
 
 Namer = Callable[[Node, bytes], bytes]
 
@@ -21,27 +21,27 @@ _QUOTES = (b'"', b"'", b"`")
 
 
 def text(node: Node | None, data: bytes) -> bytes:
-    """The source of a node, empty for none."""
+    """Return the source of a node, empty for None."""
     return data[node.start_byte : node.end_byte] if node is not None else b""
 
 
 def field(name: str) -> Namer:
-    """The text of a field of the node."""
+    """Name a node by one of its fields."""
     return lambda node, data: text(node.child_by_field_name(name), data)
 
 
 def constant(name: bytes) -> Namer:
-    """A name that the language implies, such as `default` or `constructor`."""
+    """Name every node alike, as the language implies: `default`, `constructor`."""
     return lambda _node, _data: name
 
 
 def prefixed(prefix: bytes, name: str) -> Namer:
-    """A field's text after a fixed prefix, as in `~A` or `operator +`."""
+    """Name a node by a field after a fixed prefix, as in `~A` or `operator +`."""
     return lambda node, data: prefix + text(node.child_by_field_name(name), data)
 
 
 def first_of(node_type: str, otherwise: bytes = b"") -> Namer:
-    """The text of the first child of a type."""
+    """Name a node by its first child of a type."""
 
     def name(node: Node, data: bytes) -> bytes:
         return next((text(child, data) for child in node.named_children if child.type == node_type), otherwise)
@@ -50,22 +50,22 @@ def first_of(node_type: str, otherwise: bytes = b"") -> Namer:
 
 
 def kotlin_property(node: Node, data: bytes) -> bytes:
-    """`val NAME: Type = ...`: the identifier of the variable, without its type."""
+    """Name `val NAME: Type = ...` by its identifier, without the type."""
     variable = next((child for child in node.named_children if child.type == "variable_declaration"), None)
     return text(variable.named_child(0), data) if variable is not None and variable.named_child_count else b""
 
 
 def kotlin_companion(node: Node, data: bytes) -> bytes:
-    """A companion object is called Companion unless it says otherwise."""
+    """Name a companion object, `Companion` by default."""
     return text(node.child_by_field_name("name"), data) or b"Companion"
 
 
 def go_method(node: Node, data: bytes) -> bytes:
-    """`func (t *T[K]) M()`: `T.M`."""
+    """Name `func (t *T[K]) M()` as `T.M`."""
     receiver = node.child_by_field_name("receiver")
     parameter = receiver.named_child(0) if receiver is not None and receiver.named_child_count else None
     owner = parameter.child_by_field_name("type") if parameter is not None else None
-    for _ in range(_DEEPEST_DECLARATOR):
+    for _ in range(_MAX_DECLARATOR_DEPTH):
         if owner is None or owner.type not in ("pointer_type", "parenthesized_type", "generic_type"):
             break
         owner = owner.child_by_field_name("type") or (owner.named_child(0) if owner.named_child_count else None)
@@ -74,14 +74,14 @@ def go_method(node: Node, data: bytes) -> bytes:
 
 
 def without_arguments(name: Namer) -> Namer:
-    """The name without generic arguments: `Vec<T>` is `Vec`."""
+    """Drop generic arguments from a name: `Vec<T>` is `Vec`."""
     return lambda node, data: strip_arguments(name(node, data))
 
 
 def strip_arguments(name: bytes) -> bytes:
-    """`a<b<c>>::d` without what stands in angle brackets; operators keep theirs."""
+    """Drop angle brackets and their content, as in `a<b<c>>::d`, but not from operators."""
     head, operator, tail = name.partition(b"operator")
-    for _ in range(_DEEPEST_DECLARATOR):
+    for _ in range(_MAX_DECLARATOR_DEPTH):
         stripped = _GENERIC_ARGUMENTS.sub(b"", head)
         if stripped == head:
             break
@@ -90,21 +90,21 @@ def strip_arguments(name: bytes) -> bytes:
 
 
 def rust_impl(node: Node, data: bytes) -> bytes:
-    """The type that an `impl` block is for, without references and generic arguments."""
+    """Name an `impl` block by its type, without references and generic arguments."""
     name = strip_arguments(text(node.child_by_field_name("type"), data)).lstrip(b"&( ")
     for word in (b"mut ", b"dyn "):
         name = name.removeprefix(word)
     return name.rstrip(b") ")
 
 
-# What looks like the definition of a function called `if` is a statement behind a macro.
+# A function definition named `if` is really a statement after a macro.
 _C_STATEMENTS = frozenset({b"if", b"for", b"while", b"switch", b"do", b"else", b"return", b"sizeof", b"catch"})
 
 
 def c_declarator(node: Node, data: bytes) -> bytes:
-    """The innermost name of a C or C++ declarator: of `char *(*f(int))(void)` it is `f`."""
+    """Name a C or C++ declarator by its innermost name: `char *(*f(int))(void)` is `f`."""
     at = node.child_by_field_name("declarator")
-    for _ in range(_DEEPEST_DECLARATOR):
+    for _ in range(_MAX_DECLARATOR_DEPTH):
         if at is None:
             return b""
         if at.type == "operator_cast":
@@ -122,9 +122,9 @@ def c_declarator(node: Node, data: bytes) -> bytes:
 
 
 def _qualified(node: Node, data: bytes) -> bytes:
-    """`ns::X<T>::operator bool() const`: the path, without the parameters of a conversion."""
+    """Name `ns::X<T>::operator bool() const` by its path, without the parameters of a conversion."""
     last: Node | None = node
-    for _ in range(_DEEPEST_DECLARATOR):
+    for _ in range(_MAX_DECLARATOR_DEPTH):
         if last is None or last.type != "qualified_identifier":
             break
         last = last.child_by_field_name("name")
@@ -140,14 +140,14 @@ def _conversion(node: Node, data: bytes) -> bytes:
 
 
 def ruby_singleton(node: Node, data: bytes) -> bytes:
-    """`def self.x` is `x`, `def other.x` is `other.x`."""
+    """Name `def self.x` as `x`, and `def other.x` as `other.x`."""
     owner = text(node.child_by_field_name("object"), data)
     name = text(node.child_by_field_name("name"), data)
     return name if owner == b"self" else owner + b"." + name
 
 
 def ruby_closure(node: Node, data: bytes) -> bytes:
-    """`x = ->() { }`, `x = lambda do` and `x = proc do` name a closure, `x = list.map do` does not."""
+    """Name the closures `x = ->() { }`, `x = lambda do` and `x = proc do`, but not `x = list.map do`."""
     value = node.child_by_field_name("right")
     method = value.child_by_field_name("method") if value is not None and value.type == "call" else None
     if method is not None and text(method, data) not in (b"lambda", b"proc"):
@@ -157,8 +157,8 @@ def ruby_closure(node: Node, data: bytes) -> bytes:
 
 @lru_cache(maxsize=1 << 16)
 def readable(raw: bytes) -> str:
-    """A raw name as it is shown: no quotes, single spaces, `.` for `::`, printable, cut at 200 bytes."""
-    name = b" ".join(raw[:LONGEST_NAME_BYTES].split())
+    """Return a raw name for display: no quotes, single spaces, `.` for `::`, printable, cut at 200 bytes."""
+    name = b" ".join(raw[:MAX_NAME_BYTES].split())
     if len(name) > 2 and name[:1] in _QUOTES and name[-1:] == name[:1]:
         name = name[1:-1]
     return printable(name.replace(b"::", b"."))

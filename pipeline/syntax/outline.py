@@ -1,7 +1,7 @@
-"""The outline of a tree: the nodes that are functions, qualify names, or belong to a function.
+"""Read the outline of a syntax tree: the nodes that are functions, qualify names, or belong to a function.
 
-A new version's outline is read in full, or, where the tree came from an edited one, only around what changed: what lies
-clear of every changed range is taken over and shifted.
+The outline of a new version is read in full or, if its tree was parsed from an edited one, only around the changed
+ranges: the items outside of them are kept and shifted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.syntax.names import field, readable
 FUNCTION, SCOPE, VALUE, WRAPPER = range(4)
 
 # With more changed ranges than this, one query over the whole tree is cheaper.
-_MOST_RANGES = 24
+_MAX_RANGES = 24
 
 _KINDS = {"function": FUNCTION, "scope": SCOPE, "value": VALUE, "wrapper": WRAPPER}
 _NAME = field("name")
@@ -31,7 +31,7 @@ class OutlineItem(NamedTuple):
     start: int
     end: int
     kind: int  # FUNCTION, SCOPE, VALUE or WRAPPER
-    name: str  # as written at this node, empty where it has none
+    name: str  # as written at this node, empty if it has none
     first_row: int
     last_row: int
 
@@ -39,8 +39,8 @@ class OutlineItem(NamedTuple):
 Outline = tuple[OutlineItem, ...]
 
 
-class _Stretch(NamedTuple):
-    """A changed range in both versions, ends inclusive, and how far what follows it moves."""
+class _ChangedRange(NamedTuple):
+    """A changed range in both versions, ends inclusive, and how far the text after it moves."""
 
     old_start: int
     old_end: int
@@ -51,7 +51,7 @@ class _Stretch(NamedTuple):
 
 
 def read_outline(language: Language, root: tree_sitter.Node, data: bytes) -> Outline:
-    """Every node of the language's row, in document order, outer before inner."""
+    """Return all nodes of the language's row, in document order, outer before inner."""
     return _sorted(_query(language, root, data))
 
 
@@ -63,17 +63,19 @@ def updated_outline(
     data: bytes,
     hunks: Sequence[Hunk],
 ) -> Outline:
-    """What read_outline gives for `tree`, which was parsed from `edited`, the old tree with the hunks applied."""
+    """Return the outline of `tree`, which was parsed from `edited`, the old tree with the hunks applied."""
     changed = sorted(
         [(hunk.new_byte, hunk.new_byte_end) for hunk in hunks]
         + [(span.start_byte, span.end_byte) for span in edited.changed_ranges(tree)]
     )
-    stretches = list(_stretches(changed, hunks))
-    if len(stretches) > _MOST_RANGES:
+    ranges = list(_joined_ranges(changed, hunks))
+    if len(ranges) > _MAX_RANGES:
         return read_outline(language, tree.root_node, data)
-    items = set(_kept(old, stretches))
-    for stretch in stretches:
-        items.update(_query(language, tree.root_node, data, (max(stretch.new_start - 1, 0), stretch.new_end + 1)))
+    items = set(_unchanged_items(old, ranges))
+    for changed_range in ranges:
+        items.update(
+            _query(language, tree.root_node, data, (max(changed_range.new_start - 1, 0), changed_range.new_end + 1))
+        )
     return _sorted(items)
 
 
@@ -84,7 +86,7 @@ def _sorted(items: Iterable[OutlineItem]) -> Outline:
 def _query(
     language: Language, root: tree_sitter.Node, data: bytes, span: tuple[int, int] | None = None
 ) -> set[OutlineItem]:
-    """The items that overlap [start, end), all without a span."""
+    """Return the items that overlap `span`, or all."""
     cursor = tree_sitter.QueryCursor(outline_query(language))
     if span is not None:
         cursor.set_byte_range(*span)
@@ -106,8 +108,8 @@ def _item(language: Language, node: tree_sitter.Node, kind: int, data: bytes) ->
     return OutlineItem(node.start_byte, node.end_byte, kind, readable(raw), first_row, last_row)
 
 
-def _stretches(changed: list[tuple[int, int]], hunks: Sequence[Hunk]) -> Iterator[_Stretch]:
-    """The changed ranges (new bytes, ascending) joined where they touch, and where they were in the old version."""
+def _joined_ranges(changed: list[tuple[int, int]], hunks: Sequence[Hunk]) -> Iterator[_ChangedRange]:
+    """Join the changed ranges (new bytes, ascending) that touch, and locate them in the old version."""
     at = shift = row_shift = 0
     start, end = changed[0]
     for next_start, next_end in [*changed[1:], (1 << 62, 1 << 62)]:
@@ -120,14 +122,14 @@ def _stretches(changed: list[tuple[int, int]], hunks: Sequence[Hunk]) -> Iterato
             shift += (hunk.new_byte_end - hunk.new_byte) - (hunk.old_byte_end - hunk.old_byte)
             row_shift += (hunk.new_end - hunk.new_start) - (hunk.old_end - hunk.old_start)
             at += 1
-        yield _Stretch(old_start, end - shift, start, end, shift, row_shift)
+        yield _ChangedRange(old_start, end - shift, start, end, shift, row_shift)
         start, end = next_start, next_end
 
 
-def _kept(old: Outline, stretches: list[_Stretch]) -> Iterator[OutlineItem]:
-    """The items clear of every stretch, where they are now."""
-    following = iter(stretches)
-    current: _Stretch | None = next(following)
+def _unchanged_items(old: Outline, ranges: list[_ChangedRange]) -> Iterator[OutlineItem]:
+    """Yield the items outside of every changed range, shifted to their new position."""
+    following = iter(ranges)
+    current: _ChangedRange | None = next(following)
     shift = row_shift = 0
     for item in old:
         while current is not None and current.old_end < item.start:

@@ -1,4 +1,4 @@
-"""Code tokens of a parsed file: what remains when comments, docstrings and white space are taken away."""
+"""List the code tokens of a parsed file, without comments, docstrings and white space."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class _Piece(NamedTuple):
 
 
 class _Indentation(NamedTuple):
-    """A statement begins at a column where that says what it belongs to."""
+    """The column of a statement, in languages where indentation is code."""
 
     column: int
 
 
 def code_tokens(parsed: ParsedFile, first_line: int, last_line: int) -> list[bytes]:
-    """The leaves that overlap the lines (from 1, inclusive), in order; comments and docstrings left out.
+    """Return the leaves that overlap the lines (from 1, inclusive), in order, without comments and docstrings.
 
-    Text that the grammar keeps between leaves (of template strings, preprocessor lines) is a token too.
+    Text between leaves (in template strings, preprocessor lines) is a token too.
     """
     return _tokens(parsed, first_line - 1, last_line, with_indentation=False)
 
 
 def only_comments_or_whitespace(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
-    """Whether no code differs: the tokens of the changed lines are equal hunk by hunk, and Python's indentation."""
+    """Return whether no code differs: in every hunk the tokens, and in Python the indentation, are equal."""
     return all(
         _tokens(old, hunk.old_start, hunk.old_end, with_indentation=True)
         == _tokens(new, hunk.new_start, hunk.new_end, with_indentation=True)
@@ -44,7 +44,7 @@ def only_comments_or_whitespace(old: ParsedFile, new: ParsedFile, hunks: Sequenc
 
 
 def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: bool) -> list[bytes]:
-    """Tokens of the rows [first_row, end_row), counted from 0."""
+    """Return the tokens of the rows [first_row, end_row), counted from 0."""
     data = parsed.data
     at, end = _row_start(data, first_row), _row_start(data, end_row)
     tokens: list[bytes] = []
@@ -61,7 +61,7 @@ def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: 
 
 
 def _hidden(data: bytes, start: int, end: int) -> list[bytes]:
-    """The text between two leaves, unless it is white space: parts of strings between escapes."""
+    """Return the text between two leaves, unless it is white space: parts of strings between escapes."""
     text = data[start:end]
     return [text] if text and not text.isspace() else []
 
@@ -72,11 +72,11 @@ def _row_start(data: bytes, row: int) -> int:
 
 
 def _pieces(parsed: ParsedFile, start: int, end: int) -> Iterator[_Piece | _Indentation]:
-    """Leaves, comments and docstrings that overlap [start, end), in order; trees may be deeper than Python's stack."""
+    """Yield leaves, comments and docstrings that overlap [start, end). Trees may be deeper than Python's stack."""
     language = parsed.language
     docstrings = _docstrings(parsed, start, end)
     cursor = parsed.tree.walk()
-    in_block = [False]  # for the current node and those around it: whether it is a statement of an indented block
+    in_block = [False]  # whether the current node, and each ancestor, is a statement of an indented block
     while True:
         node = cursor.node
         if node is None or node.start_byte >= end:
@@ -104,5 +104,5 @@ def _docstrings(parsed: ParsedFile, start: int, end: int) -> set[tuple[int, int]
         return set()
     cursor = tree_sitter.QueryCursor(query)
     cursor.set_byte_range(start, end)
-    found = cursor.captures(parsed.tree.root_node).get("docstring", ())
-    return {(node.start_byte, node.end_byte) for node in found}
+    nodes = cursor.captures(parsed.tree.root_node).get("docstring", ())
+    return {(node.start_byte, node.end_byte) for node in nodes}

@@ -1,4 +1,4 @@
-"""A source of every language with the metrics of its functions as worked out by hand from docs/reference/metrics.md.
+"""A source of every language with the metrics of its functions, computed by hand from docs/reference/metrics.md.
 
 Expected: (qualified name, cyclomatic complexity, nesting depth, fan-out, exits, parameters) in document order.
 """

@@ -1,4 +1,4 @@
-"""A source of every language with what is hard about its functions, and the functions as worked out by hand.
+"""A source of every language with difficult functions, and the functions as listed by hand.
 
 Expected: (qualified name, ordinal, first line, last line) in document order.
 """

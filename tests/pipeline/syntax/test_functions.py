@@ -14,7 +14,7 @@ def function(start: int, end: int, name: str = "f") -> Function:
 
 
 def hunk(old_start: int, old_end: int) -> Hunk:
-    """Lines [old_start, old_end), counted from 0, became others; only the old side matters here."""
+    """Return a hunk that replaces the lines [old_start, old_end), counted from 0; only the old side matters here."""
     return Hunk(old_start, old_end, 0, 1, 0, 0, 0, 0)
 
 
@@ -58,15 +58,13 @@ def hunk(old_start: int, old_end: int) -> Hunk:
         ([function(1, 9)], [hunk(1, 2), hunk(4, 4), hunk(6, 7)], [0]),
     ],
 )
-def test_hunks_touch_the_functions_worked_out_by_hand(
-    functions: list[Function], hunks: list[Hunk], expected: list[int]
-) -> None:
+def test_hunks_touch_the_expected_functions(functions: list[Function], hunks: list[Hunk], expected: list[int]) -> None:
     assert touched(functions, hunks) == expected
 
 
 @st.composite
 def nested(draw: st.DrawFn) -> list[Function]:
-    """Functions in document order, nested or apart; siblings may share a line."""
+    """Draw functions in document order, nested or disjoint; siblings may share a line."""
     found: list[Function] = []
 
     def fill(first: int, last: int, depth: int) -> None:
@@ -83,20 +81,20 @@ def nested(draw: st.DrawFn) -> list[Function]:
 
 
 def innermost(functions: list[Function], *lines: int) -> int | None:
-    """The last function to begin that has all the lines, by looking at every function."""
+    """Return the last function to begin that contains all of the lines, by brute force."""
     around = [i for i, f in enumerate(functions) if all(f.start_line <= line <= f.end_line for line in lines)]
     return around[-1] if around else None
 
 
 @given(nested(), st.lists(st.integers(0, 45), min_size=2, max_size=8, unique=True).map(sorted))
-def test_touched_is_what_looking_at_every_line_gives(functions: list[Function], edges: list[int]) -> None:
+def test_touched_agrees_with_a_search_line_by_line(functions: list[Function], edges: list[int]) -> None:
     hunks = [hunk(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)]
     lines = {line + 1 for h in hunks for line in range(h.old_start, h.old_end)}
     assert touched(functions, hunks) == sorted({i for line in lines if (i := innermost(functions, line)) is not None})
 
 
 @given(nested(), st.integers(0, 45))
-def test_an_insertion_touches_what_looking_at_both_neighbours_gives(functions: list[Function], at: int) -> None:
+def test_an_insertion_touches_the_function_around_both_neighbours(functions: list[Function], at: int) -> None:
     owner = innermost(functions, at, at + 1)
     assert touched(functions, [hunk(at, at)]) == ([] if owner is None else [owner])
 

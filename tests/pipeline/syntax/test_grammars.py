@@ -10,14 +10,14 @@ from pipeline.syntax.languages import LANGUAGES, Language
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
-def test_a_grammar_its_parser_and_its_query_are_made_once(language: Language) -> None:
+def test_grammar_parser_and_query_are_created_once(language: Language) -> None:
     assert grammar(language) is grammar(language)
     assert parser(language) is parser(language)
     assert outline_query(language) is outline_query(language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
-def test_no_query_asks_a_node_for_its_text(language: Language) -> None:
+def test_no_query_reads_the_text_of_a_node(language: Language) -> None:
     patterns = [*language.functions, *language.values, *language.scopes, *language.wrappers, language.docstrings]
     assert not any("#" in pattern for pattern in patterns)
 

@@ -14,7 +14,7 @@ TEXT = LINES.map(b"".join)
 
 
 def applied(old: bytes, new: bytes, hunks: list[Hunk]) -> bytes:
-    """The old text with every hunk's bytes replaced by the new ones."""
+    """Return the old text with the bytes of every hunk replaced by the new ones."""
     parts, at = [], 0
     for hunk in hunks:
         parts += [old[at : hunk.old_byte], new[hunk.new_byte : hunk.new_byte_end]]
@@ -23,7 +23,7 @@ def applied(old: bytes, new: bytes, hunks: list[Hunk]) -> bytes:
 
 
 def line_start(data: bytes, line: int) -> int:
-    """The byte at which a line begins, counted from 0; the size beyond the last."""
+    """Return the offset of a line, counted from 0; the size of the text beyond the last."""
     starts = [0, *(i + 1 for i, byte in enumerate(data) if byte == 0x0A)]
     return starts[line] if line < len(starts) else len(data)
 
@@ -52,7 +52,7 @@ def line_start(data: bytes, line: int) -> int:
         (b"\0\n\xff\n", b"\0\n\xfe\n", [Hunk(1, 2, 1, 2, 2, 4, 2, 4)]),
     ],
 )
-def test_the_hunks_of_small_changes_are_those_worked_out_by_hand(old: bytes, new: bytes, expected: list[Hunk]) -> None:
+def test_small_changes_have_the_expected_hunks(old: bytes, new: bytes, expected: list[Hunk]) -> None:
     assert diff_hunks(old, new) == expected
 
 
@@ -82,7 +82,7 @@ def test_hunks_are_ordered_never_empty_and_never_adjacent(old: bytes, new: bytes
 
 
 @given(TEXT, TEXT)
-def test_the_number_of_changed_lines_is_the_least_possible(old: bytes, new: bytes) -> None:
+def test_the_number_of_changed_lines_is_minimal(old: bytes, new: bytes) -> None:
     a, b = old.split(b"\n"), new.split(b"\n")
     a, b = [x + b"\n" for x in a[:-1]] + a[-1:], [x + b"\n" for x in b[:-1]] + b[-1:]
     a, b = [x for x in a if x], [x for x in b if x]
@@ -102,23 +102,23 @@ def test_common_heads_and_tails_around_the_block_size_are_trimmed_to_whole_lines
     ]
 
 
-def test_a_change_in_the_middle_of_a_long_line_is_that_line() -> None:
+def test_a_change_within_a_long_line_is_one_hunk_of_that_line() -> None:
     old = b"a\n" + b"x" * 10_000 + b"y" + b"x" * 10_000 + b"\nb\n"
     assert [(h.old_start, h.old_end) for h in diff_hunks(old, old.replace(b"y", b"z"))] == [(1, 2)]
 
 
 def test_a_rewrite_beyond_the_alignment_limit_is_one_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_PAIRS", 8)
+    monkeypatch.setattr(module, "MAX_PAIRS", 8)
     old, new = b"p\na\nb\nc\nq\n", b"p\nx\nb\nz\nq\n"
     assert diff_hunks(old, new) == [Hunk(1, 4, 1, 4, 2, 8, 2, 8)]
 
 
 def test_a_rewrite_at_the_alignment_limit_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_PAIRS", 9)
+    monkeypatch.setattr(module, "MAX_PAIRS", 9)
     assert len(diff_hunks(b"p\na\nb\nc\nq\n", b"p\nx\nb\nz\nq\n")) == 2
 
 
-def test_a_mebibyte_of_line_feeds_against_one_more_is_one_inserted_line() -> None:
+def test_one_more_line_feed_after_a_mebibyte_of_them_is_one_inserted_line() -> None:
     size = 1 << 20
     old = b"\n" * size
     assert diff_hunks(old, old + b"\n") == [Hunk(size, size, size, size + 1, size, size, size, size + 1)]

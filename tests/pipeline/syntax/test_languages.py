@@ -57,7 +57,7 @@ def test_the_extension_decides_the_language(path: bytes, name: str | None) -> No
     assert (language.name if language else None) == name
 
 
-def test_every_pattern_is_of_an_extension_and_every_extension_has_a_pattern() -> None:
+def test_source_patterns_cover_exactly_the_extensions() -> None:
     assert set(source_patterns()) == {f"*.{e.decode()}" for language in LANGUAGES for e in language.extensions}
     assert list(source_patterns()) == sorted(set(source_patterns()))
 
@@ -76,7 +76,7 @@ def test_every_row_fits_its_grammar(language: Language) -> None:
 
 
 @pytest.mark.parametrize("path", GOLDEN)
-def test_the_functions_of_a_file_are_those_worked_out_by_hand(path: str) -> None:
+def test_golden_sources_have_the_expected_functions(path: str) -> None:
     source, expected = GOLDEN[path]
     assert listed(path, source) == expected
 
@@ -92,7 +92,7 @@ def test_every_language_has_a_golden_source() -> None:
     assert {language_of(path.encode()) for path in GOLDEN} == set(LANGUAGES)
 
 
-def test_a_flow_file_is_read_as_typed_javascript() -> None:
+def test_a_flow_file_is_parsed_as_typed_javascript() -> None:
     source = "/**\n * @flow strict\n */\nfunction f(a: ?string): void {\n  use(a);\n}\n"
     assert listed("a.js", source.replace("?", "")) == [("f", 0, 4, 6)]
 
@@ -110,7 +110,7 @@ def test_a_flow_file_is_read_as_typed_javascript() -> None:
         ("a.py", "def \xaa():\n  x\n  y\n", "\xaa"),
     ],
 )
-def test_odd_names_are_shown_plainly(path: str, source: str, name: str) -> None:
+def test_odd_names_are_made_readable(path: str, source: str, name: str) -> None:
     assert [f[0] for f in listed(path, source)] == [name]
 
 

@@ -11,7 +11,7 @@ from pipeline.syntax.limits import (
     FREE_ERROR_STEPS,
     FREE_READS,
     FREE_STEPS,
-    LONGEST_UNNAMED_RUN,
+    MAX_UNNAMED_RUN,
     READS_PER_CHUNK,
     SMALL_TREE_NODES,
     STEPS_PER_BYTE,
@@ -61,7 +61,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
-def test_hostile_text_comes_to_an_end_and_names_no_function(language: Language, kind: str) -> None:
+def test_parsing_hostile_text_ends_without_functions(language: Language, kind: str) -> None:
     parsed = parse_file(language, code(language, HOSTILE[kind]))
     assert parsed.functions == ()
     assert len(code_tokens(parsed, 1, 3 * MANY)) <= 3 * MANY
@@ -69,12 +69,12 @@ def test_hostile_text_comes_to_an_end_and_names_no_function(language: Language, 
 
 @pytest.mark.parametrize("nest", [b"function a(){\n", b"class A{\n", b"if(a){\n", b"fun a(){\n", b"void a(){\n"])
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
-def test_deeply_nested_code_comes_to_an_end(language: Language, nest: bytes) -> None:
+def test_parsing_deeply_nested_code_ends(language: Language, nest: bytes) -> None:
     parsed = parse_file(language, code(language, nest * 3_000 + b"}\n" * 3_000))
     assert sum(len(f.qualified_name) for f in parsed.functions) < 3_000 * 1_000
 
 
-def test_a_mebibyte_of_ordinary_code_is_read_to_its_end() -> None:
+def test_a_mebibyte_of_ordinary_code_is_parsed_completely() -> None:
     data = b"def f(a, b):\n    x = a + b\n    return [x, 'y']\n\n" * (20_000)
     data = data[: 1 << 20].rpartition(b"\n\n")[0]
     parsed = parse_file(language_at("a.py"), data)
@@ -82,7 +82,7 @@ def test_a_mebibyte_of_ordinary_code_is_read_to_its_end() -> None:
     assert len(parsed.functions) == data.count(b"def ")
 
 
-def test_a_large_table_of_data_is_no_problem() -> None:
+def test_a_large_table_of_data_is_parsed() -> None:
     rows = b"".join(b"  [%d, 0x%x, 'a', -1.5],\n" % (i, i) for i in range(20_000))
     data = b"function f() {\n  return 1\n}\nconst table = [\n" + rows + b"]\n"
     parsed = parse_file(language_at("a.js"), data)
@@ -98,14 +98,14 @@ def test_ordinary_code_stays_far_within_its_steps(path: str) -> None:
     assert text.reads_left > FREE_READS / 2
 
 
-def test_a_problem_is_named_and_its_tokens_are_the_text() -> None:
+def test_a_stopped_parse_reports_its_problem_and_the_text_as_token() -> None:
     ambiguous = parse_file(language_at("A.java"), HOSTILE["ambiguous"])
     assert ambiguous.problem == "too ambiguous"
     assert code_tokens(ambiguous, 1, 1) == [HOSTILE["ambiguous"]]
     assert parse_file(language_at("a.go"), HOSTILE["open round"]).problem == "too deep or wide"
 
 
-def test_the_parser_serves_again_after_it_was_stopped() -> None:
+def test_the_parser_works_after_it_was_stopped() -> None:
     language, source = language_at("A.java"), GOLDEN["A.java"][0].encode()
     before = parse_file(language, source)
     parse_file(language, HOSTILE["ambiguous"])
@@ -113,7 +113,7 @@ def test_the_parser_serves_again_after_it_was_stopped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ambiguous", "balanced over lines", "open round"])
-def test_a_hostile_version_in_between_changes_nothing(kind: str) -> None:
+def test_a_hostile_version_in_between_does_not_change_later_ones(kind: str) -> None:
     language, source = language_at("A.java"), GOLDEN["A.java"][0].encode()
     before = parse_file(language, source)
     hostile = source + HOSTILE[kind]
@@ -123,14 +123,14 @@ def test_a_hostile_version_in_between_changes_nothing(kind: str) -> None:
     assert parse_file(language, source, between, diff_hunks(hostile, source)).functions == before.functions
 
 
-def test_steps_are_stopped_when_they_outrun_the_text() -> None:
+def test_a_parse_with_too_many_steps_for_its_text_is_stopped() -> None:
     text = BoundedText(b"")
     calls = FREE_STEPS // STEPS_PER_CALL
     assert [text.is_spent(0, False) for _ in range(calls + 1)] == [False] * calls + [True]
     assert not text.is_spent(1_000, False)
 
 
-def test_steps_with_errors_are_stopped_earlier() -> None:
+def test_a_parse_with_errors_is_stopped_earlier() -> None:
     text = BoundedText(b"")
     calls = FREE_ERROR_STEPS // STEPS_PER_CALL
     assert not any(
@@ -140,7 +140,7 @@ def test_steps_with_errors_are_stopped_earlier() -> None:
     assert not text.is_spent(1 << 21, False)
 
 
-def test_reading_in_chunks_ends_when_there_were_too_many() -> None:
+def test_reading_stops_after_too_many_chunks() -> None:
     data = bytes(range(256)) * 64
     text = BoundedText(data)
     assert bytes(text.read(CHUNK_BYTES - 1, None)) == data[CHUNK_BYTES - 1 : 2 * CHUNK_BYTES - 1]
@@ -153,7 +153,7 @@ def test_reading_in_chunks_ends_when_there_were_too_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("marks", "unwieldy"), [(SMALL_TREE_NODES // 2, False), (SMALL_TREE_NODES + LONGEST_UNNAMED_RUN, True)]
+    ("marks", "unwieldy"), [(SMALL_TREE_NODES // 2, False), (SMALL_TREE_NODES + MAX_UNNAMED_RUN, True)]
 )
 def test_a_wide_tree_is_unwieldy_only_when_it_is_large(marks: int, unwieldy: bool) -> None:
     assert is_unwieldy(parser(language_at("a.go")).parse(b"(" * marks)) is unwieldy
@@ -165,7 +165,7 @@ def test_a_deep_tree_is_unwieldy(depth: int, unwieldy: bool) -> None:
     assert is_unwieldy(parser(language_at("a.py")).parse(data)) is unwieldy
 
 
-def test_a_text_of_nothing_but_marks_is_dense_and_prose_is_not() -> None:
+def test_a_text_of_punctuation_is_dense_and_prose_is_not() -> None:
     brackets = b"x = [" + b"[]," * 5_000 + b"]\n"
     assert is_dense(parser(language_at("a.py")).parse(brackets), len(brackets))
     words = b"number = number + other_number\n" * 1_000

@@ -1,4 +1,4 @@
-"""Parsing thousands of versions in one process must not add up."""
+"""The memory of parsing thousands of versions in one process does not accumulate."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def resident_kib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def test_parsing_many_versions_of_a_file_keeps_none_of_them() -> None:
-    """Version by version 100 KB of source: kept, as one release of the parser does, 500 of them would be 50 MB."""
+def test_parsing_many_versions_of_a_file_leaks_no_memory() -> None:
+    """Each version is 100 KB of source: if the parser kept them, as one release does, 500 would take 50 MB."""
     assert LANGUAGE is not None
     text = module(*["1"] * 1300).encode()
     previous = parse_file(LANGUAGE, text)

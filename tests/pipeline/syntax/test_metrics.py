@@ -42,13 +42,13 @@ def without_lines(rows: list[tuple[str, PairMetrics]]) -> list[tuple[str, PairMe
 
 
 def one(path: str, source: str) -> PairMetrics:
-    """The metrics of the only function of a source."""
+    """Return the metrics of the only function of a source."""
     ((_, metrics),) = measured(path, source.encode())
     return metrics
 
 
 @every_path
-def test_the_metrics_are_those_worked_out_by_hand(path: str) -> None:
+def test_golden_sources_have_the_expected_metrics(path: str) -> None:
     got = [
         (name, m.cyclomatic_complexity, m.nesting_depth, m.fan_out, m.exits, m.parameters)
         for name, m in measured(path, SOURCES[path])
@@ -71,7 +71,7 @@ def test_lines_are_those_of_the_function_with_its_decorators() -> None:
 
 
 @every_path
-def test_comments_and_blank_lines_change_nothing_but_the_number_of_lines(path: str) -> None:
+def test_comments_and_blank_lines_change_only_the_number_of_lines(path: str) -> None:
     mark = b"#" if path.endswith((".py", ".rb")) else b"//"
     lines = SOURCES[path].split(b"\n")
     commented = [line + b"  \n\n" + mark + b" if (a && b) return go()" for line in lines[:-1]]
@@ -80,7 +80,7 @@ def test_comments_and_blank_lines_change_nothing_but_the_number_of_lines(path: s
 
 
 @every_path
-def test_metrics_do_not_depend_on_what_else_stands_in_the_file(path: str) -> None:
+def test_metrics_do_not_depend_on_the_rest_of_the_file(path: str) -> None:
     more = SOURCES[path].removeprefix(b"<?php\n")
     assert measured(path, SOURCES[path] + more) == 2 * measured(path, SOURCES[path])
 
@@ -98,8 +98,8 @@ def test_every_listed_function_is_measured_once_and_in_order(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", GOLDEN)
-def test_the_function_itself_is_no_level_whatever_binds_it(path: str) -> None:
-    """The golden functions of the outline hold hardly any control structure: what is deeper is their closures."""
+def test_the_function_itself_is_not_a_level(path: str) -> None:
+    """The golden functions of the outline contain almost no control structures: deeper levels are closures."""
     rows = measured(path, GOLDEN[path][0].encode())
     flat = sum(m.nesting_depth == 0 for _, m in rows)
     assert 3 * flat >= 2 * len(rows)
@@ -107,7 +107,7 @@ def test_the_function_itself_is_no_level_whatever_binds_it(path: str) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(SOURCES)), st.data())
-def test_broken_and_edited_code_measures_alike_however_it_was_parsed(path: str, data: st.DataObject) -> None:
+def test_full_and_incremental_parses_measure_alike(path: str, data: st.DataObject) -> None:
     source = SOURCES[path]
     at = data.draw(st.integers(0, len(source)))
     to = data.draw(st.integers(at, min(len(source), at + 40)))
@@ -142,17 +142,17 @@ def test_a_decorator_counts_for_its_function_and_its_lambda_is_not_the_function(
     assert one("a.py", source) == PairMetrics(3, 2, 1, 1, 0, 1)
 
 
-def test_code_outside_of_functions_counts_for_none() -> None:
+def test_code_outside_of_functions_is_not_counted() -> None:
     source = "if a:\n    go()\n\ndef f():\n    a()\n    b()\n\nwhile c() and d:\n    e()\n"
     assert one("a.py", source) == PairMetrics(3, 1, 0, 2, 0, 0)
 
 
-def test_a_chain_of_else_if_is_one_level_however_long() -> None:
+def test_a_chain_of_else_if_is_one_level() -> None:
     chain = " else ".join(f"if (a == {i}) {{ b = {i}; }}" for i in range(500))
     assert one("a.c", f"int f(int a)\n{{\n{chain}\n}}\n") == PairMetrics(4, 501, 1, 0, 0, 1)
 
 
-def test_names_are_called_once_however_often_and_by_their_last_part() -> None:
+def test_a_called_name_counts_once_and_by_its_last_part() -> None:
     source = "def f(a):\n    a.go()\n    b.c.go(go())\n    a[0]()\n    a()()\n"
     assert one("a.py", source).fan_out == 2
 
@@ -172,7 +172,7 @@ def test_names_are_called_once_however_often_and_by_their_last_part() -> None:
         ("a.php", "<?php function f() {\n\n", "if ($a) {\n", ""),
     ],
 )
-def test_deeply_nested_code_comes_to_an_end(path: str, head: str, nest: str, foot: str) -> None:
+def test_measuring_deeply_nested_code_ends(path: str, head: str, nest: str, foot: str) -> None:
     closing = {"[lambda: ": "]", "a.each do |x|\n": "end\n", "a(() => {\n": "})\n", "if a { loop {\n": "}}\n"}.get(
         nest, "}\n"
     )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.syntax.grammars import parser
 from pipeline.syntax.languages import language_of
-from pipeline.syntax.names import LONGEST_NAME_BYTES, readable, strip_arguments
+from pipeline.syntax.names import MAX_NAME_BYTES, readable, strip_arguments
 from pipeline.syntax.parser import parse_file
 
 
@@ -32,10 +32,10 @@ def function_names(path: str, source: str) -> list[str]:
         (b"\xc3\xa9", "\xe9"),
         (b"\xff", "\\xff"),
         (b"a\x00b\x1b", "a\\x00b\\x1b"),
-        (b"a" * 500, "a" * LONGEST_NAME_BYTES),
+        (b"a" * 500, "a" * MAX_NAME_BYTES),
     ],
 )
-def test_a_raw_name_is_shown_plainly(raw: bytes, shown: str) -> None:
+def test_a_raw_name_is_made_readable(raw: bytes, shown: str) -> None:
     assert readable(raw) == shown
 
 
@@ -57,7 +57,7 @@ def test_any_name_is_printable(raw: bytes) -> None:
         (b"A>", b"A>"),
     ],
 )
-def test_generic_arguments_are_no_part_of_a_name(name: bytes, stripped: bytes) -> None:
+def test_generic_arguments_are_dropped_from_a_name(name: bytes, stripped: bytes) -> None:
     assert strip_arguments(name) == stripped
 
 
@@ -70,7 +70,7 @@ def test_generic_arguments_are_no_part_of_a_name(name: bytes, stripped: bytes) -
         ("struct s *(f)(void)", "f"),
     ],
 )
-def test_a_c_function_is_called_what_its_innermost_declarator_says(declaration: str, name: str) -> None:
+def test_a_c_function_is_named_by_its_innermost_declarator(declaration: str, name: str) -> None:
     assert function_names("a.c", declaration + " {\n  x();\n}\n") == [name]
 
 
@@ -86,11 +86,11 @@ def test_a_c_function_is_called_what_its_innermost_declarator_says(declaration: 
         ("A &&A::operator=(A &&a)", "A.operator="),
     ],
 )
-def test_a_cpp_function_is_called_by_its_qualified_name(declaration: str, name: str) -> None:
+def test_a_cpp_function_is_named_by_its_qualified_name(declaration: str, name: str) -> None:
     assert function_names("a.cpp", declaration + " {\n  x();\n}\n") == [name]
 
 
-def test_a_declarator_nested_without_end_has_no_name() -> None:
+def test_a_declarator_nested_too_deeply_has_no_name() -> None:
     assert function_names("a.c", "int " + "(" * 500 + "f" + ")" * 500 + "(void) {\n  x();\n}\n") == []
 
 

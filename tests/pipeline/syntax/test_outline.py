@@ -28,7 +28,7 @@ def updated(language: Language, old: bytes, new: bytes) -> module.Outline:
     return updated_outline(language, outline, edited, tree, new, hunks)
 
 
-def test_an_outline_lists_what_matters_outer_before_inner() -> None:
+def test_an_outline_lists_outer_items_before_inner_ones() -> None:
     source = b"@d\nclass A:\n  def f(self):\n    g = lambda: 1\n"
     assert [(i.kind, i.name) for i in outline_of(PYTHON, source)] == [
         (WRAPPER, ""),
@@ -64,18 +64,18 @@ def test_a_binding_comes_before_its_value() -> None:
         b"",
     ],
 )
-def test_an_updated_outline_is_what_reading_it_gives(new: bytes) -> None:
+def test_an_updated_outline_equals_a_new_one(new: bytes) -> None:
     assert updated(PYTHON, MANY, new) == outline_of(PYTHON, new)
     assert updated(PYTHON, new, MANY) == outline_of(PYTHON, MANY)
 
 
-def test_what_lies_clear_of_the_change_is_taken_over() -> None:
+def test_items_outside_of_the_change_are_kept() -> None:
     old = outline_of(PYTHON, MANY)
     new = MANY.replace(b"def f30", b"def g30")
     kept = [item for item in updated(PYTHON, MANY, new) if item in set(old)]
     assert len(kept) == 59
 
 
-def test_a_scope_around_existing_code_is_seen() -> None:
+def test_a_new_scope_around_existing_code_is_found() -> None:
     old, new = b"f = function () {}\n", b"x = {\nf: function () {}\n}\n"
     assert updated(JAVASCRIPT, old, new) == outline_of(JAVASCRIPT, new)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pipeline.syntax.hunks import diff_hunks
 from pipeline.syntax.languages import LANGUAGES, Language, language_of
 from pipeline.syntax.outline import FUNCTION, SCOPE, VALUE, WRAPPER, OutlineItem
-from pipeline.syntax.parser import LONGEST_PATH, Function, listed, parse_file
+from pipeline.syntax.parser import MAX_PATH_CHARACTERS, Function, functions_in, parse_file
 from tests.pipeline.syntax.sources import GOLDEN
 
 SOURCES = {path: source.encode() for path, (source, _) in GOLDEN.items()}
@@ -29,7 +29,7 @@ def item(start: int, end: int, name: str, kind: int = FUNCTION, rows: tuple[int,
 
 @st.composite
 def versions(draw: st.DrawFn) -> tuple[str, list[bytes]]:
-    """A file and what became of it: words inserted, lines removed, moved, doubled, indented, taken from elsewhere."""
+    """Draw a file and later versions: words inserted, lines removed, moved, doubled, indented or copied in."""
     path = draw(st.sampled_from(sorted(SOURCES)))
     data = SOURCES[path]
     chain = [data]
@@ -63,7 +63,7 @@ def versions(draw: st.DrawFn) -> tuple[str, list[bytes]]:
 
 @settings(max_examples=150, deadline=None)
 @given(versions())
-def test_an_incremental_parse_gives_what_a_full_one_gives(case: tuple[str, list[bytes]]) -> None:
+def test_an_incremental_parse_equals_a_full_one(case: tuple[str, list[bytes]]) -> None:
     path, chain = case
     language = language_at(path)
     previous = parse_file(language, chain[0])
@@ -77,7 +77,7 @@ def test_an_incremental_parse_gives_what_a_full_one_gives(case: tuple[str, list[
 
 
 @pytest.mark.parametrize("path", SOURCES)
-def test_every_single_line_taken_out_and_put_back_gives_what_full_parses_give(path: str) -> None:
+def test_removing_and_restoring_any_line_equals_full_parses(path: str) -> None:
     language, data = language_at(path), SOURCES[path]
     whole = parse_file(language, data)
     lines = data.split(b"\n")
@@ -103,13 +103,13 @@ def test_the_same_bytes_are_not_parsed_again() -> None:
     assert parse_file(language_at("a.py"), SOURCES["a.py"], parsed, []) is parsed
 
 
-def test_a_version_in_another_language_is_never_a_base() -> None:
+def test_a_version_in_another_language_is_never_reused() -> None:
     old = parse_file(language_at("a.ts"), b"function f() {\n  x()\n}\n")
     parsed = parse_file(language_at("a.py"), b"def f():\n  x()\n  y()\n", old, diff_hunks(old.data, b""))
     assert [f.qualified_name for f in parsed.functions] == ["f"]
 
 
-def test_the_tree_of_a_version_still_serves_after_it_was_a_base() -> None:
+def test_the_tree_of_a_version_survives_its_reuse() -> None:
     language, data = language_at("a.py"), SOURCES["a.py"]
     whole = parse_file(language, data)
     before = str(whole.tree.root_node)
@@ -120,7 +120,7 @@ def test_the_tree_of_a_version_still_serves_after_it_was_a_base() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
 @pytest.mark.parametrize("data", [b"", b"\n", b"\0", b"\xff\xfe", b"\r\r\n", b"}", b"'", b"\xef\xbb\xbf"], ids=repr)
-def test_hardly_any_text_has_no_functions(language: Language, data: bytes) -> None:
+def test_tiny_or_blank_texts_have_no_functions(language: Language, data: bytes) -> None:
     assert parse_file(language, data).functions == ()
 
 
@@ -178,12 +178,12 @@ def test_functions_around_a_syntax_error_are_found() -> None:
         ([item(0, 50, "f", rows=(0, 1)), item(1, 9, "g")], [("f.g", 0, 1, 10)]),
     ],
 )
-def test_an_outline_gives_the_functions_worked_out_by_hand(
+def test_outlines_have_the_expected_functions(
     outline: list[OutlineItem], expected: list[tuple[str, int, int, int]]
 ) -> None:
-    assert listed(outline) == tuple(Function(*row) for row in expected)
+    assert functions_in(outline) == tuple(Function(*row) for row in expected)
 
 
 def test_names_of_deeply_nested_functions_stop_growing() -> None:
     outline = [item(i, 100_000 - i, "abcdefghi") for i in range(30_000)]
-    assert max(len(f.qualified_name) for f in listed(outline)) <= LONGEST_PATH + 2 * len(".abcdefghi")
+    assert max(len(f.qualified_name) for f in functions_in(outline)) <= MAX_PATH_CHARACTERS + 2 * len(".abcdefghi")

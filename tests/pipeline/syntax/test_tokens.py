@@ -57,31 +57,31 @@ def test_tokens_are_the_code_in_order(path: str, source: str, expected: list[byt
         (1, 9, [b"a", b"=", b"1", b"b", b"=", b"2", b"c", b"=", b"3"]),
     ],
 )
-def test_only_the_lines_asked_for_give_tokens(first: int, last: int, expected: list[bytes]) -> None:
+def test_only_the_requested_lines_have_tokens(first: int, last: int, expected: list[bytes]) -> None:
     assert tokens("a.py", "a = 1\nb = 2\nc = 3\n", first, last) == expected
 
 
-def test_a_token_that_spans_a_boundary_is_whole() -> None:
+def test_a_token_across_the_boundary_is_complete() -> None:
     source = "x = `one\ntwo\nthree`\n"
     assert b"one\ntwo\nthree" in tokens("a.js", source, 2, 2)
 
 
 @pytest.mark.parametrize("path", GOLDEN)
-def test_the_tokens_of_a_file_are_all_of_its_text_but_comments_and_white_space(path: str) -> None:
+def test_the_tokens_of_a_file_are_its_text_without_comments_and_white_space(path: str) -> None:
     source = GOLDEN[path][0].encode()
     expected = b"".join(source.replace(b'"""Doc."""', b"").split())
     assert b"".join(b"".join(tokens(path, source)).split()) == expected
 
 
 @pytest.mark.parametrize("path", GOLDEN)
-def test_the_tokens_of_single_lines_together_are_those_of_the_file(path: str) -> None:
+def test_the_tokens_of_all_lines_are_those_of_the_file(path: str) -> None:
     source = GOLDEN[path][0]
     by_line = [t for line in range(1, source.count("\n") + 1) for t in tokens(path, source, line, line)]
     assert b"".join(b"".join(by_line).split()) == b"".join(b"".join(tokens(path, source)).split())
 
 
 @given(st.sampled_from(LANGUAGES), st.binary(max_size=200), st.integers(1, 5), st.integers(0, 5))
-def test_any_bytes_give_tokens_of_the_text(language: Language, data: bytes, first: int, more: int) -> None:
+def test_any_bytes_have_tokens_from_the_text(language: Language, data: bytes, first: int, more: int) -> None:
     for token in code_tokens(parse_file(language, data), first, first + more):
         assert token
         assert token in data
@@ -139,19 +139,19 @@ CODE = [
 
 
 @pytest.mark.parametrize(("path", "old", "new"), NO_CODE)
-def test_comments_and_white_space_are_no_code(path: str, old: str, new: str) -> None:
+def test_changes_of_comments_and_white_space_are_not_code(path: str, old: str, new: str) -> None:
     assert changes_no_code(path, old, new)
     assert changes_no_code(path, new, old)
 
 
 @pytest.mark.parametrize(("path", "old", "new"), CODE)
-def test_a_change_of_code_is_seen_both_ways(path: str, old: str, new: str) -> None:
+def test_a_change_of_code_is_detected_in_both_directions(path: str, old: str, new: str) -> None:
     assert not changes_no_code(path, old, new)
     assert not changes_no_code(path, new, old)
 
 
 @pytest.mark.parametrize("path", GOLDEN)
-def test_a_comment_added_to_any_line_is_no_code(path: str) -> None:
+def test_a_comment_added_to_any_line_is_not_code(path: str) -> None:
     mark = {"a.py": " # c", "a.rb": " # c"}.get(path, " // c")
     source = GOLDEN[path][0]
     lines = source.split("\n")
