@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pipeline.classify.patterns import LONGEST_PATTERN_BYTES, MOST_PATTERNS
+from pipeline.classify.patterns import MAX_PATTERN_BYTES, MAX_PATTERNS
 
 Kind = Literal["labels", "expressions", "globs", "permission", "boolean", "model", "minutes"]
 
-MOST_ITEMS: Final = MOST_PATTERNS
-LONGEST_ITEM_BYTES: Final = LONGEST_PATTERN_BYTES
+MOST_ITEMS: Final = MAX_PATTERNS
+LONGEST_ITEM_BYTES: Final = MAX_PATTERN_BYTES
 LISTS: Final[tuple[Kind, ...]] = ("labels", "expressions", "globs")
 PERMISSIONS: Final = ("write", "maintain", "admin")  # loosest first
 DEFAULT_PERMISSION: Final = "maintain"

@@ -24,27 +24,27 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline.classify.overlay import IGNORED, NO_RULES, OverlayRules
-from pipeline.classify.subjects import class_that_is_no_fix
+from pipeline.classify.subjects import non_fix_class
 from pipeline.label_recipe import LabelRecipe
 from pipeline.records import Evidence, printable
 
 SUBJECT_BYTES = 2_048
 TRAILER_BYTES = 65_536
 SUBJECT_CHARACTERS = 200
-MOST_REVERTED = 64
+MAX_REVERTED = 64
 
 _CHEAP = (b"fix", b"bug", b"regression", b"defect", b"revert", b"appl", b"land", b"roll", b"back", b"undo")
 
 _STRENGTH = ("keyword", "prefix", "label", "issue")
 
-# Only encodings in which ASCII letters are always single bytes, so that `might_be_fix` may look at bytes.
+# Only encodings in which ASCII letters are always single bytes, because `might_be_fix` compares bytes.
 _ENCODING = re.compile(
     r"(?:utf-?8|ascii|us-ascii|latin-?1|iso-?8859-?\d{1,2}|(?:windows-|cp)(?:125\d|437|85\d|866|93[26]|949|950)"
     r"|koi8-?[ru]|gbk|gb2312|gb18030|big5|euc-?(?:jp|kr|cn)|shift-?jis|sjis)",
     re.IGNORECASE | re.ASCII,
 )
 
-# What joins words: letters of alphabets, digits, `_`. From U+2E80 on stand the scripts written without spaces.
+# Characters that join words: letters of alphabets, digits, `_`. Scripts from U+2E80 on are written without spaces.
 _JOINED = r"[^\W\u2e80-\U0010ffff]"
 _KEYWORD = re.compile(
     rf"(?<!{_JOINED})(?<!--)(?<!\bpre-)(?<!\bpost-)"
@@ -73,31 +73,31 @@ _LOOKS_ALIKE = re.compile(
 _PATH_SCOPE = re.compile(
     r"(?!(?:fix|bug|hotfix|bugfix)/)[\w.-]{1,80}(?:/[\w.,{}*-]{1,80}){1,20}+: ", re.IGNORECASE | re.ASCII
 )
-# What may stand before a conventional prefix: tags, gitmoji, symbols, white space. One character or group at a time.
+# May precede a conventional prefix: tags, gitmoji, symbols, white space. One character or group at a time.
 _LEAD = re.compile(r"(?:\[[^\]]{0,80}\]|:[a-z_]{1,40}:|[^\x00-\x7f\w\s]|\s)*+", re.IGNORECASE)
 _PREFIX = re.compile(r"(?a:fix|bugfix|hotfix)(?:\([^()]{0,100}\))?!?[:\uff1a]", re.IGNORECASE)
-_PART_OF_OTHER = re.compile(r"(?:(?:fixup|squash|amend)!\s*)*+", re.IGNORECASE | re.ASCII)
+_AUTOSQUASH = re.compile(r"(?:(?:fixup|squash|amend)!\s*)*+", re.IGNORECASE | re.ASCII)
 
 _REVERT = (
     r"(?a:revert(?:s|ed|ing)?|re-?appl(?:y|ied|ies)|re-?land(?:s|ed)?|roll(?:s|ed|ing)?[ -]?back"
     r"|back(?:s|ed|ing)?[ -]?out|undo(?:es)?)"
 )
-# What a revert can name: a quotation, a change, a number, a hash.
+# Targets of a revert: a quotation, a change, a number, a hash.
 _NAMED = (
     r"[:,]? (?:of )?(?:[\"\u201c#\[]|(?:PR|CL|commit|r|pull request) ?#?\d|commit |[\w/.-]{1,80}#\d|[0-9a-f]{7,40}\b)"
 )
 _CONVENTIONAL = r"\w{1,20}(?:\([^()]{0,100}\))?!?: *"
 _SCOPE = rf"(?:[\w./*{{}},-]{{1,120}}: +(?:hg )?|{_CONVENTIONAL})?"
-# Only "revert" means it alone: programs undo, roll back and reapply things of their own.
+# Only "revert" needs no target: programs undo, roll back and reapply things of their own.
 _BARE_REVERT = re.compile(rf"{_SCOPE}(?:(?a:revert(?:s|ed|ing)?)(?!{_JOINED})(?!-)|{_REVERT}{_NAMED})", re.IGNORECASE)
-# After a claim to fix something even "revert" must say what.
+# After a claim to fix something even "revert" needs a target.
 _NAMED_REVERT = re.compile(
     rf"(?:(?:fix|bugfix|hotfix)(?:\([^()]{{0,100}}\))?!?: *|(?:fix(?:es|ed)|refs) #\d{{1,9}}[,\w #-]{{0,60}}? -- )"
     rf"{_REVERT}{_NAMED}",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(rf"{_REVERT}[:,]? *(?:of )?[\"\u201c]", re.IGNORECASE)
-_AGAIN = re.compile(r"re-?(?:appl|land)", re.IGNORECASE)
+_REAPPLY = re.compile(r"re-?(?:appl|land)", re.IGNORECASE)
 _CONVENTIONAL_REVERT = re.compile(r"revert(?:\([^()]{0,100}\))?!?: *", re.IGNORECASE)
 _PULL_SUFFIX = re.compile(r"(?: \([\w./-]{0,100}#\d{1,9}\)){1,9}$", re.ASCII)
 _LAST_PULL = re.compile(r"\(#(\d{1,9})\)$", re.ASCII)
@@ -122,21 +122,21 @@ _ROBOT = re.compile(
     r"\b[^<]{0,40}<",
     re.IGNORECASE,
 )
-# Bots by account, but what they commit is work that a person asked for and reviewed.
+# Bot accounts whose commits are work that a person requested and reviewed.
 _CODING_AGENT = re.compile(
     r"^\W{0,3}(?:copilot|claude|cursor|codex|devin|google-labs-jules|openhands|sweep)", re.IGNORECASE
 )
 
 
 class MessageFacts(NamedTuple):
-    """What a message says. `evidence` is there even where `not_a_fix` names why the commit gives no credit."""
+    """The facts of a message. `evidence` is set even if `not_a_fix` gives a reason why the commit gets no credit."""
 
     subject: str  # printable first line, at most 200 characters
-    evidence: Evidence | None  # the strongest
+    evidence: Evidence | None  # the strongest evidence
     not_a_fix: str | None  # "revert", "bot", a class of `subjects`, or IGNORED
     reverts: tuple[str, ...]  # hexadecimal ids of 7 to 40 digits, as written, lower case
     reverts_subject: str | None  # the quoted subject, at most 200 characters; compare by `subject_key`
-    reverts_pulls: tuple[int, ...] = ()  # numbers of pull requests that it says it reverts
+    reverts_pulls: tuple[int, ...] = ()  # numbers of the reverted pull requests
 
 
 def read_message(
@@ -147,59 +147,59 @@ def read_message(
     linked: Sequence[Evidence] = (),
     rules: OverlayRules = NO_RULES,
 ) -> MessageFacts:
-    """Read one raw commit message; `author` is the raw `Name <mail>`, `encoding` the commit's header or none.
+    """Read a raw commit message. `author` is the raw `Name <mail>`, `encoding` the commit's header or None.
 
-    `linked` is evidence from elsewhere (issues, labels); the heaviest of all counts. `rules` are the repository's own.
-    Merges, comment-only and test-only changes are for the caller to tell. Total: whatever the bytes, there is an
-    answer, in linear time.
+    `linked` is evidence from issues and labels; the strongest of all counts. `rules` are the repository's own. The
+    caller excludes merges and changes of comments or tests only. Never raises, whatever the bytes, and takes linear
+    time.
     """
     line = _subject_line(message, encoding)
-    told = line[_end(_PART_OF_OTHER, line) :]
+    subject = line[_end(_AUTOSQUASH, line) :]
     body = message[:TRAILER_BYTES].lstrip().partition(b"\n")[2].decode("utf-8", "replace")
-    evidence = _strongest(_evidence(told, recipe, rules), linked)
+    evidence = _strongest(_evidence(subject, recipe, rules), linked)
     body_reverts = bool(_BODY_REVERT.match(body))
-    is_revert = _is_revert(told, body_reverts) or (body_reverts and evidence is None)
+    is_revert = _is_revert(subject, body_reverts) or (body_reverts and evidence is None)
     undoes = is_revert or body_reverts
     return MessageFacts(
         subject=_shown(line),
         evidence=evidence,
-        not_a_fix="revert" if is_revert else _why_no_fix(line, told, author, rules),
-        reverts=_reverted_ids(told, body) if undoes else (),
-        reverts_subject=_reverted_subject(told) if is_revert else None,
-        reverts_pulls=_reverted_pulls(told, body) if undoes else (),
+        not_a_fix="revert" if is_revert else _reason_not_a_fix(line, subject, author, rules),
+        reverts=_reverted_ids(subject, body) if undoes else (),
+        reverts_subject=_reverted_subject(subject) if is_revert else None,
+        reverts_pulls=_reverted_pulls(subject, body) if undoes else (),
     )
 
 
 def might_be_fix(message: bytes) -> bool:
-    """A cheap filter that never says no to a message in which `read_message` finds evidence or a revert.
+    """Filter messages cheaply, without false negatives: True if `read_message` might find evidence or a revert.
 
-    It knows nothing of linked evidence and of a repository's own patterns: a commit that has linked evidence, and
-    where there are such patterns every commit, is read whatever this answers.
+    This ignores linked evidence and a repository's own patterns. The caller must read the commits with linked evidence
+    and, if there are such patterns, every commit.
     """
-    told = message[:TRAILER_BYTES].lower()
-    head = told[:SUBJECT_BYTES]
-    return any(word in head for word in _CHEAP) or b"this reverts" in told or b"this commit reverts" in told
+    lowered = message[:TRAILER_BYTES].lower()
+    head = lowered[:SUBJECT_BYTES]
+    return any(word in head for word in _CHEAP) or b"this reverts" in lowered or b"this commit reverts" in lowered
 
 
 def subject_key(subject: str) -> str:
-    """A subject without the pull-request numbers that squashing appends: what a revert's quotation may lack."""
+    """Return a subject without the pull-request numbers that squashing appends, as a revert may quote it without."""
     return _PULL_SUFFIX.sub("", subject)
 
 
 def pull_number(subject: str) -> int | None:
-    """The pull request that a squashed subject ends with: `fix: x (#12)` is 12; where there are several, the last."""
-    found = _LAST_PULL.search(subject)
-    return int(found[1]) if found else None
+    """Return the last pull request at the end of a squashed subject: `fix: x (#12)` is 12."""
+    match = _LAST_PULL.search(subject)
+    return int(match[1]) if match else None
 
 
 def _subject_line(message: bytes, encoding: bytes | None) -> str:
     head = message[:SUBJECT_BYTES].lstrip()
     line, *more = re.split(rb"[\r\n]", head, maxsplit=1)
     is_whole = bool(more) or len(message) <= SUBJECT_BYTES
-    named = (encoding or b"utf-8").decode("ascii", "replace")
-    for codec in (named, "utf-8") if _ENCODING.fullmatch(named) else ("utf-8",):
+    declared = (encoding or b"utf-8").decode("ascii", "replace")
+    for codec in (declared, "utf-8") if _ENCODING.fullmatch(declared) else ("utf-8",):
         try:
-            # Where the limit cut the line it may have cut a character too: the decoder then holds back the rest.
+            # If the limit cut a character in half, the incremental decoder holds it back.
             return codecs.getincrementaldecoder(codec)().decode(line, is_whole).strip()
         except (LookupError, UnicodeDecodeError):
             continue
@@ -212,8 +212,8 @@ def _shown(line: str) -> str:
 
 
 def _end(pattern: re.Pattern[str], line: str) -> int:
-    found = pattern.match(line)
-    return found.end() if found else 0
+    match = pattern.match(line)
+    return match.end() if match else 0
 
 
 def _evidence(line: str, recipe: LabelRecipe, rules: OverlayRules) -> Evidence | None:
@@ -225,14 +225,14 @@ def _evidence(line: str, recipe: LabelRecipe, rules: OverlayRules) -> Evidence |
 
 
 def _strongest(own: Evidence | None, linked: Sequence[Evidence]) -> Evidence | None:
-    found = [*linked, own] if own else list(linked)
-    return max(found, key=lambda e: (e.weight, _STRENGTH.index(e.kind)), default=None)
+    candidates = [*linked, own] if own else list(linked)
+    return max(candidates, key=lambda e: (e.weight, _STRENGTH.index(e.kind)), default=None)
 
 
-def _why_no_fix(line: str, told: str, author: bytes, rules: OverlayRules) -> str | None:
-    if rules.ignores(line) or (told != line and rules.ignores(told)):
+def _reason_not_a_fix(line: str, subject: str, author: bytes, rules: OverlayRules) -> str | None:
+    if rules.ignores(line) or (subject != line and rules.ignores(subject)):
         return IGNORED
-    return "bot" if _is_bot(author) else class_that_is_no_fix(told)
+    return "bot" if _is_bot(author) else non_fix_class(subject)
 
 
 def _is_bot(author: bytes) -> bool:
@@ -241,43 +241,43 @@ def _is_bot(author: bytes) -> bool:
 
 
 def _is_revert(line: str, body_reverts: bool) -> bool:
-    told = line[_end(_LEAD, line) :]
-    if _NAMED_REVERT.match(told):
+    subject = line[_end(_LEAD, line) :]
+    if _NAMED_REVERT.match(subject):
         return True
-    return bool(_BARE_REVERT.match(told)) and (body_reverts or not _PREFIX.match(told))
+    return bool(_BARE_REVERT.match(subject)) and (body_reverts or not _PREFIX.match(subject))
 
 
 def _reverted_ids(line: str, body: str) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+    ids: dict[str, None] = {}
     for text in (_OPEN_QUOTE.split(line)[0], body):
-        for told in _REVERTED.finditer(text):
-            at = told.end()
-            while len(found) < MOST_REVERTED and (sha := _SHA.match(text, at)):
-                found[sha[1].lower()] = None
+        for match in _REVERTED.finditer(text):
+            at = match.end()
+            while len(ids) < MAX_REVERTED and (sha := _SHA.match(text, at)):
+                ids[sha[1].lower()] = None
                 at = sha.end()
-    return tuple(found)
+    return tuple(ids)
 
 
 def _reverted_pulls(line: str, body: str) -> tuple[int, ...]:
-    found: dict[int, None] = {}
-    for told in (*_REVERTED_PULLS.finditer(_OPEN_QUOTE.split(line)[0]), *_BODY_REVERTED_PULLS.finditer(body)):
-        found.update((int(number), None) for number in _PULL.findall(told[1]))
-    # A number inside a nested quotation belongs to what is restored, not to what is undone.
+    pulls: dict[int, None] = {}
+    for match in (*_REVERTED_PULLS.finditer(_OPEN_QUOTE.split(line)[0]), *_BODY_REVERTED_PULLS.finditer(body)):
+        pulls.update((int(number), None) for number in _PULL.findall(match[1]))
+    # A number in a nested quotation belongs to the restored change, not to the reverted one.
     if (quoted := _reverted_subject(line)) and (number := pull_number(quoted)):
-        found[number] = None
-    return tuple(found)[:MOST_REVERTED]
+        pulls[number] = None
+    return tuple(pulls)[:MAX_REVERTED]
 
 
 def _reverted_subject(line: str) -> str | None:
     if opening := _QUOTED.search(line):
         closing = max(line.rfind('"'), line.rfind("\u201d"))
         quoted = line[opening.end() : closing if closing >= opening.end() else len(line)].strip()
-        # Go writes `net/http: revert "x"` where the commit was called `net/http: x`.
+        # Go writes `net/http: revert "x"` for the commit `net/http: x`.
         scope = line[: _end(_PATH_SCOPE, line)]
         if quoted and not quoted.startswith(scope):
             quoted = scope + quoted
-        # Undoing a revert is called Reapply since git 2.43: what it reverts is the revert.
-        return _shown(f'Revert "{quoted}"' if _AGAIN.match(line, opening.start()) else quoted) if quoted else None
-    if told := _CONVENTIONAL_REVERT.match(line):
-        return _shown(line[told.end() :].strip()) or None
+        # Since git 2.43 reverting a revert is titled Reapply: its target is the revert.
+        return _shown(f'Revert "{quoted}"' if _REAPPLY.match(line, opening.start()) else quoted) if quoted else None
+    if prefix := _CONVENTIONAL_REVERT.match(line):
+        return _shown(line[prefix.end() :].strip()) or None
     return None

@@ -1,14 +1,14 @@
-"""A repository's own rules for what is a fix and what is source, laid over the label recipe.
+"""Apply a repository's own rules for fixes and source files on top of the label recipe.
 
-An overlay is no part of the recipe's id: its hash stands beside it (`config_hash`), and a density that was measured
-with one is compared with those of its own installation only. Without an overlay nothing here changes a number.
+An overlay is not part of the recipe's id: its hash is stored beside it (`config_hash`), and a density measured with an
+overlay is compared only within its own installation. Without an overlay nothing here changes a number.
 
-- A subject in which one of `fix_patterns` is found is evidence like a conventional `fix:`. It is judged like any other:
-  merges, reverts, bots, documentation and so on stay no fixes.
-- A subject in which one of `ignore_patterns` is found is no fix whatever else says so, labels and issues included. A
-  revert stays a revert, because what it undoes was undone.
-- `include` brings back files that are out by default because of their path; a file that says itself that it was
-  generated stays out, and one in a language without a grammar cannot be read. `exclude` takes files out and wins.
+- A subject that matches one of `fix_patterns` is evidence like a conventional `fix:`, subject to the same exclusions:
+  merges, reverts, bots, documentation and so on.
+- A subject that matches one of `ignore_patterns` is no fix, even if labels or issues say so. A revert stays a revert,
+  because its target was undone.
+- `include` restores files that are excluded by path. Files that are marked as generated stay excluded, and files in
+  languages without a grammar cannot be parsed. `exclude` excludes files and takes precedence.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from pipeline.classify.paths import excluded_path
 from pipeline.classify.patterns import Pattern, compile_expression, compile_glob
 
 IGNORED: Final = "ignored by this repository's configuration"
-CONFIGURED: Final = "configuration"  # why a path is out, beside `exclusions.PRECEDENCE`
+CONFIGURED: Final = "configuration"  # a reason to exclude a path, besides `paths.PRECEDENCE`
 
-SEARCHED_CHARACTERS: Final = 200  # of a subject, as many as are shown
-_REMEMBERED_PATHS = 1 << 16
+SEARCHED_CHARACTERS: Final = 200  # of a subject, as many as are displayed
+_CACHED_PATHS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What a repository's configuration says that changes labels. Order and repetition mean nothing."""
+    """The settings of a repository that change labels. Order and repetition do not matter."""
 
-    bug_labels: tuple[str, ...] | None = None  # instead of the default list; none: the default list
-    fix_patterns: tuple[str, ...] = ()  # RE2, searched for in the subject
+    bug_labels: tuple[str, ...] | None = None  # instead of the default list; None: the default list
+    fix_patterns: tuple[str, ...] = ()  # RE2, searched in the subject
     ignore_patterns: tuple[str, ...] = ()
     include: tuple[str, ...] = ()  # globs as in .gitignore
     exclude: tuple[str, ...] = ()
 
     @property
     def config_hash(self) -> str:
-        """12 hexadecimal digits of the SHA-256 of the canonical JSON; empty where nothing is said."""
-        said = {
+        """12 hexadecimal digits of the SHA-256 of the canonical JSON; empty if nothing is set."""
+        settings = {
             name: sorted(set(values)) for name, values in dataclasses.asdict(self).items() if values not in (None, ())
         }
-        if self.bug_labels is not None:  # no label at all is something to say
-            said["bug_labels"] = sorted(set(self.bug_labels))
-        if not said:
+        if self.bug_labels is not None:  # an empty list is a setting
+            settings["bug_labels"] = sorted(set(self.bug_labels))
+        if not settings:
             return ""
-        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
@@ -59,7 +59,7 @@ NO_OVERLAY: Final = Overlay()
 
 
 class OverlayRules:
-    """An overlay compiled. Raises ValueError for a pattern that is none: whoever read the overlay has refused those."""
+    """A compiled overlay. Raises ValueError for an invalid pattern, which reading the configuration has ruled out."""
 
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
@@ -69,11 +69,11 @@ class OverlayRules:
         self._excluded = _compiled(compile_glob, overlay.exclude)
         self.excluded: Callable[[bytes], str | None] = excluded_path
         if self.changes_paths:
-            self.excluded = lru_cache(maxsize=_REMEMBERED_PATHS)(self._excluded_path)
+            self.excluded = lru_cache(maxsize=_CACHED_PATHS)(self._excluded_path)
 
     @property
     def reads_every_message(self) -> bool:
-        """Whether the cheap filter of messages would miss evidence."""
+        """Whether evidence could be missed by the cheap filter of messages."""
         return bool(self._fixes)
 
     @property
@@ -81,29 +81,29 @@ class OverlayRules:
         return bool(self._included or self._excluded)
 
     def claims_fix(self, subject: str) -> bool:
-        return _any_in(self._fixes, subject[:SEARCHED_CHARACTERS])
+        return _any_matches(self._fixes, subject[:SEARCHED_CHARACTERS])
 
     def ignores(self, subject: str) -> bool:
-        return _any_in(self._ignored, subject[:SEARCHED_CHARACTERS])
+        return _any_matches(self._ignored, subject[:SEARCHED_CHARACTERS])
 
     def _excluded_path(self, path: bytes) -> str | None:
-        """Why a file is out, as `exclusions.excluded_path` tells, or CONFIGURED."""
+        """Return why a file is excluded, as `paths.excluded_path`, or CONFIGURED."""
         text = path.decode("utf-8", "backslashreplace")
-        usual = excluded_path(path)
-        if usual and not _any_in(self._included, text):
-            return usual
-        return CONFIGURED if _any_in(self._excluded, text) else None
+        default = excluded_path(path)
+        if default and not _any_matches(self._included, text):
+            return default
+        return CONFIGURED if _any_matches(self._excluded, text) else None
 
 
 def _compiled(compile_one: Callable[[str], Pattern], texts: Iterable[str]) -> tuple[Pattern, ...]:
     return tuple(map(compile_one, dict.fromkeys(texts)))
 
 
-def _any_in(patterns: tuple[Pattern, ...], text: str) -> bool:
+def _any_matches(patterns: tuple[Pattern, ...], text: str) -> bool:
     if not patterns:
         return False
     raw = text.encode("utf-8", "backslashreplace")
-    return any(pattern.is_in(raw) for pattern in patterns)
+    return any(pattern.matches(raw) for pattern in patterns)
 
 
 NO_RULES: Final = OverlayRules(NO_OVERLAY)

@@ -1,21 +1,21 @@
-"""Which files are not product code, told by their path alone, and which files say themselves that they are generated.
+"""Exclude files that are not product code, by their path alone.
 
 DESIGN.md section 2, "Function": tests, fixtures, generated, vendored, minified, documentation code and declaration
-files are out by default. A path cannot always know; these decisions were taken on sixteen public histories:
+files are excluded by default. Paths are ambiguous; these decisions are based on sixteen public histories:
 
-- Below `src/main/` of Java and Kotlin folders are package names (`org/.../boot/test`, `com.example.demo`), so test and
-  documentation names count only above it, and there only where they name a whole project that exists to be tested or
-  shown: `smoke-test/`, `*-tests/`, `samples/`, or a project inside `src/test/`. Modules called `*-test` are shipped.
-- Shipped for testers, and kept: `testing/`, `unittest/`, `test-utils/`, Ruby's `lib/**/test/`, and Python packages
-  called `test` that are not at the top of the tree (django/test), of which only files named like tests are out.
-- `spec/` is a test folder in Ruby, PHP and JavaScript only. Benchmarks count as tests: nobody ships them.
-- `build/`, `contrib/`, `gen/`, `mock/`, `scripts/`, `templates/` and `migrations/` are kept: they hold written code in
-  too many projects (the generated part of a Django migration has no functions). `dist/` and `compiled/` are out for
-  JavaScript only (Go's cmd/dist is a program), `deps/`, `external/` and `extern/` for C and C++ only.
+- Below `src/main/` of Java and Kotlin, folders are package names (`org/.../boot/test`, `com.example.demo`). So test and
+  documentation names count only above it, and only if they name a whole test or demo project: `smoke-test/`,
+  `*-tests/`, `samples/`, or a project inside of `src/test/`. Modules named `*-test` are shipped.
+- Code for testers is shipped and kept: `testing/`, `unittest/`, `test-utils/`, Ruby's `lib/**/test/`, and Python
+  packages named `test` below the top of the tree (django/test), except for files named like tests.
+- `spec/` is a test folder in Ruby, PHP and JavaScript only. Benchmarks count as tests, as they are not shipped.
+- `build/`, `contrib/`, `gen/`, `mock/`, `scripts/`, `templates/` and `migrations/` are kept: they contain handwritten
+  code in too many projects (the generated part of a Django migration has no functions). `dist/` and `compiled/` are
+  excluded for JavaScript only (Go's cmd/dist is a program), `deps/`, `external/` and `extern/` for C and C++ only.
 - `doc/` and `sample/` are documentation only at the top of the tree (Go's go/doc and cmd/doc are programs); `docs/`,
-  `examples/`, `demos/`, `samples/`, `website/`, `playground/` and `*-examples/` are anywhere.
+  `examples/`, `demos/`, `samples/`, `website/`, `playground/` and `*-examples/` are at any depth.
 
-Where several reasons hold the first of `PRECEDENCE` is told.
+If several reasons apply, the first in `PRECEDENCE` is reported.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FIXTURE = (
     b"fixture fixtures __fixtures__ __testfixtures__ testfixtures testdata test-data test_data __snapshots__ __mocks__"
     b" mocks cassettes"
 )
-# Test folders that stay test folders above a `src/main/`: whole projects that exist to be tested.
+# Test folders that count even above a `src/main/`: whole test projects.
 _TEST_PROJECTS = (
     b"integration-test integration-tests integration_tests integrationtest integrationtests smoke-test smoke-tests"
     b" smoketest system-test system-tests functional-tests functional_tests acceptance-tests e2e e2e-tests benchmarks"
@@ -121,12 +121,12 @@ _GENERATED_NAME = re.compile(
     re.IGNORECASE,
 )
 _RANK: Final = {reason: rank for rank, reason in enumerate(PRECEDENCE)}
-_NOT_OUT: Final = len(PRECEDENCE)
+_NOT_EXCLUDED: Final = len(PRECEDENCE)
 _REASON_BY_RANK: Final[tuple[str | None, ...]] = (*PRECEDENCE, None)
 
 
 def excluded_path(path: bytes) -> str | None:
-    """Why a file is out by default, one of `PRECEDENCE`, or none. What folders say is remembered."""
+    """Return why a file is excluded by default, one of `PRECEDENCE`, or None."""
     folders, slash, name = path.rpartition(b"/")
     extension = name.rpartition(b".")[2].lower()
     rank, is_shipped = _folder_rank(folders + slash, extension)
@@ -136,15 +136,15 @@ def excluded_path(path: bytes) -> str | None:
 
 
 def is_test_path(path: bytes) -> bool:
-    """Whether a file only serves tests, wherever it stands: a test or a fixture."""
+    """Return whether a file is a test or a fixture."""
     return excluded_path(path) in ("test", "fixture")
 
 
 def _name_rank(name: bytes) -> int:
     return min(
-        _RANK["generated"] if _GENERATED_NAME.search(name) else _NOT_OUT,
-        _RANK["declaration"] if _DECLARATION.search(name) else _NOT_OUT,
-        _RANK["minified"] if _MINIFIED.search(name) else _NOT_OUT,
+        _RANK["generated"] if _GENERATED_NAME.search(name) else _NOT_EXCLUDED,
+        _RANK["declaration"] if _DECLARATION.search(name) else _NOT_EXCLUDED,
+        _RANK["minified"] if _MINIFIED.search(name) else _NOT_EXCLUDED,
     )
 
 
@@ -155,50 +155,52 @@ def _named_like_test(name: bytes, extension: bytes) -> bool:
 
 @lru_cache(maxsize=1 << 15)
 def _folder_rank(above: bytes, extension: bytes) -> tuple[int, bool]:
-    """What the folders (with the last slash) say of a file in a language, and whether it is below a `src/main/`."""
+    """Return the rank by the folders (with the last slash) of a file, and whether it is below a `src/main/`."""
     is_jvm = extension in _JVM
     main = _MAIN_SOURCES.search(above) if is_jvm and b"src/" in above else None
     if main:
-        found = _shipped_jvm_reasons(above[: main.start() + 1], above[main.end() :])
+        reasons = _shipped_jvm_reasons(above[: main.start() + 1], above[main.end() :])
     else:
-        found = _folder_reasons(above[:-1], extension)
+        reasons = _folder_reasons(above[:-1], extension)
         if is_jvm and _TEST_SOURCES.search(above):
-            found.add("test")
-    return min((_RANK[reason] for reason in found), default=_NOT_OUT), main is not None
+            reasons.add("test")
+    return min((_RANK[reason] for reason in reasons), default=_NOT_EXCLUDED), main is not None
 
 
 def _shipped_jvm_reasons(above: bytes, packages: bytes) -> set[str]:
-    """What is still out below a `src/main/`: projects that exist to be tested or shown, and generated packages."""
+    """Return the reasons that apply below a `src/main/`: test and demo projects, and generated packages."""
     parts = above.lower().split(b"/")
-    found = {reason for part in parts if (reason := _FOLDERS.get(part)) and reason != "test"}
+    reasons = {reason for part in parts if (reason := _FOLDERS.get(part)) and reason != "test"}
     if b"generated" in packages.split(b"/"):
-        found.add("generated")
+        reasons.add("generated")
     if any(part.endswith(_DOCUMENTATION_ENDS) for part in parts):
-        found.add("documentation")
+        reasons.add("documentation")
     if _TEST_SOURCES.search(above) or any(part in _PROJECTS or part.endswith(_TEST_PROJECT_ENDS) for part in parts):
-        found.add("test")
-    return found
+        reasons.add("test")
+    return reasons
 
 
 def _folder_reasons(folders: bytes, extension: bytes) -> set[str]:
     parts = folders.lower().split(b"/")
     by_language = _FOLDERS_BY_LANGUAGE.get(extension, _NONE)
-    found = {reason for part in parts if (reason := _FOLDERS.get(part) or by_language.get(part) or _by_end(part))}
+    reasons = {
+        reason for part in parts if (reason := _FOLDERS.get(part) or by_language.get(part) or _reason_by_suffix(part))
+    }
     if reason := _TOP_FOLDERS.get(parts[0]):
-        found.add(reason)
-    if "test" in found and not _test_folders_hold(parts, extension):
-        found.discard("test")
-    return found
+        reasons.add(reason)
+    if "test" in reasons and not _test_folders_count(parts, extension):
+        reasons.discard("test")
+    return reasons
 
 
-def _by_end(folder: bytes) -> str | None:
+def _reason_by_suffix(folder: bytes) -> str | None:
     if folder.endswith(_TEST_PROJECT_ENDS):
         return "test"
     return "documentation" if folder.endswith(_DOCUMENTATION_ENDS) else None
 
 
-def _test_folders_hold(parts: list[bytes], extension: bytes) -> bool:
-    """Python ships packages called `test`, Ruby test libraries below `lib/`: there the folder alone does not tell."""
+def _test_folders_count(parts: list[bytes], extension: bytes) -> bool:
+    """Return whether test folders count: Python ships packages named `test`, Ruby test libraries below `lib/`."""
     if extension == b"py":
         return parts[0] == b"test" or any(part != b"test" and _is_test_folder(part) for part in parts)
     if extension == b"rb" and b"lib" in parts:

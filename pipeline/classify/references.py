@@ -1,15 +1,15 @@
-"""The issues and pull requests that a commit message, or a pull request's title and body, refers to.
+"""Find the issues and pull requests that a commit message, or a pull request's title and body, refers to.
 
-Decisions, taken on 44,002 commits of eleven public histories (docs/concepts/evidence.md has the counts):
+Decisions, based on 44,002 commits of eleven public histories (docs/concepts/evidence.md has the counts):
 
 - Closing keywords are GitHub's nine, each before its own number: `Fixes #1, #2` closes 1 and mentions 2.
 - A subject that ends in `(#12)` was squashed from a pull request, `Merge pull request #12 from` merged one.
-- `owner/repo#12` and addresses count where they name this repository; `PR#12`, `other#12` and `PR-12` name nothing.
-- A number under ten counts only where a word says what it is (`fixes #3`, `issue #3`) or brackets do: `our #1 concern`,
-  `thread #2`, `#0` of a stack. No number begins with 0.
-- Not read: code, quotations, indented blocks, HTML comments, stack frames, lists of other commits, colours, titles of
+- `owner/repo#12` and URLs count if they name this repository; `PR#12`, `other#12` and `PR-12` are no references.
+- A number under ten counts only after a word for it (`fixes #3`, `issue #3`) or in brackets, because of
+  `our #1 concern`, `thread #2` and `#0` of a stack. No number begins with 0.
+- Ignored: code, quotations, indented blocks, HTML comments, stack frames, lists of other commits, colours, titles of
   other commits in double quotes.
-- What is cut off at the limit is not read at all: half a number is another number.
+- A word that is cut off at the limit is ignored: half a number is another number.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from typing import Final, Literal
 
 Kind = Literal["closes", "mentions", "pull request"]
 
-MOST_CHARACTERS: Final = 65_536
-MOST_REFERENCES: Final = 64
-_BELOW_THIS_A_RANK: Final = 10
+MAX_CHARACTERS: Final = 65_536
+MAX_REFERENCES: Final = 64
+_MIN_BARE_NUMBER: Final = 10
 
 _STRENGTH: Final[tuple[Kind, ...]] = ("mentions", "closes", "pull request")
-_TAKEN_OUT = "\0"  # no white space: a keyword does not reach over what was taken out
+_REMOVED = "\0"  # not white space, so that a keyword does not reach across removed text
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The repository that references are read for: `name` is owner/name, `formerly` names that it had before."""
+    """The repository of the references: `name` is owner/name, `formerly` its earlier names."""
 
     name: str
     host: str = "github.com"
@@ -43,7 +43,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A number that a text refers to; "pull request" is the one that the commit itself came from."""
+    """A number that a text refers to; "pull request" is the one from which the commit came."""
 
     number: int
     kind: Kind
@@ -91,54 +91,54 @@ _SQUASHED = re.compile(r"\((?:#|GH-)([1-9]\d{0,8})\)$", re.IGNORECASE | re.ASCII
 
 
 def read_references(message: bytes | str, home: Home) -> tuple[Reference, ...]:
-    """What a commit message refers to, each number once by its strongest kind, in the order of appearance.
+    """Return the references of a commit message, each number once by its strongest kind, in order of appearance.
 
-    At most 64 numbers of the first 65,536 characters. Total: whatever the bytes, there is an answer, in linear time.
+    Reads at most 64 numbers in the first 65,536 characters. Never raises, whatever the bytes, and takes linear time.
     """
     subject, _, body = _bounded(message).strip().partition("\n")
     subject = subject.strip()
     merged, squashed = _MERGED.match(subject), _SQUASHED.search(subject)
-    found: list[Reference] = []
+    references: list[Reference] = []
     if merged:
-        found.append(Reference(int(merged[1] or merged[2]), "pull request"))
-        subject = ""  # what follows is the name of a branch
+        references.append(Reference(int(merged[1] or merged[2]), "pull request"))
+        subject = ""  # the rest is the name of a branch
     elif squashed:
-        found.append(Reference(int(squashed[1]), "pull request"))
+        references.append(Reference(int(squashed[1]), "pull request"))
         subject = subject[: squashed.start()]
-    return _strongest([*found, *_in_prose(subject, home), *_in_prose(_prose(body), home)])
+    return _strongest([*references, *_in_prose(subject, home), *_in_prose(_prose(body), home)])
 
 
 def read_pull_references(title: str, body: str, home: Home) -> tuple[Reference, ...]:
-    """What a pull request's title and body refer to, as `read_references`; none of them is "pull request"."""
+    """Return the references of a pull request, as `read_references` but without the kind "pull request"."""
     return _strongest([*_in_prose(_bounded(title), home), *_in_prose(_prose(_bounded(body)), home)])
 
 
 def might_refer(message: bytes) -> bool:
-    """A cheap filter that never says no to a message in which `read_references` finds something."""
-    told = message.lower()
-    return b"#" in told or b"gh-" in told or b"/issues/" in told or b"/pull/" in told
+    """Filter messages cheaply, without false negatives: True if `read_references` might find something."""
+    lowered = message.lower()
+    return b"#" in lowered or b"gh-" in lowered or b"/issues/" in lowered or b"/pull/" in lowered
 
 
 def _bounded(text: bytes | str) -> str:
-    whole = text if isinstance(text, str) else text[: 4 * MOST_CHARACTERS + 4].decode("utf-8", "replace")
-    told = whole[:MOST_CHARACTERS]
-    if len(whole) > MOST_CHARACTERS:
-        told = told[: max(told.rfind(" "), told.rfind("\n"), 0)]
-    return told.replace("\r\n", "\n").replace("\r", "\n").replace(_TAKEN_OUT, " ")
+    whole = text if isinstance(text, str) else text[: 4 * MAX_CHARACTERS + 4].decode("utf-8", "replace")
+    kept = whole[:MAX_CHARACTERS]
+    if len(whole) > MAX_CHARACTERS:
+        kept = kept[: max(kept.rfind(" "), kept.rfind("\n"), 0)]
+    return kept.replace("\r\n", "\n").replace("\r", "\n").replace(_REMOVED, " ")
 
 
-def _strongest(found: Iterable[Reference]) -> tuple[Reference, ...]:
+def _strongest(references: Iterable[Reference]) -> tuple[Reference, ...]:
     kinds: dict[int, Kind] = {}
-    for number, kind in ((r.number, r.kind) for r in found):
+    for number, kind in ((r.number, r.kind) for r in references):
         if number in kinds:
             kinds[number] = max(kind, kinds[number], key=_STRENGTH.index)
-        elif len(kinds) < MOST_REFERENCES:
+        elif len(kinds) < MAX_REFERENCES:
             kinds[number] = kind
     return tuple(Reference(number, kind) for number, kind in kinds.items())
 
 
 def _prose(body: str) -> str:
-    """A body without fenced and indented blocks, quotations, logs, lists of commits and hidden HTML."""
+    """Return a body without fenced and indented blocks, quotations, logs, lists of commits and hidden HTML."""
     for opening, closing in _QUOTED_HTML:
         body = _without(body, opening, closing)
     kept, fence, blank, indented = [], "", True, False
@@ -150,10 +150,10 @@ def _prose(body: str) -> str:
         if mark:
             fence = mark[1]
             continue
-        # As in Markdown, an indented line goes on with the paragraph before it, if there is one.
+        # As in Markdown, an indented line continues the paragraph before it, if there is one.
         indented = bool(_INDENTED.match(line)) and (blank or indented)
         blank = not line.strip()
-        kept.append(_TAKEN_OUT if indented or _NOT_PROSE.match(line) else line)
+        kept.append(_REMOVED if indented or _NOT_PROSE.match(line) else line)
     return "\n".join(kept)
 
 
@@ -163,28 +163,28 @@ def _without(text: str, opening: str, closing: str) -> str:
         parts.append(text[at:begin])
         end = text.find(closing, begin)
         at = len(text) if end < 0 else end + len(closing)
-    return _TAKEN_OUT.join([*parts, text[at:]])
+    return _REMOVED.join([*parts, text[at:]])
 
 
 def _in_prose(text: str, home: Home) -> Iterator[Reference]:
     for pattern in (_CODE, _TITLE, _LINK, _COLOUR):
-        text = pattern.sub(_TAKEN_OUT if pattern is not _LINK else "", text)
-    for found in _REFERENCE.finditer(text):
-        number = _number(found, home)
-        said = found["closing"] or found["naming"] or found["url"] or found["gh"] or found["repository"]
+        text = pattern.sub(_REMOVED if pattern is not _LINK else "", text)
+    for match in _REFERENCE.finditer(text):
+        number = _number(match, home)
+        explicit = match["closing"] or match["naming"] or match["url"] or match["gh"] or match["repository"]
         bracketed = (
-            text[max(0, found.start() - 1) : found.start()] == "(" and text[found.end() : found.end() + 1] == ")"
+            text[max(0, match.start() - 1) : match.start()] == "(" and text[match.end() : match.end() + 1] == ")"
         )
-        if number and (number >= _BELOW_THIS_A_RANK or said or bracketed):
-            yield Reference(number, "closes" if found["closing"] else "mentions")
+        if number and (number >= _MIN_BARE_NUMBER or explicit or bracketed):
+            yield Reference(number, "closes" if match["closing"] else "mentions")
 
 
-def _number(found: re.Match[str], home: Home) -> int | None:
-    """The number that a match names in this repository, None where it names another one."""
-    if found["url"]:
-        own = _OWN_URL.match(found["url"])
+def _number(match: re.Match[str], home: Home) -> int | None:
+    """Return the number of a match in this repository, None if it names another one."""
+    if match["url"]:
+        own = _OWN_URL.match(match["url"])
         at_home = own is not None and own[1].casefold() == home.host.casefold() and home.is_named(own[2])
         return int(own[3]) if own is not None and at_home else None
-    if found["repository"] and not home.is_named(found["repository"]):
+    if match["repository"] and not home.is_named(match["repository"]):
         return None
-    return int(found["number"] or found["gh"])
+    return int(match["number"] or match["gh"])

@@ -1,17 +1,17 @@
-"""Classes of subject that are not fix commits whatever they say: typos, docs, lint, formatting, CI, dependency bumps.
+"""Recognise subjects of commits that are no fixes: typos, docs, lint, formatting, CI, tests, dependency bumps.
 
-DESIGN.md section 2, "Fix commit". The diff already tells commits that change only comments, tests or documents, so
-these patterns have to catch only subjects whose commits touch source as well, and losing a true fix costs more than
-letting one of these pass. They are anchored to what the subject repairs: "fix formatting" is a class, "fix formatting
-of negative durations" is a bug; "fix lint errors" is a class, "fix linter crash" is a bug. "fix build" and "fix test"
-are no classes: a broken build is broken source, and test-only commits are told by their paths.
+DESIGN.md section 2, "Fix commit". Commits that change only comments, tests or documents are recognised by their diff,
+so these patterns need to match only subjects whose commits touch source as well, and losing a true fix costs more than
+missing one of these. They are anchored to what the subject repairs: "fix formatting" is a class, "fix formatting of
+negative durations" is a bug; "fix lint errors" is a class, "fix linter crash" is a bug. "fix build" and "fix test" are
+no classes: a broken build is broken source, and test-only commits are recognised by their paths.
 """
 
 from __future__ import annotations
 
 import re
 
-# Long subjects list several things; what stands far behind is not what the commit is about.
+# Long subjects list several things, and the last ones are not what the commit is about.
 REPAIR_CHARACTERS = 160
 
 _CONVENTIONAL = r"(?:\w{1,20}(?:\([^()]{0,80}\))?!?: )?"
@@ -22,7 +22,7 @@ _ADJECTIVES = (
     r"(?:(?:a|an|the|some|any|all|few|more|various|remaining|minor|small|tiny|broken|wrong|bad|invalid|new|another"
     r"|couple|of|my|our|last|possible|incorrect) ){0,5}"
 )
-# Here the subject ends, but for punctuation, issue numbers and the name of one place.
+# The end of the subject, except for punctuation, issue numbers and the name of one place.
 _END = (
     r"(?=[\s.!]*+(?:(?:\(|for |see |closes? |fix(?:es)? )?(?:gh-|#)\d++\)?[\s.]*+|in [\w./*-]++(?:\(\))?[\s.]*+){0,4}$)"
 )
@@ -51,7 +51,7 @@ _PLACE_IN_DOCS = (
 )
 _VERSION = r"v?\d+(?:\.[\dx]+)+\b"
 
-# What opens a subject: conventional types and scopes, tags in capitals as numpy and its kin write them, Go's paths.
+# Openings of subjects: conventional types and scopes, tags in capitals as in numpy, paths as in Go.
 _OPENINGS = (
     (
         "dependency bump",
@@ -78,7 +78,7 @@ _OPENINGS = (
     ),
     ("test", r"tests?(?:\([^()]{0,80}\))?!?: |\w{1,20}\(tests?\)!?: |(?-i:TST|TEST)[: ]"),
 )
-# What a subject repairs, wherever it says so.
+# What a subject repairs, anywhere in its first characters.
 _REPAIRS = (
     (
         "typo",
@@ -114,18 +114,18 @@ _OPENS = _compiled(_OPENINGS)
 _REPAIRED = _compiled(_REPAIRS)
 
 
-def class_that_is_no_fix(subject: str) -> str | None:
-    """A stable short reason where a subject (decoded, not cut) belongs to one of the classes, else none.
+def non_fix_class(subject: str) -> str | None:
+    """Return the class of a subject (decoded, not cut) that is no fix, else None.
 
-    The reasons: "dependency bump", "documentation", "lint or formatting", "continuous integration", "test", "typo".
+    The classes: "dependency bump", "documentation", "lint or formatting", "continuous integration", "test", "typo".
     """
     for reason, pattern in _OPENS:
         if pattern.match(subject):
             return reason
     lead = _LEAD.match(subject)
-    told = subject[lead.end() :] if lead else subject
+    text = subject[lead.end() :] if lead else subject
     for reason, pattern in _OPENS:
-        if pattern.match(told):
+        if pattern.match(text):
             return reason
-    near = told[:REPAIR_CHARACTERS]
+    near = text[:REPAIR_CHARACTERS]
     return next((reason for reason, pattern in _REPAIRED if pattern.search(near)), None)

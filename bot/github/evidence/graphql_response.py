@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from bot.github.errors import Unavailable
-from pipeline.classify.bug_labels import LONGEST_LABEL
+from pipeline.classify.bug_labels import MAX_LABEL_CHARACTERS
 from pipeline.mining.issue_links import IssueFact
 from pipeline.reports.escape import inert
 
@@ -203,8 +203,8 @@ def _fact(node: _Node, repository_id: int, is_pull_request: bool) -> IssueFact:
         number=node.number,
         is_pull_request=is_pull_request,
         state=states.get(node.state, "closed"),
-        labels=tuple(label.name[:LONGEST_LABEL] for label in _labels(node) if label is not None)[:MAX_LABELS],
-        issue_type=node.issue_type.name[:LONGEST_LABEL] or None if node.issue_type else None,
+        labels=tuple(label.name[:MAX_LABEL_CHARACTERS] for label in _labels(node) if label is not None)[:MAX_LABELS],
+        issue_type=node.issue_type.name[:MAX_LABEL_CHARACTERS] or None if node.issue_type else None,
         opened_at=_seconds(node.created_at),
         closed_at=None if node.closed_at is None else _seconds(node.closed_at),
         merge_commit=bytes.fromhex(commit) if _COMMIT.fullmatch(commit) else None,

@@ -1,4 +1,4 @@
-"""Labels that say bug, labels that say something else, labels that say nothing."""
+"""Labels of bugs, labels of other kinds, and labels without a kind."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ SILENT = [
 
 
 @pytest.mark.parametrize("label", BUGS)
-def test_labels_that_say_bug(label: str) -> None:
+def test_labels_of_bugs(label: str) -> None:
     assert label_nature(label) == "bug"
 
 
 @pytest.mark.parametrize("label", OTHERS)
-def test_labels_that_say_something_else(label: str) -> None:
+def test_labels_of_other_kinds(label: str) -> None:
     assert label_nature(label) == "other"
 
 
 @pytest.mark.parametrize("label", SILENT)
-def test_labels_that_say_nothing(label: str) -> None:
+def test_labels_without_a_kind(label: str) -> None:
     assert label_nature(label) is None
 
 
@@ -58,21 +58,21 @@ def test_a_bug_label_wins_over_every_other() -> None:
     assert nature_of([]) is None
 
 
-def test_the_issue_type_counts_as_a_label_does() -> None:
+def test_the_issue_type_counts_like_a_label() -> None:
     assert nature_of([], "Bug") == "bug"
     assert nature_of(["feature"], "Bug") == "bug"
     assert nature_of([], "Feature") == "other"
     assert nature_of([], "Task") is None
 
 
-def test_a_list_of_ones_own_replaces_the_default() -> None:
+def test_a_custom_list_replaces_the_default() -> None:
     own = ["Reported  Problem"]
-    assert nature_of(["reported problem"], own=own) == "bug"
-    assert nature_of(["bug"], own=own) is None
-    assert nature_of(["feature"], own=own) == "other"
-    assert nature_of(["bug"], "Bug", own=own) == "bug"
-    assert nature_of(["feature"], own=["feature"]) == "bug"
-    assert nature_of(["bug"], own=[]) is None
+    assert nature_of(["reported problem"], bug_labels=own) == "bug"
+    assert nature_of(["bug"], bug_labels=own) is None
+    assert nature_of(["feature"], bug_labels=own) == "other"
+    assert nature_of(["bug"], "Bug", bug_labels=own) == "bug"
+    assert nature_of(["feature"], bug_labels=["feature"]) == "bug"
+    assert nature_of(["bug"], bug_labels=[]) is None
 
 
 @given(st.lists(st.sampled_from([*BUGS, *OTHERS, *SILENT]), max_size=6))
@@ -81,14 +81,14 @@ def test_the_order_of_labels_does_not_matter(labels: list[str]) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_label_has_an_answer_in_any_case(label: str) -> None:
+def test_any_label_has_the_same_nature_in_any_case(label: str) -> None:
     assert label_nature(label) in ("bug", "other", None)
 
 
 @given(
     st.sampled_from(sorted(BUG_NAMES)), st.sampled_from(sorted(KIND_SCOPES)), st.sampled_from([":", ": ", "/", " / "])
 )
-def test_a_scope_that_tells_kinds_changes_nothing(name: str, scope: str, between: str) -> None:
+def test_a_scope_for_kinds_does_not_change_the_nature(name: str, scope: str, between: str) -> None:
     assert label_nature(f"{scope}{between}{name}") == label_nature(name) == "bug"
 
 
@@ -97,5 +97,7 @@ def test_no_name_is_in_both_lists() -> None:
 
 
 def test_the_documentation_lists_every_name() -> None:
-    told = set(re.findall(r"`([^`\n]+)`", (ROOT / "docs" / "concepts" / "evidence.md").read_text(encoding="utf-8")))
-    assert told >= BUG_NAMES | OTHER_NAMES | KIND_SCOPES
+    documented = set(
+        re.findall(r"`([^`\n]+)`", (ROOT / "docs" / "concepts" / "evidence.md").read_text(encoding="utf-8"))
+    )
+    assert documented >= BUG_NAMES | OTHER_NAMES | KIND_SCOPES

@@ -1,4 +1,4 @@
-"""What a commit message alone says: evidence, exclusions by who and what, and reverts."""
+"""Commit messages: evidence, exclusions by author and subject, and reverts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.classify.messages import (
-    MOST_REVERTED,
+    MAX_REVERTED,
     SUBJECT_BYTES,
     SUBJECT_CHARACTERS,
     MessageFacts,
@@ -156,7 +156,7 @@ def test_a_word_bounded_keyword_in_the_subject_is_keyword_evidence(message: str)
 
 
 @pytest.mark.parametrize("message", NO_EVIDENCE)
-def test_what_only_looks_like_a_keyword_is_no_evidence(message: str) -> None:
+def test_lookalikes_of_keywords_are_no_evidence(message: str) -> None:
     assert kind(message) is None
 
 
@@ -175,7 +175,7 @@ def test_linked_evidence_is_stronger_than_the_message(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("subject", ["fix typo", "docs: fix x", "fix lint", "ci: fix x", "fix(deps): update x"])
-def test_a_class_that_is_no_fix_keeps_its_evidence_for_the_report(subject: str) -> None:
+def test_an_excluded_class_keeps_its_evidence_for_the_report(subject: str) -> None:
     facts = read(subject)
     assert facts.evidence is not None
     assert facts.not_a_fix is not None
@@ -199,7 +199,7 @@ def test_a_class_that_is_no_fix_keeps_its_evidence_for_the_report(subject: str) 
         b"x <123+acme[bot]@users.noreply.github.com>",
     ],
 )
-def test_what_a_bot_commits_is_no_fix(author: bytes) -> None:
+def test_commits_of_bots_are_no_fixes(author: bytes) -> None:
     facts = read("fix: x", author)
     assert facts.not_a_fix == "bot"
     assert facts.evidence == Evidence("prefix", 0.7)
@@ -267,7 +267,7 @@ REVERTS: list[tuple[str, tuple[str, ...], str | None, tuple[int, ...]]] = [
 
 
 @pytest.mark.parametrize(("message", "shas", "subject", "pulls"), REVERTS)
-def test_a_revert_is_no_fix_and_names_what_it_undoes(
+def test_a_revert_is_no_fix_and_names_its_target(
     message: str, shas: tuple[str, ...], subject: str | None, pulls: tuple[int, ...]
 ) -> None:
     facts = read(message)
@@ -295,7 +295,7 @@ def test_a_revert_is_no_fix_and_names_what_it_undoes(
         f"fix: x\n\nBroken since the change that reverts commit {SHA}.",
     ],
 )
-def test_what_only_speaks_of_reverting_is_no_revert(message: str) -> None:
+def test_a_mention_of_reverting_is_no_revert(message: str) -> None:
     facts = read(message)
     assert facts.not_a_fix is None
     assert (facts.reverts, facts.reverts_subject, facts.reverts_pulls) == ((), None, ())
@@ -308,15 +308,15 @@ def test_a_fix_that_reverts_in_its_body_is_a_fix_and_a_revert() -> None:
     assert facts.reverts == (SHA,)
 
 
-def test_a_fix_prefix_over_a_plain_revert_is_a_revert_where_the_body_agrees() -> None:
+def test_a_fix_prefix_over_a_plain_revert_is_a_revert_if_the_body_agrees() -> None:
     assert read("fix: revert x").not_a_fix is None
     assert read(f"fix: revert x\n\nThis reverts commit {SHA}.").not_a_fix == "revert"
 
 
-def test_at_most_so_many_reverted_commits_are_kept() -> None:
+def test_the_number_of_reverted_commits_is_limited() -> None:
     shas = [f"{number:040x}" for number in range(1_000)]
     facts = read("Revert all\n\nThis reverts commits " + ", ".join(shas))
-    assert facts.reverts == tuple(shas[:MOST_REVERTED])
+    assert facts.reverts == tuple(shas[:MAX_REVERTED])
 
 
 @pytest.mark.parametrize(
@@ -359,13 +359,13 @@ def test_a_subject_is_one_printable_line(message: bytes, encoding: bytes | None,
     assert read(message, encoding=encoding).subject == subject
 
 
-def test_a_character_cut_in_half_by_the_limit_spoils_nothing() -> None:
+def test_a_character_cut_in_half_by_the_limit_is_dropped() -> None:
     for shift in range(3):
         facts = read("Fix é ".encode() + b"x" * shift + "é".encode() * SUBJECT_BYTES)
         assert facts.subject.startswith("Fix é ")
 
 
-def test_evidence_far_behind_in_a_line_is_seen_though_the_subject_is_cut() -> None:
+def test_evidence_is_found_beyond_the_displayed_part_of_the_subject() -> None:
     facts = read("x" * 500 + " fix")
     assert facts.evidence == Evidence("keyword", 0.7)
     assert len(facts.subject) == SUBJECT_CHARACTERS
@@ -396,7 +396,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("message", HOSTILE)
-def test_hostile_messages_have_an_answer(message: bytes) -> None:
+def test_hostile_messages_are_read(message: bytes) -> None:
     facts = read(message, author=message[:100_000])
     assert len(facts.subject) <= SUBJECT_CHARACTERS
     assert facts.subject.isprintable()
@@ -453,25 +453,25 @@ ENCODINGS = st.sampled_from([None, b"utf-8", b"ISO-8859-1", b"GBK", b"Shift_JIS"
 
 @settings(max_examples=400)
 @given(MESSAGES_OF_WORDS | st.binary(max_size=200), ENCODINGS)
-def test_the_cheap_filter_never_says_no_to_evidence_or_a_revert(message: bytes, encoding: bytes | None) -> None:
+def test_the_cheap_filter_accepts_all_evidence_and_reverts(message: bytes, encoding: bytes | None) -> None:
     facts = read(message, encoding=encoding)
     if facts.evidence or facts.not_a_fix == "revert" or facts.reverts or facts.reverts_pulls:
         assert might_be_fix(message)
 
 
 @pytest.mark.parametrize("message", [*PREFIXES, *KEYWORDS])
-def test_the_cheap_filter_lets_every_kind_of_evidence_pass(message: str) -> None:
+def test_the_cheap_filter_accepts_every_kind_of_evidence(message: str) -> None:
     assert might_be_fix(message.encode())
     assert might_be_fix(message.upper().encode())
 
 
 @pytest.mark.parametrize("message", [b"", b"Add x", b"Merge branch 'x'", b"docs: x\n\nlong text", b"\xff\x00"])
-def test_the_cheap_filter_says_no_to_what_says_nothing(message: bytes) -> None:
+def test_the_cheap_filter_rejects_messages_without_either(message: bytes) -> None:
     assert not might_be_fix(message)
 
 
 @given(st.binary(max_size=300), st.binary(max_size=60), ENCODINGS)
-def test_every_message_has_a_printable_answer(message: bytes, author: bytes, encoding: bytes | None) -> None:
+def test_the_facts_of_any_message_are_printable(message: bytes, author: bytes, encoding: bytes | None) -> None:
     facts = read_message(message, author, encoding, MESSAGES)
     assert len(facts.subject) <= SUBJECT_CHARACTERS
     assert facts.subject.isprintable()
@@ -482,7 +482,7 @@ def test_every_message_has_a_printable_answer(message: bytes, author: bytes, enc
 @given(
     st.sampled_from(["fix", "bug", "hotfix", "regressions"]), st.characters(), st.characters(exclude_characters="sS")
 )
-def test_a_letter_of_an_alphabet_beside_a_keyword_makes_it_another_word(word: str, before: str, after: str) -> None:
+def test_a_letter_next_to_a_keyword_makes_it_another_word(word: str, before: str, after: str) -> None:
     alphabetic = [c for c in (before, after) if c.isalnum() and c < "\u2e80"]
     if alphabetic:
         assert kind(f"{before}{word}{after}".encode("utf-8", "replace")) is None

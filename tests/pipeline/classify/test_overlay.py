@@ -45,25 +45,25 @@ def rules(**lists: tuple[str, ...]) -> OverlayRules:
         ('Revert "CRASH-7: x"', None, "revert"),
     ],
 )
-def test_own_patterns_are_judged_like_the_words_of_everybody(
+def test_custom_patterns_are_subject_to_the_same_exclusions(
     subject: str, evidence: Evidence | None, not_a_fix: str | None
 ) -> None:
     facts = read_message(subject.encode(), PERSON, None, MESSAGES, rules=OverlayRules(CRASH))
     assert (facts.evidence, facts.not_a_fix) == (evidence, not_a_fix)
 
 
-def test_an_ignored_subject_is_no_fix_though_an_issue_says_so() -> None:
+def test_an_ignored_subject_is_no_fix_even_if_an_issue_says_so() -> None:
     facts = read_message(b"Locale", PERSON, None, MESSAGES, [Evidence("issue", 1.0)], OverlayRules(CRASH))
     assert facts.not_a_fix == IGNORED
 
 
-def test_a_revert_that_is_ignored_still_undoes() -> None:
+def test_an_ignored_revert_still_reverts() -> None:
     facts = read_message(b'Revert "fix: x"', PERSON, None, MESSAGES, rules=rules(ignore_patterns=("^Revert",)))
     assert (facts.not_a_fix, facts.reverts_subject) == ("revert", "fix: x")
 
 
 @given(st.binary(max_size=200))
-def test_without_rules_a_message_says_what_it_always_said(message: bytes) -> None:
+def test_without_rules_a_message_is_read_as_by_default(message: bytes) -> None:
     assert read_message(message, PERSON, None, MESSAGES, rules=OverlayRules(NO_OVERLAY)) == (
         read_message(message, PERSON, None, MESSAGES)
     )
@@ -89,14 +89,14 @@ def test_without_rules_a_message_says_what_it_always_said(message: bytes) -> Non
         (b"src/x\ny/a.py", (), ("**/a.py",), CONFIGURED),
     ],
 )
-def test_paths_are_matched_as_git_matches_them_and_exclude_wins(
+def test_paths_are_matched_as_by_git_and_exclude_wins(
     path: bytes, include: tuple[str, ...], exclude: tuple[str, ...], why: str | None
 ) -> None:
     assert rules(include=include, exclude=exclude).excluded(path) == why
 
 
 @given(st.binary(max_size=60))
-def test_without_rules_paths_are_what_they_always_were(path: bytes) -> None:
+def test_without_rules_paths_are_excluded_as_by_default(path: bytes) -> None:
     assert NO_RULES.excluded(path) == excluded_path(path)
     assert rules(exclude=("/nowhere/at/all",), include=("/nor/here",)).excluded(path) == excluded_path(path)
 
@@ -119,38 +119,38 @@ def said(overlay: Overlay) -> tuple[object, ...]:
 
 
 @given(OVERLAYS, OVERLAYS)
-def test_the_hash_is_the_same_for_what_says_the_same_and_for_nothing_else(one: Overlay, other: Overlay) -> None:
+def test_equal_hashes_mean_equal_settings(one: Overlay, other: Overlay) -> None:
     assert (one.config_hash == other.config_hash) == (said(one) == said(other))
 
 
 @given(OVERLAYS)
-def test_the_hash_is_twelve_digits_or_nothing_where_nothing_is_said(overlay: Overlay) -> None:
+def test_the_hash_is_twelve_digits_or_empty_without_settings(overlay: Overlay) -> None:
     nothing = said(overlay) == said(NO_OVERLAY)
     assert len(overlay.config_hash) == (0 if nothing else 12)
 
 
-def test_the_hash_stays_the_one_that_was_recorded() -> None:
+def test_the_hash_equals_the_recorded_one() -> None:
     # sha256('{"exclude":["b"],"fix_patterns":["^BUG"]}')
     assert Overlay(fix_patterns=("^BUG", "^BUG"), exclude=("b",)).config_hash == "f88dcc248cd0"
     assert NO_OVERLAY.config_hash == ""
 
 
-def test_a_pattern_that_is_none_is_refused() -> None:
+def test_an_invalid_pattern_is_rejected() -> None:
     with pytest.raises(ValueError, match="RE2"):
         rules(fix_patterns=("(",))
 
 
 def history() -> History:
     """Five years: a bug called CRASH-7, a fix in a folder of its own, one in tests, one in what is ignored."""
-    told = History()
+    history = History()
     files = {"a.py": module("1", "1"), "legacy/b.py": module("1"), "tests/c.py": module("1")}
-    told.commit("start", files, day=0)
-    told.commit("CRASH-7: count again", {"a.py": module("2", "1")}, day=700)
-    told.commit("fix: old", {"legacy/b.py": module("2")}, day=710)
-    told.commit("fix: a test", {"tests/c.py": module("2")}, day=720)
-    told.commit("Locale fix", {"a.py": module("2", "2")}, day=730)
-    told.commit("head", {"README": "x"}, day=1643)
-    return told
+    history.commit("start", files, day=0)
+    history.commit("CRASH-7: count again", {"a.py": module("2", "1")}, day=700)
+    history.commit("fix: old", {"legacy/b.py": module("2")}, day=710)
+    history.commit("fix: a test", {"tests/c.py": module("2")}, day=720)
+    history.commit("Locale fix", {"a.py": module("2", "2")}, day=730)
+    history.commit("head", {"README": "x"}, day=1643)
+    return history
 
 
 def measured(overlay: Overlay, folder: Path, data_dir: Path | None = None) -> Measured:
@@ -180,7 +180,7 @@ def test_each_list_changes_what_is_counted(tmp_path: Path) -> None:
     assert credits_of(brought_back.mined) == {**credits_of(without.mined), "tests/c.py::f0": 0.7}
 
 
-def test_what_is_remembered_between_runs_serves_every_configuration(tmp_path: Path) -> None:
+def test_cached_facts_serve_every_configuration(tmp_path: Path) -> None:
     overlays = (NO_OVERLAY, CRASH, Overlay(include=("/tests/",)), Overlay(exclude=("/legacy/",)))
     fresh = [measured(overlay, tmp_path) for overlay in overlays]
     for order in (1, -1):
@@ -188,7 +188,7 @@ def test_what_is_remembered_between_runs_serves_every_configuration(tmp_path: Pa
             assert measured(overlay, tmp_path, tmp_path / "data") == alone
 
 
-def test_the_past_is_read_with_the_same_rules() -> None:
+def test_process_metrics_follow_the_same_rules() -> None:
     with tempfile.TemporaryDirectory() as folder:
         repository = open_repository(history().write(Path(folder) / "history.git"))
         with Miner(repository, MESSAGES, overlay=CRASH) as miner:

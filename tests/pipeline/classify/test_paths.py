@@ -1,4 +1,4 @@
-"""Which paths are out by default, and why."""
+"""The paths that are excluded by default, and the reasons."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def table() -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize(("path", "reason"), table())
-def test_a_path_is_out_for_its_reason(path: str, reason: str | None) -> None:
+def test_a_path_is_excluded_for_its_reason(path: str, reason: str | None) -> None:
     assert excluded_path(path.encode()) == reason
 
 
 @pytest.mark.parametrize("path", [b"Tests/A.php", b"TESTS/a.py", b"pkg/Fixtures/a.js", b"Docs/a.py", b"Vendor/a.go"])
-def test_folder_names_are_compared_without_regard_to_case(path: bytes) -> None:
+def test_folder_names_are_case_insensitive(path: bytes) -> None:
     assert excluded_path(path) is not None
 
 
@@ -116,7 +116,7 @@ def test_a_plain_source_file_is_kept_in_every_language(name: bytes, ext: bytes) 
 
 
 @given(st.binary(max_size=300))
-def test_every_path_has_an_answer(path: bytes) -> None:
+def test_any_path_has_a_known_reason_or_none(path: bytes) -> None:
     assert excluded_path(path) in (None, *PRECEDENCE)
     assert is_test_path(path) == (excluded_path(path) in ("test", "fixture"))
 
@@ -127,7 +127,7 @@ PARTS = st.sampled_from(
 
 
 @given(st.lists(PARTS, max_size=5), st.sampled_from([b"a.go", b"a.ts", b"a.rs", b"a.cs", b"a_test.go", b"a.min.js"]))
-def test_a_folder_that_is_out_keeps_everything_below_it_out(folders: list[bytes], name: bytes) -> None:
+def test_an_excluded_folder_excludes_everything_below_it(folders: list[bytes], name: bytes) -> None:
     path = b"/".join([*folders, name])
     for below in (b"vendor/", b"node_modules/", b"third_party/"):
         assert excluded_path(below + path) in ("vendored", "minified")
@@ -135,7 +135,7 @@ def test_a_folder_that_is_out_keeps_everything_below_it_out(folders: list[bytes]
         assert excluded_path(b"src/" + path) is not None
 
 
-def test_a_path_of_many_thousand_folders_has_an_answer() -> None:
+def test_a_path_of_many_thousand_folders_is_classified() -> None:
     assert excluded_path(b"a/" * 20_000 + b"a.py") is None
     assert excluded_path(b"a/" * 20_000 + b"tests/a.py") == "test"
     assert excluded_path(b"src/main/" * 20_000 + b"A.java") is None

@@ -1,4 +1,4 @@
-"""Which issues and pull requests a text refers to, and what only looks like a reference."""
+"""The issues and pull requests that a text refers to, and lookalikes of references."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.classify.references import (
-    MOST_CHARACTERS,
-    MOST_REFERENCES,
+    MAX_CHARACTERS,
+    MAX_REFERENCES,
     Home,
     Reference,
     might_refer,
@@ -177,32 +177,32 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize("message", LOOK_ALIKES)
-def test_what_only_looks_like_a_reference_is_none(message: str) -> None:
+def test_lookalikes_are_no_references(message: str) -> None:
     assert read(message) == []
 
 
-def test_a_server_of_its_own_is_the_home_of_its_addresses() -> None:
+def test_urls_of_a_self_hosted_server_count() -> None:
     assert read("Till\n\nfixes https://git.acme.example/acme/shop/issues/12", GHES) == [(12, "closes")]
     assert read("Till\n\nfixes https://github.com/acme/shop/issues/12", GHES) == []
 
 
-def test_a_pull_request_does_not_come_from_a_pull_request() -> None:
+def test_a_pull_request_has_no_reference_to_the_pull_request_it_came_from() -> None:
     assert read_pull_references("Till (#12)", "Fixes #13", HOME) == (Reference(12, "mentions"), Reference(13, "closes"))
 
 
-def test_a_number_that_the_limit_cuts_through_is_not_read() -> None:
-    for length in range(MOST_CHARACTERS - 12, MOST_CHARACTERS + 1):
-        told = read("Till\n\n" + "x " * ((length - 6) // 2) + " fixes #12345 and more " * 3)
-        assert told in ([], [(12345, "closes")])
+def test_a_number_that_the_limit_cuts_is_not_read() -> None:
+    for length in range(MAX_CHARACTERS - 12, MAX_CHARACTERS + 1):
+        references = read("Till\n\n" + "x " * ((length - 6) // 2) + " fixes #12345 and more " * 3)
+        assert references in ([], [(12345, "closes")])
 
 
-def test_at_most_so_many_numbers_are_read() -> None:
-    assert len(read(" ".join(f"#{n}" for n in range(10, 500)))) == MOST_REFERENCES
+def test_the_number_of_references_is_limited() -> None:
+    assert len(read(" ".join(f"#{n}" for n in range(10, 500)))) == MAX_REFERENCES
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_have_an_answer(message: bytes) -> None:
-    assert len(read(message)) <= MOST_REFERENCES
+def test_any_bytes_are_read(message: bytes) -> None:
+    assert len(read(message)) <= MAX_REFERENCES
 
 
 PIECES = st.sampled_from(
@@ -212,7 +212,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))
-def test_each_number_stands_once_and_bytes_say_the_same_as_text(message: str) -> None:
+def test_each_number_is_returned_once_and_bytes_are_read_like_text(message: str) -> None:
     found = read(message)
     assert len({number for number, _ in found}) == len(found)
     assert found == read(message.encode())
@@ -221,7 +221,7 @@ def test_each_number_stands_once_and_bytes_say_the_same_as_text(message: str) ->
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))
-def test_what_is_hidden_in_a_fence_changes_nothing(hidden: str) -> None:
+def test_references_in_a_fence_are_ignored(hidden: str) -> None:
     if "```" not in hidden and "<!--" not in hidden:
         assert read(f"Till\n\n```\n{hidden}\n```\nfixes #99") == [(99, "closes")]
 
@@ -235,8 +235,8 @@ BOMBS = [
 
 
 @pytest.mark.parametrize("piece", BOMBS)
-def test_time_grows_with_the_length_only(piece: str) -> None:
-    bomb = ("Till\n\n" + piece * (MOST_CHARACTERS // len(piece)))[:MOST_CHARACTERS]
+def test_time_is_linear_in_the_length(piece: str) -> None:
+    bomb = ("Till\n\n" + piece * (MAX_CHARACTERS // len(piece)))[:MAX_CHARACTERS]
     began = time.process_time()
     read_references(bomb, HOME)
     read_references(bomb[6:], HOME)

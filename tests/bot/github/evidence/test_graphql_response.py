@@ -21,7 +21,7 @@ from bot.github.evidence.graphql_response import (
     parse_response,
 )
 from bot.github.evidence.walks import WalkState
-from pipeline.classify.bug_labels import LONGEST_LABEL
+from pipeline.classify.bug_labels import MAX_LABEL_CHARACTERS
 from pipeline.mining.issue_links import IssueFact, Tracker
 from tests.bot.github.evidence.counting import graphql_error
 
@@ -85,8 +85,8 @@ def test_missing_fields_are_empty(more: dict[str, Any]) -> None:
 def test_labels_are_bounded() -> None:
     found = fact(labels={"nodes": [{"name": f"{at}" + "x" * 5_000} for at in range(50)]}, issueType={"name": "y" * 999})
     assert len(found.labels) == MAX_LABELS
-    assert {len(label) for label in found.labels} == {LONGEST_LABEL}
-    assert len(found.issue_type or "") == LONGEST_LABEL
+    assert {len(label) for label in found.labels} == {MAX_LABEL_CHARACTERS}
+    assert len(found.issue_type or "") == MAX_LABEL_CHARACTERS
 
 
 def test_unknown_states_count_as_closed() -> None:
