@@ -46,7 +46,7 @@ class HttpClient(Urllib3HttpGitClient):
         super().__init__(url.text, dumb=False, pool_manager=pool, thin_packs=False, quiet=True)
         self.max_bytes: int | None = MAX_OVERHEAD_BYTES
         self._clone_url = url
-        self._timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
+        self._request_timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
         self._origins = {_origin_of(url.text)}
         self._credentials_header = (
             urllib3.make_headers(basic_auth=f"{credentials.user}:{credentials.password}") if credentials else {}
@@ -89,7 +89,7 @@ class HttpClient(Urllib3HttpGitClient):
                 decode_content=False,
                 redirect=False,
                 retries=False,
-                timeout=self._timeout,
+                timeout=self._request_timeout,
             )
             location = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or data is not None or not location:

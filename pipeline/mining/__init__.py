@@ -1,1 +1,1 @@
-"""From a history to function touches: objects, trees, hunks, functions, lineages and fix evidence."""
+"""Mine a history: the credit, fixes and process metrics of every function."""

@@ -1,4 +1,4 @@
-"""Credit: what each fix is worth to the functions it touched (DESIGN.md section 2, "Credit"). Pure."""
+"""Divide the credit of fixes among the functions that they touched (DESIGN.md section 2, "Credit"). Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NO_FUNCTION = "touches no function that stood before the fix"
 
 @dataclass(frozen=True)
 class AttributedFix:
-    """A fix commit with the lineages of the functions it touched. `unit` names its landing, `born` its positions."""
+    """A fix commit with the lineages of the functions that it touched. `unit` identifies its landing."""
 
     sha: str
     position: int
-    unit: tuple[int, str]  # (last chain position of the landing, "" or the commit's id where it stands alone)
-    born: frozenset[int]  # chain positions whose newborn functions belong to this very landing
+    unit: tuple[int, str]  # (last chain position of the landing, "" or the commit's id if it is a unit of its own)
+    born: frozenset[int]  # chain positions of the landing: functions born there get no credit from it
     evidence: Evidence
     files: frozenset[bytes]
     roots: frozenset[Root]
@@ -31,18 +31,18 @@ class AttributedFix:
 
 @dataclass
 class Credits:
-    """Credit by lineage, and what became of each fix commit."""
+    """Credit by lineage, and the outcome of each fix commit."""
 
     by_root: dict[Root, float] = field(default_factory=dict)
     fixes: dict[Root, int] = field(default_factory=dict)  # units that gave credit
-    by_kind: dict[str, float] = field(default_factory=dict)  # credit to functions alive at the window's beginning
+    by_kind: dict[str, float] = field(default_factory=dict)  # credit of functions alive at the window's start
     each: dict[str, float] = field(default_factory=dict)  # sha -> w / sqrt(m), of the commits that gave credit
     refused: dict[str, str] = field(default_factory=dict)  # sha -> reason
     files: set[bytes] = field(default_factory=set)  # changed by units that gave credit
 
 
 def give_credit(fixes: Iterable[AttributedFix], recipe: LabelRecipe) -> Credits:
-    """Within a landing a function gets at most its largest single credit w / sqrt(m); see DESIGN "Credit"."""
+    """Sum the credit of each function: per landing at most its largest single w / sqrt(m); see DESIGN "Credit"."""
     units: dict[tuple[int, str], list[AttributedFix]] = defaultdict(list)
     for fix in fixes:
         units[fix.unit].append(fix)
@@ -52,20 +52,20 @@ def give_credit(fixes: Iterable[AttributedFix], recipe: LabelRecipe) -> Credits:
     for unit in sorted(units):
         members = sorted(units[unit], key=lambda f: (f.position, f.sha))
         shares = _shares(members, recipe, credits)
-        for root, (worth, kind) in shares.items():
-            parts[root].append(worth)
+        for root, (share, kind) in shares.items():
+            parts[root].append(share)
             if root.born_at == ALIVE:
-                by_kind[kind].append(worth)
-    credits.by_root = {root: math.fsum(worths) for root, worths in parts.items()}
-    credits.fixes = {root: len(worths) for root, worths in parts.items()}
-    credits.by_kind = {kind: math.fsum(worths) for kind, worths in by_kind.items()}
+                by_kind[kind].append(share)
+    credits.by_root = {root: math.fsum(amounts) for root, amounts in parts.items()}
+    credits.fixes = {root: len(amounts) for root, amounts in parts.items()}
+    credits.by_kind = {kind: math.fsum(amounts) for kind, amounts in by_kind.items()}
     return credits
 
 
 def _shares(
     members: Sequence[AttributedFix], recipe: LabelRecipe, credits: Credits
 ) -> Mapping[Root, tuple[float, str]]:
-    """What one unit gives, root -> (credit, evidence kind); notes in `credits` why a unit gives nothing."""
+    """Return the credits of one unit, root -> (credit, evidence kind). Records in `credits` why there are none."""
     files = frozenset[bytes]().union(*(fix.files for fix in members))
     touched = {fix.sha: frozenset(r for r in fix.roots if r.born_at not in fix.born) for fix in members}
     functions = frozenset[Root]().union(*touched.values())
@@ -79,11 +79,11 @@ def _shares(
         if not touched[fix.sha]:
             credits.refused[fix.sha] = NO_FUNCTION
             continue
-        worth = fix.evidence.weight / math.sqrt(len(functions))
-        credits.each[fix.sha] = worth
+        share = fix.evidence.weight / math.sqrt(len(functions))
+        credits.each[fix.sha] = share
         for root in touched[fix.sha]:
-            if root not in shares or worth > shares[root][0]:
-                shares[root] = (worth, fix.evidence.kind)
+            if root not in shares or share > shares[root][0]:
+                shares[root] = (share, fix.evidence.kind)
     return shares
 
 

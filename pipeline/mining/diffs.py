@@ -1,4 +1,4 @@
-"""One diff as lineage sees it: its files with renames joined, and where a function of its new side stood before."""
+"""Read a diff for lineage: pair its files across renames, and find the earlier place of a function."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.git.trees import FileChange
-from pipeline.mining.facts.cache import FactCache, NotYet
-from pipeline.mining.facts.compute import ChangeWant, MovesWant, RenamesWant
+from pipeline.mining.facts.cache import FactCache, FactPending
+from pipeline.mining.facts.compute import ChangeRequest, MovesRequest, RenamesRequest
 from pipeline.mining.facts.lineage import FunctionKey, Place
 
 
-class Step(NamedTuple):
-    """The diff between a commit's tree and its parent's: source files only."""
+class TreeDiff(NamedTuple):
+    """The diff between the trees of a parent and a commit, source files only."""
 
     old_tree: bytes
     new_tree: bytes
@@ -20,7 +20,7 @@ class Step(NamedTuple):
 
 
 class FilePair(NamedTuple):
-    """A file on both sides of a diff; without a blob where there is none on that side."""
+    """A file on both sides of a diff; the blob is None if the file does not exist on that side."""
 
     old: bytes | None
     new: bytes | None
@@ -28,8 +28,8 @@ class FilePair(NamedTuple):
     new_path: bytes
 
 
-def paired(changes: Iterable[FileChange], renames: Mapping[bytes, bytes]) -> list[FilePair]:
-    """The changes as pairs, with `renames` (new path -> old path) joined."""
+def join_renames(changes: Iterable[FileChange], renames: Mapping[bytes, bytes]) -> list[FilePair]:
+    """Return the changes as pairs of files, joining `renames` (new path -> old path)."""
     changes = list(changes)
     old_blobs = {c.path: c.old for c in changes}
     renamed_away = set(renames.values())
@@ -43,64 +43,64 @@ def paired(changes: Iterable[FileChange], renames: Mapping[bytes, bytes]) -> lis
     return joined
 
 
-def want_of(pair: FilePair, code: bool = False) -> ChangeWant:
-    return ChangeWant(pair.old, pair.new, pair.old_path, pair.new_path, code)
+def change_request(pair: FilePair, code: bool = False) -> ChangeRequest:
+    return ChangeRequest(pair.old, pair.new, pair.old_path, pair.new_path, code)
 
 
-def file_pairs(step: Step, book: FactCache) -> list[FilePair]:
-    """The changed files, renames joined. Raises NotYet where they are not known yet."""
-    changes = step.changes
+def file_pairs(diff: TreeDiff, cache: FactCache) -> list[FilePair]:
+    """Return the changed files with renames joined. Raises FactPending if the renames are pending."""
+    changes = diff.changes
     if any(c.old is None for c in changes) and any(c.new is None for c in changes):
-        renames = book.renames(RenamesWant(step.old_tree, step.new_tree, tuple(changes))).renames
-        return paired(changes, renames)
-    return paired(changes, {})
+        renames = cache.renames(RenamesRequest(diff.old_tree, diff.new_tree, tuple(changes))).renames
+        return join_renames(changes, renames)
+    return join_renames(changes, {})
 
 
-class StepReader:
-    """Asks the book about steps, and remembers what it said: a large merge is asked about thousands of times."""
+class DiffReader:
+    """Read diffs through the fact cache, keeping results: a large merge is read thousands of times."""
 
-    def __init__(self, book: FactCache) -> None:
-        self._book = book
+    def __init__(self, cache: FactCache) -> None:
+        self._cache = cache
         self._pairs: dict[tuple[bytes, bytes], dict[bytes, FilePair]] = {}
         self._moves: dict[tuple[bytes, bytes], Mapping[Place, Place]] = {}
-        self._asked_in: dict[tuple[bytes, bytes], int] = {}  # round in which the moves were asked for last
+        self._requested_in: dict[tuple[bytes, bytes], int] = {}  # the last round in which the moves were requested
 
-    def place_before(self, step: Step, path: bytes, key: FunctionKey) -> Place | None:
-        """Where a function of the new side stood on the old side, None if it was born in between. Raises NotYet."""
-        change = next((c for c in step.changes if c.path == path), None)
+    def place_before(self, diff: TreeDiff, path: bytes, key: FunctionKey) -> Place | None:
+        """Return the old place of a function on the new side, None if it was born. Raises FactPending."""
+        change = next((c for c in diff.changes if c.path == path), None)
         if change is None:
             return path, key
-        same_path = ChangeWant(change.old, change.new, path, path, False)
-        if change.old is not None and key not in self._book.change(same_path).born:
+        same_path = ChangeRequest(change.old, change.new, path, path, False)
+        if change.old is not None and key not in self._cache.change(same_path).born:
             return path, key
-        pair = self._pairs_of(step)[path]
-        if pair.old_path != path and key not in self._book.change(want_of(pair)).born:
+        pair = self._pairs_of(diff)[path]
+        if pair.old_path != path and key not in self._cache.change(change_request(pair)).born:
             return pair.old_path, key
-        return self._moves_of(step).get((path, key))
+        return self._moves_of(diff).get((path, key))
 
-    def _pairs_of(self, step: Step) -> Mapping[bytes, FilePair]:
-        trees = (step.old_tree, step.new_tree)
+    def _pairs_of(self, diff: TreeDiff) -> Mapping[bytes, FilePair]:
+        trees = (diff.old_tree, diff.new_tree)
         if trees not in self._pairs:
-            self._pairs[trees] = {pair.new_path: pair for pair in file_pairs(step, self._book)}
+            self._pairs[trees] = {pair.new_path: pair for pair in file_pairs(diff, self._cache)}
         return self._pairs[trees]
 
-    def _moves_of(self, step: Step) -> Mapping[Place, Place]:
-        trees = (step.old_tree, step.new_tree)
+    def _moves_of(self, diff: TreeDiff) -> Mapping[Place, Place]:
+        trees = (diff.old_tree, diff.new_tree)
         if trees not in self._moves:
-            if self._asked_in.get(trees) == self._book.rounds:
-                raise NotYet  # all it needs is on the list already
-            self._asked_in[trees] = self._book.rounds
-            self._moves[trees] = self._ask_moves(step)
+            if self._requested_in.get(trees) == self._cache.rounds:
+                raise FactPending  # all of its facts have been requested
+            self._requested_in[trees] = self._cache.rounds
+            self._moves[trees] = self._request_moves(diff)
         return self._moves[trees]
 
-    def _ask_moves(self, step: Step) -> Mapping[Place, Place]:
-        pairs = list(self._pairs_of(step).values())
-        wants = [want_of(pair) for pair in pairs]
-        if not self._book.knows_all(wants):
-            raise NotYet
-        facts = [self._book.change(want) for want in wants]
+    def _request_moves(self, diff: TreeDiff) -> Mapping[Place, Place]:
+        pairs = list(self._pairs_of(diff).values())
+        requests = [change_request(pair) for pair in pairs]
+        if not self._cache.request_all(requests):
+            raise FactPending
+        facts = [self._cache.change(request) for request in requests]
         vanished = [(p.old, p.old_path, f.vanished) for p, f in zip(pairs, facts, strict=True) if f.vanished and p.old]
         born = [(p.new, p.new_path, f.born) for p, f in zip(pairs, facts, strict=True) if f.born and p.new]
         if not vanished or not born:
             return {}
-        return self._book.moves(MovesWant(step.old_tree, step.new_tree, tuple(vanished), tuple(born))).moves
+        return self._cache.moves(MovesRequest(diff.old_tree, diff.new_tree, tuple(vanished), tuple(born))).moves

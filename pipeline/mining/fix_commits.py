@@ -1,4 +1,4 @@
-"""The fix commits of a window: which commits carry evidence, what they changed, which functions that touched."""
+"""Decide which commits with evidence are fix commits, and identify what they changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pipeline.classify.overlay import CONFIGURED
 from pipeline.classify.paths import excluded_path
 from pipeline.git.history import History, first_parent
 from pipeline.git.trees import FileChange
-from pipeline.mining.diffs import FilePair, want_of
+from pipeline.mining.diffs import FilePair, change_request
 from pipeline.mining.facts.cache import FactCache
-from pipeline.mining.facts.compute import ChangeWant
+from pipeline.mining.facts.compute import ChangeRequest
 from pipeline.mining.facts.lineage import FunctionKey
 
 MERGE = "merge"
@@ -27,18 +27,18 @@ NOT_READABLE = "its objects are missing or broken"
 
 @dataclass(frozen=True)
 class FixCommit:
-    """A commit with fix evidence and the source files that it changed, renames joined."""
+    """A commit with fix evidence and the source files that it changed, with renames joined."""
 
     commit: int
     pairs: tuple[FilePair, ...]
 
     @property
-    def wants(self) -> list[ChangeWant]:
-        return [want_of(pair, code=True) for pair in self.pairs]
+    def requests(self) -> list[ChangeRequest]:
+        return [change_request(pair, code=True) for pair in self.pairs]
 
 
-def reason_not_to_count(history: History, commit: int, facts: MessageFacts) -> str | None:
-    """Why a commit is no fix commit whatever it says, as far as its message and place tell."""
+def reason_by_message(history: History, commit: int, facts: MessageFacts) -> str | None:
+    """Return why a commit is no fix commit, judging by its message and position, else None."""
     if len(history.graph.parents[commit]) > 1:
         return MERGE
     if facts.not_a_fix:
@@ -46,33 +46,33 @@ def reason_not_to_count(history: History, commit: int, facts: MessageFacts) -> s
     return NO_PARENT if first_parent(history, commit) is None else None
 
 
-def reason_of_changes(
+def reason_by_changes(
     changes: Sequence[FileChange],
     source: Sequence[FileChange],
     excluded: Callable[[bytes], str | None] = excluded_path,
 ) -> str | None:
-    """Why a commit is no fix commit, as far as its changed files tell. `source` are those not excluded."""
+    """Return why a commit is no fix commit, judging by its changed files, else None. `source`: not excluded."""
     if source:
         return None
-    why = {excluded(change.path) for change in changes}
-    if CONFIGURED in why:
+    reasons = {excluded(change.path) for change in changes}
+    if CONFIGURED in reasons:
         return ONLY_CONFIGURED
-    return TESTS_ONLY if "test" in why else NO_SOURCE
+    return TESTS_ONLY if "test" in reasons else NO_SOURCE
 
 
-def alters_code(fix: FixCommit, book: FactCache) -> bool:
-    """False where every changed file differs in comments and white space only."""
-    return any(book.change(want).code is not False for want in fix.wants)
+def alters_code(fix: FixCommit, cache: FactCache) -> bool:
+    """Return whether any file changed in more than comments and white space."""
+    return any(cache.change(request).code is not False for request in fix.requests)
 
 
-def touched_functions(fix: FixCommit, book: FactCache) -> list[tuple[bytes, FunctionKey]]:
-    """(path, function) in the parent's version of each changed file."""
-    return [(want.old_path, key) for want in fix.wants for key in book.change(want).touched]
+def touched_functions(fix: FixCommit, cache: FactCache) -> list[tuple[bytes, FunctionKey]]:
+    """Return the touched functions as (path, function) in the parent's version."""
+    return [(request.old_path, key) for request in fix.requests for key in cache.change(request).touched]
 
 
-def patch_id(fix: FixCommit, book: FactCache) -> bytes:
-    """Equal for equal changes of equal files wherever they land, b"" where nothing changed (after `git patch-id`)."""
-    parts = sorted((want.new_path, book.change(want).patch) for want in fix.wants)
+def patch_id(fix: FixCommit, cache: FactCache) -> bytes:
+    """Return an id that is equal for equal changes of equal files, b"" if nothing changed (after `git patch-id`)."""
+    parts = sorted((request.new_path, cache.change(request).patch) for request in fix.requests)
     if not any(patch for _, patch in parts):
         return b""
     digest = hashlib.blake2b(digest_size=16)
@@ -87,7 +87,7 @@ def repeated_patches(
     cancelled: set[int],
     older: Callable[[int], Sequence[bytes]],
 ) -> set[int]:
-    """Commits whose patch landed before, in a commit that stands. `older` gives patches from before the window."""
+    """Return the commits whose patch landed earlier and was not reverted. `older`: patches from before the window."""
     seen: set[bytes] = set()
     repeated: set[int] = set()
     graph = history.graph

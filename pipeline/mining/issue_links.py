@@ -1,12 +1,12 @@
-"""Commits linked to issues and pull requests: evidence beyond what their own subjects say.
+"""Link commits to issues and pull requests, as evidence beyond their own subjects.
 
-    1. forget whatever was opened after the window's end
-    2. find the commits that each merged pull request brought: what its merge reaches and the commits before it do not
-    3. find the pull request of each commit: the innermost of those that brought it, else the one that its subject names
-    4. evidence: an issue labelled as a bug that the commit names; a pull request labelled so or closing such an issue
-    5. withdrawal: what the commit or its pull request closes, or the pull request itself, is labelled as something else
+    1. drop everything that was opened after the window's end
+    2. find the commits of each merged pull request: reachable from its merge but not from the merge's first parent
+    3. find the pull request of each commit: the innermost that contains it, else the one that its subject names
+    4. evidence: the commit names an issue labelled as a bug, or its pull request is labelled so or closes such an issue
+    5. withdrawal: the pull request, or an issue that it or the commit closes, is labelled as something else
 
-DESIGN.md section 2, "Fix commit" and "Credit". Pure: the same facts give the same links in any order.
+DESIGN.md section 2, "Fix commit" and "Credit". Pure: the order of the facts does not matter.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pipeline.git.history import ROOT, History
 from pipeline.label_recipe import LabelRecipe
 from pipeline.records import Evidence
 
-_DEEPEST_MERGE = 50  # merges inside merges; deeper ones count as part of the one that holds them
+_MAX_MERGE_DEPTH = 50  # of merges inside merges; deeper ones count as part of the outer merge
 _STRENGTH = ("keyword", "prefix", "label", "issue")
 
-References = Mapping[int, Sequence[Reference]]  # by commit, as an index of the graph
+References = Mapping[int, Sequence[Reference]]  # by commit (index of the graph)
 
 
 @dataclass(frozen=True, slots=True)
 class IssueFact:
-    """What is kept of an issue or pull request. Times are seconds since 1970, `merge_commit` 20 bytes."""
+    """The stored facts of an issue or pull request. Times are seconds since 1970, `merge_commit` 20 bytes."""
 
     number: int
     is_pull_request: bool
@@ -45,14 +45,14 @@ class IssueFact:
 
 @dataclass(frozen=True, slots=True)
 class Tracker:
-    """The facts by number as they stood at `evidence_as_of` (seconds since 1970): frozen for one screening."""
+    """The facts by number as of `evidence_as_of` (seconds since 1970), frozen for one screening."""
 
     facts: Mapping[int, IssueFact]
     evidence_as_of: int
-    bug_labels: tuple[str, ...] | None = None  # in place of the default list
+    bug_labels: tuple[str, ...] | None = None  # replaces the default list
 
     def until(self, time: int) -> Tracker:
-        """Without whatever was opened after `time`."""
+        """Return a copy without anything that was opened after `time`."""
         known = {number: fact for number, fact in self.facts.items() if fact.opened_at <= time}
         return Tracker(known, self.evidence_as_of, self.bug_labels)
 
@@ -71,41 +71,41 @@ class Tracker:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A tracker and the repository whose references it answers."""
+    """A tracker and the repository of its issues."""
 
     tracker: Tracker
     home: Home
 
     def labelled(self, bug_labels: tuple[str, ...] | None) -> Tracked:
-        """The same with a repository's own list of labels that mean a bug; none: the default list."""
+        """Return a copy with a repository's own list of bug labels; None: the default list."""
         return replace(self, tracker=replace(self.tracker, bug_labels=bug_labels))
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What a commit's issues and pull request say. `pull_request` is its landing unit, where it is known."""
+    """The evidence of a commit's issues and pull request. `pull_request` is its landing unit, if known."""
 
     evidence: tuple[Evidence, ...] = ()  # strongest first
-    withdrawn: bool = False  # a keyword in the commit's own subject is no evidence
+    withdrawn: bool = False  # a keyword in the commit's own subject does not count
     pull_request: int | None = None
 
-    def judge(self, own: Evidence | None) -> Evidence | None:
-        """The strongest of this evidence and the commit's own, which may have been taken back."""
+    def strongest(self, own: Evidence | None) -> Evidence | None:
+        """Return the strongest of this evidence and the commit's own, unless the latter is withdrawn."""
         claims = (own,) if own and not (self.withdrawn and own.kind == "keyword") else ()
         return max((*self.evidence, *claims), key=lambda e: (e.weight, _STRENGTH.index(e.kind)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class LandingUnit:
-    """The commits of one pull request: the unit of credit, in place of the landing, where it is known."""
+    """The commits of one pull request: the unit of credit if known, instead of the landing."""
 
     pull_request: int
-    positions: frozenset[int]  # chain positions where they landed
-    commits: int  # merges not counted
+    positions: frozenset[int]  # chain positions of the commits
+    commits: int  # without merges
 
 
 def landing_units(history: History, links: Mapping[int, Linked]) -> dict[int, LandingUnit]:
-    """The unit of each commit whose pull request is known, by its index in the graph."""
+    """Return the unit of each commit (index of the graph) whose pull request is known."""
     members: dict[int, list[int]] = defaultdict(list)
     for commit, linked in links.items():
         if linked.pull_request is not None:
@@ -121,22 +121,22 @@ def landing_units(history: History, links: Mapping[int, Linked]) -> dict[int, La
 def link(
     history: History, references: References, tracker: Tracker, window_end: int, recipe: LabelRecipe
 ) -> dict[int, Linked]:
-    """What is linked to each commit that has a link, by its index in the graph.
+    """Link commits (indexes of the graph) to issues and pull requests; commits without a link are left out.
 
-    `references` are those of every commit that landed by `window_end` (seconds since 1970), merges too: what the
-    message of a merge closes, its pull request closes.
+    `references` are those of all commits that landed by `window_end` (seconds since 1970), including merges: the issues
+    that the message of a merge closes are closed by its pull request.
     """
     known = tracker.until(window_end)
     merges = _merges(history, references, known)
-    brought = _brought_by(history, merges)
+    pull_request_of = _commit_pull_requests(history, merges)
     closing: dict[int, set[int]] = defaultdict(set)
     for number, fact in known.facts.items():
         closing[number].update(fact.closes if fact.is_pull_request else ())
     for merge, number in merges.items():
         closing[number].update(r.number for r in references.get(merge, ()) if r.kind == "closes")
     links: dict[int, Linked] = {}
-    for commit in {*references, *brought}:
-        pull_request = brought.get(commit) or _named(references.get(commit, ()), known)
+    for commit in {*references, *pull_request_of}:
+        pull_request = pull_request_of.get(commit) or _named(references.get(commit, ()), known)
         closed = closing[pull_request] if pull_request else set()
         linked = _linked(references.get(commit, ()), pull_request, closed, known, recipe)
         if history.landing[commit] >= 0 and linked != Linked():
@@ -147,7 +147,7 @@ def link(
 def _linked(
     references: Sequence[Reference], pull_request: int | None, closed: set[int], known: Tracker, recipe: LabelRecipe
 ) -> Linked:
-    """`closed` are the issues that the pull request closes."""
+    """Link one commit. `closed` are the issues that its pull request closes."""
     own = [r for r in references if known.is_issue(r.number)]
     by_pull_request = {number for number in closed if known.is_issue(number)}
     evidence = []
@@ -156,46 +156,46 @@ def _linked(
     landed_by = {pull_request} if pull_request else set()
     if any(known.nature(number) == "bug" for number in landed_by | by_pull_request):
         evidence.append(Evidence("label", recipe.weight("label")))
-    answers = landed_by | by_pull_request | {r.number for r in own if r.kind == "closes"}
-    withdrawn = any(known.nature(number) == "other" for number in answers)
+    closed_or_own = landed_by | by_pull_request | {r.number for r in own if r.kind == "closes"}
+    withdrawn = any(known.nature(number) == "other" for number in closed_or_own)
     return Linked(tuple(evidence), withdrawn and not evidence, pull_request)
 
 
 def _named(references: Sequence[Reference], known: Tracker) -> int | None:
-    """The pull request that a subject ends with, where it is one."""
+    """Return the pull request that a subject ends with, None if there is none or it is an issue."""
     return next((r.number for r in references if r.kind == "pull request" and known.is_pull_request(r.number)), None)
 
 
 def _merges(history: History, references: References, known: Tracker) -> dict[int, int]:
-    """commit -> the pull request that it merged: by what the tracker says, else by what the commit's subject says.
+    """Return commit -> pull request that it merged, by the tracker, else by the commit's subject.
 
-    A pull request that was closed without being merged has a commit of GitHub's own in that place: it is not looked at.
+    Unmerged pull requests are skipped: their `merge_commit` is a test merge by GitHub.
     """
     graph = history.graph
-    told: dict[int, int] = {}
+    merges: dict[int, int] = {}
     for number in sorted(known.facts, reverse=True):
         fact = known.facts[number]
         merge = graph.index.get(fact.merge_commit) if fact.merge_commit else None
         if fact.is_pull_request and fact.state == "merged" and merge is not None and history.landing[merge] >= 0:
-            told[merge] = number  # of two with one merge commit the first
-    placed = set(told.values())
-    unplaced = [c for c in references if c not in told and history.landing[c] >= 0 and len(graph.parents[c]) > 1]
+            merges[merge] = number  # of two with one merge commit the first
+    placed = set(merges.values())
+    unplaced = [c for c in references if c not in merges and history.landing[c] >= 0 and len(graph.parents[c]) > 1]
     for commit in sorted(unplaced, key=lambda c: (history.landing[c], graph.ids[c])):
         named = _named(references[commit], known)
         if named is not None and named not in placed:
-            told[commit] = named
+            merges[commit] = named
             placed.add(named)
-    return told
+    return merges
 
 
-def _brought_by(history: History, merges: Mapping[int, int]) -> dict[int, int]:
-    """commit -> the innermost pull request that brought it, merges themselves included.
+def _commit_pull_requests(history: History, merges: Mapping[int, int]) -> dict[int, int]:
+    """Return commit -> innermost pull request that contains it, merges themselves included.
 
-    A merge brought what it reaches and its first parent does not. A commit with one parent was squashed, and brought
-    itself, or it is the last of a rebased branch: then it brought the series that it ends, which mining tells by
+    A merge contains the commits that it reaches and its first parent does not. A commit with one parent was squashed,
+    and contains itself, or is the last of a rebased branch: then it contains the series that it ends, recognised by
     author and time (`History.unit`), back to the end of another pull request.
     """
-    brought = dict(merges)
+    pull_request_of = dict(merges)
     for commit, number in merges.items():
         position = history.landing[commit]
         if len(history.graph.parents[commit]) > 1 or history.chain[position] != commit:
@@ -204,14 +204,14 @@ def _brought_by(history: History, merges: Mapping[int, int]) -> dict[int, int]:
             position -= 1
             if history.chain[position] in merges:
                 break
-            brought[history.chain[position]] = number
-    for merge, members in _insides(history, {c for c in merges if len(history.graph.parents[c]) > 1}):
-        brought.update((member, merges[merge]) for member in members if member not in merges)
-    return brought
+            pull_request_of[history.chain[position]] = number
+    for merge, members in _commits_of_merges(history, {c for c in merges if len(history.graph.parents[c]) > 1}):
+        pull_request_of.update((member, merges[merge]) for member in members if member not in merges)
+    return pull_request_of
 
 
-def _insides(history: History, wanted: set[int]) -> Iterator[tuple[int, set[int]]]:
-    """(merge, the commits it brought) of each merge that is wanted, outer ones before those inside them."""
+def _commits_of_merges(history: History, wanted: set[int]) -> Iterator[tuple[int, set[int]]]:
+    """Yield (merge, its commits) of each of the `wanted` merges, outer ones before inner ones."""
     parents = history.graph.parents
     sides: dict[int, set[int]] = {history.landing[c]: set() for c in wanted}
     for commit, position in enumerate(history.landing):
@@ -222,11 +222,11 @@ def _insides(history: History, wanted: set[int]) -> Iterator[tuple[int, set[int]
         merge, members, depth = todo.pop()
         if merge in wanted:
             yield merge, members
-        if depth == _DEEPEST_MERGE or wanted.isdisjoint(members):
+        if depth == _MAX_MERGE_DEPTH or wanted.isdisjoint(members):
             continue
         left = set(members)
         for tip in parents[merge][1:]:
-            for inner in _line(history, tip, left):
+            for inner in _first_parent_line(history, tip, left):
                 left.discard(inner)
                 inside = _reached(history, parents[inner][1:], left)
                 left -= inside
@@ -234,8 +234,8 @@ def _insides(history: History, wanted: set[int]) -> Iterator[tuple[int, set[int]
                     todo.append((inner, inside, depth + 1))
 
 
-def _line(history: History, tip: int, members: set[int]) -> list[int]:
-    """The first parents of a tip among the members, oldest first."""
+def _first_parent_line(history: History, tip: int, members: set[int]) -> list[int]:
+    """Return the first-parent line of a tip among the members, oldest first."""
     line = []
     while tip in members:
         line.append(tip)
@@ -245,11 +245,11 @@ def _line(history: History, tip: int, members: set[int]) -> list[int]:
 
 
 def _reached(history: History, tips: Iterable[int], members: set[int]) -> set[int]:
-    found: set[int] = set()
+    reached: set[int] = set()
     todo = list(tips)
     while todo:
         commit = todo.pop()
-        if commit in members and commit not in found:
-            found.add(commit)
+        if commit in members and commit not in reached:
+            reached.add(commit)
             todo.extend(history.graph.parents[commit])
-    return found
+    return reached

@@ -1,16 +1,16 @@
-"""From a repository and its windows to the history of every function: the whole flow of mining in one place.
+"""Mine a repository: from its windows to the history of every function, the whole flow in one place.
 
-    1. walk the commits, find landings and effective times                    history
-    2. diff the trees of the chain inside the windows                         trees
-    3. list the functions alive at T_train and T_eval                         functions
-    4. read the messages inside the windows, keep those with evidence         fixes, fix_commits
-    5. map what each fix changed onto functions of its parent's version      facts (hunks, parsing), in processes
-    6. trace those functions back to the beginning of the window              tracing (lineage)
-    7. give credit by landing                                                 credit
-    8. hand over functions, fixes and what was left out                       handover
+    1. walk the commits, find landings and effective times                    git.history
+    2. diff the trees of the chain inside of the windows                      git.trees
+    3. list the functions alive at T_train and T_eval                         facts
+    4. read the messages of the windows, keep those with evidence             classify, issue_links
+    5. map the changes of each fix onto functions of its parent's version     fix_commits, facts (in processes)
+    6. trace those functions back to the start of the window                  trace
+    7. give credit by landing                                                 attribution, credit
+    8. collect functions, fixes and exclusions                                snapshot
 
-Nothing is ever written to the repository. Results depend on the repository, the windows, the recipe and
-the overlay alone. No fact that is remembered between runs depends on the overlay.
+Nothing is ever written to the repository. Results depend only on the repository, the windows, the recipe and the
+overlay. Facts cached between runs do not depend on the overlay.
 """
 
 from __future__ import annotations
@@ -44,38 +44,44 @@ from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.attribution import Attribution
 from pipeline.mining.facts.cache import FactCache
 from pipeline.mining.facts.codec import decode_changes, diff_key, encode_changes
-from pipeline.mining.facts.compute import FunctionsWant, key_of
+from pipeline.mining.facts.compute import FunctionsRequest, key_of
 from pipeline.mining.facts.store import FactStore
 from pipeline.mining.facts.worker_pool import WorkerPool
 from pipeline.mining.issue_links import LandingUnit, Linked, Tracked, landing_units, link
-from pipeline.mining.process_metrics import ProcessHistory, ProcessMetrics, look_back_from
-from pipeline.mining.snapshot import Losses, Snapshot, SnapshotJoin, alive_in, stated_reductions, take_snapshot
+from pipeline.mining.process_metrics import ProcessHistory, ProcessMetrics, lookback_start
+from pipeline.mining.snapshot import (
+    ReadFailures,
+    Snapshot,
+    SnapshotJoin,
+    assemble_mined,
+    functions_alive,
+    reduction_notes,
+)
 from pipeline.mining.trace import Tracer
 from pipeline.records import AssayError, FunctionHistory, Mined, Windows
 from pipeline.syntax.languages import language_of
 
-_EXAMPLES = 5
 _CACHE_BYTES = 24 << 20
 
 
 class Progress(Protocol):
-    """Told what is going on; `total` is None where it is not known."""
+    """Called with the progress of a stage; `total` is None if unknown."""
 
     def __call__(self, stage: str, done: int, total: int | None) -> None: ...
 
 
 def silent(stage: str, done: int, total: int | None) -> None:
-    """No display."""
+    """Report no progress."""
 
 
 @lru_cache(maxsize=1 << 16)
 def is_source(path: bytes) -> bool:
-    """Whether a path is product code in a language that is mined."""
+    """Return whether a path is product code in a language that is mined."""
     return language_of(path) is not None and excluded_path(path) is None
 
 
 def _source_under(rules: OverlayRules) -> Callable[[bytes], bool]:
-    """`is_source` under a repository's own rules."""
+    """Return `is_source` with a repository's own rules applied."""
     if not rules.changes_paths:
         return is_source
     return lambda path: language_of(path) is not None and rules.excluded(path) is None
@@ -86,7 +92,7 @@ def _has_language(path: bytes) -> bool:
 
 
 class Miner:
-    """One repository opened for mining. Use as a context manager; `store_path` None keeps nothing between runs."""
+    """A repository opened for mining. Use it as a context manager. With `store_path` None nothing is cached on disk."""
 
     def __init__(
         self,
@@ -109,8 +115,8 @@ class Miner:
         self._worker_pool = WorkerPool(repository.object_dir, recipe, jobs)
         self._reader = repository.reader(_CACHE_BYTES)
         self._trees = TreeReader(self._reader, _has_language)
-        self._book = FactCache(self._store, self._worker_pool)
-        self._interned: dict[bytes, bytes] = {}  # paths and ids stand in many changes
+        self._cache = FactCache(self._store, self._worker_pool)
+        self._interned: dict[bytes, bytes] = {}  # paths and ids occur in many changes
         self._snapshots: dict[int, Snapshot] = {}
         self._landed_changes: dict[int, list[FileChange]] = {}  # by chain position
         self._graph = CommitGraph()
@@ -130,18 +136,20 @@ class Miner:
         self._reader.close()
 
     def _read_history(self) -> History:
-        # A shallow or broken clone may be completed later: its graph is not remembered.
+        # A shallow or damaged clone may be completed later: its graph is not stored.
         self._graph = CommitGraph() if self._repository.shallow else self._store.load_graph()
         if not len(self._graph):
             self._worker_pool.start()
         head, shallow = self._repository.head, self._repository.shallow
 
-        def tell(done: int) -> None:
+        def report(done: int) -> None:
             self._progress("reading commits", done, None)
 
-        self._problems = extend_graph(self._graph, self._reader, head, might_be_fix, shallow, tell)
+        self._problems = extend_graph(self._graph, self._reader, head, might_be_fix, shallow, report)
         if head not in self._graph.index:
-            raise AssayError(f"{self._repository.name}: the head commit cannot be read; fetch the repository again")
+            raise AssayError(
+                f"the head commit of {self._repository.name} cannot be read: fetch or clone the repository again"
+            )
         return read_history(self._graph, self._graph.index[head], self._recipe, shallow)
 
     @property
@@ -153,33 +161,33 @@ class Miner:
         return self._rules.overlay
 
     def cut(self, time: int) -> None:
-        """See nothing that landed after `time` (seconds since 1970), as in a clone cut there."""
+        """Ignore all that landed after `time` (seconds since 1970), as in a clone made then. Raises AssayError."""
         history = cut_at(self.history, time, self._recipe, self._repository.shallow)
         if history is None:
-            raise AssayError(f"{self._repository.name} has no commit that old: choose a later --as-of")
+            raise AssayError(f"{self._repository.name} has no commits before that date: choose a later --as-of")
         self.history = history
 
     def first_seen(self, now: int | None = None) -> int:
-        """When this head was first asked about: `now` (seconds since 1970; the machine's time where None) or before."""
+        """Return when this head was first mined: `now` (seconds since 1970, None for the system's time) or earlier."""
         seen_at = self._store.first_seen(self._graph.ids[self.history.head], now)
         return seen_at if now is None else min(seen_at, now)
 
     def snapshot(self, position: int) -> Snapshot:
-        """The functions alive in the tree of a chain position."""
+        """Return the functions alive in the tree of a chain position."""
         if position not in self._snapshots:
             blobs = self._blobs_at(position)
-            wants = {path: FunctionsWant(blob, path) for path, blob in blobs.items()}
-            if not self._book.knows_all(wants.values()):
-                self._work_off("parsing files")
-            facts = {path: self._book.functions(want) for path, want in wants.items()}
+            requests = {path: FunctionsRequest(blob, path) for path, blob in blobs.items()}
+            if not self._cache.request_all(requests.values()):
+                self._compute("parsing files")
+            facts = {path: self._cache.functions(request) for path, request in requests.items()}
             functions = {path: fact.functions for path, fact in facts.items()}
-            keys = {path: frozenset(map(key_of, found)) for path, found in functions.items()}
+            keys = {path: frozenset(map(key_of, listed)) for path, listed in functions.items()}
             refused = {path: fact.refused for path, fact in facts.items() if fact.refused}
             self._snapshots[position] = Snapshot(position, blobs, functions, keys, refused)
         return self._snapshots[position]
 
     def _blobs_at(self, position: int) -> dict[bytes, bytes]:
-        """The source files at a chain position: listed once, then followed through the chain's diffs."""
+        """Return the source files at a chain position: listed once, then updated by the diffs of the chain."""
         earlier = max((known for known in self._snapshots if known <= position), default=None)
         if earlier is None:
             tree = self._graph.trees[self.history.chain[position]]
@@ -194,16 +202,16 @@ class Miner:
         return blobs
 
     def count_alive(self, time: int) -> int:
-        """How many functions were alive at a time; 0 before the first commit."""
+        """Return how many functions were alive at a time; 0 before the first commit."""
         position = self.history.position_at(time)
         return self.snapshot(position).count if position >= 0 else 0
 
     def mine(self, windows: Windows) -> Mined:
-        """The history of every function in both windows."""
+        """Mine the history of every function in both windows."""
         return self._mine(windows)
 
     def mine_messages(self, windows: Windows) -> Mined:
-        """The same by messages alone, as if nothing were known of issues and pull requests."""
+        """Mine by messages alone, without issues and pull requests."""
         tracked, units = self._tracked, self._units
         self._tracked, self._units = None, {}
         try:
@@ -215,74 +223,74 @@ class Miner:
         head = len(self.history.chain) - 1
         train_at, eval_at = self.positions(windows)
         at_train, at_eval = self.snapshot(train_at), self.snapshot(eval_at)
-        # What was opened after a window's end is unknown to it, so each window links for itself.
+        # A window must not see issues opened after its end, so each window has its own links.
         messages = self._read_messages(train_at, eval_at, windows.eval_start)
         messages |= self._read_messages(eval_at, head, windows.as_of)
         chain_changes = self._chain_changes(train_at, head)
         training = self._attribution(at_train, eval_at, messages, chain_changes)
         horizon = self._attribution(at_eval, head, messages, chain_changes)
-        while not (training.round() & horizon.round()):
-            self._work_off("parsing changes")
+        while not (training.advance() & horizon.advance()):
+            self._compute("parsing changes")
         trained, held_out = training.credits({}), horizon.credits(training.patches)
         both = ((at_train, trained), (at_eval, held_out))
-        losses = Losses(self._problems, self._trees, self._book, self._reader)
-        notes = stated_reductions(self._repository, self.history, losses, both)
-        mined = take_snapshot(self._repository, self.history, windows, *both, messages, notes)
+        failures = ReadFailures(self._problems, self._trees, self._cache, self._reader)
+        notes = reduction_notes(self._repository, self.history, failures, both)
+        mined = assemble_mined(self._repository, self.history, windows, *both, messages, notes)
         self._store.save(None if self._problems or self._repository.shallow else self._graph)
         return mined
 
     def positions(self, windows: Windows) -> tuple[int, int]:
-        """The chain positions of the snapshots at T_train and T_eval."""
+        """Return the chain positions of the snapshots at T_train and T_eval."""
         train_at = max(0, self.history.position_at(windows.train_start))
         return train_at, max(train_at, self.history.position_at(windows.eval_start))
 
     def functions(self, position: int) -> tuple[FunctionHistory, ...]:
-        """The functions of a snapshot, without any credit: in the order in which `mine` and `past` give them."""
-        return alive_in(self.snapshot(position))
+        """Return the functions of a snapshot without credit, in the order of `mine` and `process_metrics`."""
+        return functions_alive(self.snapshot(position))
 
     def process_metrics(self, position: int, now: int) -> tuple[ProcessMetrics, ...]:
-        """What happened to each function of a snapshot before it, as a clone cut there tells it.
+        """Return the process metrics of each function of a snapshot, using only commits up to the snapshot.
 
-        `now` (seconds since 1970) is what ages are counted from: the time of the snapshot.
+        Ages are relative to `now` (seconds since 1970), the time of the snapshot.
         """
         head = self.history.chain[position]
         history = read_history(self._graph, head, self._recipe, self._repository.shallow)
-        floor = look_back_from(history, now)
+        floor = lookback_start(history, now)
         snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
         messages, changes = self._read_messages(floor, position, now), self._chain_changes(floor, position)
-        tracer = Tracer(history, self._book, changes, floor, self._source_changes, lambda *_: True, blobs.get)
+        tracer = Tracer(history, self._cache, changes, floor, self._source_changes, lambda *_: True, blobs.get)
         fixes = self._attribution_of(history, messages, tracer, position)
-        process = ProcessHistory(now, history, self._book, snapshot, tracer, fixes, changes, self._changes_of)
-        while not process.round():
-            self._work_off("reading the past")
+        process = ProcessHistory(now, history, self._cache, snapshot, tracer, fixes, changes, self._changes_of)
+        while not process.advance():
+            self._compute("reading earlier changes")
         self._store.save()
         return process.read()
 
     def join(self, earlier: int, later: int) -> tuple[int | None, ...]:
-        """For each function of the later snapshot the index of the same one in the earlier; None: born in between."""
+        """Return the index of each later function in the earlier snapshot, None if it was born between them."""
         join = SnapshotJoin(
             self._tracer(self.snapshot(earlier), self._chain_changes(earlier, later)),
             self.snapshot(earlier),
             self.snapshot(later),
         )
-        while not join.round():
-            self._work_off("following functions")
+        while not join.advance():
+            self._compute("following functions")
         return join.read()
 
-    def _work_off(self, stage: str) -> None:
-        total, done = self._book.wanted, 0
+    def _compute(self, stage: str) -> None:
+        total, done = self._cache.pending, 0
 
-        def tell(count: int) -> None:
+        def report(count: int) -> None:
             nonlocal done
             done += count
             self._progress(stage, done, total)
 
-        self._book.work_off(tell)
+        self._cache.compute_pending(report)
 
     def _read_messages(self, after: int, upto: int, until: int) -> dict[int, MessageFacts]:
-        """What the messages say that may carry evidence, of commits landing in (after, upto].
+        """Read the messages with possible evidence of the commits that landed in (after, upto].
 
-        Issues and pull requests opened after `until` (seconds since 1970) are unknown.
+        Issues and pull requests opened after `until` (seconds since 1970) are ignored.
         """
         messages: dict[int, MessageFacts] = {}
         links = self._links(after, upto, until)
@@ -295,13 +303,13 @@ class Miner:
                 facts = read_message(
                     raw.message, raw.author, raw.encoding, self._recipe, linked.evidence, rules=self._rules
                 )
-                facts = facts._replace(evidence=linked.judge(facts.evidence))
+                facts = facts._replace(evidence=linked.strongest(facts.evidence))
                 if flagged or facts.evidence:
                     messages[commit] = facts
         return messages
 
     def _links(self, after: int, upto: int, until: int) -> dict[int, Linked]:
-        """What issues and pull requests say of those commits; nothing without a tracker."""
+        """Link those commits to issues and pull requests; empty without a tracker."""
         if self._tracked is None:
             return {}
         references = {}
@@ -327,12 +335,12 @@ class Miner:
                 self._landed_changes[position] = [self._intern(change) for change in changes]
             if position % 500 == 0:
                 self._progress("comparing trees", position - after, upto - after)
-        self._trees.forget()  # what follows needs the room and hardly a tree
+        self._trees.forget()  # the next stages need the memory and few trees
         self._reader.forget()
         return {position: self._landed_changes[position] for position in positions}
 
     def _changes_of(self, commit: int) -> list[FileChange]:
-        """The files of any language that a commit changes against its first parent."""
+        """Return the files in any language that a commit changes against its first parent."""
         parent = first_parent(self.history, commit)
         old = self._graph.trees[parent] if parent is not None else None
         key = diff_key(old, self._graph.trees[commit])
@@ -342,13 +350,13 @@ class Miner:
         else:
             skipped = self._trees.skipped
             changes = self._trees.changes(old, self._graph.trees[commit])
-            # What is missing today may be fetched tomorrow. A missing tree is counted once, whatever it leaves out.
+            # Missing objects may be fetched later, so incomplete diffs are not stored.
             if not self._trees.missing and self._trees.skipped == skipped:
                 self._store.put(key, encode_changes(changes))
         return changes
 
     def _intern(self, change: FileChange) -> FileChange:
-        """The same change with strings shared: in a busy history paths and ids would take more room than all else."""
+        """Return the change with shared strings: in a busy history paths and ids would dominate the memory."""
         keep = self._interned.setdefault
         path, old, new = change
         return FileChange(keep(path, path), old and keep(old, old), new and keep(new, new))
@@ -366,12 +374,14 @@ class Miner:
         self, history: History, messages: Mapping[int, MessageFacts], tracer: Tracer, upto: int
     ) -> Attribution:
         excluded, units = self._rules.excluded, self._units
-        return Attribution(history, self._book, self._recipe, messages, tracer, upto, self._changes_of, excluded, units)
+        return Attribution(
+            history, self._cache, self._recipe, messages, tracer, upto, self._changes_of, excluded, units
+        )
 
     def _tracer(self, snapshot: Snapshot, chain_changes: Mapping[int, Sequence[FileChange]]) -> Tracer:
         return Tracer(
             self.history,
-            self._book,
+            self._cache,
             chain_changes,
             snapshot.position,
             self._source_changes,

@@ -1,4 +1,4 @@
-"""What mining hands over: the functions of both snapshots with their credit, what counted and what was left out."""
+"""Snapshots of functions, the join of two snapshots, and the result of mining."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pipeline.git.repository import Repository
 from pipeline.git.trees import TreeReader
 from pipeline.mining.attribution import WindowCredits, WindowFixes
 from pipeline.mining.credit import Credits
-from pipeline.mining.facts.cache import FactCache, NotYet
-from pipeline.mining.facts.compute import ChangeWant, FunctionsWant, key_of
+from pipeline.mining.facts.cache import FactCache, FactPending
+from pipeline.mining.facts.compute import ChangeRequest, FunctionsRequest, key_of
 from pipeline.mining.facts.lineage import FunctionKey, Place
 from pipeline.mining.trace import ALIVE, Root, Tracer
 from pipeline.records import CountedFix, ExcludedGroup, FunctionHistory, Mined, Windows, printable
@@ -33,7 +33,7 @@ class Snapshot:
     blobs: Mapping[bytes, bytes]
     functions: Mapping[bytes, tuple[Function, ...]]
     keys: Mapping[bytes, frozenset[FunctionKey]]
-    refused: Mapping[bytes, str]  # why a file was not read as source
+    refused: Mapping[bytes, str]  # reasons why files are not read as source
 
     @property
     def count(self) -> int:
@@ -44,14 +44,14 @@ class Snapshot:
 
 
 def functions_of(snapshot: Snapshot) -> Iterator[tuple[bytes, FunctionKey]]:
-    """(path, function) in the order in which functions are handed over."""
+    """Yield (path, function) in the order of the results."""
     for path in sorted(snapshot.functions):
         for function in snapshot.functions[path]:
             yield path, key_of(function)
 
 
 class SnapshotJoin:
-    """Find the functions of `later` in `earlier`, along the lineages that credit follows. Call `round` until True."""
+    """Find the functions of `later` in `earlier` along their lineages. Call `advance` until True, then `read`."""
 
     def __init__(self, tracer: Tracer, earlier: Snapshot, later: Snapshot) -> None:
         self._tracer = tracer
@@ -60,20 +60,20 @@ class SnapshotJoin:
         self._roots: dict[Place, Root | None] = {}
         self._left = list(functions_of(later))
 
-    def round(self) -> bool:
-        """Trace what can be with the facts known; True when nothing is left."""
+    def advance(self) -> bool:
+        """Trace what the available facts allow. Return True when all is done."""
         self._left = [place for place in self._left if not self._try(place)]
         return not self._left
 
     def _try(self, place: Place) -> bool:
         try:
             self._roots[place] = self._tracer.trace(*place, self._later.position)
-        except NotYet:
+        except FactPending:
             return False
         return True
 
     def read(self) -> tuple[int | None, ...]:
-        """In the order of the later functions, the place of each among the earlier ones; None: born in between."""
+        """Return the index of each later function among the earlier ones, None if it was born between them."""
         index = {place: i for i, place in enumerate(functions_of(self._earlier))}
         roots = (self._roots[place] for place in functions_of(self._later))
         return tuple(
@@ -81,7 +81,7 @@ class SnapshotJoin:
         )
 
 
-def take_snapshot(
+def assemble_mined(
     repository: Repository,
     history: History,
     windows: Windows,
@@ -90,7 +90,7 @@ def take_snapshot(
     messages: Mapping[int, MessageFacts],
     notes: Sequence[str],
 ) -> Mined:
-    """Everything that screening needs, from both windows; `notes` are the stated reductions."""
+    """Assemble the result of mining from both windows. `notes` are those of `reduction_notes`."""
     at_train, trained = training
     graph = history.graph
     fixes = trained.fixes
@@ -108,13 +108,15 @@ def take_snapshot(
         fix_files=frozenset(
             printable(path) for path in trained.credits.files | _credited_files(trained) if path in at_train.functions
         ),
-        counted=_counted(history, trained, messages),
+        counted=_counted_fixes(history, trained, messages),
         excluded=_excluded(history, trained, messages),
         notes=tuple(notes),
     )
 
 
-def _counted(history: History, window: WindowCredits, messages: Mapping[int, MessageFacts]) -> tuple[CountedFix, ...]:
+def _counted_fixes(
+    history: History, window: WindowCredits, messages: Mapping[int, MessageFacts]
+) -> tuple[CountedFix, ...]:
     graph = history.graph
     counted = []
     for commit, examined in window.fixes.examined.items():
@@ -143,56 +145,56 @@ def _excluded(
     groups: dict[str, list[int]] = defaultdict(list)
     for commit, reason in (*window.fixes.reasons.items(), *window.refused.items()):
         groups[reason].append(commit)
-    found = []
+    excluded = []
     for reason, commits in groups.items():
         newest = sorted(commits, key=lambda c: (-history.landing[c], history.graph.ids[c]))[:_EXAMPLES]
         examples = tuple((history.graph.ids[c].hex(), messages[c].subject) for c in newest)
-        found.append(ExcludedGroup(reason, len(commits), examples))
-    return tuple(sorted(found, key=lambda g: (-g.commits, g.reason)))
+        excluded.append(ExcludedGroup(reason, len(commits), examples))
+    return tuple(sorted(excluded, key=lambda g: (-g.commits, g.reason)))
 
 
 @dataclass(frozen=True)
-class Losses:
-    """What could not be read while mining."""
+class ReadFailures:
+    """The data that could not be read while mining."""
 
     commits: int
     trees: TreeReader
-    book: FactCache
+    cache: FactCache
     reader: ObjectReader
 
 
-def stated_reductions(
-    repository: Repository, history: History, losses: Losses, windows: Iterable[tuple[Snapshot, WindowCredits]]
+def reduction_notes(
+    repository: Repository, history: History, failures: ReadFailures, windows: Iterable[tuple[Snapshot, WindowCredits]]
 ) -> list[str]:
-    """What was left out and why, one sentence each."""
+    """Return what was left out and why, one sentence each."""
     notes = []
-    seen = list(windows)
+    both = list(windows)
     if history.boundary is not None:
         sha = history.graph.ids[history.boundary].hex()[:10]
         kind = "shallow clone" if repository.shallow else "history cut off by a missing commit"
         notes.append(f"{kind}: {sha} counts as the first commit")
-    if losses.commits:
-        notes.append(f"{_count(losses.commits, 'commit')} missing or broken: what they hold is left out")
-    if losses.trees.missing:
-        notes.append(f"{_count(losses.trees.missing, 'folder')} missing or broken: taken as unchanged")
-    if losses.trees.skipped:
-        notes.append(f"{_count(losses.trees.skipped, 'entry', 'entries')} of oversized folders left out")
-    notes.extend(_missing_blobs(losses))
-    notes.extend(_refused_files(snapshot for snapshot, _ in seen))
-    unresolved = sum(e.unresolved for _, w in seen for e in w.fixes.examined.values())
+    if failures.commits:
+        notes.append(f"{_count(failures.commits, 'commit')} missing or broken: left out")
+    if failures.trees.missing:
+        notes.append(f"{_count(failures.trees.missing, 'folder')} missing or broken: taken as unchanged")
+    if failures.trees.skipped:
+        notes.append(f"{_count(failures.trees.skipped, 'entry', 'entries')} of oversized folders left out")
+    notes.extend(_missing_blobs(failures))
+    notes.extend(_refused_files(snapshot for snapshot, _ in both))
+    unresolved = sum(e.unresolved for _, w in both for e in w.fixes.examined.values())
     if unresolved:
         notes.append(f"{_count(unresolved, 'touch', 'touches')} could not be traced to a function of the snapshot")
     return notes
 
 
-def _missing_blobs(losses: Losses) -> list[str]:
-    pairs = [want for want in losses.book.problems.values() if isinstance(want, ChangeWant)]
-    files = [want for want in losses.book.problems.values() if isinstance(want, FunctionsWant)]
-    blobs = {b for want in pairs for b in (want.old, want.new) if b} | {want.blob for want in files}
-    broken = sum(not _readable(losses.reader, blob) for blob in blobs)
+def _missing_blobs(failures: ReadFailures) -> list[str]:
+    pairs = [request for request in failures.cache.problems.values() if isinstance(request, ChangeRequest)]
+    files = [request for request in failures.cache.problems.values() if isinstance(request, FunctionsRequest)]
+    blobs = {b for request in pairs for b in (request.old, request.new) if b} | {request.blob for request in files}
+    broken = sum(not _readable(failures.reader, blob) for blob in blobs)
     if not broken:
         return []
-    distinct = len({(want.old, want.new) for want in pairs})
+    distinct = len({(request.old, request.new) for request in pairs})
     left_out = f"{_count(broken, 'object')} missing: {_count(distinct, 'pair')} left out"
     return [left_out + (f", {_count(len(files), 'file')} of the snapshots taken as empty" if files else "")]
 
@@ -206,11 +208,11 @@ def _readable(reader: ObjectReader, blob: bytes) -> bool:
 
 
 def _refused_files(snapshots: Iterable[Snapshot]) -> list[str]:
-    """The files of the snapshots that are too large, minified and the like, if there are any."""
-    refused = {path: why for snapshot in snapshots for path, why in snapshot.refused.items()}
+    """Return a note on the files of the snapshots that are too large, minified and the like, if any."""
+    refused = {path: reason for snapshot in snapshots for path, reason in snapshot.refused.items()}
     if not refused:
         return []
-    reasons = ", ".join(f"{count:,} {why}" for why, count in Counter(sorted(refused.values())).most_common())
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(sorted(refused.values())).most_common())
     return [f"{_count(len(refused), 'file')} not read as source: {reasons}"]
 
 
@@ -218,14 +220,14 @@ def _credited_files(window: WindowCredits) -> set[bytes]:
     return {root.path for root in window.credits.by_root if root.born_at == ALIVE}
 
 
-def alive_in(snapshot: Snapshot) -> tuple[FunctionHistory, ...]:
-    """The functions of a snapshot, of which nothing is known but where they stand."""
+def functions_alive(snapshot: Snapshot) -> tuple[FunctionHistory, ...]:
+    """Return the functions of a snapshot, without credit."""
     return _function_histories(snapshot, WindowCredits(WindowFixes(), Credits(), {}, {}))
 
 
 def _function_histories(snapshot: Snapshot, window: WindowCredits) -> tuple[FunctionHistory, ...]:
     credits = window.credits
-    found = []
+    histories = []
     for path in sorted(snapshot.functions):
         shown, blob, language = printable(path), snapshot.blobs[path].hex(), language_of(path)
         assert language is not None
@@ -233,7 +235,7 @@ def _function_histories(snapshot: Snapshot, window: WindowCredits) -> tuple[Func
             key = key_of(function)
             root = Root(path, key, ALIVE)
             fixes = credits.fixes.get(root, 0)
-            found.append(
+            histories.append(
                 FunctionHistory(
                     path=shown,
                     qualified_name=function.qualified_name,
@@ -247,7 +249,7 @@ def _function_histories(snapshot: Snapshot, window: WindowCredits) -> tuple[Func
                     touches=max(fixes, window.touches.get((path, key), 0)) if fixes else 0,
                 )
             )
-    return tuple(found)
+    return tuple(histories)
 
 
 def _count(number: int, one: str, many: str = "") -> str:

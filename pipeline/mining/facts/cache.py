@@ -1,7 +1,7 @@
-"""Facts asked for by the code that decides, answered when they are known, noted down when they are not.
+"""Cache facts, and collect requests for missing ones to compute them in bulk.
 
-Whoever needs a fact asks the book; `NotYet` means that it has been written on the list. The list is worked off in bulk
-by the worker_pool, and the asker tries again: so deciding stays sequential and simple, and computing stays parallel.
+A request for a missing fact raises `FactPending` and is queued. The worker pool computes the queued facts, then the
+caller retries. Decisions stay sequential and simple this way, while facts are computed in parallel.
 """
 
 from __future__ import annotations
@@ -12,104 +12,107 @@ from typing import cast
 from pipeline.mining.facts.codec import decode, encode, key_for
 from pipeline.mining.facts.compute import (
     ChangeFact,
-    ChangeWant,
+    ChangeRequest,
     Fact,
+    FactRequest,
     FunctionsFact,
-    FunctionsWant,
+    FunctionsRequest,
     MovesFact,
-    MovesWant,
+    MovesRequest,
     RenamesFact,
-    RenamesWant,
-    Want,
+    RenamesRequest,
 )
 from pipeline.mining.facts.store import FactStore
 from pipeline.mining.facts.worker_pool import WorkerPool
 
 
-class NotYet(Exception):
-    """The fact is on the list of what is wanted."""
+class FactPending(Exception):
+    """The fact is missing and has been requested."""
 
 
 class FactCache:
-    """Answers from memory and store; `work_off` computes what was asked for and not known."""
+    """Facts from memory and the store. `compute_pending` computes the missing ones."""
 
     def __init__(self, store: FactStore, worker_pool: WorkerPool) -> None:
         self._store = store
         self._worker_pool = worker_pool
         self._known: dict[bytes, Fact] = {}
-        self._wanted: dict[bytes, Want] = {}
-        self.rounds = 0  # how often the list has been worked off
-        self.problems: dict[bytes, Want] = {}  # facts about objects that are missing or broken
+        self._pending: dict[bytes, FactRequest] = {}
+        self.rounds = 0  # how often pending facts have been computed
+        self.problems: dict[bytes, FactRequest] = {}  # facts of objects that are missing or damaged
 
-    def functions(self, want: FunctionsWant) -> FunctionsFact:
-        return cast(FunctionsFact, self._get(want))
+    def functions(self, request: FunctionsRequest) -> FunctionsFact:
+        """Return the fact. Raises FactPending, as the next three."""
+        return cast(FunctionsFact, self._get(request))
 
-    def change(self, want: ChangeWant) -> ChangeFact:
-        return cast(ChangeFact, self._get(want))
+    def change(self, request: ChangeRequest) -> ChangeFact:
+        return cast(ChangeFact, self._get(request))
 
-    def renames(self, want: RenamesWant) -> RenamesFact:
-        return cast(RenamesFact, self._get(want))
+    def renames(self, request: RenamesRequest) -> RenamesFact:
+        return cast(RenamesFact, self._get(request))
 
-    def moves(self, want: MovesWant) -> MovesFact:
-        return cast(MovesFact, self._get(want))
+    def moves(self, request: MovesRequest) -> MovesFact:
+        return cast(MovesFact, self._get(request))
 
-    def knows_all(self, wants: Iterable[Want]) -> bool:
-        """Whether every fact is known; those that are not are put on the list, all of them."""
-        known = True
-        for want in wants:
-            key = key_for(want)
-            if self._recall(key, want) is None:
-                self._note(key, want)
-                known = False
-        return known
+    def request_all(self, requests: Iterable[FactRequest]) -> bool:
+        """Return whether all facts are available, and request those that are not."""
+        complete = True
+        for request in requests:
+            key = key_for(request)
+            if self._lookup(key, request) is None:
+                self._request(key, request)
+                complete = False
+        return complete
 
     @property
-    def wanted(self) -> int:
-        return len(self._wanted)
+    def pending(self) -> int:
+        return len(self._pending)
 
-    def work_off(self, progress: Callable[[int], None] | None = None) -> None:
-        """Compute everything on the list."""
-        wants, self._wanted = list(self._wanted.values()), {}
+    def compute_pending(self, progress: Callable[[int], None] | None = None) -> None:
+        """Compute the pending facts."""
+        requests, self._pending = list(self._pending.values()), {}
         self.rounds += 1
-        for batch, facts in self._worker_pool.compute(wants):
-            for want, fact in zip(batch, facts, strict=True):
-                key = key_for(want)
-                if fact.problem:  # what is missing today may be fetched tomorrow: it is not kept in the store
-                    self.problems[key] = want
+        for batch, facts in self._worker_pool.compute(requests):
+            for request, fact in zip(batch, facts, strict=True):
+                key = key_for(request)
+                if fact.problem:  # missing objects may be fetched later: not stored
+                    self.problems[key] = request
                     self._known[key] = fact
-                else:  # decoded when it is asked for: that shares equal parts
+                else:  # decoded on use, which shares equal parts
                     self._store.put(key, encode(fact))
-                    self._known.pop(key, None)  # an answer that said less
+                    self._known.pop(key, None)  # a fact with less detail
             if progress:
                 progress(len(batch))
 
-    def _get(self, want: Want) -> Fact:
-        key = key_for(want)
-        fact = self._recall(key, want)
+    def _get(self, request: FactRequest) -> Fact:
+        key = key_for(request)
+        fact = self._lookup(key, request)
         if fact is None:
-            self._note(key, want)
-            raise NotYet
+            self._request(key, request)
+            raise FactPending
         return fact
 
-    def _note(self, key: bytes, want: Want) -> None:
-        """Put a fact on the list; of two wants for one fact the one that asks for more stays."""
-        if not (isinstance(want, ChangeWant) and not want.code and key in self._wanted):
-            self._wanted[key] = want
+    def _request(self, key: bytes, request: FactRequest) -> None:
+        """Make a fact pending. Of two requests for one fact the more detailed one is kept."""
+        if not (isinstance(request, ChangeRequest) and not request.code and key in self._pending):
+            self._pending[key] = request
 
-    def _recall(self, key: bytes, want: Want) -> Fact | None:
+    def _lookup(self, key: bytes, request: FactRequest) -> Fact | None:
         fact = self._known.get(key)
         if fact is None:
             value = self._store.get(key)
             if value is None:
                 return None
             try:
-                fact = decode(want, value)
+                fact = decode(request, value)
             except (ValueError, KeyError, IndexError, TypeError):
                 return None
             self._known[key] = fact
-        return fact if _answers(fact, want) else None
+        return fact if _satisfies(fact, request) else None
 
 
-def _answers(fact: Fact, want: Want) -> bool:
-    """A fact about a change may have been computed without looking whether it alters code."""
-    return not (isinstance(want, ChangeWant) and want.code and cast(ChangeFact, fact).code is None and not fact.problem)
+def _satisfies(fact: Fact, request: FactRequest) -> bool:
+    """Return False if the request includes `code` and the fact was computed without it."""
+    return not (
+        isinstance(request, ChangeRequest) and request.code and cast(ChangeFact, fact).code is None and not fact.problem
+    )

@@ -1,4 +1,4 @@
-"""Facts as bytes for the fact store: a key that names the contents, a compact value. Never pickle."""
+"""Encode facts for the fact store: keys by content, compact values, no pickle."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import lru_cache
 from pipeline.git.trees import FileChange
 from pipeline.mining.facts.compute import (
     ChangeFact,
-    ChangeWant,
+    ChangeRequest,
     Fact,
+    FactRequest,
     FunctionsFact,
-    FunctionsWant,
+    FunctionsRequest,
     MovesFact,
-    MovesWant,
+    MovesRequest,
     RenamesFact,
-    RenamesWant,
-    Want,
+    RenamesRequest,
 )
 from pipeline.mining.facts.lineage import FunctionKey, Place
 from pipeline.syntax.languages import language_of
@@ -25,22 +25,22 @@ from pipeline.syntax.parser import Function
 _NONE = bytes(20)
 
 
-def key_for(want: Want) -> bytes:
-    """The key of a fact: its kind, the object ids it is a function of, and the language where that matters."""
-    match want:
-        case FunctionsWant():
-            return b"F" + want.blob + _language(want.path)
-        case ChangeWant():
-            languages = _language(want.old_path) + b"/" + _language(want.new_path)
-            return b"C" + (want.old or _NONE) + (want.new or _NONE) + languages
-        case RenamesWant():
-            return b"R" + want.old_tree + want.new_tree
-        case MovesWant():
-            return b"M" + want.old_tree + want.new_tree
+def key_for(request: FactRequest) -> bytes:
+    """Return the key of a fact: its kind, the object ids that it depends on, and the language if that matters."""
+    match request:
+        case FunctionsRequest():
+            return b"F" + request.blob + _language(request.path)
+        case ChangeRequest():
+            languages = _language(request.old_path) + b"/" + _language(request.new_path)
+            return b"C" + (request.old or _NONE) + (request.new or _NONE) + languages
+        case RenamesRequest():
+            return b"R" + request.old_tree + request.new_tree
+        case MovesRequest():
+            return b"M" + request.old_tree + request.new_tree
 
 
 def diff_key(old_tree: bytes | None, new_tree: bytes) -> bytes:
-    """The key of the file changes between two trees."""
+    """Return the key of the file changes between two trees."""
     return b"D" + (old_tree or _NONE) + new_tree
 
 
@@ -69,21 +69,21 @@ def encode(fact: Fact) -> bytes:
             return json.dumps([[*_place(new), *_place(old)] for new, old in fact.moves.items()]).encode()
 
 
-def decode(want: Want, value: bytes) -> Fact:
-    """The fact that `encode` wrote for `want`; raises ValueError on bytes that it did not write."""
-    match want:
-        case FunctionsWant():
+def decode(request: FactRequest, value: bytes) -> Fact:
+    """Return the fact that `encode` wrote for `request`. Raises ValueError on other bytes."""
+    match request:
+        case FunctionsRequest():
             refused, *rows = value.decode().split("\n")
             return FunctionsFact(tuple(_function(row) for row in rows), refused)
-        case ChangeWant():
+        case ChangeRequest():
             size = value[1]
             patch, rest = value[2 : 2 + size], value[3 + size :]
             touched, born, vanished = map(_read_keys, rest.split(b"\n"))
             code = {b"?": None, b"1": True, b"0": False}[value[:1]]
             return ChangeFact(touched, born, vanished, patch, code)
-        case RenamesWant():
+        case RenamesRequest():
             return RenamesFact({new.encode("latin-1"): old.encode("latin-1") for new, old in json.loads(value)})
-        case MovesWant():
+        case MovesRequest():
             return MovesFact({_read_place(*row[:3]): _read_place(*row[3:]) for row in json.loads(value)})
 
 
@@ -100,9 +100,8 @@ def _read_keys(data: bytes) -> tuple[FunctionKey, ...]:
     return tuple(map(_read_key, data.split(b"\t"))) if data else ()
 
 
-@lru_cache(
-    maxsize=1 << 16
-)  # the same functions are touched again and again: one value each saves a third of all memory
+# The same functions are touched repeatedly: sharing their keys saves a third of all memory.
+@lru_cache(maxsize=1 << 16)
 def _read_key(item: bytes) -> FunctionKey:
     name, _, ordinal = item.decode().rpartition("\v")
     return FunctionKey(name, int(ordinal))

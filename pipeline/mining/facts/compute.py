@@ -1,7 +1,7 @@
-"""Facts about blobs and diffs: functions of a blob, functions touched by a change, lineage across one diff.
+"""Compute facts of blobs and diffs: functions of a blob, functions touched by a change, lineage across one diff.
 
-Each fact is a pure function of the contents that its key names (object ids) and of the label recipe. So it does not
-matter which process computes it, or when: that is why one process or two, cold or incremental, give the same density.
+Each fact is a pure function of the objects in its key and of the label recipe. So it does not matter which process
+computes it and when, and the density is the same with one process or two, cold or incremental.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.git.packs import ObjectProblem, ObjectTooLarge
 from pipeline.git.trees import FileChange
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.facts.lineage import (
-    MOST_RENAME_COMPARISONS,
+    MAX_RENAME_COMPARISONS,
     Candidate,
     FunctionKey,
     Place,
@@ -32,15 +32,15 @@ from pipeline.syntax.skipped_files import skip_reason
 from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
 
 
-class FunctionsWant(NamedTuple):
-    """The functions of one blob, read as the language of `path`'s ending."""
+class FunctionsRequest(NamedTuple):
+    """The functions of a blob, parsed in the language of `path`'s extension."""
 
     blob: bytes
     path: bytes
 
 
-class ChangeWant(NamedTuple):
-    """What changed from `old` to `new`; `code` asks also whether more than comments and white space did."""
+class ChangeRequest(NamedTuple):
+    """The changes from `old` to `new`; `code`: also whether more than comments and white space changed."""
 
     old: bytes | None
     new: bytes | None
@@ -49,7 +49,7 @@ class ChangeWant(NamedTuple):
     code: bool
 
 
-class RenamesWant(NamedTuple):
+class RenamesRequest(NamedTuple):
     """The file renames across the diff between two trees."""
 
     old_tree: bytes
@@ -57,8 +57,8 @@ class RenamesWant(NamedTuple):
     changes: tuple[FileChange, ...]
 
 
-class MovesWant(NamedTuple):
-    """Which function born in the diff between two trees is which one that vanished in it."""
+class MovesRequest(NamedTuple):
+    """The functions that moved in the diff between two trees: pairs of a vanished and a born one."""
 
     old_tree: bytes
     new_tree: bytes
@@ -66,21 +66,21 @@ class MovesWant(NamedTuple):
     born: tuple[tuple[bytes, bytes, tuple[FunctionKey, ...]], ...]  # of the new side
 
 
-Want = FunctionsWant | ChangeWant | RenamesWant | MovesWant
+FactRequest = FunctionsRequest | ChangeRequest | RenamesRequest | MovesRequest
 
 
 class FunctionsFact(NamedTuple):
     functions: tuple[Function, ...]
-    refused: str  # why the file was not read as source ("too large", "minified", "too ambiguous", ...), "" where it was
-    problem: bool = False  # the object is missing or broken
+    refused: str  # why the file was not read as source ("too large", "minified", "too ambiguous", ...), else ""
+    problem: bool = False  # the object is missing or damaged
 
 
 class ChangeFact(NamedTuple):
     touched: tuple[FunctionKey, ...]  # functions of the old side
-    born: tuple[FunctionKey, ...]  # on the new side and not on the old one
-    vanished: tuple[FunctionKey, ...]  # on the old side and not on the new one
-    patch: bytes  # equal for equal changes wherever they stand, b"" for nothing
-    code: bool | None  # None: was not asked
+    born: tuple[FunctionKey, ...]  # only on the new side
+    vanished: tuple[FunctionKey, ...]  # only on the old side
+    patch: bytes  # equal for equal changes at any position, b"" for none
+    code: bool | None  # None: not requested
     problem: bool = False
 
 
@@ -105,7 +105,7 @@ def key_of(function: Function) -> FunctionKey:
 
 @dataclass
 class _Side:
-    """One side of a change: its content and functions, or why there are none."""
+    """One side of a change: its content and functions, or the reason why it has none."""
 
     data: bytes
     parsed: ParsedFile | None
@@ -118,7 +118,7 @@ class _Side:
 
 
 class FactComputer:
-    """Computes facts from a repository. Keeps the last few parsed files, since wants come path by path in order."""
+    """Compute facts of a repository. Keeps the last few parsed files, since requests come path by path in order."""
 
     def __init__(self, reader: ObjectReader, recipe: LabelRecipe, keep_parsed: int = 4) -> None:
         self._reader = reader
@@ -126,39 +126,39 @@ class FactComputer:
         self._keep = keep_parsed
         self._parsed: OrderedDict[tuple[bytes, str], _Side] = OrderedDict()
 
-    def compute(self, want: Want) -> Fact:
-        match want:
-            case FunctionsWant():
-                side = self._side(want.blob, want.path)
+    def compute(self, request: FactRequest) -> Fact:
+        match request:
+            case FunctionsRequest():
+                side = self._side(request.blob, request.path)
                 refused = side.refused or (side.parsed.problem if side.parsed else "")
                 return FunctionsFact(side.functions, refused, side.problem)
-            case ChangeWant():
-                return self._change(want)
-            case RenamesWant():
-                return self._renames(want.changes)
-            case MovesWant():
-                return self._moves(want)
+            case ChangeRequest():
+                return self._change(request)
+            case RenamesRequest():
+                return self._renames(request.changes)
+            case MovesRequest():
+                return self._moves(request)
 
-    def _change(self, want: ChangeWant) -> ChangeFact:
-        old = self._side(want.old, want.old_path)
+    def _change(self, request: ChangeRequest) -> ChangeFact:
+        old = self._side(request.old, request.old_path)
         hunks = None
-        if want.new is None:
-            new = self._side(None, want.new_path)
+        if request.new is None:
+            new = self._side(None, request.new_path)
         else:
-            new, hunks = self._after(old, want)
+            new, hunks = self._after(old, request)
         if old.problem or new.problem:
             return ChangeFact((), (), (), b"", None, problem=True)
         if hunks is None:
             hunks = diff_hunks(old.data, new.data)
         indexes = functions_touched(old.functions, new.functions, hunks, old.data, new.data)
-        hit = [key_of(old.functions[i]) for i in indexes]
+        touched = [key_of(old.functions[i]) for i in indexes]
         before, after = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
-        code = self._alters_code(old, new, hunks) if want.code else None
+        code = self._alters_code(old, new, hunks) if request.code else None
         return ChangeFact(
-            touched=tuple(hit),
+            touched=tuple(touched),
             born=_without(after, before),
             vanished=_without(before, after),
-            patch=patch_of(old.data, new.data, hunks),
+            patch=patch_hash(old.data, new.data, hunks),
             code=code,
         )
 
@@ -167,33 +167,33 @@ class FactComputer:
             return True
         return not only_comments_or_whitespace(old.parsed, new.parsed, hunks)
 
-    def _after(self, old: _Side, want: ChangeWant) -> tuple[_Side, list[Hunk] | None]:
-        """The new side, parsed from the old one where that is possible, with the hunks if they were needed for it."""
-        assert want.new is not None
-        language = language_of(want.new_path)
-        known = self._recall(want.new, want.new_path)
-        if known is not None:
-            return known, None
-        data, refused, problem = self._read(want.new)
+    def _after(self, old: _Side, request: ChangeRequest) -> tuple[_Side, list[Hunk] | None]:
+        """Return the new side, parsed incrementally if possible, and the hunks if that needed them."""
+        assert request.new is not None
+        language = language_of(request.new_path)
+        cached = self._cached(request.new, request.new_path)
+        if cached is not None:
+            return cached, None
+        data, refused, problem = self._read(request.new)
         if refused or problem or language is None:
-            return self._remember(want.new, want.new_path, _Side(data, None, refused, problem)), None
+            return self._remember(request.new, request.new_path, _Side(data, None, refused, problem)), None
         hunks = diff_hunks(old.data, data)
         parsed = parse_file(language, data, old.parsed, hunks)
-        return self._remember(want.new, want.new_path, _Side(data, parsed, "", False)), hunks
+        return self._remember(request.new, request.new_path, _Side(data, parsed, "", False)), hunks
 
     def _side(self, blob: bytes | None, path: bytes) -> _Side:
         if blob is None:
             return _Side(b"", None, "", False)
-        known = self._recall(blob, path)
-        if known is not None:
-            return known
+        cached = self._cached(blob, path)
+        if cached is not None:
+            return cached
         data, refused, problem = self._read(blob)
         language = language_of(path)
         parsed = None if refused or problem or language is None else parse_file(language, data)
         return self._remember(blob, path, _Side(data, parsed, refused, problem))
 
     def _read(self, blob: bytes) -> tuple[bytes, str, bool]:
-        """(content, reason not to read it as source, is it missing or broken)."""
+        """Return (content, reason not to read it as source, whether it is missing or damaged)."""
         try:
             data = self._reader.blob(blob, self._recipe.most_file_bytes)
         except ObjectTooLarge:
@@ -203,7 +203,7 @@ class FactComputer:
         refused = skip_reason(data)
         return (b"" if refused else data), refused or "", False
 
-    def _recall(self, blob: bytes, path: bytes) -> _Side | None:
+    def _cached(self, blob: bytes, path: bytes) -> _Side | None:
         key = (blob, path.rpartition(b".")[2].decode("latin-1"))
         side = self._parsed.get(key)
         if side is not None:
@@ -216,43 +216,43 @@ class FactComputer:
             self._parsed.popitem(last=False)
         return side
 
-    def _moves(self, want: MovesWant) -> MovesFact:
-        vanished, problem_old = self._all_candidates(want.vanished)
-        born, problem_new = self._all_candidates(want.born)
+    def _moves(self, request: MovesRequest) -> MovesFact:
+        vanished, problem_old = self._all_candidates(request.vanished)
+        born, problem_new = self._all_candidates(request.born)
         return MovesFact(match_functions(vanished, born, self._recipe), problem_old or problem_new)
 
     def _all_candidates(
         self, entries: Iterable[tuple[bytes, bytes, Sequence[FunctionKey]]]
     ) -> tuple[list[Candidate], bool]:
-        found: list[Candidate] = []
+        candidates: list[Candidate] = []
         problem = False
         for blob, path, keys in entries:
             side = self._side(blob, path)
             problem = problem or side.problem
-            found.extend(_candidates(path, side, set(keys)))
-        return found, problem
+            candidates.extend(_candidates(path, side, set(keys)))
+        return candidates, problem
 
     def _renames(self, changes: Sequence[FileChange]) -> RenamesFact:
         deleted = {c.path: c.old for c in changes if c.new is None and c.old is not None}
         added = {c.path: c.new for c in changes if c.old is None and c.new is not None}
         exact = match_renames(_ids_only(deleted), _ids_only(added), self._recipe)
         moved_away = set(exact.values())
-        gone = {p: b for p, b in deleted.items() if p not in moved_away}
-        come = {p: b for p, b in added.items() if p not in exact}
-        if len(gone) * len(come) > MOST_RENAME_COMPARISONS:
+        removed = {p: b for p, b in deleted.items() if p not in moved_away}
+        created = {p: b for p, b in added.items() if p not in exact}
+        if len(removed) * len(created) > MAX_RENAME_COMPARISONS:
             return RenamesFact(exact)
-        old, problem_old = self._contents(gone)
-        new, problem_new = self._contents(come)
+        old, problem_old = self._contents(removed)
+        new, problem_new = self._contents(created)
         return RenamesFact(exact | match_renames(old, new, self._recipe), problem_old or problem_new)
 
     def _contents(self, blobs: Mapping[bytes, bytes]) -> tuple[dict[bytes, tuple[bytes, bytes | None]], bool]:
-        found: dict[bytes, tuple[bytes, bytes | None]] = {}
+        contents: dict[bytes, tuple[bytes, bytes | None]] = {}
         problems = False
         for path, blob in blobs.items():
             data, refused, problem = self._read(blob)
             problems = problems or problem
-            found[path] = (blob, None if refused or problem else data)
-        return found, problems
+            contents[path] = (blob, None if refused or problem else data)
+        return contents, problems
 
 
 def _ids_only(blobs: Mapping[bytes, bytes]) -> dict[bytes, tuple[bytes, bytes | None]]:
@@ -264,19 +264,19 @@ def _without(keys: Sequence[FunctionKey], others: Iterable[FunctionKey]) -> tupl
     return tuple(key for key in keys if key not in known)
 
 
-def _candidates(path: bytes, side: _Side, wanted: set[FunctionKey]) -> Iterable[Candidate]:
+def _candidates(path: bytes, side: _Side, keys: set[FunctionKey]) -> Iterable[Candidate]:
     if side.parsed is None:
         return
     for function in side.functions:
-        if key_of(function) in wanted:
+        if key_of(function) in keys:
             tokens = code_tokens(side.parsed, function.start_line, function.end_line)
             yield Candidate((path, key_of(function)), tuple(tokens))
 
 
-def patch_of(old: bytes, new: bytes, hunks: Sequence[Hunk]) -> bytes:
-    """A hash of the removed and added lines and three lines around them, without white space and positions.
+def patch_hash(old: bytes, new: bytes, hunks: Sequence[Hunk]) -> bytes:
+    """Hash the removed and added lines with three lines of context, without white space and positions.
 
-    What `git patch-id` hashes; without the lines around, equal one-line edits of different functions would be one.
+    As `git patch-id`. Without context, equal one-line edits of different functions would be the same patch.
     """
     if not hunks:
         return b""
@@ -294,14 +294,14 @@ def _squeezed(data: bytes) -> bytes:
 
 
 def _lines_back(data: bytes, position: int) -> int:
-    """The beginning of the third line before the line that begins at `position`."""
+    """Return the start of the third line before the line that starts at `position`."""
     for _ in range(_CONTEXT_LINES):
         position = data.rfind(b"\n", 0, max(0, position - 1)) + 1
     return position
 
 
 def _lines_on(data: bytes, position: int) -> int:
-    """The end of the third line from the one that begins at `position` on."""
+    """Return the end of the third line, counting from the line that starts at `position`."""
     for _ in range(_CONTEXT_LINES):
         end = data.find(b"\n", position)
         if end < 0:

@@ -1,6 +1,6 @@
-"""Which function is which across one diff: file renames, then functions that vanished and were born in the same diff.
+"""Match files and functions across one diff: renamed files, then vanished functions with born ones.
 
-Pure functions of the diff's contents, so that a step gives the same answer whenever and wherever it is computed.
+Pure functions of the diff's contents, so that the result does not depend on when and where it is computed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.label_recipe import LabelRecipe
 
-# Beyond this many comparisons in one diff only equal tokens or equal names are compared: a restructuring of thousands
-# of files would otherwise be quadratic.
-MOST_COMPARISONS = 200_000
-MOST_RENAME_COMPARISONS = 10_000
+# Beyond this many comparisons in one diff only functions with equal tokens or equal names are compared: restructuring
+# thousands of files would otherwise be quadratic.
+MAX_COMPARISONS = 200_000
+MAX_RENAME_COMPARISONS = 10_000
 
 T = TypeVar("T")
 
 
 class FunctionKey(NamedTuple):
-    """A function within one version of one file."""
+    """A function in a version of a file."""
 
     qualified_name: str
     ordinal: int
@@ -32,7 +32,7 @@ Place = tuple[bytes, FunctionKey]  # (path, function)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A function that vanished or was born in a diff, with the tokens it is recognised by."""
+    """A function that vanished or was born in a diff, with its tokens."""
 
     place: Place
     tokens: tuple[bytes, ...]
@@ -49,10 +49,11 @@ def match_renames(
     added: Mapping[bytes, tuple[bytes, bytes | None]],
     recipe: LabelRecipe,
 ) -> dict[bytes, bytes]:
-    """New path -> old path. Both sides map a path to (blob id, content or None where it cannot be read).
+    """Return new path -> old path. Both sides map a path to (blob id, content or None if it is unreadable).
 
-    Equal ids first (the old path with the longest common ending wins, then the first by name), then the most similar
-    contents, at least `recipe.file_similarity`, one to one. Quadratic: the caller bounds it (MOST_RENAME_COMPARISONS).
+    Equal ids match first (preferring the old path with the longest common suffix, then the first by name), then the
+    most similar contents, at least `recipe.file_similarity`, one to one. Quadratic: the caller must limit the number of
+    comparisons (MAX_RENAME_COMPARISONS).
     """
     renamed: dict[bytes, bytes] = {}
     left = dict(deleted)
@@ -62,7 +63,7 @@ def match_renames(
     for path in sorted(added):
         same = [old for old in by_id.get(added[path][0], ()) if old in left]
         if same:
-            old = max(same, key=lambda o: (_common_ending(o, path), [-b for b in o]))
+            old = max(same, key=lambda o: (_common_suffix(o, path), [-b for b in o]))
             renamed[path] = old
             del left[old]
     born = {path: value for path, value in added.items() if path not in renamed}
@@ -71,7 +72,7 @@ def match_renames(
     return renamed
 
 
-def _common_ending(a: bytes, b: bytes) -> int:
+def _common_suffix(a: bytes, b: bytes) -> int:
     count = 0
     for x, y in zip(reversed(a.split(b"/")), reversed(b.split(b"/")), strict=False):
         if x != y:
@@ -83,7 +84,7 @@ def _common_ending(a: bytes, b: bytes) -> int:
 def _similar_files(
     deleted: Mapping[bytes, tuple[bytes, bytes | None]],
     added: Mapping[bytes, tuple[bytes, bytes | None]],
-    least: float,
+    minimum: float,
 ) -> dict[bytes, bytes]:
     olds = {path: _line_weights(data) for path, (_, data) in deleted.items() if data}
     scored = []
@@ -93,12 +94,12 @@ def _similar_files(
             continue
         lines, size = _line_weights(data)
         for old, (old_lines, old_size) in olds.items():
-            if 2 * min(size, old_size) < least * (size + old_size):
+            if 2 * min(size, old_size) < minimum * (size + old_size):
                 continue
             shared = sum(len(line) * min(n, old_lines[line]) for line, n in lines.items() if line in old_lines)
             score = 2 * shared / (size + old_size)
-            if score >= least:
-                scored.append((-score, -_common_ending(old, path), path, old))
+            if score >= minimum:
+                scored.append((-score, -_common_suffix(old, path), path, old))
     return _one_to_one((path, old) for _, _, path, old in sorted(scored))
 
 
@@ -108,7 +109,7 @@ def _line_weights(data: bytes) -> tuple[Counter[bytes], int]:
 
 
 def _one_to_one(pairs: Iterable[tuple[T, T]]) -> dict[T, T]:
-    """Take the pairs in order, each side once."""
+    """Return the pairs in order, using each side once."""
     taken: dict[T, T] = {}
     used: set[T] = set()
     for new, old in pairs:
@@ -121,10 +122,10 @@ def _one_to_one(pairs: Iterable[tuple[T, T]]) -> dict[T, T]:
 def match_functions(
     vanished: Sequence[Candidate], born: Sequence[Candidate], recipe: LabelRecipe
 ) -> dict[Place, Place]:
-    """Born place -> vanished place, one to one, best token similarity first (DESIGN "Function").
+    """Return born place -> vanished place, one to one, by highest token similarity (DESIGN "Function").
 
-    Same simple name from `same_name_similarity`, another name from `other_name_similarity`, functions of fewer than
-    `short_function_tokens` tokens only where the tokens are equal.
+    The minimum is `same_name_similarity` for equal simple names, else `other_name_similarity`. Functions of fewer than
+    `short_function_tokens` tokens must have equal tokens.
     """
     scored: list[tuple[float, bool, Place, Place]] = []
     for new, old in _candidate_pairs(vanished, born):
@@ -136,19 +137,19 @@ def match_functions(
 
 
 def _similar_enough(new: Candidate, old: Candidate, same_name: bool, recipe: LabelRecipe) -> float | None:
-    """The token similarity where it suffices, else None. Sizes too far apart are not compared at all."""
+    """Return the token similarity if it suffices, else None. Sizes too far apart are not compared at all."""
     fewer, more = sorted((len(new.tokens), len(old.tokens)))
     if fewer < recipe.short_function_tokens:
         return 1.0 if new.tokens == old.tokens else None
-    least = recipe.same_name_similarity if same_name else recipe.other_name_similarity
-    if 2 * fewer < least * (fewer + more):
+    minimum = recipe.same_name_similarity if same_name else recipe.other_name_similarity
+    if 2 * fewer < minimum * (fewer + more):
         return None
     score = similarity(new, old)
-    return score if score >= least else None
+    return score if score >= minimum else None
 
 
 def _candidate_pairs(vanished: Sequence[Candidate], born: Sequence[Candidate]) -> Iterable[tuple[Candidate, Candidate]]:
-    if len(vanished) * len(born) <= MOST_COMPARISONS:
+    if len(vanished) * len(born) <= MAX_COMPARISONS:
         return ((new, old) for new in born for old in vanished)
     by_name: dict[str, list[Candidate]] = defaultdict(list)
     by_tokens: dict[tuple[bytes, ...], list[Candidate]] = defaultdict(list)
@@ -157,14 +158,14 @@ def _candidate_pairs(vanished: Sequence[Candidate], born: Sequence[Candidate]) -
         by_tokens[old.tokens].append(old)
     pairs: dict[tuple[Place, Place], tuple[Candidate, Candidate]] = {}
     for new in born:
-        # A name like `get` can stand in thousands of files at once; the first few hundred are enough to try.
+        # Names like `get` can occur in thousands of files: trying the first few hundred is enough.
         for old in [*by_tokens.get(new.tokens, ())[:200], *by_name.get(new.simple_name, ())[:200]]:
             pairs[new.place, old.place] = (new, old)
     return pairs.values()
 
 
 def similarity(a: Candidate, b: Candidate) -> float:
-    """Dice coefficient of the two token multisets, in [0, 1]; 1.0 only for equal sequences."""
+    """Return the Dice coefficient of two token multisets, in [0, 1]; 1.0 only for equal sequences."""
     if a.tokens == b.tokens:
         return 1.0
     few, many = (a.counts, b.counts) if len(a.counts) <= len(b.counts) else (b.counts, a.counts)

@@ -1,8 +1,8 @@
-"""What mining remembers of one repository between runs, in one SQLite file of the data directory.
+"""Store facts and the commit graph of a repository between runs, in one SQLite file of the data directory.
 
-Everything in it can be computed again from the repository, so a file that is broken, locked or cannot be written costs
-time and never a result: then the same tables are kept in memory for one run. Facts are keyed by content (object ids),
-hence valid for every head, window and date. They are written as they come, so a run that is broken off is not lost.
+All content can be recomputed from the repository, so a damaged, locked or unwritable file costs only time: the run then
+continues with the same tables in memory. Facts are keyed by content (object ids), hence valid for every head, window
+and date. They are written as they are computed, so an interrupted run is not lost.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ CREATE TABLE IF NOT EXISTS stamp (value TEXT NOT NULL);
 _GET = "SELECT value FROM facts WHERE key = ?"
 _PUT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
-# Facts that no run asks for any more are dropped once there are this many times as many as are still asked for.
+# Unused facts are deleted once there are this many times as many facts as the run uses.
 _STALE_FACTOR = 2
-_AT_ONCE = 4_000  # facts written in one go
+_WRITE_BATCH = 4_000  # facts per transaction
 
 
 class FactStore:
-    """Facts by key, a commit graph and the time each head was first seen. With `path` None nothing is kept.
+    """Facts by key, a commit graph, and the time each head was first seen. With `path` None nothing is stored.
 
-    `stamp` names the rules that the facts follow (label recipe); another stamp empties the facts and the graph.
+    `stamp` identifies the rules of the facts (label recipe). Another stamp deletes the facts and the graph.
     """
 
     def __init__(self, path: Path | None, stamp: str) -> None:
@@ -63,11 +63,11 @@ class FactStore:
     def put(self, key: bytes, value: bytes) -> None:
         self._unwritten[key] = value
         self._used.add(key)
-        if len(self._unwritten) >= _AT_ONCE:
+        if len(self._unwritten) >= _WRITE_BATCH:
             self._write()
 
     def save(self, graph: CommitGraph | None = None) -> None:
-        """Write what is new and drop what no run asks for any more."""
+        """Write new facts and the graph, and delete unused facts."""
         self._write()
         with contextlib.suppress(sqlite3.Error), self._database as transaction:
             if graph is not None and len(graph) > self._saved_commits:
@@ -76,7 +76,7 @@ class FactStore:
                 self._saved_commits = len(graph)
             count = transaction.execute("SELECT count(*) FROM facts").fetchone()[0]
             if count > _STALE_FACTOR * len(self._used) + 1000:
-                self._drop_unused(transaction)
+                self._delete_unused(transaction)
 
     def _write(self) -> None:
         rows, self._unwritten = sorted(self._unwritten.items()), {}
@@ -85,16 +85,16 @@ class FactStore:
         try:
             with self._database as transaction:
                 transaction.executemany(_PUT, rows)
-        except sqlite3.Error:  # no room, or another process holds it for long: this run goes on in memory
+        except sqlite3.Error:  # disk full, or locked for long: continue in memory
             self._database = _in_memory()
             self._database.executemany(_PUT, rows)
 
-    def _drop_unused(self, transaction: sqlite3.Connection) -> None:
+    def _delete_unused(self, transaction: sqlite3.Connection) -> None:
         stale = [(key,) for (key,) in transaction.execute("SELECT key FROM facts") if key not in self._used]
         transaction.executemany("DELETE FROM facts WHERE key = ?", stale)
 
     def load_graph(self) -> CommitGraph:
-        """The commits saved so far; none where they cannot be read."""
+        """Return the stored commits, an empty graph if they cannot be read."""
         graph = CommitGraph()
         try:
             for row in self._database.execute("SELECT * FROM graph ORDER BY first"):
@@ -105,7 +105,7 @@ class FactStore:
         return graph
 
     def first_seen(self, head: bytes, now: int | None = None) -> int:
-        """When this head was first asked about, in seconds since 1970; that is now the first time."""
+        """Return when this head was first seen, in seconds since 1970, recording `now` the first time."""
         now = int(time.time()) if now is None else now
         try:
             with self._database as transaction:
@@ -135,7 +135,7 @@ def _open(path: Path, stamp: str) -> sqlite3.Connection | None:
 
 
 def _prepared(database: sqlite3.Connection, stamp: str) -> sqlite3.Connection:
-    database.execute("PRAGMA synchronous = OFF")  # what a power cut breaks is computed again
+    database.execute("PRAGMA synchronous = OFF")  # data lost in a power cut is recomputed
     database.executescript(_SCHEMA)
     with database:
         if database.execute("SELECT value FROM stamp").fetchall() != [(stamp,)]:
@@ -160,7 +160,7 @@ def _pack(graph: CommitGraph, first: int) -> tuple[int, bytes, bytes, bytes]:
 def _unpack(graph: CommitGraph, first: int, names: bytes, numbers: bytes, parents: bytes) -> None:
     count = len(names) // 40
     if first != len(graph) or len(numbers) != count * 25:
-        raise ValueError("chunks of the commit graph do not fit together")
+        raise ValueError("inconsistent chunks of the commit graph")
     graph.ids.extend(names[at : at + 20] for at in range(0, 20 * count, 20))
     graph.trees.extend(names[at : at + 20] for at in range(20 * count, 40 * count, 20))
     columns = (graph.committed_at, graph.author_key, graph.series_key)

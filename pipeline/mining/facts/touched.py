@@ -1,8 +1,8 @@
-"""Which functions a change touches: hunks on the old version's functions, placed where a reader would place them.
+"""Find the functions that a change touches, placing ambiguous hunks as a reader would.
 
-A block of lines that was added or taken out can often stand at several places that give the same new version (the
-closing line of a function equals the one before it). An alignment picks one of them blindly; the right one is
-where the change touches the fewest functions: a function added between two others touches neither.
+A block of added or removed lines can often be placed at several positions with the same new version (the closing line
+of a function equals the one before it). An alignment picks any of them; the right one touches the fewest functions: a
+function added between two others touches neither.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from pipeline.syntax.functions import touched
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.parser import Function
 
-_FARTHEST = 1_000  # lines that a block may be moved
+_MAX_SHIFT_LINES = 1_000  # of a block
 
 
 def functions_touched(
     old_functions: Sequence[Function], new_functions: Sequence[Function], hunks: Sequence[Hunk], old: bytes, new: bytes
 ) -> list[int]:
-    """Indexes of the functions of the old version that a change touches, ascending (DESIGN.md, "Attribution").
+    """Return the indexes of the old version's functions that a change touches, ascending (DESIGN.md, "Attribution").
 
-    Lines added right at the edge of a function (after its last line, a decorator before its first) count for it where
-    they belong to it in the new version.
+    Lines added at the edge of a function (after its last line, a decorator before its first) count for it if they
+    belong to it in the new version.
     """
     if not old_functions or not hunks:
         return []
-    found: set[int] = set()
+    indexes: set[int] = set()
     plain = []
     for number, hunk in enumerate(hunks):
         if _may_slide(hunk, old, new):
@@ -34,15 +34,15 @@ def functions_touched(
             high = hunks[number + 1].old_start if number + 1 < len(hunks) else None
             hunk = _placed(hunk, old_functions, (old.split(b"\n"), new.split(b"\n")), low, high)
         if hunk.old_start == hunk.old_end:
-            found.update(touched(old_functions, [hunk]) or _at_edge(old_functions, new_functions, hunk, new))
+            indexes.update(touched(old_functions, [hunk]) or _at_edge(old_functions, new_functions, hunk, new))
         else:
             plain.append(hunk)
-    found.update(touched(old_functions, plain))
-    return sorted(found)
+    indexes.update(touched(old_functions, plain))
+    return sorted(indexes)
 
 
 def _may_slide(hunk: Hunk, old: bytes, new: bytes) -> bool:
-    """Whether a block added or taken out could stand a line higher or lower."""
+    """Return whether a block of added or removed lines could be placed a line higher or lower."""
     if hunk.old_start == hunk.old_end:
         data, start, end = new, hunk.new_byte, hunk.new_byte_end
     elif hunk.new_start == hunk.new_end:
@@ -58,7 +58,7 @@ def _may_slide(hunk: Hunk, old: bytes, new: bytes) -> bool:
 def _placed(
     hunk: Hunk, functions: Sequence[Function], lines: tuple[list[bytes], list[bytes]], low: int, high: int | None
 ) -> Hunk:
-    """The hunk where it touches the fewest functions, then the outermost, then nearest to where it was."""
+    """Move a hunk to where it touches the fewest functions, then the outermost, then nearest to its position."""
     old_lines, new_lines = lines
     highest = len(old_lines) if high is None else high
     best: tuple[tuple[int, int], Hunk] | None = None
@@ -77,16 +77,16 @@ def _placed(
 
 
 def _shifts(hunk: Hunk, old_lines: list[bytes], new_lines: list[bytes], low: int, high: int) -> Iterator[int]:
-    """How many lines the block may be moved without changing the new version: 0, then nearest first."""
+    """Yield by how many lines the block can be moved without changing the new version: 0, then nearest first."""
     if hunk.old_start == hunk.old_end:
         lines, start, end = new_lines, hunk.new_start, hunk.new_end
     else:
         lines, start, end = old_lines, hunk.old_start, hunk.old_end
-    up, most_up = 0, min(_FARTHEST, hunk.old_start - low)
-    while up < most_up and lines[start - 1 - up] == lines[end - 1 - up]:
+    up, max_up = 0, min(_MAX_SHIFT_LINES, hunk.old_start - low)
+    while up < max_up and lines[start - 1 - up] == lines[end - 1 - up]:
         up += 1
-    down, most_down = 0, min(_FARTHEST, high - hunk.old_end)
-    while down < most_down and end + down < len(lines) and lines[start + down] == lines[end + down]:
+    down, max_down = 0, min(_MAX_SHIFT_LINES, high - hunk.old_end)
+    while down < max_down and end + down < len(lines) and lines[start + down] == lines[end + down]:
         down += 1
     yield from sorted(range(-up, down + 1), key=abs)
 
@@ -97,7 +97,7 @@ def _depth(functions: Sequence[Function], index: int) -> int:
 
 
 def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], hunk: Hunk, new: bytes) -> list[int]:
-    """Functions to which lines inserted right after their last or right before their first line belong from now on."""
+    """Return the functions that grew by lines inserted right after their last or right before their first line."""
     near = [i for i, f in enumerate(functions) if hunk.old_start in (f.end_line, f.start_line - 1)]
     if not near:
         return []
@@ -106,7 +106,7 @@ def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], h
     if not filled:
         return []
     now = {(f.qualified_name, f.ordinal): f for f in new_functions}
-    found = []
+    grown = []
     for i in near:
         function = functions[i]
         after = now.get((function.qualified_name, function.ordinal))
@@ -115,5 +115,5 @@ def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], h
         grown_below = function.end_line == hunk.old_start and after.start_line <= hunk.new_start
         grown_above = function.start_line == hunk.old_start + 1 and after.end_line > hunk.new_end
         if (grown_below and filled[0] <= after.end_line) or (grown_above and after.start_line <= filled[-1]):
-            found.append(i)
-    return found
+            grown.append(i)
+    return grown

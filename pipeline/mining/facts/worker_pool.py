@@ -1,4 +1,4 @@
-"""Facts computed by several processes, or in this one where there is little to do."""
+"""Compute facts in several processes, or in this one if there are few."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from typing import Self
 
 from pipeline.git.objects import ObjectReader
 from pipeline.label_recipe import LabelRecipe
-from pipeline.mining.facts.compute import ChangeWant, Fact, FactComputer, FunctionsWant, Want
+from pipeline.mining.facts.compute import ChangeRequest, Fact, FactComputer, FactRequest, FunctionsRequest
 from pipeline.records import AssayError
 
-# Starting processes costs about as much as this many facts.
-_WORTH_A_PROCESS = 600
+# Starting processes costs about as much as computing this many facts.
+_MIN_PARALLEL_FACTS = 600
 _BATCH = 48
 _CACHE_BYTES = 24 << 20  # of objects, in each process
-_MOST_MEMORY_BYTES = 2 << 30  # of one process; real histories stay below 0.4 GB
+_MAX_MEMORY_BYTES = 2 << 30  # per process; real histories need less than 0.4 GB
 
 
 class WorkerDied(AssayError):
-    """A worker process was killed (out of memory?) or crashed."""
+    """A worker process crashed or was killed, possibly out of memory."""
 
 
 class WorkerPool:
-    """Computes facts for one repository with up to `jobs` processes. Use as a context manager."""
+    """Compute facts of one repository with up to `jobs` processes. Use it as a context manager."""
 
     def __init__(self, object_dir: Path, recipe: LabelRecipe, jobs: int) -> None:
         self._object_dir = object_dir
@@ -45,33 +45,33 @@ class WorkerPool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for worker in self._workers:
-            worker.end(at_once=kind is not None)
+            worker.stop(kill=kind is not None)
         self._workers = []
         if self._reader:
             self._reader.close()
 
     def start(self) -> None:
-        """Start the processes now, so that they are up when the first facts are wanted."""
+        """Start the processes early, so that they are ready for the first facts."""
         while self._jobs > 1 and len(self._workers) < self._jobs:
             self._workers.append(_Worker(self._object_dir, self._recipe))
 
-    def compute(self, wants: Iterable[Want]) -> Iterator[tuple[list[Want], list[Fact]]]:
-        """Facts for `wants`, batch by batch in no particular order; wants of one path should come in time order.
+    def compute(self, requests: Iterable[FactRequest]) -> Iterator[tuple[list[FactRequest], list[Fact]]]:
+        """Yield the facts of `requests` in batches, in any order. Pass the requests of one path in the order of time.
 
-        Raises WorkerDied where a process was killed.
+        Raises WorkerDied if a process dies.
         """
-        batches = _batches(wants)
-        if self._jobs <= 1 or (not self._workers and sum(map(len, batches)) < _WORTH_A_PROCESS):
+        batches = _batches(requests)
+        if self._jobs <= 1 or (not self._workers and sum(map(len, batches)) < _MIN_PARALLEL_FACTS):
             computer = self._own_computer()
             for batch in batches:
-                yield batch, [computer.compute(want) for want in batch]
+                yield batch, [computer.compute(request) for request in batch]
             return
         self.start()
-        yield from self._share_out(batches)
+        yield from self._distribute(batches)
 
-    def _share_out(self, batches: list[list[Want]]) -> Iterator[tuple[list[Want], list[Fact]]]:
+    def _distribute(self, batches: list[list[FactRequest]]) -> Iterator[tuple[list[FactRequest], list[Fact]]]:
         waiting = batches[::-1]
-        busy: dict[Connection, tuple[_Worker, list[Want]]] = {}
+        busy: dict[Connection, tuple[_Worker, list[FactRequest]]] = {}
         idle = list(self._workers)
         try:
             while waiting or busy:
@@ -87,8 +87,8 @@ class WorkerPool:
                     yield batch, facts
         except (EOFError, ConnectionError) as error:
             raise WorkerDied(
-                "a worker process died while parsing: the machine is out of memory, or a file exhausts its "
-                f"parser (limit {_MOST_MEMORY_BYTES >> 30} GiB); try again with --jobs 1 and more memory"
+                "a worker process died while parsing: the machine is out of memory, or a file needs more than "
+                f"{_MAX_MEMORY_BYTES >> 30} GiB to parse; retry with --jobs 1, or with more memory"
             ) from error
 
     def _own_computer(self) -> FactComputer:
@@ -99,44 +99,44 @@ class WorkerPool:
 
 
 class _Worker:
-    """A process that answers batches of wants over its own pipe, so that killing it can block nobody."""
+    """A process that computes batches over a pipe of its own, so that killing it cannot block the others."""
 
     def __init__(self, object_dir: Path, recipe: LabelRecipe) -> None:
-        context = get_context("spawn")  # no lock or thread of this process is inherited
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, object_dir, recipe), daemon=True)
-        with _deaf_to_ctrl_c():
+        context = get_context("spawn")  # inherits no locks or threads
+        self.connection, child_end = context.Pipe()
+        self._process = context.Process(target=_work, args=(child_end, object_dir, recipe), daemon=True)
+        with _sigint_blocked():
             self._process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        child_end.close()  # so that the pipe closes with the process
 
-    def end(self, at_once: bool) -> None:
-        if at_once:
+    def stop(self, kill: bool) -> None:
+        if kill:
             self._process.kill()
         self.connection.close()
         self._process.join()
 
 
 def _limit_memory() -> None:
-    """A file made for it takes a parser many gigabytes: that shall cost this process and not the machine."""
+    """Limit the memory of this process: a malicious file can make a parser use many gigabytes."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY_BYTES, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (_MAX_MEMORY_BYTES, hard_limit))
 
 
 @contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started meanwhile never hear Ctrl-C, which reaches the whole group: the parent hears it and ends them.
+def _sigint_blocked() -> Iterator[None]:
+    """Start processes with SIGINT blocked: Ctrl-C reaches the whole group, and the parent stops its workers.
 
-    A process that is still importing could only answer it with a traceback. This one hears it afterwards.
+    A worker that is still importing would print a traceback. The parent gets the signal afterwards.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # whose first start would let the signal through again
+    resource_tracker.ensure_running()  # its first start would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -146,27 +146,27 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 def _work(connection: Connection, object_dir: Path, recipe: LabelRecipe) -> None:
     _limit_memory()
-    gc.set_threshold(50_000, 20, 50)  # facts hold no cycles, so there is little to look for
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back from the start
+    gc.set_threshold(50_000, 20, 50)  # facts have no cycles, so collections find little
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on platforms without pthread_sigmask
     with ObjectReader(object_dir, cache_bytes=_CACHE_BYTES) as reader, contextlib.suppress(EOFError, ConnectionError):
         computer = FactComputer(reader, recipe)
         while True:
-            connection.send([computer.compute(want) for want in connection.recv()])
+            connection.send([computer.compute(request) for request in connection.recv()])
 
 
-def _batches(wants: Iterable[Want]) -> list[list[Want]]:
-    """Batches of wants that share paths, so that each file is parsed from its last version; the largest first."""
-    by_path: dict[bytes, list[Want]] = defaultdict(list)
-    for want in wants:
-        match want:
-            case FunctionsWant():
-                by_path[want.path].append(want)
-            case ChangeWant():
-                by_path[want.new_path].append(want)
+def _batches(requests: Iterable[FactRequest]) -> list[list[FactRequest]]:
+    """Group requests by path, so that each file is parsed from its previous version, into batches, largest first."""
+    by_path: dict[bytes, list[FactRequest]] = defaultdict(list)
+    for request in requests:
+        match request:
+            case FunctionsRequest():
+                by_path[request.path].append(request)
+            case ChangeRequest():
+                by_path[request.new_path].append(request)
             case _:
-                by_path[b"\0" + want.new_tree].append(want)
-    batches: list[list[Want]] = []
-    batch: list[Want] = []
+                by_path[b"\0" + request.new_tree].append(request)
+    batches: list[list[FactRequest]] = []
+    batch: list[FactRequest] = []
     for path in sorted(by_path):
         for piece in _pieces(by_path[path]):
             batch.extend(piece)
@@ -178,6 +178,6 @@ def _batches(wants: Iterable[Want]) -> list[list[Want]]:
     return sorted(batches, key=len, reverse=True)
 
 
-def _pieces(wants: list[Want]) -> Iterator[Sequence[Want]]:
-    for start in range(0, len(wants), _BATCH):
-        yield wants[start : start + _BATCH]
+def _pieces(requests: list[FactRequest]) -> Iterator[Sequence[FactRequest]]:
+    for start in range(0, len(requests), _BATCH):
+        yield requests[start : start + _BATCH]

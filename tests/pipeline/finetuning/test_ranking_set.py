@@ -89,7 +89,7 @@ def test_a_past_state_of_the_repository_has_a_ranking_set_of_its_own() -> None:
     there = ranking_set_of(long_history([work for work in BASE if work[0] <= day]), as_of=START + day * DAY_S)
     assert (cut.head, cut.signals.tolist()) == (there.head, there.signals.tolist())
     assert cut.as_of <= START + day * DAY_S
-    with pytest.raises(AssayError, match="has no commit that old"):
+    with pytest.raises(AssayError, match="has no commits before that date"):
         ranking_set_of(long_history(BASE), as_of=START - DAY_S)
 
 

@@ -27,7 +27,7 @@ def measure_history(
 
 
 def credits_of(mined: Mined) -> dict[str, float]:
-    """Credit in the training window by "path::name", where there is any."""
+    """Return the credit in the training window by "path::name", where it is not 0."""
     return {f"{f.path}::{f.qualified_name}": f.credit for f in mined.train if f.credit}
 
 

@@ -32,7 +32,7 @@ def credit(*fixes: AttributedFix) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("touched", [1, 2, 4, 20])
-def test_each_function_of_a_fix_gets_its_weight_over_the_root_of_their_number(touched: int) -> None:
+def test_each_function_of_a_fix_gets_the_weight_over_the_square_root_of_their_number(touched: int) -> None:
     names = [f"f{i}" for i in range(touched)]
     assert credit(fix("1", *names)) == {name: pytest.approx(0.7 / math.sqrt(touched)) for name in names}
 
@@ -41,33 +41,33 @@ def test_a_function_gets_its_largest_single_credit_once_per_landing() -> None:
     assert credit(fix("1", "f"), fix("2", "f", evidence=ISSUE), fix("3", "f")) == {"f": 1.0}
 
 
-def test_landings_add_up() -> None:
+def test_the_credits_of_landings_add_up() -> None:
     assert credit(fix("1", "f", unit=1), fix("2", "f", unit=2)) == {"f": pytest.approx(1.4)}
 
 
 def test_the_number_of_functions_is_that_of_the_whole_landing() -> None:
-    found = credit(fix("1", "f"), fix("2", "g"))
-    assert found == {"f": pytest.approx(0.7 / math.sqrt(2)), "g": pytest.approx(0.7 / math.sqrt(2))}
+    fixes = credit(fix("1", "f"), fix("2", "g"))
+    assert fixes == {"f": pytest.approx(0.7 / math.sqrt(2)), "g": pytest.approx(0.7 / math.sqrt(2))}
 
 
-def test_functions_born_in_the_landing_get_nothing_and_do_not_count() -> None:
+def test_functions_born_in_the_landing_get_no_credit_and_do_not_count() -> None:
     assert credit(fix("1", "f", born="xyz")) == {"f": 0.7}
 
 
-def test_a_fix_of_newborn_functions_alone_says_why_it_gave_nothing() -> None:
+def test_a_fix_of_newborn_functions_only_is_refused_with_the_reason() -> None:
     credits = give_credit([fix("1", born="x"), fix("2", "f")], MESSAGES)
     assert credits.refused == {"1": NO_FUNCTION}
     assert credits.each == {"2": 0.7}
 
 
 @pytest.mark.parametrize(("files", "functions", "gives"), [(20, 20, True), (21, 1, False), (1, 21, False)])
-def test_units_that_touch_too_much_give_none(files: int, functions: int, gives: bool) -> None:
+def test_units_that_touch_too_much_give_no_credit(files: int, functions: int, gives: bool) -> None:
     credits = give_credit([fix("1", *[f"f{i}" for i in range(functions)], files=files)], MESSAGES)
     assert bool(credits.by_root) is gives
     assert bool(credits.refused) is not gives
 
 
-def test_the_evidence_mix_counts_credit_to_functions_alive_at_the_beginning() -> None:
+def test_credit_by_kind_counts_functions_alive_at_the_start_of_the_window() -> None:
     later = AttributedFix("3", 9, (9, ""), frozenset({9}), PREFIX, frozenset(), frozenset({root("young", 5)}))
     credits = give_credit([fix("1", "f"), fix("2", "g", unit=2, evidence=ISSUE), later], MESSAGES)
     assert credits.by_kind == {"prefix": pytest.approx(0.7), "issue": pytest.approx(1.0)}
@@ -87,11 +87,11 @@ fixes = st.lists(
 
 
 @given(fixes)
-def test_the_order_of_the_fixes_does_not_matter(found: list[AttributedFix]) -> None:
-    assert give_credit(found, MESSAGES).by_root == give_credit(found[::-1], MESSAGES).by_root
+def test_the_order_of_the_fixes_does_not_matter(fixes: list[AttributedFix]) -> None:
+    assert give_credit(fixes, MESSAGES).by_root == give_credit(fixes[::-1], MESSAGES).by_root
 
 
 @given(fixes)
-def test_no_landing_gives_a_function_more_than_its_weight(found: list[AttributedFix]) -> None:
-    landings = len({f.unit for f in found})
-    assert all(0 < c <= 0.7 * landings + 1e-12 for c in give_credit(found, MESSAGES).by_root.values())
+def test_no_landing_gives_a_function_more_than_its_weight(fixes: list[AttributedFix]) -> None:
+    landings = len({f.unit for f in fixes})
+    assert all(0 < c <= 0.7 * landings + 1e-12 for c in give_credit(fixes, MESSAGES).by_root.values())

@@ -1,4 +1,4 @@
-"""Commits linked to issues and pull requests: what counts, what is taken back, what belongs to one pull request."""
+"""Links of commits to issues and pull requests: evidence, withdrawal, and the commits of a pull request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEGIN, END = 1_600_000_000, 1_700_000_000
 
 @dataclass
 class Commits:
-    """A history by names, and the references of its messages."""
+    """A history with named commits, and the references of its messages."""
 
     graph: CommitGraph = field(default_factory=CommitGraph)
     names: dict[str, int] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def test_a_commit_that_closes_or_names_a_bug_has_issue_evidence() -> None:
         assert one(message, issue(20, issue_type="Bug")) == Linked((ISSUE,))
 
 
-def test_an_issue_without_a_label_says_nothing() -> None:
+def test_an_issue_without_a_label_is_no_evidence() -> None:
     assert one("Till\n\nCloses #20", issue(20, "P1")) == Linked()
     assert one("Till\n\nCloses #20") == Linked()
 
@@ -99,10 +99,10 @@ def test_a_pull_request_that_closes_a_bug_is_label_evidence() -> None:
     assert one("Till (#30)", pull(30, None, closes=(20,)), issue(20, "bug")) == Linked((LABEL,), pull_request=30)
 
 
-def test_issue_evidence_stands_before_label_evidence() -> None:
+def test_issue_evidence_comes_before_label_evidence() -> None:
     linked = one("Till (#30)\n\nFixes #20", pull(30, None, "bug"), issue(20, "bug"))
     assert linked == Linked((ISSUE, LABEL), pull_request=30)
-    assert linked.judge(KEYWORD) == ISSUE
+    assert linked.strongest(KEYWORD) == ISSUE
 
 
 def test_a_suffix_that_names_an_issue_is_a_mention() -> None:
@@ -121,24 +121,24 @@ TAKEN_BACK = [
 
 
 @pytest.mark.parametrize(("message", "facts"), TAKEN_BACK)
-def test_a_feature_or_docs_label_takes_back_a_keyword_and_no_prefix(message: str, facts: tuple[IssueFact, ...]) -> None:
+def test_a_feature_or_docs_label_withdraws_a_keyword_only(message: str, facts: tuple[IssueFact, ...]) -> None:
     linked = one(message, *facts)
     assert linked.withdrawn
-    assert linked.judge(KEYWORD) is None
-    assert linked.judge(PREFIX) == PREFIX
-    assert linked.judge(None) is None
+    assert linked.strongest(KEYWORD) is None
+    assert linked.strongest(PREFIX) == PREFIX
+    assert linked.strongest(None) is None
 
 
-def test_a_feature_that_is_only_named_takes_nothing_back() -> None:
+def test_a_feature_that_is_only_mentioned_withdraws_nothing() -> None:
     assert one("Fix till, broken since #20", issue(20, "feature")) == Linked()
 
 
-def test_a_bug_beside_a_feature_wins() -> None:
+def test_a_bug_wins_over_a_feature() -> None:
     linked = one("Fix till\n\nCloses #20, closes #21", issue(20, "feature"), issue(21, "bug"))
     assert linked == Linked((ISSUE,))
 
 
-def test_what_was_opened_after_the_window_is_unknown() -> None:
+def test_issues_opened_after_the_window_are_ignored() -> None:
     later = BEGIN + 400 * DAY_S
     commits = Commits()
     commits.add("a")
@@ -162,25 +162,25 @@ def branchy() -> Commits:
     return commits
 
 
-def test_a_merge_brings_what_its_first_parent_lacks() -> None:
+def test_a_merge_contains_the_commits_that_its_first_parent_lacks() -> None:
     commits = branchy()
     facts = (pull(30, commits.graph.ids[4]), pull(31, commits.graph.ids[7]))
     assert commits.pull_requests("n", *facts) == {"c": 30, "d": 30, "m": 30, "e": 31, "f": 31, "n": 31}
 
 
-def test_where_the_tracker_names_no_merge_commit_the_message_does() -> None:
+def test_without_a_merge_commit_in_the_tracker_the_message_counts() -> None:
     assert branchy().pull_requests("n", pull(30, None), pull(31, None)) == {
         "c": 30, "d": 30, "m": 30, "e": 31, "f": 31, "n": 31,
     }  # fmt: skip
 
 
-def test_what_a_merge_says_it_closes_counts_for_the_commits_it_brought() -> None:
+def test_issues_closed_by_a_merge_count_for_its_commits() -> None:
     linked = branchy().link("n", pull(30, None), pull(31, None), issue(20, "bug"))
     assert linked["c"] == linked["d"] == Linked((LABEL,), pull_request=30)
     assert linked["e"] == Linked(pull_request=31)
 
 
-def test_a_merge_of_somebody_elses_pull_request_is_not_ours() -> None:
+def test_a_merge_of_a_pull_request_elsewhere_is_ignored() -> None:
     commits = branchy()
     commits.add("x", "a")
     elsewhere = commits.add("y", "n", "x")
@@ -202,7 +202,7 @@ def test_a_pull_request_merged_inside_another_is_its_own_unit() -> None:
     assert commits.pull_requests("m", facts[0]) == {"d": 30, "e": 30}
 
 
-def test_an_octopus_brings_all_its_branches() -> None:
+def test_an_octopus_merge_contains_all_its_branches() -> None:
     commits = Commits()
     for name, *parents in (("a",), ("b", "a"), ("c", "a"), ("d", "b"), ("m", "a", "c", "d")):
         commits.add(name, *parents)
@@ -221,13 +221,13 @@ def test_a_rebased_series_belongs_to_the_pull_request_that_ends_it() -> None:
     assert commits.pull_requests("f", pull(30, first), pull(31, second)) == {"b": 30, "c": 30, "d": 31, "e": 31}
 
 
-def test_a_pull_request_that_was_not_merged_brings_nothing() -> None:
+def test_an_unmerged_pull_request_contains_nothing() -> None:
     commits = branchy()
     closed = dataclasses.replace(pull(32, commits.graph.ids[4], "bug"), state="closed")
     assert commits.link("n", closed) == {}
 
 
-def test_what_is_not_reached_from_the_head_has_no_link() -> None:
+def test_unreachable_commits_have_no_link() -> None:
     commits = branchy()
     assert set(commits.pull_requests("m", pull(30, commits.graph.ids[4]), pull(31, commits.graph.ids[7]))) == {
         "c",
@@ -236,7 +236,7 @@ def test_what_is_not_reached_from_the_head_has_no_link() -> None:
     }
 
 
-def test_the_commits_of_a_pull_request_are_one_unit_wherever_they_landed() -> None:
+def test_the_commits_of_a_pull_request_are_one_unit_across_landings() -> None:
     commits = branchy()
     again = commits.add("g", "n", message="Till, once more (#30)")
     commits.add("h", "g")
@@ -252,7 +252,7 @@ def test_the_commits_of_a_pull_request_are_one_unit_wherever_they_landed() -> No
     assert units[commits.names["e"]] == LandingUnit(31, frozenset({history.landing[commits.names["n"]]}), 1)
 
 
-def test_merges_within_merges_without_end_are_read_in_no_time() -> None:
+def test_endlessly_nested_merges_are_read_quickly() -> None:
     commits = Commits()
     commits.add("0")
     commits.add("m0", "0")
@@ -293,7 +293,7 @@ def histories(draw: st.DrawFn) -> tuple[Commits, list[IssueFact]]:
 
 
 @given(histories(), st.integers(BEGIN, BEGIN + 9))
-def test_nothing_opened_after_the_windows_end_matters(made: tuple[Commits, list[IssueFact]], until: int) -> None:
+def test_later_issues_have_no_effect(made: tuple[Commits, list[IssueFact]], until: int) -> None:
     commits, facts = made
     head = max(commits.names, key=int)
     before = [fact for fact in facts if fact.opened_at <= until]
@@ -315,17 +315,17 @@ def test_the_order_of_facts_and_messages_does_not_matter(
 
 
 @given(histories(), st.sampled_from([None, KEYWORD, PREFIX]))
-def test_withdrawing_never_removes_evidence_of_issues_or_labels(
+def test_withdrawal_never_removes_evidence_of_issues_or_labels(
     made: tuple[Commits, list[IssueFact]], own: Evidence | None
 ) -> None:
     commits, facts = made
     for linked in commits.link(max(commits.names, key=int), *facts).values():
-        judged = dataclasses.replace(linked, withdrawn=True).judge(own)
+        judged = dataclasses.replace(linked, withdrawn=True).strongest(own)
         assert judged == linked.evidence[0] if linked.evidence else judged in (None, PREFIX)
 
 
 @given(histories())
-def test_a_merge_brings_exactly_what_it_reaches_and_its_first_parent_does_not(
+def test_a_merge_contains_exactly_the_commits_that_its_first_parent_does_not_reach(
     made: tuple[Commits, list[IssueFact]],
 ) -> None:
     commits, _ = made
@@ -343,7 +343,7 @@ def test_a_merge_brings_exactly_what_it_reaches_and_its_first_parent_does_not(
             assert {commits.names[n] for n in found} == reach(commit) - reach(parents[commit][0])
 
 
-def test_a_long_line_of_pull_requests_inside_one_merge_is_read_in_no_time() -> None:
+def test_a_long_line_of_pull_requests_in_one_merge_is_read_quickly() -> None:
     commits = Commits()
     commits.add("0")
     commits.add("side0", "0")

@@ -1,4 +1,4 @@
-"""Mining end to end on small histories: what must not depend on how the work came in or how it is measured."""
+"""Mine small histories end to end: the result must not depend on how work landed or how it is measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THIRD = module("2", "2", "1", "1")
 
 
 def with_work(work: Callable[[History, int], None]) -> Measured:
-    """A history of four years in which `work` happens from day 700 on."""
+    """Return a history of four years in which `work` happens from day 700 on."""
     history = History()
     history.commit("start", {"a.py": FIRST, "b.py": module("1", "1")}, day=0)
     base = history.commit("more", {"c.py": module("1")}, day=100)
@@ -57,7 +57,7 @@ def test_the_same_work_squashed_merged_and_rebased_gives_the_same_density() -> N
     assert len(densities) == 1
 
 
-def test_the_same_change_is_credited_once_though_it_lands_twice() -> None:
+def test_the_same_change_is_credited_once_even_if_it_lands_twice() -> None:
     def work(history: History, base: int) -> None:
         fix = {"a.py": SECOND}
         side = history.commit("fix: one", fix, day=700, parents=[base], branch="side")
@@ -69,7 +69,7 @@ def test_the_same_change_is_credited_once_though_it_lands_twice() -> None:
     assert reasons_of(measured.mined)["the same change landed before"] == 1
 
 
-def test_a_fix_that_was_picked_from_before_the_window_gives_nothing() -> None:
+def test_a_fix_cherry_picked_from_before_the_window_gives_no_credit() -> None:
     history = History()
     history.commit("start", {"a.py": FIRST}, day=0)
     history.commit("fix: one", {"a.py": SECOND}, day=100)
@@ -81,7 +81,7 @@ def test_a_fix_that_was_picked_from_before_the_window_gives_nothing() -> None:
     assert reasons_of(measured.mined) == {"the same change landed before": 1}
 
 
-def test_a_landing_of_more_than_fifty_commits_is_taken_commit_by_commit() -> None:
+def test_a_landing_of_more_than_fifty_commits_is_credited_commit_by_commit() -> None:
     def work(history: History, base: int) -> None:
         tip = base
         for number in range(51):
@@ -104,15 +104,15 @@ def test_reverting_a_revert_restores_the_credit() -> None:
     assert credits_of(with_work(work).mined) == {"a.py::f0": 0.7}
 
 
-def test_a_revert_of_a_merge_takes_back_all_that_landed_with_it(tmp_path: Path) -> None:
+def test_a_revert_of_a_merge_reverts_all_that_landed_with_it(tmp_path: Path) -> None:
     history = History()
     history.commit("start", {"a.py": FIRST, "b.py": module("1", "1")}, day=0)
     base = history.commit("more", {"c.py": module("1")}, day=100)
     merged(history, base)
     merge = history.tips["main"]
     history.write(tmp_path / "only-for-the-ids.git")
-    told = f'Revert "Merge pull request #7"\n\nThis reverts commit {history.ids[merge]}, reversing\nchanges made.\n'
-    history.commit(told, {"a.py": FIRST}, day=720)
+    message = f'Revert "Merge pull request #7"\n\nThis reverts commit {history.ids[merge]}, reversing\nchanges made.\n'
+    history.commit(message, {"a.py": FIRST}, day=720)
     history.commit("head", {"README": "x"}, day=1643)
     measured = measure_history(history)
     assert credits_of(measured.mined) == {}
@@ -150,7 +150,7 @@ def test_a_fix_on_a_branch_reaches_the_file_that_the_chain_renamed_meanwhile() -
 
 
 @pytest.mark.parametrize("files", [20, 21])
-def test_a_unit_that_touches_more_than_twenty_source_files_gives_none(files: int) -> None:
+def test_a_unit_that_touches_more_than_twenty_source_files_gives_no_credit(files: int) -> None:
     history = History()
     history.commit("start", {f"m{i}.py": module("1") for i in range(25)}, day=0)
     history.commit("fix: everywhere", {f"m{i}.py": module("2") for i in range(files)}, day=703)
@@ -160,7 +160,7 @@ def test_a_unit_that_touches_more_than_twenty_source_files_gives_none(files: int
 
 
 def test_adding_a_fix_can_lower_a_relative_density() -> None:
-    """Ten more fixes of the worst function raise S and with it lower everyone else's signal (documented in DESIGN)."""
+    """Ten more fixes of the worst function raise S and so lower the signal of all others (see DESIGN)."""
 
     def density(worst: int) -> float:
         history = History()
@@ -178,7 +178,7 @@ def test_adding_a_fix_can_lower_a_relative_density() -> None:
     assert density(10) < density(2)
 
 
-def test_the_density_is_the_same_with_one_process_and_two_cold_and_incremental(tmp_path: Path) -> None:
+def test_the_density_does_not_depend_on_processes_or_cached_facts(tmp_path: Path) -> None:
     path = paper().write(tmp_path / "paper.git")
     repository = open_repository(path)
     alone = measure(repository, MESSAGES)
@@ -188,7 +188,7 @@ def test_the_density_is_the_same_with_one_process_and_two_cold_and_incremental(t
     assert cold == again == alone
 
 
-def test_a_history_that_grew_measures_as_if_it_had_been_mined_at_once(tmp_path: Path) -> None:
+def test_a_history_that_grew_measures_as_one_mined_in_one_go(tmp_path: Path) -> None:
     path = paper().write(tmp_path / "paper.git")
     head = subprocess.run(["git", "rev-parse", "main"], cwd=path, check=True, capture_output=True, text=True).stdout
     for back in (8, 3, 0):
@@ -200,7 +200,7 @@ def test_a_history_that_grew_measures_as_if_it_had_been_mined_at_once(tmp_path: 
 
 
 @pytest.mark.parametrize("back", [0, 1, 2, 5])
-def test_as_of_gives_what_a_clone_cut_there_gives(tmp_path: Path, back: int) -> None:
+def test_as_of_measures_as_a_clone_cut_there(tmp_path: Path, back: int) -> None:
     path = paper().write(tmp_path / "paper.git")
     landed = subprocess.run(
         ["git", "log", "-1", "--format=%ct", f"main~{back}"], cwd=path, check=True, capture_output=True, text=True
@@ -210,13 +210,13 @@ def test_as_of_gives_what_a_clone_cut_there_gives(tmp_path: Path, back: int) -> 
     assert measure(open_repository(path), MESSAGES) == looked_back
 
 
-def test_a_date_before_the_first_commit_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_date_before_the_first_commit_is_rejected_in_one_line(tmp_path: Path) -> None:
     path = paper().write(tmp_path / "paper.git")
-    with pytest.raises(AssayError, match="has no commit that old"):
+    with pytest.raises(AssayError, match="has no commits before that date"):
         measure(open_repository(path), MESSAGES, as_of=START - 1)
 
 
-def test_a_single_commit_gives_pairs_without_any_signal() -> None:
+def test_a_single_commit_has_pairs_without_signal() -> None:
     history = History()
     history.commit("fix: everything", {"a.py": module("1", "1")})
     measured = measure_history(history)
@@ -232,7 +232,7 @@ def test_a_history_without_source_files_has_no_density() -> None:
     assert measure_history(history).density is None
 
 
-def test_functions_that_are_born_later_shrink_both_windows() -> None:
+def test_functions_born_later_shrink_both_windows() -> None:
     history = History()
     history.commit("start", {"a.py": module("1")}, day=0)
     history.commit("grow", {f"m{i}.py": module("1", "1") for i in range(9)}, day=900)
@@ -254,7 +254,7 @@ def test_nothing_is_written_to_the_repository(tmp_path: Path) -> None:
     assert state() == before
 
 
-def test_a_touch_is_counted_for_every_landing_that_changed_a_fixed_function() -> None:
+def test_every_landing_that_changed_a_fixed_function_counts_as_a_touch() -> None:
     def work(history: History, base: int) -> None:
         history.commit("fix: one", {"a.py": SECOND}, day=700)
         history.commit("tune it", {"a.py": module("3", "1", "1", "1")}, day=710)

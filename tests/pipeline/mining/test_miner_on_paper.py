@@ -1,4 +1,4 @@
-"""A history of 24 commits whose every credit, signal and the density were worked out on paper.
+"""A history of 24 commits with all credits, signals and the density computed by hand.
 
 Days count from the first commit. The head lands on day 1,642, so A = 1,642 d, W + H = min(1,095, 2/3 * 1,642) =
 1,094.67 d, H = 364.89 d, W = 729.78 d: T_eval = day 1,277.1, T_train = day 547.3.
@@ -110,7 +110,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     return measure(open_repository(path), MESSAGES)
 
 
-def test_the_windows_are_those_worked_out(measured: Measured) -> None:
+def test_the_windows_are_as_computed_by_hand(measured: Measured) -> None:
     windows = measured.mined.windows
     assert windows.as_of == START + 1642 * DAY_S
     assert (windows.train_start - START) / DAY_S == pytest.approx(547.333, abs=0.01)
@@ -119,7 +119,7 @@ def test_the_windows_are_those_worked_out(measured: Measured) -> None:
     assert not windows.too_little_history
 
 
-def test_every_credit_is_the_one_worked_out(measured: Measured) -> None:
+def test_every_credit_is_as_computed_by_hand(measured: Measured) -> None:
     assert credits_of(measured.mined) == {
         "a.py::f0": pytest.approx(0.7 + HALF + HALF),
         "a.py::f1": pytest.approx(HALF + 0.7),
@@ -129,7 +129,7 @@ def test_every_credit_is_the_one_worked_out(measured: Measured) -> None:
     }
 
 
-def test_the_density_is_the_one_worked_out(measured: Measured) -> None:
+def test_the_density_is_as_computed_by_hand(measured: Measured) -> None:
     assert measured.density is not None
     assert measured.density.pairs == 8
     assert measured.density.positives == 5
@@ -137,7 +137,7 @@ def test_the_density_is_the_one_worked_out(measured: Measured) -> None:
     assert measured.density.value == pytest.approx((1 + 1 + 0.7 + 0.7 + HALF) / 8, abs=1e-12)
 
 
-def test_commits_without_credit_have_the_reasons_worked_out(measured: Measured) -> None:
+def test_commits_without_credit_have_the_expected_reasons(measured: Measured) -> None:
     assert reasons_of(measured.mined) == {
         "changes comments or white space only": 1,
         "typo": 1,
@@ -149,7 +149,7 @@ def test_commits_without_credit_have_the_reasons_worked_out(measured: Measured) 
     }
 
 
-def test_the_horizon_holds_what_was_fixed_after_the_training_window(measured: Measured) -> None:
+def test_the_horizon_has_the_fixes_after_the_training_window(measured: Measured) -> None:
     alive = {f"{f.path}::{f.qualified_name}": f.credit for f in measured.mined.holdout}
     assert len(alive) == 10 - 1  # f0 f1 f3 f9, c.f0 c.f1, d.renamed_f2, web.g0 web.g1
     assert {name: credit for name, credit in alive.items() if credit} == {"a.py::f3": pytest.approx(0.7)}

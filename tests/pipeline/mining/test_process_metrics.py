@@ -1,4 +1,4 @@
-"""The past of functions: what counts for which of them, and that nothing later than the snapshot is seen."""
+"""Process metrics: what counts for which function, and that nothing later than the snapshot leaks in."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BOB, EVE = "Bob <bob@example.org>", "Eve <eve@example.org>"
 QUIET = ProcessMetrics(0, 0, 0.0, None, None, 0, 0.0, 0, 0, 0.0, 0)
 
 
-def past_of(history: History, landings: int | None = None, day: float | None = None) -> dict[str, ProcessMetrics]:
-    """The past at the head, or at the landing of that number (from 1), by "path::name"; seen on that day, or then."""
+def metrics_of(history: History, landings: int | None = None, day: float | None = None) -> dict[str, ProcessMetrics]:
+    """Return the metrics by "path::name", at the head or at a landing (from 1), as of its time or of `day`."""
     with tempfile.TemporaryDirectory() as folder:
         repository = open_repository(history.write(Path(folder) / "history.git"))
         with Miner(repository, MESSAGES) as miner:
@@ -40,21 +40,21 @@ def started(**files: str) -> History:
     return history
 
 
-def test_touches_people_and_fixes_of_a_function_and_its_file() -> None:
+def test_touches_authors_and_fixes_of_a_function_and_its_file() -> None:
     history = started(a_py=module("1", "1"), b_py=module("1"))
     history.commit("work", {"a.py": module("2", "1")}, day=100)
     history.commit("fix: it", {"a.py": module("3", "1")}, day=640, author=BOB)
     history.commit("work", {"a.py": module("3", "2")}, day=820, author=EVE)
     history.commit("head", {"README": "x"}, day=1000)
-    found = past_of(history)
-    assert found["b.py::f0"] == QUIET
+    metrics = metrics_of(history)
+    assert metrics["b.py::f0"] == QUIET
     file = {
         "file_touches": 2,
         "file_authors": 2,
         "file_decayed_touches": 0.5**1 + 0.5**2,
         "file_fixes": 1,
     }
-    assert dataclasses.asdict(found["a.py::f0"]) == {
+    assert dataclasses.asdict(metrics["a.py::f0"]) == {
         "touches": 1,
         "authors": 1,
         "decayed_touches": 0.5**2,
@@ -64,7 +64,7 @@ def test_touches_people_and_fixes_of_a_function_and_its_file() -> None:
         "credit": 0.7,
         **file,
     }
-    assert dataclasses.asdict(found["a.py::f1"]) == {
+    assert dataclasses.asdict(metrics["a.py::f1"]) == {
         "touches": 1,
         "authors": 1,
         "decayed_touches": 0.5,
@@ -76,63 +76,64 @@ def test_touches_people_and_fixes_of_a_function_and_its_file() -> None:
     }
 
 
-def test_a_year_ends_after_365_days_and_the_past_after_730() -> None:
+def test_a_year_ends_after_365_days_and_the_look_back_after_730() -> None:
     history = started(a_py=module("1", "1", "1"))
     history.commit("fix: old", {"a.py": module("2", "1", "1")}, day=1000 - 731)
     history.commit("fix: in reach", {"a.py": module("2", "2", "1")}, day=1000 - 729)
     history.commit("work", {"a.py": module("2", "2", "2")}, day=1000 - 366)
     history.commit("work", {"a.py": module("2", "2", "3")}, day=1000 - 365)
     history.commit("head", {"README": "x"}, day=1000)
-    found = past_of(history)
-    assert (found["a.py::f0"].touches, found["a.py::f0"].fixes, found["a.py::f0"].days_since_touch) == (0, 0, None)
-    assert (found["a.py::f1"].touches, found["a.py::f1"].fixes, found["a.py::f1"].days_since_touch) == (0, 1, 729.0)
-    assert (found["a.py::f2"].touches, found["a.py::f2"].days_since_touch) == (1, 365.0)
-    assert (found["a.py::f2"].file_touches, found["a.py::f2"].file_fixes) == (1, 1)
+    metrics = metrics_of(history)
+    f0, f1, f2 = (metrics[f"a.py::f{i}"] for i in range(3))
+    assert (f0.touches, f0.fixes, f0.days_since_touch) == (0, 0, None)
+    assert (f1.touches, f1.fixes, f1.days_since_touch) == (0, 1, 729.0)
+    assert (f2.touches, f2.days_since_touch) == (1, 365.0)
+    assert (f2.file_touches, f2.file_fixes) == (1, 1)
 
 
-def test_a_function_keeps_its_past_when_its_file_is_renamed() -> None:
+def test_a_function_keeps_its_metrics_if_its_file_is_renamed() -> None:
     history = started(a_py=module("1", "1"))
     history.commit("fix: it", {"a.py": module("2", "1")}, day=700)
     history.commit("rename", {"a.py": None, "z.py": module("2", "1")}, day=800)
     history.commit("head", {"README": "x"}, day=1000)
-    found = past_of(history)
-    assert (found["z.py::f0"].touches, found["z.py::f0"].fixes, found["z.py::f0"].age_days) == (1, 1, None)
-    assert (found["z.py::f1"].touches, found["z.py::f1"].file_touches, found["z.py::f1"].file_fixes) == (0, 1, 1)
+    metrics = metrics_of(history)
+    assert (metrics["z.py::f0"].touches, metrics["z.py::f0"].fixes, metrics["z.py::f0"].age_days) == (1, 1, None)
+    assert (metrics["z.py::f1"].touches, metrics["z.py::f1"].file_touches, metrics["z.py::f1"].file_fixes) == (0, 1, 1)
 
 
-def test_a_rename_that_changes_text_is_a_touch_of_what_it_changes() -> None:
+def test_a_rename_that_changes_text_touches_the_changed_functions() -> None:
     history = started(a_py=module("1", "1", "1", "1"))
     history.commit("rename", {"a.py": None, "z.py": module("2", "1", "1", "1")}, day=800)
     history.commit("head", {"README": "x"}, day=1000)
-    found = past_of(history)
-    assert (found["z.py::f0"].touches, found["z.py::f1"].touches, found["z.py::f1"].file_touches) == (1, 0, 1)
+    metrics = metrics_of(history)
+    assert (metrics["z.py::f0"].touches, metrics["z.py::f1"].touches, metrics["z.py::f1"].file_touches) == (1, 0, 1)
 
 
-def test_a_function_keeps_its_past_when_it_is_renamed_and_moved() -> None:
+def test_a_function_keeps_its_metrics_if_it_is_renamed_and_moved() -> None:
     early, late = (LONG.format(name=name, last=1) for name in ("early", "late"))
     history = started(a_py=early + "\n" + OTHER, b_py=module("1"))
     history.commit("fix: it", {"a.py": early.replace("+ 8", "+ 9") + "\n" + OTHER}, day=700)
     history.commit("call it late", {"a.py": late.replace("+ 8", "+ 9") + "\n" + OTHER}, day=800)
     history.commit("move it", {"a.py": OTHER, "n.py": late.replace("+ 8", "+ 9")}, day=900)
     history.commit("head", {"README": "x"}, day=1000)
-    found = past_of(history)
-    assert (found["n.py::late"].touches, found["n.py::late"].fixes, found["n.py::late"].age_days) == (3, 1, None)
-    assert (found["a.py::other"].touches, found["a.py::other"].file_touches) == (0, 3)
+    metrics = metrics_of(history)
+    assert (metrics["n.py::late"].touches, metrics["n.py::late"].fixes, metrics["n.py::late"].age_days) == (3, 1, None)
+    assert (metrics["a.py::other"].touches, metrics["a.py::other"].file_touches) == (0, 3)
 
 
 def test_a_newborn_function_has_an_age_and_no_touch() -> None:
     history = started(a_py=module("1"))
     history.commit("grow", {"a.py": module("1", "1"), "n.py": OTHER}, day=900)
     history.commit("head", {"README": "x"}, day=1000)
-    found = past_of(history)
-    assert found["a.py::f1"].age_days == 100.0
-    assert (found["a.py::f1"].touches, found["a.py::f1"].file_touches) == (0, 1)
-    assert found["n.py::other"] == dataclasses.replace(QUIET, age_days=100.0)
+    metrics = metrics_of(history)
+    assert metrics["a.py::f1"].age_days == 100.0
+    assert (metrics["a.py::f1"].touches, metrics["a.py::f1"].file_touches) == (0, 1)
+    assert metrics["n.py::other"] == dataclasses.replace(QUIET, age_days=100.0)
 
 
-def test_the_same_work_merged_squashed_and_rebased_is_one_touch_by_the_same_people() -> None:
+def test_the_same_work_merged_squashed_and_rebased_is_one_touch_by_the_same_authors() -> None:
     bodies = [module("1", "1"), module("2", "1"), module("3", "1")]
-    found = []
+    metrics = []
     for how in ("squashed", "merged", "rebased"):
         history = started(a_py=bodies[0])
         base = history.commit("more", {"b.py": module("1")}, day=600)
@@ -146,9 +147,9 @@ def test_the_same_work_merged_squashed_and_rebased_is_one_touch_by_the_same_peop
             one = history.commit("one", {"a.py": bodies[1]}, day=703)
             history.commit("two", {"a.py": bodies[2]}, at=history.commits[-1].committed_at + 1)
         history.commit("head", {"README": "x"}, day=1000)
-        process = past_of(history)["a.py::f0"]
+        process = metrics_of(history)["a.py::f0"]
         assert process.decayed_touches == pytest.approx(0.5 ** (297 / 180), rel=1e-6)
-        found.append(
+        metrics.append(
             (
                 process.touches,
                 process.authors,
@@ -156,10 +157,10 @@ def test_the_same_work_merged_squashed_and_rebased_is_one_touch_by_the_same_peop
                 process.file_authors,
             )
         )
-    assert found == [(1, 1, 1, 1)] * 3
+    assert metrics == [(1, 1, 1, 1)] * 3
 
 
-def test_of_a_merge_those_count_who_changed_the_file() -> None:
+def test_the_authors_of_a_merge_are_those_who_changed_the_file() -> None:
     history = started(a_py=module("1", "1"), b_py=module("1"))
     base = history.commit("more", {"c.py": module("1")}, day=600)
     one = history.commit("one", {"a.py": module("2", "1")}, day=700, parents=[base], branch="side", author=BOB)
@@ -167,27 +168,27 @@ def test_of_a_merge_those_count_who_changed_the_file() -> None:
     three = history.commit("b", {"b.py": module("2")}, day=702, parents=[two], branch="side")
     history.merge("Merge", base, three, {"a.py": module("3", "1"), "b.py": module("2")}, day=703)
     history.commit("head", {"README": "x"}, day=1000)
-    found = past_of(history)
-    assert (found["a.py::f0"].authors, found["b.py::f0"].authors, found["c.py::f0"].authors) == (2, 1, 0)
+    metrics = metrics_of(history)
+    assert (metrics["a.py::f0"].authors, metrics["b.py::f0"].authors, metrics["c.py::f0"].authors) == (2, 1, 0)
 
 
-def test_a_fix_that_is_reverted_by_then_is_no_past_fix_and_one_that_is_reverted_later_is() -> None:
+def test_a_fix_counts_unless_it_is_reverted_before_the_snapshot() -> None:
     history = started(a_py=module("1"))
     history.commit("fix: it", {"a.py": module("2")}, day=700)
     history.commit("other", {"README": "x"}, day=710)
     history.commit('Revert "fix: it"', {"a.py": module("1")}, day=720)
     history.commit("head", {"README": "y"}, day=730)
-    fixes = [past_of(history, landings)["a.py::f0"].fixes for landings in (1, 2, 3, 4, 5)]
+    fixes = [metrics_of(history, landings)["a.py::f0"].fixes for landings in (1, 2, 3, 4, 5)]
     assert fixes == [0, 1, 1, 0, 0]
 
 
-def test_ages_are_counted_from_the_day_on_which_it_is_asked_and_are_never_negative() -> None:
+def test_ages_are_relative_to_the_given_day_and_never_negative() -> None:
     history = started(a_py=module("1", "1"))
     history.commit("work", {"a.py": module("2", "1")}, day=500)
-    assert past_of(history, day=680)["a.py::f0"].days_since_touch == 180.0
-    assert past_of(history, day=680)["a.py::f0"].decayed_touches == 0.5
-    assert past_of(history, day=499)["a.py::f0"].days_since_touch == 0.0
-    assert past_of(history, day=500 + 731)["a.py::f0"] == QUIET
+    assert metrics_of(history, day=680)["a.py::f0"].days_since_touch == 180.0
+    assert metrics_of(history, day=680)["a.py::f0"].decayed_touches == 0.5
+    assert metrics_of(history, day=499)["a.py::f0"].days_since_touch == 0.0
+    assert metrics_of(history, day=500 + 731)["a.py::f0"] == QUIET
 
 
 # -- what may be known
@@ -208,7 +209,7 @@ STEPS = st.lists(
 
 
 def built(steps: list[tuple[str, int, int, int, str]]) -> History:
-    """A history of three files that are edited, renamed, merged and reverted."""
+    """Draw a history of three files that are edited, renamed, merged and reverted."""
     history = History()
     files = {f"m{i}.py": [1, 1, 1] for i in range(3)}
     day, count = 0, 0
@@ -243,24 +244,24 @@ def built(steps: list[tuple[str, int, int, int, str]]) -> History:
 
 
 def cut_after(history: History, landings: int) -> History:
-    """The commits up to a landing of the main branch, and nothing else."""
+    """Return the history up to a landing of the main branch."""
     on_main = [c.mark for c in history.commits if c.branch == "main"]
     return History(commits=[c for c in history.commits if c.mark <= on_main[landings - 1]])
 
 
 @settings(max_examples=12, deadline=None)
 @given(STEPS, st.data())
-def test_what_lands_after_the_snapshot_changes_nothing(
+def test_later_landings_do_not_change_the_metrics(
     steps: list[tuple[str, int, int, int, str]], data: st.DataObject
 ) -> None:
     history = built(steps)
     landings = data.draw(st.integers(1, sum(c.branch == "main" for c in history.commits)))
-    assert past_of(history, landings, 900) == past_of(cut_after(history, landings), None, 900)
+    assert metrics_of(history, landings, 900) == metrics_of(cut_after(history, landings), None, 900)
 
 
 @pytest.mark.parametrize("subject", ["fix: it", "work"])
 @pytest.mark.parametrize("day", [300, 900, 990, 1010])
-def test_a_commit_before_the_snapshot_changes_the_past_of_what_it_touched_and_of_its_file(
+def test_an_earlier_commit_changes_only_the_metrics_of_the_touched_function_and_its_file(
     subject: str, day: int
 ) -> None:
     def history(is_there: bool) -> History:
@@ -281,7 +282,7 @@ def test_a_commit_before_the_snapshot_changes_the_past_of_what_it_touched_and_of
         return made
 
     def at_the_end(made: History) -> dict[str, ProcessMetrics]:
-        return past_of(made, 1 + [c.message for c in made.commits].index(b"end"))
+        return metrics_of(made, 1 + [c.message for c in made.commits].index(b"end"))
 
     without, with_it = at_the_end(history(False)), at_the_end(history(True))
     changed = {

@@ -9,7 +9,7 @@ from pipeline.git.history import CommitGraph, extend_graph, parse_commit, read_h
 from pipeline.git.history import History as CommitHistory
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
-from pipeline.mining.reverts import cancelled_by, find_undoings
+from pipeline.mining.reverts import cancelled_by, find_reverts
 from tests.builders.history import History
 
 Read = tuple[CommitHistory, dict[int, MessageFacts]]
@@ -26,10 +26,10 @@ def read(history: History, folder: Path) -> Read:
 
 
 def cancelled(history: History, folder: Path, position: int | None = None) -> set[str]:
-    """Subjects of the commits undone by a chain position, the head by default."""
-    found, messages = read(history, folder)
-    at = len(found.chain) - 1 if position is None else position
-    return {messages[c].subject for c in cancelled_by(find_undoings(found, messages), at)}
+    """Return the subjects of the commits that are reverted by a chain position, the head by default."""
+    parsed, messages = read(history, folder)
+    at = len(parsed.chain) - 1 if position is None else position
+    return {messages[c].subject for c in cancelled_by(find_reverts(parsed, messages), at)}
 
 
 def linear(*messages: str) -> History:
@@ -52,16 +52,16 @@ def linear(*messages: str) -> History:
         (["fix: a"], set()),
     ],
 )
-def test_what_a_revert_names_is_undone_and_restored_by_the_next(
+def test_a_revert_undoes_its_target_and_the_next_one_restores_it(
     messages: list[str], undone: set[str], tmp_path: Path
 ) -> None:
     assert cancelled(linear(*messages), tmp_path / "history.git") == undone
 
 
-def test_of_several_commits_with_one_subject_the_newest_before_the_revert_is_meant(tmp_path: Path) -> None:
+def test_a_quoted_subject_means_the_newest_such_commit_before_the_revert(tmp_path: Path) -> None:
     history = linear("fix: a", "fix: a", 'Revert "fix: a"', "fix: a")
-    found, messages = read(history, tmp_path / "history.git")
-    targets = [found.landing[t] for undoing in find_undoings(found, messages) for t in undoing.targets]
+    parsed, messages = read(history, tmp_path / "history.git")
+    targets = [parsed.landing[t] for revert in find_reverts(parsed, messages) for t in revert.targets]
     assert targets == [2]
 
 
@@ -73,7 +73,7 @@ def test_a_revert_may_abbreviate_the_id(digits: int, tmp_path: Path) -> None:
     assert cancelled(history, tmp_path / "history.git") == {"fix: a"}
 
 
-def test_an_id_that_is_not_here_undoes_nothing(tmp_path: Path) -> None:
+def test_an_unknown_id_undoes_nothing(tmp_path: Path) -> None:
     assert cancelled(linear("fix: a", "Undo\n\nThis reverts commit " + "d" * 40 + "."), tmp_path / "h.git") == set()
 
 
@@ -83,7 +83,7 @@ def test_a_revert_has_no_effect_before_it_landed(tmp_path: Path) -> None:
     assert cancelled(history, tmp_path / "two.git", position=3) == {"fix: a"}
 
 
-def test_a_reverted_merge_takes_back_its_branch(tmp_path: Path) -> None:
+def test_a_reverted_merge_undoes_its_branch(tmp_path: Path) -> None:
     history = linear("base")
     base = history.tips["main"]
     side = history.commit("fix: on the side", parents=[base], branch="side")

@@ -1,4 +1,4 @@
-"""Functions of two snapshots joined along their lineages."""
+"""Join the functions of two snapshots along their lineages."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LONG = "def {name}(value):\n" + "".join(f"    step{i} = value + {i}\n" for i in 
 
 
 def joined(history: History, folder: Path, earlier: int, later: int) -> dict[str, str | None]:
-    """Later function -> the earlier one that it is, both as "path::name"; snapshots by number of landings."""
+    """Return later function -> earlier function, both as "path::name". Snapshots are given by number of landings."""
     with Miner(open_repository(history.write(folder / "history.git")), MESSAGES) as miner:
         before, after = (
             [f"{f.path}::{f.qualified_name}" for f in miner.functions(landings - 1)] for landings in (earlier, later)
         )
-        found = miner.join(earlier - 1, later - 1)
-        return {name: None if i is None else before[i] for name, i in zip(after, found, strict=True)}
+        indexes = miner.join(earlier - 1, later - 1)
+        return {name: None if i is None else before[i] for name, i in zip(after, indexes, strict=True)}
 
 
-def test_functions_are_joined_through_edits_renames_and_moves_and_newborn_ones_are_nobodys(tmp_path: Path) -> None:
+def test_functions_are_joined_across_edits_renames_and_moves(tmp_path: Path) -> None:
     early, late = LONG.format(name="early"), LONG.format(name="late")
     history = History()
     history.commit("before", {"a.py": early + "\n" + module("1"), "b.py": module("1", "1")})
@@ -41,7 +41,7 @@ def test_functions_are_joined_through_edits_renames_and_moves_and_newborn_ones_a
     }
 
 
-def test_a_name_that_was_taken_over_by_another_function_does_not_join(tmp_path: Path) -> None:
+def test_another_function_of_the_same_name_does_not_join(tmp_path: Path) -> None:
     other = "def early(items):\n" + "".join(f"    items.append({i})\n" for i in range(12)) + "    return items\n"
     history = History()
     history.commit("before", {"a.py": LONG.format(name="early"), "b.py": module("1")})
@@ -50,8 +50,8 @@ def test_a_name_that_was_taken_over_by_another_function_does_not_join(tmp_path: 
     assert joined(history, tmp_path, 1, 3) == {"a.py::early": None, "b.py::f0": "b.py::f0"}
 
 
-def test_a_snapshot_joined_with_itself_is_the_same_throughout(tmp_path: Path) -> None:
+def test_a_snapshot_joined_with_itself_is_the_identity(tmp_path: Path) -> None:
     history = History()
     history.commit("start", {"a.py": module("1", "1"), "b.py": module("1")})
-    found = joined(history, tmp_path, 1, 1)
-    assert list(found) == list(found.values())
+    indexes = joined(history, tmp_path, 1, 1)
+    assert list(indexes) == list(indexes.values())

@@ -1,4 +1,4 @@
-"""Lineage over branches: however a fix came in, it reaches the function that stood when the window began."""
+"""Lineage across branches: every fix reaches the function that was alive at the start of the window."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_a_branch_that_began_on_another_branch_is_traced_through_both() -> None:
     assert ended(history) == {"a.py::f0": 0.7}
 
 
-def test_a_main_branch_that_was_merged_into_a_clone_and_pushed_back_counts_the_same() -> None:
-    """The chain then runs through the clone's commits, and all that happened on the server is a side branch."""
+def test_a_main_branch_merged_into_a_clone_and_pushed_counts_the_same() -> None:
+    """The chain then consists of the clone's commits, and the commits on the server are a side branch."""
     history, base = started(a_py=FIRST, b_py=FIRST)
     server = history.commit("fix: on the server", {"a.py": SECOND}, day=700, parents=[base], branch="server")
     server = history.commit("rename", {"b.py": None, "z.py": FIRST}, day=701, parents=[server], branch="server")
@@ -45,7 +45,7 @@ def test_a_main_branch_that_was_merged_into_a_clone_and_pushed_back_counts_the_s
     assert credits == {"a.py::f0": pytest.approx(0.7 / 2**0.5), "b.py::f0": pytest.approx(0.7 / 2**0.5)}
 
 
-def test_a_function_born_and_fixed_on_one_branch_gets_nothing() -> None:
+def test_a_function_born_and_fixed_on_one_branch_gets_no_credit() -> None:
     history, base = started(a_py=FIRST, b_py=FIRST)
     born = history.commit("grow", {"n.py": FIRST}, day=700, parents=[base], branch="side")
     fixed = history.commit("fix: it", {"n.py": SECOND}, day=701, parents=[born], branch="side")
@@ -53,7 +53,7 @@ def test_a_function_born_and_fixed_on_one_branch_gets_nothing() -> None:
     assert ended(history) == {}
 
 
-def test_a_function_that_was_renamed_moved_and_fixed_is_still_itself() -> None:
+def test_a_function_that_was_renamed_moved_and_fixed_keeps_its_lineage() -> None:
     old = LONG.format(name="early", last=1)
     history, _ = started(a_py=old + FIRST, b_py=FIRST)
     history.commit("rename it", {"a.py": LONG.format(name="late", last=1) + FIRST}, day=700)
@@ -63,7 +63,7 @@ def test_a_function_that_was_renamed_moved_and_fixed_is_still_itself() -> None:
     assert ended(history) == {"a.py::early": 0.7}
 
 
-def test_a_file_that_was_deleted_and_came_back_is_a_new_one() -> None:
+def test_a_file_that_was_deleted_and_restored_is_a_new_one() -> None:
     history, _ = started(a_py=FIRST, b_py=FIRST)
     history.commit("drop", {"a.py": None}, day=700)
     history.commit("bring back", {"a.py": FIRST}, day=710)

@@ -125,6 +125,6 @@ def test_a_date_before_the_first_commit_is_one_line(tmp_path: Path) -> None:
     history = History()
     history.commit("start", {"a.py": BRANCHING.format(0)}, day=0)
     source = history.write(tmp_path / "shop.git")
-    with pytest.raises(AssayError, match=r"has no commit that old: choose a later --as-of$"):
+    with pytest.raises(AssayError, match=r"has no commits before that date: choose a later --as-of$"):
         pairs(str(source), tmp_path / "pairs.parquet", "2001-01-01", jobs=1, as_json=True)
     assert not (tmp_path / "pairs.parquet").exists()

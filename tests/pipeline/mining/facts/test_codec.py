@@ -8,14 +8,14 @@ from pipeline.git.trees import FileChange
 from pipeline.mining.facts.codec import decode, decode_changes, encode, encode_changes, key_for
 from pipeline.mining.facts.compute import (
     ChangeFact,
-    ChangeWant,
+    ChangeRequest,
+    FactRequest,
     FunctionsFact,
-    FunctionsWant,
+    FunctionsRequest,
     MovesFact,
-    MovesWant,
+    MovesRequest,
     RenamesFact,
-    RenamesWant,
-    Want,
+    RenamesRequest,
 )
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.syntax.parser import Function
@@ -26,19 +26,19 @@ numbers = st.integers(0, 10**6)
 keys = st.builds(FunctionKey, names, numbers)
 paths = st.text("ab/\n\t é", min_size=1, max_size=12).map(lambda p: p.encode("latin-1"))
 places = st.tuples(paths, keys)
-FILE, CHANGE = FunctionsWant(b"1" * 20, b"a.py"), ChangeWant(None, b"1" * 20, b"a.py", b"a.py", False)
-RENAMES, MOVES = RenamesWant(b"1" * 20, b"2" * 20, ()), MovesWant(b"1" * 20, b"2" * 20, (), ())
+FILE, CHANGE = FunctionsRequest(b"1" * 20, b"a.py"), ChangeRequest(None, b"1" * 20, b"a.py", b"a.py", False)
+RENAMES, MOVES = RenamesRequest(b"1" * 20, b"2" * 20, ()), MovesRequest(b"1" * 20, b"2" * 20, (), ())
 
 
 @given(
     st.lists(st.builds(Function, names, st.integers(0, 9), st.integers(1, 10**6), st.integers(1, 10**6)), max_size=5)
 )
-def test_functions_come_back_as_they_were(functions: list[Function]) -> None:
+def test_functions_are_decoded_as_encoded(functions: list[Function]) -> None:
     fact = FunctionsFact(tuple(functions), "")
     assert decode(FILE, encode(fact)) == fact
 
 
-def test_the_reason_why_a_file_was_not_read_comes_back() -> None:
+def test_the_reason_why_a_file_was_not_read_is_decoded() -> None:
     fact = FunctionsFact((), "minified")
     assert decode(FILE, encode(fact)) == fact
 
@@ -49,47 +49,47 @@ def test_the_reason_why_a_file_was_not_read_comes_back() -> None:
     st.sampled_from([b"", b"\n\t\v\0" * 3, b"123456789012"]),
     st.sampled_from([None, True, False]),
 )
-def test_changes_come_back_as_they_were(touched: list, born: list, patch: bytes, code: bool | None) -> None:
+def test_changes_are_decoded_as_encoded(touched: list, born: list, patch: bytes, code: bool | None) -> None:
     fact = ChangeFact(tuple(touched), tuple(born), tuple(born[:1]), patch, code)
     assert decode(CHANGE, encode(fact)) == fact
 
 
 @given(st.dictionaries(paths, paths, max_size=4), st.dictionaries(places, places, max_size=4))
-def test_renames_and_moves_come_back_as_they_were(renames: dict, moves: dict) -> None:
+def test_renames_and_moves_are_decoded_as_encoded(renames: dict, moves: dict) -> None:
     assert decode(RENAMES, encode(RenamesFact(renames))) == RenamesFact(renames)
     assert decode(MOVES, encode(MovesFact(moves))) == MovesFact(moves)
 
 
 @given(st.lists(st.builds(FileChange, paths, st.none() | ids, st.none() | ids), max_size=5))
-def test_file_changes_come_back_as_they_were(changes: list[FileChange]) -> None:
+def test_file_changes_are_decoded_as_encoded(changes: list[FileChange]) -> None:
     assert decode_changes(encode_changes(changes)) == changes
 
 
 def test_the_language_is_part_of_a_key_and_the_path_is_not() -> None:
     blob = b"1" * 20
-    assert key_for(FunctionsWant(blob, b"a.py")) == key_for(FunctionsWant(blob, b"x/b.py"))
-    assert key_for(FunctionsWant(blob, b"a.py")) != key_for(FunctionsWant(blob, b"a.ts"))
+    assert key_for(FunctionsRequest(blob, b"a.py")) == key_for(FunctionsRequest(blob, b"x/b.py"))
+    assert key_for(FunctionsRequest(blob, b"a.py")) != key_for(FunctionsRequest(blob, b"a.ts"))
 
 
-def test_different_questions_have_different_keys() -> None:
+def test_different_requests_have_different_keys() -> None:
     one, two = b"1" * 20, b"2" * 20
-    questions: list[Want] = [
-        FunctionsWant(one, b"a.py"),
-        ChangeWant(one, two, b"a.py", b"a.py", False),
-        ChangeWant(two, one, b"a.py", b"a.py", False),
-        ChangeWant(None, one, b"a.py", b"a.py", False),
-        ChangeWant(one, None, b"a.py", b"a.py", False),
-        ChangeWant(one, two, b"a.js", b"a.ts", False),
-        RenamesWant(one, two, ()),
-        MovesWant(one, two, (), ()),
+    questions: list[FactRequest] = [
+        FunctionsRequest(one, b"a.py"),
+        ChangeRequest(one, two, b"a.py", b"a.py", False),
+        ChangeRequest(two, one, b"a.py", b"a.py", False),
+        ChangeRequest(None, one, b"a.py", b"a.py", False),
+        ChangeRequest(one, None, b"a.py", b"a.py", False),
+        ChangeRequest(one, two, b"a.js", b"a.ts", False),
+        RenamesRequest(one, two, ()),
+        MovesRequest(one, two, (), ()),
     ]
     assert len({key_for(q) for q in questions}) == len(questions)
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"?\x05ab", b"[]", b"\xff\xfe"])
-@pytest.mark.parametrize("want", [CHANGE, RENAMES, MOVES])
-def test_bytes_that_were_never_written_are_an_error_or_a_fact_but_never_a_crash(want: object, value: bytes) -> None:
+@pytest.mark.parametrize("fact_request", [CHANGE, RENAMES, MOVES])
+def test_invalid_bytes_are_an_error_or_a_fact_but_never_a_crash(fact_request: object, value: bytes) -> None:
     try:
-        decode(want, value)  # type: ignore[arg-type]
+        decode(fact_request, value)  # type: ignore[arg-type]
     except (ValueError, KeyError, IndexError, TypeError):
         return

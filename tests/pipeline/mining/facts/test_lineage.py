@@ -16,22 +16,22 @@ def function(path: str, name: str, tokens: list[bytes], ordinal: int = 0) -> Can
 
 
 def matched(vanished: list[Candidate], born: list[Candidate]) -> dict[str, str]:
-    found = match_functions(vanished, born, MESSAGES)
+    matches = match_functions(vanished, born, MESSAGES)
     return {
-        f"{n[0].decode()}:{n[1].qualified_name}": f"{o[0].decode()}:{o[1].qualified_name}" for n, o in found.items()
+        f"{n[0].decode()}:{n[1].qualified_name}": f"{o[0].decode()}:{o[1].qualified_name}" for n, o in matches.items()
     }
 
 
 @pytest.mark.parametrize(
-    ("kept", "name", "found"),
+    ("kept", "name", "matches"),
     [(20, "C.same", True), (19, "C.same", False), (30, "C.other", True), (29, "C.other", False)],
 )
-def test_how_alike_a_function_must_be_depends_on_its_name(kept: int, name: str, found: bool) -> None:
+def test_the_required_similarity_depends_on_the_name(kept: int, name: str, matches: bool) -> None:
     """Of 40 tokens each, `kept` are shared: a similarity of kept / 40, against 0.5 and, for another name, 0.75."""
     old = function("a.py", "same", BODY)
     new = function("b.py", name, BODY[:kept] + [b"new%d" % i for i in range(40 - kept)])
     assert similarity(old, new) == pytest.approx(kept / 40)
-    assert bool(matched([old], [new])) is found
+    assert bool(matched([old], [new])) is matches
 
 
 def test_a_short_function_matches_only_with_equal_tokens() -> None:
@@ -47,7 +47,7 @@ def test_the_most_similar_pair_is_taken_first_and_each_side_once() -> None:
     assert matched(vanished, [function("b", "f", far), function("c", "g", close)]) == {"c:g": "a:f"}
 
 
-def test_between_equal_candidates_the_same_name_wins() -> None:
+def test_the_same_name_wins_between_equal_candidates() -> None:
     vanished = [function("a", "g", BODY), function("a", "f", BODY)]
     assert matched(vanished, [function("b", "K.f", BODY)]) == {"b:K.f": "a:f"}
 
@@ -58,8 +58,8 @@ def test_the_order_of_the_candidates_does_not_matter() -> None:
     assert matched(vanished, born) == matched(vanished[::-1], born[::-1])
 
 
-def test_a_huge_diff_still_finds_equal_names_and_equal_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lineage, "MOST_COMPARISONS", 3)
+def test_a_huge_diff_still_matches_equal_names_and_equal_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lineage, "MAX_COMPARISONS", 3)
     vanished = [function("a", "f", BODY), function("a", "g", BODY[::-1])]
     born = [function("b", "f", [*BODY[:30], b"x"]), function("b", "h", BODY[::-1])]
     assert matched(vanished, born) == {"b:f": "a:f", "b:h": "a:g"}
@@ -79,17 +79,17 @@ def content(*lines: str) -> bytes:
     return "\n".join(lines).encode()
 
 
-def test_an_equal_blob_is_the_same_file_and_the_longest_common_ending_wins() -> None:
+def test_an_equal_blob_is_the_same_file_and_the_longest_common_suffix_wins() -> None:
     deleted = {b"x/a.py": (b"1" * 20, None), b"y/lib/b.py": (b"1" * 20, None)}
     assert match_renames(deleted, {b"z/lib/b.py": (b"1" * 20, None)}, MESSAGES) == {b"z/lib/b.py": b"y/lib/b.py"}
 
 
-@pytest.mark.parametrize(("shared", "found"), [(5, True), (4, False)])
-def test_a_file_is_renamed_from_half_its_content_on(shared: int, found: bool) -> None:
+@pytest.mark.parametrize(("shared", "matches"), [(5, True), (4, False)])
+def test_a_file_is_renamed_if_half_of_its_content_is_equal(shared: int, matches: bool) -> None:
     old = content(*[f"line {i}" for i in range(10)])
     new = content(*[f"line {i}" for i in range(shared)], *[f"else {i}" for i in range(10 - shared)])
     renamed = match_renames({b"a": (b"1" * 20, old)}, {b"b": (b"2" * 20, new)}, MESSAGES)
-    assert renamed == ({b"b": b"a"} if found else {})
+    assert renamed == ({b"b": b"a"} if matches else {})
 
 
 def test_each_file_is_renamed_once_to_the_most_similar() -> None:

@@ -24,7 +24,7 @@ def graph_of(*names: int) -> CommitGraph:
     return graph
 
 
-def test_facts_graph_and_first_sights_are_there_the_next_time(tmp_path: Path) -> None:
+def test_facts_graph_and_first_seen_times_are_stored(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "facts.sqlite"
     with FactStore(path, "recipe") as store:
         store.put(b"key", b"value")
@@ -37,7 +37,7 @@ def test_facts_graph_and_first_sights_are_there_the_next_time(tmp_path: Path) ->
         assert store.first_seen(b"head", now=9) == 5
 
 
-def test_other_rules_empty_the_facts_but_not_the_first_sights(tmp_path: Path) -> None:
+def test_another_stamp_deletes_the_facts_but_not_the_first_seen_times(tmp_path: Path) -> None:
     path = tmp_path / "facts.sqlite"
     with FactStore(path, "one") as store:
         store.put(b"key", b"value")
@@ -50,7 +50,7 @@ def test_other_rules_empty_the_facts_but_not_the_first_sights(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", b"SQLite format 3\0" + bytes(500)])
-def test_a_file_that_is_no_database_is_started_over(tmp_path: Path, damage: bytes) -> None:
+def test_an_invalid_database_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "facts.sqlite"
     path.write_bytes(damage)
     with FactStore(path, "recipe") as store:
@@ -60,7 +60,7 @@ def test_a_file_that_is_no_database_is_started_over(tmp_path: Path, damage: byte
         assert store.get(b"key") == b"value"
 
 
-def test_a_folder_that_cannot_be_written_costs_the_memory_and_nothing_else(tmp_path: Path) -> None:
+def test_an_unwritable_folder_costs_only_the_stored_facts(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with FactStore(tmp_path / "file" / "facts.sqlite", "recipe") as store:
         store.put(b"key", b"value")
@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_costs_the_memory_and_nothing_else(tmp_p
         assert store.first_seen(b"head", now=7) == 7
 
 
-def test_a_chunk_of_the_graph_that_does_not_fit_is_forgotten(tmp_path: Path) -> None:
+def test_an_inconsistent_graph_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "facts.sqlite"
     with FactStore(path, "recipe") as store:
         store.save(graph_of(1, 2))
@@ -78,7 +78,7 @@ def test_a_chunk_of_the_graph_that_does_not_fit_is_forgotten(tmp_path: Path) -> 
         assert len(store.load_graph()) == 0
 
 
-def test_facts_that_nobody_asks_for_any_more_are_dropped(tmp_path: Path) -> None:
+def test_unused_facts_are_deleted(tmp_path: Path) -> None:
     path = tmp_path / "facts.sqlite"
     with FactStore(path, "recipe") as store:
         for number in range(3000):
@@ -92,13 +92,13 @@ def test_facts_that_nobody_asks_for_any_more_are_dropped(tmp_path: Path) -> None
         assert store.get(b"8") is None
 
 
-def test_without_a_path_nothing_is_kept() -> None:
+def test_without_a_path_nothing_is_stored() -> None:
     with FactStore(None, "recipe") as store:
         store.put(b"key", b"value")
         assert store.get(b"key") == b"value"
 
 
-def test_what_was_put_before_a_run_broke_off_is_kept(tmp_path: Path) -> None:
+def test_facts_of_an_interrupted_run_are_stored(tmp_path: Path) -> None:
     path = tmp_path / "facts.sqlite"
 
     def break_off() -> None:
@@ -112,7 +112,7 @@ def test_what_was_put_before_a_run_broke_off_is_kept(tmp_path: Path) -> None:
         assert store.get(b"key") == b"value"
 
 
-def test_a_store_that_another_process_holds_goes_on_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_locked_by_another_process_continues_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "facts.sqlite"
     with FactStore(path, "recipe") as store, sqlite3.connect(path) as other:
         store._database.execute("PRAGMA busy_timeout = 1")

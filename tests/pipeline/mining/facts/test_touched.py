@@ -30,7 +30,7 @@ def test_a_function_added_between_two_touches_neither_even_below_another_change(
 
 
 @pytest.mark.parametrize("first", ["", "import x\n"])
-def test_a_function_taken_out_between_two_touches_itself_alone(first: str) -> None:
+def test_a_function_removed_between_two_touches_only_itself(first: str) -> None:
     assert names_touched(braces("f", "g", "h"), braces("f", "h", first=first), b"a.ts") == ["g"]
 
 
@@ -60,14 +60,14 @@ names = st.lists(st.sampled_from("abcdefg"), unique=True, max_size=7)
 
 
 @given(names, st.sets(st.sampled_from("abcdefg")))
-def test_changing_bodies_touches_exactly_those_functions(found: list[str], changed: set[str]) -> None:
-    old = "\n".join(function(n) for n in found)
-    new = "\n".join(function(n, "2" if n in changed else "1") for n in found)
-    assert names_touched(old, new) == [n for n in found if n in changed]
+def test_changing_bodies_touches_exactly_those_functions(names: list[str], changed: set[str]) -> None:
+    old = "\n".join(function(n) for n in names)
+    new = "\n".join(function(n, "2" if n in changed else "1") for n in names)
+    assert names_touched(old, new) == [n for n in names if n in changed]
 
 
 @given(names, st.sets(st.sampled_from("abcdefg")))
-def test_taking_functions_out_touches_exactly_those_functions(found: list[str], gone: set[str]) -> None:
-    old = "\n".join(function(n, n) for n in found)
-    new = "\n".join(function(n, n) for n in found if n not in gone)
-    assert set(names_touched(old, new)) == set(found) & gone
+def test_removing_functions_touches_exactly_those_functions(names: list[str], removed: set[str]) -> None:
+    old = "\n".join(function(n, n) for n in names)
+    new = "\n".join(function(n, n) for n in names if n not in removed)
+    assert set(names_touched(old, new)) == set(names) & removed
