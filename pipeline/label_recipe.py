@@ -1,6 +1,6 @@
-"""Every choice that changes a number, frozen, and the short hash that names it.
+"""Label recipes: all choices that change a density, frozen and identified by a short hash.
 
-A density or a threshold is meaningful only within one label recipe, an outcome only within one recipe.
+Densities and thresholds are comparable only within one label recipe.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from types import MappingProxyType
 
 from pipeline.records import DAY_S, Curve
 
-# Raised whenever mining would give another number for the same history.
+# Incremented whenever mining would compute another number for the same history.
 MINER_VERSION = 1
 
-# The grammar wheels whose trees decide what a function is. pyproject.toml pins the same versions (tested).
+# The grammar packages that determine functions. pyproject.toml pins the same versions (tested).
 GRAMMARS = (
     ("tree-sitter", "0.26.1"),
     ("tree-sitter-c", "0.24.2"),
@@ -43,31 +43,31 @@ class LabelRecipe:
     # Windows
     training_days: int = 730
     horizon_days: int = 365
-    history_share: float = 2 / 3  # W + H is at most this share of the age of the first-parent chain
+    history_share: float = 2 / 3  # maximum of W + H as a share of the age of the first-parent chain
     shortest_training_days: int = 180
     alive_share: float = 0.30  # functions alive at T_train, as a share of those alive at T_eval
-    shrink: float = 0.9  # factor of one step when too few are alive
+    shrink: float = 0.9  # factor per step while too few are alive
     outlier_days: int = 30
     neighbours: int = 11
     # Functions
     shortest_function_lines: int = 3
     same_name_similarity: float = 0.5
     other_name_similarity: float = 0.75
-    short_function_tokens: int = 20  # below this, equal tokens only
+    short_function_tokens: int = 20  # shorter functions match by equal tokens only
     file_similarity: float = 0.5
     # Evidence
     weights: tuple[tuple[str, float], ...] = (("issue", 1.0), ("label", 1.0), ("prefix", 0.7), ("keyword", 0.7))
     # Credit
-    subsystem_merge_commits: int = 50  # a larger landing is taken commit by commit
-    most_files: int = 20  # a unit that touches more gives no credit
+    subsystem_merge_commits: int = 50  # a larger landing is credited commit by commit
+    most_files: int = 20  # a unit that changes more files gives no credit
     most_functions: int = 20
     series_gap_s: int = 5  # first-parent commits of one author this close together are one rebased landing
     # Signal
     curve: Curve = "relative"
     scale_top: int = 10
-    # What mining refuses to read: deterministic limits, not time limits
+    # Files that mining skips: deterministic limits, not time limits
     most_file_bytes: int = 1 << 20
-    longest_mean_line: int = 400  # bytes; more is minified
+    longest_mean_line: int = 400  # bytes; files with longer lines are minified
     miner_version: int = MINER_VERSION
     grammars: tuple[tuple[str, str], ...] = GRAMMARS
 
@@ -82,7 +82,7 @@ class LabelRecipe:
 
     @property
     def facts_id(self) -> str:
-        """The id of the recipe with its evidence left out: what mining remembers of commits and files is the same."""
+        """The id of the recipe without its evidence sources, on which the facts cached by mining do not depend."""
         return dataclasses.replace(self, name=MESSAGES.name, evidence_sources=MESSAGES.evidence_sources).id
 
     @property
@@ -93,9 +93,9 @@ class LabelRecipe:
 MESSAGES = LabelRecipe()
 MESSAGES_API = LabelRecipe(name="messages+api", evidence_sources=("messages", "issues", "pull requests", "labels"))
 
-RECIPES = MappingProxyType({recipe.id: recipe for recipe in (MESSAGES, MESSAGES_API)})  # those that ship, by id
+RECIPES = MappingProxyType({recipe.id: recipe for recipe in (MESSAGES, MESSAGES_API)})  # all recipes by id
 
-# A screening is judged on its holdout: 40 % of the functions alive at T_eval.
+# A ranking is evaluated on its holdout: 40 % of the functions alive at T_eval.
 HOLDOUT_SHARE = 0.4
 FEWEST_HELD_OUT = 200
 FEWEST_HELD_OUT_POSITIVES = 20

@@ -1,7 +1,7 @@
-"""Repositories that something is wrong with, each a healthy one with one thing broken or one hostile guest in it.
+"""Build broken repositories: a healthy one with one defect, or with one hostile file in it (a guest).
 
-The healthy one: 20 functions in five files, a commit every 20 days for 900 days, every second of them a fix. Its
-windows are (day 300, day 700] and (day 700, day 900], so what stands in its first commit stands in both snapshots.
+The healthy one has 20 functions in five files and a commit every 20 days for 900 days, every second one a fix. Its
+windows are (day 300, day 700] and (day 700, day 900], so files of its first commit are in both snapshots.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Guest = tuple[str | bytes, Content, Content, str]  # path, content at first, con
 
 
 def healthy(*guests: Guest, message: str | bytes = "fix: the guests") -> History:
-    """The healthy history. A guest stands beside the code from the first commit on, and changes in a fix on day 510."""
+    """Return the healthy history. Guests are added in the first commit and change in a fix on day 510."""
     history = History()
     bodies = [["1"] * FUNCTIONS_A_FILE for _ in range(FILES)]
     files: dict[str | bytes, Content] = {f"m{i}.py": module(*bodies[i]) for i in range(FILES)}
@@ -57,7 +57,7 @@ def healthy(*guests: Guest, message: str | bytes = "fix: the guests") -> History
 
 
 def write_by_hand(history: History, path: Path, *guests: Entry) -> Path:
-    """Write a history whose files stand in one folder as loose objects; `guests` are further entries of every tree."""
+    """Write a history of files in one folder as loose objects. `guests` are further entries of every tree."""
     objects = bare_repository(path)
     ids: dict[int, bytes] = {}
     files: dict[bytes, bytes] = {}

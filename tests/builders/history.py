@@ -1,4 +1,4 @@
-"""Build a git history from a short spec, through `git fast-import`: no archive, no work tree, the same ids every time.
+"""Build a git history from a short spec through `git fast-import`: no archive, no work tree, reproducible ids.
 
 history = History()
 first = history.commit("start", {"a.py": "def f(): ..."})
@@ -37,7 +37,7 @@ class _Commit:
 
 @dataclass
 class History:
-    """Commits in order; each lands on `branch` (default `main`), one day after the last one unless told otherwise."""
+    """Commits in order, each on `branch` (default `main`) and by default one day after the last one."""
 
     commits: list[_Commit] = field(default_factory=list)
     tips: dict[str, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class History:
         committer: str | None = None,
         modes: Mapping[Any, str] | None = None,
     ) -> int:
-        """Add a commit and return its mark; `day` counts from START, `modes` gives "120000" and the like by path."""
+        """Add a commit and return its mark. `day` counts from START, `modes` maps paths to modes such as "120000"."""
         if at is None:
             last = self.commits[-1].committed_at if self.commits else START - DAY_S
             at = last + DAY_S if day is None else START + round(day * DAY_S)
@@ -77,7 +77,7 @@ class History:
     def merge(
         self, message: str, first: int, second: int, files: Mapping[Any, Content] | None = None, **kw: Any
     ) -> int:
-        """A merge of `second` into `first`; `files` is what the merge result changes against `first`."""
+        """Add a merge of `second` into `first`. `files` are the changes of the merge result against `first`."""
         return self.commit(message, files, parents=[first, second], **kw)
 
     def write(self, path: Path, head: str = "main") -> Path:

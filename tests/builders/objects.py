@@ -1,4 +1,4 @@
-"""Hand-made git objects, loose and packed: what no git would write, to the byte.
+"""Build git objects by hand, loose and packed, including invalid ones that git would not write.
 
 pack = PackBuilder()
 base = pack.whole(BLOB, b"hello")
@@ -24,7 +24,7 @@ def object_id(kind: int, content: bytes) -> bytes:
 
 
 def tree_content(*entries: tuple[str, str | bytes, bytes]) -> bytes:
-    """Of (mode, name, id), in the order given."""
+    """Return a tree of entries (mode, name, id), in the given order."""
     return b"".join(
         mode.encode() + b" " + (name if isinstance(name, bytes) else name.encode()) + b"\0" + id
         for mode, name, id in entries
@@ -38,21 +38,21 @@ def commit_content(tree: bytes, *parents: bytes, message: str = "message") -> by
 
 
 def write_loose(object_dir: Path, kind: int, content: bytes) -> bytes:
-    """Write a loose object; return its id."""
+    """Write a loose object and return its id."""
     id = object_id(kind, content)
     write_loose_stream(object_dir, id, zlib.compress(b"%s %d\0%s" % (KINDS[kind], len(content), content)))
     return id
 
 
 def write_loose_stream(object_dir: Path, id: bytes, stream: bytes) -> None:
-    """Write whatever bytes as the loose object of an id."""
+    """Write any bytes as the loose object of an id."""
     path = object_dir / id.hex()[:2] / id.hex()[2:]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(stream)
 
 
 def bare_repository(path: Path, head: bytes | None = None, *, config: str = "") -> Path:
-    """An empty bare repository; a head is a commit id on branch main. Returns its `objects` folder."""
+    """Create an empty bare repository, with `head` as commit of branch main, and return its `objects` folder."""
     (path / "objects" / "pack").mkdir(parents=True)
     (path / "refs" / "heads").mkdir(parents=True)
     (path / "HEAD").write_text("ref: refs/heads/main\n")
@@ -67,7 +67,7 @@ def set_head(path: Path, head: bytes) -> None:
 
 
 def bomb(size_bytes: int, head: bytes = b"") -> bytes:
-    """A zlib stream of some bytes and then `size_bytes` (a multiple of 1 MiB) zeros, made without inflating them."""
+    """Return a zlib stream of `head` and `size_bytes` (a multiple of 1 MiB) zeros, without allocating them."""
     block_bytes = 1 << 20
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     first = deflater.compress(head) + deflater.flush(zlib.Z_FULL_FLUSH) if head else b""
@@ -80,7 +80,7 @@ def bomb(size_bytes: int, head: bytes = b"") -> bytes:
 
 
 def copy(offset: int, size_bytes: int) -> bytes:
-    """A delta's instruction to copy from the base."""
+    """Return a delta instruction that copies from the base."""
     command, arguments = 0x80, b""
     for bit, value in enumerate((*offset.to_bytes(4, "little"), *size_bytes.to_bytes(3, "little"))):
         if value:
@@ -90,7 +90,7 @@ def copy(offset: int, size_bytes: int) -> bytes:
 
 
 def insert(data: bytes) -> bytes:
-    """A delta's instruction to insert 1 to 127 bytes."""
+    """Return a delta instruction that inserts 1 to 127 bytes."""
     return bytes([len(data)]) + data
 
 
@@ -108,7 +108,7 @@ def varint(number: int) -> bytes:
 
 @dataclass
 class PackBuilder:
-    """A pack, entry by entry. Every method that adds one returns its offset."""
+    """Build a pack entry by entry. Methods that add an entry return its offset."""
 
     body: bytearray = field(default_factory=lambda: bytearray(b"PACK\0\0\0\2\0\0\0\0"))
     entries: list[tuple[bytes, int]] = field(default_factory=list)  # (id, offset)
@@ -128,7 +128,7 @@ class PackBuilder:
         return self.raw(7, len(delta), base, zlib.compress(delta), id)
 
     def raw(self, kind: int, declared_bytes: int, base: bytes, stream: bytes, id: bytes) -> int:
-        """An entry whose declared size and stream need not agree."""
+        """Add an entry whose declared size and stream need not agree."""
         offset = len(self.body)
         byte, rest = kind << 4 | declared_bytes & 15, declared_bytes >> 4
         while rest:
@@ -146,7 +146,7 @@ class PackBuilder:
         return bytes(self.body) + hashlib.sha1(self.body).digest()
 
     def write(self, object_dir: Path, name: str = "pack-made") -> Path:
-        """Write the pack and an index that believes every id; return the path of the index."""
+        """Write the pack and an index with unchecked ids, and return the path of the index."""
         folder = object_dir / "pack"
         folder.mkdir(parents=True, exist_ok=True)
         content = self.content
