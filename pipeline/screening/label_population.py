@@ -28,8 +28,8 @@ class ClassifyingMiner(Miner):
         """The fix commits landing at chain positions (after, upto], credit or not, as indexes of the graph."""
         messages, changes = self._read_messages(after, upto, until), self._chain_changes(after, upto)
         attribution = self._attribution(self.snapshot(after), upto, messages, changes)
-        while not attribution.round():
-            self._work_off("parsing changes")
+        while not attribution.advance():
+            self._compute("parsing changes")
         found = attribution.credits({}).fixes
         return frozenset((*found.examined, *found.oversized))
 
