@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from bench.histories import load_histories
 from bench.rankings import gathered
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.ranking.baseline import TERMS, recency, youth
 from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import Signal
@@ -90,7 +90,7 @@ def main() -> int:
 def conclusive(dataset: Dataset) -> bool:
     """Whether the held-out functions would answer anything."""
     held = dataset.labels[dataset.held_out]
-    return len(held) >= FEWEST_HELD_OUT and int((held > 0).sum()) >= FEWEST_HELD_OUT_POSITIVES
+    return len(held) >= MIN_HELD_OUT and int((held > 0).sum()) >= MIN_HELD_OUT_POSITIVES
 
 
 def rhos(weights: Weights, columns: Sequence[Mapping[str, Floats]], labels: Sequence[Floats]) -> Floats:

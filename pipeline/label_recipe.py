@@ -97,8 +97,8 @@ RECIPES = MappingProxyType({recipe.id: recipe for recipe in (MESSAGES, MESSAGES_
 
 # A ranking is evaluated on its holdout: 40 % of the functions alive at T_eval.
 HOLDOUT_SHARE = 0.4
-FEWEST_HELD_OUT = 200
-FEWEST_HELD_OUT_POSITIVES = 20
+MIN_HELD_OUT = 200
+MIN_HELD_OUT_POSITIVES = 20
 
 BOOTSTRAP_RESAMPLES = 1_000
 BOOTSTRAP_SEED = 20_260_101

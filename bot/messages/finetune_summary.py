@@ -10,7 +10,7 @@ from bot.messages.markdown import code, prose
 from bot.messages.sections import bullets, joined, section
 from bot.records import Run, StoredScreening
 from pipeline.json_fields import MalformedError
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.ranking.outcome import LEAST_DELTA
 from pipeline.reports import numbers
 from pipeline.reports.finetune_figures import FinetuneFigures, Measured, ScorerFigures
@@ -109,7 +109,7 @@ def _findings(figures: FinetuneFigures) -> list[str]:
         found.append(f"Why it is called {figures.outcome}: {prose(figures.reason)}")
     if figures.outcome == "INCONCLUSIVE" and not figures.control:
         found.append(
-            f"An answer needs {FEWEST_HELD_OUT} held-out functions, {FEWEST_HELD_OUT_POSITIVES} of them with a fix, "
+            f"An answer needs {MIN_HELD_OUT} held-out functions, {MIN_HELD_OUT_POSITIVES} of them with a fix, "
             "and resamples that agree."
         )
     return [line for line in found if line]

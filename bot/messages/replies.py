@@ -16,7 +16,7 @@ from bot.messages.markdown import code, prose
 from bot.messages.outcome_text import headline
 from bot.messages.run_comment import FINETUNE_CHECK, bullets, sections
 from bot.records import Run
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.reports import numbers
 
 MOST_NAMED: Final = 20  # models, reasons
@@ -125,7 +125,7 @@ def _cannot_train(facts: Facts | None) -> _Words:
 
 def _not_measurable(facts: Facts | None) -> _Words:
     found = facts.verdict() if facts else None
-    few = f"at least {FEWEST_HELD_OUT} held-out functions, {FEWEST_HELD_OUT_POSITIVES} of them with a fix"
+    few = f"at least {MIN_HELD_OUT} held-out functions, {MIN_HELD_OUT_POSITIVES} of them with a fix"
     lines = [f"To judge a run takes {few}."]
     if found is not None:
         held_out, positives = found[0].held_out, found[0].held_out_positives

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, MESSAGES
+from pipeline.label_recipe import HOLDOUT_SHARE, MESSAGES, MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.records import Density, Threshold
 from pipeline.reports import numbers
 from pipeline.screening.measurement import Measurement
@@ -39,10 +39,10 @@ def _history(history_days: float) -> str:
 
 def _held_out(measurement: Measurement) -> list[str]:
     found = []
-    if (missing := FEWEST_HELD_OUT - measurement.held_out) > 0:
+    if (missing := MIN_HELD_OUT - measurement.held_out) > 0:
         more = math.ceil(missing / HOLDOUT_SHARE)
         found.append(f"More code: about {numbers.counted(more, 'function')} more, so that a run can be judged.")
-    if (missing := FEWEST_HELD_OUT_POSITIVES - measurement.held_out_positives) > 0:
+    if (missing := MIN_HELD_OUT_POSITIVES - measurement.held_out_positives) > 0:
         more = math.ceil(missing / HOLDOUT_SHARE)
         found.append(
             f"More fixes in the time that is kept to judge a run: in about {numbers.counted(more, 'function')} more."

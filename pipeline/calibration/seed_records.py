@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.calibration.published import Published
 from pipeline.calibration.threshold import Calibration, fit
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.records import Curve, Density, Outcome, Threshold, Windows
 
 CURVES: tuple[Curve, ...] = ("relative", "saturating", "maximum", "share", "presence")
@@ -41,7 +41,7 @@ class SeedMeasurement:
     @property
     def measurable(self) -> bool:
         """Whether a run could be judged."""
-        enough = self.held_out >= FEWEST_HELD_OUT and self.held_out_positives >= FEWEST_HELD_OUT_POSITIVES
+        enough = self.held_out >= MIN_HELD_OUT and self.held_out_positives >= MIN_HELD_OUT_POSITIVES
         return enough and not self.windows.too_little_history
 
     @property
@@ -50,7 +50,7 @@ class SeedMeasurement:
 
         Few positives do not keep a history out: that its commits hardly name fixes is what the screener must face.
         """
-        return self.held_out >= FEWEST_HELD_OUT and not self.windows.too_little_history
+        return self.held_out >= MIN_HELD_OUT and not self.windows.too_little_history
 
     @property
     def fix_share(self) -> float:

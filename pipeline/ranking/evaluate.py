@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, LabelRecipe
+from pipeline.label_recipe import HOLDOUT_SHARE, MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES, LabelRecipe
 from pipeline.ranking.baseline import Baseline
 from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import competitors
@@ -137,15 +137,15 @@ def _hindrances(windows: Windows, functions: Table, recipe: LabelRecipe) -> list
             f"{windows.history_days:,.0f} days of history give a training window of {windows.window_days:.0f} days: "
             f"{recipe.shortest_training_days} are needed"
         )
-    if functions.n < FEWEST_HELD_OUT:
+    if functions.n < MIN_HELD_OUT:
         found.append(
-            f"{functions.n:,} held-out functions: at least {FEWEST_HELD_OUT} are needed, "
-            f"some {math.ceil(FEWEST_HELD_OUT / HOLDOUT_SHARE)} functions in all"
+            f"{functions.n:,} held-out functions: at least {MIN_HELD_OUT} are needed, "
+            f"some {math.ceil(MIN_HELD_OUT / HOLDOUT_SHARE)} functions in all"
         )
-    if functions.positives < FEWEST_HELD_OUT_POSITIVES:
+    if functions.positives < MIN_HELD_OUT_POSITIVES:
         found.append(
             f"{functions.positives:,} of the held-out functions were fixed in the {windows.horizon_days:.0f} days that "
-            f"were looked at: at least {FEWEST_HELD_OUT_POSITIVES} are needed; messages that name what they fix "
+            f"were looked at: at least {MIN_HELD_OUT_POSITIVES} are needed; messages that name what they fix "
             "(`fix: ...`) are what is counted"
         )
     if functions.rows[0].quality.rho is None:

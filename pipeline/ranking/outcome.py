@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.records import OutcomeKind
 
 LEAST_DELTA = 0.03
@@ -37,11 +37,11 @@ def decide_outcome(
     missing: str = "",
 ) -> Decision:
     """The outcome of one comparison; `missing` says why a ρ or the resamples (`win_share`) are none."""
-    if n < FEWEST_HELD_OUT:
-        return _inconclusive(f"{n} held-out functions: at least {FEWEST_HELD_OUT} are needed")
-    if positives < FEWEST_HELD_OUT_POSITIVES:
+    if n < MIN_HELD_OUT:
+        return _inconclusive(f"{n} held-out functions: at least {MIN_HELD_OUT} are needed")
+    if positives < MIN_HELD_OUT_POSITIVES:
         return _inconclusive(
-            f"{positives} of the held-out functions were fixed: at least {FEWEST_HELD_OUT_POSITIVES} are needed"
+            f"{positives} of the held-out functions were fixed: at least {MIN_HELD_OUT_POSITIVES} are needed"
         )
     if rho_adapter is None or rho_baseline is None or win_share is None:
         return _inconclusive(missing or "nothing was measured")

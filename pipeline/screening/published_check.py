@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.calibration.seed_records import CURVES, SAMPLES, Seed, SeedMeasurement, SeedRecord
 from pipeline.calibration.threshold import Calibration
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.records import DAY_S, Curve, Verdict
 from pipeline.screening.verdict import judge
 
@@ -171,10 +171,10 @@ def likely_causes(checked: Checked, everyone: Sequence[Checked], published_as_of
 
 
 def _too_few_held_out(measured: SeedMeasurement) -> list[str]:
-    if measured.held_out < FEWEST_HELD_OUT:
-        return [f"a run cannot be judged: {measured.held_out:,} held-out functions, and {FEWEST_HELD_OUT} are needed"]
-    if measured.held_out_positives < FEWEST_HELD_OUT_POSITIVES:
-        few, needed = measured.held_out_positives, FEWEST_HELD_OUT_POSITIVES
+    if measured.held_out < MIN_HELD_OUT:
+        return [f"a run cannot be judged: {measured.held_out:,} held-out functions, and {MIN_HELD_OUT} are needed"]
+    if measured.held_out_positives < MIN_HELD_OUT_POSITIVES:
+        few, needed = measured.held_out_positives, MIN_HELD_OUT_POSITIVES
         return [f"a run cannot be judged: {few} of the held-out functions have a fix, and {needed} are needed"]
     return []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, MESSAGES
+from pipeline.label_recipe import MESSAGES, MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.records import Density, Standing, Threshold, Verdict, Windows
 
 if TYPE_CHECKING:  # which imports numpy, and a stored measurement is judged where that is not wanted
@@ -58,15 +58,15 @@ def _hindrances(density: Density | None, windows: Windows, held_out: int, held_o
     if density is None:
         return ["There is too little code: not one function was alive at the start of the training window."]
     found = []
-    if held_out < FEWEST_HELD_OUT:
+    if held_out < MIN_HELD_OUT:
         found.append(
             f"A run could not be judged: about {held_out:,} functions would be held out, and at least "
-            f"{FEWEST_HELD_OUT} are needed."
+            f"{MIN_HELD_OUT} are needed."
         )
-    if held_out_positives < FEWEST_HELD_OUT_POSITIVES:
+    if held_out_positives < MIN_HELD_OUT_POSITIVES:
         found.append(
             f"A run could not be judged: about {held_out_positives:,} of the held-out functions would have a fix, and "
-            f"at least {FEWEST_HELD_OUT_POSITIVES} are needed."
+            f"at least {MIN_HELD_OUT_POSITIVES} are needed."
         )
     return found
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.git.repository import open_repository
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES, HOLDOUT_SHARE, MESSAGES
+from pipeline.label_recipe import HOLDOUT_SHARE, MESSAGES, MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.mining.miner import Miner
 from pipeline.screening.density import signals_of
 from pipeline.screening.windows import fit_windows
@@ -118,5 +118,5 @@ def test_only_reading_tells_the_careless_from_the_careful(language: str, form: s
 
 
 def test_the_busy_one_is_large_enough_to_be_judged() -> None:
-    assert HOLDOUT_SHARE * BUSY.functions >= 2 * FEWEST_HELD_OUT
-    assert HOLDOUT_SHARE * (BUSY.again + BUSY.anew + BUSY.unlucky) >= 2 * FEWEST_HELD_OUT_POSITIVES
+    assert HOLDOUT_SHARE * BUSY.functions >= 2 * MIN_HELD_OUT
+    assert HOLDOUT_SHARE * (BUSY.again + BUSY.anew + BUSY.unlucky) >= 2 * MIN_HELD_OUT_POSITIVES

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.calibration.threshold import fit
-from pipeline.label_recipe import FEWEST_HELD_OUT, FEWEST_HELD_OUT_POSITIVES
+from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.ranking.outcome import is_win
 from pipeline.records import Outcome
 from pipeline.reports import numbers
@@ -39,7 +39,7 @@ def _wrong_with_the_run(played: Played) -> Iterator[str]:
         yield f"the run came to {result['outcome']} (ρ {adapter} against {baseline}), not to a WIN"
     if not math.isclose(delta, adapter - baseline, abs_tol=_TINY):
         yield f"Δρ is {delta} in the stored result, and {adapter} - {baseline} by its own figures"
-    if result["n"] < FEWEST_HELD_OUT or result["positives"] < FEWEST_HELD_OUT_POSITIVES:
+    if result["n"] < MIN_HELD_OUT or result["positives"] < MIN_HELD_OUT_POSITIVES:
         yield f"{result['n']} held-out functions, {result['positives']} of them fixed: too few to judge by"
     if result["head_sha"] != played.head_sha:
         yield "the run was not of the commit that was pinned"
