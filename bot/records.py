@@ -37,6 +37,7 @@ RunEnding = Literal["", "finished", "crashed", "cancelled", "timed_out", "out_of
 DeliveryState = Literal["received", "handled", "ignored"]
 InstallationState = Literal["active", "suspended", "refused"]
 Subset = Literal["screen", "evidence", "full"]
+Permission = Literal["write", "maintain", "admin"]  # the least role that may give commands
 
 
 @dataclass(frozen=True)

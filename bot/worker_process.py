@@ -18,10 +18,11 @@ from bot.disk.clone_cache import Clones
 from bot.github.client import GitHubApp
 from bot.github.endpoints import GitHubServer
 from bot.handlers.registry import HANDLERS
-from bot.jobs.context import Hooks, Parts, Policy
+from bot.jobs.context import Hooks, Parts
 from bot.jobs.wakeups import Wakeups
 from bot.jobs.worker import Workers
 from bot.metrics import API_REMAINING, JOB_SECONDS, SCREENINGS, SWEPT, WAKEUPS_REFUSED
+from bot.policy import Policy
 from bot.records import AppCredentials, JobKind
 from bot.sandbox.supervisor import Supervisor
 from bot.settings import Settings

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from bot.commands.grammar import Cancel, Command, Finetune, Help, Screen, Status, Unclear
-from bot.repo_config.repository_config import Permission
+from bot.records import Permission
 
 Right = Literal["never", "as configured", "always"]  # as configured: where `permission` asks for no more than the role
 

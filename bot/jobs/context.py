@@ -10,8 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from bot.calibration.calibration_source import CalibrationSource
 from bot.clock import Clock
@@ -19,12 +18,11 @@ from bot.disk.artifacts import Artifacts
 from bot.disk.clone_cache import Clones
 from bot.github.client import GitHubApp, InstallationClient
 from bot.jobs.lanes import Lane
+from bot.policy import Policy
 from bot.records import Installation, Job, JobKind
-from bot.repo_config.repository_config import Permission
 from bot.sandbox.supervisor import Supervisor
 from bot.store.database import Database
 from bot.store.jobs import finish_job, hold_lease, request_job
-from pipeline.finetuning.recipe import BaseModel
 
 READ: Final[Mapping[str, str]] = {"contents": "read", "metadata": "read"}
 ASK: Final[Mapping[str, str]] = {"metadata": "read"}
@@ -47,36 +45,6 @@ class Later:
 
 
 Outcome = Done | Later
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the operator decided, as plain values."""
-
-    mode: Literal["post", "observe"] = "post"
-    quiet: bool = False
-    publish_ranking: bool = False  # on public repositories too
-    allowed_accounts: tuple[str, ...] = ()  # logins in lower case; everybody where empty
-    permission: Permission = "write"  # the least that a configuration may ask for, of whoever gives commands
-    web_url: str = "https://github.com"  # clones come from here
-    ca_bundle: Path | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # for clones; may hold passwords
-    pack_limit_bytes: int = 4 << 30
-    screenings: int = 2  # at once, of one worker
-    screening_s: int = 3600  # of wall time, and of processor time
-    screening_memory_mb: int = 4096
-    light_jobs: int = 8  # at once, of one worker
-    lease_s: float = 30.0
-    heartbeat_s: float = 5.0
-    sweep_s: float = 2.0
-    stop_s: float = 10.0  # for light jobs to end when the worker is told to stop
-    base_models: Mapping[str, BaseModel] = field(default_factory=dict)  # that may be asked for; none: no fine-tuning
-    base_model: str = ""  # where nobody names one
-    recipe: Mapping[str, Any] = field(default_factory=dict)  # fields of FinetuneRecipe that differ from what ships
-    finetune_minutes: float = 360.0  # of one run, at most
-    audit_share: float = 0.0  # of SKIPs that are run to test them
-    artifacts_days: int = 90  # that adapters are kept which nothing uses
-    calibration_scope: Literal["installation", "server"] = "installation"
 
 
 class Announcer(Protocol):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bot.policy import Policy
 from bot.repo_config.precedence import Ceiling, EffectiveConfig, combine
 from bot.repo_config.stored import StoredConfig, load_config
 from bot.store.configs import load_configs
-
-if TYPE_CHECKING:
-    from bot.jobs.context import Policy
 
 
 def ceiling_of(policy: Policy) -> Ceiling:

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from bot.records import Permission
 from bot.repo_config.keys import DEFAULT_PERMISSION, PERMISSIONS
-from bot.repo_config.repository_config import Permission, RepositoryConfig
+from bot.repo_config.repository_config import RepositoryConfig
 from pipeline.classify.overlay import Overlay
 
 Level = Literal["organization", "repository"]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from bot.records import Permission
 from pipeline.classify.overlay import Overlay
-
-Permission = Literal["write", "maintain", "admin"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
+from bot.records import Permission
 from bot.repo_config.keys import KEYS, LISTS
-from bot.repo_config.repository_config import ConfigProblem, ParsedConfig, Permission, RepositoryConfig
+from bot.repo_config.repository_config import ConfigProblem, ParsedConfig, RepositoryConfig
 from pipeline.json_fields import Fields, MalformedError
 
 _PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bot.jobs.context import Policy
 from bot.messages.screen_context import AdapterState, WonAdapter, shows_ranking
+from bot.policy import Policy
 from bot.records import Run, StoredScreening
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bot.commands.facts import models_here, recipe_here
-from bot.jobs.context import Policy
+from bot.policy import Policy
 from bot.records import Run, StoredScreening
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, month_of

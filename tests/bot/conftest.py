@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import pytest
 
-from bot.jobs.context import Parts, Policy
+from bot.jobs.context import Parts
 from bot.jobs.lanes import CAPS, KINDS
+from bot.policy import Policy
 from bot.records import Event, Installation, Job, Repository
 from bot.store.database import Database
 from bot.store.deliveries import store_deliveries

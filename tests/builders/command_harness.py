@@ -22,9 +22,10 @@ from sqlalchemy import insert
 from bot.github.client import GitHubApp, GitHubServer
 from bot.handlers.commands.command import command
 from bot.handlers.commands.reply_comment import reply
-from bot.jobs.context import Handler, JobContext, Parts, Policy
+from bot.jobs.context import Handler, JobContext, Parts
 from bot.jobs.lease import Running
 from bot.jobs.settle import settle
+from bot.policy import Policy
 from bot.receiver.dispatch import job_for
 from bot.receiver.events import parse_event
 from bot.records import Job, JobKind, Repository, Run

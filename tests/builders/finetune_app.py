@@ -29,7 +29,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from bot.jobs.context import Policy
+from bot.policy import Policy
 from bot.records import Run
 from bot.store.budgets import set_budget
 from bot.store.installations import load_installation

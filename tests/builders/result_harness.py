@@ -19,9 +19,10 @@ from typing import Any, cast
 from bot.calibration.calibration_source import CalibrationSource
 from bot.handlers.finetuning.result import result
 from bot.handlers.screening.post_check import post
-from bot.jobs.context import Handler, JobContext, Policy
+from bot.jobs.context import Handler, JobContext
 from bot.jobs.lease import Running
 from bot.jobs.settle import settle
+from bot.policy import Policy
 from bot.receiver.dispatch import job_for
 from bot.receiver.events import parse_event
 from bot.records import Job, JobKind, Run, RunEnding, RunPurpose

@@ -24,10 +24,10 @@ from bot.clock import Clock
 from bot.disk.artifacts import Artifacts
 from bot.disk.clone_cache import Clones
 from bot.github.endpoints import GitHubServer
-from bot.jobs.context import Policy
 from bot.jobs.embedded_redis import EmbeddedRedis
 from bot.jobs.wakeups import Wakeups
 from bot.jobs.worker import Workers
+from bot.policy import Policy
 from bot.records import JobKind
 from bot.store.database import Database
 from bot.store.deliveries import unhandled_deliveries

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.jobs.context import Policy
+from bot.policy import Policy
 from tests.builders.history import History
 from tests.builders.running_app import RunningApp, running_app
 from tests.flows.test_screening_flow import count, newest

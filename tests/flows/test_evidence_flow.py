@@ -12,7 +12,7 @@ import pytest
 
 from bot.github.evidence.codec import decode_file
 from bot.handlers.screening.evidence import FACTS
-from bot.jobs.context import Policy
+from bot.policy import Policy
 from bot.records import StoredScreening
 from pipeline.calibration.calibration_set import CalibrationSet, adoption, replay
 from pipeline.calibration.seed import load_seed

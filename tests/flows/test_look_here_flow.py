@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bot.jobs.context import Policy
+from bot.policy import Policy
 from tests.builders.running_app import RunningApp, running_app
 from tests.flows.test_screening_flow import newest, small_history
 from tests.simulator import faults

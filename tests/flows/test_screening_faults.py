@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.jobs.context import Policy
+from bot.policy import Policy
 from tests.builders.running_app import RunningApp, running_app
 from tests.flows.test_screening_flow import TABLES, count, newest, small_history
 from tests.simulator import faults

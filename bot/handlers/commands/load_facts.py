@@ -7,9 +7,9 @@ from typing import Any
 
 from bot.calibration.threshold_change import load_change
 from bot.commands.facts import Facts, models_here
-from bot.jobs.context import Policy
 from bot.messages.outcome_text import render_change
 from bot.messages.run_comment import Told
+from bot.policy import Policy
 from bot.records import Installation, Repository, Run
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, load_gpu_state, month_of, usage_of, usage_of_all

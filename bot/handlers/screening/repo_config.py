@@ -14,7 +14,8 @@ import structlog
 
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
-from bot.jobs.context import READ, JobContext, Policy
+from bot.jobs.context import READ, JobContext
+from bot.policy import Policy
 from bot.records import Repository
 from bot.repo_config.effective import effective_config
 from bot.repo_config.parse import parse_config

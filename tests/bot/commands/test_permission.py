@@ -8,7 +8,7 @@ import pytest
 
 from bot.commands.grammar import Command, Finetune, Help
 from bot.commands.permission import ROLES, TABLE, may, who_may
-from bot.repo_config.repository_config import Permission
+from bot.records import Permission
 
 
 def test_every_role_and_command_is_in_the_table() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from bot.handlers import recalibrate as module
 from bot.handlers.recalibrate import recalibrate
-from bot.jobs.context import Done, Hooks, JobContext, Policy
+from bot.jobs.context import Done, Hooks, JobContext
+from bot.policy import Policy
 from bot.records import InstallationState, Job
 from bot.repo_config.repository_config import ParsedConfig, RepositoryConfig
 from bot.repo_config.stored import StoredConfig, dump_config

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from bot.jobs.context import Done, Handler, JobContext, Outcome, Policy
+from bot.jobs.context import Done, Handler, JobContext, Outcome
 from bot.jobs.lease import Running
 from bot.jobs.settle import settle
+from bot.policy import Policy
 from bot.records import Job
 from bot.store.installations import save_installation
 from bot.store.jobs import claim_job, load_job, request_job

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.records import Permission
 from bot.repo_config.keys import PERMISSIONS
 from bot.repo_config.precedence import Ceiling, EffectiveConfig, combine
-from bot.repo_config.repository_config import Permission, RepositoryConfig
+from bot.repo_config.repository_config import RepositoryConfig
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
 
 Config = RepositoryConfig

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest
 
-from bot.jobs.context import Policy
+from bot.policy import Policy
 from bot.records import Run, StoredScreening
 from bot.runs.audit import draws, maybe_audit
 from bot.store.budgets import month_of, set_budget
