@@ -11,13 +11,14 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from bot.calibration.inputs import Inputs, inputs_of
 from bot.calibration.installation_set import Known, put_together
 from bot.calibration.shared_outcome import usable
 from bot.repo_config.stored import load_config
 from bot.store.configs import load_configs
+from bot.store.database import Connection
 from bot.store.ledger import entries_of
 from bot.store.shared_outcomes import shared_rows
 from pipeline.calibration.calibration_set import CalibrationSet
@@ -57,7 +58,7 @@ class CalibrationSource:
 
     async def of(
         self,
-        connection: Any,
+        connection: Connection,
         installation_id: int,
         label_recipe_id: str = "",
         *,
@@ -68,7 +69,7 @@ class CalibrationSource:
 
     async def fitted(
         self,
-        connection: Any,
+        connection: Connection,
         installation_id: int,
         label_recipe_id: str = "",
         *,
@@ -88,14 +89,14 @@ class CalibrationSource:
             self._kept.popitem(last=False)
         return kept
 
-    async def known(self, connection: Any, installation_id: int, *, family: str = "") -> Known:
+    async def known(self, connection: Connection, installation_id: int, *, family: str = "") -> Known:
         """Everything that the installation's thresholds are made of."""
         base = await asyncio.to_thread(self._base)
         rows = await entries_of(connection, installation_id)
         shared = await self._shared(connection, installation_id)
         return put_together(base, rows, shared, family or None)
 
-    async def _shared(self, connection: Any, installation_id: int) -> dict[Outcome, int]:
+    async def _shared(self, connection: Connection, installation_id: int) -> dict[Outcome, int]:
         """Outcomes of others, where the operator and the installation's own organization both want that."""
         if not await self.shares(connection, installation_id):
             return {}
@@ -104,7 +105,7 @@ class CalibrationSource:
         numbers = {f"shared {row.shared_id}": row.shared_id for row in rows}
         return {point: numbers[point.repo] for point in points}
 
-    async def shares(self, connection: Any, installation_id: int) -> bool:
+    async def shares(self, connection: Connection, installation_id: int) -> bool:
         """Whether this installation gives and takes."""
         if self.scope != "server":
             return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
-from typing import Any
 
 from bot.calibration.calibration_source import CalibrationSource, Fitted
 from bot.calibration.ledger_records import outcome_of, prediction_of, why_not_counted, why_not_recorded
@@ -16,6 +15,7 @@ from bot.calibration.threshold_change import CalibrationChange, load_change
 from bot.calibration.versions import change_between, save_change
 from bot.records import Run, StoredScreening
 from bot.store.calibrations import calibration_of_run
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.ledger import append_entry, entries_of_run, lock_ledger
 from bot.store.repositories import load_repository
@@ -25,7 +25,7 @@ from pipeline.json_fields import Fields, MalformedError
 
 
 async def record_outcome(
-    connection: Any, source: CalibrationSource, run: Run, now: datetime
+    connection: Connection, source: CalibrationSource, run: Run, now: datetime
 ) -> CalibrationChange | None:
     """Put what a run came to into the ledger, with the prediction made before it, and see what that changes; once.
 
@@ -51,12 +51,12 @@ async def record_outcome(
     return change
 
 
-async def reason_not_recorded(connection: Any, run: Run) -> str:
+async def reason_not_recorded(connection: Connection, run: Run) -> str:
     """Why `record_outcome` leaves a run out, in words after "because"; empty where it does not."""
     return _reason(run, await load_screening(connection, run.installation_id, run.screening_id))
 
 
-async def change_of(connection: Any, source: CalibrationSource, run: Run) -> CalibrationChange | None:
+async def change_of(connection: Connection, source: CalibrationSource, run: Run) -> CalibrationChange | None:
     """What `record_outcome` answered for a run, for whoever shows it again; None where it recorded nothing."""
     stored = await calibration_of_run(connection, run.installation_id, run.run_id)
     if stored is not None:
@@ -70,7 +70,7 @@ async def change_of(connection: Any, source: CalibrationSource, run: Run) -> Cal
 
 
 async def record_word(
-    connection: Any,
+    connection: Connection,
     source: CalibrationSource,
     installation_id: int,
     repository_id: int,
@@ -105,7 +105,7 @@ def _reason(run: Run, screening: StoredScreening | None) -> str:
     return ""
 
 
-async def _append(connection: Any, run: Run, screening: StoredScreening, full_name: str, now: datetime) -> None:
+async def _append(connection: Connection, run: Run, screening: StoredScreening, full_name: str, now: datetime) -> None:
     prediction = prediction_of(screening, full_name)
     recorded = Recorded(now.isoformat(), (outcome_of(run, screening, full_name),))
     for entry in (prediction, recorded):

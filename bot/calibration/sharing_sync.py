@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from bot.calibration.calibration_source import CalibrationSource
 from bot.calibration.installation_set import Known, OwnOutcome
 from bot.calibration.shared_outcome import figures_of
+from bot.store.database import Connection
 from bot.store.ledger import lock_ledger
 from bot.store.shared_outcomes import SharedFigures, share, shared_rows, take_back
 from pipeline.calibration.threshold import select_points
@@ -28,7 +28,7 @@ class Plan:
 
 
 async def plan_sharing(
-    connection: Any, source: CalibrationSource, installation_id: int, willing: Collection[int]
+    connection: Connection, source: CalibrationSource, installation_id: int, willing: Collection[int]
 ) -> Plan:
     """`willing`: the repositories whose configuration lets them share."""
     gives = await source.shares(connection, installation_id)
@@ -41,7 +41,7 @@ async def plan_sharing(
 
 
 async def share_anew(
-    connection: Any, source: CalibrationSource, installation_id: int, willing: Collection[int]
+    connection: Connection, source: CalibrationSource, installation_id: int, willing: Collection[int]
 ) -> None:
     """Do what `plan_sharing` says now."""
     await lock_ledger(connection, installation_id)

@@ -14,6 +14,7 @@ from bot.calibration.inputs import InputsDeleted, dump_inputs, load_inputs, refi
 from bot.calibration.shared_outcome import as_outcome
 from bot.calibration.threshold_change import CalibrationChange, Flip, dump_change, flips
 from bot.store.calibrations import StoredCalibration, calibrations_of, newest_calibration, save_calibration
+from bot.store.database import Connection
 from bot.store.ledger import entries_of, lock_ledger
 from bot.store.shared_outcomes import shared_rows
 from bot.store.verdicts import standing_verdicts
@@ -35,7 +36,7 @@ class Rows:
     shared: Mapping[int, Outcome]
 
 
-async def load_rows(connection: Any, installation_id: int) -> Rows:
+async def load_rows(connection: Connection, installation_id: int) -> Rows:
     """Raises MalformedError for a row of a newer release."""
     own = {}
     for row in await entries_of(connection, installation_id):
@@ -60,7 +61,7 @@ def threshold_of(stored: StoredCalibration) -> Threshold:
 
 
 async def flips_of(
-    connection: Any, installation_id: int, label_recipe_id: str, before: Threshold, after: Threshold
+    connection: Connection, installation_id: int, label_recipe_id: str, before: Threshold, after: Threshold
 ) -> tuple[tuple[Flip, ...], int]:
     """The repositories of this installation that another threshold turns, and of how many."""
     verdicts = await standing_verdicts(connection, installation_id)
@@ -68,7 +69,9 @@ async def flips_of(
     return flips(judged, before, after), len(judged)
 
 
-async def change_between(connection: Any, installation_id: int, before: Fitted, after: Fitted) -> CalibrationChange:
+async def change_between(
+    connection: Connection, installation_id: int, before: Fitted, after: Fitted
+) -> CalibrationChange:
     """What one calibration after another does to the verdicts of an installation."""
     old, new = before.calibration, after.calibration
     turned, judged = await flips_of(connection, installation_id, new.label_recipe_id, old.threshold, new.threshold)
@@ -76,7 +79,7 @@ async def change_between(connection: Any, installation_id: int, before: Fitted, 
 
 
 async def save_change(
-    connection: Any,
+    connection: Connection,
     source: CalibrationSource,
     installation_id: int,
     before: Fitted,
@@ -93,7 +96,7 @@ async def save_change(
 
 
 async def note_inputs(
-    connection: Any, source: CalibrationSource, installation_id: int, now: datetime
+    connection: Connection, source: CalibrationSource, installation_id: int, now: datetime
 ) -> list[CalibrationChange]:
     """A new version wherever the newest of a label recipe was made of something else than there is now.
 
@@ -115,7 +118,7 @@ async def note_inputs(
     return changes
 
 
-async def _change_since(connection: Any, stored: StoredCalibration, fitted: Fitted) -> CalibrationChange:
+async def _change_since(connection: Connection, stored: StoredCalibration, fitted: Fitted) -> CalibrationChange:
     before, after = threshold_of(stored), fitted.calibration.threshold
     turned = await flips_of(connection, stored.installation_id, stored.label_recipe_id, before, after)
     return CalibrationChange(before, after, stored.version, fitted.calibration.version, *turned)
@@ -127,7 +130,7 @@ def _as_json(values: dict[str, Any]) -> Any:
 
 
 async def _save(
-    connection: Any,
+    connection: Connection,
     source: CalibrationSource,
     installation_id: int,
     fitted: Fitted,

@@ -37,7 +37,7 @@ from bot.jobs.cancellation import cancel_and_wait
 from bot.jobs.retry import error_fields
 from bot.records import Run
 from bot.runs.end_run import finish_and_tell
-from bot.store.database import StoreUnavailable
+from bot.store.database import Connection, StoreUnavailable
 from bot.store.jobs import LostLease, request_job
 from bot.store.runs import give_back_run
 from pipeline.finetuning.artifact_store import StoreError
@@ -159,7 +159,7 @@ class Attempt:
             return decided.ending
         return word
 
-    async def _give_back(self, connection: Any, again: Again, spent: float) -> None:
+    async def _give_back(self, connection: Connection, again: Again, spent: float) -> None:
         run, now = self._run, self._parts.clock.now()
         not_before = now + timedelta(seconds=again.pause_s)
         await give_back_run(connection, run, again.reason, not_before, counts=again.counts, spent_minutes=spent)
@@ -173,7 +173,7 @@ class Attempt:
             arguments={"run_id": run.run_id},
         )
 
-    async def _finish(self, connection: Any, finish: Finish, spent: float, artifacts: str) -> None:
+    async def _finish(self, connection: Connection, finish: Finish, spent: float, artifacts: str) -> None:
         await finish_and_tell(
             connection,
             self._run,

@@ -11,7 +11,7 @@ a number in it; it is judged anew when it is next posted on a measurement of its
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import structlog
 
@@ -20,6 +20,7 @@ from bot.calibration.threshold_change import verdict
 from bot.calibration.versions import note_inputs
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.repo_config.effective import load_effective_config
+from bot.store.database import Connection
 from bot.store.installations import list_installations, load_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import list_repositories
@@ -66,7 +67,7 @@ async def _bring_up_to_date(context: JobContext) -> None:
         await note_inputs(connection, source, context.installation_id, context.now())
 
 
-async def _willing(context: JobContext, connection: Any) -> set[int]:
+async def _willing(context: JobContext, connection: Connection) -> set[int]:
     """The repositories whose configuration lets them share."""
     willing = set()
     for memory in await list_repositories(connection, context.installation_id):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from bot.calibration.calibration_source import CalibrationSource
 from bot.jobs.context import Parts
 from bot.store.bookmarks import load_bookmark, save_bookmark
+from bot.store.database import Connection
 from bot.store.installations import list_installations
 from bot.store.jobs import request_job
 
@@ -45,7 +46,7 @@ async def follow_server_calibration(parts: Parts) -> None:
     log.info("server_calibration_changed", versions=versions)
 
 
-async def versions_of(connection: Any, source: CalibrationSource) -> dict[str, str]:
+async def versions_of(connection: Connection, source: CalibrationSource) -> dict[str, str]:
     """The version of each label recipe's threshold, and one of what is excluded. Raises AssayError.
 
     An exclusion is by name: it may change nothing of the server's own set and yet an outcome of an installation.

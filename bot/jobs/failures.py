@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from bot.records import Job
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.repositories import load_repository, note_error
 from bot.store.screenings import save_screening
 from pipeline.label_recipe import MESSAGES
 
 
-async def remember_failure(connection: Any, job: Job, reason: str, now: datetime, head_sha: str = "") -> None:
+async def remember_failure(connection: Connection, job: Job, reason: str, now: datetime, head_sha: str = "") -> None:
     """In the transaction that ends `job`. A screening becomes a stored failure, whatever else only the last error."""
     if not job.repository_id:
         return

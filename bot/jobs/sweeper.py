@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -22,6 +22,7 @@ from bot.jobs.failures import remember_failure
 from bot.jobs.retry import MOST_ATTEMPTS, error_fields
 from bot.records import Job, JobKind
 from bot.store.bookmarks import load_bookmark, save_bookmark
+from bot.store.database import Connection
 from bot.store.deliveries import unhandled_deliveries
 from bot.store.jobs import expired_jobs, fail_job, reopen_job, request_job
 
@@ -86,7 +87,7 @@ class Sweeper:
                 await self._reopen_or_fail(connection, job)
         self._parts.hooks.swept("lease", len(expired))
 
-    async def _reopen_or_fail(self, connection: Any, job: Job) -> None:
+    async def _reopen_or_fail(self, connection: Connection, job: Job) -> None:
         now = self._parts.clock.now()
         log.warning("lease_ran_out", job_id=job.job_id, kind=job.kind, attempts=job.attempts)
         if job.attempts < MOST_ATTEMPTS:

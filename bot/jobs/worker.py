@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -22,6 +22,7 @@ from bot.jobs.settle import settle
 from bot.jobs.sweeper import Sweeper
 from bot.jobs.wakeups import Queue
 from bot.records import Job, JobKind
+from bot.store.database import Connection
 from bot.store.jobs import claim_job, free_turns, ready_jobs
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class JobRunner:
         for lane, job_ids in ready.items():
             await self._parts.announcer.announce_jobs(lane, job_ids)
 
-    async def _ready(self, connection: Any, lane: Lane, now: datetime) -> list[int]:
+    async def _ready(self, connection: Connection, lane: Lane, now: datetime) -> list[int]:
         """As many as can be begun: for the others a wake-up would be taken in vain, time and again."""
         free = await free_turns(connection, now, {kind: CAPS[kind] for kind in KINDS[lane]})
         limit = min(free, MOST_WAKEUPS * self.at_once(lane))

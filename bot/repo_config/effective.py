@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from bot.policy import Policy
 from bot.repo_config.precedence import Ceiling, EffectiveConfig, combine
 from bot.repo_config.stored import StoredConfig, load_config
 from bot.store.configs import load_configs
+from bot.store.database import Connection
 
 
 def ceiling_of(policy: Policy) -> Ceiling:
@@ -28,7 +28,7 @@ def effective_config(policy: Policy, organization: StoredConfig, repository: Sto
 
 
 async def load_effective_config(
-    connection: Any, policy: Policy, installation_id: int, repository_id: int
+    connection: Connection, policy: Policy, installation_id: int, repository_id: int
 ) -> EffectiveConfig:
     organization, repository = await load_configs(connection, installation_id, repository_id)
     return effective_config(policy, load_config(organization), load_config(repository))

@@ -17,6 +17,7 @@ from bot.policy import Policy
 from bot.records import Run, StoredScreening
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.rankings import save_ranking
 from bot.store.repositories import load_repository
@@ -105,12 +106,12 @@ def shortlist_in(run: Run) -> Mapping[str, Any] | None:
     return dict(found) if isinstance(found, Mapping) else None
 
 
-async def load_active_ranking(connection: Any, installation_id: int, repository_id: int) -> ActiveRanking:
+async def load_active_ranking(connection: Connection, installation_id: int, repository_id: int) -> ActiveRanking:
     return active_ranking(await runs_of(connection, installation_id, repository_id))
 
 
 async def ask_for_scores(
-    connection: Any, policy: Policy, installation_id: int, repository_id: int, now: datetime
+    connection: Connection, policy: Policy, installation_id: int, repository_id: int, now: datetime
 ) -> bool:
     """Rank the newest screening by the adapter where one won: at once where that was done before, else by a run.
 
@@ -144,14 +145,14 @@ def why_no_run(in_force: ActiveRanking, head_sha: str, now: datetime) -> str:
     return ""
 
 
-async def is_seen(connection: Any, policy: Policy, installation_id: int, repository_id: int) -> bool:
+async def is_seen(connection: Connection, policy: Policy, installation_id: int, repository_id: int) -> bool:
     """Whether anybody is shown the ranking: else none is made."""
     memory = await load_repository(connection, installation_id, repository_id)
     config = await load_effective_config(connection, policy, installation_id, repository_id)
     return memory is not None and shows_ranking(memory.repository, config.publish_ranking)
 
 
-async def may_run(connection: Any, policy: Policy, installation_id: int, repository_id: int) -> bool:
+async def may_run(connection: Connection, policy: Policy, installation_id: int, repository_id: int) -> bool:
     """Whether fine-tuning is on here. What is left of the budget is asked when the run is prepared."""
     config = await load_effective_config(connection, policy, installation_id, repository_id)
     budget = await load_budget(connection, installation_id)
@@ -159,7 +160,7 @@ async def may_run(connection: Any, policy: Policy, installation_id: int, reposit
 
 
 async def _open(
-    connection: Any, policy: Policy, in_force: ActiveRanking, newest: StoredScreening, now: datetime
+    connection: Connection, policy: Policy, in_force: ActiveRanking, newest: StoredScreening, now: datetime
 ) -> None:
     judged = in_force.judged
     if judged is None or judged.base_model not in policy.base_models:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from bot.commands.facts import models_here, recipe_here
 from bot.policy import Policy
 from bot.records import Run, StoredScreening
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, month_of
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.runs import RunRequest, open_run, runs_of
 
@@ -30,7 +31,7 @@ def draws(share: float, installation_id: int, repository_id: int, month: str) ->
     return (int.from_bytes(digest[:8], "big") >> (64 - _BITS)) / (1 << _BITS) < share
 
 
-async def maybe_audit(connection: Any, policy: Policy, screening: StoredScreening, now: datetime) -> Run | None:
+async def maybe_audit(connection: Connection, policy: Policy, screening: StoredScreening, now: datetime) -> Run | None:
     """Open the run of a measurable SKIP that is drawn, and ask for its preparation; None where there is none.
 
     In the transaction that stores `screening`. One a repository and month, whatever became of it.

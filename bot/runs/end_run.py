@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from bot.records import Run, RunEnding
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.runs import ask_to_cancel, end_run, finish_run, lock_run
 
 
-async def end_and_tell(connection: Any, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
+async def end_and_tell(connection: Connection, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
     """By a bot worker, whoever holds the run. False: it has changed hands or ended since `run` was read."""
     if not await end_run(connection, run, ending, reason, now):
         return False
@@ -20,7 +21,7 @@ async def end_and_tell(connection: Any, run: Run, ending: RunEnding, reason: str
 
 
 async def finish_and_tell(
-    connection: Any,
+    connection: Connection,
     run: Run,
     ending: RunEnding,
     reason: str,
@@ -46,7 +47,7 @@ async def finish_and_tell(
     await _ask_for_result(connection, run, now)
 
 
-async def cancel(connection: Any, run: Run, now: datetime, reason: str) -> bool:
+async def cancel(connection: Connection, run: Run, now: datetime, reason: str) -> bool:
     """One that nobody works on ends now, a running one at its worker's next heartbeat. False: it has ended."""
     found = await lock_run(connection, run.installation_id, run.run_id)
     if found is None:
@@ -56,7 +57,7 @@ async def cancel(connection: Any, run: Run, now: datetime, reason: str) -> bool:
     return found.state != "ended" and await end_and_tell(connection, found, "cancelled", reason, now)
 
 
-async def _ask_for_result(connection: Any, run: Run, now: datetime) -> None:
+async def _ask_for_result(connection: Connection, run: Run, now: datetime) -> None:
     await request_job(
         connection,
         run.installation_id,

@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event, text
+from sqlalchemy import URL, Engine, NullPool, StaticPool, create_engine, event, text
+from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -29,7 +30,7 @@ from bot.store.sqlite_writers import WritersTurn
 from bot.store.urls import normal_url, parse, path_of
 from pipeline.records import AssayError
 
-__all__ = ["Database", "StoreFull", "StoreUnavailable", "make_engine", "normal_url"]
+__all__ = ["Connection", "Database", "StoreFull", "StoreUnavailable", "make_engine", "normal_url"]
 
 WAIT_S: Final = 30  # for another's transaction, and for a free connection
 _CONNECT_S: Final = 10
@@ -40,6 +41,8 @@ _COMMON: Final[dict[str, Any]] = {
 }
 _COMMAND_S: Final = 60  # without an answer the server counts as gone
 T = TypeVar("T")
+
+Connection = AsyncConnection  # what functions of other rooms take, so that only bot/store imports sqlalchemy
 
 
 class Database:
@@ -85,7 +88,7 @@ class Database:
         async with turn, _transaction(self._writing, commit=True) as connection:
             yield connection
 
-    async def write_in_one_go(self, work: Callable[[Connection], T]) -> T:
+    async def write_in_one_go(self, work: Callable[[SyncConnection], T]) -> T:
         """`write` for what is called so often that it counts: `work` is given a connection that does not wait.
 
         On SQLite all of it runs in a thread, which is one hop there and back instead of two for each statement.
@@ -122,7 +125,7 @@ class _WritingThread:
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "store")
         self._engine: Engine | None = None
 
-    def begin(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+    def begin(self, work: Callable[[SyncConnection], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._executor, self._write, work)
 
     def close(self) -> None:
@@ -131,7 +134,7 @@ class _WritingThread:
             self._executor.submit(self._engine.dispose)
         self._executor.shutdown()
 
-    def _write(self, work: Callable[[Connection], T]) -> T:
+    def _write(self, work: Callable[[SyncConnection], T]) -> T:
         if self._engine is None:
             self._engine = _make_plain_engine(self._path)
         with self._engine.begin() as connection:
@@ -234,7 +237,7 @@ async def _roll_back(connection: Any) -> None:
         await connection.rollback()
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: SyncConnection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("assay_begin", "BEGIN"))
 
 

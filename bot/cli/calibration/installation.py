@@ -26,6 +26,7 @@ from bot.cli.server.calibration_cache import calibration_source
 from bot.records import Installation
 from bot.settings import Settings
 from bot.store.calibrations import StoredCalibration, calibrations_of
+from bot.store.database import Connection
 from bot.store.installations import list_installations
 from bot.store.repositories import list_repositories
 from bot.store.verdicts import standing_verdicts
@@ -42,7 +43,7 @@ T = TypeVar("T")
 def show_installation(settings: Settings, login: str) -> dict[str, Any]:
     """The fields of `assay calibration show`, of one installation."""
 
-    async def read(connection: Any, source: CalibrationSource) -> dict[str, Any]:
+    async def read(connection: Connection, source: CalibrationSource) -> dict[str, Any]:
         found = await find_installation(connection, login)
         return await _described(connection, source, found)
 
@@ -62,7 +63,7 @@ def include_in_installation(settings: Settings, login: str, repo: str, now: date
 def list_versions(settings: Settings, login: str | None, verify: bool) -> dict[str, Any]:
     """Every threshold of one installation or of all; with `verify` each is made again of its stored inputs."""
 
-    async def read(connection: Any, source: CalibrationSource) -> dict[str, Any]:
+    async def read(connection: Connection, source: CalibrationSource) -> dict[str, Any]:
         known = await list_installations(connection)
         chosen = [await find_installation(connection, login)] if login else known
         versions: list[dict[str, Any]] = []
@@ -119,7 +120,7 @@ def render_versions(result: dict[str, Any]) -> RenderableType:
     return table
 
 
-async def find_installation(connection: Any, login: str) -> Installation:
+async def find_installation(connection: Connection, login: str) -> Installation:
     """By its account's login, in any case. Raises AssayError with those there are."""
     known = await list_installations(connection)
     for found in known:
@@ -132,7 +133,7 @@ async def find_installation(connection: Any, login: str) -> Installation:
 def _say(
     settings: Settings, login: str, repo: str, now: datetime, word: Callable[[str], Excluded | Included]
 ) -> dict[str, Any]:
-    async def write(connection: Any, source: CalibrationSource) -> dict[str, Any]:
+    async def write(connection: Connection, source: CalibrationSource) -> dict[str, Any]:
         found = await find_installation(connection, login)
         repository_id, name = await _measured_repository(connection, source, found, repo)
         said = word(name)
@@ -153,7 +154,7 @@ def _say(
 
 
 async def _measured_repository(
-    connection: Any, source: CalibrationSource, found: Installation, repo: str
+    connection: Connection, source: CalibrationSource, found: Installation, repo: str
 ) -> tuple[int, str]:
     """Raises AssayError where it has no outcome in this installation, with those that have one."""
     known = await source.known(connection, found.installation_id)
@@ -165,7 +166,7 @@ async def _measured_repository(
     raise AssayError(f"{repo} has no outcome in the installation {found.account_login}; those that have: {shown}")
 
 
-async def _described(connection: Any, source: CalibrationSource, found: Installation) -> dict[str, Any]:
+async def _described(connection: Connection, source: CalibrationSource, found: Installation) -> dict[str, Any]:
     fitted = await source.fitted(connection, found.installation_id)
     named = tuple(o for o in fitted.known.calibration_set.outcomes if o.provenance != "shared")
     shown = replace(fitted.known.calibration_set, outcomes=named)
@@ -173,7 +174,7 @@ async def _described(connection: Any, source: CalibrationSource, found: Installa
     return describe(shown, fitted.calibration) | {"installation": found.account_login, "base_model_family": family}
 
 
-async def _change_fields(connection: Any, found: Installation, change: CalibrationChange) -> dict[str, Any]:
+async def _change_fields(connection: Connection, found: Installation, change: CalibrationChange) -> dict[str, Any]:
     """As `assay calibration` shows a change of its own ledger."""
     names = {
         memory.repository.repository_id: memory.repository.full_name

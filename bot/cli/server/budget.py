@@ -29,6 +29,7 @@ from bot.store.budgets import (
     usage_of,
     usage_of_all,
 )
+from bot.store.database import Connection
 from bot.store.installations import list_installations
 from pipeline.records import AssayError
 from pipeline.reports.escape import inert
@@ -81,7 +82,7 @@ def set_(
     if minutes is not None and not (math.isfinite(minutes) and 0 < minutes <= MOST_MINUTES):
         raise AssayError(f"--minutes is a number above 0 and at most {MOST_MINUTES:,.0f}, not {minutes:g}")
 
-    async def change(connection: Any) -> dict[str, Any]:
+    async def change(connection: Connection) -> dict[str, Any]:
         if login is None:
             state = await load_gpu_state(connection)
             await save_gpu_state(connection, replace(state, ceiling_minutes=minutes))
@@ -100,7 +101,7 @@ def set_(
 def remove(login: Login, as_json: AsJson = False) -> None:
     """Take a budget away: fine-tuning is off again. What runs goes on to its end."""
 
-    async def change(connection: Any) -> dict[str, Any]:
+    async def change(connection: Connection) -> dict[str, Any]:
         found = await installed_on(connection, login)
         if not await remove_budget(connection, found.installation_id):
             raise AssayError(f"{inert(found.account_login)} has no budget")
@@ -109,7 +110,7 @@ def remove(login: Login, as_json: AsJson = False) -> None:
     print_result(_do(change), as_json, render)
 
 
-async def installed_on(connection: Any, login: str) -> Installation:
+async def installed_on(connection: Connection, login: str) -> Installation:
     """The installation of an account, its login in any case. Raises AssayError with those there are."""
     known = await list_installations(connection)
     for found in known:
@@ -119,7 +120,7 @@ async def installed_on(connection: Any, login: str) -> Installation:
     raise AssayError(f"the App is not installed on {inert(login)}; it is on: {logins}")
 
 
-async def read(connection: Any, now: datetime, login: str | None) -> dict[str, Any]:
+async def read(connection: Connection, now: datetime, login: str | None) -> dict[str, Any]:
     """What every command shows, of one installation or of all."""
     month = month_of(now)
     found = [await installed_on(connection, login)] if login else await list_installations(connection)

@@ -18,6 +18,7 @@ from bot.cli.output import print_result
 from bot.records import GpuWorker, Run
 from bot.settings import load_settings
 from bot.store.budgets import list_gpu_workers, load_gpu_state, save_gpu_state
+from bot.store.database import Connection
 from bot.store.repositories import all_repositories
 from bot.store.runs import OPEN, all_runs
 from pipeline.records import AssayError
@@ -58,7 +59,7 @@ def resume(as_json: AsJson = False) -> None:
 
 
 def _switch(paused_because: str, as_json: bool) -> None:
-    async def change(connection: Any) -> dict[str, Any]:
+    async def change(connection: Connection) -> dict[str, Any]:
         state = await load_gpu_state(connection)
         await save_gpu_state(connection, replace(state, paused_because=paused_because))
         return await _read(connection)
@@ -66,7 +67,7 @@ def _switch(paused_because: str, as_json: bool) -> None:
     print_result(_do(change), as_json, render)
 
 
-async def _read(connection: Any) -> dict[str, Any]:
+async def _read(connection: Connection) -> dict[str, Any]:
     now = datetime.now(UTC)
     names = {m.repository.repository_id: m.repository.full_name for m in await all_repositories(connection)}
     runs = [run for state in OPEN for run in await all_runs(connection, state)]

@@ -7,7 +7,7 @@ the job `result` writes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bot.commands.decide import Action, Join, Measure, RefusalKey, Refuse, Say, Start, Stop
 from bot.commands.facts import Facts, recipe_here
@@ -15,6 +15,7 @@ from bot.jobs.context import Done, JobContext, Outcome
 from bot.messages.replies import render_answer, render_cancelled, render_refusal
 from bot.records import Run
 from bot.runs.end_run import cancel
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.replies import make_reply
 from bot.store.runs import RunRequest, load_run, open_run, open_runs
@@ -67,7 +68,7 @@ def _reason(action: Action) -> str:
             return type(action).__name__.lower()
 
 
-async def _start(connection: Any, context: JobContext, asker: Asker, action: Start, facts: Facts) -> None:
+async def _start(connection: Connection, context: JobContext, asker: Asker, action: Start, facts: Facts) -> None:
     """Two who ask at the same moment get one run, and each an answer."""
     prediction = facts.screening
     assert prediction is not None  # decided
@@ -90,7 +91,7 @@ async def _start(connection: Any, context: JobContext, asker: Asker, action: Sta
     await _tell_of(connection, context, asker, run)
 
 
-async def _stop(connection: Any, context: JobContext, asker: Asker, facts: Facts) -> None:
+async def _stop(connection: Connection, context: JobContext, asker: Asker, facts: Facts) -> None:
     told: list[Run] = []
     for run in await open_runs(connection, *_ids(context)):
         await cancel(connection, run, context.now(), BY_A_COMMAND)
@@ -101,7 +102,7 @@ async def _stop(connection: Any, context: JobContext, asker: Asker, facts: Facts
     await _say(connection, context, asker, render_cancelled(told, facts))
 
 
-async def _refuse(connection: Any, context: JobContext, asker: Asker, key: RefusalKey, facts: Facts) -> None:
+async def _refuse(connection: Connection, context: JobContext, asker: Asker, key: RefusalKey, facts: Facts) -> None:
     if asker.comment_id:
         await _say(connection, context, asker, render_refusal(key, facts))
         return
@@ -109,13 +110,13 @@ async def _refuse(connection: Any, context: JobContext, asker: Asker, key: Refus
     await request_job(connection, *_ids(context), "result", context.now(), key="refused", arguments=said)
 
 
-async def _say(connection: Any, context: JobContext, asker: Asker, text: str) -> None:
+async def _say(connection: Connection, context: JobContext, asker: Asker, text: str) -> None:
     reply = await make_reply(connection, *_ids(context), asker.comment_id, asker.issue_number, context.now(), text=text)
     key, of_it = f"reply/{reply.reply_id}", {"reply_id": reply.reply_id}
     await request_job(connection, *_ids(context), "reply", context.now(), key=key, arguments=of_it)
 
 
-async def _tell_of(connection: Any, context: JobContext, asker: Asker, run: Run) -> None:
+async def _tell_of(connection: Connection, context: JobContext, asker: Asker, run: Run) -> None:
     """From now on the answer follows the run."""
     if asker.comment_id:
         ids, answers = _ids(context), (asker.comment_id, asker.issue_number)
@@ -126,7 +127,7 @@ async def _tell_of(connection: Any, context: JobContext, asker: Asker, run: Run)
         await request_job(connection, *_ids(context), "result", context.now(), key=key, arguments=queued)
 
 
-async def _ask_for_reply(connection: Any, run: Run, context: JobContext) -> None:
+async def _ask_for_reply(connection: Connection, run: Run, context: JobContext) -> None:
     of_it = {"run_id": run.run_id}
     await request_job(connection, *_ids(context), "reply", context.now(), key=str(run.run_id), arguments=of_it)
 

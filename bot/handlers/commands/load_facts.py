@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from bot.calibration.threshold_change import load_change
 from bot.commands.facts import Facts, models_here
@@ -14,6 +13,7 @@ from bot.records import Installation, Repository, Run
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, load_gpu_state, month_of, usage_of, usage_of_all
 from bot.store.calibrations import calibration_of_run
+from bot.store.database import Connection
 from bot.store.runs import all_runs, open_runs, runs_of
 from bot.store.screenings import newest_screening
 from pipeline.calibration.ledger_entries import parse_threshold
@@ -21,7 +21,7 @@ from pipeline.json_fields import Fields, MalformedError
 
 
 async def load_facts(
-    connection: Any,
+    connection: Connection,
     policy: Policy,
     installation: Installation,
     repository: Repository,
@@ -50,7 +50,7 @@ async def load_facts(
     )
 
 
-async def load_told(connection: Any, run: Run, full_name: str, now: datetime) -> Told:
+async def load_told(connection: Connection, run: Run, full_name: str, now: datetime) -> Told:
     """What is told of a run beside its row."""
     beside = await open_runs(connection, run.installation_id, run.repository_id)
     return Told(
@@ -65,7 +65,7 @@ async def load_told(connection: Any, run: Run, full_name: str, now: datetime) ->
     )
 
 
-async def _change(connection: Any, run: Run) -> str:
+async def _change(connection: Connection, run: Run) -> str:
     """What its outcome did to the threshold; nothing where it did nothing, or another release wrote it down."""
     stored = await calibration_of_run(connection, run.installation_id, run.run_id)
     if stored is None:
@@ -78,7 +78,7 @@ async def _change(connection: Any, run: Run) -> str:
     return render_change(change.before.value, change.after.value, len(change.flipped), change.judged)
 
 
-async def _ahead(connection: Any, run: Run) -> int:
+async def _ahead(connection: Connection, run: Run) -> int:
     """How many runs of any installation have waited longer in the queue."""
     queue = [(other.queued_at or other.made_at, other.run_id) for other in await all_runs(connection, "queued")]
     return sum(place < (run.queued_at or run.made_at, run.run_id) for place in queue)

@@ -9,6 +9,7 @@ from bot.calibration.record import record_outcome
 from bot.jobs.context import JobContext
 from bot.records import Run
 from bot.runs.active_ranking import ask_for_scores, is_seen, load_active_ranking, shortlist_in
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.rankings import save_ranking
 from bot.store.runs import settle_run
@@ -30,7 +31,7 @@ async def settle(context: JobContext, run: Run) -> None:
             await _rank(connection, context, run)
 
 
-async def _follow(connection: Any, context: JobContext, run: Run) -> None:
+async def _follow(connection: Connection, context: JobContext, run: Run) -> None:
     """Who ranks from now on: an adapter is trained once more, or the baseline takes over again."""
     in_force = await load_active_ranking(connection, run.installation_id, run.repository_id)
     if in_force.by_adapter:
@@ -42,7 +43,7 @@ async def _follow(connection: Any, context: JobContext, run: Run) -> None:
         )
 
 
-async def _rank(connection: Any, context: JobContext, run: Run) -> None:
+async def _rank(connection: Connection, context: JobContext, run: Run) -> None:
     """A ranking takes its place beside the newest screening; where there is none, the check run says why."""
     ids = run.installation_id, run.repository_id
     in_force = await load_active_ranking(connection, *ids)
@@ -56,12 +57,12 @@ async def _rank(connection: Any, context: JobContext, run: Run) -> None:
     await request_job(connection, *ids, "post", context.now(), arguments=AGAIN)
 
 
-async def _ask(connection: Any, context: JobContext, run: Run) -> None:
+async def _ask(connection: Connection, context: JobContext, run: Run) -> None:
     if await ask_for_scores(connection, context.parts.policy, run.installation_id, run.repository_id, context.now()):
         await request_job(connection, run.installation_id, run.repository_id, "post", context.now(), arguments=AGAIN)
 
 
-async def _is_by_adapter(connection: Any, run: Run) -> bool:
+async def _is_by_adapter(connection: Connection, run: Run) -> bool:
     newest = await newest_screening(connection, run.installation_id, run.repository_id)
     ranking: Mapping[str, Any] = (newest.ranking if newest else None) or {}
     return bool(ranking) and ranking.get("scorer") != BASELINE

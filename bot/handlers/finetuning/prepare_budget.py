@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -16,6 +16,7 @@ from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_mos
 from bot.runs.model_sizes import size_of_model
 from bot.sandbox.pair_task import Gathered
 from bot.store.budgets import list_gpu_workers, load_budget, load_gpu_state, month_of, usage_of, usage_of_all
+from bot.store.database import Connection
 from bot.store.jobs import request_job
 from bot.store.reserving import newest_results, reserve_alone
 from bot.store.runs import queue_run
@@ -58,7 +59,7 @@ async def queue(context: JobContext, prepared: Preparation, gathered: Gathered) 
     return Done()
 
 
-async def reserve(connection: Any, run: Run, minutes: float, now: datetime) -> None:
+async def reserve(connection: Connection, run: Run, minutes: float, now: datetime) -> None:
     """Raises Ends where the budget, or the server, has too little left: nothing of the transaction is written then."""
     budget = await load_budget(connection, run.installation_id, lock=True)
     if budget is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from bot.calibration.record import change_of, reason_not_recorded
 from bot.handlers.finetuning.apply_outcome import settle
@@ -23,6 +23,7 @@ from bot.messages.finetune_context import NextStep, Shown, ThresholdChange
 from bot.records import CheckRunFields, Installation, RepositoryMemory, Run
 from bot.runs.active_ranking import ActiveRanking, is_seen, load_active_ranking
 from bot.store.check_runs import mark_posted, unposted_check_run
+from bot.store.database import Connection
 from bot.store.finetune_checks import posted_as, posted_for_run, posted_on
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
@@ -69,7 +70,7 @@ async def result(context: JobContext) -> Outcome:
     return await _again(context, subject)
 
 
-async def _subject(connection: Any, context: JobContext) -> Subject | None:
+async def _subject(connection: Connection, context: JobContext) -> Subject | None:
     installation = await load_installation(connection, context.installation_id)
     memory = await load_repository(connection, context.installation_id, context.repository_id)
     return None if installation is None or memory is None else Subject(installation, memory)
@@ -113,7 +114,7 @@ async def _told(context: JobContext, run_id: int, reason: str) -> Outcome:
     return Done()
 
 
-async def _ask_for_reply(connection: Any, context: JobContext, run_id: int) -> None:
+async def _ask_for_reply(connection: Connection, context: JobContext, run_id: int) -> None:
     arguments = {"run_id": run_id}
     ids = context.installation_id, context.repository_id
     await request_job(connection, *ids, "reply", context.now(), key=str(run_id), arguments=arguments)
@@ -194,7 +195,7 @@ async def _was_written(context: JobContext, subject: Subject, run_id: int) -> bo
             return True
 
 
-async def _shown(connection: Any, context: JobContext, subject: Subject, run: Run, head_sha: str) -> Shown:
+async def _shown(connection: Connection, context: JobContext, subject: Subject, run: Run, head_sha: str) -> Shown:
     shown = Shown(subject.full_name, head_sha, "", hears_comments=subject.hears_comments)
     if run.ending != "finished":
         return shown
@@ -207,7 +208,7 @@ async def _shown(connection: Any, context: JobContext, subject: Subject, run: Ru
     return replace(shown, predicted=predicted, change=change, not_counted=not_counted, next_step=step, why_not=why_not)
 
 
-async def _change(connection: Any, context: JobContext, run: Run) -> tuple[ThresholdChange | None, str]:
+async def _change(connection: Connection, context: JobContext, run: Run) -> tuple[ThresholdChange | None, str]:
     """What the outcome did to the threshold, or why it did nothing."""
     try:
         change = await change_of(connection, context.parts.calibrations, run)

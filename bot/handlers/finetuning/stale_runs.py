@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from bot.jobs.context import Parts
 from bot.records import Job, Run, RunEnding
 from bot.runs.end_run import end_and_tell
+from bot.store.database import Connection
 from bot.store.jobs import recent_jobs, request_job
 from bot.store.runs import all_runs, expired_runs, ready_runs, requeue_run
 
@@ -47,7 +48,7 @@ async def sweep_runs(parts: Parts) -> None:
     await parts.announcer.announce_runs(seen.ready)
 
 
-async def _look(connection: Any, now: datetime) -> Seen:
+async def _look(connection: Connection, now: datetime) -> Seen:
     waiting = [(run, await _jobs_of(connection, run)) for run in await all_runs(connection, "waiting")]
     queued = await all_runs(connection, "queued")
     return Seen(
@@ -72,7 +73,7 @@ async def _after_vanished_workers(parts: Parts) -> None:
     parts.hooks.swept("run", len(expired))
 
 
-async def _requeue_or_end(connection: Any, run: Run, now: datetime) -> None:
+async def _requeue_or_end(connection: Connection, run: Run, now: datetime) -> None:
     log.warning("gpu_worker_vanished", run_id=run.run_id, worker=run.worker, attempts=run.attempts)
     if run.cancel_asked:
         await end_and_tell(connection, run, "cancelled", "it was cancelled, and its GPU worker had vanished", now)
@@ -85,7 +86,7 @@ async def _requeue_or_end(connection: Any, run: Run, now: datetime) -> None:
         await request_job(connection, *mine, "reply", now, key=key, arguments=arguments)
 
 
-async def _jobs_of(connection: Any, run: Run) -> list[Job]:
+async def _jobs_of(connection: Connection, run: Run) -> list[Job]:
     jobs = await recent_jobs(connection, run.installation_id, run.repository_id, "prepare", run.made_at)
     return [job for job in jobs if job.arguments.get("run_id") == run.run_id]
 

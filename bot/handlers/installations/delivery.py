@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import structlog
 
@@ -11,6 +10,7 @@ from bot.handlers.screening.post_schedule import settled_at
 from bot.jobs.context import Parts
 from bot.receiver.dispatch import JobRequest, job_for
 from bot.records import Event
+from bot.store.database import Connection
 from bot.store.deliveries import finish_delivery, load_delivery
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
@@ -34,7 +34,7 @@ async def deliver(parts: Parts, delivery_id: int) -> bool:
     return job_id != 0
 
 
-async def _request(connection: Any, request: JobRequest, event: Event, now: datetime) -> int:
+async def _request(connection: Connection, request: JobRequest, event: Event, now: datetime) -> int:
     installation_id, repository_id = request.installation_id, request.repository_id
     if not repository_id:
         return await request_job(connection, installation_id, 0, request.kind, now)
@@ -56,7 +56,7 @@ async def _request(connection: Any, request: JobRequest, event: Event, now: date
     )
 
 
-async def _answer_push(connection: Any, request: JobRequest, event: Event, now: datetime) -> int:
+async def _answer_push(connection: Connection, request: JobRequest, event: Event, now: datetime) -> int:
     """Remember the push; its answer waits for quiet, and each further push of the burst makes it wait longer."""
     ids = request.installation_id, request.repository_id
     head_sha = str(event.facts.get("after", ""))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from bot.github.errors import NotFound
 from bot.jobs.context import Done, JobContext, Later, Outcome
+from bot.store.database import Connection
 from bot.store.installations import delete_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import delete_repository
@@ -80,6 +81,6 @@ async def without_store_problems(remove: Callable[..., None], *ids: int) -> None
         log.warning("artifacts_not_removed", problem=str(problem))
 
 
-async def _purge_soon(connection: Any, context: JobContext) -> None:
+async def _purge_soon(connection: Connection, context: JobContext) -> None:
     now = context.now()
     await request_job(connection, 0, 0, "purge", now, not_before=now + GRACE)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from bot.github.client import InstallationClient
 from bot.github.errors import InstallationGone, NotFound
@@ -18,6 +18,7 @@ from bot.jobs.context import ASK, Done, JobContext, Outcome
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, Repository, RepositoryMemory
 from bot.repo_config.effective import load_effective_config
+from bot.store.database import Connection
 from bot.store.installations import delete_installation, load_installation, save_installation
 from bot.store.jobs import request_job
 from bot.store.rankings import forget_rankings
@@ -118,7 +119,7 @@ async def _find(client: InstallationClient, memory: RepositoryMemory | None, rep
 
 
 async def _save(
-    connection: Any,
+    connection: Connection,
     context: JobContext,
     repository: Repository,
     memory: RepositoryMemory | None,

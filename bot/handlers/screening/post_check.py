@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 
@@ -23,6 +22,7 @@ from bot.repo_config.precedence import EffectiveConfig
 from bot.runs.active_ranking import load_active_ranking
 from bot.store.budgets import load_budget
 from bot.store.check_runs import mark_posted, newest_posted, unposted_check_run
+from bot.store.database import Connection
 from bot.store.finetune_checks import posted_on
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
@@ -135,7 +135,7 @@ async def _leave(context: JobContext, known: Known, reason: str) -> Outcome:
     return Done()
 
 
-async def _answer(connection: Any, context: JobContext, known: Known) -> None:
+async def _answer(connection: Connection, context: JobContext, known: Known) -> None:
     """The pushes that were known when the head was asked for are answered by it."""
     if _is_again(context):
         await _show_result_again(connection, context)
@@ -148,7 +148,7 @@ async def _answer(connection: Any, context: JobContext, known: Known) -> None:
         await answer_push(connection, context.installation_id, context.repository_id, known.memory.pushed_head)
 
 
-async def _show_result_again(connection: Any, context: JobContext) -> None:
+async def _show_result_again(connection: Connection, context: JobContext) -> None:
     """A suite that is asked for again waits for every check run in it."""
     ids, head_sha = (context.installation_id, context.repository_id), str(context.job.arguments.get("head_sha", ""))
     arguments: dict[str, Fact] = {"again": True, "head_sha": head_sha}

@@ -8,7 +8,7 @@ read before is not read again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -23,6 +23,7 @@ from bot.repo_config.precedence import EffectiveConfig
 from bot.repo_config.repository_config import ParsedConfig
 from bot.repo_config.stored import StoredConfig, dump_config, load_config
 from bot.store.configs import load_configs, save_organization_config, save_repository_config
+from bot.store.database import Connection
 from bot.store.jobs import hold_lease, request_job
 from bot.store.repositories import list_repositories
 
@@ -93,7 +94,7 @@ async def _holder(context: JobContext, repository: Repository) -> Repository | N
     return next((m.repository for m in memories if m.repository.full_name.lower() == wanted), None)
 
 
-async def load_notes(connection: Any, policy: Policy, repository: Repository) -> str:
+async def load_notes(connection: Connection, policy: Policy, repository: Repository) -> str:
     """What a check run says of the configuration as it was read last, a line each; nothing where all of it applies."""
     organization_row, repository_row = await load_configs(
         connection, repository.installation_id, repository.repository_id

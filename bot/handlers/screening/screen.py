@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -28,6 +28,7 @@ from bot.repo_config.precedence import EffectiveConfig
 from bot.runs.active_ranking import ask_for_scores
 from bot.runs.audit import maybe_audit
 from bot.sandbox.screening_task import Screened, ScreeningFailed, ScreeningTask
+from bot.store.database import Connection
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import load_repository
@@ -142,7 +143,7 @@ async def _save(context: JobContext, source: Source, screened: Screened, evidenc
     return Done()
 
 
-async def _what_follows(context: JobContext, connection: Any, screening_id: int) -> None:
+async def _what_follows(context: JobContext, connection: Connection, screening_id: int) -> None:
     """The verdict is posted; an adapter that won ranks the new head; a SKIP may be drawn to be tested."""
     ids, now = (context.installation_id, context.repository_id), context.now()
     await request_job(connection, *ids, "post", now)
