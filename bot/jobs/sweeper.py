@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from bot.handlers.finetuning.stale_runs import sweep_runs
-from bot.handlers.installations.orphans import remove_orphans
+from bot.handlers.installations.cleanup import remove_orphans
 from bot.handlers.server_calibration import follow_server_calibration
 from bot.jobs.context import Parts
 from bot.jobs.failures import remember_failure

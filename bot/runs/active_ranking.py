@@ -19,10 +19,9 @@ from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget
 from bot.store.database import Connection
 from bot.store.jobs import request_job
-from bot.store.rankings import save_ranking
 from bot.store.repositories import load_repository
 from bot.store.runs import RunRequest, open_run, runs_of
-from bot.store.screenings import newest_screening
+from bot.store.screenings import newest_screening, save_ranking
 from pipeline.json_fields import MalformedError
 from pipeline.ranking.shortlist import load_shortlist
 from pipeline.reports.finetune_figures import FinetuneFigures, load_figures

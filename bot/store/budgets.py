@@ -6,6 +6,7 @@ counts as spent until it ends; then what it did cost counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -158,3 +159,22 @@ async def _move_removed(connection: AsyncConnection, installation_id: int, under
     for row in (await connection.execute(select(removed_minutes).where(mine))).all():
         await _add_removed(connection, under, row.budget_month, row.minutes)
     await connection.execute(delete(removed_minutes).where(mine))
+
+
+_RESERVING: Final = 0x61737364  # the number of a lock of PostgreSQL's that whoever reserves holds
+
+
+async def reserve_alone(connection: AsyncConnection) -> None:
+    """Until the transaction ends nobody else reserves, for any installation: the server's ceiling is one for all.
+
+    SQLite needs none: its transactions that write are alone anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(_RESERVING)))
+
+
+async def newest_results(connection: AsyncConnection, base_model: str, limit: int) -> list[Mapping[str, Any]]:
+    """Of runs that were judged with this model, of every installation, newest first."""
+    judged = runs.c.purpose == "judge", runs.c.base_model == base_model, runs.c.result.is_not(None)
+    found = select(runs.c.result).where(*judged).order_by(runs.c.run_id.desc()).limit(limit)
+    return list((await connection.execute(found)).scalars())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.records import StoredCheckRun
 from bot.store.repositories import note_posted
 from bot.store.tables import check_runs
+
+FINETUNE: Final = "assay/finetune"
 
 _c = check_runs.c
 
@@ -85,8 +87,36 @@ async def forget_unposted(connection: AsyncConnection, installation_id: int, row
     await connection.execute(delete(check_runs).where(*mine, _c.check_run_id == 0))
 
 
+async def posted_for_run(
+    connection: AsyncConnection, installation_id: int, repository_id: int, run_id: int
+) -> StoredCheckRun | None:
+    """The newest that tells of the end of a run."""
+    return await _newest(connection, _posted(installation_id, repository_id), _c.run_id == run_id)
+
+
+async def posted_on(
+    connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str
+) -> StoredCheckRun | None:
+    """The newest on a commit, whatever it tells."""
+    return await _newest(connection, _posted(installation_id, repository_id), _c.head_sha == head_sha)
+
+
+async def posted_as(
+    connection: AsyncConnection, installation_id: int, repository_id: int, external_id: str
+) -> StoredCheckRun | None:
+    """The one that GitHub knows by this name; none where it is no name of ours."""
+    name, _, number = external_id.rpartition("/")
+    if name != FINETUNE or not number.isdecimal() or not number.isascii() or len(number) > 18:
+        return None
+    return await _newest(connection, _posted(installation_id, repository_id), _c.row_id == int(number))
+
+
 def _of(installation_id: int, repository_id: int, name: str) -> ColumnElement[bool]:
     return and_(_c.installation_id == installation_id, _c.repository_id == repository_id, _c.name == name)
+
+
+def _posted(installation_id: int, repository_id: int) -> ColumnElement[bool]:
+    return and_(_of(installation_id, repository_id, FINETUNE), _c.check_run_id != 0)
 
 
 async def _newest(connection: AsyncConnection, *where: ColumnElement[bool]) -> StoredCheckRun | None:

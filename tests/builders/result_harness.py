@@ -28,8 +28,8 @@ from bot.receiver.events import parse_event
 from bot.records import Job, JobKind, Run, RunEnding, RunPurpose
 from bot.runs.end_run import end_and_tell, finish_and_tell
 from bot.store.jobs import claim_job, load_job, request_job
-from bot.store.rankings import save_ranking
 from bot.store.runs import RunRequest, claim_run, load_run, open_run, queue_run
+from bot.store.screenings import save_ranking
 from pipeline.calibration.calibration_set import replay
 from pipeline.calibration.seed import load_seed
 from pipeline.label_recipe import MESSAGES

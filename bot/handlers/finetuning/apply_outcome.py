@@ -11,9 +11,8 @@ from bot.records import Run
 from bot.runs.active_ranking import ask_for_scores, is_seen, load_active_ranking, shortlist_in
 from bot.store.database import Connection
 from bot.store.jobs import request_job
-from bot.store.rankings import save_ranking
 from bot.store.runs import settle_run
-from bot.store.screenings import newest_screening
+from bot.store.screenings import newest_screening, save_ranking
 from pipeline.reports.finetune_figures import BASELINE
 
 AGAIN: Final[Mapping[str, bool]] = {"again": True}

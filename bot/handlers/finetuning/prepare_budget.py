@@ -12,13 +12,20 @@ from bot.handlers.finetuning.prepare_checks import Ends, Preparation
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.records import Run
 from bot.runs.budget_rule import NO_BUDGET, OutOfBudget, decide_reservation
-from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_most, seconds_per_token
-from bot.runs.model_sizes import size_of_model
+from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_most, seconds_per_token, size_of_model
 from bot.sandbox.pair_task import Gathered
-from bot.store.budgets import list_gpu_workers, load_budget, load_gpu_state, month_of, usage_of, usage_of_all
+from bot.store.budgets import (
+    list_gpu_workers,
+    load_budget,
+    load_gpu_state,
+    month_of,
+    newest_results,
+    reserve_alone,
+    usage_of,
+    usage_of_all,
+)
 from bot.store.database import Connection
 from bot.store.jobs import request_job
-from bot.store.reserving import newest_results, reserve_alone
 from bot.store.runs import queue_run
 from pipeline.finetuning.cost import rate_of
 

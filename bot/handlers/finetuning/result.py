@@ -22,9 +22,8 @@ from bot.messages.finetune_check import FINETUNE, finetune_check, nothing_check,
 from bot.messages.finetune_context import NextStep, Shown, ThresholdChange
 from bot.records import CheckRunFields, Installation, RepositoryMemory, Run
 from bot.runs.active_ranking import ActiveRanking, is_seen, load_active_ranking
-from bot.store.check_runs import mark_posted, unposted_check_run
+from bot.store.check_runs import mark_posted, posted_as, posted_for_run, posted_on, unposted_check_run
 from bot.store.database import Connection
-from bot.store.finetune_checks import posted_as, posted_for_run, posted_on
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import load_repository

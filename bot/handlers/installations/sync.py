@@ -21,9 +21,8 @@ from bot.repo_config.effective import load_effective_config
 from bot.store.database import Connection
 from bot.store.installations import delete_installation, load_installation, save_installation
 from bot.store.jobs import request_job
-from bot.store.rankings import forget_rankings
 from bot.store.repositories import list_repositories, load_repository, note_history_changed, save_repository
-from bot.store.screenings import drop_ranking
+from bot.store.screenings import drop_ranking, forget_rankings
 
 Item = TypeVar("Item")
 

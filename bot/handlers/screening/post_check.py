@@ -9,7 +9,6 @@ import structlog
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
 from bot.handlers.screening import post_schedule
-from bot.handlers.screening.judging_anew import judged_now
 from bot.handlers.screening.repo_config import changes_labels, load_notes, read_configuration
 from bot.jobs.check_run_writer import adopt, create, reserve
 from bot.jobs.context import WRITE_CHECKS, Done, JobContext, Later, Outcome
@@ -21,13 +20,15 @@ from bot.repo_config.effective import load_effective_config
 from bot.repo_config.precedence import EffectiveConfig
 from bot.runs.active_ranking import load_active_ranking
 from bot.store.budgets import load_budget
-from bot.store.check_runs import mark_posted, newest_posted, unposted_check_run
+from bot.store.check_runs import mark_posted, newest_posted, posted_on, unposted_check_run
 from bot.store.database import Connection
-from bot.store.finetune_checks import posted_on
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import answer_push, load_repository, note_suites_off
 from bot.store.screenings import load_screening, newest_screening
+from bot.store.verdicts import judge_again, lock_newest
+from pipeline.json_fields import MalformedError
+from pipeline.screening.measurement import dump_judgement, judge_measurement, load_measurement
 
 log = structlog.get_logger(__name__)
 
@@ -226,3 +227,27 @@ async def _turn_off_suites(context: JobContext, known: Known, client: Installati
         log.info("suites_stay_on", problem=type(problem).__name__)
     async with context.effect() as connection:
         await note_suites_off(connection, context.installation_id, context.repository_id)
+
+
+async def judged_now(context: JobContext, newest: StoredScreening) -> StoredScreening:
+    """The newest screening of a repository, or a row in its place that says the same by another threshold.
+
+    As it is where it failed, where something newer is being written, and where another release stored it.
+    """
+    if newest.failure:
+        return newest
+    ids = context.installation_id, newest.repository_id
+    async with context.effect() as connection:
+        calibration = await context.parts.calibrations.of(connection, context.installation_id, newest.label_recipe_id)
+        try:
+            judgement = dump_judgement(judge_measurement(load_measurement(newest.measurement), calibration))
+        except MalformedError:
+            log.info("not_judged_anew", reason="stored by another release")
+            return newest
+        if judgement == newest.judgement:
+            return newest
+        locked = await lock_newest(connection, *ids)
+        if locked is None or locked.screening_id != newest.screening_id:
+            return newest
+        screening_id = await judge_again(connection, context.installation_id, newest, judgement)
+        return await load_screening(connection, context.installation_id, screening_id) or newest

@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.runs.estimate import (
+    KNOWN,
     LEAST_MINUTES,
     REFIT_SHARE,
     Minutes,
     Workload,
     minutes_at_most,
     seconds_per_token,
+    size_of_model,
     tokens_of,
 )
-from bot.runs.model_sizes import KNOWN, size_of_model
 from pipeline.finetuning.cost import ModelSize, Rate
 from pipeline.finetuning.recipe import PRESETS, BaseModel, FinetuneRecipe
 

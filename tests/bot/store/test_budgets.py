@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from bot.handlers.finetuning.prepare_budget import reserve
+from bot.handlers.finetuning.prepare_checks import Ends
 from bot.records import Budget, GpuState, GpuWorker, Run, Usage
 from bot.store.budgets import (
     all_budgets,
@@ -15,8 +18,10 @@ from bot.store.budgets import (
     load_budget,
     load_gpu_state,
     month_of,
+    newest_results,
     note_gpu_worker,
     remove_budget,
+    reserve_alone,
     save_gpu_state,
     set_budget,
     spent_by_repository,
@@ -25,9 +30,9 @@ from bot.store.budgets import (
 )
 from bot.store.installations import delete_installation, save_installation
 from bot.store.repositories import delete_repository, save_repository
-from bot.store.runs import RunRequest, claim_run, end_run, finish_run, open_run, queue_run, renew_run
+from bot.store.runs import RunRequest, claim_run, end_run, finish_run, load_run, open_run, queue_run, renew_run
 from tests.bot.store.conftest import Store
-from tests.bot.store.values import NOW, after, installation, repository
+from tests.bot.store.values import HEAD, NOW, after, installation, repository
 
 MONTH = "2024-05"
 
@@ -37,12 +42,12 @@ def store(store: Store) -> Store:
     for number in (1, 2):
         store(save_installation, installation(number), NOW)
         store(set_budget, number, 100.0, 5, NOW)
-        for repository_id in (7, 8):
+        for repository_id in range(7, 15):
             store(save_repository, repository(repository_id, number))
     return store
 
 
-def reserve(store: Store, minutes: float, repository_id: int = 7, installation_id: int = 1, head: str = "a") -> Any:
+def reserved(store: Store, minutes: float, repository_id: int = 7, installation_id: int = 1, head: str = "a") -> Any:
     request = RunRequest(purpose="judge", head_sha=head * 40, base_model="acme/coder", recipe={}, label_recipe_id="abc")
     run, _ = store(open_run, installation_id, repository_id, request, NOW)
     store(queue_run, run, pair_set_id="f" * 64, minutes=minutes, month=MONTH, now=NOW)
@@ -74,8 +79,8 @@ def test_a_budget_is_set_changed_and_taken_away(store: Store) -> None:
 
 
 def test_what_is_reserved_counts_until_the_run_ends_then_what_it_cost(store: Store) -> None:
-    reserve(store, 30.0)
-    reserve(store, 20.0, repository_id=8)
+    reserved(store, 30.0)
+    reserved(store, 20.0, repository_id=8)
     assert store(usage_of, 1, MONTH) == Usage(0.0, 50.0)
     finish(store, 12.0)
     assert store(usage_of, 1, MONTH) == Usage(12.0, 20.0)
@@ -83,7 +88,7 @@ def test_what_is_reserved_counts_until_the_run_ends_then_what_it_cost(store: Sto
 
 
 def test_a_run_that_has_cost_more_than_was_reserved_counts_with_what_it_has_cost(store: Store) -> None:
-    reserve(store, 10.0)
+    reserved(store, 10.0)
     run = claim(store)
     store(renew_run, run, after(60), 14.0)
     assert store(usage_of, 1, MONTH) == Usage(0.0, 14.0)
@@ -109,20 +114,20 @@ def test_a_run_that_never_began_costs_nothing(store: Store) -> None:
 
 
 def test_a_removed_repository_leaves_its_minutes_with_its_installation(store: Store) -> None:
-    reserve(store, 30.0)
+    reserved(store, 30.0)
     finish(store, 12.0)
-    reserve(store, 9.0, head="b")
+    reserved(store, 9.0, head="b")
     store(delete_repository, 1, 7)
     assert store(usage_of, 1, MONTH) == Usage(21.0, 0.0)
     store(save_repository, repository(7, 1))
-    reserve(store, 4.0)
+    reserved(store, 4.0)
     assert store(usage_of, 1, MONTH) == Usage(21.0, 4.0)
 
 
 def test_a_removed_installation_leaves_its_minutes_with_the_server(store: Store) -> None:
-    reserve(store, 30.0)
-    reserve(store, 5.0, repository_id=8)
-    reserve(store, 7.0, installation_id=2)
+    reserved(store, 30.0)
+    reserved(store, 5.0, repository_id=8)
+    reserved(store, 7.0, installation_id=2)
     store(delete_repository, 1, 8)
     store(delete_installation, 1)
     assert store(usage_of, 1, MONTH) == Usage(0.0, 0.0)
@@ -131,12 +136,12 @@ def test_a_removed_installation_leaves_its_minutes_with_the_server(store: Store)
 
 
 def test_what_each_repository_has_spent_is_summed_over_all_its_runs(store: Store) -> None:
-    reserve(store, 60.0)
+    reserved(store, 60.0)
     finish(store, 12.5)
-    reserve(store, 60.0, head="b")
+    reserved(store, 60.0, head="b")
     store(renew_run, claim(store), after(60), 7.0)  # at work
-    reserve(store, 60.0, repository_id=8)  # queued: nothing spent yet
-    reserve(store, 60.0, installation_id=2)
+    reserved(store, 60.0, repository_id=8)  # queued: nothing spent yet
+    reserved(store, 60.0, installation_id=2)
     store(end_run, claim(store), "crashed", "", after(1))
     assert store(spent_by_repository) == {(1, 7): 19.5, (1, 8): 0.0, (2, 7): 0.0}
 
@@ -156,3 +161,56 @@ def test_gpu_workers_are_known_by_name_the_one_seen_last_first(store: Store) -> 
     ]
     assert store(forget_gpu_workers, after(6)) == 1
     assert [worker.name for worker in store(list_gpu_workers)] == ["one"]
+
+
+def waiting(store: Store, installation_id: int, repository_id: int) -> Run:
+    request = RunRequest(purpose="judge", head_sha=HEAD, base_model="acme/coder", recipe={}, label_recipe_id="abc")
+    return store(open_run, installation_id, repository_id, request, NOW)[0]
+
+
+async def reserves(store: Store, run: Run, minutes: float) -> bool:
+    """As the job does: in one transaction, or not at all."""
+    try:
+        async with store.database.write() as connection:
+            await reserve_alone(connection)
+            await reserve(connection, run, minutes, NOW)
+            month = month_of(NOW)
+            return await queue_run(connection, run, pair_set_id="f" * 64, minutes=minutes, month=month, now=NOW)
+    except Ends:
+        return False
+
+
+def all_at_once(store: Store, runs: list[Run], minutes: float) -> int:
+    async def race() -> list[bool]:
+        return await asyncio.gather(*(reserves(store, run, minutes) for run in runs))
+
+    return sum(store.run(race()))
+
+
+def test_many_at_once_never_overdraw_a_budget(store: Store) -> None:
+    runs = [waiting(store, 1, repository_id) for repository_id in range(7, 15)]
+    assert all_at_once(store, runs, 30.0) == 3
+    assert store(usage_of, 1, month_of(NOW)) == Usage(0.0, 90.0)
+
+
+def test_many_of_several_installations_never_overdraw_the_server(store: Store) -> None:
+    store(save_gpu_state, GpuState(ceiling_minutes=100.0))
+    runs = [waiting(store, number, repository_id) for repository_id in range(7, 11) for number in (1, 2)]
+    assert all_at_once(store, runs, 30.0) == 3
+    assert store(usage_of_all, month_of(NOW)) == Usage(0.0, 90.0)
+
+
+def test_results_of_a_model_come_newest_first_from_every_installation(store: Store) -> None:
+    def finish(run: Run, result: dict[str, Any] | None) -> None:
+        month = month_of(NOW)
+        store(queue_run, run, pair_set_id="f" * 64, minutes=1.0, month=month, now=NOW)
+        held = store(claim_run, "gpu", NOW, NOW, lease_s=60)
+        assert held is not None
+        store(finish_run, held, "finished", "", NOW, spent_minutes=1.0, result=result)
+        assert store(load_run, run.installation_id, run.run_id) is not None
+
+    for number, result in ((1, {"n": 1}), (2, {"n": 2}), (1, None)):
+        finish(waiting(store, number, 7), result)
+    assert store(newest_results, "acme/coder", 5) == [{"n": 2}, {"n": 1}]
+    assert store(newest_results, "acme/coder", 1) == [{"n": 2}]
+    assert store(newest_results, "acme/other", 5) == []

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bot.records import StoredScreening
+from bot.store.budgets import set_budget
 from bot.store.installations import save_installation
 from bot.store.repositories import delete_repository, load_repository, save_repository
+from bot.store.runs import RunRequest, claim_run, finish_run, open_run, queue_run, runs_of
 from bot.store.screenings import (
     drop_ranking,
+    forget_rankings,
     load_screening,
     newest_measured,
     newest_screening,
+    save_ranking,
     save_screening,
     verdict_figures,
 )
@@ -20,6 +26,7 @@ from tests.bot.store.values import HEAD, NEXT, NOW, after, installation, reposit
 
 MEASUREMENT = {"density": {"value": 0.0412, "pairs": 812}, "notes": ["“ü”", None, True], "seconds": 1.5}
 RUN, SKIP = {"verdict": "RUN", "reasons": ["because"]}, {"verdict": "SKIP"}
+BY_ADAPTER = {"scorer": "adapter"}
 
 
 @pytest.fixture
@@ -27,6 +34,8 @@ def store(store: Store) -> Store:
     store(save_installation, installation(), NOW)
     for repository_id in (7, 8, 9):
         store(save_repository, repository(repository_id))
+    store(save_installation, installation(2), NOW)
+    store(save_repository, repository(7, 2))
     return store
 
 
@@ -120,3 +129,54 @@ def test_repositories_are_counted_by_their_newest_verdict(store: Store) -> None:
     measured(store, 8, RUN)
     failed(store, 9, "crashed")
     assert store(verdict_figures) == {"RUN": 2, "failed": 1}
+
+
+def screened(store: Store, head_sha: str, failure: str = "", installation_id: int = 1) -> Any:
+    values: dict[str, Any] = {"measurement": {}, "judgement": {}, "label_recipe_id": "l", "config_hash": ""}
+    return store(
+        save_screening, installation_id, 7, head_sha, NOW, failure=failure, ranking={"scorer": "baseline"}, **values
+    )
+
+
+def ranking(store: Store, number: Any, installation_id: int = 1) -> Any:
+    found = store(load_screening, installation_id, number)
+    assert found is not None
+    return found.ranking
+
+
+def test_the_newest_screening_of_that_commit_gets_it(store: Store) -> None:
+    older, newest, others = screened(store, HEAD), screened(store, HEAD), screened(store, HEAD, installation_id=2)
+    assert store(save_ranking, 1, 7, HEAD, BY_ADAPTER)
+    assert ranking(store, newest) == BY_ADAPTER
+    assert ranking(store, older) is None
+    assert ranking(store, others, 2) == {"scorer": "baseline"}
+
+
+@pytest.mark.parametrize(("head_sha", "failure"), [(NEXT, ""), (HEAD, "too large")])
+def test_another_commit_or_a_failure_gets_none(store: Store, head_sha: str, failure: str) -> None:
+    screened(store, HEAD)
+    newest = screened(store, head_sha, failure)
+    assert not store(save_ranking, 1, 7, HEAD, BY_ADAPTER)
+    assert ranking(store, newest) == {"scorer": "baseline"}
+
+
+def test_where_nothing_was_screened_there_is_no_place_for_it(store: Store) -> None:
+    assert not store(save_ranking, 1, 7, HEAD, BY_ADAPTER)
+
+
+def test_what_runs_ranked_is_forgotten_and_what_they_were_judged_by_stays(store: Store) -> None:
+    for number in (1, 2):
+        store(set_budget, number, 100.0, 1, NOW)
+        request = RunRequest(
+            purpose="refit", head_sha=HEAD, base_model="acme/coder", recipe={}, label_recipe_id="l", judged_run_id=1
+        )
+        run, _ = store(open_run, number, 7, request, NOW)
+        store(queue_run, run, pair_set_id="f" * 64, minutes=1.0, month="2024-05", now=NOW)
+    for _ in range(2):
+        held = store(claim_run, "gpu-1", NOW, NOW, lease_s=60.0)
+        assert held is not None
+        result = {"shortlist": {"functions": ["secret"]}, "seconds": 3}
+        store(finish_run, held, "finished", "", NOW, spent_minutes=1.0, result=result)
+    store(forget_rankings, 1, 7)
+    assert [run.result for run in store(runs_of, 1, 7)] == [{"seconds": 3}]
+    assert [run.result for run in store(runs_of, 2, 7)] == [{"shortlist": {"functions": ["secret"]}, "seconds": 3}]

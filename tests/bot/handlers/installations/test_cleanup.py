@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.disk.artifacts import Artifacts, Stored
-from bot.handlers.installations.artifact_purge import leavings, purge_artifacts
+from bot.handlers.installations.cleanup import leavings, purge_artifacts
 from bot.jobs.context import Parts
 from bot.records import Run
 from bot.store.budgets import set_budget

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.handlers.installations.installation_changes import (
+from bot.handlers.installations.reconcile import (
     KEPT_FOR,
     OVERLAP,
     decide_redeliveries,
