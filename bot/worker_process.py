@@ -1,4 +1,4 @@
-"""The worker, put together from plain parts: for `assay worker`, a process of its own, and for `assay up`."""
+"""Composition of the worker, for `assay worker` and `assay up`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bot.github.endpoints import GitHubServer
 from bot.handlers.registry import HANDLERS
 from bot.jobs.context import Hooks, Parts
 from bot.jobs.wakeups import Wakeups
-from bot.jobs.worker import Workers
+from bot.jobs.worker import Worker
 from bot.metrics import API_REMAINING, JOB_SECONDS, SCREENINGS, SWEPT, WAKEUPS_REFUSED
 from bot.policy import Policy
 from bot.records import AppCredentials, JobKind
@@ -34,11 +34,11 @@ PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY",
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """What a worker is made of. The database belongs to whoever opened it; everything else is made and closed here."""
+    """What `run_worker` needs. Its caller owns the database; `run_worker` creates and closes everything else."""
 
     database: Database
-    redis_url: str = field(repr=False)  # may hold a password
-    credentials: Callable[[], AppCredentials | None]  # asked each time: they may come later
+    redis_url: str = field(repr=False)  # may contain a password
+    credentials: Callable[[], AppCredentials | None]  # called each time: the App may be registered later
     server: GitHubServer
     clock: Clock
     clones: Clones
@@ -57,7 +57,7 @@ def worker_parts(
     clock: Clock,
     calibrations: CalibrationSource,
 ) -> WorkerParts:
-    """The parts as the settings say. Raises AssayError for one that makes no sense."""
+    """Build the parts from the settings. Raises AssayError for an invalid setting."""
     return WorkerParts(
         database=database,
         redis_url=redis_url,
@@ -72,9 +72,9 @@ def worker_parts(
 
 
 def policy_of(settings: Settings) -> Policy:
-    """What the operator decided, for the handlers. Clones go through the proxies of this process's environment.
+    """Build the policy from the settings. Clones use the proxies of this process's environment.
 
-    Raises AssayError for base models or a recipe that make no sense.
+    Raises AssayError for invalid base models or an invalid recipe.
     """
     base_models = parse_base_models(settings.base_models)
     return Policy(
@@ -114,22 +114,22 @@ def clones_of(settings: Settings) -> Clones:
 
 
 def _pack_limit_mb(settings: Settings) -> int:
-    """No pack is larger than the quota that it would have to fit in."""
+    """Return the pack limit, which no quota may undercut."""
     return min(settings.pack_limit_mb, settings.installation_quota_mb, settings.clone_quota_mb)
 
 
 async def run_worker(
-    parts: WorkerParts, *, on_start: Callable[[Workers], None] = lambda workers: None, signals: bool = True
+    parts: WorkerParts, *, on_start: Callable[[Worker], None] = lambda worker: None, signals: bool = True
 ) -> None:
-    """Work until told to stop: by SIGTERM or SIGINT (where `signals`), or by `stop` of what `on_start` is given.
+    """Work until SIGTERM or SIGINT (with `signals`), or until the worker passed to `on_start` is stopped.
 
-    The first time tidily: screenings go back to the queue at once and light jobs may end; the second time at once.
+    The first request is graceful: screenings return to the queue and light jobs finish. A second one is immediate.
     """
     wakeups = Wakeups(parts.redis_url)
-    github = GitHubApp(parts.credentials, parts.server, parts.clock, _note_budget)
+    github = GitHubApp(parts.credentials, parts.server, parts.clock, _set_budget)
     supervisor = Supervisor()
     try:
-        working = Parts(
+        shared = Parts(
             database=parts.database,
             github=github,
             clock=parts.clock,
@@ -141,16 +141,16 @@ async def run_worker(
             app_id=lambda: _app_id(parts.credentials()),
             policy=parts.policy,
             hooks=Hooks(
-                job_ended=_note_job,
+                job_ended=_count_job,
                 wakeup_refused=WAKEUPS_REFUSED.inc,
                 screened=lambda result: SCREENINGS.labels(result=result).inc(),
-                swept=lambda what, found: SWEPT.labels(what=what).inc(found),
+                swept=lambda what, count: SWEPT.labels(what=what).inc(count),
             ),
         )
-        workers = Workers(working, HANDLERS, parts.redis_url)
-        with _stopped_by_signals(workers) if signals else contextlib.nullcontext():
-            on_start(workers)
-            await workers.run()
+        worker = Worker(shared, HANDLERS, parts.redis_url)
+        with _stopped_by_signals(worker) if signals else contextlib.nullcontext():
+            on_start(worker)
+            await worker.run()
     finally:
         await supervisor.close()
         await github.close()
@@ -158,10 +158,10 @@ async def run_worker(
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(workers: Workers) -> Iterator[None]:
+def _stopped_by_signals(worker: Worker) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, workers.stop)
+        loop.add_signal_handler(number, worker.stop)
     try:
         yield
     finally:
@@ -173,9 +173,9 @@ def _app_id(credentials: AppCredentials | None) -> int:
     return credentials.app_id if credentials is not None else 0
 
 
-def _note_job(kind: JobKind, outcome: str, seconds: float) -> None:
+def _count_job(kind: JobKind, outcome: str, seconds: float) -> None:
     JOB_SECONDS.labels(kind=kind, result=outcome).observe(seconds)
 
 
-def _note_budget(remaining: int, limit: int) -> None:
+def _set_budget(remaining: int, limit: int) -> None:
     API_REMAINING.labels(resource="core").set(remaining)

@@ -146,4 +146,4 @@ class GpuWorker:
             await asyncio.sleep(SEEN_EVERY_S)
 
     def _queue(self, redis_url: str) -> QueueWorker:
-        return QueueWorker("gpu", "train", self.take, at_once=1, url=redis_url, refused=self._refused)
+        return QueueWorker("gpu", "train", self.take, concurrency=1, url=redis_url, refused=self._refused)

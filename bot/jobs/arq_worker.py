@@ -1,7 +1,7 @@
-"""arq's worker, made to live through a Redis that goes away, and through wake-ups that are none of ours.
+"""arq's worker, hardened against Redis outages and foreign entries in the queue.
 
-arq 0.28 ends its worker on the first connection error and leaves its counters as they were then. A wake-up is taken off
-the queue when it is begun, so that the length of a queue is what waits, and a killed worker leaves none behind.
+arq 0.28 ends its worker on the first connection error and leaves its counters stale. A wake-up is removed from the
+queue when work on it starts, so that a queue's length is the number that waits, and a killed worker leaves none behind.
 """
 
 from __future__ import annotations
@@ -16,35 +16,37 @@ import structlog
 from arq.worker import Worker, func
 
 from bot.jobs.cancellation import cancel_and_wait
-from bot.jobs.wakeups import CONNECT_TIMEOUT_S, QUEUES, REDIS_IS_AWAY, Queue, counting, open_redis
+from bot.jobs.wakeups import CONNECT_TIMEOUT_S, QUEUES, REDIS_ERRORS, Queue, open_redis, parse_counting
 
 log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.05
 FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 5.0
+MAX_PAUSE_S: Final = 5.0
 LAST_WAIT_S: Final = 0.5
-WAKEUP_TIMEOUT_S: Final = 86_400  # never reached: the job's own lease and deadline end it long before
+WAKEUP_TIMEOUT_S: Final = 86_400  # never reached: the lease and the deadline of the job end it long before
 
-Take = Callable[[int], Awaitable[None]]  # given a row id; raises nothing
+Take = Callable[[int], Awaitable[None]]  # takes a row id and never raises
 
 
 class QueueWorker(Worker):
-    """Serves one queue until `stop_taking`, then until `drained`."""
+    """Serve one queue. Call `stop_taking`, then `drained`, for a graceful end."""
 
-    def __init__(self, queue: Queue, function: str, take: Take, *, at_once: int, url: str, refused: Callable[[], None]):
-        async def begin(context: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
-            await self._take_off(context["job_id"])
+    def __init__(
+        self, queue: Queue, function: str, take: Take, *, concurrency: int, url: str, refused: Callable[[], None]
+    ):
+        async def start(context: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+            await self._dequeue(context["job_id"])
             await take(args[0])
 
         self._refused = refused
         super().__init__(
-            [func(cast(Any, begin), name=function)],
+            [func(cast(Any, start), name=function)],
             queue_name=QUEUES[queue],
-            redis_pool=open_redis(url, queue, counting(refused, function)),
+            redis_pool=open_redis(url, queue, parse_counting(refused, function)),
             job_serializer=None,
             job_deserializer=None,
-            max_jobs=at_once,
+            max_jobs=concurrency,
             job_timeout=WAKEUP_TIMEOUT_S,
             keep_result=0,
             max_tries=1,
@@ -57,23 +59,19 @@ class QueueWorker(Worker):
         self.job_deserializer = self.pool.job_deserializer
 
     async def serve(self) -> None:
-        """Until cancelled. Where Redis is away, wait for it to come back; what is being done goes on meanwhile."""
+        """Serve until cancelled. While Redis is down, wait for it; jobs in progress continue."""
         pause_s = FIRST_PAUSE_S
         while True:
-            begun_s = self.loop.time()
+            began_s = self.loop.time()
             try:
                 await self.main()
-            except REDIS_IS_AWAY as problem:
-                log.warning("redis_is_away", queue=self.queue_name, problem=type(problem).__name__)
-            except (
-                Exception
-            ) as problem:  # something that is none of ours lies in the queue, and would lie there for ever
-                log.error("queue_thrown_away", queue=self.queue_name, problem=type(problem).__name__)
+            except REDIS_ERRORS as error:
+                log.warning("redis_unavailable", queue=self.queue_name, problem=type(error).__name__)
+            except Exception as error:  # a foreign entry, which would stay at the head of the queue for ever
+                log.error("queue_cleared", queue=self.queue_name, problem=type(error).__name__)
                 self._refused()
-                await self._throw_away()
-            pause_s = (
-                FIRST_PAUSE_S if self.loop.time() - begun_s > LONGEST_PAUSE_S else min(2 * pause_s, LONGEST_PAUSE_S)
-            )
+                await self._clear()
+            pause_s = FIRST_PAUSE_S if self.loop.time() - began_s > MAX_PAUSE_S else min(2 * pause_s, MAX_PAUSE_S)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             await self._recount()
 
@@ -81,30 +79,30 @@ class QueueWorker(Worker):
         self.allow_pick_jobs = False
 
     async def drained(self) -> None:
-        """Wait until nothing is being done any more."""
+        """Wait for the jobs in progress."""
         while unfinished := [task for task in self.tasks.values() if not task.done()]:
             await asyncio.wait(unfinished)
 
     async def end(self) -> None:
-        """Cancel what is still being done, and let go of Redis."""
-        with contextlib.suppress(TimeoutError):  # what ends by itself also tidies up behind itself
+        """Cancel the jobs that are still in progress, and disconnect."""
+        with contextlib.suppress(TimeoutError):  # a job that ends by itself also cleans up
             await asyncio.wait_for(self.drained(), LAST_WAIT_S)
         await cancel_and_wait(self.tasks.values())
-        with contextlib.suppress(*REDIS_IS_AWAY):
+        with contextlib.suppress(*REDIS_ERRORS):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self.pool.aclose(close_connection_pool=True)
 
-    async def _take_off(self, wakeup: str) -> None:
-        with contextlib.suppress(*REDIS_IS_AWAY):
+    async def _dequeue(self, wakeup: str) -> None:
+        with contextlib.suppress(*REDIS_ERRORS):
             await self.pool.zrem(self.queue_name, wakeup)
 
-    async def _throw_away(self) -> None:
-        """Wakeups are made again by the sweeper."""
-        with contextlib.suppress(*REDIS_IS_AWAY):
+    async def _clear(self) -> None:
+        """Empty the queue; the sweeper creates the wake-ups again."""
+        with contextlib.suppress(*REDIS_ERRORS):
             await self.pool.delete(self.queue_name)
 
     async def _recount(self) -> None:
-        """What is really being done, after an error that may have come between counting and beginning."""
+        """Correct arq's counters, after an error that may have come between counting a job and starting it."""
         running = [task for task in self.tasks.values() if not task.done()]
         self.tasks = {name: task for name, task in self.tasks.items() if not task.done()}
         self.job_counter = len(running)

@@ -1,5 +1,8 @@
-"""Cancel tasks and see them end. Before Python 3.12 `asyncio.wait_for`, which libraries call, can swallow a
-cancellation that comes just as it is done (https://github.com/python/cpython/issues/86296): so it is said again."""
+"""Cancel tasks reliably.
+
+Before Python 3.12 `asyncio.wait_for`, which libraries call, can swallow a cancellation that arrives just as it
+finishes (https://github.com/python/cpython/issues/86296), so the cancellation is repeated.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-SAID_AGAIN_AFTER_S: Final = 0.2
+REPEAT_AFTER_S: Final = 0.2
 
 
-async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]], again_after_s: float = SAID_AGAIN_AFTER_S) -> None:
-    """Returns once all have ended, however they did."""
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]], again_after_s: float = REPEAT_AFTER_S) -> None:
+    """Cancel the tasks and return once all have ended, in whatever way."""
     left = [task for task in tasks if not task.done()]
     while left:
         for task in left:

@@ -1,7 +1,7 @@
-"""Write one completed check run: counted, remembered, then sent.
+"""Write one completed check run exactly once: reserve a write, save a row, then send it.
 
-The row is there before GitHub is told, so a worker that dies in between leaves something to look for: the next one asks
-GitHub for a check run with its `external_id` and writes only where there is none.
+The row is saved before the request, so that after a crash the next worker asks GitHub for a check run with its
+`external_id` and writes one only if none exists.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from bot.store.check_runs import forget_unposted, make_check_run, mark_posted
 from bot.store.content_writes import reserve_write
 from bot.store.jobs import delay_jobs
 
-ON_THE_WAY: Final = timedelta(seconds=10)  # a request may arrive so much later than it was counted
+MAX_DELAY: Final = timedelta(seconds=10)  # between counting a request and its arrival at GitHub
 
 
 async def adopt(context: JobContext, full_name: str, row: StoredCheckRun) -> bool:
-    """A row that GitHub may or may not have heard of: ask. Returns whether it had; where not, the row goes."""
+    """Ask GitHub whether it has the check run of an unposted row. Mark the row posted and return True, or delete it."""
     client = await context.client(WRITE_CHECKS)
     try:
-        found = await client.find_check_run(full_name, row.head_sha, row.name, row.external_id)
-    except Rejected:  # no such commit any more
-        found = None
+        check_run_id = await client.find_check_run(full_name, row.head_sha, row.name, row.external_id)
+    except Rejected:  # the commit is gone
+        check_run_id = None
     async with context.effect() as connection:
-        if found is not None:
-            await mark_posted(connection, context.installation_id, row.row_id, found, context.now())
+        if check_run_id is not None:
+            await mark_posted(connection, context.installation_id, row.row_id, check_run_id, context.now())
         else:
             await forget_unposted(connection, context.installation_id, row.row_id)
-    return found is not None
+    return check_run_id is not None
 
 
 async def reserve(
     context: JobContext, fields: CheckRunFields, *, screening_id: int = 0, run_id: int = 0
 ) -> StoredCheckRun | Later:
-    """A place in the installation's pace, and the row; or when there is a place, for this job and its like."""
+    """Count a write against the installation's rate limit and save the row, or say when a write will be allowed."""
     installation_id, now = context.installation_id, context.now()
-    pace = functools.partial(next_write, slack=ON_THE_WAY)
+    pace = functools.partial(next_write, slack=MAX_DELAY)
     async with context.effect() as connection:
         free_at = await reserve_write(connection, installation_id, now, pace)
         if free_at is not None:
@@ -70,15 +70,15 @@ async def create(
     *,
     commit_may_be_gone: bool,
 ) -> int | None:
-    """GitHub's number for it; None where the commit is not there any more, if that may be.
+    """Send the check run and return GitHub's id; None if `commit_may_be_gone` and it is.
 
-    Where GitHub refused, nothing was written and the row goes; where it did not answer the row stays, to be looked for.
+    If GitHub refused, the row is deleted; if it did not respond, the row stays for `adopt`.
     """
     try:
         return await client.create_check_run(full_name, fields)
-    except (Forbidden, NotFound, Rejected) as problem:
+    except (Forbidden, NotFound, Rejected) as error:
         async with context.effect() as connection:
             await forget_unposted(connection, context.installation_id, row.row_id)
-        if isinstance(problem, Rejected) and commit_may_be_gone:
+        if isinstance(error, Rejected) and commit_may_be_gone:
             return None
         raise

@@ -1,7 +1,7 @@
-"""What a handler is given, and what it answers.
+"""The interface between the job engine and the handlers.
 
-A handler reads, asks GitHub, and writes its effect in one transaction that is fenced by the job's lease: where another
-worker has taken the job over, nothing of it is written and LostLease is raised.
+A handler reads, talks to GitHub, and writes its effects in one transaction that is fenced by the job's lease: once
+another worker holds the job, the transaction raises LostLease and nothing is written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from bot.calibration.calibration_source import CalibrationSource
 from bot.clock import Clock
@@ -21,7 +21,7 @@ from bot.jobs.lanes import Lane
 from bot.policy import Policy
 from bot.records import Installation, Job, JobKind
 from bot.sandbox.supervisor import Supervisor
-from bot.store.database import Database
+from bot.store.database import Connection, Database
 from bot.store.jobs import finish_job, hold_lease, request_job
 
 READ: Final[Mapping[str, str]] = {"contents": "read", "metadata": "read"}
@@ -31,14 +31,14 @@ WRITE_CHECKS: Final[Mapping[str, str]] = {"checks": "write", "contents": "read",
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The job is done; `reason` says what came of it where that is not plain."""
+    """The job is finished; `reason` explains an outcome that is not the usual one."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The job has to wait: no error, and no attempt is counted."""
+    """The job has to wait. This is not an error and does not count as an attempt."""
 
     not_before: datetime
     reason: str
@@ -48,7 +48,7 @@ Outcome = Done | Later
 
 
 class Announcer(Protocol):
-    """Raises nothing where Redis is away."""
+    """Sends wake-ups. Never raises when Redis is down."""
 
     async def announce_deliveries(self, delivery_ids: Sequence[int], *, unless_waiting: bool = False) -> None: ...
 
@@ -63,17 +63,17 @@ def _ignore(*values: object) -> None:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Called with what happened, for metrics."""
+    """Callbacks for metrics."""
 
     job_ended: Callable[[JobKind, str, float], None] = _ignore  # kind, outcome, seconds
     wakeup_refused: Callable[[], None] = _ignore
-    screened: Callable[[str], None] = _ignore  # verdict, or the kind of failure
-    swept: Callable[[str, int], None] = _ignore  # what was found, how many
+    screened: Callable[[str], None] = _ignore  # the verdict, or the kind of failure
+    swept: Callable[[str, int], None] = _ignore  # what the sweeper picked up, and how many
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that handlers work with. One of each in a worker."""
+    """The services that handlers share; one set per worker process."""
 
     database: Database
     github: GitHubApp
@@ -83,13 +83,13 @@ class Parts:
     calibrations: CalibrationSource
     artifacts: Artifacts
     announcer: Announcer
-    app_id: Callable[[], int]  # 0 while the App is not registered
+    app_id: Callable[[], int]  # 0 until the App is registered
     policy: Policy = field(default_factory=Policy)
     hooks: Hooks = field(default_factory=Hooks)
 
 
 class JobContext:
-    """One job in the hands of one worker."""
+    """A job that a worker holds, and what its handler works with."""
 
     def __init__(self, job: Job, parts: Parts) -> None:
         self.job = job
@@ -108,32 +108,50 @@ class JobContext:
         return self.parts.clock.now()
 
     @contextlib.asynccontextmanager
-    async def effect(self) -> AsyncIterator[Any]:
-        """A transaction that is written only while the lease is ours. Raises LostLease."""
+    async def effect(self) -> AsyncIterator[Connection]:
+        """Open a transaction that commits only while this worker holds the lease. Raises LostLease."""
         async with self.parts.database.write() as connection:
             await hold_lease(connection, self.job)
             yield connection
 
     @contextlib.asynccontextmanager
-    async def conclusion(self, reason: str = "") -> AsyncIterator[Any]:
-        """A fenced transaction that ends the job as well: its effect and its end are written together, or not."""
+    async def conclusion(self, reason: str = "") -> AsyncIterator[Connection]:
+        """Open a fenced transaction that also finishes the job, so that its effects and its end commit together."""
         async with self.effect() as connection:
             yield connection
             await finish_job(connection, self.job, "done", self.now(), reason)
         self.concluded = True
 
     async def not_served(self, installation: Installation) -> Outcome:
-        """The end of a job of an installation that is not active. A suspension is asked about: it may be over."""
+        """Finish a job of an inactive installation. A suspension may be over, so request a sync of its state."""
         async with self.conclusion(installation.state) as connection:
             if installation.state == "suspended":
                 await request_job(connection, self.installation_id, 0, "sync_installation", self.now())
         return Done()
 
     async def client(self, permissions: Mapping[str, str], *, whole: bool = False) -> InstallationClient:
-        """A client under a fresh token: for the job's repository alone, or for the `whole` installation."""
+        """Return a client with a fresh token for the job's repository, or for the `whole` installation."""
         repository_id = None if whole else self.repository_id
         token = await self.parts.github.mint(self.installation_id, repository_id, permissions)
         return self.parts.github.installation_client(self.installation_id, token)
 
 
 Handler = Callable[[JobContext], Awaitable[Outcome]]
+DeliveryHandler = Callable[[Parts, int], Awaitable[bool]]  # by delivery id; returns whether it requested a job
+
+
+@dataclass(frozen=True, slots=True)
+class SweepTask:
+    """Work that every sweeper does itself: in each sweep, or at most once in `every_s` seconds."""
+
+    run: Callable[[Parts], Awaitable[object]]
+    every_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """Everything that the engine calls. Composition fills it in, so the engine imports no handler."""
+
+    jobs: Mapping[JobKind, Handler]
+    deliver: DeliveryHandler
+    sweep: tuple[SweepTask, ...] = ()

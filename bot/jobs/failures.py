@@ -1,4 +1,4 @@
-"""What remains of a job that is given up: a screening that says why, and a check run that says it too."""
+"""The trace that a failed job leaves: a screening that says why, and the check run that shows it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from bot.store.screenings import save_screening
 from pipeline.label_recipe import MESSAGES
 
 
-async def remember_failure(connection: Connection, job: Job, reason: str, now: datetime, head_sha: str = "") -> None:
-    """In the transaction that ends `job`. A screening becomes a stored failure, whatever else only the last error."""
+async def save_failure(connection: Connection, job: Job, reason: str, now: datetime, head_sha: str = "") -> None:
+    """Save why a job failed, in the transaction that ends it.
+
+    A failed screening is stored as one and posted; for any other kind only the repository's last error changes.
+    """
     if not job.repository_id:
         return
     memory = await load_repository(connection, job.installation_id, job.repository_id)

@@ -1,4 +1,4 @@
-"""Which work waits in which lane, and how much of it one installation may have at once."""
+"""The lanes that jobs queue in, and how many jobs of a kind one installation may run concurrently."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bot.records import JobKind
 Lane = Literal["light", "screen"]
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
-SCREENINGS_OF_ONE_INSTALLATION: Final = 2
-HEAVY: Final[tuple[JobKind, ...]] = ("screen", "prepare")
+SCREENINGS_PER_INSTALLATION: Final = 2
+HEAVY: Final[tuple[JobKind, ...]] = ("screen", "prepare")  # these mine: minutes and a processor
 
 CAPS: Final[Mapping[JobKind, int]] = MappingProxyType(
-    {kind: SCREENINGS_OF_ONE_INSTALLATION if kind == "screen" else 1 for kind in get_args(JobKind)}
+    {kind: SCREENINGS_PER_INSTALLATION if kind == "screen" else 1 for kind in get_args(JobKind)}
 )
 KINDS: Final[Mapping[Lane, tuple[JobKind, ...]]] = MappingProxyType(
     {
@@ -26,5 +26,5 @@ KINDS: Final[Mapping[Lane, tuple[JobKind, ...]]] = MappingProxyType(
 
 
 def lane_of(kind: JobKind) -> Lane:
-    """What mines takes minutes and a processor; whatever else there is takes some requests, and never waits for it."""
+    """Return the lane of a kind. Light jobs make a few requests and never wait behind mining."""
     return "screen" if kind in HEAVY else "light"

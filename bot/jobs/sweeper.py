@@ -1,6 +1,6 @@
-"""Every two seconds: announce what waits without a wake-up, open again what a dead worker held, close what is hopeless.
+"""Every two seconds: announce waiting work, reopen expired jobs, fail the hopeless ones, run the sweep tasks.
 
-Every worker sweeps; whatever two of them do at once is done once, by the conditions of the statements.
+Every worker sweeps. Concurrent sweeps are harmless: the conditions of the statements let each change happen once.
 """
 
 from __future__ import annotations
@@ -8,18 +8,15 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
-from bot.handlers.finetuning.stale_runs import sweep_runs
-from bot.handlers.installations.cleanup import remove_orphans
-from bot.handlers.server_calibration import follow_server_calibration
-from bot.jobs.context import Parts
-from bot.jobs.failures import remember_failure
-from bot.jobs.retry import MOST_ATTEMPTS, error_fields
+from bot.jobs.context import Parts, SweepTask
+from bot.jobs.failures import save_failure
+from bot.jobs.retry import MAX_ATTEMPTS, error_fields
 from bot.records import Job, JobKind
 from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.database import Connection
@@ -28,55 +25,57 @@ from bot.store.jobs import expired_jobs, fail_job, reopen_job, request_job
 
 log = structlog.get_logger(__name__)
 
-MOST_DELIVERIES: Final = 200
+MAX_DELIVERIES: Final = 200
 UNANNOUNCED_FOR: Final = timedelta(seconds=2)
-CLEANED_EVERY_S: Final = 600.0  # this machine's disk
-LOOKED_EVERY_S: Final = 60.0  # at the server's own calibration set
 DIED: Final = "the worker that did it ended"
-EVERY: Final[dict[JobKind, timedelta]] = {"reconcile": timedelta(hours=1), "purge": timedelta(minutes=10)}
+PERIODS: Final[dict[JobKind, timedelta]] = {"reconcile": timedelta(hours=1), "purge": timedelta(minutes=10)}
 
 
 class Sweeper:
-    """`announce_ready` announces the jobs; the rest is done here."""
+    """Sweep for one worker. `announce_ready` announces jobs that are due."""
 
-    def __init__(self, parts: Parts, announce_ready: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, parts: Parts, announce_ready: Callable[[], Awaitable[None]], tasks: Sequence[SweepTask] = ()
+    ) -> None:
         self._parts = parts
         self._announce_ready = announce_ready
+        self._tasks = dict.fromkeys(tasks, -math.inf)  # when each began last
 
     async def run(self) -> None:
-        """Until cancelled. A sweep that fails is followed by the next."""
-        starting, cleaned_s, looked_s = True, -math.inf, -math.inf
+        """Sweep until cancelled. A failed sweep is logged, and the next one follows."""
+        starting = True
         while True:
             try:
                 await self.sweep(starting=starting)
                 starting = False
-                if time.monotonic() - looked_s > LOOKED_EVERY_S:
-                    looked_s = time.monotonic()
-                    await follow_server_calibration(self._parts)
-                if time.monotonic() - cleaned_s > CLEANED_EVERY_S:
-                    await remove_orphans(self._parts)
-                    cleaned_s = time.monotonic()
-            except Exception as problem:  # a database that is away, in whatever way it says so
-                log.warning("sweep_failed", **error_fields(problem))
+                await self._run_tasks(lambda task: task.every_s > 0)
+            except Exception as error:  # the database may be down, and reports that in many ways
+                log.warning("sweep_failed", **error_fields(error))
             await asyncio.sleep(self._parts.policy.sweep_s)
 
     async def sweep(self, *, starting: bool = False) -> None:
-        """Once. `starting`: whatever is done periodically is done now."""
+        """Sweep once. `starting`: request every periodic job, due or not."""
         await self._reopen_expired()
-        await sweep_runs(self._parts)
-        await self._ask_for_periodic_jobs(starting)
+        await self._run_tasks(lambda task: task.every_s == 0)
+        await self._request_periodic_jobs(starting)
         await self._announce_ready()
         await self._announce_deliveries()
+
+    async def _run_tasks(self, wanted: Callable[[SweepTask], bool]) -> None:
+        for task, began_s in self._tasks.items():
+            if wanted(task) and time.monotonic() - began_s >= task.every_s:
+                self._tasks[task] = time.monotonic()
+                await task.run(self._parts)
 
     async def _announce_deliveries(self) -> None:
         before = self._parts.clock.now() - UNANNOUNCED_FOR
         async with self._parts.database.read() as connection:
-            waiting = await unhandled_deliveries(connection, before, MOST_DELIVERIES)
+            waiting = await unhandled_deliveries(connection, before, MAX_DELIVERIES)
         self._parts.hooks.swept("delivery", len(waiting))
         await self._parts.announcer.announce_deliveries(waiting, unless_waiting=True)
 
     async def _reopen_expired(self) -> None:
-        """Looked for without a lock first: nearly always there is none."""
+        """Read first without a lock: there is hardly ever an expired job."""
         real_now = datetime.now(UTC)
         async with self._parts.database.read() as connection:
             if not await expired_jobs(connection, real_now):
@@ -89,20 +88,20 @@ class Sweeper:
 
     async def _reopen_or_fail(self, connection: Connection, job: Job) -> None:
         now = self._parts.clock.now()
-        log.warning("lease_ran_out", job_id=job.job_id, kind=job.kind, attempts=job.attempts)
-        if job.attempts < MOST_ATTEMPTS:
+        log.warning("lease_expired", job_id=job.job_id, kind=job.kind, attempts=job.attempts)
+        if job.attempts < MAX_ATTEMPTS:
             await reopen_job(connection, job, now, DIED)
             return
         reason = f"{DIED}, {job.attempts} times in a row"
         if await fail_job(connection, job, now, reason):
-            await remember_failure(connection, job, reason, now)
+            await save_failure(connection, job, reason, now)
 
-    async def _ask_for_periodic_jobs(self, starting: bool) -> None:
-        """One open job of each kind, due when the last one began long enough ago; at once when a worker starts."""
+    async def _request_periodic_jobs(self, starting: bool) -> None:
+        """Request each kind when its period has passed, and when a worker starts. Only one job per kind is open."""
         now = self._parts.clock.now()
         async with self._parts.database.read() as connection:
             due = [
-                kind for kind in EVERY if starting or is_due(await load_bookmark(connection, _name(kind)), kind, now)
+                kind for kind in PERIODS if starting or is_due(await load_bookmark(connection, _name(kind)), kind, now)
             ]
         for kind in due:
             async with self._parts.database.write() as connection:
@@ -112,10 +111,10 @@ class Sweeper:
 
 
 def is_due(bookmark: object, kind: JobKind, now: datetime) -> bool:
-    """Whether a kind of job was asked for too long ago, or never; a bookmark that makes no sense counts as never."""
+    """Return whether the period of `kind` has passed since the bookmark; a malformed bookmark counts as never."""
     try:
-        asked_at = datetime.fromisoformat(str(bookmark))
-        return now - asked_at >= EVERY[kind] or asked_at - now > EVERY[kind]
+        requested_at = datetime.fromisoformat(str(bookmark))
+        return now - requested_at >= PERIODS[kind] or requested_at - now > PERIODS[kind]
     except (ValueError, TypeError):
         return True
 

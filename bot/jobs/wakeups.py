@@ -1,7 +1,7 @@
-"""Wakeups: arq jobs of one row id each, which only say that there may be something to do. The database is the truth.
+"""Wake-ups: arq jobs of one row id each, which hint that there may be work. The database is the source of truth.
 
-A wake-up may be lost, doubled or forged without harm: whoever takes one asks the database what is to be done. Wakeups
-are JSON; whatever else lies in Redis under the name of one is refused and counted, and never unpickled.
+A lost, duplicated or forged wake-up does no harm, because its receiver asks the database what to do. Wake-ups are JSON;
+anything else in Redis under the name of one is refused and counted, and never unpickled.
 """
 
 from __future__ import annotations
@@ -31,47 +31,47 @@ QUEUES: Final[dict[Queue, str]] = {
 }
 FUNCTIONS: Final = ("deliver", "work", "train")
 
-WAKEUP_LIVES_MS: Final = 3_600_000  # then it is worth nothing; the sweeper will have made another
-LONGEST_WAKEUP_BYTES: Final = 256
-LAST_ID: Final = 2**63 - 1
-LAST_MS: Final = 2**53
+WAKEUP_LIVES_MS: Final = 3_600_000  # by then the sweeper has created another
+MAX_WAKEUP_BYTES: Final = 256
+MAX_ID: Final = 2**63 - 1
+MAX_MS: Final = 2**53
 CONNECT_TIMEOUT_S: Final = 1.0
-ANSWER_TIMEOUT_S: Final = 5.0
-PAUSE_AFTER_FAILURE_S: Final = 1.0  # without which every delivery would wait for the timeouts of a dead Redis
+RESPONSE_TIMEOUT_S: Final = 5.0
+PAUSE_AFTER_FAILURE_S: Final = 1.0  # or every delivery would wait for the timeouts of a dead Redis
 
-REDIS_IS_AWAY: Final = (RedisError, OSError, TimeoutError)
+REDIS_ERRORS: Final = (RedisError, OSError, TimeoutError)
 
 
 class RefusedWakeup(ValueError):
-    """What lies in Redis is no wake-up of ours."""
+    """An entry in Redis is not one of our wake-ups."""
 
 
 def render_wakeup(function: str, row_id: int, at_ms: int) -> bytes:
-    """The wake-up in the form in which arq reads its jobs."""
+    """Render a wake-up as arq reads its jobs."""
     return dump({"t": None, "f": function, "a": [row_id], "k": {}, "et": at_ms})
 
 
 def dump(job: dict[str, Any]) -> bytes:
-    """arq's serializer. It also asks for results, which are never kept: nothing of one is written."""
+    """Serialize for arq. It also serializes results, which are never kept, so those become empty."""
     return b"{}" if "s" in job else json.dumps(job, separators=(",", ":"), allow_nan=False).encode()
 
 
 def parse_wakeup(raw: bytes, functions: Sequence[str] = FUNCTIONS) -> dict[str, Any]:
-    """arq's deserializer. Raises RefusedWakeup for everything that `render_wakeup` does not write."""
+    """Deserialize for arq. Raises RefusedWakeup for anything that `render_wakeup` does not produce."""
     job = _parse_json(raw)
     if not isinstance(job, dict) or job.keys() != {"t", "f", "a", "k", "et"}:
         raise RefusedWakeup("not a wake-up")
     if job["f"] not in functions or job["t"] is not None or job["k"] != {}:
         raise RefusedWakeup("not a wake-up of ours")
-    if type(job["a"]) is not list or len(job["a"]) != 1 or not _is_number(job["a"][0], 1, LAST_ID):
+    if type(job["a"]) is not list or len(job["a"]) != 1 or not _is_number(job["a"][0], 1, MAX_ID):
         raise RefusedWakeup("not a wake-up for one row")
-    if not _is_number(job["et"], 0, LAST_MS):
+    if not _is_number(job["et"], 0, MAX_MS):
         raise RefusedWakeup("a wake-up without a time")
     return job
 
 
 def _parse_json(raw: bytes) -> object:
-    if len(raw) > LONGEST_WAKEUP_BYTES:
+    if len(raw) > MAX_WAKEUP_BYTES:
         raise RefusedWakeup("too long for a wake-up")
     try:
         return json.loads(raw.decode("ascii"))
@@ -83,8 +83,8 @@ def _is_number(value: object, low: int, high: int) -> bool:
     return type(value) is int and low <= value <= high
 
 
-def counting(refused: Callable[[], None], function: str) -> Callable[[bytes], dict[str, Any]]:
-    """`parse_wakeup` for one function alone, which calls `refused` for each wake-up that it refuses."""
+def parse_counting(refused: Callable[[], None], function: str) -> Callable[[bytes], dict[str, Any]]:
+    """Return a `parse_wakeup` for a single function that calls `refused` for each refused wake-up."""
 
     def parse(raw: bytes) -> dict[str, Any]:
         try:
@@ -99,9 +99,9 @@ def counting(refused: Callable[[], None], function: str) -> Callable[[bytes], di
 def open_redis(
     url: str, queue: Queue | None = None, parse: Callable[[bytes], dict[str, Any]] = parse_wakeup
 ) -> ArqRedis:
-    """A client that connects when it is first used. `url`: redis://, rediss:// or unix://."""
+    """Return a client that connects on first use. `url`: redis://, rediss:// or unix://."""
     pool: ConnectionPool = ConnectionPool.from_url(
-        url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
+        url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=RESPONSE_TIMEOUT_S
     )
     return ArqRedis(
         pool,
@@ -113,33 +113,33 @@ def open_redis(
 
 
 class Wakeups:
-    """Announces rows. Where Redis is away that is logged and nothing is raised: the sweeper announces them later."""
+    """Announce rows. Redis errors are logged and not raised: the sweeper announces the rows later."""
 
     def __init__(self, url: str) -> None:
         self._redis = open_redis(url)
-        self._silent_until_s = 0.0
+        self._quiet_until_s = 0.0
 
     async def announce_deliveries(self, delivery_ids: Sequence[int], *, unless_waiting: bool = False) -> None:
-        """One wake-up for each; `unless_waiting`: none where as many wait already, which may be theirs."""
+        """Send a wake-up for each; with `unless_waiting`, only as many as are missing from the queue."""
         await self._announce("deliver", "deliver", delivery_ids, only_missing=unless_waiting)
 
     async def announce_jobs(self, lane: Lane, job_ids: Sequence[int]) -> None:
-        """See to it that at least as many wake-ups wait as there are `job_ids`: any wake-up of a lane does any job."""
+        """Top up the queue to one wake-up per job; any wake-up of a lane runs any of its jobs."""
         await self._announce(lane, "work", job_ids, only_missing=True)
 
     async def announce_runs(self, run_ids: Sequence[int]) -> None:
-        """The same for GPU workers: whoever takes a wake-up asks the database whose turn it is."""
+        """Top up the GPU workers' queue to one wake-up per run; the database decides whose turn it is."""
         await self._announce("gpu", "train", run_ids, only_missing=True)
 
     async def waiting(self, queue: Queue) -> int:
-        """How many wake-ups wait. Raises one of REDIS_IS_AWAY."""
+        """Count the waiting wake-ups. Raises one of REDIS_ERRORS."""
         return int(await self._redis.zcount(QUEUES[queue], "-inf", time.time_ns() // 1_000_000))
 
     async def ping(self) -> bool:
-        """Whether Redis answers."""
+        """Return whether Redis responds."""
         try:
             return bool(await self._redis.ping())
-        except REDIS_IS_AWAY:
+        except REDIS_ERRORS:
             return False
 
     async def close(self) -> None:
@@ -148,18 +148,18 @@ class Wakeups:
     async def _announce(
         self, queue: Queue, function: str, row_ids: Sequence[int], *, only_missing: bool = False
     ) -> None:
-        if not row_ids or time.monotonic() < self._silent_until_s:
+        if not row_ids or time.monotonic() < self._quiet_until_s:
             return
         try:
             if only_missing:
                 row_ids = row_ids[: max(0, len(row_ids) - await self.waiting(queue))]
             await self._put(queue, function, row_ids)
-        except REDIS_IS_AWAY as error:
-            self._silent_until_s = time.monotonic() + PAUSE_AFTER_FAILURE_S
-            log.warning("redis_is_away", problem=type(error).__name__, wakeups=len(row_ids))
+        except REDIS_ERRORS as error:
+            self._quiet_until_s = time.monotonic() + PAUSE_AFTER_FAILURE_S
+            log.warning("redis_unavailable", problem=type(error).__name__, wakeups=len(row_ids))
 
     async def _put(self, queue: Queue, function: str, row_ids: Sequence[int]) -> None:
-        """All in one round trip. The random end keeps a wake-up apart from an older one that is being worked on."""
+        """Enqueue in one round trip. The random suffix tells a wake-up from an older one that is in progress."""
         if not row_ids:
             return
         now_ms = time.time_ns() // 1_000_000

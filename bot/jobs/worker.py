@@ -1,71 +1,70 @@
-"""One worker: wake-ups in, jobs done, rows settled. Stops tidily when it is told to, at once when told twice."""
+"""The worker: take wake-ups, run jobs, record their outcomes. One stop request is graceful, a second is immediate."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
-from bot.handlers.installations.delivery import deliver
 from bot.jobs.arq_worker import QueueWorker, Take
 from bot.jobs.cancellation import cancel_and_wait
-from bot.jobs.context import Handler, JobContext, Parts
+from bot.jobs.context import Handlers, JobContext, Parts
 from bot.jobs.lanes import CAPS, KINDS, LANES, Lane, lane_of
-from bot.jobs.lease import Running, Stopping
+from bot.jobs.lease import RunningJob, Stopping
 from bot.jobs.retry import error_fields
 from bot.jobs.settle import settle
 from bot.jobs.sweeper import Sweeper
 from bot.jobs.wakeups import Queue
-from bot.records import Job, JobKind
+from bot.records import Job
 from bot.store.database import Connection
 from bot.store.jobs import claim_job, free_turns, ready_jobs
 
 log = structlog.get_logger(__name__)
 
-DELIVERIES_AT_ONCE: Final = 4
-MOST_OF_A_WAKEUP: Final = 100  # jobs, then its place is anybody's again
-MOST_WAKEUPS: Final = 4  # that wait, for each job that can be done at once
+CONCURRENT_DELIVERIES: Final = 4
+MAX_JOBS_PER_WAKEUP: Final = 100  # then other wake-ups get their turn
+MAX_WAKEUPS: Final = 4  # waiting ones per job that can run concurrently
 
 
 class JobRunner:
-    """Does the fair next job whenever it is told that there may be one."""
+    """Run the fair next job whenever a wake-up arrives."""
 
-    def __init__(self, parts: Parts, handlers: Mapping[JobKind, Handler]) -> None:
+    def __init__(self, parts: Parts, handlers: Handlers) -> None:
         self._parts = parts
         self._handlers = handlers
-        self._running: set[Running] = set()
+        self._running: set[RunningJob] = set()
         self._stopping = False
 
     async def take_delivery(self, delivery_id: int) -> None:
-        """Handle one delivery. Raises nothing: what fails stays unhandled, and the sweeper announces it again."""
+        """Handle one delivery. Never raises: a failed delivery stays unhandled, and the sweeper announces it again."""
         try:
-            if await deliver(self._parts, delivery_id):
+            if await self._handlers.deliver(self._parts, delivery_id):
                 await self.announce_ready()
-        except Exception as problem:  # nobody is there to raise it to
-            log.error("delivery_not_handled", delivery_id=delivery_id, **error_fields(problem))
+        except Exception as error:  # the wake-up has no caller that could handle it
+            log.error("delivery_failed", delivery_id=delivery_id, **error_fields(error))
 
     async def take(self, lane: Lane) -> None:
-        """Do the jobs of a lane whose turn it is, one after the other, until none is due. Raises nothing either.
+        """Run jobs of a lane one after another until none is due. Never raises.
 
-        Each is claimed anew, so installations take turns within a wake-up too; another wake-up would only cost time.
+        Each job is claimed separately, so that installations take turns within a wake-up too.
         """
-        for _ in range(MOST_OF_A_WAKEUP):
+        for _ in range(MAX_JOBS_PER_WAKEUP):
             try:
                 job = await self._claim(lane)
-            except Exception as problem:
-                log.error("nothing_claimed", lane=lane, **error_fields(problem))
+            except Exception as error:
+                log.error("claim_failed", lane=lane, **error_fields(error))
                 return
             if job is None:
                 return
-            await self._do(job)
+            await self._run(job)
 
     async def announce_ready(self) -> None:
-        """Make sure that as many wake-ups wait as can be used soon."""
+        """Top up the waiting wake-ups to the number that can be used soon."""
         now = self._parts.clock.now()
         async with self._parts.database.read() as connection:
             ready = {lane: await self._ready(connection, lane, now) for lane in LANES}
@@ -73,17 +72,17 @@ class JobRunner:
             await self._parts.announcer.announce_jobs(lane, job_ids)
 
     async def _ready(self, connection: Connection, lane: Lane, now: datetime) -> list[int]:
-        """As many as can be begun: for the others a wake-up would be taken in vain, time and again."""
+        """Return the jobs that can start now; a wake-up for any other would find nothing to do."""
         free = await free_turns(connection, now, {kind: CAPS[kind] for kind in KINDS[lane]})
-        limit = min(free, MOST_WAKEUPS * self.at_once(lane))
+        limit = min(free, MAX_WAKEUPS * self.concurrency(lane))
         return await ready_jobs(connection, now, KINDS[lane], limit) if limit else []
 
-    def at_once(self, lane: Lane) -> int:
+    def concurrency(self, lane: Lane) -> int:
         policy = self._parts.policy
         return policy.screenings if lane == "screen" else policy.light_jobs
 
     def stop(self, lanes: Sequence[Lane] = LANES) -> None:
-        """Give back what is being done in these lanes; their children are killed with it."""
+        """Return the running jobs of these lanes to the queue; their child processes are killed."""
         self._stopping = True
         for running in list(self._running):
             if lane_of(running.context.job.kind) in lanes:
@@ -97,59 +96,59 @@ class JobRunner:
         async with self._parts.database.write() as connection:
             return await claim_job(connection, KINDS[lane], now, real_now, lease_s=lease_s, caps=CAPS)
 
-    async def _do(self, job: Job) -> None:
-        begun_s = time.monotonic()
+    async def _run(self, job: Job) -> None:
+        began_s = time.monotonic()
         ids = {"job_id": job.job_id, "installation_id": job.installation_id, "repository_id": job.repository_id}
         with structlog.contextvars.bound_contextvars(**ids, kind=job.kind):
-            running = Running(JobContext(job, self._parts), self._handlers[job.kind])
+            running = RunningJob(JobContext(job, self._parts), self._handlers.jobs[job.kind])
             self._running.add(running)
             try:
                 outcome = await settle(running)
             finally:
                 self._running.discard(running)
-            seconds = time.monotonic() - begun_s
+            seconds = time.monotonic() - began_s
             log.info("job_ended", outcome=outcome, seconds=round(seconds, 3), attempts=job.attempts)
             self._parts.hooks.job_ended(job.kind, outcome, seconds)
             if not self._stopping:
                 await self._announce_quietly()
 
     async def _announce_quietly(self) -> None:
-        with contextlib.suppress(Exception):  # only saves the sweeper's two seconds
+        with contextlib.suppress(Exception):  # the sweeper announces within two seconds anyway
             await self.announce_ready()
 
 
-class Workers:
-    """The three queues of one process, in one event loop, and its sweeper."""
+class Worker:
+    """The three queues of one process in one event loop, and its sweeper."""
 
-    def __init__(self, parts: Parts, handlers: Mapping[JobKind, Handler], redis_url: Callable[[], str] | str) -> None:
+    def __init__(self, parts: Parts, handlers: Handlers, redis_url: str) -> None:
         self._parts = parts
-        self._url = redis_url if isinstance(redis_url, str) else redis_url()
+        self._url = redis_url
         self._runner = JobRunner(parts, handlers)
-        self._sweeper = Sweeper(parts, self._runner.announce_ready)
+        self._sweeper = Sweeper(parts, self._runner.announce_ready, handlers.sweep)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 
     def stop(self) -> None:
-        """Once: tidily. Twice: at once. Safe to call from a signal handler."""
+        """Stop gracefully; on a second call, immediately. Safe to call from a signal handler."""
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
     async def run(self) -> None:
-        """Until `stop` is called."""
+        """Work until `stop` is called."""
         queues = self._queues()
         serving = [asyncio.create_task(queue.serve()) for queue in queues]
         sweeping = asyncio.create_task(self._sweeper.run())
         try:
             await self._stop.wait()
-            log.info("worker_stops")
-            await self._end_tidily(queues)
+            log.info("worker_stopping")
+            await self._drain_all(queues)
         finally:
             await cancel_and_wait([*serving, sweeping])
             for queue in queues:
                 await queue.end()
         log.info("worker_stopped")
 
-    async def _end_tidily(self, queues: Sequence[QueueWorker]) -> None:
-        """Screenings go back at once, light jobs may end; what does not end in time goes back too."""
+    async def _drain_all(self, queues: Sequence[QueueWorker]) -> None:
+        """Return screenings at once and let light jobs finish; whatever outlasts the grace period is returned too."""
         for queue in queues:
             queue.stop_taking()
         self._runner.stop(("screen",))
@@ -159,26 +158,26 @@ class Workers:
 
     async def _drain(self, queues: Sequence[QueueWorker], timeout_s: float) -> None:
         drained = asyncio.create_task(_all_drained(queues))
-        at_once = asyncio.create_task(self._stop_now.wait())
-        await asyncio.wait([drained, at_once], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        await cancel_and_wait([drained, at_once])
+        stop_now = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait([drained, stop_now], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await cancel_and_wait([drained, stop_now])
 
     def _queues(self) -> list[QueueWorker]:
-        shop, refused = self._runner, self._parts.hooks.wakeup_refused
+        runner, refused = self._runner, self._parts.hooks.wakeup_refused
 
         async def light(row_id: int) -> None:
-            await shop.take("light")
+            await runner.take("light")
 
         async def screen(row_id: int) -> None:
-            await shop.take("screen")
+            await runner.take("screen")
 
-        def queue(name: Queue, function: str, take: Take, at_once: int) -> QueueWorker:
-            return QueueWorker(name, function, take, at_once=at_once, url=self._url, refused=refused)
+        def queue(name: Queue, function: str, take: Take, concurrency: int) -> QueueWorker:
+            return QueueWorker(name, function, take, concurrency=concurrency, url=self._url, refused=refused)
 
         return [
-            queue("deliver", "deliver", shop.take_delivery, DELIVERIES_AT_ONCE),
-            queue("light", "work", light, shop.at_once("light")),
-            queue("screen", "work", screen, shop.at_once("screen")),
+            queue("deliver", "deliver", runner.take_delivery, CONCURRENT_DELIVERIES),
+            queue("light", "work", light, runner.concurrency("light")),
+            queue("screen", "work", screen, runner.concurrency("screen")),
         ]
 
 

@@ -139,7 +139,7 @@ async def finish_job(connection: AsyncConnection, job: Job, state: JobState, now
         raise LostLease(f"job {job.job_id}")
 
 
-async def put_off_job(
+async def reschedule_job(
     connection: AsyncConnection, job: Job, not_before: datetime, reason: str, *, counts: bool
 ) -> None:
     """Back to open until then; `counts` says whether this attempt was one. Raises LostLease.

@@ -1,4 +1,4 @@
-"""The worker as a process: it starts on its settings, works, and stops when it is told to."""
+"""The worker as a process: it starts from its settings, and stops on a signal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def main() -> None:
         clock=SystemClock(),
         calibrations=None,
     )
-    await run_worker(parts, on_start=lambda workers: print("started", flush=True))
+    await run_worker(parts, on_start=lambda worker: print("started", flush=True))
     await parts.database.close()
     await redis.stop()
     print("stopped", *sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "transformers"}))
@@ -70,7 +70,7 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_without_credentials_starts_and_stops_when_it_is_told_to(tmp_path: Path, number: int) -> None:
+def test_a_worker_without_credentials_starts_and_stops_on_a_signal(tmp_path: Path, number: int) -> None:
     with worker(tmp_path) as process:
         assert process.stdout is not None
         while (line := process.stdout.readline()) != "started\n":

@@ -23,7 +23,7 @@ from bot.github.client import GitHubApp, GitHubServer
 from bot.handlers.commands.command import command
 from bot.handlers.commands.reply_comment import reply
 from bot.jobs.context import Handler, JobContext, Parts
-from bot.jobs.lease import Running
+from bot.jobs.lease import RunningJob
 from bot.jobs.settle import settle
 from bot.policy import Policy
 from bot.receiver.dispatch import job_for
@@ -136,7 +136,7 @@ class Harness:
             job = await claim_job(connection, [kind], self.world.clock.now(), datetime.now(UTC))
         if job is None:
             return None
-        self.outcomes.append(await settle(Running(JobContext(job, self.parts), handler)))
+        self.outcomes.append(await settle(RunningJob(JobContext(job, self.parts), handler)))
         async with self.database.read() as connection:
             return await load_job(connection, job.job_id)
 

@@ -20,7 +20,7 @@ from bot.calibration.calibration_source import CalibrationSource
 from bot.handlers.finetuning.result import result
 from bot.handlers.screening.post_check import post
 from bot.jobs.context import Handler, JobContext
-from bot.jobs.lease import Running
+from bot.jobs.lease import RunningJob
 from bot.jobs.settle import settle
 from bot.policy import Policy
 from bot.receiver.dispatch import job_for
@@ -126,7 +126,7 @@ class ResultHarness:
         if job is None:
             return None
         parts = cast(Any, SimpleNamespace(**vars(harness.parts) | {"calibrations": self.source}))
-        harness.outcomes.append(await settle(Running(JobContext(job, parts), HANDLERS[kind])))
+        harness.outcomes.append(await settle(RunningJob(JobContext(job, parts), HANDLERS[kind])))
         async with harness.database.read() as connection:
             return await load_job(connection, job.job_id)
 

@@ -26,7 +26,7 @@ from bot.disk.clone_cache import Clones
 from bot.github.endpoints import GitHubServer
 from bot.jobs.embedded_redis import EmbeddedRedis
 from bot.jobs.wakeups import Wakeups
-from bot.jobs.worker import Workers
+from bot.jobs.worker import Worker
 from bot.policy import Policy
 from bot.records import JobKind
 from bot.store.database import Database
@@ -61,7 +61,7 @@ class RunningApp:
     redis: EmbeddedRedis = field(init=False)
     redis_url: str = field(init=False)
     wakeups: Wakeups = field(init=False)
-    workers: Workers | None = None
+    workers: Worker | None = None
     clones: Clones = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
     failure: BaseException | None = None
@@ -126,7 +126,7 @@ class RunningApp:
         port = server.servers[0].sockets[0].getsockname()[1]
         self.registered.webhook_url = f"http://127.0.0.1:{port}/webhook"
 
-        def started(workers: Workers) -> None:
+        def started(workers: Worker) -> None:
             self.workers = workers
             ready.set()
 

@@ -142,7 +142,7 @@ def test_a_port_that_is_taken_is_one_line(assay: Deployment) -> None:
 def test_two_at_once_over_one_data_folder_are_told_so(assay: Deployment) -> None:
     assay.start("up")
     assay.ready()
-    assert "another assay runs with" in refused(assay, "up", "--port", "0")
+    assert "another assay already uses" in refused(assay, "up", "--port", "0")
 
 
 def test_credentials_that_are_half_given_are_one_line(assay: Deployment) -> None:

@@ -12,7 +12,7 @@ import structlog
 from bot.github.errors import NotFound, Rejected
 from bot.handlers.installations.sync import is_allowed
 from bot.jobs.context import Done, JobContext, Outcome
-from bot.receiver.dispatch import row_of
+from bot.receiver.dispatch import find_row
 from bot.records import Installation
 from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.deliveries import handled_guids
@@ -136,7 +136,7 @@ def _by_guid(sent: Iterable[Sent]) -> dict[str, list[Sent]]:
     """The attempts of each delivery that some row answers, oldest first."""
     found: dict[str, list[Sent]] = {}
     for attempt in sent:
-        row = row_of(attempt.event, attempt.action)
+        row = find_row(attempt.event, attempt.action)
         if row is not None and row.job is not None:
             found.setdefault(attempt.guid, []).append(attempt)
     for attempts in found.values():

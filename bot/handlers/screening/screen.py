@@ -20,8 +20,8 @@ from bot.handlers.screening.evidence import Evidence, evidence_file, read_eviden
 from bot.handlers.screening.repo_config import changes_labels
 from bot.handlers.screening.source import Source, look
 from bot.jobs.context import Done, JobContext, Outcome
-from bot.jobs.failures import remember_failure
-from bot.jobs.retry import MOST_ATTEMPTS, TOKENS_TRIED, Again, Failed, Gone, NotYet, again
+from bot.jobs.failures import save_failure
+from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, retry
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, RepositoryMemory, StoredScreening
 from bot.repo_config.precedence import EffectiveConfig
@@ -170,7 +170,7 @@ async def _failed(context: JobContext, failure: ScreeningFailed, source: Source)
             raise NotFound(reason)
         case Failed(reason):
             async with context.conclusion(reason) as connection:
-                await remember_failure(connection, context.job, reason, source.began_at, source.head_sha)
+                await save_failure(connection, context.job, reason, source.began_at, source.head_sha)
             return Done()
 
 
@@ -179,13 +179,13 @@ def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Fa
     match failure.kind:
         case "disk_full":
             return Again(now + DISK_PAUSE, failure.sentence, counts=False)
-        case "refused" if attempts < TOKENS_TRIED:  # the token may have run out while it waited
+        case "refused" if attempts < MAX_TOKENS:  # the token may have run out while it waited
             return Again(now, REFUSED)
         case "refused":
-            return again(attempts, now, REFUSED)
-        case "missing" if attempts < MOST_ATTEMPTS:
+            return retry(attempts, now, REFUSED)
+        case "missing" if attempts < MAX_ATTEMPTS:
             return Gone(failure.sentence)
         case "unavailable" | "interrupted":
-            return again(attempts, now, failure.sentence)
+            return retry(attempts, now, failure.sentence)
         case _:
             return Failed(failure.sentence)

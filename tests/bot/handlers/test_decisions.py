@@ -26,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 
 def test_every_kind_of_job_has_a_handler_a_lane_and_a_cap() -> None:
     kinds = set(get_args(JobKind))
-    assert kinds == set(HANDLERS) == set(CAPS) == {kind for lane in KINDS.values() for kind in lane}
+    assert kinds == set(HANDLERS.jobs) == set(CAPS) == {kind for lane in KINDS.values() for kind in lane}
     assert all(kind in KINDS[lane_of(kind)] for kind in kinds)
     assert CAPS["screen"] == 2
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from bot.jobs.context import Done, Handler, JobContext, Outcome
-from bot.jobs.lease import Running
+from bot.jobs.lease import RunningJob
 from bot.jobs.settle import settle
 from bot.policy import Policy
 from bot.records import Job
@@ -70,7 +70,7 @@ def test_the_job_that_has_to_give_in_is_done_again_and_that_was_no_attempt(store
     async def do(jobs: Sequence[Job]) -> list[str]:
         barrier = asyncio.Barrier(len(jobs))
         running = [
-            Running(JobContext(job, parts), writes_to(BOTH if job.installation_id == 1 else BOTH[::-1], barrier))
+            RunningJob(JobContext(job, parts), writes_to(BOTH if job.installation_id == 1 else BOTH[::-1], barrier))
             for job in jobs
         ]
         async with asyncio.timeout(30):

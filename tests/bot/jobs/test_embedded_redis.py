@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from bot.jobs.embedded_redis import LONGEST_SOCKET_PATH, EmbeddedRedis, find_server
+from bot.jobs.embedded_redis import MAX_SOCKET_PATH_BYTES, EmbeddedRedis, find_server
 from bot.jobs.wakeups import Wakeups
 from pipeline.records import AssayError
 
@@ -68,7 +68,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
         redis = EmbeddedRedis(folder)
         url = await redis.start()
         socket = Path(urlsplit(url).path)
-        assert len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH
+        assert len(os.fsencode(socket)) <= MAX_SOCKET_PATH_BYTES
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
         await redis.stop()
         assert not socket.parent.exists()
@@ -110,7 +110,7 @@ def test_two_of_one_folder_do_not_run_at_once(tmp_path: Path, monkeypatch: pytes
     async def test() -> None:
         first = EmbeddedRedis(tmp_path / "redis")
         await first.start()
-        with pytest.raises(AssayError, match="another assay runs"):
+        with pytest.raises(AssayError, match="another assay already uses"):
             await EmbeddedRedis(tmp_path / "redis").start()
         assert first.pid
         await first.stop()

@@ -20,7 +20,7 @@ from bot.github.errors import (
     Suspended,
     Unavailable,
 )
-from bot.jobs.retry import LONGEST_PAUSE_S, Again, Failed, Gone, NotYet, Paused, TookTooLong, decide, is_a_bug, pause
+from bot.jobs.retry import MAX_PAUSE_S, Again, Failed, Gone, NotYet, Paused, TimedOut, decide, is_bug, pause
 from bot.store.errors import StoreConflict, StoreUnavailable
 from pipeline.records import AssayError
 
@@ -40,27 +40,27 @@ def in_s(seconds: float) -> datetime:
         (RateLimited("slow down", LATER), 5, Again(LATER, "GitHub's rate limit", counts=False)),
         (RateLimited("slow down", NOW - timedelta(hours=1)), 1, Again(NOW, "GitHub's rate limit", counts=False)),
         (Suspended("403"), 1, Paused("the installation is suspended")),
-        (NotFound("404"), 1, Gone("GitHub says that it is not there")),
-        (InstallationGone("404"), 1, Gone("GitHub says that it is not there")),
-        (Moved("301"), 1, Gone("GitHub says that it is not there")),
-        (BadToken("401"), 1, Again(NOW, "GitHub refused the token: with a fresh one")),
-        (BadToken("401"), 2, Again(NOW, "GitHub refused the token: with a fresh one")),
+        (NotFound("404"), 1, Gone("GitHub reports that it does not exist")),
+        (InstallationGone("404"), 1, Gone("GitHub reports that it does not exist")),
+        (Moved("301"), 1, Gone("GitHub reports that it does not exist")),
+        (BadToken("401"), 1, Again(NOW, "GitHub refused the token: retrying with a fresh one")),
+        (BadToken("401"), 2, Again(NOW, "GitHub refused the token: retrying with a fresh one")),
         (BadToken("401"), 3, Again(in_s(60), "GitHub refused the token")),
         (BadToken("401"), 5, Failed("GitHub refused the token")),
         (Unavailable("502"), 1, Again(in_s(15), "GitHub cannot be reached")),
         (Unavailable("502"), 4, Again(in_s(120), "GitHub cannot be reached")),
         (Unavailable("502"), 5, Failed("GitHub cannot be reached")),
-        (Forbidden("403"), 1, Failed("GitHub forbids it: look at the App's permissions")),
+        (Forbidden("403"), 1, Failed("GitHub denied access: check the App's permissions")),
         (Rejected("422"), 1, Again(in_s(15), "GitHub rejected the request")),
         (Rejected("422"), 5, Failed("GitHub rejected the request")),
         (ForeignRedirect("301"), 1, Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")),
-        (TookTooLong(), 1, Again(in_s(15), "it took too long")),
+        (TimedOut(), 1, Again(in_s(15), "it timed out")),
         (StoreConflict("in the way"), 5, Again(in_s(1), "in the way", counts=False)),
         (StoreUnavailable("away"), 1, Again(in_s(15), "away")),
         (AssayError("do this"), 1, Again(in_s(15), "do this")),
         (AssayError("do this"), 5, Failed("do this")),
-        (KeyError("a token"), 1, Again(in_s(15), "a bug in Assay (KeyError): the log tells where")),
-        (KeyError("a token"), 5, Failed("a bug in Assay (KeyError): the log tells where")),
+        (KeyError("a token"), 1, Again(in_s(15), "a bug in Assay (KeyError): see the log")),
+        (KeyError("a token"), 5, Failed("a bug in Assay (KeyError): see the log")),
     ],
 )
 def test_each_error_has_its_answer(error: Exception, attempts: int, expected: object) -> None:
@@ -68,11 +68,11 @@ def test_each_error_has_its_answer(error: Exception, attempts: int, expected: ob
 
 
 def test_only_our_own_mistakes_get_a_traceback() -> None:
-    assert is_a_bug(KeyError("x"))
-    assert not any(map(is_a_bug, [Unavailable("x"), AssayError("x"), NotYet(NOW, "x"), TookTooLong()]))
+    assert is_bug(KeyError("x"))
+    assert not any(map(is_bug, [Unavailable("x"), AssayError("x"), NotYet(NOW, "x"), TimedOut()]))
 
 
 @given(st.integers(-3, 10_000), st.floats(0.5, 1.5))
 def test_pauses_grow_and_end(attempts: int, jitter: float) -> None:
-    assert timedelta() < pause(attempts, jitter) <= timedelta(seconds=LONGEST_PAUSE_S) * jitter
+    assert timedelta() < pause(attempts, jitter) <= timedelta(seconds=MAX_PAUSE_S) * jitter
     assert pause(attempts, jitter) <= pause(attempts + 1, jitter)

@@ -11,7 +11,7 @@ import pytest
 
 from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited, Suspended, Unavailable
 from bot.jobs.context import Done, Handler, JobContext, Later, Outcome
-from bot.jobs.lease import Running, Stopping
+from bot.jobs.lease import RunningJob, Stopping
 from bot.jobs.retry import NotYet
 from bot.jobs.settle import settle
 from bot.records import JobKind
@@ -48,7 +48,7 @@ async def do(shop: Shop, handler: Handler, kind: JobKind = "post") -> str:
     """Ask for a job, take it, do it; what became of it."""
     await shop.ask_for(kind)
     job = await shop.claimed("screen" if kind == "screen" else "light")
-    return await settle(Running(JobContext(job, shop.parts), handler))
+    return await settle(RunningJob(JobContext(job, shop.parts), handler))
 
 
 def test_done_and_later_are_written_down(play: Play) -> None:
@@ -142,7 +142,7 @@ def test_a_screening_that_failed_for_good_is_stored_and_posted(play: Play) -> No
     async def story(shop: Shop) -> None:
         assert await do(shop, raising(Forbidden("403")), "screen") == "failed"
         screening = await shop.read(newest_screening, 10, 100)
-        assert screening.failure == "GitHub forbids it: look at the App's permissions"
+        assert screening.failure == "GitHub denied access: check the App's permissions"
         assert (await shop.claimed()).kind == "post"
 
     play(story)
@@ -163,7 +163,7 @@ def test_a_suspension_that_may_be_over_is_asked_about(play: Play) -> None:
         await do(shop, raising(Suspended("403")))
         asking = await shop.claimed()
         assert (asking.kind, asking.repository_id) == ("sync_installation", 0)
-        assert await settle(Running(JobContext(asking, shop.parts), raising(Suspended("403")))) == "later"
+        assert await settle(RunningJob(JobContext(asking, shop.parts), raising(Suspended("403")))) == "later"
         assert (await shop.job(asking.job_id)).not_before == shop.clock.now() + HOUR  # and not at once for ever
 
     play(story)
@@ -182,7 +182,7 @@ def test_one_not_found_deletes_nothing_but_asks(play: Play) -> None:
 def test_a_cancelled_job_stops_within_a_heartbeat_and_writes_nothing(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("screen")
-        running = Running(JobContext(await shop.claimed("screen"), shop.parts), for_ever)
+        running = RunningJob(JobContext(await shop.claimed("screen"), shop.parts), for_ever)
         settling = asyncio.create_task(settle(running))
         async with shop.database.write() as connection:
             await cancel_jobs(connection, 10, reason="uninstalled")
@@ -222,7 +222,7 @@ def test_a_handler_that_takes_too_long_is_stopped(play: Play) -> None:
     async def story(shop: Shop) -> None:
         shop.policy = replace(shop.policy, screening_s=0)
         assert await asyncio.wait_for(do(shop, for_ever, "screen"), 5) == "again"
-        assert (await shop.job(1)).reason == "it took too long"
+        assert (await shop.job(1)).reason == "it timed out"
 
     play(story)
 
@@ -230,7 +230,7 @@ def test_a_handler_that_takes_too_long_is_stopped(play: Play) -> None:
 def test_a_worker_that_stops_gives_back_what_it_had_begun(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("screen")
-        running = Running(JobContext(await shop.claimed("screen"), shop.parts), for_ever)
+        running = RunningJob(JobContext(await shop.claimed("screen"), shop.parts), for_ever)
         settling = asyncio.create_task(settle(running))
         await asyncio.sleep(0)
         running.stop(Stopping())

@@ -10,8 +10,9 @@ from datetime import timedelta
 import pytest
 
 from bot.calibration.calibration_source import CalibrationSource
+from bot.handlers.registry import HANDLERS
 from bot.jobs.cancellation import cancel_and_wait
-from bot.jobs.sweeper import DIED, EVERY, Sweeper, is_due
+from bot.jobs.sweeper import DIED, PERIODS, Sweeper, is_due
 from bot.records import Event, JobKind
 from bot.store.jobs import finish_job, ready_jobs
 from bot.store.screenings import newest_screening
@@ -101,7 +102,7 @@ def test_periodic_jobs_are_asked_for_when_due_and_when_a_worker_starts(play: Pla
 def test_a_sweeper_looks_at_the_servers_own_calibration_set_when_it_starts(play: Play) -> None:
     async def story(shop: Shop) -> None:
         parts = replace(shop.parts, calibrations=CalibrationSource(lambda: replay((), seed())))
-        sweeping = asyncio.create_task(Sweeper(parts, nothing).run())
+        sweeping = asyncio.create_task(Sweeper(parts, nothing, HANDLERS.sweep).run())
         async with asyncio.timeout(20):
             while not await shop.read(ready_jobs, shop.clock.now(), ["recalibrate"], 9):
                 await asyncio.sleep(0.02)
@@ -120,7 +121,7 @@ def test_a_sweeper_looks_at_the_servers_own_calibration_set_when_it_starts(play:
         ("yesterday", True),
         ("2026-03-02T09:00:00", True),  # without a zone
         (START.isoformat(), False),
-        ((START - EVERY["reconcile"]).isoformat(), True),
+        ((START - PERIODS["reconcile"]).isoformat(), True),
         ((START + 2 * HOUR).isoformat(), True),  # a clock that was set back
         ([1], True),
     ],

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bot.jobs.arq_worker import QueueWorker
 from bot.jobs.embedded_redis import EmbeddedRedis
-from bot.jobs.wakeups import LAST_ID, QUEUES, RefusedWakeup, Wakeups, open_redis, parse_wakeup, render_wakeup
+from bot.jobs.wakeups import MAX_ID, QUEUES, RefusedWakeup, Wakeups, open_redis, parse_wakeup, render_wakeup
 
 GOOD: dict[str, object] = {"t": None, "f": "work", "a": [7], "k": {}, "et": 1}
 
@@ -36,7 +36,7 @@ CHANGES: list[dict[str, object]] = [
     {"a": [7.0]},
     {"a": [0]},
     {"a": [-1]},
-    {"a": [LAST_ID + 1]},
+    {"a": [MAX_ID + 1]},
     {"a": {"0": 7}},
     {"a": "7"},
     {"k": {"x": 1}},
@@ -59,7 +59,7 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
-@given(st.sampled_from(["work", "deliver"]), st.integers(1, LAST_ID), st.integers(0, 2**53))
+@given(st.sampled_from(["work", "deliver"]), st.integers(1, MAX_ID), st.integers(0, 2**53))
 def test_a_wakeup_is_read_as_it_was_written(function: str, row_id: int, at_ms: int) -> None:
     parsed = parse_wakeup(render_wakeup(function, row_id, at_ms))
     assert (parsed["f"], parsed["a"], parsed["et"]) == (function, [row_id], at_ms)
@@ -133,7 +133,7 @@ class Serving:
 
     def __init__(self, url: str, taker: Taker, at_once: int = 2) -> None:
         self.refused = 0
-        self.worker = QueueWorker("light", "work", taker.take, at_once=at_once, url=url, refused=self._count)
+        self.worker = QueueWorker("light", "work", taker.take, concurrency=at_once, url=url, refused=self._count)
 
     def _count(self) -> None:
         self.refused += 1

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.jobs.context import Done, Handler, JobContext, Later, Outcome
+from bot.handlers.installations.delivery import deliver
+from bot.jobs.context import Done, Handler, Handlers, JobContext, Later, Outcome
 from bot.jobs.lanes import CAPS
 from bot.jobs.worker import JobRunner
 from bot.records import JobKind
@@ -45,8 +46,9 @@ class Doing:
         return Done()
 
 
-def handlers(handler: Handler) -> dict[JobKind, Handler]:
-    return dict.fromkeys(CAPS, handler)
+def handlers(handler: Handler) -> Handlers:
+    """One handler for every kind of job."""
+    return Handlers(dict.fromkeys(CAPS, handler), deliver)
 
 
 def test_no_more_is_announced_than_can_be_begun(play: Play) -> None:

@@ -229,7 +229,7 @@ def _to_jobs(job: Job, ids: tuple[int, int]) -> list[Call]:
         (jobs.hold_lease, job),
         (jobs.renew_lease, job, after(60)),
         (jobs.finish_job, job, "done", after(1)),
-        (jobs.put_off_job, job, after(1), "later"),
+        (jobs.reschedule_job, job, after(1), "later"),
         (jobs.reopen_job, job, after(1), "gone"),
         (jobs.fail_job, job, after(1), "gone"),
         (jobs.cancel_jobs, *ids),
@@ -238,7 +238,7 @@ def _to_jobs(job: Job, ids: tuple[int, int]) -> list[Call]:
 
 
 OPTIONS: dict[Any, dict[str, Any]] = {
-    jobs.put_off_job: {"counts": True},
+    jobs.reschedule_job: {"counts": True},
     jobs.cancel_jobs: {"reason": "removed"},
     runs.queue_run: {"pair_set_id": "", "minutes": 6.0, "month": MONTH, "now": after(1)},
     runs.give_back_run: {"counts": True, "spent_minutes": 6.0},

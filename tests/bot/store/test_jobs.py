@@ -22,13 +22,13 @@ from bot.store.jobs import (
     hold_lease,
     load_job,
     purge_jobs,
-    put_off_job,
     queue_figures,
     ready_jobs,
     recent_jobs,
     renew_lease,
     reopen_job,
     request_job,
+    reschedule_job,
 )
 from tests.bot.store.conftest import Store
 from tests.bot.store.values import NOW, after, installation
@@ -146,11 +146,11 @@ def test_a_job_that_is_put_off_counts_its_attempt_or_gives_it_back(store: Store)
     ask(store, arguments={"a": 1})
     first = take(store)
     ask(store, arguments={"b": 2})
-    store(put_off_job, first, after(60), "rate limit", counts=False)
+    store(reschedule_job, first, after(60), "rate limit", counts=False)
     assert store(claim_job, ["screen"], after(59), NOW) is None
     second = take(store, 60)
     assert (second.job_id, second.attempts, second.arguments) == (first.job_id, 1, {"a": 1, "b": 2})
-    store(put_off_job, second, after(61), "GitHub answered 502", counts=True)
+    store(reschedule_job, second, after(61), "GitHub answered 502", counts=True)
     assert load(store, second.job_id).reason == "GitHub answered 502"
     assert take(store, 61).attempts == 2
 
@@ -175,7 +175,7 @@ def lost(store: Store, job: Job) -> None:
     with pytest.raises(LostLease):
         store(finish_job, job, "done", NOW)
     with pytest.raises(LostLease):
-        store(put_off_job, job, NOW, "late", counts=True)
+        store(reschedule_job, job, NOW, "late", counts=True)
 
 
 def test_a_worker_that_was_taken_for_dead_can_write_nothing_more(store: Store) -> None:

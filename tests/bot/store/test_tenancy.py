@@ -115,7 +115,7 @@ def test_whatever_one_installation_does_leaves_anothers_rows_alone(store: Store)
         try:
             store(function, *arguments, **OPTIONS.get(function, {}))
         except jobs.LostLease:
-            assert function in (jobs.put_off_job, runs.finish_run)  # a call before it gave the lease back
+            assert function in (jobs.reschedule_job, runs.finish_run)  # a call before it gave the lease back
         assert rows_of(store, 2) == theirs, f"{function.__name__} of installation 1 changed a row of 2"
     assert called == {function for name, function in FUNCTIONS.items() if not is_server_wide(name)}
 
@@ -134,7 +134,7 @@ def test_with_the_numbers_and_leases_of_another_installation_nothing_of_its_is_r
             assert "installation_id=2" not in repr(found), f"{function.__name__} showed a row of 2 to installation 1"
         assert rows_of(store, 2) == theirs, f"{function.__name__} of installation 1 changed a row of 2"
     fenced = {runs.note_progress, runs.note_checkpoint, runs.give_back_run, runs.finish_run}
-    assert refused == fenced | {jobs.hold_lease, jobs.finish_job, jobs.put_off_job}
+    assert refused == fenced | {jobs.hold_lease, jobs.finish_job, jobs.reschedule_job}
 
 
 def test_a_deleted_installation_leaves_no_row_in_any_table(store: Store) -> None:

@@ -160,7 +160,7 @@ SAID = {
     "refused by git": "the App needs the permission to read contents",
     "redirected when it is written": "post: GitHub redirected to another host",
     "422 when it is written": "post: GitHub rejected the request",
-    "403 when it is written": "post: GitHub forbids it: look at the App's permissions",
+    "403 when it is written": "post: GitHub denied access: check the App's permissions",
 }
 
 

@@ -185,7 +185,7 @@ def test_ctrl_c_twice_ends_at_once(stage: Stage) -> None:
     gate.wait()
     family = app.family()
     app.process.send_signal(signal.SIGINT)
-    until("it stops", lambda: "worker_stops" in app.said())
+    until("it stops", lambda: "worker_stopping" in app.said())
     assert app.running  # what is being written may end
     app.process.send_signal(signal.SIGINT)
     app.process.wait(9)  # what is being written would have ten seconds
