@@ -33,7 +33,7 @@ RunPurpose = Literal[
     "score",  # after that, on a newer head: score it with the adapter there is
 ]
 RunState = Literal["waiting", "queued", "running", "ended"]  # waiting: its pairs are being gathered
-RunEnding = Literal["", "finished", "crashed", "cancelled", "timed_out", "out_of_budget", "refused"]
+RunEnding = Literal["finished", "crashed", "cancelled", "timed_out", "out_of_budget", "refused"]
 DeliveryState = Literal["received", "handled", "ignored"]
 InstallationState = Literal["active", "suspended", "refused"]
 Subset = Literal["screen", "evidence", "full"]
@@ -146,34 +146,34 @@ class Run:
     repository_id: int
     purpose: RunPurpose
     state: RunState
-    ending: RunEnding
-    reason: str  # of its end, in words for a person
-    head_sha: str  # pinned when it was asked for
-    screening_id: int  # the prediction that was made before; 0: none
-    judged_run_id: int  # of a refit or a score: the run that won; else 0
-    forced: bool  # asked for although the verdict was SKIP
-    audit: bool  # of a SKIP, drawn at random
-    asked_by: int  # GitHub's id of whoever asked; 0: nobody did
-    comment_id: int  # the command that asked for it; 0: a button, or nobody
+    ending: RunEnding | None
+    reason: str | None  # of its end or its last interruption, for a person
+    head_sha: str  # pinned when the run was requested
+    screening_id: int | None  # the prediction made before the run
+    judged_run_id: int | None  # of a refit or a score: the run that won
+    forced: bool  # requested despite a SKIP
+    audit: bool  # tests a SKIP that was drawn at random
+    asked_by: int | None  # GitHub's id of the requester; none: the App itself
+    comment_id: int | None  # of the command; none: a button, or the App itself
     base_model: str  # as the operator's list names it
-    recipe: Mapping[str, Any]  # what differs from the recipe that ships: fields of FinetuneRecipe
-    recipe_id: str  # known once it is done
+    recipe: Mapping[str, Any]  # overrides of the shipped FinetuneRecipe, by field
+    recipe_id: str | None  # known once the run has finished
     label_recipe_id: str
     config_hash: str
-    pair_set_id: str  # SHA-256 of what it reads; empty until that is gathered
+    pair_set_id: str | None  # SHA-256 of its input, once that is gathered
     estimated_minutes: float  # reserved from the budget
     spent_minutes: float  # on a GPU, so far
-    budget_month: str  # "2026-11": whose budget pays; empty until it is reserved
-    attempts: int  # begun so far by GPU workers
-    worker: str  # that has it or had it last
-    lease_token: str
+    budget_month: str | None  # "2026-11": the month that pays, once minutes are reserved
+    attempts: int  # started by GPU workers so far
+    worker: str | None  # that holds the run, or held it last
+    lease_token: str | None
     cancel_asked: bool
     progress: Mapping[str, Any]  # bot.run_progress
     progress_at: datetime | None
-    checkpoints: tuple[str, ...]  # hashes of those that were saved: no other is taken
+    checkpoints: tuple[str, ...]  # hashes of the saved ones; no other is resumed from
     result: Mapping[str, Any] | None  # reports.finetune_json or refit_json
-    artifacts: str  # folder of its files in the store; empty: none
-    settled: bool  # its outcome is in the calibration set, or need not be
+    artifacts: str | None  # folder of its files in the store
+    settled: bool  # its outcome has been applied
     made_at: datetime
     queued_at: datetime | None
     started_at: datetime | None  # first

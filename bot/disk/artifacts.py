@@ -59,7 +59,7 @@ class Artifacts:
     def read_pairs(self, run: Run) -> bytes:
         """The file that a run reads, as it lies there. Raises AssayError where it is gone, and StoreError."""
         try:
-            return self._store(f"{_of(run)}/pairs").read(_pairs_name(run.pair_set_id))
+            return self._store(f"{_of(run)}/pairs").read(_pairs_name(run.pair_set_id or ""))
         except MissingError:
             raise AssayError(f"the pairs of run {run.run_id} are not in the store any more: ask for it again") from None
 
@@ -79,9 +79,9 @@ class Artifacts:
 
     def done_name(self, run: Run) -> str:
         """`Run.artifacts` of who finishes it under this lease: no other worker writes there. Raises ValueError."""
-        if not re.fullmatch(r"[0-9a-f]{12,}", run.lease_token):
+        if not re.fullmatch(r"[0-9a-f]{12,}", run.lease_token or ""):
             raise ValueError(f"run {run.run_id} is under no lease")
-        return f"{_run(run)}/done/{run.lease_token[:_LEASE_DIGITS]}"
+        return f"{_run(run)}/done/{(run.lease_token or '')[:_LEASE_DIGITS]}"
 
     def open_done(self, name: str) -> Store:
         """The store that a `Run.artifacts` names."""
@@ -107,7 +107,7 @@ class Artifacts:
 
     def remove_leavings(self, run: Run) -> None:
         """Of one that is over: its checkpoints, and what workers left that lost it. `Run.artifacts` stays."""
-        kept = run.artifacts.rstrip("/").rpartition("/")[2]
+        kept = (run.artifacts or "").rstrip("/").rpartition("/")[2]
         for name in {name.partition("/")[0] for name in self._store(f"{_run(run)}/done").names()} - {kept}:
             self._remove(f"{_run(run)}/done/{name}")
         self._remove(f"{_run(run)}/checkpoints")

@@ -36,7 +36,7 @@ from bot.gpu_worker.training_task import Answer, Failure, Halted, TrainingTask
 from bot.jobs.cancellation import cancel_and_wait
 from bot.jobs.retry import error_fields
 from bot.records import Run
-from bot.runs.end_run import finish_and_tell
+from bot.runs.end_run import finish_and_report
 from bot.store.database import Connection, StoreUnavailable
 from bot.store.jobs import LostLease, request_job
 from bot.store.runs import give_back_run
@@ -174,7 +174,7 @@ class Attempt:
         )
 
     async def _finish(self, connection: Connection, finish: Finish, spent: float, artifacts: str) -> None:
-        await finish_and_tell(
+        await finish_and_report(
             connection,
             self._run,
             finish.ending,

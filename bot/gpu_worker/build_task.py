@@ -64,7 +64,7 @@ async def build_task(
         name=str(run.run_id),
         asked_at=run.made_at.isoformat(),
         input_file=input_file,
-        input_id=run.pair_set_id,
+        input_id=run.pair_set_id or "",
         out=folder / "out",
         recipe=recipe,
         device=device,
@@ -84,7 +84,7 @@ def done_url(artifacts: Artifacts, run: Run, name: str) -> str:
 
 
 def _adapters(artifacts: Artifacts, refitted: Run | None) -> str:
-    return "" if refitted is None else done_url(artifacts, refitted, refitted.artifacts)
+    return "" if refitted is None else done_url(artifacts, refitted, refitted.artifacts or "")
 
 
 def _result(run: Run | None) -> dict[str, Any]:

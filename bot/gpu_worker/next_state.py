@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bot.gpu_worker.training_task import Answer, Delivered, Died, Failure, Halted
 from bot.records import RunEnding
-from bot.runs.estimate import LEAST_MINUTES, LOADING_MINUTES
+from bot.runs.estimate import LOADING_MINUTES, MIN_MINUTES
 
 MOST_ATTEMPTS: Final = 3  # of what may go better another time
 PAUSE_S: Final = 15.0  # before the next one
@@ -57,7 +57,7 @@ def decide(answer: Answer, attempts: int) -> Finish | Again:
 
 def training_minutes(limit: float, reserved: float) -> float:
     """What a run may train, where the operator allows `limit` minutes and so many are reserved for all of it."""
-    return min(limit, max(reserved - LOADING_MINUTES, LEAST_MINUTES)) if reserved else limit
+    return min(limit, max(reserved - LOADING_MINUTES, MIN_MINUTES)) if reserved else limit
 
 
 def most_minutes(limit: float, reserved: float = 0.0) -> float:

@@ -1,11 +1,11 @@
-"""The threshold of an installation as its outcomes are now, and every verdict that it turns.
+"""Update the threshold of an installation, and every verdict that it flips.
 
-1. what it shares with others is brought up to date, and the others are told, at most once an hour
-2. a threshold that is made of something else than the newest one is stored: something was deleted, or others shared
-3. each repository whose verdict differs from what it was told is judged again, and its check run asked for
+1. update what the installation shares, and have the others recalibrate, at most once an hour
+2. store a new threshold if its inputs changed: something was deleted, or others shared
+3. judge each repository again whose verdict the threshold flips, and request its check run
 
-Any of it may be done twice: the second time there is nothing to do. A verdict that stays is not posted for the sake of
-a number in it; it is judged anew when it is next posted on a measurement of its own.
+Every step is idempotent. A verdict that does not flip is not posted again for a new number in it; it is judged again
+when it is posted next.
 """
 
 from __future__ import annotations
@@ -30,45 +30,45 @@ from pipeline.screening.measurement import dump_judgement, judge_measurement, lo
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 50  # verdicts; then others have their turn
-OTHERS_HEAR_EVERY: Final = timedelta(hours=1)
-AGAIN_IN: Final = timedelta(seconds=10)
+BATCH: Final = 50  # verdicts; then other jobs get their turn
+OTHERS_PERIOD: Final = timedelta(hours=1)
+BUSY_PAUSE: Final = timedelta(seconds=10)
 
 
 async def recalibrate(context: JobContext) -> Outcome:
-    """Job of a whole installation."""
+    """Recalibrate a whole installation."""
     async with context.parts.database.read() as connection:
         installation = await load_installation(connection, context.installation_id)
     if installation is None:
         return Done("no such installation")
     if installation.state != "active":
         return await context.not_served(installation)
-    await _bring_up_to_date(context)
-    turned = await _turned(context)
-    answers = [await _judge(context, standing) for standing in turned[:BATCH]]
-    judged = answers.count("turned")
-    async with context.conclusion(f"{judged} verdicts turned" if judged else "") as connection:
-        if "busy" in answers or (judged and len(turned) > BATCH):
-            due_at = context.now() + (AGAIN_IN if "busy" in answers else timedelta())
+    await _update_sharing(context)
+    flipped = await _flipped(context)
+    results = [await _judge(context, standing) for standing in flipped[:BATCH]]
+    count = results.count("flipped")
+    async with context.conclusion(f"{count} verdicts flipped" if count else "") as connection:
+        if "busy" in results or (count and len(flipped) > BATCH):
+            due_at = context.now() + (BUSY_PAUSE if "busy" in results else timedelta())
             await request_job(connection, context.installation_id, 0, "recalibrate", context.now(), not_before=due_at)
     return Done()
 
 
-async def _bring_up_to_date(context: JobContext) -> None:
-    """The others are told before anything changes: they look later, and a worker that dies in between tells again."""
+async def _update_sharing(context: JobContext) -> None:
+    """Request the others' jobs before anything changes: they run later, and a crash in between repeats the request."""
     source = context.parts.calibrations
     async with context.parts.database.read() as connection:
         willing = await _willing(context, connection) if source.scope == "server" else set()
         plan = await plan_sharing(connection, source, context.installation_id, willing)
     if plan:
-        await _tell_others(context)
+        await _request_others(context)
     async with context.effect() as connection:
         await share_anew(connection, source, context.installation_id, willing)
         await note_inputs(connection, source, context.installation_id, context.now())
 
 
 async def _willing(context: JobContext, connection: Connection) -> set[int]:
-    """The repositories whose configuration lets them share."""
+    """Return the repositories whose configuration lets them share."""
     willing = set()
     for memory in await list_repositories(connection, context.installation_id):
         ids = context.installation_id, memory.repository.repository_id
@@ -78,21 +78,21 @@ async def _willing(context: JobContext, connection: Connection) -> set[int]:
     return willing
 
 
-async def _tell_others(context: JobContext) -> None:
-    """Those that wait already stay due when they are: the pool changes often, their thresholds need not.
+async def _request_others(context: JobContext) -> None:
+    """Request recalibration of the other installations; jobs that wait already keep their time.
 
-    Not under this job's lease: two that tell each other would each wait for the other's.
+    This runs outside of the lease, because two installations that request each other's job would deadlock.
     """
     now = context.now()
     async with context.parts.database.write() as connection:
         for installation in await list_installations(connection):
             if installation.installation_id != context.installation_id and installation.state == "active":
-                later = now + OTHERS_HEAR_EVERY
+                later = now + OTHERS_PERIOD
                 await request_job(connection, installation.installation_id, 0, "recalibrate", now, not_before=later)
 
 
-async def _turned(context: JobContext) -> list[Standing]:
-    """Verdicts that are not what the thresholds say now, each by that of the label recipe it was measured by."""
+async def _flipped(context: JobContext) -> list[Standing]:
+    """Return the verdicts that the current thresholds contradict, each by the threshold of its label recipe."""
     async with context.parts.database.read() as connection:
         verdicts = await standing_verdicts(connection, context.installation_id)
         source = context.parts.calibrations
@@ -103,13 +103,12 @@ async def _turned(context: JobContext) -> list[Standing]:
     return [s for s in verdicts if verdict(s, thresholds[s.label_recipe_id]) != s.verdict]
 
 
-async def _judge(context: JobContext, standing: Standing) -> Literal["turned", "same", "busy"]:
-    """`busy`: something is being written about that repository. `same`: a newer screening came meanwhile."""
+async def _judge(context: JobContext, standing: Standing) -> Literal["flipped", "same", "busy"]:
+    """Judge again. `busy`: another job is writing about the repository. `same`: a newer screening exists."""
     ids = context.installation_id, standing.repository_id
     async with context.effect() as connection:
-        await request_job(
-            connection, *ids, "post", context.now()
-        )  # first: who posts holds this job and waits for its row
+        # First, because whoever posts holds this job and waits for its row.
+        await request_job(connection, *ids, "post", context.now())
         newest = await lock_newest(connection, *ids)
         if newest is None:
             return "busy"
@@ -123,4 +122,4 @@ async def _judge(context: JobContext, standing: Standing) -> Literal["turned", "
             return "same"
         await judge_again(connection, context.installation_id, newest, dump_judgement(judgement))
     context.parts.hooks.screened(judgement.verdict)
-    return "turned"
+    return "flipped"

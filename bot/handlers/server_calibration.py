@@ -1,8 +1,7 @@
-"""The server's own calibration set: where the operator, or a new release, changed it, every installation follows.
+"""Recalibrate every installation when the operator or a release changes the server's own calibration set.
 
-Looked at by every worker, from time to time: a change is told by whoever sees it first. The set lies in the data
-folder, which may be another on each machine, so each machine remembers what it saw itself: where they differ they do
-not answer each other for ever.
+Every worker checks periodically, and the first to see a change requests the jobs. The set is in the data folder, which
+may differ between machines, so each machine remembers what it saw itself: otherwise two would alternate for ever.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from bot.store.jobs import request_job
 log = structlog.get_logger(__name__)
 
 BOOKMARK: Final = f"server calibration of {platform.node()}"[:80]
-SERVER: Final = 0  # the number of no installation: it has no ledger, so its thresholds are those of the server's set
+SERVER: Final = 0  # no installation, so without a ledger: its thresholds are those of the server's set
 
 
 async def follow_server_calibration(parts: Parts) -> None:
-    """Ask for `recalibrate` of every active installation where the set is not the one that was seen last.
+    """Request `recalibrate` for every active installation if the set has changed since the last check.
 
-    Raises AssayError where the operator's ledger cannot be read.
+    Raises AssayError if the operator's ledger cannot be read.
     """
     async with parts.database.read() as connection:
         versions = await versions_of(connection, parts.calibrations)
@@ -47,9 +46,9 @@ async def follow_server_calibration(parts: Parts) -> None:
 
 
 async def versions_of(connection: Connection, source: CalibrationSource) -> dict[str, str]:
-    """The version of each label recipe's threshold, and one of what is excluded. Raises AssayError.
+    """Return the version of each label recipe's threshold, and of the exclusions. Raises AssayError.
 
-    An exclusion is by name: it may change nothing of the server's own set and yet an outcome of an installation.
+    Exclusions count because they go by name: one may spare the server's set and still drop an installation's outcome.
     """
     known = (await source.known(connection, SERVER, family=source.family)).calibration_set
     recipes = {known.deciding, *known.seed_thresholds, *(outcome.label_recipe_id for outcome in known.outcomes)}

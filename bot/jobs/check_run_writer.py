@@ -15,7 +15,7 @@ from bot.github.errors import Forbidden, NotFound, Rejected
 from bot.github.rate_limits import next_write
 from bot.jobs.context import WRITE_CHECKS, JobContext, Later
 from bot.records import CheckRunFields, StoredCheckRun
-from bot.store.check_runs import forget_unposted, make_check_run, mark_posted
+from bot.store.check_runs import create_check_run, forget_unposted, mark_posted
 from bot.store.content_writes import reserve_write
 from bot.store.jobs import delay_jobs
 
@@ -38,7 +38,7 @@ async def adopt(context: JobContext, full_name: str, row: StoredCheckRun) -> boo
 
 
 async def reserve(
-    context: JobContext, fields: CheckRunFields, *, screening_id: int = 0, run_id: int = 0
+    context: JobContext, fields: CheckRunFields, *, screening_id: int | None = None, run_id: int | None = None
 ) -> StoredCheckRun | Later:
     """Count a write against the installation's rate limit and save the row, or say when a write will be allowed."""
     installation_id, now = context.installation_id, context.now()
@@ -48,16 +48,16 @@ async def reserve(
         if free_at is not None:
             await delay_jobs(connection, installation_id, context.job.kind, free_at)
             return Later(free_at, "GitHub's limit on writes")
-        return await make_check_run(
+        return await create_check_run(
             connection,
             installation_id,
             context.repository_id,
             fields.name,
             fields.head_sha,
-            screening_id,
+            screening_id or 0,
             fields.conclusion,
             now,
-            run_id=run_id,
+            run_id=run_id or 0,
         )
 
 

@@ -52,7 +52,7 @@ class RunningJob:
         return self._task.result()
 
     async def _wait(self) -> None:
-        """Wait for the handler. A stopped one may need time to clean up, and is cancelled again if it swallowed that."""
+        """Wait for the handler, which may need time to clean up; repeat a cancellation that it swallowed."""
         while not self._task.done():
             await asyncio.wait([self._task], timeout=CLEANUP_S)
             if self.stopped_by is not None:

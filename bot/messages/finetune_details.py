@@ -49,7 +49,7 @@ def cost(run: Run) -> str:
     return f"GPU time: {reserved} reserved, {spent} spent, from the budget of {run.budget_month}"
 
 
-def _known(identity: str) -> str:
+def _known(identity: str | None) -> str:
     return code(identity) if identity else "unknown"
 
 

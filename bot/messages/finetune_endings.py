@@ -12,8 +12,8 @@ from bot.messages.sections import bullets, joined, section
 from bot.records import Run, RunEnding, RunState
 from pipeline.reports import numbers
 
-ENDED: Final[Mapping[RunEnding, str]] = {
-    "": "ended, and nothing says how",
+ENDED: Final[Mapping[RunEnding | None, str]] = {
+    None: "ended, and nothing says how",
     "finished": "finished",
     "crashed": "crashed before there was a result",
     "cancelled": "cancelled before there was a result",
@@ -21,8 +21,8 @@ ENDED: Final[Mapping[RunEnding, str]] = {
     "out_of_budget": "not started: the budget of GPU minutes does not cover it",
     "refused": "not started",
 }
-_BECAUSE: Final[Mapping[RunEnding, str]] = {
-    "": "Why is not known.",
+_BECAUSE: Final[Mapping[RunEnding | None, str]] = {
+    None: "Why is not known.",
     "finished": "",
     "crashed": "This says nothing about the repository: the run itself broke.",
     "cancelled": "Somebody ended it, or what it was started by is not there any more.",
@@ -31,8 +31,8 @@ _BECAUSE: Final[Mapping[RunEnding, str]] = {
     "much was not left.",
     "refused": "Something stood in its way before it could begin.",
 }
-_TO_DO: Final[Mapping[RunEnding, str]] = {
-    "": "{again} to start anew.",
+_TO_DO: Final[Mapping[RunEnding | None, str]] = {
+    None: "{again} to start anew.",
     "finished": "",
     "crashed": "{again} to try once more. If it crashes again, tell whoever runs this server: the reason is above, and "
     "the log of the GPU worker has the rest.",

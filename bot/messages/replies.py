@@ -229,7 +229,7 @@ def _last(run: Run) -> str:
     if run.ending == "finished":
         return f"The last run, at {_sha(run)}: {headline(run.result)} Details: the check run `{FINETUNE_CHECK}` there."
     why = f" Reason: {prose(run.reason)}" if run.reason else ""
-    return f"The last run, at {_sha(run)}, ended without an outcome ({run.ending.replace('_', ' ')}).{why}"
+    return f"The last run, at {_sha(run)}, ended without an outcome ({(run.ending or '').replace('_', ' ')}).{why}"
 
 
 def _how_it_ends(run: Run) -> str:

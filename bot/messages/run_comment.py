@@ -181,7 +181,7 @@ def _ended(opening: str, advice: str) -> Callable[[Run, Told], str]:
 
 _AGAIN = "To try again, comment `/finetune`."
 _crashed = _ended("Crashed: the run ended without an outcome.", f"The operator’s log says more. {_AGAIN}")
-_ENDINGS: Final[Mapping[RunEnding, Callable[[Run, Told], str]]] = {
+_ENDINGS: Final[Mapping[RunEnding | None, Callable[[Run, Told], str]]] = {
     "finished": _finished,
     "crashed": _crashed,
     "cancelled": _ended("Cancelled: the run ended without an outcome.", f"It is not running any more. {_AGAIN}"),

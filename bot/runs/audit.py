@@ -1,7 +1,6 @@
-"""The audit of SKIPs: a random share of them is fine-tuned all the same, else nobody would ever learn of a wrong SKIP.
+"""The audit of SKIPs: fine-tune a random share of them anyway, because nothing else would reveal a wrong SKIP.
 
-Off unless an operator asks for a share, and only where there is a budget. Nobody is answered; what came of it is told
-in a check run that says that it is an audit.
+It is off unless the operator sets a share, and needs a budget. The outcome appears in a check run marked as an audit.
 """
 
 from __future__ import annotations
@@ -11,30 +10,30 @@ from datetime import datetime
 from typing import Final
 
 from bot.commands.facts import models_here, recipe_here
+from bot.jobs.arguments import PrepareJob, request
 from bot.policy import Policy
 from bot.records import Run, StoredScreening
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, month_of
 from bot.store.database import Connection
-from bot.store.jobs import request_job
 from bot.store.runs import RunRequest, open_run, runs_of
 
-_BITS: Final = 53  # that a float holds
+_BITS: Final = 53  # of precision in a float
 
 
 def draws(share: float, installation_id: int, repository_id: int, month: str) -> bool:
-    """Whether the SKIP of a repository is drawn in a calendar month ("2026-11"): once and for all of that month.
+    """Return whether a repository's SKIP is drawn in a calendar month ("2026-11").
 
-    A hash of the three is as good as a throw of dice, and the same on every worker.
+    The draw is a hash of the three, so every worker draws the same for the whole month.
     """
     digest = hashlib.sha256(f"audit\0{installation_id}\0{repository_id}\0{month}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> (64 - _BITS)) / (1 << _BITS) < share
 
 
 async def maybe_audit(connection: Connection, policy: Policy, screening: StoredScreening, now: datetime) -> Run | None:
-    """Open the run of a measurable SKIP that is drawn, and ask for its preparation; None where there is none.
+    """Open and return the run of a measurable SKIP that is drawn; else return None.
 
-    In the transaction that stores `screening`. One a repository and month, whatever became of it.
+    Call in the transaction that stores `screening`. A repository gets one audit a month, whatever its ending.
     """
     ids, month = (screening.installation_id, screening.repository_id), month_of(now)
     if not _is_measurable_skip(screening) or not draws(policy.audit_share, *ids, month):
@@ -47,7 +46,7 @@ async def maybe_audit(connection: Connection, policy: Policy, screening: StoredS
         return None
     if any(run.state != "ended" or _was_drawn_in(run, month) for run in await runs_of(connection, *ids)):
         return None
-    request = RunRequest(
+    run_request = RunRequest(
         purpose="judge",
         head_sha=screening.head_sha,
         base_model=models[0],
@@ -57,15 +56,14 @@ async def maybe_audit(connection: Connection, policy: Policy, screening: StoredS
         audit=True,
         config_hash=screening.config_hash,
     )
-    run, _ = await open_run(connection, *ids, request, now)
-    arguments = {"run_id": run.run_id}
-    await request_job(connection, *ids, "prepare", now, key=str(run.run_id), arguments=arguments)
+    run, _ = await open_run(connection, *ids, run_request, now)
+    await request(connection, *ids, PrepareJob(run.run_id), now)
     return run
 
 
 def _is_measurable_skip(screening: StoredScreening) -> bool:
-    judged = screening.judgement
-    return not screening.failure and judged.get("verdict") == "SKIP" and judged.get("measurable") is True
+    judgement = screening.judgement
+    return not screening.failure and judgement.get("verdict") == "SKIP" and judgement.get("measurable") is True
 
 
 def _was_drawn_in(run: Run, month: str) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a run's minutes are there: the installation's budget of this month and the server's ceiling. Pure."""
+"""Decide whether a run's minutes fit this month's budget of the installation and the server's ceiling. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_BUDGET: Final = "fine-tuning is switched off for this installation: whoever r
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """There is enough."""
+    """The minutes are available."""
 
     minutes: float
 
@@ -27,7 +27,7 @@ class OutOfBudget:
 def decide_reservation(
     minutes: float, budget: Budget, usage: Usage, server: GpuState, server_usage: Usage, now: datetime
 ) -> Reserve | OutOfBudget:
-    """`minutes` is what the run may take at most; both usages are those of the month of `now`."""
+    """Decide on `minutes`, the most that the run may take. Both usages are those of the month of `now`."""
     needs = f"it may take up to {_shown(minutes)} GPU minutes"
     if minutes > budget.monthly_minutes:
         to_do = "whoever runs this server can give it more"
@@ -48,14 +48,14 @@ def decide_reservation(
 
 
 def _renews(now: datetime) -> str:
-    """The first day of the next month in UTC."""
+    """Render the first day of the next month in UTC."""
     first = now.astimezone(UTC).replace(day=1)
     following = (first + timedelta(days=32)).replace(day=1)
     return f"1 {following:%B %Y}"
 
 
 def _left(minutes: float) -> str:
-    """Rounded down, and nothing less than none: a budget may have been made smaller."""
+    """Render rounded down and never below 0, because a budget may have been reduced."""
     return _shown(max(0.0, math.floor(round(minutes * 10, 6)) / 10))
 
 

@@ -1,4 +1,4 @@
-"""The one door out of a run: whoever ends it asks, in the same transaction, for the job that tells what came of it."""
+"""End a run and, in the same transaction, request the job that reports it. No run ends in any other way."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from bot.jobs.arguments import RunEnded, request
 from bot.records import Run, RunEnding
 from bot.store.database import Connection
-from bot.store.jobs import request_job
 from bot.store.runs import ask_to_cancel, end_run, finish_run, lock_run
 
 
-async def end_and_tell(connection: Connection, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
-    """By a bot worker, whoever holds the run. False: it has changed hands or ended since `run` was read."""
+async def end_and_report(connection: Connection, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
+    """End a run from a bot worker, whoever holds it. Return False if it changed hands or ended since it was read."""
     if not await end_run(connection, run, ending, reason, now):
         return False
-    await _ask_for_result(connection, run, now)
+    await _request_result(connection, run, now)
     return True
 
 
-async def finish_and_tell(
+async def finish_and_report(
     connection: Connection,
     run: Run,
     ending: RunEnding,
-    reason: str,
+    reason: str | None,
     now: datetime,
     *,
     spent_minutes: float,
     result: Mapping[str, Any] | None = None,
-    recipe_id: str = "",
-    artifacts: str = "",
+    recipe_id: str | None = None,
+    artifacts: str | None = None,
 ) -> None:
-    """By the GPU worker that holds it. Raises LostLease."""
+    """End a run from the GPU worker that holds it. Raises LostLease."""
     await finish_run(
         connection,
         run,
@@ -44,26 +44,18 @@ async def finish_and_tell(
         recipe_id=recipe_id,
         artifacts=artifacts,
     )
-    await _ask_for_result(connection, run, now)
+    await _request_result(connection, run, now)
 
 
 async def cancel(connection: Connection, run: Run, now: datetime, reason: str) -> bool:
-    """One that nobody works on ends now, a running one at its worker's next heartbeat. False: it has ended."""
-    found = await lock_run(connection, run.installation_id, run.run_id)
-    if found is None:
+    """End an idle run now and a running one at its worker's next heartbeat. Return False if it has ended already."""
+    locked = await lock_run(connection, run.installation_id, run.run_id)
+    if locked is None:
         return False
-    if found.state == "running":
-        return await ask_to_cancel(connection, found)
-    return found.state != "ended" and await end_and_tell(connection, found, "cancelled", reason, now)
+    if locked.state == "running":
+        return await ask_to_cancel(connection, locked)
+    return locked.state != "ended" and await end_and_report(connection, locked, "cancelled", reason, now)
 
 
-async def _ask_for_result(connection: Connection, run: Run, now: datetime) -> None:
-    await request_job(
-        connection,
-        run.installation_id,
-        run.repository_id,
-        "result",
-        now,
-        key=str(run.run_id),
-        arguments={"run_id": run.run_id},
-    )
+async def _request_result(connection: Connection, run: Run, now: datetime) -> None:
+    await request(connection, run.installation_id, run.repository_id, RunEnded(run.run_id), now)

@@ -1,14 +1,14 @@
-"""What a fine-tuning run may take at most, in GPU minutes, before it is queued. Pure.
+"""Estimate, before a fine-tuning run is queued, the GPU minutes that it may take at most.
 
-What is reserved covers all seeds, scoring, frozen embeddings and, of a run that is judged, the training once more that
-follows a WIN. How fast that will be is taken from the best that is known:
+The estimate covers all seeds, scoring, frozen embeddings and, for a judged run, the refit that follows a WIN. The speed
+comes from the best source available:
 
-    1. the slowest of the last runs of the same model on this server, in seconds a token
+    1. the slowest recent run of the same model on this server, in seconds per token
     2. the GPU worker seen last: its measured rate or a share of its peak, and the size of the model
     3. neither: the time limit itself
 
-A token is taken for 2.5 bytes of a prompt. Tokenizers for code make one of three to four, so that errs on the safe
-side; what does not fit the model's prompt is cut off and costs nothing.
+A token counts as 2.5 bytes of a prompt. Tokenizers for code take three to four, so this errs on the safe side; prompts
+are truncated to the model's length.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from pipeline.finetuning.cost import Estimate as Cost
 from pipeline.finetuning.cost import ModelSize, Rate, estimate
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 
-BYTES_A_TOKEN: Final = 2.5
+BYTES_PER_TOKEN: Final = 2.5
 MARGIN: Final = 1.25
-REFIT_SHARE: Final = 0.5  # of the time limit, for training once more: one fit a seed where judging needs two
-MOST_VALIDATED: Final = 1_000  # functions that a validation scores: as in pipeline.finetuning.training.seed
-LEAST_MINUTES: Final = 1.0  # a model has to be loaded, whatever there is to train on
-LOADING_MINUTES: Final = 10.0  # reserved beside: to fetch and load the model, to write the results
-FORWARD: Final = 0.5  # what a token costs that is only scored, beside one that is trained on
+REFIT_SHARE: Final = 0.5  # of the time limit, for a refit: one fit per seed where judging needs two
+MAX_VALIDATED: Final = 1_000  # functions per validation, as in pipeline.finetuning.training.seed
+MIN_MINUTES: Final = 1.0  # loading a model takes as long, however little is trained
+LOADING_MINUTES: Final = 10.0  # reserved in addition, to fetch and load the model and to write the results
+FORWARD: Final = 0.5  # cost of scoring a token relative to training on it
 
 Source = Literal["earlier runs", "the GPU worker", "the time limit"]
 
 
 @dataclass(frozen=True, slots=True)
 class Minutes:
-    """At most so many, and what that rests on."""
+    """An upper bound, and its source."""
 
     minutes: float
     source: Source
@@ -48,14 +48,14 @@ class Minutes:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be trained on and scored: `scored` is the holdout, or the functions of the head."""
+    """The prompts to train on and to score: `scored` is the holdout, or the functions of the head."""
 
     purpose: RunPurpose
     train: Lengths
     scored: Lengths
 
 
-def minutes_at_most(
+def estimate_minutes(
     workload: Workload,
     recipe: FinetuneRecipe,
     *,
@@ -63,7 +63,7 @@ def minutes_at_most(
     size: ModelSize | None = None,
     rate: Rate | None = None,
 ) -> Minutes:
-    """`recipe.max_minutes` is the limit of the run itself; a later training once more is granted half of that."""
+    """Estimate the minutes. `recipe.max_minutes` limits the run itself; a later refit gets half of that."""
     limit = recipe.max_minutes * (1 + (REFIT_SHARE if workload.purpose == "judge" else 0))
     costs = _costs(workload, recipe, size or ModelSize(0), rate)
     if seconds_per_token is not None:
@@ -75,19 +75,19 @@ def minutes_at_most(
 
 
 def seconds_per_token(results: Iterable[Mapping[str, Any]]) -> float | None:
-    """Of the slowest of some results (`finetune_json`); None where none of them tells."""
-    found = [
+    """Return the speed of the slowest of some results (`finetune_json`); None if none records it."""
+    speeds = [
         result["training_seconds"] / result["tokens"]
         for result in results
         if _is_positive(result.get("tokens")) and _is_positive(result.get("training_seconds"))
     ]
-    return max(found, default=None)
+    return max(speeds, default=None)
 
 
 def tokens_of(lengths: Lengths, most_tokens: int) -> list[int]:
-    """The length of each prompt in tokens, longest first."""
+    """Return the length of each prompt in tokens, longest first."""
     return [
-        min(math.ceil(size / BYTES_A_TOKEN), most_tokens)
+        min(math.ceil(size / BYTES_PER_TOKEN), most_tokens)
         for size, amount in sorted(lengths.items(), reverse=True)
         for _ in range(amount)
     ]
@@ -99,14 +99,14 @@ def _costs(workload: Workload, recipe: FinetuneRecipe, size: ModelSize, rate: Ra
     if workload.purpose == "score":
         return [_scoring(scored, recipe, size)]
     if workload.purpose == "refit":
-        return [_training_once(train, recipe, size), _scoring(scored, recipe, size)]
-    judging = estimate(train, scored, recipe, size, rate, validated_lengths=train[:MOST_VALIDATED])
-    # Of the latest window and the head nothing is known yet: about as many functions as there are in both parts.
-    return [judging, _training_once([*train, *scored], recipe, size), _scoring([*train, *scored], recipe, size)]
+        return [_refit(train, recipe, size), _scoring(scored, recipe, size)]
+    judging = estimate(train, scored, recipe, size, rate, validated_lengths=train[:MAX_VALIDATED])
+    # The latest window and the head are unknown yet; assume as many functions as in both parts.
+    return [judging, _refit([*train, *scored], recipe, size), _scoring([*train, *scored], recipe, size)]
 
 
-def _training_once(lengths: Sequence[int], recipe: FinetuneRecipe, size: ModelSize) -> Cost:
-    """One fit a seed, for as many steps as were planned at most."""
+def _refit(lengths: Sequence[int], recipe: FinetuneRecipe, size: ModelSize) -> Cost:
+    """Return the cost of one fit per seed with the planned number of steps."""
     passes = recipe.epochs * len(recipe.seeds)
     flops = passes * size.training_flops(lengths, checkpointing=recipe.gradient_checkpointing)
     return Cost(passes * sum(lengths), 0, flops, None, None)
@@ -118,11 +118,11 @@ def _scoring(lengths: Sequence[int], recipe: FinetuneRecipe, size: ModelSize) ->
 
 
 def _bounded(minutes: float, limit: float) -> float:
-    return _rounded(min(max(MARGIN * minutes, LEAST_MINUTES), limit))
+    return _rounded(min(max(MARGIN * minutes, MIN_MINUTES), limit))
 
 
 def _rounded(minutes: float) -> float:
-    """Up, to a tenth: what is shown is what is reserved."""
+    """Round up to a tenth, so that the minutes shown are those reserved."""
     return math.ceil(round(minutes * 10, 6)) / 10
 
 
@@ -130,23 +130,26 @@ def _is_positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-# Parameters without embeddings, as their model cards give them.
-KNOWN: Final = MappingProxyType(
+# Parameters without embeddings, from the model cards.
+MODEL_SIZES: Final = MappingProxyType(
     {
         "Qwen/Qwen2.5-Coder-0.5B": ModelSize(360_000_000, layers=24, hidden=896),
         "Qwen/Qwen2.5-Coder-1.5B": ModelSize(1_310_000_000, layers=28, hidden=1_536),
         "Qwen/Qwen2.5-Coder-7B": ModelSize(6_530_000_000, layers=28, hidden=3_584),
     }
 )
-LARGEST_HEADER_BYTES: Final = 64 << 20
-_LENGTH_BYTES: Final = 8  # of a header, little-endian, before it
+MAX_HEADER_BYTES: Final = 64 << 20
+_LENGTH_BYTES: Final = 8  # of the header, little-endian, in front of it
 _EMBEDDINGS: Final = ("embed", "wte", "wpe", "lm_head")
 
 
-def size_of_model(model: BaseModel) -> ModelSize | None:
-    """None where nobody here can tell. Blocks where the model is a directory."""
+def load_model_size(model: BaseModel) -> ModelSize | None:
+    """Return the size of a pinned model, or of a directory from its config and safetensors headers; None if unknown.
+
+    Reads files if the model is a directory.
+    """
     if model.revision:
-        return KNOWN.get(model.name)
+        return MODEL_SIZES.get(model.name)
     folder = Path(model.name)
     try:
         config = json.loads(_first_bytes(folder / "config.json").decode())
@@ -158,11 +161,11 @@ def size_of_model(model: BaseModel) -> ModelSize | None:
 
 
 def _parameters(file: Path) -> int:
-    """Of the tensors that are no embeddings."""
+    """Count the parameters outside of embeddings."""
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(_LENGTH_BYTES), "little")
-        if length > LARGEST_HEADER_BYTES:
-            raise ValueError("no header of safetensors")
+        if length > MAX_HEADER_BYTES:
+            raise ValueError("not a safetensors header")
         header = json.loads(opened.read(length))
     return sum(math.prod(shape) for name, shape in _shapes(header) if not any(part in name for part in _EMBEDDINGS))
 
@@ -175,4 +178,4 @@ def _shapes(header: Any) -> Iterator[tuple[str, list[int]]]:
 
 def _first_bytes(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(LARGEST_HEADER_BYTES)
+        return opened.read(MAX_HEADER_BYTES)

@@ -15,7 +15,7 @@ SERVER_WIDE: Final = frozenset(
         "budgets.load_gpu_state",
         "budgets.newest_results",
         "budgets.note_gpu_worker",
-        "budgets.reserve_alone",
+        "budgets.lock_reservations",
         "budgets.save_gpu_state",
         "budgets.spent_by_repository",
         "budgets.usage_of_all",

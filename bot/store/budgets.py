@@ -164,7 +164,7 @@ async def _move_removed(connection: AsyncConnection, installation_id: int, under
 _RESERVING: Final = 0x61737364  # the number of a lock of PostgreSQL's that whoever reserves holds
 
 
-async def reserve_alone(connection: AsyncConnection) -> None:
+async def lock_reservations(connection: AsyncConnection) -> None:
     """Until the transaction ends nobody else reserves, for any installation: the server's ceiling is one for all.
 
     SQLite needs none: its transactions that write are alone anyway.

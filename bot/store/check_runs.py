@@ -17,7 +17,7 @@ FINETUNE: Final = "assay/finetune"
 _c = check_runs.c
 
 
-async def make_check_run(
+async def create_check_run(
     connection: AsyncConnection,
     installation_id: int,
     repository_id: int,

@@ -17,7 +17,7 @@ _c = replies.c
 GIVEN_UP: Final = "given up"  # in place of a digest: it may not be written, or somebody deleted it
 
 
-async def make_reply(
+async def create_reply(
     connection: AsyncConnection,
     installation_id: int,
     repository_id: int,

@@ -38,12 +38,12 @@ class RunRequest:
     base_model: str
     recipe: Mapping[str, Any]
     label_recipe_id: str
-    screening_id: int = 0
-    judged_run_id: int = 0
+    screening_id: int | None = None
+    judged_run_id: int | None = None
     forced: bool = False
     audit: bool = False
-    asked_by: int = 0
-    comment_id: int = 0
+    asked_by: int | None = None
+    comment_id: int | None = None
     config_hash: str = ""
     not_before: datetime | None = field(default=None)
 
@@ -60,12 +60,12 @@ async def open_run(
         "state": "waiting",
         "open_key": open_key,
         "head_sha": request.head_sha,
-        "screening_id": request.screening_id,
-        "judged_run_id": request.judged_run_id,
+        "screening_id": request.screening_id or 0,
+        "judged_run_id": request.judged_run_id or 0,
         "forced": request.forced,
         "audit": request.audit,
-        "asked_by": request.asked_by,
-        "comment_id": request.comment_id,
+        "asked_by": request.asked_by or 0,
+        "comment_id": request.comment_id or 0,
         "base_model": request.base_model,
         "recipe": dict(request.recipe),
         "label_recipe_id": request.label_recipe_id,
@@ -86,8 +86,9 @@ async def open_run(
             return _run(row), False
 
 
-async def load_run(connection: AsyncConnection, installation_id: int, run_id: int) -> Run | None:
-    return await _newest(connection, _is(installation_id, run_id))
+async def load_run(connection: AsyncConnection, installation_id: int, run_id: int | None) -> Run | None:
+    """Return the run; None if there is none, or no id."""
+    return None if run_id is None else await _newest(connection, _is(installation_id, run_id))
 
 
 async def lock_run(connection: AsyncConnection, installation_id: int, run_id: int) -> Run | None:
@@ -214,20 +215,20 @@ async def finish_run(
     connection: AsyncConnection,
     run: Run,
     ending: RunEnding,
-    reason: str,
+    reason: str | None,
     now: datetime,
     *,
     spent_minutes: float,
     result: Mapping[str, Any] | None = None,
-    recipe_id: str = "",
-    artifacts: str = "",
+    recipe_id: str | None = None,
+    artifacts: str | None = None,
 ) -> None:
     """By the GPU worker that holds it. Raises LostLease."""
     changes = _ended(ending, reason, now) | {
         "spent_minutes": spent_minutes,
         "result": None if result is None else dict(result),
-        "recipe_id": recipe_id,
-        "artifacts": artifacts,
+        "recipe_id": recipe_id or "",
+        "artifacts": artifacts or "",
     }
     await _change_held(connection, run, changes)
 
@@ -261,7 +262,7 @@ async def end_run(connection: AsyncConnection, run: Run, ending: RunEnding, reas
     unchanged = (
         _is(run.installation_id, run.run_id),
         _c.state == run.state,
-        _c.lease_token == run.lease_token,
+        _c.lease_token == (run.lease_token or ""),
     )
     return (
         await connection.execute(update(runs).where(*unchanged).values(**_ended(ending, reason, now)))
@@ -297,8 +298,8 @@ async def all_runs(connection: AsyncConnection, state: RunState | None = None) -
     return [_run(row) for row in await connection.execute(select(runs).where(wanted).order_by(_c.run_id))]
 
 
-def _ended(ending: RunEnding, reason: str, now: datetime) -> dict[str, Any]:
-    return {"state": "ended", "ending": ending, "reason": reason, "open_key": None, "ended_at": now, **_VACANT}
+def _ended(ending: RunEnding, reason: str | None, now: datetime) -> dict[str, Any]:
+    return {"state": "ended", "ending": ending, "reason": reason or "", "open_key": None, "ended_at": now, **_VACANT}
 
 
 async def _change_held(connection: AsyncConnection, run: Run, changes: Mapping[str, Any]) -> None:
@@ -312,7 +313,7 @@ def _is(installation_id: int, run_id: int) -> ColumnElement[bool]:
 
 def _held(run: Run) -> ColumnElement[bool]:
     """Its row, as long as nobody else has it."""
-    return and_(_is(run.installation_id, run.run_id), _c.state == "running", _c.lease_token == run.lease_token)
+    return and_(_is(run.installation_id, run.run_id), _c.state == "running", _c.lease_token == (run.lease_token or ""))
 
 
 async def _newest(connection: AsyncConnection, *where: ColumnElement[bool]) -> Run | None:
@@ -321,8 +322,24 @@ async def _newest(connection: AsyncConnection, *where: ColumnElement[bool]) -> R
 
 
 _NOT_OF_A_RUN: Final = frozenset({"open_key", "lease_until", "not_before"})
+# NOT NULL columns that store 0 or "" for what is absent.
+_ABSENT_IF_FALSY: Final = (
+    "ending",
+    "reason",
+    "screening_id",
+    "judged_run_id",
+    "asked_by",
+    "comment_id",
+    "recipe_id",
+    "pair_set_id",
+    "budget_month",
+    "worker",
+    "lease_token",
+    "artifacts",
+)
 
 
 def _run(row: Row[Any]) -> Run:
     values = {name: value for name, value in row._mapping.items() if name not in _NOT_OF_A_RUN}
-    return Run(**values | {"checkpoints": tuple(row.checkpoints)})
+    absent = {name: None for name in _ABSENT_IF_FALSY if not values[name]}
+    return Run(**values | absent | {"checkpoints": tuple(row.checkpoints)})

@@ -59,8 +59,11 @@ async def drop_ranking(connection: AsyncConnection, installation_id: int, reposi
 
 
 async def load_screening(
-    connection: AsyncConnection, installation_id: int, screening_id: int
+    connection: AsyncConnection, installation_id: int, screening_id: int | None
 ) -> StoredScreening | None:
+    """Return the screening; None if there is none, or no id."""
+    if screening_id is None:
+        return None
     return await _newest(connection, _c.installation_id == installation_id, _c.screening_id == screening_id)
 
 

@@ -30,7 +30,7 @@ from bot.receiver.dispatch import job_for
 from bot.receiver.events import parse_event
 from bot.records import Job, JobKind, Repository, Run
 from bot.store.budgets import set_budget
-from bot.store.check_runs import make_check_run, mark_posted
+from bot.store.check_runs import create_check_run, mark_posted
 from bot.store.database import Database
 from bot.store.installations import load_installation, save_installation
 from bot.store.jobs import claim_job, load_job, recent_jobs, request_job
@@ -204,7 +204,7 @@ class Harness:
 
     async def _stored(self, connection: Any, name: str, check_run_id: int) -> None:
         now = self.world.clock.now()
-        row = await make_check_run(connection, *self.ids, name, self.world.head, 0, "success", now)
+        row = await create_check_run(connection, *self.ids, name, self.world.head, 0, "success", now)
         await mark_posted(connection, self.ids[0], row.row_id, check_run_id, now)
 
     def forgets_writes(self) -> None:

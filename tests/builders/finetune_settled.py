@@ -111,7 +111,7 @@ async def _replies(connection: Any, github: GitHub, known: Mapping[int, Run]) ->
 
 
 def how_it_ended(run: Run) -> str:
-    return str(load_figures(run.result).outcome) if run.ending == "finished" else SAYS[run.ending]
+    return str(load_figures(run.result).outcome) if run.ending == "finished" else SAYS[run.ending or ""]
 
 
 async def _gone(connection: Any, github: GitHub) -> list[str]:

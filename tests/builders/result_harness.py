@@ -26,7 +26,7 @@ from bot.policy import Policy
 from bot.receiver.dispatch import job_for
 from bot.receiver.events import parse_event
 from bot.records import Job, JobKind, Run, RunEnding, RunPurpose
-from bot.runs.end_run import end_and_tell, finish_and_tell
+from bot.runs.end_run import end_and_report, finish_and_report
 from bot.store.jobs import claim_job, load_job, request_job
 from bot.store.runs import RunRequest, claim_run, load_run, open_run, queue_run
 from bot.store.screenings import save_ranking
@@ -101,11 +101,11 @@ class ResultHarness:
                 assert held is not None
                 assert held.run_id == run.run_id
                 came: dict[str, Any] = {"result": result, "spent_minutes": 34.2, "artifacts": "done"}
-                await finish_and_tell(connection, held, ending, reason, self.now, **came)
+                await finish_and_report(connection, held, ending, reason, self.now, **came)
             else:
                 queued = await load_run(connection, run.installation_id, run.run_id)
                 assert queued is not None
-                assert await end_and_tell(connection, queued, ending, reason, self.now)
+                assert await end_and_report(connection, queued, ending, reason, self.now)
             return await load_run(connection, run.installation_id, run.run_id)
 
         return cast(Run, self.harness.write(end))

@@ -107,7 +107,7 @@ def _run_fields(run: Run, repository: str) -> dict[str, Any]:
         "purpose": run.purpose,
         "audit": run.audit,
         "base_model": run.base_model,
-        "worker": run.worker,
+        "worker": run.worker or "",
         "attempts": run.attempts,
         "spent_minutes": round(run.spent_minutes, 2),
         "estimated_minutes": round(run.estimated_minutes, 2),

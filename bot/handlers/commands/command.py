@@ -1,125 +1,154 @@
-"""A comment or a button: somebody asks for something. Who it is and whether they may is asked of GitHub.
+"""Handle a command from a comment or a button.
 
-Limits come first, so that a flood of comments costs GitHub nothing. A comment is read again: what a delivery said it
-was may have been edited, deleted or made up. A button counts where its check run is a row of ours. What comes of it is
-decided from our rows (bot.commands.decide) and carried out in one transaction (bot.handlers.commands.execute).
+    1. load everything from the store, and drop what exceeds the limits before GitHub is asked anything
+    2. ask GitHub for the comment as it is now, the sender's role and the head        conversation.py
+    3. decide from plain values                                                       bot.commands.decide
+    4. apply the decision in the transaction that finishes the job                    execute.py
+
+A comment is read again because the delivery may be stale or forged; a button counts only on a check run of ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from bot.commands.decide import decide
+from bot.commands.facts import Facts
 from bot.commands.grammar import Command, Finetune, Screen
 from bot.commands.parse import command_of, parse_comment
 from bot.github.client import Comment
 from bot.github.errors import NotFound
-from bot.handlers.commands.conversation import Conversation, begin, number
-from bot.handlers.commands.execute import Asker, carry_out, is_refused
+from bot.handlers.commands.conversation import Conversation, open_conversation
+from bot.handlers.commands.execute import Requester, execute, is_refused
+from bot.handlers.commands.load_facts import load_facts
+from bot.jobs.arguments import ButtonCommand, CommentCommand, parse_command
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.receiver.dispatch import CHECKS, FINETUNE_BUTTON, SCREEN_BUTTON
-from bot.records import Fact, Installation, Job, Repository
+from bot.records import Installation, Job, Repository, StoredCheckRun
 from bot.store.check_runs import pressed_check_run
 from bot.store.installations import load_installation
 from bot.store.jobs import recent_jobs
 from bot.store.repositories import load_repository
 
 WINDOW: Final = timedelta(hours=1)
-MOST_OF_A_USER: Final = 5
-MOST_OF_A_REPOSITORY: Final = 20
-REMEMBERED: Final = timedelta(days=30)  # as long as rows are kept
-PRESSED: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
+MAX_PER_USER: Final = 5
+MAX_PER_REPOSITORY: Final = 20
+REMEMBERED_FOR: Final = timedelta(days=30)  # as long as job rows are kept
+BUTTON_COMMANDS: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
+
+
+@dataclass(frozen=True)
+class CommandState:
+    """Everything in the store that a command depends on."""
+
+    installation: Installation
+    repository: Repository
+    recent: tuple[Job, ...]  # commands of this repository
+    facts: Facts
+    check_run: StoredCheckRun | None  # the one with the button
 
 
 async def command(context: JobContext) -> Outcome:
-    """Do what was asked for, and say that it is done, or why not."""
+    """Carry out a command and reply to it, or drop it with a reason."""
+    arguments = parse_command(context.job.arguments)
+    state = await _load(context, arguments)
+    if state is None or state.installation.state != "active":
+        return Done("not served")
+    if state.repository.archived:
+        return Done("archived")  # GitHub accepts no writes there
+    if reason := why_dropped(context.job, state.recent, context.now()):
+        return Done(reason)
+    match arguments:
+        case CommentCommand():
+            return await _comment(context, state, arguments)
+        case ButtonCommand():
+            return await _button(context, state, arguments)
+
+
+async def _load(context: JobContext, arguments: CommentCommand | ButtonCommand) -> CommandState | None:
+    ids, now = (context.installation_id, context.repository_id), context.now()
     async with context.parts.database.read() as connection:
         installation = await load_installation(connection, context.installation_id)
-        memory = await load_repository(connection, context.installation_id, context.repository_id)
-        before = await recent_jobs(
-            connection, context.installation_id, context.repository_id, "command", context.now() - REMEMBERED
+        memory = await load_repository(connection, *ids)
+        if installation is None or memory is None:
+            return None
+        check_run_id = arguments.check_run_id if isinstance(arguments, ButtonCommand) else 0
+        return CommandState(
+            installation=installation,
+            repository=memory.repository,
+            recent=tuple(await recent_jobs(connection, *ids, "command", now - REMEMBERED_FOR)),
+            facts=await load_facts(connection, context.parts.policy, installation, memory.repository, now),
+            check_run=await pressed_check_run(connection, *ids, check_run_id),
         )
-    if installation is None or memory is None or installation.state != "active":
-        return Done("not served")
-    if memory.repository.archived:
-        return Done("archived")  # nothing may be written there
-    if reason := why_dropped(context.job, before, context.now()):
-        return Done(reason)
-    if "comment_id" in context.job.arguments:
-        return await _comment(context, installation, memory.repository)
-    return await _button(context, installation, memory.repository)
 
 
 def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
-    """Why a command is dropped before anybody is asked anything; empty where it is not."""
-    earlier = [other for other in others if other.job_id < job.job_id]
-    comment_id = job.arguments.get("comment_id")
-    answered = (other.arguments.get("comment_id") for other in earlier if other.state != "failed")
-    if comment_id is not None and comment_id in answered:
+    """Return why a command is dropped before GitHub is asked anything; empty if it is not."""
+    command = parse_command(job.arguments)
+    earlier = [(other, parse_command(other.arguments)) for other in others if other.job_id < job.job_id]
+    if isinstance(command, CommentCommand) and any(
+        isinstance(other, CommentCommand) and other.comment_id == command.comment_id and row.state != "failed"
+        for row, other in earlier
+    ):
         return "this comment was answered before"
-    recent = [other for other in earlier if other.made_at > now - WINDOW]
-    if len(recent) >= MOST_OF_A_REPOSITORY:
-        return f"more than {MOST_OF_A_REPOSITORY} commands in an hour"
-    sender_id = job.arguments.get("sender_id")
-    if sum(other.arguments.get("sender_id") == sender_id for other in recent) >= MOST_OF_A_USER:
-        return f"more than {MOST_OF_A_USER} commands of one user in an hour"
+    recent = [other for row, other in earlier if row.made_at > now - WINDOW]
+    if len(recent) >= MAX_PER_REPOSITORY:
+        return f"more than {MAX_PER_REPOSITORY} commands in an hour"
+    if sum(other.sender_id == command.sender_id for other in recent) >= MAX_PER_USER:
+        return f"more than {MAX_PER_USER} commands of one user in an hour"
     return ""
 
 
-async def _button(context: JobContext, installation: Installation, repository: Repository) -> Outcome:
-    arguments = context.job.arguments
-    sender_id, asked = number(arguments, "sender_id"), PRESSED.get(str(arguments.get("button")))
-    async with context.parts.database.read() as connection:
-        row = await pressed_check_run(
-            connection, context.installation_id, context.repository_id, number(arguments, "check_run_id")
-        )
-    if asked is None or row is None or row.name not in CHECKS:
+async def _button(context: JobContext, state: CommandState, pressed: ButtonCommand) -> Outcome:
+    requested, check_run = BUTTON_COMMANDS.get(pressed.button), state.check_run
+    if requested is None or check_run is None or check_run.name not in CHECKS:
         return Done("the button is on no check run of ours")
-    talk = await begin(context, installation, repository)
+    talk = await open_conversation(context, state.installation, state.repository)
     try:
-        login = await talk.client.user_login(sender_id)
+        login = await talk.client.user_login(pressed.sender_id)
     except NotFound:
-        return Done("nobody is there who pressed it")
-    if not await talk.may(asked, login, sender_id):
+        return Done("the account that pressed it is gone")
+    if not await talk.may(requested, login, pressed.sender_id, state.facts.config.permission):
         return Done("the role does not permit it")
-    return await _answer(talk, asked, Asker(sender_id, head_sha=row.head_sha))
+    return await _decide(talk, requested, state.facts, Requester(pressed.sender_id, head_sha=check_run.head_sha))
 
 
-async def _comment(context: JobContext, installation: Installation, repository: Repository) -> Outcome:
-    if installation.permissions.get("issues", "") not in ("read", "write"):
+async def _comment(context: JobContext, state: CommandState, commented: CommentCommand) -> Outcome:
+    if state.installation.permissions.get("issues", "") not in ("read", "write"):
         return Done("comments cannot be read: the permission is missing")
-    arguments = context.job.arguments
-    comment_id = number(arguments, "comment_id")
-    talk = await begin(context, installation, repository)
+    talk = await open_conversation(context, state.installation, state.repository, commented.comment_id)
     try:
-        comment = await talk.client.comment(repository.full_name, comment_id)
+        comment = await talk.client.comment(state.repository.full_name, commented.comment_id)
     except NotFound:
-        return Done("the comment is not there")
-    asked, reason = parse_comment(comment.body), why_not(comment, arguments)
-    if asked is None or reason:
+        return Done("the comment is gone")
+    requested, reason = parse_comment(comment.body), why_not(comment, commented)
+    if requested is None or reason:
         return Done(reason)
-    if not await talk.may(asked, comment.author_login, comment.author_id):
+    if not await talk.may(requested, comment.author_login, comment.author_id, state.facts.config.permission):
         await talk.react("confused")
         return Done("the role does not permit it")
     await talk.react("eyes")
-    issue_number = comment.issue_number or number(arguments, "issue_number")
-    return await _answer(talk, asked, Asker(comment.author_id, comment_id, issue_number))
+    issue_number = comment.issue_number or commented.issue_number
+    requester = Requester(comment.author_id, commented.comment_id, issue_number)
+    return await _decide(talk, requested, state.facts, requester)
 
 
-def why_not(comment: Comment, arguments: Mapping[str, Fact]) -> str:
-    """Why a comment as it is now is not the command that was delivered; empty where it is."""
-    if comment.author_type == "Bot" or comment.author_id != arguments.get("sender_id"):
-        return "the comment is somebody else's"
-    if command_of(comment.body) != (arguments.get("command"), not arguments.get("unclear")):
-        return "the comment says something else now"
+def why_not(comment: Comment, delivered: CommentCommand) -> str:
+    """Return why a comment as it is now is not the command that was delivered; empty if it is."""
+    if comment.author_type == "Bot" or comment.author_id != delivered.sender_id:
+        return "the comment has another author"
+    if command_of(comment.body) != (delivered.command, not delivered.unclear):
+        return "the comment was edited"
     return ""
 
 
-async def _answer(talk: Conversation, asked: Command, asker: Asker) -> Outcome:
-    """Decide, and do it. The head is pinned here: what is pushed afterwards is not what was asked for."""
-    head_sha = await talk.head() if isinstance(asked, Finetune) else ""
-    action = decide(asked, facts := await talk.facts(head_sha))
+async def _decide(talk: Conversation, requested: Command, facts: Facts, requester: Requester) -> Outcome:
+    """Decide and execute. The head is pinned here, so that later pushes do not change what was requested."""
+    if isinstance(requested, Finetune):
+        facts = replace(facts, head_sha=await talk.head())
+    action = decide(requested, facts)
     await talk.react("confused" if is_refused(action) else "rocket")
-    return await carry_out(talk.context, asker, action, facts)
+    return await execute(talk.context, requester, action, facts)

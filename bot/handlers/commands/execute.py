@@ -1,7 +1,6 @@
-"""What was decided about a command becomes rows, in the one transaction that ends its job.
+"""Apply a command's decision in the transaction that ends its job.
 
-A comment is answered by a comment. A button has no issue to answer on: what came of it is told by a check run, which
-the job `result` writes.
+A comment gets a comment in reply. A button has no issue to reply on, so the job `result` writes a check run instead.
 """
 
 from __future__ import annotations
@@ -11,50 +10,57 @@ from typing import Final
 
 from bot.commands.decide import Action, Join, Measure, RefusalKey, Refuse, Say, Start, Stop
 from bot.commands.facts import Facts, recipe_here
+from bot.jobs.arguments import (
+    PrepareJob,
+    ReplyAboutRun,
+    ReplyWithText,
+    RunQueued,
+    RunRefused,
+    ScreenJob,
+    request,
+)
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.messages.replies import render_answer, render_cancelled, render_refusal
 from bot.records import Run
 from bot.runs.end_run import cancel
 from bot.store.database import Connection
-from bot.store.jobs import request_job
-from bot.store.replies import make_reply
+from bot.store.replies import create_reply
 from bot.store.runs import RunRequest, load_run, open_run, open_runs
 
 BY_A_COMMAND: Final = "it was cancelled by a command"
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Who asks, and where the answer goes."""
+class Requester:
+    """The account that gave a command, and where the reply goes."""
 
     account_id: int
-    comment_id: int = 0  # 0: a button
+    comment_id: int | None = None  # none: a button
     issue_number: int = 0
     head_sha: str = ""  # of the check run with the button
 
 
-async def carry_out(context: JobContext, asker: Asker, action: Action, facts: Facts) -> Outcome:
-    """Idempotent: where the job is done again, everything that it would make is found."""
+async def execute(context: JobContext, requester: Requester, action: Action, facts: Facts) -> Outcome:
+    """Apply the action. Idempotent: a repeated job finds the rows that it would create."""
     async with context.conclusion(_reason(action)) as connection:
         match action:
             case Start():
-                await _start(connection, context, asker, action, facts)
+                await _start(connection, context, requester, action, facts)
             case Join(run):
-                await _tell_of(connection, context, asker, run)
+                await _follow(connection, context, requester, run)
             case Stop():
-                await _stop(connection, context, asker, facts)
+                await _stop(connection, context, requester, facts)
             case Measure():
-                arguments = {"force": True}
-                await request_job(connection, *_ids(context), "screen", context.now(), arguments=arguments)
+                await request(connection, *_ids(context), ScreenJob(force=True), context.now())
             case Say(command):
-                await _say(connection, context, asker, render_answer(command, facts))
+                await _reply(connection, context, requester, render_answer(command, facts))
             case Refuse(key):
-                await _refuse(connection, context, asker, key, facts)
+                await _refuse(connection, context, requester, key, facts)
     return Done()
 
 
 def is_refused(action: Action) -> bool:
-    """Whether somebody asked for something that is not done."""
+    """Return whether the command is not carried out."""
     return isinstance(action, Refuse) or (isinstance(action, Say) and action.is_unclear)
 
 
@@ -68,11 +74,13 @@ def _reason(action: Action) -> str:
             return type(action).__name__.lower()
 
 
-async def _start(connection: Connection, context: JobContext, asker: Asker, action: Start, facts: Facts) -> None:
-    """Two who ask at the same moment get one run, and each an answer."""
+async def _start(
+    connection: Connection, context: JobContext, requester: Requester, action: Start, facts: Facts
+) -> None:
+    """Open the run, or join the one that a concurrent command opened."""
     prediction = facts.screening
-    assert prediction is not None  # decided
-    request = RunRequest(
+    assert prediction is not None  # `decide` refuses otherwise
+    run_request = RunRequest(
         purpose="judge",
         head_sha=facts.head_sha,
         base_model=action.base_model,
@@ -80,56 +88,51 @@ async def _start(connection: Connection, context: JobContext, asker: Asker, acti
         label_recipe_id=prediction.label_recipe_id,
         screening_id=prediction.screening_id,
         forced=action.forced,
-        asked_by=asker.account_id,
-        comment_id=asker.comment_id,
+        asked_by=requester.account_id,
+        comment_id=requester.comment_id,
         config_hash=prediction.config_hash,
     )
-    run, is_new = await open_run(connection, *_ids(context), request, context.now())
+    run, is_new = await open_run(connection, *_ids(context), run_request, context.now())
     if is_new:
-        of_it = {"run_id": run.run_id}
-        await request_job(connection, *_ids(context), "prepare", context.now(), key=str(run.run_id), arguments=of_it)
-    await _tell_of(connection, context, asker, run)
+        await request(connection, *_ids(context), PrepareJob(run.run_id), context.now())
+    await _follow(connection, context, requester, run)
 
 
-async def _stop(connection: Connection, context: JobContext, asker: Asker, facts: Facts) -> None:
-    told: list[Run] = []
+async def _stop(connection: Connection, context: JobContext, requester: Requester, facts: Facts) -> None:
+    cancelled: list[Run] = []
     for run in await open_runs(connection, *_ids(context)):
         await cancel(connection, run, context.now(), BY_A_COMMAND)
         after = await load_run(connection, context.installation_id, run.run_id)
         if after is not None:
-            told.append(after)
-            await _ask_for_reply(connection, after, context)
-    await _say(connection, context, asker, render_cancelled(told, facts))
+            cancelled.append(after)
+            await request(connection, *_ids(context), ReplyAboutRun(after.run_id), context.now())
+    await _reply(connection, context, requester, render_cancelled(cancelled, facts))
 
 
-async def _refuse(connection: Connection, context: JobContext, asker: Asker, key: RefusalKey, facts: Facts) -> None:
-    if asker.comment_id:
-        await _say(connection, context, asker, render_refusal(key, facts))
-        return
-    said = {"refused": key, "head_sha": asker.head_sha}
-    await request_job(connection, *_ids(context), "result", context.now(), key="refused", arguments=said)
-
-
-async def _say(connection: Connection, context: JobContext, asker: Asker, text: str) -> None:
-    reply = await make_reply(connection, *_ids(context), asker.comment_id, asker.issue_number, context.now(), text=text)
-    key, of_it = f"reply/{reply.reply_id}", {"reply_id": reply.reply_id}
-    await request_job(connection, *_ids(context), "reply", context.now(), key=key, arguments=of_it)
-
-
-async def _tell_of(connection: Connection, context: JobContext, asker: Asker, run: Run) -> None:
-    """From now on the answer follows the run."""
-    if asker.comment_id:
-        ids, answers = _ids(context), (asker.comment_id, asker.issue_number)
-        await make_reply(connection, *ids, *answers, context.now(), run_id=run.run_id)
-        await _ask_for_reply(connection, run, context)
+async def _refuse(
+    connection: Connection, context: JobContext, requester: Requester, key: RefusalKey, facts: Facts
+) -> None:
+    if requester.comment_id:
+        await _reply(connection, context, requester, render_refusal(key, facts))
     else:
-        key, queued = f"queued/{run.run_id}", {"queued": run.run_id}
-        await request_job(connection, *_ids(context), "result", context.now(), key=key, arguments=queued)
+        await request(connection, *_ids(context), RunRefused(key, requester.head_sha), context.now())
 
 
-async def _ask_for_reply(connection: Connection, run: Run, context: JobContext) -> None:
-    of_it = {"run_id": run.run_id}
-    await request_job(connection, *_ids(context), "reply", context.now(), key=str(run.run_id), arguments=of_it)
+async def _reply(connection: Connection, context: JobContext, requester: Requester, text: str) -> None:
+    """Write a comment with a fixed text."""
+    comment = requester.comment_id or 0, requester.issue_number
+    reply = await create_reply(connection, *_ids(context), *comment, context.now(), text=text)
+    await request(connection, *_ids(context), ReplyWithText(reply.reply_id), context.now())
+
+
+async def _follow(connection: Connection, context: JobContext, requester: Requester, run: Run) -> None:
+    """Write a comment that follows the run until its end, or for a button one check run."""
+    if requester.comment_id:
+        comment = requester.comment_id, requester.issue_number
+        await create_reply(connection, *_ids(context), *comment, context.now(), run_id=run.run_id)
+        await request(connection, *_ids(context), ReplyAboutRun(run.run_id), context.now())
+    else:
+        await request(connection, *_ids(context), RunQueued(run.run_id), context.now())
 
 
 def _ids(context: JobContext) -> tuple[int, int]:

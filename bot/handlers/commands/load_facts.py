@@ -1,4 +1,4 @@
-"""From our rows to what a command is decided by and what its answer tells."""
+"""Load what a command is decided by, and what a comment about a run shows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ async def load_facts(
     installation: Installation,
     repository: Repository,
     now: datetime,
-    *,
-    head_sha: str = "",
 ) -> Facts:
-    """`head_sha`: of the default branch now, where GitHub was asked."""
+    """Load the facts. `head_sha` stays empty: only GitHub knows the current head."""
     ids, month = (repository.installation_id, repository.repository_id), month_of(now)
     config = await load_effective_config(connection, policy, *ids)
     return Facts(
@@ -40,7 +38,6 @@ async def load_facts(
         observes=policy.mode == "observe",
         permissions=installation.permissions,
         models=models_here(tuple(policy.base_models), policy.base_model, config),
-        head_sha=head_sha,
         screening=await newest_screening(connection, *ids),
         runs=tuple(await runs_of(connection, *ids)),
         budget=await load_budget(connection, ids[0]),
@@ -50,9 +47,9 @@ async def load_facts(
     )
 
 
-async def load_told(connection: Connection, run: Run, full_name: str, now: datetime) -> Told:
-    """What is told of a run beside its row."""
-    beside = await open_runs(connection, run.installation_id, run.repository_id)
+async def load_run_context(connection: Connection, run: Run, full_name: str, now: datetime) -> Told:
+    """Load what a comment about a run shows beside the run itself."""
+    open_here = await open_runs(connection, run.installation_id, run.repository_id)
     return Told(
         now=now,
         full_name=full_name,
@@ -61,12 +58,12 @@ async def load_told(connection: Connection, run: Run, full_name: str, now: datet
         gpu=await load_gpu_state(connection),
         ahead=await _ahead(connection, run) if run.state == "queued" else 0,
         change=await _change(connection, run) if run.settled else "",
-        others=tuple(other for other in beside if other.purpose == "judge" and other.run_id < run.run_id),
+        others=tuple(other for other in open_here if other.purpose == "judge" and other.run_id < run.run_id),
     )
 
 
 async def _change(connection: Connection, run: Run) -> str:
-    """What its outcome did to the threshold; nothing where it did nothing, or another release wrote it down."""
+    """Render what the outcome did to the threshold; empty if nothing, or if another release stored it."""
     stored = await calibration_of_run(connection, run.installation_id, run.run_id)
     if stored is None:
         return ""
@@ -79,6 +76,6 @@ async def _change(connection: Connection, run: Run) -> str:
 
 
 async def _ahead(connection: Connection, run: Run) -> int:
-    """How many runs of any installation have waited longer in the queue."""
+    """Count the queued runs of all installations that come before this one."""
     queue = [(other.queued_at or other.made_at, other.run_id) for other in await all_runs(connection, "queued")]
     return sum(place < (run.queued_at or run.made_at, run.run_id) for place in queue)

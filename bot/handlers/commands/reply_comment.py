@@ -1,7 +1,7 @@
-"""Bring the comments that answer commands up to date: written once, then edited in place, never faster than it helps.
+"""Keep the comments that reply to commands up to date: created once, then edited in place at a bounded rate.
 
-The row says when GitHub was first told, so a worker that dies in between leaves something to look for: the next one
-asks GitHub for a comment with its marker and writes a new one only where there is none.
+The row records the first attempt, so that after a crash the next worker asks GitHub for a comment with its marker and
+creates one only if none exists.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import structlog
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, GitHubError, Moved, NotFound, Rejected
 from bot.github.rate_limits import next_write
-from bot.handlers.commands.conversation import number, speaking
-from bot.handlers.commands.load_facts import load_told
+from bot.handlers.commands.conversation import comment_permissions
+from bot.handlers.commands.load_facts import load_run_context
+from bot.jobs.arguments import ReplyAboutRun, ReplyWithText, parse_reply
 from bot.jobs.context import Done, JobContext, Later, Outcome
 from bot.messages.replies import marker
 from bot.messages.run_comment import Told, render_run
@@ -38,65 +39,68 @@ from bot.store.runs import load_run
 
 log = structlog.get_logger(__name__)
 
-EDITED_EVERY: Final = timedelta(seconds=15)  # while a run goes on; its end is told at once
-LOOKED_BACK: Final = timedelta(hours=1)  # before the row was made: clocks differ
-ON_THE_WAY: Final = timedelta(seconds=10)  # a request may arrive so much later than it was counted
+EDIT_PERIOD: Final = timedelta(seconds=15)  # while a run is open; its end is shown at once
+LOOKBACK: Final = timedelta(hours=1)  # before the row was created, because clocks differ
+MAX_DELAY: Final = timedelta(seconds=10)  # between counting a request and its arrival at GitHub
 
 
 @dataclass(frozen=True)
-class Known:
-    """What our rows say of a run, or of an answer without one."""
+class ReplyState:
+    """A run with the comments that follow it, or one reply without a run."""
 
     installation: Installation
     repository: Repository
     replies: tuple[Reply, ...]
     run: Run | None = None
-    told: Told | None = None
+    shown: Told | None = None  # beside the run
 
     def body(self, reply: Reply) -> str:
-        """The comment as it should be."""
+        """Render the comment as it should be now."""
         text = reply.text
-        if self.run is not None and self.told is not None:
-            text = render_run(self.run, replace(self.told, joined=reply.comment_id != self.run.comment_id))
+        if self.run is not None and self.shown is not None:
+            text = render_run(self.run, replace(self.shown, joined=reply.comment_id != self.run.comment_id))
         return f"{text}\n\n{marker(reply.reply_id)}"
 
     @property
-    def goes_on(self) -> bool:
+    def run_is_open(self) -> bool:
         return self.run is not None and self.run.state != "ended"
 
 
 async def reply(context: JobContext) -> Outcome:
-    """Write, edit or leave each comment of a run, or the one that is asked for."""
-    known = await _load(context)
-    if known is None:
-        return Done("there is nothing to answer")
-    if known.installation.state != "active":
-        return await context.not_served(known.installation)
-    if known.repository.archived or known.installation.permissions.get("issues") != "write":
+    """Create, edit or leave each comment that follows a run, or the one reply."""
+    state = await _load(context, parse_reply(context.job.arguments))
+    if state is None:
+        return Done("there is nothing to reply to")
+    if state.installation.state != "active":
+        return await context.not_served(state.installation)
+    if state.repository.archived or state.installation.permissions.get("issues") != "write":
         return Done("comments cannot be written here")
-    pending = [(each, body) for each in known.replies if _differs(each, body := known.body(each))]
+    pending = [(each, body) for each in state.replies if _differs(each, body := state.body(each))]
     if not pending:
         return Done("it says so already")
-    client = await context.client(speaking(known.installation))
-    waits = [await _bring(context, known, client, each, body) for each, body in pending]
+    client = await context.client(comment_permissions(state.installation))
+    waits = [await _update(context, state, client, each, body) for each, body in pending]
     return min((wait for wait in waits if wait is not None), key=lambda wait: wait.not_before, default=Done())
 
 
-async def _load(context: JobContext) -> Known | None:
-    ids, wanted = (context.installation_id, context.repository_id), context.job.arguments
-    run_id, reply_id = number(wanted, "run_id"), number(wanted, "reply_id")
+async def _load(context: JobContext, arguments: ReplyAboutRun | ReplyWithText) -> ReplyState | None:
+    ids = context.installation_id, context.repository_id
     async with context.parts.database.read() as connection:
         installation = await load_installation(connection, context.installation_id)
         memory = await load_repository(connection, *ids)
-        run = await load_run(connection, context.installation_id, run_id)
-        alone = await load_reply(connection, context.installation_id, reply_id)
-        if installation is None or memory is None or (run is None and alone is None):
+        if installation is None or memory is None:
             return None
-        if run is None:
-            return Known(installation, memory.repository, (alone,) if alone is not None else ())
-        replies = tuple(await replies_of_run(connection, context.installation_id, run_id))
-        told = await load_told(connection, run, memory.repository.full_name, context.now())
-    return Known(installation, memory.repository, replies, run, told)
+        match arguments:
+            case ReplyWithText(reply_id):
+                reply = await load_reply(connection, context.installation_id, reply_id)
+                return None if reply is None else ReplyState(installation, memory.repository, (reply,))
+            case ReplyAboutRun(run_id):
+                run = await load_run(connection, context.installation_id, run_id)
+                if run is None:
+                    return None
+                replies = tuple(await replies_of_run(connection, context.installation_id, run_id))
+                shown = await load_run_context(connection, run, memory.repository.full_name, context.now())
+                return ReplyState(installation, memory.repository, replies, run, shown)
 
 
 def _digest(body: str) -> str:
@@ -107,26 +111,31 @@ def _differs(reply: Reply, body: str) -> bool:
     return reply.posted_digest not in (_digest(body), GIVEN_UP)
 
 
-async def _bring(
-    context: JobContext, known: Known, client: InstallationClient, reply: Reply, body: str
+async def _update(
+    context: JobContext, state: ReplyState, client: InstallationClient, reply: Reply, body: str
 ) -> Later | None:
-    """One comment; or when it may be written."""
+    """Create or edit one comment, or return when that will be allowed."""
     posted_id = reply.posted_id
-    if posted_id and known.goes_on and reply.posted_at is not None and context.now() < reply.posted_at + EDITED_EVERY:
-        return Later(reply.posted_at + EDITED_EVERY, "edited a moment ago")
-    if not posted_id and reply.posted_at is not None:  # GitHub may have it
-        posted_id = await _find(known, client, reply)
+    if (
+        posted_id
+        and state.run_is_open
+        and reply.posted_at is not None
+        and context.now() < reply.posted_at + EDIT_PERIOD
+    ):
+        return Later(reply.posted_at + EDIT_PERIOD, "edited a moment ago")
+    if not posted_id and reply.posted_at is not None:  # a crashed attempt may have created it
+        posted_id = await _find(state, client, reply)
     if later := await _reserve(context, reply, posted_id):
         return later
     try:
         if posted_id:
-            await client.update_comment(known.repository.full_name, posted_id, body)
+            await client.update_comment(state.repository.full_name, posted_id, body)
         else:
-            posted_id = await client.create_comment(known.repository.full_name, reply.issue_number, body)
+            posted_id = await client.create_comment(state.repository.full_name, reply.issue_number, body)
     except Moved:
         raise
-    except (Forbidden, NotFound, Rejected) as problem:
-        await _refused(context, reply, posted_id, problem)
+    except (Forbidden, NotFound, Rejected) as error:
+        await _refused(context, reply, posted_id, error)
         return None
     async with context.effect() as connection:
         await note_reply_posted(
@@ -135,20 +144,22 @@ async def _bring(
     return None
 
 
-async def _find(known: Known, client: InstallationClient, reply: Reply) -> int:
-    since = reply.made_at - LOOKED_BACK
+async def _find(state: ReplyState, client: InstallationClient, reply: Reply) -> int:
+    since = reply.made_at - LOOKBACK
     try:
-        found = await client.find_comment(known.repository.full_name, reply.issue_number, marker(reply.reply_id), since)
-    except NotFound:  # the issue was deleted: writing to it will say so
+        posted_id = await client.find_comment(
+            state.repository.full_name, reply.issue_number, marker(reply.reply_id), since
+        )
+    except NotFound:  # the issue was deleted, which the write will report
         return 0
-    return found or 0
+    return posted_id or 0
 
 
 async def _reserve(context: JobContext, reply: Reply, posted_id: int) -> Later | None:
-    """A place in the installation's pace, and a word that GitHub may have heard of it."""
+    """Count a write against the installation's rate limit, and note a first attempt; or return when to try again."""
     now = context.now()
     async with context.effect() as connection:
-        pace = functools.partial(next_write, slack=ON_THE_WAY)
+        pace = functools.partial(next_write, slack=MAX_DELAY)
         free_at = await reserve_write(connection, context.installation_id, now, pace)
         if free_at is not None:
             return Later(free_at, "GitHub's limit on writes")
@@ -157,13 +168,13 @@ async def _reserve(context: JobContext, reply: Reply, posted_id: int) -> Later |
     return None
 
 
-async def _refused(context: JobContext, reply: Reply, posted_id: int, problem: GitHubError) -> None:
-    """A comment that may not be made is not tried again, nor one that somebody deleted: check runs have to do.
+async def _refused(context: JobContext, reply: Reply, posted_id: int, error: GitHubError) -> None:
+    """Give up a comment that GitHub does not let us create, or that somebody deleted; check runs remain.
 
-    A conversation that is locked may be open again when there is more to say.
+    An edit that was refused is not given up: a locked conversation may be unlocked by the next one.
     """
-    log.info("no_reply", problem=type(problem).__name__, reply_id=reply.reply_id)
-    if posted_id and not isinstance(problem, NotFound):
+    log.info("no_reply", problem=type(error).__name__, reply_id=reply.reply_id)
+    if posted_id and not isinstance(error, NotFound):
         return
     async with context.effect() as connection:
         await give_up_reply(connection, context.installation_id, reply.reply_id)

@@ -1,4 +1,4 @@
-"""A run whose file is gathered: enough to train on, an estimate, its minutes reserved, and its place in the queue."""
+"""The last step of a preparation: require enough data, estimate, reserve GPU minutes and queue."""
 
 from __future__ import annotations
 
@@ -8,58 +8,67 @@ from typing import Final
 
 import structlog
 
-from bot.handlers.finetuning.prepare_checks import Ends, Preparation
+from bot.handlers.finetuning.prepare_checks import EndRun, Preparation
+from bot.jobs.arguments import ReplyAboutRun, request
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.records import Run
 from bot.runs.budget_rule import NO_BUDGET, OutOfBudget, decide_reservation
-from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_most, seconds_per_token, size_of_model
+from bot.runs.estimate import (
+    LOADING_MINUTES,
+    Minutes,
+    Workload,
+    estimate_minutes,
+    load_model_size,
+    seconds_per_token,
+)
 from bot.sandbox.pair_task import Gathered
 from bot.store.budgets import (
     list_gpu_workers,
     load_budget,
     load_gpu_state,
+    lock_reservations,
     month_of,
     newest_results,
-    reserve_alone,
     usage_of,
     usage_of_all,
 )
 from bot.store.database import Connection
-from bot.store.jobs import request_job
 from bot.store.runs import queue_run
-from pipeline.finetuning.cost import rate_of
+from pipeline.finetuning.cost import ModelSize, rate_of
 
 log = structlog.get_logger(__name__)
 
-FEWEST_TRAINED_ON: Final = 100  # functions: as in pipeline.finetuning.training.finetune, which needs torch
-FEWEST_POSITIVES: Final = 10
-COUNTED_RESULTS: Final = 5  # of the last runs of a model, to tell how fast the next one will be
+MIN_TRAINING_FUNCTIONS: Final = 100  # as in pipeline.finetuning.training.finetune, which imports torch
+MIN_POSITIVES: Final = 10
+MAX_RESULTS: Final = 5  # of earlier runs, from which the speed is estimated
 
 
 def require_enough(run: Run, gathered: Gathered) -> None:
-    """What a GPU worker would refuse is told before it is queued."""
+    """Raise EndRun if a GPU worker would refuse to train on so little."""
     if run.purpose == "score":
         return
-    if gathered.trained_on < FEWEST_TRAINED_ON:
-        found = f"{gathered.trained_on:,} functions to train on, and at least {FEWEST_TRAINED_ON} are needed"
-        raise Ends("refused", f"there is too little to train on: {found}")
-    if gathered.positives < FEWEST_POSITIVES:
+    if gathered.trained_on < MIN_TRAINING_FUNCTIONS:
+        found = f"{gathered.trained_on:,} functions to train on, and at least {MIN_TRAINING_FUNCTIONS} are needed"
+        raise EndRun("refused", f"there is too little to train on: {found}")
+    if gathered.positives < MIN_POSITIVES:
         found = f"{gathered.positives:,} of {gathered.trained_on:,} functions to train on were fixed"
-        raise Ends("refused", f"there is too little to train on: {found}, and at least {FEWEST_POSITIVES} are needed")
+        raise EndRun("refused", f"there is too little to train on: {found}, and at least {MIN_POSITIVES} are needed")
 
 
-async def queue(context: JobContext, prepared: Preparation, gathered: Gathered) -> Outcome:
-    """Reserve and queue in one transaction, or raise Ends."""
+async def reserve_and_queue(context: JobContext, prepared: Preparation, gathered: Gathered) -> Outcome:
+    """Estimate, reserve and queue in one transaction. Raises EndRun, with nothing written."""
     run, now = prepared.run, context.now()
-    estimated = await _estimate(context, prepared, gathered)
-    minutes, month, key = estimated.minutes + LOADING_MINUTES, month_of(now), str(run.run_id)
+    size = await asyncio.to_thread(load_model_size, prepared.recipe.base_model)
     async with context.conclusion() as connection:
-        await reserve_alone(connection)
+        await lock_reservations(connection)
+        estimated = await _estimate(connection, prepared, gathered, size)
+        minutes = estimated.minutes + LOADING_MINUTES
         await reserve(connection, run, minutes, now)
-        queued = await queue_run(connection, run, pair_set_id=gathered.id, minutes=minutes, month=month, now=now)
+        queued = await queue_run(
+            connection, run, pair_set_id=gathered.id, minutes=minutes, month=month_of(now), now=now
+        )
         if queued:
-            mine = run.installation_id, run.repository_id
-            await request_job(connection, *mine, "reply", now, key=key, arguments={"run_id": run.run_id})
+            await request(connection, run.installation_id, run.repository_id, ReplyAboutRun(run.run_id), now)
     if queued:
         log.info("run_queued", run_id=run.run_id, minutes=minutes, by=estimated.source)
         await context.parts.announcer.announce_runs([run.run_id])
@@ -67,26 +76,25 @@ async def queue(context: JobContext, prepared: Preparation, gathered: Gathered) 
 
 
 async def reserve(connection: Connection, run: Run, minutes: float, now: datetime) -> None:
-    """Raises Ends where the budget, or the server, has too little left: nothing of the transaction is written then."""
+    """Check the reservation against the budget and the server's ceiling. Raises EndRun, which rolls back."""
     budget = await load_budget(connection, run.installation_id, lock=True)
     if budget is None:
-        raise Ends("refused", NO_BUDGET)
+        raise EndRun("refused", NO_BUDGET)
     month = month_of(now)
     usage, server_usage = await usage_of(connection, run.installation_id, month), await usage_of_all(connection, month)
     decision = decide_reservation(minutes, budget, usage, await load_gpu_state(connection), server_usage, now)
     if isinstance(decision, OutOfBudget):
-        raise Ends("out_of_budget", decision.reason)
+        raise EndRun("out_of_budget", decision.reason)
 
 
-async def _estimate(context: JobContext, prepared: Preparation, gathered: Gathered) -> Minutes:
-    run, model = prepared.run, prepared.recipe.base_model
-    async with context.parts.database.read() as connection:
-        results = await newest_results(connection, run.base_model, COUNTED_RESULTS)
-        workers = await list_gpu_workers(connection)
-    return minutes_at_most(
-        Workload(run.purpose, gathered.train, gathered.scored),
+async def _estimate(
+    connection: Connection, prepared: Preparation, gathered: Gathered, size: ModelSize | None
+) -> Minutes:
+    workers = await list_gpu_workers(connection)
+    return estimate_minutes(
+        Workload(prepared.run.purpose, gathered.train, gathered.scored),
         prepared.recipe,
-        seconds_per_token=seconds_per_token(results),
-        size=await asyncio.to_thread(size_of_model, model),
+        seconds_per_token=seconds_per_token(await newest_results(connection, prepared.run.base_model, MAX_RESULTS)),
+        size=size,
         rate=rate_of(workers[0].device, workers[0].flops_per_s) if workers else None,
     )

@@ -1,4 +1,4 @@
-"""What a run needs before anything is cloned: our rows, the configuration, GitHub's word, a token. Or why it ends."""
+"""What a run needs before anything is cloned: rows, configuration, permission and a token; or the reason it ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 from bot.base_models import recipe_of
 from bot.commands.facts import models_here
-from bot.handlers.finetuning.recheck import still_allowed
+from bot.handlers.finetuning.recheck import why_not_allowed
 from bot.jobs.context import READ, JobContext
-from bot.records import Installation, Repository, Run, RunEnding
+from bot.records import Budget, Installation, Repository, RepositoryMemory, Run, RunEnding, StoredScreening
 from bot.repo_config.effective import load_effective_config
 from bot.repo_config.precedence import EffectiveConfig
 from bot.runs.budget_rule import NO_BUDGET
@@ -30,8 +30,8 @@ MODEL_GONE: Final = "its base model may not be used here any more"
 WINNER_GONE: Final = "the run whose adapter it goes on with is not known any more"
 
 
-class Ends(Exception):
-    """The run comes to nothing: its ending, and why."""
+class EndRun(Exception):
+    """Raised to end the run: its ending, and the reason that its requester reads."""
 
     def __init__(self, ending: RunEnding, reason: str) -> None:
         super().__init__(reason)
@@ -40,8 +40,21 @@ class Ends(Exception):
 
 
 @dataclass(frozen=True)
+class PrepareState:
+    """Everything in the store that the preparation of a run depends on."""
+
+    run: Run
+    installation: Installation | None
+    memory: RepositoryMemory | None
+    config: EffectiveConfig
+    predicted: StoredScreening | None
+    winner: Run | None  # of a refit or a score: the run whose adapter won
+    budget: Budget | None
+
+
+@dataclass(frozen=True)
 class Preparation:
-    """A run with all that is needed to prepare it."""
+    """A run with all that gathering its input takes."""
 
     run: Run
     installation: Installation
@@ -53,65 +66,79 @@ class Preparation:
     token: str = field(default="", repr=False)
 
 
-def require_active(installation: Installation) -> None:
-    if installation.state != "active":
-        raise Ends("cancelled", SUSPENDED if installation.state == "suspended" else NOT_SERVED)
-
-
-async def look(context: JobContext, run: Run) -> Preparation:
-    """What our rows and GitHub say now. Raises Ends where the run must not go on."""
-    ids = context.installation_id, context.repository_id
+async def load_state(context: JobContext, run_id: int) -> PrepareState | None:
+    """Return None without such a run."""
+    installation_id, repository_id = context.installation_id, context.repository_id
     async with context.parts.database.read() as connection:
-        installation = await load_installation(connection, context.installation_id)
-        memory = await load_repository(connection, *ids)
-        config = await load_effective_config(connection, context.parts.policy, *ids)
-        predicted = await load_screening(connection, context.installation_id, run.screening_id)
-        winner = await load_run(connection, context.installation_id, run.judged_run_id)
-        budget = await load_budget(connection, context.installation_id)
-    if memory is None or installation is None:
-        raise Ends("cancelled", "the repository is not known any more")
-    if budget is None:
-        raise Ends("refused", NO_BUDGET)
-    recipe = _recipe(context, run, config)
-    gathering = _gathering(run, winner)
-    if why := await still_allowed(context, run):
-        raise Ends("cancelled", why)
+        run = await load_run(connection, installation_id, run_id)
+        if run is None:
+            return None
+        config = await load_effective_config(connection, context.parts.policy, installation_id, repository_id)
+        return PrepareState(
+            run=run,
+            installation=await load_installation(connection, installation_id),
+            memory=await load_repository(connection, installation_id, repository_id),
+            config=config,
+            predicted=await load_screening(connection, installation_id, run.screening_id),
+            winner=await load_run(connection, installation_id, run.judged_run_id),
+            budget=await load_budget(connection, installation_id),
+        )
+
+
+def require_active(installation: Installation) -> None:
+    """Raise EndRun unless the installation is active."""
+    if installation.state != "active":
+        raise EndRun("cancelled", SUSPENDED if installation.state == "suspended" else NOT_SERVED)
+
+
+async def check(context: JobContext, state: PrepareState) -> Preparation:
+    """Check the run against the store and GitHub as they are now. Raises EndRun."""
+    run, ids = state.run, (context.installation_id, context.repository_id)
+    if state.memory is None or state.installation is None:
+        raise EndRun("cancelled", "the repository is not known any more")
+    if state.budget is None:
+        raise EndRun("refused", NO_BUDGET)
+    recipe = _recipe(context, run, state.config)
+    gathering = _gathering(run, state.winner)
+    if why := await why_not_allowed(context, run, state.installation, state.memory, state.config):
+        raise EndRun("cancelled", why)
     token = await context.parts.github.mint(*ids, READ)
     client = context.parts.github.installation_client(context.installation_id, token)
-    repository = await client.repository(memory.repository.full_name, context.repository_id)
+    repository = await client.repository(state.memory.repository.full_name, context.repository_id)
     if repository.archived:
-        raise Ends("refused", "the repository is archived")
+        raise EndRun("refused", "the repository is archived")
+    predicted = state.predicted
     seen_before = predicted is not None and predicted.head_sha == run.head_sha
     seen_at = predicted.measured_at if predicted is not None and seen_before else run.made_at
-    return Preparation(run, installation, repository, config, recipe, gathering, seen_at, token)
+    return Preparation(run, state.installation, repository, state.config, recipe, gathering, seen_at, token)
 
 
 def _recipe(context: JobContext, run: Run, config: EffectiveConfig) -> FinetuneRecipe:
-    """What it is trained with, for as long as both the operator and the repository allow."""
+    """Return the run's recipe within the limits of the operator and the repository."""
     policy = context.parts.policy
     if not config.finetune:
-        raise Ends("refused", SWITCHED_OFF)
+        raise EndRun("refused", SWITCHED_OFF)
     if run.base_model not in models_here(tuple(policy.base_models), policy.base_model, config):
-        raise Ends("refused", MODEL_GONE)
+        raise EndRun("refused", MODEL_GONE)
     minutes = policy.finetune_minutes
     try:
         return recipe_of(run, policy.base_models, min(minutes, config.max_minutes or minutes))
-    except AssayError as problem:
-        raise Ends("refused", str(problem)) from None
+    except AssayError as error:
+        raise EndRun("refused", str(error)) from None
 
 
 def _gathering(run: Run, winner: Run | None) -> Gathering:
-    """What it reads: pairs to judge by, or what the adapter that won ranks."""
+    """Return what to gather: pairs to judge by, or the functions that the winning adapter ranks."""
     if run.purpose == "judge":
         return Gathering("pairs", run.head_sha)
     window_s = _window_s(winner)
     if window_s is None:
-        raise Ends("refused", WINNER_GONE)
+        raise EndRun("refused", WINNER_GONE)
     return Gathering("ranking", run.head_sha, window_s if run.purpose == "refit" else 0)
 
 
 def _window_s(winner: Run | None) -> int | None:
-    """The length of the training window that a run was judged by."""
+    """Return the length of the training window that the winner was judged by."""
     result = (winner.result if winner else None) or {}
     try:
         begins, ends = (datetime.fromisoformat(result[name]) for name in ("train_start", "eval_start"))

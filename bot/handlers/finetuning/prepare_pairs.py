@@ -1,4 +1,4 @@
-"""The file that a run reads: written by a child at the pinned commit, then kept in the store by its hash."""
+"""Gather the file that a run reads: a child process writes it at the pinned commit, and the store keeps it by hash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.handlers.finetuning.prepare_checks import Preparation
-from bot.handlers.screening.clone_slot import Room, clone_slot
+from bot.handlers.screening.clone_slot import CloneSlot, clone_slot
 from bot.handlers.screening.evidence import evidence_file, read_evidence
 from bot.jobs.context import JobContext
 from bot.sandbox.pair_task import MOST_FILE_BYTES, Gathered
@@ -21,39 +21,39 @@ _NO_ISSUES: Final = (
 )
 
 
-async def collect(context: JobContext, prepared: Preparation) -> Gathered:
-    """The file is in the store. Raises ScreeningFailed and StoreError."""
+async def gather(context: JobContext, prepared: Preparation) -> Gathered:
+    """Gather the file and store it. Raises ScreeningFailed and StoreError."""
     ids = context.installation_id, context.repository_id
-    async with clone_slot(context) as room:
-        evidence = await _evidence(context, prepared, room)
-        gathered = await context.parts.supervisor.gather(_order(context, prepared, room, evidence))
-        file = room.folder / prepared.gathering.file_name
+    async with clone_slot(context) as slot:
+        evidence = await _evidence(context, prepared, slot)
+        gathered = await context.parts.supervisor.gather(_task(context, prepared, slot, evidence))
+        file = slot.folder / prepared.gathering.file_name
         content = await asyncio.to_thread(_read, file)
         await asyncio.to_thread(context.parts.artifacts.put_pairs, *ids, content, gathered.id)
         await asyncio.to_thread(file.unlink, missing_ok=True)
     return gathered
 
 
-async def _evidence(context: JobContext, prepared: Preparation, room: Room) -> EvidenceFile | None:
-    """Issues and pull requests, where the verdict was given with them. Raises ScreeningFailed."""
+async def _evidence(context: JobContext, prepared: Preparation, slot: CloneSlot) -> EvidenceFile | None:
+    """Fetch issues and pull requests if the verdict was based on them. Raises ScreeningFailed."""
     if prepared.run.label_recipe_id != MESSAGES_API.id:
         return None
     repository, head_sha = prepared.repository, prepared.run.head_sha
     client = context.parts.github.installation_client(context.installation_id, prepared.token)
-    found = await read_evidence(
-        context, prepared.installation, client, repository, head_sha, room.folder, api_decides=True
+    fetched = await read_evidence(
+        context, prepared.installation, client, repository, head_sha, slot.folder, api_decides=True
     )
-    if found.label_recipe != MESSAGES_API.name:
+    if fetched.label_recipe != MESSAGES_API.name:
         raise ScreeningFailed("unreadable", _NO_ISSUES)
-    return evidence_file(context, found, repository, prepared.seen_at)
+    return evidence_file(context, fetched, repository, prepared.seen_at)
 
 
-def _order(context: JobContext, prepared: Preparation, room: Room, evidence: EvidenceFile | None) -> ScreeningTask:
+def _task(context: JobContext, prepared: Preparation, slot: CloneSlot, evidence: EvidenceFile | None) -> ScreeningTask:
     policy = context.parts.policy
     return ScreeningTask(
         url=f"{policy.web_url}/{prepared.repository.full_name}.git",
-        folder=room.folder,
-        most_bytes=room.most_bytes,
+        folder=slot.folder,
+        most_bytes=slot.most_bytes,
         token=prepared.token,
         seen_at=int(prepared.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,
@@ -69,12 +69,12 @@ def _order(context: JobContext, prepared: Preparation, room: Room, evidence: Evi
 
 
 def _read(file: Path) -> bytes:
-    """The file itself: whoever took the child over may have put a link there. Raises ScreeningFailed."""
+    """Read the file, refusing a link that a compromised child may have left. Raises ScreeningFailed."""
     try:
         with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
             content = opened.read(MOST_FILE_BYTES + 1)
-    except OSError as problem:
-        raise ScreeningFailed("crash", f"left no file that can be read ({problem.strerror})") from None
+    except OSError as error:
+        raise ScreeningFailed("crash", f"left no file that can be read ({error.strerror})") from None
     if len(content) > MOST_FILE_BYTES:
         raise ScreeningFailed("unreadable", f"there is more to learn from than {MOST_FILE_BYTES >> 30} GB")
     return content

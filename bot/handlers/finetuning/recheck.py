@@ -1,7 +1,4 @@
-"""Asked of GitHub once more when a run's turn comes: is the command still there, and may whoever gave it still give it?
-
-The one module of this folder that asks anybody anything.
-"""
+"""Check with GitHub, before a run is prepared, that its command still stands and its requester is still permitted."""
 
 from __future__ import annotations
 
@@ -11,10 +8,8 @@ from bot.commands.permission import may
 from bot.github.client import InstallationClient
 from bot.github.errors import NotFound
 from bot.jobs.context import ASK, JobContext
-from bot.records import Run
-from bot.repo_config.effective import load_effective_config
-from bot.store.installations import load_installation
-from bot.store.repositories import load_repository
+from bot.records import Installation, RepositoryMemory, Run
+from bot.repo_config.precedence import EffectiveConfig
 
 GONE = "the comment that asked for it is not there any more"
 EDITED = "the comment that asked for it says something else now"
@@ -24,14 +19,16 @@ UNREADABLE = "the comment that asked for it cannot be read: the permission is mi
 NOT_SERVED = "the installation is not served any more"
 
 
-async def still_allowed(context: JobContext, run: Run) -> str:
-    """Why a run must not go on, in words; empty where it may. Runs that nobody asked for may. Raises GitHubError."""
+async def why_not_allowed(
+    context: JobContext,
+    run: Run,
+    installation: Installation | None,
+    memory: RepositoryMemory | None,
+    config: EffectiveConfig,
+) -> str:
+    """Return why a run must not continue; empty if it may. A run without a requester may. Raises GitHubError."""
     if not run.asked_by:
         return ""
-    async with context.parts.database.read() as connection:
-        installation = await load_installation(connection, run.installation_id)
-        memory = await load_repository(connection, run.installation_id, run.repository_id)
-        config = await load_effective_config(connection, context.parts.policy, run.installation_id, run.repository_id)
     if installation is None or memory is None or installation.state != "active":
         return NOT_SERVED
     issues = installation.permissions.get("issues", "")
@@ -39,28 +36,28 @@ async def still_allowed(context: JobContext, run: Run) -> str:
         return UNREADABLE
     client = await context.client({**ASK, "issues": "read"} if run.comment_id else ASK)
     full_name = memory.repository.full_name
-    login, why = await _login(client, full_name, run)
+    login, why = await _login(client, full_name, run, run.asked_by)
     if why:
         return why
     role = await client.role(full_name, login, run.asked_by)
     return "" if may(role, Finetune(), config.permission) else NO_ROLE
 
 
-async def _login(client: InstallationClient, full_name: str, run: Run) -> tuple[str, str]:
-    """The login that whoever asked has now; or why there is nobody to ask for."""
+async def _login(client: InstallationClient, full_name: str, run: Run, asked_by: int) -> tuple[str, str]:
+    """Return the requester's login as it is now, and why there is none."""
     try:
         if not run.comment_id:
-            return await client.user_login(run.asked_by), ""
+            return await client.user_login(asked_by), ""
         comment = await client.comment(full_name, run.comment_id)
     except NotFound:
         return "", GONE if run.comment_id else NOBODY
-    if comment.author_id != run.asked_by:  # GitHub gives the comments of accounts that are gone to one of its own
+    if comment.author_id != run.asked_by:  # GitHub hands the comments of deleted accounts to `ghost`
         return "", NOBODY
     return (comment.author_login, "") if asks_for(comment.body, run) else ("", EDITED)
 
 
 def asks_for(body: str, run: Run) -> bool:
-    """Whether a comment as it is now is the command that a run was opened for."""
+    """Return whether a comment as it is now is the command that opened the run."""
     command = parse_comment(body)
     if not isinstance(command, Finetune):
         return False

@@ -1,4 +1,4 @@
-"""No run stays open for ever: whoever looks after the jobs that nobody does looks after the runs as well."""
+"""Sweep the runs: requeue or end those whose worker vanished, and end those that nobody will prepare or train."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from typing import Final
 
 import structlog
 
+from bot.jobs.arguments import ReplyAboutRun, parse_prepare, request
 from bot.jobs.context import Parts
 from bot.records import Job, Run, RunEnding
-from bot.runs.end_run import end_and_tell
+from bot.runs.end_run import end_and_report
 from bot.store.database import Connection
-from bot.store.jobs import recent_jobs, request_job
+from bot.store.jobs import recent_jobs
 from bot.store.runs import all_runs, expired_runs, ready_runs, requeue_run
 
 log = structlog.get_logger(__name__)
 
-MOST_WAKEUPS: Final = 50
-MOST_VANISHED: Final = 5  # GPU workers, of one run
-QUEUED_AT_MOST: Final = timedelta(days=14)
+MAX_WAKEUPS: Final = 50
+MAX_VANISHED: Final = 5  # GPU workers per run
+MAX_QUEUED: Final = timedelta(days=14)
 VANISHED: Final = "its GPU worker vanished: it goes on from its last checkpoint"
 NOBODY: Final = "no GPU worker took it within 14 days: ask whoever runs this server whether one is at work"
 NOT_PREPARED: Final = "its functions could not be gathered"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one look finds; nearly always nothing but what is ready."""
+class Sweep:
+    """What one sweep has to act on; almost always only `ready`."""
 
-    some_vanished: bool
-    stranded: list[tuple[Run, str]]  # waiting, and nobody prepares them any more: why
-    unwanted: list[Run]
+    has_expired: bool
+    stranded: list[tuple[Run, str]]  # waiting without a job that prepares them; and why
+    overdue: list[Run]
     ready: list[int]
 
 
 async def sweep_runs(parts: Parts) -> None:
-    """Once: requeue or end what vanished workers held, end what nobody will do, announce what waits."""
+    """Requeue or end expired runs, end stranded and overdue ones, and announce the ready ones."""
     async with parts.database.read() as connection:
-        seen = await _look(connection, parts.clock.now())
-    if seen.some_vanished:
-        await _after_vanished_workers(parts)
-    for run, reason in seen.stranded:
+        sweep = await _load(connection, parts.clock.now())
+    if sweep.has_expired:
+        await _requeue_expired(parts)
+    for run, reason in sweep.stranded:
         await _end(parts, run, "crashed", reason)
-    for run in seen.unwanted:
+    for run in sweep.overdue:
         await _end(parts, run, "refused", NOBODY)
-    await parts.announcer.announce_runs(seen.ready)
+    await parts.announcer.announce_runs(sweep.ready)
 
 
-async def _look(connection: Connection, now: datetime) -> Seen:
+async def _load(connection: Connection, now: datetime) -> Sweep:
     waiting = [(run, await _jobs_of(connection, run)) for run in await all_runs(connection, "waiting")]
     queued = await all_runs(connection, "queued")
-    return Seen(
-        some_vanished=bool(await expired_runs(connection, datetime.now(UTC))),
+    return Sweep(
+        has_expired=bool(await expired_runs(connection, datetime.now(UTC))),
         stranded=[(run, why_unprepared(jobs)) for run, jobs in waiting if not is_open(jobs)],
-        unwanted=[run for run in queued if now - (run.queued_at or run.made_at) > QUEUED_AT_MOST],
-        ready=await ready_runs(connection, now, MOST_WAKEUPS),
+        overdue=[run for run in queued if now - (run.queued_at or run.made_at) > MAX_QUEUED],
+        ready=await ready_runs(connection, now, MAX_WAKEUPS),
     )
 
 
 async def _end(parts: Parts, run: Run, ending: RunEnding, reason: str) -> None:
-    """Unless somebody was faster."""
     async with parts.database.write() as connection:
-        await end_and_tell(connection, run, ending, reason, parts.clock.now())
+        await end_and_report(connection, run, ending, reason, parts.clock.now())
 
 
-async def _after_vanished_workers(parts: Parts) -> None:
+async def _requeue_expired(parts: Parts) -> None:
     async with parts.database.write() as connection:
         expired = await expired_runs(connection, datetime.now(UTC))
         for run in expired:
@@ -76,19 +76,17 @@ async def _after_vanished_workers(parts: Parts) -> None:
 async def _requeue_or_end(connection: Connection, run: Run, now: datetime) -> None:
     log.warning("gpu_worker_vanished", run_id=run.run_id, worker=run.worker, attempts=run.attempts)
     if run.cancel_asked:
-        await end_and_tell(connection, run, "cancelled", "it was cancelled, and its GPU worker had vanished", now)
-    elif run.attempts >= MOST_VANISHED:
+        await end_and_report(connection, run, "cancelled", "it was cancelled, and its GPU worker had vanished", now)
+    elif run.attempts >= MAX_VANISHED:
         reason = f"its GPU worker vanished, and it had been begun {run.attempts} times"
-        await end_and_tell(connection, run, "crashed", reason, now)
+        await end_and_report(connection, run, "crashed", reason, now)
     elif await requeue_run(connection, run, VANISHED, now):
-        mine = run.installation_id, run.repository_id
-        key, arguments = str(run.run_id), {"run_id": run.run_id}
-        await request_job(connection, *mine, "reply", now, key=key, arguments=arguments)
+        await request(connection, run.installation_id, run.repository_id, ReplyAboutRun(run.run_id), now)
 
 
 async def _jobs_of(connection: Connection, run: Run) -> list[Job]:
     jobs = await recent_jobs(connection, run.installation_id, run.repository_id, "prepare", run.made_at)
-    return [job for job in jobs if job.arguments.get("run_id") == run.run_id]
+    return [job for job in jobs if parse_prepare(job.arguments).run_id == run.run_id]
 
 
 def is_open(jobs: list[Job]) -> bool:
@@ -96,5 +94,5 @@ def is_open(jobs: list[Job]) -> bool:
 
 
 def why_unprepared(jobs: list[Job]) -> str:
-    said = next((job.reason for job in jobs if job.reason), "")
-    return f"{NOT_PREPARED}: {said}" if said else NOT_PREPARED
+    reason = next((job.reason for job in jobs if job.reason), "")
+    return f"{NOT_PREPARED}: {reason}" if reason else NOT_PREPARED

@@ -1,4 +1,12 @@
-"""Every ten minutes: delete what is too old to be kept, and files and folders that no row knows any more."""
+"""Delete what is no longer needed: old rows, folders without a row, and artifacts that nothing uses.
+
+Artifacts are kept by comparing the store with the rows, so nothing is left behind for good:
+
+- checkpoints: while their run is open
+- pairs: while an open run reads them, or is about to
+- adapters and results: those of the run that ranks the repository and of its refit; others for some days
+- anything of a repository without a row: never
+"""
 
 from __future__ import annotations
 
@@ -24,45 +32,64 @@ from pipeline.finetuning.artifact_store import StoreError
 
 log = structlog.get_logger(__name__)
 
-ROWS_ARE_KEPT: Final = timedelta(days=30)
-GPU_WORKERS_ARE_KEPT: Final = timedelta(days=30)  # that are not seen any more
-WRITES_ARE_KEPT: Final = timedelta(hours=2)  # GitHub's longest window is one hour
+ROWS_KEPT_FOR: Final = timedelta(days=30)
+GPU_WORKERS_KEPT_FOR: Final = timedelta(days=30)  # after they were last seen
+WRITES_KEPT_FOR: Final = timedelta(hours=2)  # GitHub's longest window is one hour
 
 
 async def purge(context: JobContext) -> Outcome:
+    """Delete everything that is no longer needed."""
     now = context.now()
     async with context.effect() as connection:
-        await purge_deliveries(connection, now - ROWS_ARE_KEPT)
-        await purge_jobs(connection, now - ROWS_ARE_KEPT)
-        await forget_writes(connection, now - WRITES_ARE_KEPT)
-        await forget_gpu_workers(connection, now - GPU_WORKERS_ARE_KEPT)
+        await purge_deliveries(connection, now - ROWS_KEPT_FOR)
+        await purge_jobs(connection, now - ROWS_KEPT_FOR)
+        await forget_writes(connection, now - WRITES_KEPT_FOR)
+        await forget_gpu_workers(connection, now - GPU_WORKERS_KEPT_FOR)
     removed = await remove_orphans(context.parts) + await purge_artifacts(context.parts)
     return Done(f"{removed} folders or files removed" if removed else "")
 
 
+async def remove_orphans(parts: Parts) -> int:
+    """Delete this machine's folders of repositories without a row, and return their number.
+
+    Such a folder is left when a repository is removed during its clone. The row is looked up again before its folder
+    is deleted, because a repository may have been added meanwhile.
+    """
+    removed = 0
+    async with parts.database.read() as connection:
+        known = {(m.repository.installation_id, m.repository.repository_id) for m in await all_repositories(connection)}
+    for installation_id, repository_id in await asyncio.to_thread(parts.clones.orphans, known):
+        async with parts.database.read() as connection:
+            memory = await load_repository(connection, installation_id, repository_id)
+        if memory is None:
+            await asyncio.to_thread(parts.clones.remove, installation_id, repository_id)
+            removed += 1
+    return removed
+
+
 async def purge_artifacts(parts: Parts) -> int:
-    """Delete it; how much there was. A store that does not work is looked at again the next time."""
+    """Delete unneeded artifacts and return their number. If the store fails, the next purge tries again."""
     try:
         contents = await asyncio.to_thread(parts.artifacts.contents)
         removed = 0
-        for ids, of_one in groupby(contents, lambda stored: (stored.installation_id, stored.repository_id)):
-            removed += await _purge_one(parts, ids, list(of_one))
+        for ids, stored in groupby(contents, lambda stored: (stored.installation_id, stored.repository_id)):
+            removed += await _purge_repository(parts, ids, list(stored))
         return removed
-    except StoreError as problem:
-        log.warning("artifacts_not_purged", problem=str(problem))
+    except StoreError as error:
+        log.warning("artifacts_not_purged", problem=str(error))
         return 0
 
 
-async def _purge_one(parts: Parts, ids: tuple[int, int], contents: Sequence[Stored]) -> int:
-    """Of one repository. Its rows are read after the store: what came meanwhile is not in `contents`."""
+async def _purge_repository(parts: Parts, ids: tuple[int, int], contents: Sequence[Stored]) -> int:
+    """Purge one repository. Its rows are read after the store, so newer artifacts are not in `contents`."""
     async with parts.database.read() as connection:
         memory = await load_repository(connection, *ids)
         runs = await runs_of(connection, *ids)
     if memory is None:
         await asyncio.to_thread(parts.artifacts.remove_repository, *ids)
         return 1
-    kept = timedelta(days=parts.policy.artifacts_days)
-    unneeded = leavings(contents, runs, parts.clock.now(), kept)
+    keep_for = timedelta(days=parts.policy.artifacts_days)
+    unneeded = find_unneeded(contents, runs, parts.clock.now(), keep_for)
     await _forget(parts, unneeded, runs)
     for stored in unneeded:
         await asyncio.to_thread(parts.artifacts.remove, stored)
@@ -70,7 +97,7 @@ async def _purge_one(parts: Parts, ids: tuple[int, int], contents: Sequence[Stor
 
 
 async def _forget(parts: Parts, unneeded: Iterable[Stored], runs: Iterable[Run]) -> None:
-    """Rows first: nothing refers to files that are not there."""
+    """Clear the rows before the files are deleted, so that no row refers to a missing file."""
     gone = {(stored.run_id, stored.name) for stored in unneeded if stored.kind == "done"}
     for run in runs:
         if (run.run_id, _lease_of(run)) in gone:
@@ -78,8 +105,8 @@ async def _forget(parts: Parts, unneeded: Iterable[Stored], runs: Iterable[Run])
                 await forget_artifacts(connection, run)
 
 
-def leavings(contents: Iterable[Stored], runs: Sequence[Run], now: datetime, kept: timedelta) -> list[Stored]:
-    """What of the contents nobody needs. `runs` are all of the repository."""
+def find_unneeded(contents: Iterable[Stored], runs: Sequence[Run], now: datetime, keep_for: timedelta) -> list[Stored]:
+    """Return the artifacts of a repository that nothing needs. `runs` are all of its runs."""
     by_id = {run.run_id: run for run in runs}
     in_use = _in_use(runs)
 
@@ -93,17 +120,17 @@ def leavings(contents: Iterable[Stored], runs: Sequence[Run], now: datetime, kep
             return run is not None
         if stored.kind == "checkpoints" or stored.name != _lease_of(run):
             return False
-        return run.run_id in in_use or now - (run.ended_at or run.made_at) < kept
+        return run.run_id in in_use or now - (run.ended_at or run.made_at) < keep_for
 
     return [stored for stored in contents if not is_needed(stored)]
 
 
 def _in_use(runs: Sequence[Run]) -> set[int]:
-    """The run whose adapter ranks the repository now, and its newest training once more."""
-    in_force = active_ranking(runs)
-    if not in_force.by_adapter:
+    """Return the run whose adapter ranks the repository, and its newest refit."""
+    active = active_ranking(runs)
+    if not active.by_adapter:
         return set()
-    return {run.run_id for run in (in_force.judged, in_force.refit) if run is not None}
+    return {run.run_id for run in (active.judged, active.refit) if run is not None}
 
 
 def _is_open(run: Run) -> bool:
@@ -111,22 +138,5 @@ def _is_open(run: Run) -> bool:
 
 
 def _lease_of(run: Run) -> str:
-    """The last part of `Run.artifacts`."""
-    return run.artifacts.rstrip("/").rpartition("/")[2]
-
-
-async def remove_orphans(parts: Parts) -> int:
-    """Delete them from this machine's disk; how many there were. Every worker does so, for each may have its own disk.
-
-    A row is looked for once more before its folder goes, since a repository may have come between the two looks.
-    """
-    removed = 0
-    async with parts.database.read() as connection:
-        known = {(m.repository.installation_id, m.repository.repository_id) for m in await all_repositories(connection)}
-    for installation_id, repository_id in await asyncio.to_thread(parts.clones.orphans, known):
-        async with parts.database.read() as connection:
-            memory = await load_repository(connection, installation_id, repository_id)
-        if memory is None:
-            await asyncio.to_thread(parts.clones.remove, installation_id, repository_id)
-            removed += 1
-    return removed
+    """Return the last part of `Run.artifacts`."""
+    return (run.artifacts or "").rstrip("/").rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""A stored delivery becomes a row of work: what the dispatch table says, in one transaction with the delivery's end."""
+"""Turn a stored delivery into the job that the dispatch table names, in one transaction with the delivery's end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from bot.handlers.screening.post_schedule import settled_at
+from bot.jobs.arguments import SyncRepositoryJob
 from bot.jobs.context import Parts
 from bot.receiver.dispatch import JobRequest, job_for
 from bot.records import Event
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 async def deliver(parts: Parts, delivery_id: int) -> bool:
-    """Handle a delivery once, however often it is announced. Returns whether a job was asked for."""
+    """Handle a delivery once, however often it is announced. Return whether it requested a job."""
     now = parts.clock.now()
     async with parts.database.write() as connection:
         delivery = await load_delivery(connection, delivery_id, lock=True)
@@ -43,25 +44,24 @@ async def _request(connection: Connection, request: JobRequest, event: Event, no
         return 0
     memory = await load_repository(connection, installation_id, repository_id)
     if installation is None or (memory is None and request.kind != "sync_repository"):
-        # Said too early, or of what was removed: the list that GitHub gives decides, and new ones are screened.
+        # The delivery came too early or concerns something removed: GitHub's list decides.
         return await request_job(connection, installation_id, 0, "sync_installation", now)
     if request.after_quiet:
-        return await _answer_push(connection, request, event, now)
-    arguments = dict(request.arguments)
-    if event.facts.get("default_branch_changed"):
-        arguments["remeasure"] = True
-    once = request.kind == "command"  # a body can be replayed while what it says is being done
+        return await _request_after_push(connection, request, event, now)
+    changed = bool(event.facts.get("default_branch_changed"))
+    arguments = {**request.arguments, **SyncRepositoryJob(remeasure=changed).dump()}
+    once = request.kind == "command"  # a body may be replayed while its command is being executed
     return await request_job(
         connection, installation_id, repository_id, request.kind, now, arguments=arguments, key=request.key, once=once
     )
 
 
-async def _answer_push(connection: Connection, request: JobRequest, event: Event, now: datetime) -> int:
-    """Remember the push; its answer waits for quiet, and each further push of the burst makes it wait longer."""
+async def _request_after_push(connection: Connection, request: JobRequest, event: Event, now: datetime) -> int:
+    """Note the push. Its job waits for quiet, so each further push of a burst delays it."""
     ids = request.installation_id, request.repository_id
     head_sha = str(event.facts.get("after", ""))
     newest = await newest_screening(connection, *ids)
-    # What was measured last is known, however it became the head: pushed again, or a body that was replayed.
+    # A head that was measured last is no news, whether it was pushed again or the body was replayed.
     rewritten = bool(event.facts.get("forced")) and (newest is None or newest.head_sha != head_sha)
     await note_push(connection, *ids, head_sha, rewritten, now)
     memory = await load_repository(connection, *ids)

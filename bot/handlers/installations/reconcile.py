@@ -1,4 +1,8 @@
-"""Every hour and when a worker starts: ask GitHub which installations there are, and which deliveries failed."""
+"""Every hour and when a worker starts, compare the installations with GitHub's, and request failed deliveries again.
+
+GitHub tries a delivery once and redelivers it for three days on request. A delivery that got a 2xx is stored, so the
+sweeper takes care of it; events that no row of the dispatch table handles are left alone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ BOOKMARK: Final = "deliveries reconciled until"
 
 
 async def reconcile(context: JobContext) -> Outcome:
-    """Compare what GitHub has and sent with what we have and heard."""
+    """Request a sync of every installation that differs, and the redelivery of what failed."""
     if not context.parts.app_id():
         return Done("the App is not registered yet")
     await _compare_installations(context)
@@ -39,15 +43,15 @@ async def reconcile(context: JobContext) -> Outcome:
     for delivery_id in redeliveries.ids:
         try:
             await github.redeliver(delivery_id)
-        except (NotFound, Rejected) as problem:  # too old by now; the others are not
-            log.info("not_redelivered", github_delivery_id=delivery_id, problem=type(problem).__name__)
-    async with context.conclusion(f"{len(redeliveries.ids)} asked for again") as connection:
+        except (NotFound, Rejected) as error:  # too old by now, which the others may not be
+            log.info("not_redelivered", github_delivery_id=delivery_id, problem=type(error).__name__)
+    async with context.conclusion(f"{len(redeliveries.ids)} redeliveries requested") as connection:
         await save_bookmark(connection, BOOKMARK, redeliveries.cursor.isoformat())
     return Done()
 
 
 async def _compare_installations(context: JobContext) -> None:
-    """Events that were lost for good, and accounts that the operator serves only now or no longer."""
+    """Catch up with lost events and with changes to the accounts that the operator serves."""
     theirs = await context.parts.github.installations()
     async with context.effect() as connection:
         ours = await list_installations(connection)
@@ -56,7 +60,7 @@ async def _compare_installations(context: JobContext) -> None:
 
 
 def drifted(ours: Iterable[Installation], theirs: Iterable[Installation], allowed_accounts: Sequence[str]) -> list[int]:
-    """The installations that GitHub describes otherwise than we do, or that only one of us knows."""
+    """Return the installations that GitHub describes differently, or that only one side knows."""
     known = {installation.installation_id: installation for installation in ours}
     present = {
         installation.installation_id: installation
@@ -68,7 +72,7 @@ def drifted(ours: Iterable[Installation], theirs: Iterable[Installation], allowe
 
 
 def parse_cursor(value: object) -> datetime | None:
-    """The time in the bookmark; None where there is none, or one that makes no sense."""
+    """Parse the time in the bookmark; None if it is missing or malformed."""
     try:
         cursor = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -77,12 +81,12 @@ def parse_cursor(value: object) -> datetime | None:
 
 
 KEPT_FOR: Final = timedelta(days=3)  # by GitHub
-OVERLAP: Final = timedelta(hours=1)  # what GitHub lists late, and clocks that differ
-MOST_REDELIVERIES: Final = 100  # at once
+OVERLAP: Final = timedelta(hours=1)  # for entries that GitHub lists late, and for clocks that differ
+MAX_REDELIVERIES: Final = 100  # per job
 
 
-class Sent(Protocol):
-    """One attempt of GitHub's to deliver."""
+class Attempt(Protocol):
+    """One of GitHub's attempts to deliver."""
 
     @property
     def id(self) -> int: ...
@@ -100,28 +104,31 @@ class Sent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Redeliveries:
-    """What to ask for, and from where to look the next time."""
+    """The redeliveries to request, and where the next search starts."""
 
-    ids: tuple[int, ...]  # of the newest attempts, which is what GitHub redelivers
+    ids: tuple[int, ...]  # of the newest attempts, which are those that GitHub redelivers
     cursor: datetime
 
 
 def look_since(cursor: datetime | None, now: datetime) -> datetime:
-    """From when on GitHub's list is to be read."""
+    """Return the time from which GitHub's list has to be read."""
     earliest = now - KEPT_FOR
     return earliest if cursor is None else max(earliest, min(cursor, now) - OVERLAP)
 
 
-def failed_guids(sent: Iterable[Sent]) -> set[str]:
-    """The deliveries that may have to be asked for: of these the store is asked which are handled."""
+def failed_guids(sent: Iterable[Attempt]) -> set[str]:
+    """Return the deliveries of which every attempt failed; some of them may be in the store nevertheless."""
     return {guid for guid, attempts in _by_guid(sent).items() if _failed(attempts)}
 
 
 def decide_redeliveries(
-    sent: Iterable[Sent], handled: Collection[str], now: datetime, most: int = MOST_REDELIVERIES
+    sent: Iterable[Attempt], handled: Collection[str], now: datetime, limit: int = MAX_REDELIVERIES
 ) -> Redeliveries:
-    """At most `most`, those tried least often first and of these the oldest, so that none that fails time and again
-    keeps another one back. The cursor stays before the oldest that is still missing."""
+    """Select at most `limit` redeliveries and move the cursor.
+
+    Those with the fewest attempts come first, then the oldest, so that one that keeps failing blocks no other. The
+    cursor stays before the oldest missing delivery.
+    """
     missing = [
         attempts
         for guid, attempts in _by_guid(sent).items()
@@ -129,21 +136,21 @@ def decide_redeliveries(
     ]
     missing.sort(key=lambda attempts: (len(attempts), attempts[0].delivered_at, attempts[0].id))
     oldest = min((attempts[0].delivered_at for attempts in missing), default=now)
-    return Redeliveries(tuple(attempts[-1].id for attempts in missing[:most]), min(now, oldest))
+    return Redeliveries(tuple(attempts[-1].id for attempts in missing[:limit]), min(now, oldest))
 
 
-def _by_guid(sent: Iterable[Sent]) -> dict[str, list[Sent]]:
-    """The attempts of each delivery that some row answers, oldest first."""
-    found: dict[str, list[Sent]] = {}
+def _by_guid(sent: Iterable[Attempt]) -> dict[str, list[Attempt]]:
+    """Group the attempts of the deliveries that the dispatch table handles, oldest first."""
+    by_guid: dict[str, list[Attempt]] = {}
     for attempt in sent:
         row = find_row(attempt.event, attempt.action)
         if row is not None and row.job is not None:
-            found.setdefault(attempt.guid, []).append(attempt)
-    for attempts in found.values():
+            by_guid.setdefault(attempt.guid, []).append(attempt)
+    for attempts in by_guid.values():
         attempts.sort(key=lambda attempt: (attempt.delivered_at, attempt.id))
-    return found
+    return by_guid
 
 
-def _failed(attempts: list[Sent]) -> bool:
-    """Did every attempt fail? One that arrived is enough, whatever happened to the ones after it."""
+def _failed(attempts: list[Attempt]) -> bool:
+    """Return whether every attempt failed. One that arrived is enough, whatever followed it."""
     return not any(200 <= attempt.status_code < 300 for attempt in attempts)

@@ -1,7 +1,7 @@
-"""Delete all that is held of an installation or a repository, once GitHub itself has said that it is gone.
+"""Delete all data of an installation or a repository, once GitHub itself confirms that it is gone.
 
-Rows go first: a screening or a fine-tuning run that is still at work finds its lease lost and ends. Then the clones
-and artifacts go; what such work wrote meanwhile is there without a row, and the purge a minute later removes it.
+Rows are deleted first, so a screening or a run in progress loses its lease and ends. Then clones and artifacts are
+deleted; whatever such work wrote meanwhile has no row, and the purge a minute later removes it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONTRADICTED: Final = timedelta(minutes=1)
 
 
 async def remove_installation(context: JobContext) -> Outcome:
-    """Asks GitHub first: what a delivery says may be old, and is not proof enough to delete anything."""
+    """Ask GitHub, then delete: a delivery alone may be stale, and is no proof."""
     try:
         await context.parts.github.installation(context.installation_id)
     except NotFound:
@@ -39,25 +39,24 @@ async def remove_installation(context: JobContext) -> Outcome:
 
 
 async def forget_installation(context: JobContext) -> Outcome:
-    """GitHub knows no such installation: it said so when asked for this one, and must say so when asked for all."""
-    everybody = {installation.installation_id for installation in await context.parts.github.installations()}
-    if context.installation_id in everybody:
-        return Later(context.now() + CONTRADICTED, "GitHub says both that it is installed and that it is not")
+    """Delete an installation that GitHub reports as not found, if GitHub's list of all confirms that."""
+    listed = {installation.installation_id for installation in await context.parts.github.installations()}
+    if context.installation_id in listed:
+        return Later(context.now() + CONTRADICTED, "GitHub reports both that it is installed and that it is not")
     async with context.conclusion("removed") as connection:
         await delete_installation(connection, context.installation_id, except_job=context.job.job_id)
         await _purge_soon(connection, context)
     await asyncio.to_thread(context.parts.clones.remove, context.installation_id, None)
-    await without_store_problems(context.parts.artifacts.remove_installation, context.installation_id)
+    await remove_artifacts(context.parts.artifacts.remove_installation, context.installation_id)
     log.info("installation_removed")
     return Done()
 
 
 async def forget_repository(context: JobContext) -> Outcome:
-    """GitHub says that the installation has no such repository. Its outcomes went with it, so the threshold may be
-    another.
+    """Delete a repository that GitHub reports as not found, and recalibrate without its outcomes.
 
-    Two transactions: who settles a run of it holds a job of the repository and waits for `recalibrate`. A worker that
-    dies in between leaves this job open, and there is nothing to be deleted the second time.
+    This takes two transactions, because whoever applies a run of it holds a job of the repository and waits for
+    `recalibrate`. After a crash in between the job is repeated, with nothing left to delete.
     """
     async with context.effect() as connection:
         await delete_repository(
@@ -68,17 +67,17 @@ async def forget_repository(context: JobContext) -> Outcome:
         await request_job(connection, context.installation_id, 0, "recalibrate", context.now())
     ids = context.installation_id, context.repository_id
     await asyncio.to_thread(context.parts.clones.remove, *ids)
-    await without_store_problems(context.parts.artifacts.remove_repository, *ids)
+    await remove_artifacts(context.parts.artifacts.remove_repository, *ids)
     log.info("repository_removed")
     return Done()
 
 
-async def without_store_problems(remove: Callable[..., None], *ids: int) -> None:
-    """The rows are gone: where the store does not work now, the next purge that finds it working does it."""
+async def remove_artifacts(remove: Callable[..., None], *ids: int) -> None:
+    """Call `remove`. If the store fails, a later purge deletes the artifacts, because their rows are gone."""
     try:
         await asyncio.to_thread(remove, *ids)
-    except StoreError as problem:
-        log.warning("artifacts_not_removed", problem=str(problem))
+    except StoreError as error:
+        log.warning("artifacts_not_removed", problem=str(error))
 
 
 async def _purge_soon(connection: Connection, context: JobContext) -> None:

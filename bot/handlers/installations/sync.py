@@ -1,19 +1,21 @@
-"""Ask GitHub how an installation and its repositories are now, and let our rows follow.
+"""Synchronize an installation and its repositories with GitHub.
 
-Whatever a delivery says (renamed, transferred, archived, added, removed), the answer is the same: ask, compare, act.
+Whatever a delivery reports (renamed, transferred, archived, added, removed), the reaction is the same: ask GitHub,
+compare, act.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final, TypeVar
 
 from bot.github.client import InstallationClient
 from bot.github.errors import InstallationGone, NotFound
-from bot.handlers.installations.remove import forget_installation, forget_repository, without_store_problems
+from bot.handlers.installations.remove import forget_installation, forget_repository, remove_artifacts
+from bot.jobs.arguments import PostJob, ScreenJob, parse_sync_repository, request
 from bot.jobs.context import ASK, Done, JobContext, Outcome
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, Repository, RepositoryMemory
@@ -26,11 +28,11 @@ from bot.store.screenings import drop_ranking, forget_rankings
 
 Item = TypeVar("Item")
 
-AT_ONCE: Final = 50  # repositories a transaction, so that the receiver need not wait for a thousand
+BATCH: Final = 50  # repositories per transaction, so that the receiver never waits for a thousand
 
 
 async def sync_installation(context: JobContext) -> Outcome:
-    """Its account, state and permissions, and the list of its repositories."""
+    """Synchronize the account, state and permissions, and the list of repositories."""
     try:
         installation = await context.parts.github.installation(context.installation_id)
     except NotFound:
@@ -49,12 +51,12 @@ async def sync_installation(context: JobContext) -> Outcome:
 
 
 def is_allowed(installation: Installation, allowed_accounts: Sequence[str]) -> bool:
-    """Whether the operator serves this account. Logins are compared without regard to case, as GitHub does."""
+    """Return whether the operator serves this account. Logins are case-insensitive, as on GitHub."""
     return not allowed_accounts or installation.account_login.lower() in allowed_accounts
 
 
 async def sync_repository(context: JobContext) -> Outcome:
-    """One repository: its name, branch and state, or that it is gone."""
+    """Synchronize one repository: its name, branch and state, or its removal."""
     async with context.parts.database.read() as connection:
         installation = await load_installation(connection, context.installation_id)
         memory = await load_repository(connection, context.installation_id, context.repository_id)
@@ -75,17 +77,17 @@ async def sync_repository(context: JobContext) -> Outcome:
 
 
 async def _refuse(context: JobContext, installation: Installation) -> Outcome:
-    """An account that the operator does not serve: nothing is held of it but that it is refused."""
+    """Delete all data of an account that the operator does not serve, and remember the refusal."""
     async with context.conclusion("the account is not in ASSAY_ALLOWED_ACCOUNTS") as connection:
         await delete_installation(connection, context.installation_id, except_job=context.job.job_id)
         await save_installation(connection, replace(installation, state="refused"), context.now())
     await asyncio.to_thread(context.parts.clones.remove, context.installation_id, None)
-    await without_store_problems(context.parts.artifacts.remove_installation, context.installation_id)
+    await remove_artifacts(context.parts.artifacts.remove_installation, context.installation_id)
     return Done()
 
 
 async def _sync_all(context: JobContext) -> Outcome:
-    async with context.conclusion("asking for the whole installation") as connection:
+    async with context.conclusion("the whole installation is synchronized") as connection:
         await request_job(connection, context.installation_id, 0, "sync_installation", context.now())
     return Done()
 
@@ -96,19 +98,19 @@ async def _sync_repositories(context: JobContext, repositories: Sequence[Reposit
             memory.repository.repository_id: memory
             for memory in await list_repositories(connection, context.installation_id)
         }
-    for batch in batches(repositories, AT_ONCE):
+    for batch in batches(repositories, BATCH):
         async with context.effect() as connection:
             for repository in batch:
                 await _save(connection, context, repository, known.get(repository.repository_id), served_again)
     missing = known.keys() - {repository.repository_id for repository in repositories}
-    for gone in batches(sorted(missing), AT_ONCE):
+    for gone in batches(sorted(missing), BATCH):
         async with context.effect() as connection:
-            for repository_id in gone:  # GitHub is asked for each: a list that changes while it is read may skip some
+            for repository_id in gone:  # each is checked: a list that changes while it is read may skip some
                 await request_job(connection, context.installation_id, repository_id, "sync_repository", context.now())
 
 
 async def _find(client: InstallationClient, memory: RepositoryMemory | None, repository_id: int) -> Repository:
-    """By its id, whatever its name is now. Raises NotFound."""
+    """Find a repository by its id, whatever its name is now. Raises NotFound."""
     if memory is not None:
         return await client.repository(memory.repository.full_name, repository_id)
     for repository in await client.repositories():
@@ -124,7 +126,7 @@ async def _save(
     memory: RepositoryMemory | None,
     served_again: bool = False,
 ) -> None:
-    """Follow one repository, and ask for what its change calls for."""
+    """Save one repository, and request the jobs that its change calls for."""
     ids = context.installation_id, repository.repository_id
     await save_repository(connection, repository)
     if repository.archived:
@@ -135,28 +137,29 @@ async def _save(
     if not shows_ranking(repository, config.publish_ranking):
         await forget_rankings(connection, *ids)
         if await drop_ranking(connection, *ids):
-            # It has become public: the check run that shows the ranking gets a successor without it.
-            await request_job(connection, *ids, "post", context.now(), arguments={"again": True})
-    arguments = follow(memory, repository, asked=bool(context.job.arguments.get("remeasure")))
-    if arguments is not None:
-        await request_job(connection, *ids, "screen", context.now(), arguments=arguments)
+            # It has become public: replace the check run that shows the ranking.
+            await request(connection, *ids, PostJob(again=True), context.now())
+    remeasure = parse_sync_repository(context.job.arguments).remeasure
+    if screening := decide_screening(memory, repository, remeasure=remeasure):
+        await request(connection, *ids, screening, context.now())
     elif served_again or (memory is not None and memory.repository.archived):
         await request_job(connection, *ids, "post", context.now())
 
 
-def follow(memory: RepositoryMemory | None, now: Repository, *, asked: bool) -> Mapping[str, bool] | None:
-    """The arguments of the screening that a repository needs, None where it needs none.
+def decide_screening(memory: RepositoryMemory | None, now: Repository, *, remeasure: bool) -> ScreenJob | None:
+    """Return the screening that a repository needs, if any.
 
-    `asked`: a delivery said that the default branch changed, which may be known here already.
+    `remeasure`: a delivery reported a new default branch, which the store may know already.
     """
     if memory is None or memory.measured_at is None:
-        return {}
-    if asked or memory.repository.default_branch != now.default_branch:
-        return {"force": True}
+        return ScreenJob()
+    if remeasure or memory.repository.default_branch != now.default_branch:
+        return ScreenJob(force=True)
     return None
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    """Split into lists of at most `size` items."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

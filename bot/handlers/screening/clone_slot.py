@@ -1,4 +1,4 @@
-"""The folder of a repository while a child works in it: there is room for a clone, and nobody evicts it meanwhile."""
+"""Reserve a repository's folder for a child process: room for a clone, safe from eviction."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pipeline.git.errors import DiskFull
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class CloneSlot:
     folder: Path
-    most_bytes: int  # of a pack
+    most_bytes: int  # limit on a pack
 
 
 @contextlib.asynccontextmanager
-async def clone_slot(context: JobContext) -> AsyncIterator[Room]:
-    """Raises ScreeningFailed where there is no room, or where other clones take what this one needs."""
+async def clone_slot(context: JobContext) -> AsyncIterator[CloneSlot]:
+    """Raises ScreeningFailed if the disk is full, or if other clones occupy the space that this one needs."""
     clones, ids = context.parts.clones, (context.installation_id, context.repository_id)
     with contextlib.ExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, clones.in_use(*ids))
         try:
             folder = await asyncio.to_thread(clones.prepare, *ids)
             most_bytes = await asyncio.to_thread(clones.room_for, context.installation_id)
-        except DiskFull as problem:
-            raise ScreeningFailed("disk_full", str(problem)) from None
+        except DiskFull as error:
+            raise ScreeningFailed("disk_full", str(error)) from None
         try:
-            yield Room(folder, most_bytes)
+            yield CloneSlot(folder, most_bytes)
         except ScreeningFailed as failure:
             if failure.kind == "too_large" and most_bytes < context.parts.policy.pack_limit_bytes:
                 raise ScreeningFailed("disk_full", "other clones take the room that it needs") from None

@@ -1,7 +1,7 @@
-"""Issues and pull requests for one screening: fetched into a file beside the clone, before anything is mined.
+"""Fetch issues and pull requests for one screening into a file beside the clone, before mining starts.
 
-The installation's permissions say what may be asked for. Where GitHub's limit is used up, RateLimited puts the job off,
-and what was read is there when it goes on. Nothing of a title, a text or a person is kept.
+The installation's permissions limit what is fetched. When GitHub's rate limit is used up, RateLimited reschedules the
+job, which continues with what was fetched. No title, text or person is stored.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ log = structlog.get_logger(__name__)
 
 FACTS: Final = "evidence.assay"
 WANTED: Final = ("issues", "pull_requests")
-_GIVES_NOTHING: Final = "none"
+_NOT_GRANTED: Final = "none"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a screening may use beside messages. `path` is none where GitHub gives nothing."""
+    """What a screening may use beside commit messages; without a `path`, nothing."""
 
     path: Path | None
-    note: str  # what is said of it beside the verdict
-    label_recipe: RecipeName = "messages"  # the one that decides
-    is_whole: bool = True  # False: of issues and pull requests one may not be read, so no density follows from them
+    note: str  # shown beside the verdict
+    label_recipe: RecipeName = "messages"  # which decides
+    is_whole: bool = True  # False: either issues or pull requests are unreadable, so they give no density
 
 
 def lacking(installation: Installation) -> list[str]:
-    """The permissions that would give evidence and were not granted."""
-    return [name for name in WANTED if installation.permissions.get(name, _GIVES_NOTHING) not in ("read", "write")]
+    """Return the permissions for evidence that were not granted."""
+    return [name for name in WANTED if installation.permissions.get(name, _NOT_GRANTED) not in ("read", "write")]
 
 
 async def read_evidence(
@@ -57,19 +57,19 @@ async def read_evidence(
     *,
     api_decides: bool,
 ) -> Evidence:
-    """Everything that changed since it was asked for last; all of the windows the first time.
+    """Fetch what changed since the last time; the first time, all of the windows.
 
-    `client` may read the contents of the repository. `api_decides`: whether the label recipe with issues decides here,
-    which it does only where nothing of them is missing. Raises RateLimited.
+    `client` can read the contents of the repository. `api_decides`: whether the label recipe with issues decides here,
+    provided that the evidence is complete. Raises RateLimited.
     """
     if len(lacking(installation)) == len(WANTED):
         return Evidence(None, _missing(lacking(installation), api_decides))
     try:
         fetched = await _fetch(context, installation, client, repository, head_sha, folder)
-    except (Forbidden, Unavailable) as problem:
-        log.info("no_evidence", problem=type(problem).__name__)
-        if api_decides and isinstance(problem, Unavailable):
-            raise  # another try, and not another verdict because GitHub was slow today
+    except (Forbidden, Unavailable) as error:
+        log.info("no_evidence", problem=type(error).__name__)
+        if api_decides and isinstance(error, Unavailable):
+            raise  # retry, rather than change the verdict because GitHub is slow
         return Evidence(None, f"{_ALONE} GitHub did not give its issues and pull requests this time.")
     lacks = [name for name in WANTED if name in {*fetched.lacks, *lacking(installation)}]
     known = _known(fetched)
@@ -102,7 +102,7 @@ async def _fetch(
 
 
 async def _head_at(context: JobContext, client: InstallationClient, repository: Repository, head_sha: str) -> datetime:
-    """Of a commit that GitHub does not have any more, now: whoever clones says what became of it."""
+    """Return when the commit was made; now if GitHub no longer has it, which the clone will report."""
     try:
         return await client.committed_at(repository.full_name, head_sha)
     except (NotFound, Rejected):
@@ -112,7 +112,7 @@ async def _head_at(context: JobContext, client: InstallationClient, repository: 
 def evidence_file(
     context: JobContext, evidence: Evidence, repository: Repository, seen_at: datetime
 ) -> EvidenceFile | None:
-    """What the child reads: as it was known when the head was first seen."""
+    """Return what the child reads: the evidence as of the time when the head was first seen."""
     if evidence.path is None:
         return None
     host = urlsplit(context.parts.policy.web_url).netloc
@@ -120,7 +120,7 @@ def evidence_file(
 
 
 def earliest(head_at: datetime, now: datetime) -> datetime:
-    """No window begins earlier: they end with the head, which may be old or dated in the future."""
+    """Return the earliest start of a window. Windows end with the head, which may be old or dated in the future."""
     return min(head_at, now) - timedelta(seconds=MESSAGES.default_window_s)
 
 

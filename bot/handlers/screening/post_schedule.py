@@ -1,7 +1,7 @@
-"""When a verdict is written on a repository, and on which head: decided from values, before GitHub is asked anything.
+"""Decide when a verdict is posted and on which head. Pure, and done before GitHub is asked anything.
 
-After a push: 60 s of quiet, at most 10 min. Then measure again where the last measurement is a day old or the history
-was rewritten; else carry the verdict to the new head, at most once an hour.
+After a push wait for 60 s of quiet, at most 10 min. Then measure again if the last measurement is a day old or the
+history was rewritten; else carry the verdict to the new head, at most once an hour.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEASURE_EVERY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """There is no verdict that could be posted: screen first."""
+    """No verdict can be posted yet: screen first."""
 
     reason: str
 
@@ -31,7 +31,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class Skip:
     reason: str
 
 
@@ -40,41 +40,41 @@ class Post:
     reason: str
 
 
-Decision = Measure | Wait | Nothing | Post
+Decision = Measure | Wait | Skip | Post
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Wishes:
     """Why a post job runs, and what the operator wants."""
 
-    again: bool = False  # somebody pressed "re-run": the stored result, whatever was posted already
-    observe: bool = False  # measure and post nothing
-    quiet: bool = False  # post only what changed
+    again: bool = False  # somebody pressed "re-run": post the stored result again
+    observe: bool = False  # measure, but post nothing
+    quiet: bool = False  # post only changes
 
 
 def settled_at(memory: RepositoryMemory) -> datetime | None:
-    """When the pushes not answered yet may be: after quiet, or long enough after the first. None: there are none.
+    """Return when the pending pushes are due: after quiet, or long enough after the first. None without pending pushes.
 
-    A burst that goes on while it is answered counts from that answer, or it would be answered without a pause.
+    A burst that outlasts a posting counts from that posting, or it would be answered without a pause.
     """
     if memory.push_burst_since is None:
         return None
-    answers = [at for at in (memory.measured_at, memory.posted_at) if at is not None]
-    since = max([memory.push_burst_since, *answers])
+    answered = [at for at in (memory.measured_at, memory.posted_at) if at is not None]
+    since = max([memory.push_burst_since, *answered])
     quiet = (memory.pushed_at or memory.push_burst_since) + timedelta(seconds=QUIET_S)
     return min(quiet, since + timedelta(seconds=MAX_WAIT_S))
 
 
 def must_measure(memory: RepositoryMemory, newest: StoredScreening | None, now: datetime) -> str:
-    """Why the newest measurement does not do any more; empty where it does."""
+    """Return why the newest measurement is outdated; empty if it is not."""
     if newest is None:
         return "never measured"
     if memory.pushed_at is None or memory.pushed_at < newest.measured_at:
-        return ""  # also where that failed: it would fail again
+        return ""  # even if that failed: it would fail again
     if memory.history_changed:
         return "the history was rewritten"
-    answered = memory.push_burst_since is None or newest.head_sha == memory.pushed_head
-    if not answered and now - newest.measured_at >= MEASURE_EVERY:
+    is_answered = memory.push_burst_since is None or newest.head_sha == memory.pushed_head
+    if not is_answered and now - newest.measured_at >= MEASURE_EVERY:
         return "measured more than a day ago"
     return ""
 
@@ -84,47 +84,47 @@ def decide(
     newest: StoredScreening | None,
     posted: StoredCheckRun | None,
     posted_screening: StoredScreening | None,
-    ask: Ask,
+    wishes: Wishes,
     now: datetime,
 ) -> Decision:
-    """What a post job does. `posted_screening` is what the newest check run said, None where it is unknown."""
+    """Decide what a post job does. `posted_screening` is the screening that the newest check run shows, if known."""
     if memory.repository.archived:
-        return Nothing("archived")
-    if ask.again:
-        return _again(newest, ask)
+        return Skip("archived")
+    if wishes.again:
+        return _again(newest, wishes)
     due_at = settled_at(memory)
     if due_at is not None and now < due_at:
         return Wait(due_at, "waiting for quiet after a push")
     if reason := must_measure(memory, newest, now):
         return Measure(reason)
     assert newest is not None
-    if ask.observe:
-        return Nothing("only observing")
+    if wishes.observe:
+        return Skip("only observing")
     if posted is None:
         return Post("the first verdict")
-    if ask.quiet and posted_screening is not None and says(posted_screening) == says(newest):
-        return Nothing("the verdict is the same")
+    if wishes.quiet and posted_screening is not None and verdict_key(posted_screening) == verdict_key(newest):
+        return Skip("the verdict is the same")
     if posted.screening_id != newest.screening_id:
         return Post("measured anew")
     return _carry(memory, posted, now)
 
 
-def says(screening: StoredScreening) -> tuple[object, ...]:
-    """What counts as a change for who wants to hear of changes only."""
+def verdict_key(screening: StoredScreening) -> tuple[object, ...]:
+    """Return what has to differ for a change to be posted in quiet mode."""
     return bool(screening.failure), screening.judgement.get("verdict"), screening.judgement.get("measurable")
 
 
-def _again(newest: StoredScreening | None, ask: Ask) -> Decision:
-    """Somebody asked for the result that is stored: it is shown, and nothing is measured for it."""
-    if ask.observe:
-        return Nothing("only observing")
-    return Nothing("there is no result to show again") if newest is None else Post("asked for again")
+def _again(newest: StoredScreening | None, wishes: Wishes) -> Decision:
+    """Post the stored result on request; nothing is measured for that."""
+    if wishes.observe:
+        return Skip("only observing")
+    return Skip("there is no result to show again") if newest is None else Post("asked for again")
 
 
 def _carry(memory: RepositoryMemory, posted: StoredCheckRun, now: datetime) -> Decision:
-    """The verdict stands, the head may have moved."""
+    """Carry an unchanged verdict to a head that has moved."""
     if memory.push_burst_since is None or memory.pushed_head == posted.head_sha:
-        return Nothing("nothing new")
+        return Skip("nothing new")
     free_at = (posted.posted_at or posted.made_at) + CARRY_EVERY
     if now < free_at:
         return Wait(free_at, "carried within the last hour")

@@ -1,13 +1,12 @@
-"""Read `.github/assay.yml` of a repository and of its organization, at the commits that their branches are at.
+"""Read `.github/assay.yml` of a repository and of its organization at the heads of their default branches.
 
-The organization's stands in its repository `.github`, and is read with a token for that repository alone, where the
-installation has it. What was read is remembered, so that commands and postings need not ask again; a commit that was
-read before is not read again.
+The organization's file is in its repository `.github`, and is read with a token for that repository alone, if the
+installation includes it. Both are stored for commands and postings, and a commit is read only once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import structlog
@@ -16,7 +15,7 @@ from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
 from bot.jobs.context import READ, JobContext
 from bot.policy import Policy
-from bot.records import Repository
+from bot.records import Repository, RepositoryMemory
 from bot.repo_config.effective import effective_config
 from bot.repo_config.parse import parse_config
 from bot.repo_config.precedence import EffectiveConfig
@@ -36,17 +35,20 @@ ORGANIZATION_REPOSITORY: Final = ".github"
 async def read_configuration(
     context: JobContext, client: InstallationClient, repository: Repository, head_sha: str
 ) -> EffectiveConfig:
-    """What applies at `head_sha`, the head of the default branch, read under `client`'s token; and remember it."""
+    """Read, store and return the configuration at `head_sha`, the head of the default branch."""
     ids = context.installation_id, repository.repository_id
     async with context.parts.database.read() as connection:
         organization_row, repository_row = await load_configs(connection, *ids)
+        holder = _find_holder(await list_repositories(connection, context.installation_id), repository)
     known_organization, known = load_config(organization_row), load_config(repository_row)
     own = await _read(client, repository.full_name, head_sha, known)
-    organization = await _read_organization(context, repository, known_organization)
+    organization = await _read_organization(context, holder, known_organization)
     if own != known or organization != known_organization or repository_row is None or organization_row is None:
         shares_otherwise = (_wish(own), _wish(organization)) != (_wish(known), _wish(known_organization))
         async with context.parts.database.write() as connection:
-            if shares_otherwise:  # before the lease: who recalibrates holds its own row and asks for jobs such as this
+            if (
+                shares_otherwise
+            ):  # before the lease, because whoever recalibrates holds its row and requests jobs like this
                 await request_job(connection, context.installation_id, 0, "recalibrate", context.now())
             await hold_lease(connection, context.job)
             await save_repository_config(connection, *ids, dump_config(own))
@@ -55,7 +57,7 @@ async def read_configuration(
 
 
 def _wish(stored: StoredConfig) -> bool | None:
-    """What a file says of sharing outcomes with other installations."""
+    """Return what a file says about sharing outcomes."""
     return stored.parsed.config.share_outcomes
 
 
@@ -64,16 +66,15 @@ async def _read(client: InstallationClient, full_name: str, head_sha: str, known
         return known
     try:
         raw = await client.file(full_name, PATH, head_sha)
-    except Rejected:  # a folder of that name, or a file that the API does not give
+    except Rejected:  # a folder of that name, or a file that the API does not serve
         raw = None
     if raw is None:
         return StoredConfig(head_sha=head_sha)
     return StoredConfig(parse_config(raw), head_sha, True)
 
 
-async def _read_organization(context: JobContext, repository: Repository, known: StoredConfig) -> StoredConfig:
-    """Nothing where the installation does not have the repository that would hold it."""
-    holder = await _holder(context, repository)
+async def _read_organization(context: JobContext, holder: Repository | None, known: StoredConfig) -> StoredConfig:
+    """Read the organization's file; an empty configuration if the installation does not include `holder`."""
     if holder is None:
         return StoredConfig()
     token = await context.parts.github.mint(context.installation_id, holder.repository_id, READ)
@@ -81,21 +82,20 @@ async def _read_organization(context: JobContext, repository: Repository, known:
     try:
         head_sha = await client.head(holder.full_name, holder.default_branch)
         return await _read(client, holder.full_name, head_sha, known) if head_sha else StoredConfig()
-    except (NotFound, Forbidden) as problem:  # gone or closed to us since: its own jobs see to that
-        log.info("no_organization_configuration", problem=type(problem).__name__)
+    except (NotFound, Forbidden) as error:  # gone or closed to us since, which jobs of its own handle
+        log.info("no_organization_configuration", problem=type(error).__name__)
         return StoredConfig()
 
 
-async def _holder(context: JobContext, repository: Repository) -> Repository | None:
+def _find_holder(memories: Iterable[RepositoryMemory], repository: Repository) -> Repository | None:
+    """Return the repository that may hold the organization's file."""
     owner = repository.full_name.partition("/")[0]
     wanted = f"{owner}/{ORGANIZATION_REPOSITORY}".lower()
-    async with context.parts.database.read() as connection:
-        memories = await list_repositories(connection, context.installation_id)
     return next((m.repository for m in memories if m.repository.full_name.lower() == wanted), None)
 
 
 async def load_notes(connection: Connection, policy: Policy, repository: Repository) -> str:
-    """What a check run says of the configuration as it was read last, a line each; nothing where all of it applies."""
+    """Load what a check run says about the stored configuration, one line each; empty if all of it applies."""
     organization_row, repository_row = await load_configs(
         connection, repository.installation_id, repository.repository_id
     )
@@ -103,14 +103,14 @@ async def load_notes(connection: Connection, policy: Policy, repository: Reposit
     return "\n".join(notes(organization.parsed, own.parsed, effective_config(policy, organization, own)))
 
 
-def notes(organization: ParsedConfig, own: ParsedConfig, in_force: EffectiveConfig) -> Iterator[str]:
-    """What the organization's file says is not repeated: the repository that holds it may be private."""
+def notes(organization: ParsedConfig, own: ParsedConfig, effective: EffectiveConfig) -> Iterator[str]:
+    """Yield the notes. The organization's file is not quoted, because its repository may be private."""
     for problem in own.problems:
         yield f"{PATH}, {problem}. The rest of the file applies."
-    for overruled in in_force.overruled:
+    for overruled in effective.overruled:
         if overruled.level == "repository":
             yield f"{overruled}."
-    count = len(organization.problems) + sum(overruled.level == "organization" for overruled in in_force.overruled)
+    count = len(organization.problems) + sum(overruled.level == "organization" for overruled in effective.overruled)
     if count:
         yield (
             f"Of the organization's {PATH} {count:,} {'line does' if count == 1 else 'lines do'} not apply: assay "
@@ -118,6 +118,6 @@ def notes(organization: ParsedConfig, own: ParsedConfig, in_force: EffectiveConf
         )
 
 
-def changes_labels(in_force: EffectiveConfig, measured_with: str) -> bool:
-    """Whether to measure again: another configuration than `measured_with` decides what is a fix and what is code."""
-    return in_force.overlay.config_hash != measured_with
+def changes_labels(effective: EffectiveConfig, measured_with: str) -> bool:
+    """Return whether fixes or code are now selected otherwise than `measured_with`, so that a measurement is due."""
+    return effective.overlay.config_hash != measured_with

@@ -1,7 +1,7 @@
-"""Clone, mine, measure, judge, rank: one repository in a child process, and its verdict as a row.
+"""Screen one repository: clone, mine, measure, judge and rank in a child process, and store the verdict.
 
-GitHub is asked for the repository's present name, branch and head first; the token is for reading this repository
-alone. The measurement's time is the time before the clone, so that a push that comes meanwhile is newer than it.
+GitHub is asked first for the repository's current name, branch and head; the token can read only this repository. The
+measurement is dated before the clone, so that a push during it counts as newer.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import structlog
 
 from bot.github.errors import NotFound
 from bot.handlers.screening import post_schedule
-from bot.handlers.screening.clone_slot import Room, clone_slot
+from bot.handlers.screening.clone_slot import CloneSlot, clone_slot
 from bot.handlers.screening.evidence import Evidence, evidence_file, read_evidence
 from bot.handlers.screening.repo_config import changes_labels
-from bot.handlers.screening.source import Source, look
+from bot.handlers.screening.source import Source, load_source
+from bot.jobs.arguments import parse_screen
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.failures import save_failure
 from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, retry
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, RepositoryMemory, StoredScreening
 from bot.repo_config.precedence import EffectiveConfig
-from bot.runs.active_ranking import ask_for_scores
+from bot.runs.active_ranking import request_scores
 from bot.runs.audit import maybe_audit
 from bot.sandbox.screening_task import Screened, ScreeningFailed, ScreeningTask
 from bot.store.database import Connection
@@ -44,63 +45,78 @@ DISK_PAUSE: Final = timedelta(minutes=10)
 REFUSED: Final = "GitHub does not give us the code: the App needs the permission to read contents"
 
 
+@dataclasses.dataclass(frozen=True)
+class ScreenState:
+    """Everything in the store that a screening depends on."""
+
+    installation: Installation
+    memory: RepositoryMemory
+    newest: StoredScreening | None
+    api_decides: bool  # the label recipe with issues and pull requests decides verdicts here
+
+
 async def screen(context: JobContext) -> Outcome:
-    """A stored screening and the wish to post it; or a stored failure; or, where it may pass, another try."""
-    async with context.parts.database.read() as connection:
-        installation = await load_installation(connection, context.installation_id)
-        memory = await load_repository(connection, context.installation_id, context.repository_id)
-        newest = await newest_screening(connection, context.installation_id, context.repository_id)
-    if installation is None or memory is None:
+    """Store a screening and request its posting; or store the failure; or retry what may work later."""
+    state = await _load(context)
+    if state is None:
         return Done("no such repository")
-    if installation.state != "active":
-        return await context.not_served(installation)
-    forced = bool(context.job.arguments.get("force"))
-    source = await look(context, memory.repository, newest)
+    if state.installation.state != "active":
+        return await context.not_served(state.installation)
+    source = await load_source(context, state.memory.repository, state.newest)
     if source.repository.archived or not source.head_sha:
         return Done("archived" if source.repository.archived else "empty")
-    if not forced and newest is not None and not _must_measure(context, memory, newest, source.config):
+    if not parse_screen(context.job.arguments).force and not _must_measure(context, state, source.config):
         return await _post(context, "measured already")
     try:
-        screened, evidence = await _measure(context, installation, source)
+        screened, evidence = await _measure(context, state, source)
     except ScreeningFailed as failure:
         return await _failed(context, failure, source)
     return await _save(context, source, screened, evidence)
 
 
-def _must_measure(
-    context: JobContext, memory: RepositoryMemory, newest: StoredScreening, config: EffectiveConfig
-) -> bool:
-    return bool(post_schedule.must_measure(memory, newest, context.now())) or changes_labels(config, newest.config_hash)
+async def _load(context: JobContext) -> ScreenState | None:
+    async with context.parts.database.read() as connection:
+        installation = await load_installation(connection, context.installation_id)
+        memory = await load_repository(connection, context.installation_id, context.repository_id)
+        if installation is None or memory is None:
+            return None
+        known = await context.parts.calibrations.known(connection, context.installation_id)
+        return ScreenState(
+            installation=installation,
+            memory=memory,
+            newest=await newest_screening(connection, context.installation_id, context.repository_id),
+            api_decides=known.calibration_set.deciding == MESSAGES_API.id,
+        )
 
 
-async def _measure(context: JobContext, installation: Installation, source: Source) -> tuple[Screened, Evidence]:
-    """In a child process, with what GitHub knows of issues and pull requests. Raises ScreeningFailed, RateLimited."""
-    api_decides = await _api_decides(context)
-    async with clone_slot(context) as room:
+def _must_measure(context: JobContext, state: ScreenState, config: EffectiveConfig) -> bool:
+    newest = state.newest
+    if newest is None or post_schedule.must_measure(state.memory, newest, context.now()):
+        return True
+    return changes_labels(config, newest.config_hash)
+
+
+async def _measure(context: JobContext, state: ScreenState, source: Source) -> tuple[Screened, Evidence]:
+    """Measure in a child process, with GitHub's issues and pull requests. Raises ScreeningFailed, RateLimited."""
+    async with clone_slot(context) as slot:
         evidence = await read_evidence(
             context,
-            installation,
+            state.installation,
             source.client,
             source.repository,
             source.head_sha,
-            room.folder,
-            api_decides=api_decides,
+            slot.folder,
+            api_decides=state.api_decides,
         )
-        return await context.parts.supervisor.screen(_order(context, source, room, evidence)), evidence
+        return await context.parts.supervisor.screen(_task(context, source, slot, evidence)), evidence
 
 
-async def _api_decides(context: JobContext) -> bool:
-    async with context.parts.database.read() as connection:
-        known = await context.parts.calibrations.known(connection, context.installation_id)
-    return known.calibration_set.deciding == MESSAGES_API.id
-
-
-def _order(context: JobContext, source: Source, room: Room, evidence: Evidence) -> ScreeningTask:
+def _task(context: JobContext, source: Source, slot: CloneSlot, evidence: Evidence) -> ScreeningTask:
     policy = context.parts.policy
     return ScreeningTask(
         url=f"{policy.web_url}/{source.repository.full_name}.git",
-        folder=room.folder,
-        most_bytes=room.most_bytes,
+        folder=slot.folder,
+        most_bytes=slot.most_bytes,
         token=source.token,
         seen_at=int(source.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,
@@ -138,16 +154,16 @@ async def _save(context: JobContext, source: Source, screened: Screened, evidenc
             config_hash=measurement.config_hash,
             ranking=None if screened.shortlist is None else dump_shortlist(screened.shortlist),
         )
-        await _what_follows(context, connection, screening_id)
+        await _request_followups(context, connection, screening_id)
     context.parts.hooks.screened(judgement.verdict)
     return Done()
 
 
-async def _what_follows(context: JobContext, connection: Connection, screening_id: int) -> None:
-    """The verdict is posted; an adapter that won ranks the new head; a SKIP may be drawn to be tested."""
+async def _request_followups(context: JobContext, connection: Connection, screening_id: int) -> None:
+    """Request the posting, the ranking by an adapter that won, and the audit of a SKIP that is drawn."""
     ids, now = (context.installation_id, context.repository_id), context.now()
     await request_job(connection, *ids, "post", now)
-    await ask_for_scores(connection, context.parts.policy, *ids, now)
+    await request_scores(connection, context.parts.policy, *ids, now)
     saved = await load_screening(connection, context.installation_id, screening_id)
     if saved is not None:
         await maybe_audit(connection, context.parts.policy, saved, now)
@@ -160,7 +176,7 @@ async def _post(context: JobContext, reason: str) -> Outcome:
 
 
 async def _failed(context: JobContext, failure: ScreeningFailed, source: Source) -> Outcome:
-    """Another try where it may pass; else the failure is stored, and posted like a verdict."""
+    """Retry if the failure may pass; else store it, to be posted like a verdict."""
     context.parts.hooks.screened(failure.kind)
     log.info("screening_failed", failure=failure.kind, attempts=context.job.attempts)
     match decide(failure, context.job.attempts, context.now()):
@@ -175,11 +191,11 @@ async def _failed(context: JobContext, failure: ScreeningFailed, source: Source)
 
 
 def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Failed | Gone:
-    """What comes next, by the kind of failure."""
+    """Decide what follows a failure, by its kind."""
     match failure.kind:
         case "disk_full":
             return Again(now + DISK_PAUSE, failure.sentence, counts=False)
-        case "refused" if attempts < MAX_TOKENS:  # the token may have run out while it waited
+        case "refused" if attempts < MAX_TOKENS:  # the token may have expired in the queue
             return Again(now, REFUSED)
         case "refused":
             return retry(attempts, now, REFUSED)

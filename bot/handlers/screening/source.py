@@ -1,4 +1,4 @@
-"""What there is to screen, as GitHub describes it now: a repository, its head and configuration, a token to read it."""
+"""Load from GitHub what is to be screened: the repository, its head and configuration, and a token to read it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.store.repositories import save_repository
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be screened, as GitHub describes it now."""
+    """A repository as GitHub describes it now."""
 
     repository: Repository
     head_sha: str
@@ -29,8 +29,8 @@ class Source:
     seen_at: datetime  # when this head was first seen
 
 
-async def look(context: JobContext, known: Repository, newest: StoredScreening | None) -> Source:
-    """Ask GitHub what there is to screen, and remember it."""
+async def load_source(context: JobContext, known: Repository, newest: StoredScreening | None) -> Source:
+    """Ask GitHub for the repository as it is now, and save what changed."""
     began_at = context.now()
     token = await context.parts.github.mint(context.installation_id, context.repository_id, READ)
     client = context.parts.github.installation_client(context.installation_id, token)
@@ -54,7 +54,7 @@ async def _configuration(
 
 
 async def _head(client: InstallationClient, repository: Repository) -> str:
-    """Empty where the repository has no commit, and so no branch either."""
+    """Return the head; empty if the repository has no commit."""
     if not repository.default_branch:
         return ""
     try:

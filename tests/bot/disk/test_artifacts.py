@@ -111,7 +111,7 @@ def test_a_run_that_is_over_keeps_what_its_winner_wrote(url: str) -> None:
 
 def test_a_run_that_made_nothing_leaves_nothing(url: str) -> None:
     artifacts = filled(url)
-    artifacts.remove_leavings(a_run(artifacts=""))
+    artifacts.remove_leavings(a_run(artifacts=None))
     assert not any("/2/runs/7/" in name for name in names(url))
 
 

@@ -154,8 +154,8 @@ def test_what_will_not_go_better_ends_at_once(gpu: Bench, deed: str, reason: str
     done = gpu.once()
     assert done is not None
     assert (done.state, done.ending, done.attempts) == ("ended", "crashed", 1)
-    assert done.reason.startswith(reason)
-    assert "private" not in done.reason
+    assert (done.reason or "").startswith(reason)
+    assert "private" not in (done.reason or "")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_run_ends_after_its_hard_limit_of_time(gpu: Bench) -> None:
     done = gpu.once()
     assert done is not None
     assert done.ending == "timed_out"
-    assert done.reason.startswith("it was stopped after 10 minutes: 0.01 minutes of training are allowed")
+    assert (done.reason or "").startswith("it was stopped after 10 minutes: 0.01 minutes of training are allowed")
 
 
 def test_a_model_that_is_not_on_the_list_any_more_is_refused(gpu: Bench) -> None:
@@ -204,7 +204,7 @@ def test_a_model_that_is_not_on_the_list_any_more_is_refused(gpu: Bench) -> None
     done = gpu.once()
     assert done is not None
     assert (done.ending, done.attempts) == ("refused", 1)
-    assert "is not on the operator's list (ASSAY_BASE_MODELS) any more" in done.reason
+    assert "is not on the operator's list (ASSAY_BASE_MODELS) any more" in (done.reason or "")
 
 
 def test_pairs_that_are_gone_end_the_run_with_what_to_do(gpu: Bench) -> None:

@@ -135,8 +135,8 @@ def test_two_workers_do_two_repositories_at_once_without_cross_talk(gpu: Bench) 
     until("nothing but their files", lambda: set(gpu.files()) == of(done[0]) | of(done[1]))
 
 
-def name_of_folder(artifacts: str) -> str:
-    return artifacts.partition("/done/")[0]
+def name_of_folder(artifacts: str | None) -> str:
+    return (artifacts or "").partition("/done/")[0]
 
 
 def test_the_process_that_trains_has_no_secret_in_its_environment_and_no_argument(gpu: Bench) -> None:

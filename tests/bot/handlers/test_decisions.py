@@ -9,14 +9,15 @@ from typing import get_args
 import pytest
 
 from bot.github.client import Comment
-from bot.handlers.commands.command import MOST_OF_A_REPOSITORY, MOST_OF_A_USER, why_dropped, why_not
+from bot.handlers.commands.command import MAX_PER_REPOSITORY, MAX_PER_USER, why_dropped, why_not
 from bot.handlers.installations.reconcile import drifted, parse_cursor
-from bot.handlers.installations.sync import batches, follow, is_allowed
+from bot.handlers.installations.sync import batches, decide_screening, is_allowed
 from bot.handlers.registry import HANDLERS
 from bot.handlers.screening.screen import DISK_PAUSE, REFUSED, decide
+from bot.jobs.arguments import CommentCommand, ScreenJob, parse_command
 from bot.jobs.lanes import CAPS, KINDS, lane_of
 from bot.jobs.retry import Again, Failed, Gone
-from bot.records import Installation, Job, JobKind, RepositoryMemory
+from bot.records import Fact, Installation, Job, JobKind, RepositoryMemory
 from bot.sandbox.screening_task import FAILURE_KINDS, FailureKind, ScreeningFailed
 from tests.bot.conftest import ACME, SHOP
 from tests.simulator.clocks import START
@@ -61,20 +62,20 @@ MEASURED = RepositoryMemory(SHOP, measured_at=START)
 
 
 @pytest.mark.parametrize(
-    ("memory", "now", "asked", "arguments"),
+    ("memory", "now", "remeasure", "screening"),
     [
-        (None, SHOP, False, {}),
-        (RepositoryMemory(SHOP), SHOP, False, {}),
+        (None, SHOP, False, ScreenJob()),
+        (RepositoryMemory(SHOP), SHOP, False, ScreenJob()),
         (MEASURED, SHOP, False, None),
         (MEASURED, replace(SHOP, full_name="acme/store", private=True), False, None),
-        (MEASURED, replace(SHOP, default_branch="trunk"), False, {"force": True}),
-        (MEASURED, SHOP, True, {"force": True}),
+        (MEASURED, replace(SHOP, default_branch="trunk"), False, ScreenJob(force=True)),
+        (MEASURED, SHOP, True, ScreenJob(force=True)),
     ],
 )
 def test_what_is_new_or_has_another_branch_is_screened(
-    memory: RepositoryMemory | None, now: object, asked: bool, arguments: object
+    memory: RepositoryMemory | None, now: object, remeasure: bool, screening: object
 ) -> None:
-    assert follow(memory, now, asked=asked) == arguments  # type: ignore[arg-type]
+    assert decide_screening(memory, now, remeasure=remeasure) == screening  # type: ignore[arg-type]
 
 
 def test_batches_leave_nothing_out() -> None:
@@ -126,11 +127,11 @@ MINE = command(50, 0)
         ([command(49, -10_000, comment_id=50)], "this comment was answered before"),
         ([command(51, 1, comment_id=50)], ""),  # that one is the copy
         ([replace(command(49, -1, comment_id=50), state="failed")], ""),  # a redelivery asks for what is undone
-        ([command(n, -n) for n in range(1, MOST_OF_A_USER)], ""),
-        ([command(n, -n) for n in range(1, MOST_OF_A_USER + 1)], "more than 5 commands of one user in an hour"),
-        ([command(n, -n - 60) for n in range(1, MOST_OF_A_USER + 1)], ""),
+        ([command(n, -n) for n in range(1, MAX_PER_USER)], ""),
+        ([command(n, -n) for n in range(1, MAX_PER_USER + 1)], "more than 5 commands of one user in an hour"),
+        ([command(n, -n - 60) for n in range(1, MAX_PER_USER + 1)], ""),
         ([command(n, -1, sender_id=n) for n in range(1, 21)], "more than 20 commands in an hour"),
-        ([command(n, -1, sender_id=n + 100) for n in range(1, MOST_OF_A_REPOSITORY)], ""),
+        ([command(n, -1, sender_id=n + 100) for n in range(1, MAX_PER_REPOSITORY)], ""),
     ],
 )
 def test_a_flood_of_commands_is_dropped_before_github_is_asked(others: list[Job], why: str) -> None:
@@ -144,16 +145,19 @@ SAID = Comment(9, "ann", "User", "/screen\nplease", 1)
     ("comment", "arguments", "why"),
     [
         (SAID, {}, ""),
-        (SAID, {"sender_id": 8}, "the comment is somebody else's"),
-        (replace(SAID, author_type="Bot"), {}, "the comment is somebody else's"),
-        (replace(SAID, body="never mind"), {}, "the comment says something else now"),
-        (replace(SAID, body=" /screen"), {}, "the comment says something else now"),
-        (replace(SAID, body="/screen all"), {}, "the comment says something else now"),
+        (SAID, {"sender_id": 8}, "the comment has another author"),
+        (replace(SAID, author_type="Bot"), {}, "the comment has another author"),
+        (replace(SAID, body="never mind"), {}, "the comment was edited"),
+        (replace(SAID, body=" /screen"), {}, "the comment was edited"),
+        (replace(SAID, body="/screen all"), {}, "the comment was edited"),
         (replace(SAID, body="/screen all"), {"unclear": True}, ""),
     ],
 )
 def test_a_comment_is_believed_only_as_it_is_now(comment: Comment, arguments: dict[str, int], why: str) -> None:
-    assert why_not(comment, {"command": "/screen", "comment_id": 1, "sender_id": 9, **arguments}) == why
+    delivered: dict[str, Fact] = {"command": "/screen", "comment_id": 1, "sender_id": 9, **arguments}
+    command = parse_command(delivered)
+    assert isinstance(command, CommentCommand)
+    assert why_not(comment, command) == why
 
 
 @pytest.mark.parametrize("value", [None, 7, "", "yesterday", "2026-03-02T09:00:00"])

@@ -261,7 +261,7 @@ def test_every_ending_has_its_text() -> None:
 
 
 def test_what_never_reserved_anything_cost_nothing() -> None:
-    summary = checked(ended_run("refused", budget_month="", spent_minutes=0.0)).summary
+    summary = checked(ended_run("refused", budget_month=None, spent_minutes=0.0)).summary
     assert "GPU time: none was reserved and none was spent." in summary
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.records import Run
-from bot.runs.active_ranking import ActiveRanking, active_ranking, ask_for_scores, shortlist_in, why_no_run
+from bot.runs.active_ranking import ActiveRanking, active_ranking, request_scores, shortlist_in, why_no_run
 from bot.store.budgets import remove_budget
 from bot.store.configs import save_repository_config
 from bot.store.repositories import save_repository
@@ -68,8 +68,8 @@ def test_the_blend_ranks_where_it_was_better() -> None:
     ("rankers", "head_sha", "state"),
     [
         ([], HEAD, ("waits", "")),
-        ([ranker(ending="", **OPEN)], HEAD, ("coming", "")),
-        ([ranker(ending="", **OPEN)], NEWER_HEAD, ("coming", "")),
+        ([ranker(ending=None, **OPEN)], HEAD, ("coming", "")),
+        ([ranker(ending=None, **OPEN)], NEWER_HEAD, ("coming", "")),
         ([REFIT], HEAD, ("ranks", "")),
         ([REFIT], NEWER_HEAD, ("waits", "")),
         ([REFIT, ranker("score", "", run_id=9, head_sha=NEWER_HEAD, **OPEN)], NEWER_HEAD, ("coming", "")),
@@ -100,9 +100,9 @@ def test_a_ranking_that_makes_no_sense_is_none(result: Any) -> None:
     [
         ([], ""),
         ([REFIT], ""),
-        ([replace(REFIT, artifacts="")], ""),
+        ([replace(REFIT, artifacts=None)], ""),
         ([replace(REFIT, made_at=LATER)], ""),  # a refit that is done stands in nobody's way
-        ([ranker(ending="", **OPEN)], "one is on its way"),
+        ([ranker(ending=None, **OPEN)], "one is on its way"),
         ([ranker("score", run_id=9, head_sha=NEWER_HEAD)], "it was tried at this commit"),
         ([ranker(ending="crashed", head_sha=NEWER_HEAD)], "it was tried at this commit"),
         ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=23))], "one was asked for within a day"),
@@ -142,7 +142,7 @@ def queued(harness: ResultHarness) -> Run:
 
 def asked(harness: ResultHarness) -> tuple[bool, list[str]]:
     """Whether the ranking changed at once, and the runs that are open now."""
-    changed = harness.write(lambda c: ask_for_scores(c, harness.harness.policy, *harness.ids, harness.now))
+    changed = harness.write(lambda c: request_scores(c, harness.harness.policy, *harness.ids, harness.now))
     return changed, [run.purpose for run in harness.runs() if run.state != "ended"]
 
 

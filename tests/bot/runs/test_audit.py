@@ -105,7 +105,7 @@ def test_a_skip_that_is_drawn_becomes_a_run_that_nobody_asked_for(play: Play) ->
         screening = await screened(shop)
         run = await audit(shop, screening)
         assert run is not None
-        assert (run.audit, run.forced, run.asked_by, run.comment_id, run.purpose) == (True, False, 0, 0, "judge")
+        assert (run.audit, run.forced, run.asked_by, run.comment_id, run.purpose) == (True, False, None, None, "judge")
         assert (run.head_sha, run.screening_id, run.config_hash) == ("a" * 40, screening.screening_id, "own")
         assert (run.base_model, run.state) == ("acme/tiny", "waiting")
         job = await shop.claimed("screen")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.records import Job, Run
-from bot.runs.end_run import cancel, end_and_tell, finish_and_tell
+from bot.runs.end_run import cancel, end_and_report, finish_and_report
 from bot.store.budgets import set_budget
 from bot.store.jobs import LostLease, ready_jobs
 from bot.store.repositories import delete_repository
@@ -34,7 +34,7 @@ async def a_run(shop: Shop, state: str) -> Run:
         await shop.write(lambda c: claim_run(c, "gpu", START, datetime.now(UTC), lease_s=60))
     run = await shop.read(load_run, 10, run.run_id)
     if state == "ended":
-        await shop.write(lambda c: finish_and_tell(c, run, "finished", "", START, spent_minutes=1.0))
+        await shop.write(lambda c: finish_and_report(c, run, "finished", "", START, spent_minutes=1.0))
         run = await shop.read(load_run, 10, run.run_id)
     return run
 
@@ -47,7 +47,7 @@ async def told(shop: Shop) -> list[Job]:
 def test_a_run_that_a_bot_worker_ends_is_told_of(play: Play, state: str) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, state)
-        assert await shop.write(end_and_tell, run, "refused", "too little", START)
+        assert await shop.write(end_and_report, run, "refused", "too little", START)
         ended = await shop.read(load_run, 10, run.run_id)
         assert (ended.state, ended.ending, ended.reason) == ("ended", "refused", "too little")
         (job,) = await told(shop)
@@ -60,7 +60,7 @@ def test_what_changed_hands_meanwhile_is_left_and_not_told_of(play: Play) -> Non
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
         await shop.write(lambda c: claim_run(c, "gpu", START, datetime.now(UTC), lease_s=60))
-        assert not await shop.write(end_and_tell, run, "refused", "too little", START)
+        assert not await shop.write(end_and_report, run, "refused", "too little", START)
         assert await told(shop) == []
 
     play(story)
@@ -69,9 +69,9 @@ def test_what_changed_hands_meanwhile_is_left_and_not_told_of(play: Play) -> Non
 def test_a_gpu_worker_that_lost_its_run_tells_nothing(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "running")
-        await shop.write(end_and_tell, run, "cancelled", "enough", START)
+        await shop.write(end_and_report, run, "cancelled", "enough", START)
         with pytest.raises(LostLease):
-            await shop.write(lambda c: finish_and_tell(c, run, "finished", "", START, spent_minutes=1.0))
+            await shop.write(lambda c: finish_and_report(c, run, "finished", "", START, spent_minutes=1.0))
         assert (await shop.read(load_run, 10, run.run_id)).ending == "cancelled"
 
     play(story)

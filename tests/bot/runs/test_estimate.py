@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.runs.estimate import (
-    KNOWN,
-    LEAST_MINUTES,
+    MIN_MINUTES,
+    MODEL_SIZES,
     REFIT_SHARE,
     Minutes,
     Workload,
-    minutes_at_most,
+    estimate_minutes,
+    load_model_size,
     seconds_per_token,
-    size_of_model,
     tokens_of,
 )
 from pipeline.finetuning.cost import ModelSize, Rate
@@ -46,24 +46,24 @@ JUDGE = Workload("judge", TRAIN, SCORED)
     ],
 )
 def test_minutes_by_earlier_runs(workload: Workload, minutes: float) -> None:
-    assert minutes_at_most(workload, RECIPE, seconds_per_token=1.0) == Minutes(minutes, "earlier runs")
+    assert estimate_minutes(workload, RECIPE, seconds_per_token=1.0) == Minutes(minutes, "earlier runs")
 
 
 def test_minutes_by_the_gpu_worker() -> None:
     """With N parameters and no attention: 4N a trained token, 2N a scored one; 3,200 x 4 + 5,600 x 2 = 24,000 N."""
-    found = minutes_at_most(JUDGE, RECIPE, size=ModelSize(1_000), rate=Rate(10_000.0, "measured"))
+    found = estimate_minutes(JUDGE, RECIPE, size=ModelSize(1_000), rate=Rate(10_000.0, "measured"))
     assert found == Minutes(50.0, "the GPU worker")
 
 
 def test_earlier_runs_count_for_more_than_what_a_device_promises() -> None:
-    found = minutes_at_most(JUDGE, RECIPE, seconds_per_token=1.0, size=ModelSize(1_000), rate=Rate(1.0, "measured"))
+    found = estimate_minutes(JUDGE, RECIPE, seconds_per_token=1.0, size=ModelSize(1_000), rate=Rate(1.0, "measured"))
     assert found.source == "earlier runs"
 
 
 @pytest.mark.parametrize("known", [{}, {"size": ModelSize(1_000)}, {"rate": Rate(1.0, "measured")}])
 def test_where_nothing_is_known_the_limit_is_reserved(known: dict[str, Any]) -> None:
-    assert minutes_at_most(JUDGE, RECIPE, **known) == Minutes(900.0, "the time limit")
-    assert minutes_at_most(replace(JUDGE, purpose="refit"), RECIPE, **known) == Minutes(600.0, "the time limit")
+    assert estimate_minutes(JUDGE, RECIPE, **known) == Minutes(900.0, "the time limit")
+    assert estimate_minutes(replace(JUDGE, purpose="refit"), RECIPE, **known) == Minutes(600.0, "the time limit")
 
 
 def test_prompts_cost_no_more_than_the_model_reads() -> None:
@@ -75,8 +75,8 @@ def test_only_as_many_functions_are_validated_as_a_validation_scores() -> None:
     more_validations = replace(RECIPE, validations=4, max_minutes=10_080)
     fewer = replace(RECIPE, validations=3, max_minutes=10_080)
     extra = [
-        minutes_at_most(Workload("judge", train, {}), more_validations, seconds_per_token=0.06).minutes
-        - minutes_at_most(Workload("judge", train, {}), fewer, seconds_per_token=0.06).minutes
+        estimate_minutes(Workload("judge", train, {}), more_validations, seconds_per_token=0.06).minutes
+        - estimate_minutes(Workload("judge", train, {}), fewer, seconds_per_token=0.06).minutes
         for train in (many, few)
     ]
     # One more validation of 2 seeds: 2 x 1,000 x 100 tokens, half a token's time each, 0.001 minutes, the margin.
@@ -103,9 +103,9 @@ def test_an_estimate_is_positive_bounded_and_the_same_every_time(
     known: dict[str, Any] = {"seconds_per_token": seconds, "size": ModelSize(10**6, 2, 64)}
     known["rate"] = None if rate is None else Rate(rate, "measured")
     workload = Workload(purpose, train, scored)
-    found = minutes_at_most(workload, recipe, **known)
-    assert LEAST_MINUTES <= found.minutes <= minutes * (1 + REFIT_SHARE) + 0.1
-    assert found == minutes_at_most(workload, recipe, **known)
+    found = estimate_minutes(workload, recipe, **known)
+    assert MIN_MINUTES <= found.minutes <= minutes * (1 + REFIT_SHARE) + 0.1
+    assert found == estimate_minutes(workload, recipe, **known)
 
 
 @given(train=LENGTHS, scored=LENGTHS, more=st.integers(1, 1 << 17))
@@ -113,7 +113,7 @@ def test_more_to_train_on_never_takes_less_time(train: dict[int, int], scored: d
     grown = train | {more: train.get(more, 0) + 1}
     for purpose in ("judge", "refit"):
         before, after = (
-            minutes_at_most(Workload(purpose, t, scored), RECIPE, seconds_per_token=0.01).minutes
+            estimate_minutes(Workload(purpose, t, scored), RECIPE, seconds_per_token=0.01).minutes
             for t in (train, grown)
         )
         assert before <= after
@@ -136,22 +136,22 @@ def test_the_slowest_of_earlier_runs_is_counted_on(results: list[dict[str, Any]]
 
 
 def test_every_model_that_is_pinned_has_a_size() -> None:
-    assert set(KNOWN) == set(PRESETS)
-    assert all(size_of_model(model) == KNOWN[name] for name, model in PRESETS.items())
-    assert size_of_model(BaseModel("acme/tiny", "0" * 40)) is None
+    assert set(MODEL_SIZES) == set(PRESETS)
+    assert all(load_model_size(model) == MODEL_SIZES[name] for name, model in PRESETS.items())
+    assert load_model_size(BaseModel("acme/tiny", "0" * 40)) is None
 
 
 def test_the_size_of_a_directory_is_read_from_its_files(tmp_path: Path) -> None:
     model = BaseModel(str(tmp_path))
-    assert size_of_model(model) is None
+    assert load_model_size(model) is None
     (tmp_path / "config.json").write_text('{"num_hidden_layers": 3, "hidden_size": 8}')
-    assert size_of_model(model) is None
+    assert load_model_size(model) is None
     tensors = {"model.embed_tokens.weight": [1_000, 8], "lm_head.weight": [1_000, 8], "layers.0.q": [8, 8], "norm": [8]}
     header = {name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for name, shape in tensors.items()}
     written = json.dumps(header | {"__metadata__": {"format": "pt"}}).encode()
     for part in ("a", "b"):
         (tmp_path / f"{part}.safetensors").write_bytes(len(written).to_bytes(8, "little") + written)
-    assert size_of_model(model) == ModelSize(2 * 72, layers=3, hidden=8)
+    assert load_model_size(model) == ModelSize(2 * 72, layers=3, hidden=8)
 
 
 @pytest.mark.parametrize(
@@ -160,4 +160,4 @@ def test_the_size_of_a_directory_is_read_from_its_files(tmp_path: Path) -> None:
 def test_files_that_are_no_weights_tell_no_size(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_text('{"num_hidden_layers": 3, "hidden_size": 8}')
     (tmp_path / "model.safetensors").write_bytes(content)
-    assert size_of_model(BaseModel(str(tmp_path))) is None
+    assert load_model_size(BaseModel(str(tmp_path))) is None

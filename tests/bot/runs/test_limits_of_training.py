@@ -1,4 +1,4 @@
-"""What is known here without torch is what those go by who train."""
+"""Limits that the App knows without torch equal those of training."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipeline.finetuning.training import finetune, seed
 pytestmark = pytest.mark.finetune
 
 
-def test_what_is_refused_here_is_what_would_be_refused_there() -> None:
-    here = prepare_budget.FEWEST_TRAINED_ON, prepare_budget.FEWEST_POSITIVES
+def test_the_app_refuses_what_training_would_refuse() -> None:
+    here = prepare_budget.MIN_TRAINING_FUNCTIONS, prepare_budget.MIN_POSITIVES
     assert here == (finetune.FEWEST_TRAINED_ON, finetune.FEWEST_POSITIVES)
 
 
-def test_as_many_functions_are_counted_on_here_as_are_validated_there() -> None:
-    assert estimate.MOST_VALIDATED == seed.MOST_VALIDATED
+def test_the_estimate_counts_as_many_validated_functions_as_training() -> None:
+    assert estimate.MAX_VALIDATED == seed.MOST_VALIDATED

@@ -63,9 +63,9 @@ def everything_of(store: Store, installation_id: int, tag: str) -> Held:
     screening_id = store(
         screenings.save_screening, *ids, HEAD, NOW, {"pairs": 1}, {"verdict": "RUN"}, "", "r1", "c1", ranking
     )
-    posted = store(check_runs.make_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
+    posted = store(check_runs.create_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
     store(check_runs.mark_posted, installation_id, posted.row_id, 9, NOW)
-    store(check_runs.make_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
+    store(check_runs.create_check_run, *ids, "assay/screen", HEAD, screening_id, "success", NOW)
     store(content_writes.reserve_write, installation_id, NOW, lambda times, now: now)
     job_id = store(jobs.request_job, *ids, "screen", NOW)
     job = store(jobs.claim_job, ["screen"], NOW, NOW)
@@ -88,7 +88,7 @@ def _finetunes(store: Store, ids: tuple[int, int]) -> Run:
     run = store(runs.claim_run, "gpu-1", NOW, NOW, lease_s=60.0)
     assert run is not None
     assert (run.installation_id, run.repository_id) == ids
-    store(replies.make_reply, *ids, 30, 4, NOW, run_id=run.run_id)
+    store(replies.create_reply, *ids, 30, 4, NOW, run_id=run.run_id)
     entry_id = store(ledger.append_entry, *ids, run.run_id, {"kind": "outcome"}, NOW)
     store(calibrations.save_calibration, me, "r1", "tiny", "v1", {}, {"entries": [entry_id]}, {}, run.run_id, NOW)
     store(shared_outcomes.share, *ids, FIGURES)
@@ -159,7 +159,7 @@ def _to_screenings_and_check_runs(me: int, ids: tuple[int, int]) -> list[Call]:
         (check_runs.pressed_check_run, *ids, 9),
         *((check_runs.forget_unposted, me, number) for number in NUMBERS),
         *((check_runs.mark_posted, me, number, 10, after(1)) for number in NUMBERS),
-        (check_runs.make_check_run, *ids, "assay/screen", HEAD, 1, "neutral", after(1)),
+        (check_runs.create_check_run, *ids, "assay/screen", HEAD, 1, "neutral", after(1)),
         (check_runs.posted_for_run, *ids, 1),
         (check_runs.posted_on, *ids, HEAD),
         (check_runs.posted_as, *ids, "assay/finetune/1"),
@@ -170,7 +170,7 @@ def _to_screenings_and_check_runs(me: int, ids: tuple[int, int]) -> list[Call]:
 def _to_runs(run: Run, ids: tuple[int, int]) -> list[Call]:
     """The lease is lost when the run is given back; whoever finishes it then is told so."""
     me, _ = ids
-    queued = replace(run, state="queued", lease_token="")
+    queued = replace(run, state="queued", lease_token=None)
     return [
         (budgets.load_budget, me),
         (budgets.usage_of, me, MONTH),
@@ -196,7 +196,7 @@ def _to_runs(run: Run, ids: tuple[int, int]) -> list[Call]:
 
 def _to_what_follows_from_runs(me: int, ids: tuple[int, int]) -> list[Call]:
     return [
-        (replies.make_reply, *ids, 31, 4, after(1)),
+        (replies.create_reply, *ids, 31, 4, after(1)),
         (replies.replies_of_run, me, 1),
         *((replies.load_reply, me, number) for number in NUMBERS),
         *((replies.note_reply_tried, me, number, after(1)) for number in NUMBERS),

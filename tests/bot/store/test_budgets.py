@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.handlers.finetuning.prepare_budget import reserve
-from bot.handlers.finetuning.prepare_checks import Ends
+from bot.handlers.finetuning.prepare_checks import EndRun
 from bot.records import Budget, GpuState, GpuWorker, Run, Usage
 from bot.store.budgets import (
     all_budgets,
@@ -17,11 +17,11 @@ from bot.store.budgets import (
     list_gpu_workers,
     load_budget,
     load_gpu_state,
+    lock_reservations,
     month_of,
     newest_results,
     note_gpu_worker,
     remove_budget,
-    reserve_alone,
     save_gpu_state,
     set_budget,
     spent_by_repository,
@@ -172,11 +172,11 @@ async def reserves(store: Store, run: Run, minutes: float) -> bool:
     """As the job does: in one transaction, or not at all."""
     try:
         async with store.database.write() as connection:
-            await reserve_alone(connection)
+            await lock_reservations(connection)
             await reserve(connection, run, minutes, NOW)
             month = month_of(NOW)
             return await queue_run(connection, run, pair_set_id="f" * 64, minutes=minutes, month=month, now=NOW)
-    except Ends:
+    except EndRun:
         return False
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from bot.records import StoredCheckRun
 from bot.store.check_runs import (
+    create_check_run,
     forget_unposted,
-    make_check_run,
     mark_posted,
     newest_posted,
     posted_as,
@@ -36,7 +36,7 @@ def store(store: Store) -> Store:
 
 
 def make(store: Store, head_sha: str = HEAD) -> StoredCheckRun:
-    return store(make_check_run, *MINE, head_sha, 3, "success", NOW)
+    return store(create_check_run, *MINE, head_sha, 3, "success", NOW)
 
 
 def test_a_check_run_is_unposted_until_github_has_it(store: Store) -> None:
@@ -76,7 +76,7 @@ def test_only_what_github_never_heard_of_is_forgotten_and_its_number_is_not_used
 
 def test_a_check_run_is_found_by_githubs_number_in_its_own_repository_alone(store: Store) -> None:
     make(store)  # never posted
-    made = store(make_check_run, 1, 7, "assay/finetune", HEAD, 3, "success", NOW)
+    made = store(create_check_run, 1, 7, "assay/finetune", HEAD, 3, "success", NOW)
     store(mark_posted, 1, made.row_id, 4711, NOW)
     found = store(pressed_check_run, 1, 7, 4711)
     assert found is not None
@@ -86,7 +86,7 @@ def test_a_check_run_is_found_by_githubs_number_in_its_own_repository_alone(stor
 
 
 def written(store: Store, head_sha: str = HEAD, run_id: int = 5, *, name: str = NAME, posted: int = 77) -> Any:
-    row = store(make_check_run, 1, 7, name, head_sha, 0, "neutral", NOW, run_id=run_id)
+    row = store(create_check_run, 1, 7, name, head_sha, 0, "neutral", NOW, run_id=run_id)
     if posted:
         store(mark_posted, 1, row.row_id, posted, NOW)
     return row

@@ -8,9 +8,9 @@ from bot.records import Reply
 from bot.store.installations import delete_installation, save_installation
 from bot.store.replies import (
     GIVEN_UP,
+    create_reply,
     give_up_reply,
     load_reply,
-    make_reply,
     note_reply_posted,
     note_reply_tried,
     replies_of_run,
@@ -31,13 +31,13 @@ def store(store: Store) -> Store:
 
 
 def make(store: Store, comment_id: int = 50, run_id: int = 3, installation_id: int = 1) -> Reply:
-    return store(make_reply, installation_id, 7, comment_id, 12, NOW, run_id=run_id)
+    return store(create_reply, installation_id, 7, comment_id, 12, NOW, run_id=run_id)
 
 
 def test_a_comment_has_one_answer(store: Store) -> None:
     made = make(store)
     assert made == Reply(made.reply_id, 1, 7, 50, 12, 3, "", 0, "", None, NOW)
-    assert store(make_reply, *MINE, 50, 12, after(9), text="another") == made
+    assert store(create_reply, *MINE, 50, 12, after(9), text="another") == made
     assert store(load_reply, 1, made.reply_id) == made
     assert make(store, comment_id=51).reply_id != made.reply_id
 
@@ -45,7 +45,7 @@ def test_a_comment_has_one_answer(store: Store) -> None:
 def test_the_answers_of_a_run_are_found_oldest_first(store: Store) -> None:
     first, second = make(store, 50), make(store, 51)
     make(store, 52, run_id=4)
-    store(make_reply, *MINE, 53, 12, NOW, text="no run")
+    store(create_reply, *MINE, 53, 12, NOW, text="no run")
     assert store(replies_of_run, 1, 3) == [first, second]
 
 

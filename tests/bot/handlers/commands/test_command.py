@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import update
 
 from bot.commands.decide import Start
-from bot.handlers.commands.command import MOST_OF_A_REPOSITORY, MOST_OF_A_USER
-from bot.handlers.commands.execute import Asker, carry_out
+from bot.handlers.commands.command import MAX_PER_REPOSITORY, MAX_PER_USER
+from bot.handlers.commands.execute import Requester, execute
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.records import GpuState, Run
 from bot.store.budgets import save_gpu_state
@@ -82,7 +82,7 @@ def test_a_maintainers_comment_opens_one_run_with_the_head_and_the_prediction_pi
         "c0ffee",
     )
     assert (run.asked_by, run.comment_id) == (comment.user.account_id, comment.comment_id)
-    assert (run.forced, run.audit, run.judged_run_id) == (False, False, 0)
+    assert (run.forced, run.audit, run.judged_run_id) == (False, False, None)
     assert reactions(comment) == ["eyes", "rocket"]
     (prepare,) = harness.jobs("prepare")
     assert prepare.arguments == {"run_id": run.run_id}
@@ -121,7 +121,7 @@ def test_who_finds_the_run_opened_meanwhile_asks_for_no_second_preparation(harne
 
     async def decided_before(context: JobContext) -> Outcome:
         known = facts(head_sha=harness.world.head)
-        return await carry_out(context, Asker(1, comment_id=2, issue_number=2), Start(USUAL, forced=False), known)
+        return await execute(context, Requester(1, comment_id=2, issue_number=2), Start(USUAL, forced=False), known)
 
     harness.world.shop.comment("ada", "/finetune", issue=2)
     assert harness.asks(harness.world.github.deliveries[-1])
@@ -192,7 +192,7 @@ def test_a_comment_that_is_gone_meanwhile_asks_for_nothing(harness: Harness) -> 
     comment.delete()
     done = harness.does("command")
     assert done is not None
-    assert (done.reason, harness.runs()) == ("the comment is not there", [])
+    assert (done.reason, harness.runs()) == ("the comment is gone", [])
 
 
 def test_a_bot_commands_nothing(harness: Harness) -> None:
@@ -210,7 +210,7 @@ def test_the_author_of_a_pull_request_from_a_fork_commands_nothing(harness: Harn
 
 
 def test_more_than_five_commands_of_a_user_cost_github_nothing(harness: Harness) -> None:
-    for _ in range(MOST_OF_A_USER):
+    for _ in range(MAX_PER_USER):
         harness.says("ann", "/assay help")
     requests = len(harness.world.github.requests)
     assert reactions(harness.says("ann", "/finetune")) == []
@@ -221,7 +221,7 @@ def test_more_than_five_commands_of_a_user_cost_github_nothing(harness: Harness)
 
 
 def test_more_than_twenty_commands_in_a_repository_cost_github_nothing(harness: Harness) -> None:
-    for number in range(MOST_OF_A_REPOSITORY):
+    for number in range(MAX_PER_REPOSITORY):
         harness.says(f"reader-{number}", "/assay help")
     requests = len(harness.world.github.requests)
     assert reactions(harness.says("ann", "/finetune")) == []

@@ -13,7 +13,7 @@ from bot.calibration.threshold_change import CalibrationChange, dump_change
 from bot.messages.replies import marker
 from bot.records import Reply, Run
 from bot.run_progress import Progress, dump_progress
-from bot.runs.end_run import finish_and_tell
+from bot.runs.end_run import finish_and_report
 from bot.store.budgets import remove_budget
 from bot.store.calibrations import save_calibration
 from bot.store.jobs import request_job
@@ -85,7 +85,7 @@ def test_one_comment_is_edited_in_place_from_queue_to_result(harness: Harness) -
     assert "About 35 minutes left." in said
     finished = finetune_json(result())
     harness.write(
-        lambda c: finish_and_tell(
+        lambda c: finish_and_report(
             c, run, "finished", "", harness.world.clock.now(), spent_minutes=41.5, result=finished
         )
     )
@@ -99,7 +99,7 @@ def test_one_comment_is_edited_in_place_from_queue_to_result(harness: Harness) -
 
 def test_what_it_did_to_the_threshold_is_told_once_it_is_settled(harness: Harness) -> None:
     run, now, finished = runs(harness), harness.world.clock.now(), finetune_json(result())
-    harness.write(lambda c: finish_and_tell(c, run, "finished", "", now, spent_minutes=41.5, result=finished))
+    harness.write(lambda c: finish_and_report(c, run, "finished", "", now, spent_minutes=41.5, result=finished))
     asks_for_reply(harness)
     harness.answers()
     assert "threshold" not in the_comment(harness).body
@@ -135,7 +135,7 @@ def test_a_running_run_edits_it_every_fifteen_seconds_at_most_and_its_end_at_onc
     harness.answers()
     assert requests(harness, "PATCH", "comments") == 1
     now = harness.world.clock.now()
-    harness.write(lambda c: finish_and_tell(c, run, "crashed", "the model is broken", now, spent_minutes=1))
+    harness.write(lambda c: finish_and_report(c, run, "crashed", "the model is broken", now, spent_minutes=1))
     asks_for_reply(harness)
     harness.answers()
     assert requests(harness, "PATCH", "comments") == 2
@@ -170,7 +170,7 @@ def test_a_comment_that_somebody_deleted_is_not_written_again(harness: Harness) 
     asks_for_reply(harness)
     harness.answers()
     now = harness.world.clock.now()
-    harness.write(lambda c: finish_and_tell(c, run, "crashed", "why", now, spent_minutes=1))
+    harness.write(lambda c: finish_and_report(c, run, "crashed", "why", now, spent_minutes=1))
     asks_for_reply(harness)
     harness.answers()
     assert harness.our_comments() == []
@@ -194,7 +194,7 @@ def test_a_conversation_that_is_locked_for_a_while_gets_the_end_all_the_same(har
     assert the_comment(harness).body.startswith("**Preparing.**")
     harness.world.shop.locked.clear()
     now = harness.world.clock.now()
-    harness.write(lambda c: finish_and_tell(c, run, "timed_out", "", now, spent_minutes=1))
+    harness.write(lambda c: finish_and_report(c, run, "timed_out", "", now, spent_minutes=1))
     asks_for_reply(harness)
     harness.answers()
     assert the_comment(harness).body.startswith("**Timed out")

@@ -158,7 +158,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prepare
 
 def ended(run: Run) -> tuple[str, str]:
     assert run.state == "ended"
-    return run.ending, run.reason
+    return run.ending or "", run.reason or ""
 
 
 # What goes well
@@ -378,7 +378,7 @@ def test_a_history_that_gives_nothing_ends_the_run_with_what_is_wrong(
 ) -> None:
     harness.supervisor.failures = [failure]
     run = harness.prepared()
-    assert run.reason.endswith(failure.sentence)
+    assert (run.reason or "").endswith(failure.sentence)
     assert (ended(run)[0], harness.stored) == (ending, [])
     assert harness.is_told("result", run)
 
@@ -465,8 +465,8 @@ def test_a_run_that_is_cancelled_while_it_is_gathered_is_not_queued(harness: Pre
 def test_a_real_child_gathers_the_pinned_commit(
     harness: PrepareHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_budget, "FEWEST_TRAINED_ON", 2)
-    monkeypatch.setattr(prepare_budget, "FEWEST_POSITIVES", 1)
+    monkeypatch.setattr(prepare_budget, "MIN_TRAINING_FUNCTIONS", 2)
+    monkeypatch.setattr(prepare_budget, "MIN_POSITIVES", 1)
     shop = harness.harness.world.shop
     history = healthy()
     shutil.rmtree(shop.git_dir)

@@ -16,12 +16,14 @@ from bot.handlers.finetuning.recheck import (
     NOT_SERVED,
     UNREADABLE,
     asks_for,
-    still_allowed,
+    why_not_allowed,
 )
 from bot.jobs.context import JobContext
 from bot.records import Job, Run
+from bot.repo_config.effective import load_effective_config
 from bot.store.configs import save_repository_config
-from bot.store.installations import set_installation_state
+from bot.store.installations import load_installation, set_installation_state
+from bot.store.repositories import load_repository
 from tests.builders.command_harness import SMALL, USUAL, Harness, open_harness
 from tests.builders.runs import a_run
 from tests.simulator.clocks import START
@@ -39,7 +41,16 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 def allowed(harness: Harness, of: Run | None = None) -> str:
     asked = of or harness.runs()[0]
     job = Job(1, "prepare", *harness.ids, {}, "running", 1, START, START)
-    return str(harness.runner.run(still_allowed(JobContext(job, harness.parts), asked)))
+    context = JobContext(job, harness.parts)
+
+    async def ask() -> str:
+        async with harness.database.read() as connection:
+            installation = await load_installation(connection, harness.ids[0])
+            memory = await load_repository(connection, *harness.ids)
+            config = await load_effective_config(connection, harness.policy, *harness.ids)
+        return await why_not_allowed(context, asked, installation, memory, config)
+
+    return harness.runner.run(ask())
 
 
 def test_a_command_that_is_as_it_was_may_go_on(harness: Harness) -> None:
@@ -88,12 +99,8 @@ def test_for_a_button_the_role_alone_is_asked_for(harness: Harness) -> None:
     assert allowed(harness) == ""
     harness.world.shop.roles["ann"] = "read"
     assert allowed(harness) == NO_ROLE
-    assert (
-        allowed(
-            harness, a_run(asked_by=999_999, comment_id=0, installation_id=harness.ids[0], repository_id=harness.ids[1])
-        )
-        == NOBODY
-    )
+    gone = a_run(asked_by=999_999, comment_id=None, installation_id=harness.ids[0], repository_id=harness.ids[1])
+    assert allowed(harness, gone) == NOBODY
 
 
 def test_a_renamed_account_keeps_its_command(harness: Harness) -> None:
@@ -105,7 +112,7 @@ def test_a_renamed_account_keeps_its_command(harness: Harness) -> None:
 
 def test_a_run_that_nobody_asked_for_needs_nobody(harness: Harness) -> None:
     requests = len(harness.world.github.requests)
-    assert allowed(harness, a_run(asked_by=0, audit=True)) == ""
+    assert allowed(harness, a_run(asked_by=None, audit=True)) == ""
     assert len(harness.world.github.requests) == requests
 
 

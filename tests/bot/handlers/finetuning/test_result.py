@@ -12,7 +12,7 @@ import pytest
 
 from bot.records import Run, RunEnding
 from bot.store.budgets import remove_budget
-from bot.store.check_runs import make_check_run, unposted_check_run
+from bot.store.check_runs import create_check_run, unposted_check_run
 from bot.store.configs import save_repository_config
 from bot.store.installations import set_installation_state
 from bot.store.repositories import save_repository
@@ -143,7 +143,7 @@ class TestFaults:
     def test_a_worker_that_died_after_writing_writes_no_second_one(self, harness: ResultHarness) -> None:
         run = harness.run_ends()
         row = harness.write(
-            lambda c: make_check_run(
+            lambda c: create_check_run(
                 c, *harness.ids, "assay/finetune", harness.world.head, 1, "success", harness.now, run_id=run.run_id
             )
         )
@@ -159,7 +159,7 @@ class TestFaults:
     def test_a_worker_that_died_before_writing_leaves_it_to_the_next(self, harness: ResultHarness) -> None:
         run = harness.run_ends()
         harness.write(
-            lambda c: make_check_run(
+            lambda c: create_check_run(
                 c, *harness.ids, "assay/finetune", harness.world.head, 1, "success", harness.now, run_id=run.run_id
             )
         )
@@ -315,7 +315,7 @@ class TestButtonsAndReruns:
         assert (told["conclusion"], told["output"]["title"]) == ("neutral", "not started: the verdict is SKIP")
 
     def test_a_button_that_was_heard_is_told_so_and_the_result_is_a_new_check_run(self, harness: ResultHarness) -> None:
-        run = harness.asks(comment_id=0)
+        run = harness.asks(comment_id=None)
         harness.asks_for("result", {"queued": run.run_id}, key=f"queued/{run.run_id}")
         harness.results()
         harness.ends(run)
@@ -345,7 +345,7 @@ class TestButtonsAndReruns:
         assert harness.told()[1]["output"]["title"] == "nothing is stored to show again"
 
     def test_re_run_of_what_is_on_its_way_says_how_far_it_is(self, harness: ResultHarness) -> None:
-        run = harness.asks(comment_id=0)
+        run = harness.asks(comment_id=None)
         harness.asks_for("result", {"queued": run.run_id}, key=f"queued/{run.run_id}")
         harness.results()
         harness.hears(harness.told()[0].rerequest("ann"))

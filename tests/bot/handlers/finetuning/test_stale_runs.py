@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.handlers.finetuning.stale_runs import MOST_VANISHED, NOBODY, NOT_PREPARED, VANISHED, sweep_runs
+from bot.handlers.finetuning.stale_runs import MAX_VANISHED, NOBODY, NOT_PREPARED, VANISHED, sweep_runs
 from bot.records import Run
 from bot.store.jobs import cancel_jobs, finish_job, ready_jobs
 from bot.store.runs import ask_to_cancel, claim_run, load_run
@@ -32,7 +32,7 @@ async def vanish(shop: Shop) -> None:
 def test_what_a_vanished_gpu_worker_held_goes_on_with_another_until_that_is_hopeless(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
-        for attempt in range(1, MOST_VANISHED):
+        for attempt in range(1, MAX_VANISHED):
             await vanish(shop)
             await sweep_runs(shop.parts)
             left = await now_of(shop, run)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.disk.artifacts import Artifacts, Stored
-from bot.handlers.installations.cleanup import leavings, purge_artifacts
+from bot.handlers.installations.cleanup import find_unneeded, purge_artifacts
 from bot.jobs.context import Parts
 from bot.records import Run
 from bot.store.budgets import set_budget
@@ -80,7 +80,7 @@ def test_the_results_are_what_these_tests_take_them_for() -> None:
         (done(), [ended(days_ago=91)], False),
         (done(lease=LOST), [ended(days_ago=1)], False),
         (done(lease=LOST), [a_run(state="running")], True),
-        (done(), [ended(artifacts="")], False),
+        (done(), [ended(artifacts=None)], False),
         (done(), [], False),
         # the one in force
         (done(), [ended(days_ago=300, result=WIN)], True),
@@ -103,7 +103,7 @@ def test_the_results_are_what_these_tests_take_them_for() -> None:
     ],
 )
 def test_what_is_kept(stored: Stored, runs: list[Run], is_kept: bool) -> None:
-    assert leavings([stored], runs, NOW, KEPT) == ([] if is_kept else [stored])
+    assert find_unneeded([stored], runs, NOW, KEPT) == ([] if is_kept else [stored])
 
 
 STATES = st.sampled_from(["waiting", "queued", "running", "ended"])
@@ -120,7 +120,7 @@ def test_nothing_of_an_open_run_ever_goes(contents: list[Stored], states: list[s
         ended(i + 1, days) if state == "ended" else a_run(run_id=i + 1, state=state, pair_set_id="1" * 64)
         for i, state in enumerate(states)
     ]
-    gone = leavings(contents, runs, NOW, KEPT)
+    gone = find_unneeded(contents, runs, NOW, KEPT)
     is_open = {run.run_id for run in runs if run.state != "ended"}
     assert not any(stored.run_id in is_open for stored in gone)
     assert not is_open or pairs("1") not in gone

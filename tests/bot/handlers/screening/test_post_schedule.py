@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.handlers.screening.post_schedule import (
-    Ask,
     Measure,
-    Nothing,
     Post,
+    Skip,
     Wait,
+    Wishes,
     decide,
     must_measure,
-    says,
     settled_at,
+    verdict_key,
 )
 from bot.records import Repository, RepositoryMemory, StoredCheckRun, StoredScreening
 
@@ -33,7 +33,7 @@ MEASURED = StoredScreening(1, 10, 100, OLD, T0, {"commits": 9}, {"verdict": "RUN
 POSTED = StoredCheckRun(1, 10, 100, "assay/screen", OLD, 1, 77, "success", T0, T0)
 QUIET = RepositoryMemory(SHOP, measured_at=T0, posted_at=T0)
 DAY = 24 * 60.0
-BECAUSE_OF_THE_QUEUE = Ask()
+BECAUSE_OF_THE_QUEUE = Wishes()
 
 
 def pushed(minutes: float, head_sha: str = NEW, since: float | None = None, forced: bool = False) -> RepositoryMemory:
@@ -53,10 +53,10 @@ def decided(
     *,
     newest: StoredScreening | None = MEASURED,
     posted: StoredCheckRun | None = POSTED,
-    ask: Ask = BECAUSE_OF_THE_QUEUE,
+    wishes: Wishes = BECAUSE_OF_THE_QUEUE,
 ) -> object:
     posted_screening = MEASURED if posted is not None and posted.screening_id == 1 else None
-    return decide(memory, newest, posted, posted_screening, ask, at(minutes))
+    return decide(memory, newest, posted, posted_screening, wishes, at(minutes))
 
 
 @pytest.mark.parametrize(
@@ -108,36 +108,39 @@ SAME = replace(MEASURED, screening_id=2)
 @pytest.mark.parametrize(
     ("decision", "expected"),
     [
-        (decided(QUIET, 5), Nothing("nothing new")),
+        (decided(QUIET, 5), Skip("nothing new")),
         (decided(QUIET, 5, posted=None), Post("the first verdict")),
         (decided(QUIET, 5, newest=None, posted=None), Measure("never measured")),
         (decided(QUIET, 5, newest=SAME), Post("measured anew")),
         (decided(QUIET, 5, newest=FAILED), Post("measured anew")),
-        (decided(replace(QUIET, repository=replace(SHOP, archived=True)), 5, posted=None), Nothing("archived")),
+        (decided(replace(QUIET, repository=replace(SHOP, archived=True)), 5, posted=None), Skip("archived")),
         # after a push
         (decided(pushed(100), 100.5), Wait(at(101), "waiting for quiet after a push")),
         (decided(pushed(100), 101), Post("carried to the newest head")),
         (decided(pushed(30), 31), Wait(at(60), "carried within the last hour")),
-        (decided(pushed(100, OLD), 101), Nothing("nothing new")),
+        (decided(pushed(100, OLD), 101), Skip("nothing new")),
         (decided(pushed(DAY), DAY + 1), Measure("measured more than a day ago")),
         (decided(pushed(30, forced=True), 31), Measure("the history was rewritten")),
         (decided(pushed(30), 31, newest=SAME), Post("measured anew")),  # the hour is for what is carried
         # only observing: measured like everything, never posted
-        (decided(QUIET, 5, posted=None, ask=Ask(observe=True)), Nothing("only observing")),
-        (decided(pushed(30, forced=True), 31, ask=Ask(observe=True)), Measure("the history was rewritten")),
-        (decided(QUIET, 5, ask=Ask(again=True, observe=True)), Nothing("only observing")),
+        (decided(QUIET, 5, posted=None, wishes=Wishes(observe=True)), Skip("only observing")),
+        (decided(pushed(30, forced=True), 31, wishes=Wishes(observe=True)), Measure("the history was rewritten")),
+        (decided(QUIET, 5, wishes=Wishes(again=True, observe=True)), Skip("only observing")),
         # only changes
-        (decided(QUIET, 5, posted=None, ask=Ask(quiet=True)), Post("the first verdict")),
-        (decided(QUIET, 5, newest=SAME, ask=Ask(quiet=True)), Nothing("the verdict is the same")),
-        (decided(pushed(100), 101, ask=Ask(quiet=True)), Nothing("the verdict is the same")),
-        (decided(QUIET, 5, newest=CHANGED, ask=Ask(quiet=True)), Post("measured anew")),
-        (decided(QUIET, 5, newest=FAILED, ask=Ask(quiet=True)), Post("measured anew")),
+        (decided(QUIET, 5, posted=None, wishes=Wishes(quiet=True)), Post("the first verdict")),
+        (decided(QUIET, 5, newest=SAME, wishes=Wishes(quiet=True)), Skip("the verdict is the same")),
+        (decided(pushed(100), 101, wishes=Wishes(quiet=True)), Skip("the verdict is the same")),
+        (decided(QUIET, 5, newest=CHANGED, wishes=Wishes(quiet=True)), Post("measured anew")),
+        (decided(QUIET, 5, newest=FAILED, wishes=Wishes(quiet=True)), Post("measured anew")),
         # somebody asked to see it again
-        (decided(QUIET, 5, ask=Ask(again=True)), Post("asked for again")),
-        (decided(pushed(100), 100.5, ask=Ask(again=True)), Post("asked for again")),
-        (decided(pushed(DAY), DAY + 1, ask=Ask(again=True)), Post("asked for again")),  # never a measurement
-        (decided(QUIET, 5, newest=None, posted=None, ask=Ask(again=True)), Nothing("there is no result to show again")),
-        (decided(QUIET, 5, newest=SAME, ask=Ask(again=True, quiet=True)), Post("asked for again")),
+        (decided(QUIET, 5, wishes=Wishes(again=True)), Post("asked for again")),
+        (decided(pushed(100), 100.5, wishes=Wishes(again=True)), Post("asked for again")),
+        (decided(pushed(DAY), DAY + 1, wishes=Wishes(again=True)), Post("asked for again")),  # never a measurement
+        (
+            decided(QUIET, 5, newest=None, posted=None, wishes=Wishes(again=True)),
+            Skip("there is no result to show again"),
+        ),
+        (decided(QUIET, 5, newest=SAME, wishes=Wishes(again=True, quiet=True)), Post("asked for again")),
     ],
 )
 def test_a_post_job_does_what_fits(decision: object, expected: object) -> None:
@@ -145,9 +148,11 @@ def test_a_post_job_does_what_fits(decision: object, expected: object) -> None:
 
 
 def test_another_reason_is_no_other_verdict() -> None:
-    assert says(MEASURED) == says(replace(MEASURED, judgement={**MEASURED.judgement, "reasons": ["other words"]}))
-    assert says(FAILED) == says(replace(FAILED, failure="no space left"))
-    assert says(MEASURED) != says(FAILED)
+    assert verdict_key(MEASURED) == verdict_key(
+        replace(MEASURED, judgement={**MEASURED.judgement, "reasons": ["other words"]})
+    )
+    assert verdict_key(FAILED) == verdict_key(replace(FAILED, failure="no space left"))
+    assert verdict_key(MEASURED) != verdict_key(FAILED)
 
 
 @pytest.mark.parametrize("forced", [False, True])
@@ -167,7 +172,7 @@ def test_five_hundred_pushes_in_an_hour_give_at_most_six_check_runs_the_last_on_
                 history_changed=memory.history_changed or forced,
             )
         head = memory.pushed_head
-        decision = decide(memory, newest, posted, newest, Ask(), now)
+        decision = decide(memory, newest, posted, newest, Wishes(), now)
         if isinstance(decision, Measure):
             newest = replace(newest, screening_id=newest.screening_id + 1, head_sha=head, measured_at=now)
             memory = replace(memory, history_changed=False, measured_at=now)
