@@ -1,7 +1,7 @@
-"""Every frozen value that flows between the rooms of the App. Imports nothing of ours but the pipeline's records.
+"""Frozen values that several rooms of the App share. Imports nothing of ours.
 
-Delivery -> Event -> Job -> Screening -> CheckRunFields. Ids are GitHub's numeric ids; 0 stands for "none of one"
-(a job of the whole server has installation 0, one of a whole installation has repository 0).
+Delivery -> Event -> Job -> Screening -> CheckRunFields. Ids are GitHub's numeric ids. A job of the whole server has
+installation 0, one of a whole installation has repository 0.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any, Literal
 
 Fact = str | int | bool
 JobKind = Literal[
-    "sync_installation",  # list what the installation gives us; start what is new, remove what is gone
-    "remove_installation",  # ask GitHub whether it is gone; then delete all that we hold of it
-    "sync_repository",  # ask GitHub how a repository is now: name, branch, visibility; remove it where it is gone
+    "sync_installation",  # list the installation's repositories; screen new ones, remove those that are gone
+    "remove_installation",  # check with GitHub that it is gone, then delete all of its data
+    "sync_repository",  # update name, branch and visibility from GitHub, or remove the repository
     "screen",  # clone, mine, measure, judge
-    "post",  # write the newest verdict as a check run on the newest head
-    "command",  # a comment or a button: check the role, then start what was asked for
-    "prepare",  # gather the pairs of a fine-tuning run, estimate it, reserve its minutes, queue it
-    "reply",  # bring the one comment that answers a command up to date
-    "result",  # what a run came to: into the calibration set, and as a check run
-    "recalibrate",  # the threshold of an installation as its outcomes are now; judge again what it turns
-    "reconcile",  # ask GitHub for deliveries that never reached us
-    "purge",  # delete what is too old to be kept
+    "post",  # post the newest verdict as a check run on the newest head
+    "command",  # a comment or a button: check the role, then execute it
+    "prepare",  # gather a run's pairs, estimate it, reserve its minutes, queue it
+    "reply",  # update the comment that replies to a command
+    "result",  # apply a run's outcome, and post it as a check run
+    "recalibrate",  # update an installation's threshold and the verdicts that it flips
+    "reconcile",  # request deliveries that never reached us
+    "purge",  # delete what is no longer needed
 ]
 JobState = Literal["open", "running", "done", "failed", "cancelled"]
 RunPurpose = Literal[
-    "judge",  # train, and tell on the holdout what that is worth
-    "refit",  # after a win: train once more on the latest window and score the head
-    "score",  # after that, on a newer head: score it with the adapter there is
+    "judge",  # train, and measure the adapter on the holdout
+    "refit",  # after a WIN: train on the latest window and score the head
+    "score",  # later: score a newer head with the refitted adapter
 ]
-RunState = Literal["waiting", "queued", "running", "ended"]  # waiting: its pairs are being gathered
+RunState = Literal["waiting", "queued", "running", "ended"]  # waiting: for its pairs
 RunEnding = Literal["finished", "crashed", "cancelled", "timed_out", "out_of_budget", "refused"]
 DeliveryState = Literal["received", "handled", "ignored"]
 InstallationState = Literal["active", "suspended", "refused"]
@@ -42,11 +42,11 @@ Permission = Literal["write", "maintain", "admin"]  # the least role that may gi
 
 @dataclass(frozen=True)
 class AppCredentials:
-    """What the App knows itself by. Shows nothing of it when printed."""
+    """The App's credentials. Its repr shows no secret."""
 
     app_id: int
     private_key: str  # PEM
-    webhook_secrets: tuple[str, ...]  # the one in force first, then the one before while it is being rotated
+    webhook_secrets: tuple[str, ...]  # the current one first, then the previous one during a rotation
     client_id: str = ""
     client_secret: str = ""
     slug: str = ""
@@ -57,7 +57,7 @@ class AppCredentials:
 
 @dataclass(frozen=True)
 class Event:
-    """A delivery reduced to what may be written down: ids, action, ref, SHAs, and a command where there is one."""
+    """A delivery reduced to what may be stored: ids, action, ref, SHAs, and a command if there is one."""
 
     name: str  # the X-GitHub-Event header
     action: str = ""
@@ -82,22 +82,22 @@ class Repository:
 
     installation_id: int
     repository_id: int
-    full_name: str  # owner/name, as it is now
+    full_name: str  # owner/name, current
     default_branch: str
     private: bool
-    archived: bool  # or disabled: answered quietly
+    archived: bool  # or disabled
 
 
 @dataclass(frozen=True)
 class RepositoryMemory:
-    """What we remember of a repository beside GitHub's description of it."""
+    """What we remember about a repository beside GitHub's description."""
 
     repository: Repository
-    pushed_head: str = ""  # newest head of the default branch that a push named
-    push_burst_since: datetime | None = None  # first push that no screening or posting has answered yet
+    pushed_head: str = ""  # newest pushed head of the default branch
+    push_burst_since: datetime | None = None  # first push that no posting has answered yet
     pushed_at: datetime | None = None  # newest push
-    history_changed: bool = False  # a force-push or another default branch: measure again, however recent the verdict
-    suites_off: bool = False  # GitHub was told not to make empty check suites for us
+    history_changed: bool = False  # by a force-push or another default branch: measure again at once
+    suites_off: bool = False  # GitHub creates no empty check suites for us
     measured_at: datetime | None = None  # newest screening
     posted_at: datetime | None = None  # newest check run
     last_error: str = ""
@@ -105,7 +105,7 @@ class RepositoryMemory:
 
 @dataclass(frozen=True)
 class Job:
-    """One row of work, and the lease of whoever does it."""
+    """A job, and the lease of its worker."""
 
     job_id: int
     kind: JobKind
@@ -113,7 +113,7 @@ class Job:
     repository_id: int
     arguments: Mapping[str, Fact]
     state: JobState
-    attempts: int  # begun so far, this one included
+    attempts: int  # started so far, including the current one
     made_at: datetime
     not_before: datetime
     lease_token: str = ""
@@ -122,24 +122,24 @@ class Job:
 
 @dataclass(frozen=True)
 class StoredScreening:
-    """A screening as it is remembered: what was measured, and what was said about it then."""
+    """A stored screening: the measurement, and how it was judged then."""
 
     screening_id: int
     installation_id: int
     repository_id: int
     head_sha: str
     measured_at: datetime
-    measurement: Mapping[str, Any]  # pipeline.screening.measurement; empty where it failed
-    judgement: Mapping[str, Any]  # verdict, words, reasons, threshold, band, standing; empty where it failed
-    failure: str  # why it could not be measured, in words; empty where it was
+    measurement: Mapping[str, Any]  # pipeline.screening.measurement; empty if it failed
+    judgement: Mapping[str, Any]  # verdict, text, reasons, threshold, band, standing; empty if it failed
+    failure: str  # why it could not be measured; empty if it was
     label_recipe_id: str
     config_hash: str
-    ranking: Mapping[str, Any] | None = None  # pipeline.ranking.shortlist; of the newest screening only
+    ranking: Mapping[str, Any] | None = None  # pipeline.ranking.shortlist; only the newest screening has one
 
 
 @dataclass(frozen=True)
 class Run:
-    """A fine-tuning run from the command to its end, and the lease of the GPU worker that does it."""
+    """A fine-tuning run from the command to its end, and the lease of its GPU worker."""
 
     run_id: int
     installation_id: int
@@ -155,7 +155,7 @@ class Run:
     audit: bool  # tests a SKIP that was drawn at random
     asked_by: int | None  # GitHub's id of the requester; none: the App itself
     comment_id: int | None  # of the command; none: a button, or the App itself
-    base_model: str  # as the operator's list names it
+    base_model: str  # its name in the operator's list
     recipe: Mapping[str, Any]  # overrides of the shipped FinetuneRecipe, by field
     recipe_id: str | None  # known once the run has finished
     label_recipe_id: str
@@ -182,11 +182,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Budget:
-    """What an operator gives an installation. Without one, fine-tuning is off."""
+    """An installation's budget, set by the operator. Without one, fine-tuning is off."""
 
     installation_id: int
-    monthly_minutes: float  # of GPU time, a calendar month in UTC
-    concurrency: int  # runs at once
+    monthly_minutes: float  # of GPU time per calendar month in UTC
+    concurrency: int  # concurrent runs
     set_at: datetime
 
 
@@ -195,7 +195,7 @@ class Usage:
     """GPU minutes of one month."""
 
     spent: float
-    reserved: float  # of runs that have not ended
+    reserved: float  # by open runs
 
     @property
     def total(self) -> float:
@@ -204,42 +204,42 @@ class Usage:
 
 @dataclass(frozen=True)
 class GpuState:
-    """What an operator says of all GPU workers together."""
+    """The operator's settings for all GPU workers together."""
 
     paused_because: str = ""  # empty: not paused
-    ceiling_minutes: float | None = None  # a month, of all installations; none: no ceiling
+    ceiling_minutes: float | None = None  # per month for all installations; none: no ceiling
 
 
 @dataclass(frozen=True)
 class GpuWorker:
-    """A GPU worker as it described itself."""
+    """A GPU worker as it reported itself."""
 
     name: str
     device: str
-    flops_per_s: float | None  # as measured; none: unknown
+    flops_per_s: float | None  # measured; none: unknown
     seen_at: datetime
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The one comment that answers a command."""
+    """The one comment that replies to a command."""
 
     reply_id: int  # ours
     installation_id: int
     repository_id: int
     comment_id: int  # the command's
     issue_number: int
-    run_id: int  # whose progress it tells; 0: `text` is all there is to say
+    run_id: int  # the run that it follows; 0: it shows `text`
     text: str
-    posted_id: int  # GitHub's id of our comment; 0 until it is written
-    posted_digest: str  # SHA-256 of what it says now
+    posted_id: int  # GitHub's id of our comment; 0 until it is created
+    posted_digest: str  # SHA-256 of its current text
     posted_at: datetime | None
     made_at: datetime
 
 
 @dataclass(frozen=True)
 class StoredCheckRun:
-    """A check run of ours: made before GitHub is told, so that it is found again and never written twice."""
+    """A check run of ours: the row is saved before GitHub is called, so that none is written twice."""
 
     row_id: int
     installation_id: int

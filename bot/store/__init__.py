@@ -1,14 +1,13 @@
-"""What is remembered. Every function takes a connection, then the installation whose rows it may touch."""
+"""The database. Every function takes a connection, then the installation whose rows it may touch."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# The exceptions: functions, or whole modules, that look at the rows of every installation. A test holds all others to
-# the rule.
+# The exceptions: functions, or whole modules, that touch rows of every installation. A test enforces the rule.
 SERVER_WIDE: Final = frozenset(
     {
-        "bookmarks",  # of the server itself
+        "bookmarks",  # about the server itself
         "budgets.all_budgets",
         "budgets.forget_gpu_workers",
         "budgets.list_gpu_workers",
@@ -19,7 +18,7 @@ SERVER_WIDE: Final = frozenset(
         "budgets.save_gpu_state",
         "budgets.spent_by_repository",
         "budgets.usage_of_all",
-        "deliveries",  # they come one by one, from whatever installation
+        "deliveries",  # handled by id, whatever their installation
         "content_writes.forget_writes",
         "installations.list_installations",
         "jobs.claim_job",
@@ -36,6 +35,6 @@ SERVER_WIDE: Final = frozenset(
         "runs.expired_runs",
         "runs.ready_runs",
         "screenings.verdict_figures",
-        "turns",  # of all installations
+        "turns",  # across installations
     }
 )

@@ -1,4 +1,4 @@
-"""What the server remembers of itself, by name: small JSON values."""
+"""Small JSON values that the server stores about itself, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.store.upsert import insert_into
 
 
 async def load_bookmark(connection: AsyncConnection, name: str) -> Any:
-    """The value that was saved last; None where there is none."""
+    """Return the value; None if none was saved."""
     return (await connection.execute(select(bookmarks.c.value).where(bookmarks.c.name == name))).scalar_one_or_none()
 
 

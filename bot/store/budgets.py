@@ -1,7 +1,7 @@
-"""GPU minutes: what each installation may spend in a month, what is spent or reserved, and the server's own limits.
+"""GPU minutes: monthly budgets, usage, reservations, and the limits and workers of the server.
 
-A run belongs to the month in which it was reserved (UTC). What it may cost at most is reserved before it is queued and
-counts as spent until it ends; then what it did cost counts.
+A run belongs to the month of its reservation (UTC). Its maximal cost is reserved before it is queued and counts until
+it ends; from then on its actual cost counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GPU_STATE: Final = "gpu"
 
 
 def month_of(at: datetime) -> str:
-    """`2026-11`: the calendar month in UTC."""
+    """Return the calendar month in UTC, such as `2026-11`."""
     return at.astimezone(UTC).strftime("%Y-%m")
 
 
@@ -38,13 +38,13 @@ async def set_budget(
 
 
 async def remove_budget(connection: AsyncConnection, installation_id: int) -> bool:
-    """Fine-tuning is off again. False: there was none."""
+    """Remove the budget, which turns fine-tuning off. Return False if there was none."""
     removed = delete(budgets).where(budgets.c.installation_id == installation_id)
     return (await connection.execute(removed)).rowcount == 1
 
 
 async def load_budget(connection: AsyncConnection, installation_id: int, *, lock: bool = False) -> Budget | None:
-    """With `lock`, nobody else reserves from it until the transaction ends. None: fine-tuning is off."""
+    """Return the budget; None if fine-tuning is off. `lock` blocks other reservations from it until commit."""
     wanted = select(budgets).where(budgets.c.installation_id == installation_id)
     row = (await connection.execute(wanted.with_for_update() if lock else wanted)).one_or_none()
     return None if row is None else Budget(**row._mapping)
@@ -56,7 +56,7 @@ async def all_budgets(connection: AsyncConnection) -> list[Budget]:
 
 
 async def usage_of(connection: AsyncConnection, installation_id: int, month: str) -> Usage:
-    """Minutes of an installation in a month (`month_of`)."""
+    """Return the minutes of an installation in a month (`month_of`)."""
     mine = runs.c.installation_id == installation_id, runs.c.budget_month == month
     removed = select(func.coalesce(func.sum(removed_minutes.c.minutes), 0.0)).where(
         removed_minutes.c.installation_id == installation_id, removed_minutes.c.budget_month == month
@@ -65,7 +65,7 @@ async def usage_of(connection: AsyncConnection, installation_id: int, month: str
 
 
 async def usage_of_all(connection: AsyncConnection, month: str) -> Usage:
-    """Minutes of all installations in a month, those that are gone included."""
+    """Return the minutes of all installations in a month, including deleted ones."""
     removed = select(func.coalesce(func.sum(removed_minutes.c.minutes), 0.0)).where(
         removed_minutes.c.budget_month == month
     )
@@ -73,17 +73,17 @@ async def usage_of_all(connection: AsyncConnection, month: str) -> Usage:
 
 
 async def spent_by_repository(connection: AsyncConnection) -> dict[tuple[int, int], float]:
-    """Minutes that the runs of each repository have spent, in all months: by installation and repository."""
+    """Return the minutes spent in all months, by installation and repository."""
     ids = runs.c.installation_id, runs.c.repository_id
     rows = await connection.execute(select(*ids, func.sum(runs.c.spent_minutes).label("minutes")).group_by(*ids))
     return {(row.installation_id, row.repository_id): float(row.minutes) for row in rows}
 
 
 async def load_gpu_state(connection: AsyncConnection) -> GpuState:
-    found = await load_bookmark(connection, GPU_STATE)
-    if not isinstance(found, dict):
+    stored = await load_bookmark(connection, GPU_STATE)
+    if not isinstance(stored, dict):
         return GpuState()
-    return GpuState(str(found.get("paused_because", "")), found.get("ceiling_minutes"))
+    return GpuState(str(stored.get("paused_because", "")), stored.get("ceiling_minutes"))
 
 
 async def save_gpu_state(connection: AsyncConnection, state: GpuState) -> None:
@@ -94,7 +94,7 @@ async def save_gpu_state(connection: AsyncConnection, state: GpuState) -> None:
 async def keep_minutes(
     connection: AsyncConnection, installation_id: int, repository_id: int | None, under: int
 ) -> None:
-    """Before runs are deleted: what they cost or reserved stays counted, `under` this installation (0: nobody's)."""
+    """Keep the minutes of runs that are about to be deleted, counted `under` an installation (0: the server alone)."""
     mine = [runs.c.installation_id == installation_id, runs.c.budget_month != ""]
     if repository_id is not None:
         mine.append(runs.c.repository_id == repository_id)
@@ -115,18 +115,18 @@ async def note_gpu_worker(connection: AsyncConnection, worker: GpuWorker) -> Non
 
 
 async def list_gpu_workers(connection: AsyncConnection) -> list[GpuWorker]:
-    """The one seen last comes first."""
+    """Return the GPU workers, the most recently seen first."""
     rows = await connection.execute(select(gpu_workers).order_by(gpu_workers.c.seen_at.desc(), gpu_workers.c.name))
     return [GpuWorker(**row._mapping) for row in rows]
 
 
 async def forget_gpu_workers(connection: AsyncConnection, before: datetime) -> int:
-    """Delete those not seen since then; return how many."""
+    """Delete the workers not seen since `before`, and return their number."""
     return (await connection.execute(delete(gpu_workers).where(gpu_workers.c.seen_at < before))).rowcount
 
 
 def _cost() -> Any:
-    """What a run has cost, or may cost at most."""
+    """Return what a run has cost, or may cost at most while it is open."""
     most = case((runs.c.estimated_minutes > runs.c.spent_minutes, runs.c.estimated_minutes), else_=runs.c.spent_minutes)
     return case((runs.c.state == "ended", runs.c.spent_minutes), else_=most)
 
@@ -161,20 +161,20 @@ async def _move_removed(connection: AsyncConnection, installation_id: int, under
     await connection.execute(delete(removed_minutes).where(mine))
 
 
-_RESERVING: Final = 0x61737364  # the number of a lock of PostgreSQL's that whoever reserves holds
+_RESERVATION_LOCK: Final = 0x61737364  # an advisory lock of PostgreSQL
 
 
 async def lock_reservations(connection: AsyncConnection) -> None:
-    """Until the transaction ends nobody else reserves, for any installation: the server's ceiling is one for all.
+    """Serialize reservations until commit, because all installations share the server's ceiling.
 
-    SQLite needs none: its transactions that write are alone anyway.
+    SQLite needs no lock, because its write transactions are serial anyway.
     """
     if connection.dialect.name == "postgresql":
-        await connection.execute(select(func.pg_advisory_xact_lock(_RESERVING)))
+        await connection.execute(select(func.pg_advisory_xact_lock(_RESERVATION_LOCK)))
 
 
 async def newest_results(connection: AsyncConnection, base_model: str, limit: int) -> list[Mapping[str, Any]]:
-    """Of runs that were judged with this model, of every installation, newest first."""
+    """Return the results of judged runs with this model across installations, newest first."""
     judged = runs.c.purpose == "judge", runs.c.base_model == base_model, runs.c.result.is_not(None)
-    found = select(runs.c.result).where(*judged).order_by(runs.c.run_id.desc()).limit(limit)
-    return list((await connection.execute(found)).scalars())
+    newest = select(runs.c.result).where(*judged).order_by(runs.c.run_id.desc()).limit(limit)
+    return list((await connection.execute(newest)).scalars())

@@ -1,4 +1,4 @@
-"""Each threshold that an installation had, with what it was made of and what it turned. Only ever added to."""
+"""The thresholds of an installation, with their inputs and the verdicts that they flipped. Append-only."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class StoredCalibration:
     installation_id: int
     at: datetime
     label_recipe_id: str
-    base_model_family: str  # empty: of all families
+    base_model_family: str  # empty: all families
     version: str
     threshold: Mapping[str, Any]
     inputs: Mapping[str, Any]  # bot.calibration.inputs
-    run_id: int  # whose outcome brought it; 0: none
-    flips: Mapping[str, Any]  # bot.calibration.threshold_change; empty where nothing stood before
+    run_id: int  # whose outcome caused it; 0: none
+    flips: Mapping[str, Any]  # bot.calibration.threshold_change; empty for the first one
 
 
 async def save_calibration(
@@ -41,7 +41,7 @@ async def save_calibration(
     run_id: int,
     now: datetime,
 ) -> int:
-    """Its number."""
+    """Append a threshold and return its id."""
     values = {
         "installation_id": installation_id,
         "at": now,
@@ -58,7 +58,7 @@ async def save_calibration(
 
 
 async def calibrations_of(connection: AsyncConnection, installation_id: int) -> list[StoredCalibration]:
-    """All of an installation, oldest first."""
+    """Return all thresholds of an installation, oldest first."""
     wanted = select(calibrations).where(_c.installation_id == installation_id).order_by(_c.calibration_id)
     return [_stored(row) for row in await connection.execute(wanted)]
 
@@ -73,7 +73,7 @@ async def newest_calibration(
 async def calibration_of_run(
     connection: AsyncConnection, installation_id: int, run_id: int
 ) -> StoredCalibration | None:
-    """The one that the outcome of a run brought."""
+    """Return the threshold that the outcome of a run caused."""
     return await _newest(connection, _c.installation_id == installation_id, _c.run_id == run_id)
 
 

@@ -1,4 +1,4 @@
-"""Our check runs: a row before GitHub is told, its number afterwards, so that none is written twice."""
+"""Our check runs: a row is saved before GitHub is called and gets GitHub's id afterwards, so none is written twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def create_check_run(
     *,
     run_id: int = 0,
 ) -> StoredCheckRun:
-    """A row that is not posted yet; its `external_id` is what GitHub is asked for after a crash."""
+    """Create a row that is not posted yet. After a crash GitHub is asked for its `external_id`."""
     values = {
         "installation_id": installation_id,
         "repository_id": repository_id,
@@ -48,7 +48,7 @@ async def create_check_run(
 async def unposted_check_run(
     connection: AsyncConnection, installation_id: int, repository_id: int, name: str
 ) -> StoredCheckRun | None:
-    """The newest that GitHub may or may not have been told."""
+    """Return the newest row that GitHub may or may not have."""
     return await _newest(connection, _of(installation_id, repository_id, name), _c.check_run_id == 0)
 
 
@@ -61,7 +61,7 @@ async def newest_posted(
 async def pressed_check_run(
     connection: AsyncConnection, installation_id: int, repository_id: int, check_run_id: int
 ) -> StoredCheckRun | None:
-    """The one that a button was pressed on, by GitHub's number; None where it is none of ours, whatever was said."""
+    """Return the check run with the button, by GitHub's id; None if it is not ours, whatever the delivery claims."""
     mine = _c.installation_id == installation_id, _c.repository_id == repository_id
     return await _newest(connection, *mine, _c.check_run_id == check_run_id, _c.check_run_id != 0)
 
@@ -69,20 +69,20 @@ async def pressed_check_run(
 async def mark_posted(
     connection: AsyncConnection, installation_id: int, row_id: int, check_run_id: int, now: datetime
 ) -> None:
-    """GitHub has it, by this number. The repository remembers when."""
-    told = (
+    """Note GitHub's id, and on the repository the time."""
+    posted = (
         update(check_runs)
         .where(_c.installation_id == installation_id, _c.row_id == row_id)
         .values(check_run_id=check_run_id, posted_at=now)
         .returning(_c.repository_id)
     )
-    repository_id = (await connection.execute(told)).scalar_one_or_none()
+    repository_id = (await connection.execute(posted)).scalar_one_or_none()
     if repository_id is not None:
         await note_posted(connection, installation_id, repository_id, now)
 
 
 async def forget_unposted(connection: AsyncConnection, installation_id: int, row_id: int) -> None:
-    """Drop a row that GitHub has never heard of; one that is posted stays."""
+    """Delete a row that GitHub never got; a posted one stays."""
     mine = _c.installation_id == installation_id, _c.row_id == row_id
     await connection.execute(delete(check_runs).where(*mine, _c.check_run_id == 0))
 
@@ -90,21 +90,21 @@ async def forget_unposted(connection: AsyncConnection, installation_id: int, row
 async def posted_for_run(
     connection: AsyncConnection, installation_id: int, repository_id: int, run_id: int
 ) -> StoredCheckRun | None:
-    """The newest that tells of the end of a run."""
+    """Return the newest check run that shows the end of a run."""
     return await _newest(connection, _posted(installation_id, repository_id), _c.run_id == run_id)
 
 
 async def posted_on(
     connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str
 ) -> StoredCheckRun | None:
-    """The newest on a commit, whatever it tells."""
+    """Return the newest `assay/finetune` on a commit, whatever it shows."""
     return await _newest(connection, _posted(installation_id, repository_id), _c.head_sha == head_sha)
 
 
 async def posted_as(
     connection: AsyncConnection, installation_id: int, repository_id: int, external_id: str
 ) -> StoredCheckRun | None:
-    """The one that GitHub knows by this name; none where it is no name of ours."""
+    """Return the check run with this external id; None if it is not one of ours."""
     name, _, number = external_id.rpartition("/")
     if name != FINETUNE or not number.isdecimal() or not number.isascii() or len(number) > 18:
         return None

@@ -1,4 +1,4 @@
-"""The configuration files of an organization and of its repositories, as they were read last: JSON values."""
+"""The configuration files of an organization and its repositories as last read, as JSON values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Config = Mapping[str, Any] | None
 
 
 async def load_configs(connection: AsyncConnection, installation_id: int, repository_id: int) -> tuple[Config, Config]:
-    """The organization's and the repository's; None where none was looked for yet."""
+    """Return the organization's and the repository's configuration; None for one that was never read."""
     of_organization = select(installations.c.config).where(installations.c.installation_id == installation_id)
     mine = repositories.c.installation_id == installation_id, repositories.c.repository_id == repository_id
     organization = (await connection.execute(of_organization)).scalar_one_or_none()

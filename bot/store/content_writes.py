@@ -1,4 +1,4 @@
-"""Requests that made content at GitHub, counted for its secondary limits before they are sent."""
+"""Requests that create content on GitHub, counted before they are sent, for its secondary rate limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.store.installations import lock_installation
 from bot.store.tables import content_writes
 
-LOOKBACK: Final = timedelta(hours=1)  # the longest window that GitHub counts in
+LOOKBACK: Final = timedelta(hours=1)  # GitHub's longest window
 
 
 async def reserve_write(
@@ -21,10 +21,10 @@ async def reserve_write(
     now: datetime,
     next_allowed: Callable[[Sequence[datetime], datetime], datetime],
 ) -> datetime | None:
-    """None: counted, send it. Else nothing is counted, and this is when to ask again.
+    """Count a write and return None; or count nothing and return when to ask again.
 
-    `next_allowed(times, now)` gets the writes of the last hour, oldest first. The installation is locked until the
-    transaction ends, so that two processes do not take the same place.
+    `next_allowed(times, now)` gets the writes of the last hour, oldest first. The installation stays locked until
+    commit, so that two processes never take the same slot.
     """
     await lock_installation(connection, installation_id)
     written = content_writes.c.written_at
@@ -42,5 +42,5 @@ async def reserve_write(
 
 
 async def forget_writes(connection: AsyncConnection, before: datetime) -> int:
-    """Drop what no window reaches any more; return how many."""
+    """Delete the writes that no window reaches, and return their number."""
     return (await connection.execute(delete(content_writes).where(content_writes.c.written_at < before))).rowcount

@@ -1,7 +1,7 @@
-"""The one pool of connections of a process, and its transactions. The same code runs on SQLite and on PostgreSQL.
+"""The connection pool of a process and its transactions, the same for SQLite and PostgreSQL.
 
-SQLite: one writer at a time, decided at the transaction's begin, so that nobody finds out at its end; a commit is on
-the disk when it returns. PostgreSQL: READ COMMITTED, where callers lock the rows that they decide on.
+SQLite: one writer at a time, settled when the transaction begins rather than at commit; a commit is on disk when it
+returns. PostgreSQL: READ COMMITTED; callers lock the rows that they decide on.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from pipeline.records import AssayError
 
 __all__ = ["Connection", "Database", "StoreFull", "StoreUnavailable", "make_engine", "normal_url"]
 
-WAIT_S: Final = 30  # for another's transaction, and for a free connection
+WAIT_S: Final = 30  # for another transaction, and for a free connection
 _CONNECT_S: Final = 10
-_THREAD_ENDS_S: Final = 0.05  # aiosqlite leaves the thread of a connection that failed behind, and it wants our loop
+_THREAD_EXIT_S: Final = 0.05  # aiosqlite leaves the thread of a failed connection behind, which needs our loop
 _COMMON: Final[dict[str, Any]] = {
     "json_serializer": functools.partial(json.dumps, allow_nan=False, separators=(",", ":")),
-    "hide_parameters": True,  # they may name what is private
+    "hide_parameters": True,  # they may contain private names
 }
-_COMMAND_S: Final = 60  # without an answer the server counts as gone
+_COMMAND_S: Final = 60  # without a response the server counts as gone
 T = TypeVar("T")
 
-Connection = AsyncConnection  # what functions of other rooms take, so that only bot/store imports sqlalchemy
+Connection = AsyncConnection  # for the signatures of other rooms, so that only bot/store imports sqlalchemy
 
 
 class Database:
-    """Made by `Database.open`; one per process, used from one event loop."""
+    """Open with `Database.open`; one per process, used from one event loop."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._reading = engine
@@ -57,7 +57,7 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, *, size: int = 5) -> Database:
-        """Connect once, to see that it can be done. Raises StoreUnavailable; AssayError where `url` is none."""
+        """Open the pool after a test connection. Raises StoreUnavailable, and AssayError for a malformed `url`."""
         database = cls(make_engine(url, size=size))
         try:
             await database.ping()
@@ -68,30 +68,30 @@ class Database:
 
     @property
     def dialect(self) -> str:
-        """sqlite or postgresql."""
+        """Return `sqlite` or `postgresql`."""
         return self._reading.dialect.name
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that is rolled back at its end. Raises StoreUnavailable where the database cannot be used."""
+        """Open a transaction that is rolled back at its end. Raises StoreUnavailable."""
         async with _transaction(self._reading, commit=False) as connection:
             yield connection
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed on leaving, rolled back on any error. On SQLite it is the only one that writes.
+        """Open a transaction that commits on success and rolls back on any error; on SQLite it is the only writer.
 
-        Raises StoreUnavailable where the database cannot be used, its subclass StoreFull where its disk is full. Where
-        a commit is cut off (the server dies meanwhile) it may have been done nevertheless.
+        Raises StoreUnavailable, or its subclass StoreFull if the disk is full. A commit that was interrupted, because
+        the server died, may have taken effect.
         """
         turn = self._turn or contextlib.nullcontext()
         async with turn, _transaction(self._writing, commit=True) as connection:
             yield connection
 
     async def write_in_one_go(self, work: Callable[[SyncConnection], T]) -> T:
-        """`write` for what is called so often that it counts: `work` is given a connection that does not wait.
+        """Run `work` with a synchronous connection in one write transaction; for hot paths.
 
-        On SQLite all of it runs in a thread, which is one hop there and back instead of two for each statement.
+        On SQLite all of it runs in a thread: one round trip instead of two per statement.
         """
         if self._turn is None or self._thread is None:
             async with self.write() as connection:
@@ -101,11 +101,11 @@ class Database:
             try:
                 return await asyncio.shield(done)
             except asyncio.CancelledError:
-                await asyncio.wait([done])  # the turn is kept as long as it writes
+                await asyncio.wait([done])  # hold the turn while it writes
                 raise
 
     async def ping(self) -> None:
-        """Ask it something. Raises StoreUnavailable."""
+        """Run a trivial query. Raises StoreUnavailable."""
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
 
@@ -118,7 +118,7 @@ class Database:
 
 
 class _WritingThread:
-    """A thread with a connection of its own to a SQLite file."""
+    """A thread with its own connection to a SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -129,20 +129,20 @@ class _WritingThread:
         return asyncio.get_running_loop().run_in_executor(self._executor, self._write, work)
 
     def close(self) -> None:
-        """Wait for what is being written, and close the connection where it was opened: in its thread."""
+        """Wait for the current write, and close the connection in the thread that opened it."""
         if self._engine is not None:
             self._executor.submit(self._engine.dispose)
         self._executor.shutdown()
 
     def _write(self, work: Callable[[SyncConnection], T]) -> T:
         if self._engine is None:
-            self._engine = _make_plain_engine(self._path)
+            self._engine = _create_plain_engine(self._path)
         with self._engine.begin() as connection:
             return work(connection)
 
 
-def _make_plain_engine(path: Path) -> Engine:
-    """The same as `make_engine` makes, for one thread without an event loop."""
+def _create_plain_engine(path: Path) -> Engine:
+    """Create the synchronous counterpart of `make_engine`, for one thread."""
     engine = create_engine(
         URL.create("sqlite", database=str(path)), connect_args=_connect_args(path), poolclass=StaticPool, **_COMMON
     ).execution_options(assay_begin="BEGIN IMMEDIATE")
@@ -153,7 +153,7 @@ def _make_plain_engine(path: Path) -> Engine:
 
 
 def make_engine(url: str, *, size: int = 5, migrating: bool = False) -> AsyncEngine:
-    """`migrating`: without a pool, and on SQLite without foreign keys, since a table that is altered is rebuilt."""
+    """Create the engine. `migrating`: no pool, and on SQLite no foreign keys, because altered tables are rebuilt."""
     parsed = parse(url)
     path = path_of(parsed)
     pool: dict[str, Any] = {"poolclass": NullPool} if migrating else _pool(size)
@@ -162,7 +162,7 @@ def make_engine(url: str, *, size: int = 5, migrating: bool = False) -> AsyncEng
             parsed,
             connect_args=_connect_args(path),
             **_COMMON,
-            pool_pre_ping=path is None and not migrating,  # a server that was restarted is noticed before it is used
+            pool_pre_ping=path is None and not migrating,  # detects a restarted server before a connection is used
             **pool,
         )
     except ModuleNotFoundError as error:
@@ -172,7 +172,7 @@ def make_engine(url: str, *, size: int = 5, migrating: bool = False) -> AsyncEng
         _make_private(path)
         event.listen(engine.sync_engine, "connect", functools.partial(_set_up_sqlite, foreign_keys=not migrating))
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        event.listen(engine.sync_engine, "invalidate", _Endings().roll_back_first)
+        event.listen(engine.sync_engine, "invalidate", _Rollbacks().roll_back_first)
     return engine
 
 
@@ -182,7 +182,7 @@ def _pool(size: int) -> dict[str, Any]:
 
 def _connect_args(path: Path | None) -> dict[str, Any]:
     if path is not None:
-        return {"timeout": WAIT_S, "isolation_level": None}  # we say BEGIN ourselves
+        return {"timeout": WAIT_S, "isolation_level": None}  # transactions begin explicitly
     waits = {"lock_timeout": WAIT_S, "idle_in_transaction_session_timeout": _COMMAND_S}
     settings = {name: f"{seconds}s" for name, seconds in waits.items()}
     return {
@@ -193,9 +193,9 @@ def _connect_args(path: Path | None) -> dict[str, Any]:
 
 
 def _make_private(path: Path) -> None:
-    """An empty file that only its owner can read; SQLite gives its companions the same rights.
+    """Create an empty file that only its owner can read; SQLite's other files inherit the mode.
 
-    Never opened where it is there: closing it would take SQLite's locks away from this process.
+    An existing file is never opened, because closing it would release this process's SQLite locks.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
@@ -209,17 +209,17 @@ def _set_up_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry, *, f
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA secure_delete = ON")  # of who uninstalled, nothing stays in free pages either
+        cursor.execute("PRAGMA secure_delete = ON")  # so that no deleted data stays in free pages
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.close()
     except BaseException:
-        connection.close()  # the pool would forget it, and its thread would outlive the event loop
+        connection.close()  # the pool would drop it, and its thread would outlive the event loop
         raise
 
 
-class _Endings:
-    """A task that is cancelled in a statement loses its connection; SQLite keeps its lock while a cursor is alive."""
+class _Rollbacks:
+    """Roll back connections that a cancelled task lost in a statement, since SQLite holds its lock until then."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Future[None]] = set()
@@ -227,9 +227,9 @@ class _Endings:
     def roll_back_first(
         self, connection: DBAPIConnection, entry: ConnectionPoolEntry, error: BaseException | None
     ) -> None:
-        ending = asyncio.ensure_future(_roll_back(connection.driver_connection))
-        self._tasks.add(ending)
-        ending.add_done_callback(self._tasks.discard)
+        task = asyncio.ensure_future(_roll_back(connection.driver_connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def _roll_back(connection: Any) -> None:
@@ -248,36 +248,36 @@ async def _transaction(engine: AsyncEngine, *, commit: bool) -> AsyncIterator[As
         await connection.begin()
         yield connection
     except BaseException:
-        await _to_the_end(_leave(connection, commit=False))
+        await _shielded(_leave(connection, commit=False))
         raise
-    await _to_the_end(_leave(connection, commit=commit))
+    await _shielded(_leave(connection, commit=commit))
 
 
 async def _connect(engine: AsyncEngine) -> AsyncConnection:
     try:
         return await engine.connect()
     except (DBAPIError, PoolTimeout, OSError, TimeoutError, StoreUnavailable) as error:
-        await asyncio.sleep(_THREAD_ENDS_S)
+        await asyncio.sleep(_THREAD_EXIT_S)
         raise unavailable(error) or error from None
 
 
 async def _leave(connection: AsyncConnection, *, commit: bool) -> None:
-    """End the transaction and give the connection back to the pool, broken or not."""
+    """End the transaction and return the connection to the pool, broken or not."""
     try:
         if commit:
             await connection.commit()
         else:
-            with contextlib.suppress(DBAPIError, StoreUnavailable):  # what is broken has nothing to roll back
+            with contextlib.suppress(DBAPIError, StoreUnavailable):  # a broken connection has nothing to roll back
                 await connection.rollback()
     finally:
-        with contextlib.suppress(StoreUnavailable):  # said already
+        with contextlib.suppress(StoreUnavailable):  # reported already
             await connection.close()
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Finish the work even where the caller is cancelled meanwhile; the cancellation goes on afterwards.
+async def _shielded(work: Coroutine[Any, Any, None]) -> None:
+    """Finish the work even if the caller is cancelled, and cancel the caller afterwards.
 
-    A connection that is dropped in the middle of a commit would be lost to the pool.
+    A connection dropped in the middle of a commit would be lost to the pool.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -287,6 +287,6 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        task.exception()  # seen
+        task.exception()  # retrieved, so that it is not logged as lost
         raise cancelled
     task.result()

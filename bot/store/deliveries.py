@@ -1,6 +1,6 @@
-"""GitHub's deliveries, reduced: stored before they are answered, finished when a job has taken them over.
+"""GitHub's deliveries, reduced to what may be stored: saved before the response, finished once a job takes over.
 
-All of this looks at the whole server: a delivery is known by its own number, whatever installation it is of.
+This module is server-wide: a delivery is identified by its own id, whatever its installation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bot.store.tables import deliveries, jobs
 from bot.store.upsert import insert_into
 
 _c = deliveries.c
-_MOST_AT_ONCE: Final = 500  # values that are looked up in one statement
+_MAX_VALUES: Final = 500  # per statement
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class StoredDelivery:
     guid: str
     event: Event
     received_at: datetime
-    state: DeliveryState  # received: nobody has taken it over yet
-    job_id: int  # that answers it; 0: none
-    is_new: bool  # false: its guid was known before
+    state: DeliveryState  # received: not taken over yet
+    job_id: int  # the job that took over; 0: none
+    is_new: bool  # its guid was not stored before
 
 
 def is_storable(guid: str, event: Event) -> bool:
-    """Does it fit the columns? One that does not would fail the whole batch that it is stored with."""
+    """Return whether a delivery fits the columns. One that does not would fail its whole batch."""
     texts = (guid, 64), (event.name, 64), (event.action, 64)
     numbers = event.installation_id, event.repository_id
     return (
@@ -46,74 +46,74 @@ def is_storable(guid: str, event: Event) -> bool:
 async def store_deliveries(
     connection: AsyncConnection, items: Sequence[tuple[str, Event]], now: datetime
 ) -> list[StoredDelivery]:
-    """`store_batch` in a transaction that is open already."""
+    """Call `store_batch` in an open transaction."""
     return await connection.run_sync(store_batch, items, now)
 
 
 def store_batch(connection: Connection, items: Sequence[tuple[str, Event]], now: datetime) -> list[StoredDelivery]:
-    """Store a batch; the answers are in the order of `items`. Announce those in state `received`.
+    """Store a batch and return the rows in the order of `items`. Announce those in state `received`.
 
-    A guid that is known is not stored again. Where the job that answered it failed it is `received` once more: a
-    redelivery asks for what is undone, never for what is done.
+    A known guid is not stored again. If its job failed it becomes `received` again: a redelivery repeats only what was
+    not done.
     """
     first = dict(reversed(items))
     new = _insert(connection, first, now)
     known = {} if len(new) == len(first) else _again(connection, [guid for guid in first if guid not in new])
-    answers = []
+    stored = []
     for guid, _ in items:
         delivery_id = new.pop(guid, None)
         if delivery_id is not None:
-            answer = StoredDelivery(delivery_id, guid, first[guid], now, "received", 0, is_new=True)
+            delivery = StoredDelivery(delivery_id, guid, first[guid], now, "received", 0, is_new=True)
             known[guid] = StoredDelivery(delivery_id, guid, first[guid], now, "received", 0, is_new=False)
-            answers.append(answer)
+            stored.append(delivery)
         else:
-            answers.append(known[guid])
-    return answers
+            stored.append(known[guid])
+    return stored
 
 
 async def load_delivery(connection: AsyncConnection, delivery_id: int, *, lock: bool = False) -> StoredDelivery | None:
-    """`lock`: nobody else may take it over until the transaction ends."""
+    """Return the delivery. `lock`: no other transaction can take it over until commit."""
     wanted = select(deliveries).where(_c.delivery_id == delivery_id)
     row = (await connection.execute(wanted.with_for_update() if lock else wanted)).one_or_none()
     return None if row is None else _delivery(row)
 
 
 async def finish_delivery(connection: AsyncConnection, delivery_id: int, state: DeliveryState, job_id: int = 0) -> None:
-    """It is answered: by a job, or by nothing where it is `ignored`."""
+    """Note that a job took over, or that the delivery is `ignored`."""
     changes = {"state": state, "job_id": job_id or None}
     await connection.execute(update(deliveries).where(_c.delivery_id == delivery_id).values(**changes))
 
 
 async def reopen_delivery(connection: AsyncConnection, delivery_id: int) -> None:
-    """As if it had just been received."""
+    """Make it `received` again."""
     await finish_delivery(connection, delivery_id, "received")
 
 
 async def unhandled_deliveries(connection: AsyncConnection, received_before: datetime, limit: int) -> list[int]:
-    """What was stored before then and never taken over, oldest first."""
+    """Return the deliveries stored before then that were never taken over, oldest first."""
     waiting = select(_c.delivery_id).where(_c.state == "received", _c.received_at < received_before)
     rows = await connection.execute(waiting.order_by(_c.received_at, _c.delivery_id).limit(limit))
     return list(rows.scalars())
 
 
 async def handled_guids(connection: AsyncConnection, guids: Iterable[str]) -> set[str]:
-    """Those that are done, or stored and so going to be; without those whose job failed."""
-    found: set[str] = set()
+    """Return the guids that are stored and whose job did not fail: those are done, or will be."""
+    handled: set[str] = set()
     wanted = sorted(set(guids))
-    for start in range(0, len(wanted), _MOST_AT_ONCE):
-        part = wanted[start : start + _MOST_AT_ONCE]
+    for start in range(0, len(wanted), _MAX_VALUES):
+        part = wanted[start : start + _MAX_VALUES]
         rows = await connection.execute(select(_c.guid).where(_c.guid.in_(part), ~_job_failed()))
-        found.update(rows.scalars())
-    return found
+        handled.update(rows.scalars())
+    return handled
 
 
 async def purge_deliveries(connection: AsyncConnection, before: datetime) -> int:
-    """Delete what was received before then, whatever became of it; return how many."""
+    """Delete what was received before then, in any state, and return its number."""
     return (await connection.execute(delete(deliveries).where(_c.received_at < before))).rowcount
 
 
 def _insert(connection: Connection, events: dict[str, Event], now: datetime) -> dict[str, int]:
-    """The numbers of those that were new. Ordered by guid, so that two batches do not wait for each other."""
+    """Insert the new ones and return their ids. Ordered by guid, so that two batches cannot deadlock."""
     if not events:
         return {}
     rows = [
@@ -135,7 +135,7 @@ def _insert(connection: Connection, events: dict[str, Event], now: datetime) -> 
 
 
 def _again(connection: Connection, guids: list[str]) -> dict[str, StoredDelivery]:
-    """What is known of them; what failed is received again first."""
+    """Load known deliveries, after resetting those whose job failed to `received`."""
     failed = update(deliveries).where(_c.guid.in_(guids), _c.state == "handled", _job_failed())
     connection.execute(failed.values(state="received", job_id=None))
     rows = connection.execute(select(deliveries).where(_c.guid.in_(guids)))

@@ -1,4 +1,4 @@
-"""Who installed the App."""
+"""The installations of the App, and their deletion."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def list_installations(connection: AsyncConnection) -> list[Installation]:
 
 
 async def save_installation(connection: AsyncConnection, installation: Installation, now: datetime) -> None:
-    """As GitHub describes it now; when it was last served stays as it was."""
+    """Save an installation as GitHub describes it now, without changing when it was last served."""
     described = {
         "account_id": installation.account_id,
         "account_login": installation.account_login,
@@ -50,9 +50,9 @@ async def set_installation_state(connection: AsyncConnection, installation_id: i
 
 
 async def lock_installation(connection: AsyncConnection, installation_id: int) -> None:
-    """Until the transaction ends, nobody else holds this lock. Take it after a job's lease, never before.
+    """Lock an installation until commit. Take this lock after a job's lease, never before.
 
-    SQLite needs none: its transactions that write are alone anyway.
+    SQLite needs no lock, because its write transactions are serial anyway.
     """
     await connection.execute(
         select(installations.c.installation_id)
@@ -62,10 +62,10 @@ async def lock_installation(connection: AsyncConnection, installation_id: int) -
 
 
 async def delete_installation(connection: AsyncConnection, installation_id: int, except_job: int = 0) -> None:
-    """Every row of it in every table. The job that does this stays until it ends, and goes then.
+    """Delete every row of an installation in every table. The job that does this is deleted when it ends.
 
-    Jobs first: a job that is writing something is waited for, and one that begins to write later finds its lease lost.
-    What its runs cost stays counted for the server, and the figures that it shared stay as figures of nobody.
+    Jobs are deleted first: that waits for a job that is writing, and one that writes later finds its lease lost. The
+    cost of its runs stays counted for the server, and the figures that it shared stay anonymously.
     """
     await connection.execute(delete(jobs).where(jobs.c.installation_id == installation_id, jobs.c.job_id != except_job))
     await keep_minutes(connection, installation_id, None, under=0)

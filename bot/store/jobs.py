@@ -1,7 +1,7 @@
-"""Rows of work: asked for, taken, put off, ended. Whose turn it is to be taken is in `turns`.
+"""The job queue: request, claim, reschedule and finish jobs. `turns` decides which job is next.
 
-open -> running -> done | failed | cancelled, and back to open where it is put off, where its worker vanished, or where
-it was asked for once more while it ran. Every change of a running job names the lease that it was taken with.
+open -> running -> done | failed | cancelled, and back to open when it is rescheduled, when its worker vanished, or when
+it was requested again while running. Every change of a running job checks the lease under which it was claimed.
 """
 
 from __future__ import annotations
@@ -21,22 +21,21 @@ from bot.store.turns import next_turn
 from bot.store.upsert import insert_into
 
 _c = jobs.c
-_LONGEST_KEY: Final = 64  # longer ones are hashed, to fit the column
+_MAX_KEY_LENGTH: Final = 64  # longer keys are hashed to fit the column
 _CLAIM_TRIES: Final = 5
-# A row that nobody holds.
-_VACANT: Final[dict[str, Any]] = {"lease_token": "", "lease_until": None}
-_NOT_ASKED_AGAIN: Final[dict[str, Any]] = {"again_at": None, "again_arguments": null()}
+_NO_LEASE: Final[dict[str, Any]] = {"lease_token": "", "lease_until": None}
+_NO_NEW_REQUEST: Final[dict[str, Any]] = {"again_at": None, "again_arguments": null()}
 
 
 class LostLease(Exception):
-    """Another worker has this job now, or it was cancelled: nothing more may be written for it."""
+    """Another worker holds this job, or it was cancelled: nothing more may be written for it."""
 
 
 class QueueFigure(NamedTuple):
     kind: JobKind
     state: JobState
     jobs: int
-    oldest_s: float  # how long the oldest has been ready (open) or at work (running)
+    oldest_s: float  # since the oldest became due (open) or started (running)
 
 
 async def request_job(
@@ -52,10 +51,10 @@ async def request_job(
     later: bool = False,
     once: bool = False,
 ) -> int:
-    """The number of the one job of this kind, repository and key that is open or running; made where there is none.
+    """Return the id of the one open or running job of this kind, repository and key, creating it if there is none.
 
-    Where it is open it becomes due at the earlier of both times (the later one if `later`), and the arguments join.
-    Where it is running it opens once more when it ends, unless it is to be done only `once`.
+    An open job becomes due at the earlier of both times (with `later`, the later one), and the arguments are merged. A
+    running job reopens when it ends, unless it should run only `once`.
     """
     open_key = _open_key(kind, installation_id, repository_id, key)
     not_before = not_before or now
@@ -77,9 +76,9 @@ async def request_job(
         if job_id is not None:
             return int(job_id)
         row = (await connection.execute(select(jobs).where(*mine).with_for_update())).one_or_none()
-        if row is not None:  # else it ended in between
+        if row is not None:  # else it has just ended
             if row.state == "open" or not once:
-                changes = _asked_again(row, not_before, dict(arguments or {}), max if later else min)
+                changes = _merge_request(row, not_before, dict(arguments or {}), max if later else min)
                 await connection.execute(update(jobs).where(*mine, _c.job_id == row.job_id).values(**changes))
             return int(row.job_id)
 
@@ -93,10 +92,10 @@ async def claim_job(
     lease_s: float = 30,
     caps: Mapping[JobKind, int] | None = None,
 ) -> Job | None:
-    """Take the job whose turn it is, with a lease of its own, in a transaction that does nothing else.
+    """Claim the next job under a new lease, in a transaction that does nothing else.
 
-    `now` says what is due, `real_now` when the lease ends. `caps` bounds the running jobs of one kind and installation:
-    1 where it says nothing. None where nothing is due, or all that is due must wait for its own installation's jobs.
+    `now` decides what is due, `real_now` when the lease expires. `caps` limits the running jobs per kind and
+    installation (default 1). Return None if nothing is due, or if everything due is at its cap.
     """
     for _ in range(_CLAIM_TRIES):
         job_id = await next_turn(connection, {kind: (caps or {}).get(kind, 1) for kind in kinds}, now)
@@ -112,7 +111,7 @@ async def claim_job(
         }
         claim = update(jobs).where(_c.job_id == job_id, _c.state == "open").values(**taken).returning(jobs)
         row = (await connection.execute(claim)).one_or_none()
-        if row is not None:  # else it was cancelled in between
+        if row is not None:  # else it has just been cancelled
             served = update(installations).where(installations.c.installation_id == row.installation_id)
             await connection.execute(served.values(served_at=real_now))
             return _job(row)
@@ -120,21 +119,21 @@ async def claim_job(
 
 
 async def hold_lease(connection: AsyncConnection, job: Job) -> None:
-    """The fence: first thing in a transaction that writes an effect of the job. Raises LostLease.
+    """Fence a transaction: call this before writing an effect of the job. Raises LostLease.
 
-    The row stays locked until the transaction ends, so a cancellation comes before it or after it, never in between.
+    The row stays locked until commit, so a cancellation happens before the transaction or after it.
     """
     await _change_held(connection, job, {"lease_token": job.lease_token})
 
 
 async def renew_lease(connection: AsyncConnection, job: Job, until: datetime) -> bool:
-    """False: the lease is lost, stop working."""
+    """Extend the lease. Return False if it is lost."""
     renewed = update(jobs).where(_held(job)).values(lease_until=until)
     return (await connection.execute(renewed)).rowcount == 1
 
 
 async def finish_job(connection: AsyncConnection, job: Job, state: JobState, now: datetime, reason: str = "") -> None:
-    """It ended; where it was asked for once more meanwhile it is open again, as new. Raises LostLease."""
+    """Mark the job finished; reopen it if it was requested while running. Raises LostLease."""
     if not await _end(connection, job, state, now, reason):
         raise LostLease(f"job {job.job_id}")
 
@@ -142,26 +141,26 @@ async def finish_job(connection: AsyncConnection, job: Job, state: JobState, now
 async def reschedule_job(
     connection: AsyncConnection, job: Job, not_before: datetime, reason: str, *, counts: bool
 ) -> None:
-    """Back to open until then; `counts` says whether this attempt was one. Raises LostLease.
+    """Reopen the job until then, merging requests that came meanwhile. Raises LostLease.
 
-    What was asked for meanwhile joins it.
+    `counts`: whether this was an attempt.
     """
     if not await _reopen(connection, job, not_before, reason, counts=counts):
         raise LostLease(f"job {job.job_id}")
 
 
 async def reopen_job(connection: AsyncConnection, job: Job, not_before: datetime, reason: str) -> bool:
-    """Its worker vanished: the attempt counts. False: it is held by somebody else by now, or ended."""
+    """Reopen a job whose worker vanished; the attempt counts. Return False if another worker holds it, or it ended."""
     return await _reopen(connection, job, not_before, reason, counts=True)
 
 
 async def fail_job(connection: AsyncConnection, job: Job, now: datetime, reason: str) -> bool:
-    """Its worker vanished once too often. False: it is held by somebody else by now, or ended."""
+    """Fail a job whose workers keep vanishing. Return False if another worker holds it, or it ended."""
     return await _end(connection, job, "failed", now, reason)
 
 
 async def delay_jobs(connection: AsyncConnection, installation_id: int, kind: JobKind, not_before: datetime) -> int:
-    """Open jobs of a kind are due no earlier than then: what is sure to be refused need not be begun."""
+    """Delay open jobs of a kind that would only run into the same limit, and return their number."""
     waiting = _c.installation_id == installation_id, _c.kind == kind, _c.state == "open", _c.not_before < not_before
     return (await connection.execute(update(jobs).where(*waiting).values(not_before=not_before))).rowcount
 
@@ -174,18 +173,18 @@ async def cancel_jobs(
     reason: str,
     except_job: int = 0,
 ) -> int:
-    """End what is open or running of an installation, or of one repository of it; return how many that were."""
+    """Cancel the open and running jobs of an installation or one of its repositories, and return their number."""
     wanted = [_c.installation_id == installation_id, _c.state.in_(["open", "running"]), _c.job_id != except_job]
     if repository_id is not None:
         wanted.append(_c.repository_id == repository_id)
-    ended = {"state": "cancelled", "open_key": None, "reason": reason, **_VACANT, **_NOT_ASKED_AGAIN}
+    ended = {"state": "cancelled", "open_key": None, "reason": reason, **_NO_LEASE, **_NO_NEW_REQUEST}
     return (await connection.execute(update(jobs).where(*wanted).values(**ended))).rowcount
 
 
 async def recent_jobs(
     connection: AsyncConnection, installation_id: int, repository_id: int, kind: JobKind, since: datetime
 ) -> list[Job]:
-    """All of a kind and repository that were asked for since then, whatever became of them."""
+    """Return the jobs of a kind and repository that were requested since then, in any state."""
     mine = _c.installation_id == installation_id, _c.repository_id == repository_id
     rows = await connection.execute(select(jobs).where(*mine, _c.kind == kind, _c.made_at >= since))
     return [_job(row) for row in rows]
@@ -197,22 +196,22 @@ async def load_job(connection: AsyncConnection, job_id: int) -> Job | None:
 
 
 async def expired_jobs(connection: AsyncConnection, real_now: datetime) -> list[Job]:
-    """Those whose worker stopped renewing its lease, locked: end or reopen them in the same `write()`.
+    """Return and lock the jobs whose lease expired, for the same `write()` to end or reopen.
 
-    Skips what another sweeper looks at.
+    Rows that another sweeper has locked are skipped.
     """
     expired = select(jobs).where(_c.state == "running", _c.lease_until < real_now)
     return [_job(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
 
 
 async def ready_jobs(connection: AsyncConnection, now: datetime, kinds: Collection[JobKind], limit: int) -> list[int]:
-    """Open jobs that are due, the oldest first: as many as somebody should be told of."""
+    """Return the ids of due jobs, the oldest first."""
     ready = select(_c.job_id).where(_c.state == "open", _c.not_before <= now, _c.kind.in_(sorted(kinds)))
     return list((await connection.execute(ready.order_by(_c.not_before, _c.job_id).limit(limit))).scalars())
 
 
 async def free_turns(connection: AsyncConnection, now: datetime, caps: Mapping[JobKind, int]) -> int:
-    """How many jobs could be taken now: of each kind and installation what is due, up to its cap."""
+    """Count the jobs that could be claimed now: per kind and installation what is due, up to its cap."""
     due = func.count().filter(_c.state == "open", _c.not_before <= now)
     running = func.count().filter(_c.state == "running")
     of_each = select(_c.kind, due.label("due"), running.label("running")).where(
@@ -223,32 +222,31 @@ async def free_turns(connection: AsyncConnection, now: datetime, caps: Mapping[J
 
 
 async def purge_jobs(connection: AsyncConnection, before: datetime) -> int:
-    """Delete what ended (or, cancelled, was asked for) before then; return how many."""
+    """Delete the jobs that ended (cancelled ones: were requested) before then, and return their number."""
     ended = _c.state.in_(["done", "failed", "cancelled"]), func.coalesce(_c.finished_at, _c.made_at) < before
     return (await connection.execute(delete(jobs).where(*ended))).rowcount
 
 
 async def queue_figures(connection: AsyncConnection, now: datetime) -> list[QueueFigure]:
-    """How many jobs of each kind are open or running, and how long the oldest of them has been."""
+    """Return per kind the number of open and running jobs, and the age of the oldest."""
     since = case((_c.state == "running", _c.started_at), else_=_c.not_before)
-    counted = select(_c.kind, _c.state, func.count().label("found"), func.min(since).label("since"))
+    counted = select(_c.kind, _c.state, func.count().label("jobs"), func.min(since).label("since"))
     rows = await connection.execute(
         counted.where(_c.state.in_(["open", "running"])).group_by(_c.kind, _c.state).order_by(_c.kind, _c.state)
     )
     return [
-        QueueFigure(row.kind, row.state, row.found, max(0.0, (now - (row.since or now)).total_seconds()))
-        for row in rows
+        QueueFigure(row.kind, row.state, row.jobs, max(0.0, (now - (row.since or now)).total_seconds())) for row in rows
     ]
 
 
 def _open_key(kind: JobKind, installation_id: int, repository_id: int, key: str) -> str:
-    if len(key) > _LONGEST_KEY or not key.isprintable():
+    if len(key) > _MAX_KEY_LENGTH or not key.isprintable():
         key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{kind}:{installation_id}:{repository_id}:{key}"
 
 
-def _asked_again(row: Row[Any], not_before: datetime, arguments: dict[str, Fact], choose: Any) -> dict[str, Any]:
-    """What changes where a job is asked for that is there already."""
+def _merge_request(row: Row[Any], not_before: datetime, arguments: dict[str, Fact], choose: Any) -> dict[str, Any]:
+    """Return the changes to a job that is requested again."""
     if row.state == "open":
         return {"not_before": choose(row.not_before, not_before), "arguments": row.arguments | arguments}
     again_at = not_before if row.again_at is None else choose(row.again_at, not_before)
@@ -260,14 +258,14 @@ async def _end(connection: AsyncConnection, job: Job, state: JobState, now: date
     if row is None:
         return False
     if row.again_at is not None:
-        afresh = {"attempts": 0, "made_at": now, "not_before": row.again_at, "arguments": row.again_arguments or {}}
-        changes = {"state": "open", "reason": "", "forgotten": False, **afresh, **_NOT_ASKED_AGAIN}
-        await _change_held(connection, job, {**changes, **_VACANT})
+        reset = {"attempts": 0, "made_at": now, "not_before": row.again_at, "arguments": row.again_arguments or {}}
+        changes = {"state": "open", "reason": "", "forgotten": False, **reset, **_NO_NEW_REQUEST}
+        await _change_held(connection, job, {**changes, **_NO_LEASE})
     elif row.forgotten:
         await connection.execute(delete(jobs).where(_held(job)))
     else:
         ended = {"state": state, "open_key": None, "finished_at": now, "reason": reason}
-        await _change_held(connection, job, {**ended, **_VACANT})
+        await _change_held(connection, job, {**ended, **_NO_LEASE})
     return True
 
 
@@ -282,7 +280,7 @@ async def _reopen(connection: AsyncConnection, job: Job, not_before: datetime, r
         "attempts": row.attempts if counts else max(0, row.attempts - 1),
         "arguments": row.arguments | (row.again_arguments or {}),
     }
-    await _change_held(connection, job, {**changes, **_VACANT, **_NOT_ASKED_AGAIN})
+    await _change_held(connection, job, {**changes, **_NO_LEASE, **_NO_NEW_REQUEST})
     return True
 
 
@@ -297,7 +295,7 @@ async def _change_held(connection: AsyncConnection, job: Job, changes: Mapping[s
 
 
 def _held(job: Job) -> ColumnElement[bool]:
-    """Its row, as long as nobody else has it."""
+    """Match the job's row while this lease holds it."""
     mine = _c.installation_id == job.installation_id, _c.job_id == job.job_id
     return and_(*mine, _c.state == "running", _c.lease_token == job.lease_token)
 

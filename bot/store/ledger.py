@@ -1,7 +1,7 @@
-"""The ledger of an installation: what was predicted, what came of it, what its operator decided. Only ever added to.
+"""The ledger of an installation: predictions, outcomes, and decisions of its operator. Append-only.
 
-A row belongs to a repository and goes with it, and only then. Whatever name was written down, a repository is shown by
-the one it has now.
+A row belongs to a repository and is deleted only with it. A repository is shown by its current name, whatever name was
+written down.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.store.tables import ledger, repositories
 
 _c = ledger.c
-_LOCK: Final = 0x6C6467 << 40  # of PostgreSQL's locks those whose numbers begin so are of ledgers, one an installation
+_LOCK: Final = 0x6C6467 << 40  # prefix of the advisory locks of PostgreSQL, one per installation
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class LedgerRow:
 
     entry_id: int
     repository_id: int
-    full_name: str  # of the repository, as it is now
-    run_id: int  # 0: an operator's word
+    full_name: str  # of the repository, current
+    run_id: int  # 0: a decision of the operator
     at: datetime
     entry: Mapping[str, Any]
 
 
 async def lock_ledger(connection: AsyncConnection, installation_id: int) -> None:
-    """Until the transaction ends, nobody else adds to the ledger or to what follows from it.
+    """Lock the ledger, and what is derived from it, until commit.
 
-    Ask for job `recalibrate` before: whoever does it holds its row and waits for this lock. SQLite needs none: its
-    transactions that write are alone anyway.
+    Request the job `recalibrate` before: its worker holds that row and waits for this lock. SQLite needs no lock,
+    because its write transactions are serial anyway.
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(select(func.pg_advisory_xact_lock(_LOCK | installation_id & ((1 << 40) - 1))))
@@ -50,7 +50,7 @@ async def append_entry(
     entry: Mapping[str, Any],
     now: datetime,
 ) -> int:
-    """Its number. Hold the ledger's lock."""
+    """Append an entry and return its id. Hold the ledger's lock."""
     values = {
         "installation_id": installation_id,
         "repository_id": repository_id,
@@ -62,12 +62,12 @@ async def append_entry(
 
 
 async def entries_of(connection: AsyncConnection, installation_id: int) -> list[LedgerRow]:
-    """All of an installation, oldest first."""
+    """Return all entries of an installation, oldest first."""
     return [_row(row) for row in await connection.execute(_wanted(installation_id).order_by(_c.entry_id))]
 
 
 async def entries_of_run(connection: AsyncConnection, installation_id: int, run_id: int) -> list[LedgerRow]:
-    """What was written down of one run: nothing, or its prediction and its outcome."""
+    """Return the entries of one run: none, or its prediction and its outcome."""
     of_it = _wanted(installation_id).where(_c.run_id == run_id)
     return [_row(row) for row in await connection.execute(of_it.order_by(_c.entry_id))]
 

@@ -1,4 +1,4 @@
-"""Bring a database to the tables of this release, or back. Several processes may try at once: one does it."""
+"""Migrate a database up or down. Of several concurrent processes, one does the work."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from bot.store.errors import StoreUnavailable, unavailable
 from pipeline.records import AssayError
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
-_MIGRATING: Final = 0x61737362  # the number of a lock of PostgreSQL's
+_MIGRATION_LOCK: Final = 0x61737362  # an advisory lock of PostgreSQL
 T = TypeVar("T")
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Up to `head`, or up or down to another revision (`base`: no tables). All of it happens or nothing.
+    """Migrate to `head`, or up or down to another revision (`base`: no tables), atomically.
 
-    Raises StoreUnavailable, and AssayError where the database is of a newer release.
+    Raises StoreUnavailable, and AssayError if the database belongs to a newer release.
     """
     _run(url, lambda connection: _move(connection, revision))
 
 
 def current(url: str) -> str | None:
-    """The revision that the database is at; None where it has no tables of ours."""
+    """Return the revision of the database; None if it has none of our tables."""
     return _run(url, _revision)
 
 
 def newest() -> str | None:
-    """The revision that this release wants."""
+    """Return the revision of this release."""
     return ScriptDirectory(str(SCRIPTS)).get_current_head()
 
 
 def _move(connection: Connection, revision: str) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -56,7 +56,7 @@ def _move(connection: Connection, revision: str) -> None:
     except CommandError as error:
         raise AssayError(f"the database cannot be migrated ({error}): install the newest release of Assay") from None
     if connection.dialect.name == "sqlite" and connection.execute(text("PRAGMA foreign_key_check")).first():
-        raise AssayError("the database would lose its foreign keys' rows: it stays as it was")
+        raise AssayError("the migration would break foreign keys: the database is unchanged")
 
 
 def _revision(connection: Connection) -> str | None:
@@ -64,7 +64,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _is_behind(revision: str, at: str | None) -> bool:
-    """Would going to `revision` from `at` be a step back?"""
+    """Return whether `revision` lies before `at`."""
     if at is None or revision in ("head", at):
         return False
     scripts = ScriptDirectory(str(SCRIPTS))
@@ -72,7 +72,7 @@ def _is_behind(revision: str, at: str | None) -> bool:
 
 
 def _run(url: str, work: Callable[[Connection], T]) -> T:
-    """In a thread of its own, so that it can be called from wherever an event loop runs or none does."""
+    """Run in a thread of its own, so that callers may or may not have an event loop."""
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, _in_a_transaction(url, work)).result()
 

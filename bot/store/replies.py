@@ -1,4 +1,4 @@
-"""Our comments: one for each command that is answered; a row before GitHub is told, its number afterwards."""
+"""Our comments, one per command: a row is saved before GitHub is called and gets GitHub's id afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.store.tables import replies
 from bot.store.upsert import insert_into
 
 _c = replies.c
-GIVEN_UP: Final = "given up"  # in place of a digest: it may not be written, or somebody deleted it
+GIVEN_UP: Final = "given up"  # instead of a digest: GitHub refused it, or somebody deleted it
 
 
 async def create_reply(
@@ -28,7 +28,7 @@ async def create_reply(
     run_id: int = 0,
     text: str = "",
 ) -> Reply:
-    """The one answer to a comment; the same where there is one already."""
+    """Return the one reply to a comment, creating it if there is none."""
     values = {
         "installation_id": installation_id,
         "repository_id": repository_id,
@@ -52,26 +52,26 @@ async def load_reply(connection: AsyncConnection, installation_id: int, reply_id
 
 
 async def replies_of_run(connection: AsyncConnection, installation_id: int, run_id: int) -> list[Reply]:
-    """All comments that tell of a run, oldest first."""
+    """Return the replies that follow a run, oldest first."""
     mine = _c.installation_id == installation_id, _c.run_id == run_id
     return [_reply(row) for row in await connection.execute(select(replies).where(*mine).order_by(_c.reply_id))]
 
 
 async def note_reply_tried(connection: AsyncConnection, installation_id: int, reply_id: int, now: datetime) -> None:
-    """GitHub may have it from now on: it is looked for before it is written again."""
+    """Note a first attempt: from now on GitHub may have the comment."""
     await _change(connection, installation_id, reply_id, {"posted_at": now})
 
 
 async def note_reply_posted(
     connection: AsyncConnection, installation_id: int, reply_id: int, posted_id: int, digest: str, now: datetime
 ) -> None:
-    """GitHub has it, by this number, and says what the digest is of. An empty digest: nobody knows what it says."""
+    """Note GitHub's id and the digest of the comment's text; an empty digest means that the text is unknown."""
     changes = {"posted_id": posted_id, "posted_digest": digest, "posted_at": now}
     await _change(connection, installation_id, reply_id, changes)
 
 
 async def give_up_reply(connection: AsyncConnection, installation_id: int, reply_id: int) -> None:
-    """It is not written any more."""
+    """Stop updating the comment."""
     await _change(connection, installation_id, reply_id, {"posted_digest": GIVEN_UP})
 
 

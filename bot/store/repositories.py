@@ -1,4 +1,4 @@
-"""The repositories of an installation: how GitHub describes them, and what we remember of them beside that."""
+"""The repositories of an installation: GitHub's description, and what we remember beside it."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ async def list_repositories(connection: AsyncConnection, installation_id: int) -
 
 
 async def all_repositories(connection: AsyncConnection) -> list[RepositoryMemory]:
-    """In the order of their names."""
+    """Return the repositories of all installations, ordered by name."""
     return await _memories(connection, select(repositories).order_by(func.lower(_c.full_name), _c.installation_id))
 
 
 async def find_repository(connection: AsyncConnection, full_name: str) -> RepositoryMemory | None:
-    """By the name it was last known by, in any case. Where a name was given to another: the one measured last."""
+    """Find a repository by its last known name, case-insensitively. If several had the name: the one measured last."""
     wanted = select(repositories).where(func.lower(_c.full_name) == full_name.lower())
     newest = wanted.order_by(_c.measured_at.desc().nulls_last(), _c.repository_id.desc()).limit(1)
     return next(iter(await _memories(connection, newest)), None)
 
 
 async def save_repository(connection: AsyncConnection, repository: Repository) -> None:
-    """As GitHub describes it now; what we remember of it stays as it was. Its installation must be there."""
+    """Save a repository as GitHub describes it now, keeping what we remember. Its installation must exist."""
     described = {
         "full_name": repository.full_name,
         "default_branch": repository.default_branch,
@@ -60,25 +60,25 @@ async def save_repository(connection: AsyncConnection, repository: Repository) -
 async def delete_repository(
     connection: AsyncConnection, installation_id: int, repository_id: int, except_job: int = 0
 ) -> None:
-    """Every row of it in every table. The job that does this stays until it ends, and goes then.
+    """Delete every row of a repository in every table. The job that does this is deleted when it ends.
 
-    What its runs cost stays counted for its installation, and the figures that it shared stay as figures of nobody.
+    The cost of its runs stays counted for its installation, and the figures that it shared stay anonymously.
     """
-    of_it = jobs.c.installation_id == installation_id, jobs.c.repository_id == repository_id
-    await connection.execute(delete(jobs).where(*of_it, jobs.c.job_id != except_job))
+    its_jobs = jobs.c.installation_id == installation_id, jobs.c.repository_id == repository_id
+    await connection.execute(delete(jobs).where(*its_jobs, jobs.c.job_id != except_job))
     await keep_minutes(connection, installation_id, repository_id, under=installation_id)
     await disown(connection, installation_id, repository_id)
     for table in reversed(metadata.sorted_tables):
         if table is not jobs and "repository_id" in table.c:
             mine = table.c.installation_id == installation_id, table.c.repository_id == repository_id
             await connection.execute(delete(table).where(*mine))
-    await connection.execute(update(jobs).where(*of_it, jobs.c.job_id == except_job).values(forgotten=True))
+    await connection.execute(update(jobs).where(*its_jobs, jobs.c.job_id == except_job).values(forgotten=True))
 
 
 async def note_push(
     connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str, forced: bool, now: datetime
 ) -> None:
-    """A push to the default branch: it joins the burst that is not answered yet, or begins one."""
+    """Note a push to the default branch, which joins the pending burst or starts one."""
     changes: dict[str, Any] = {
         "pushed_head": head_sha,
         "pushed_at": now,
@@ -90,13 +90,13 @@ async def note_push(
 
 
 async def answer_push(connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str) -> None:
-    """The burst is over, unless another head than this one was pushed meanwhile."""
+    """End the burst, unless another head was pushed meanwhile."""
     same = _c.pushed_head.in_([head_sha, ""])
     await _change(connection, installation_id, repository_id, {"push_burst_since": None}, same)
 
 
 async def note_history_changed(connection: AsyncConnection, installation_id: int, repository_id: int) -> None:
-    """Another default branch: the next screening measures afresh. What was pushed to the old one no longer counts."""
+    """Note another default branch: the next screening measures again, and pushes to the old branch no longer count."""
     await _change(connection, installation_id, repository_id, {"history_changed": True, "pushed_head": ""})
 
 
@@ -108,7 +108,7 @@ async def note_screened(
     measured_at: datetime,
     failure: str,
 ) -> None:
-    """When it was last measured and how that failed. A changed history is answered where its newest head was."""
+    """Note the time and failure of a screening. Measuring the newest head settles a changed history."""
     changes: dict[str, Any] = {"measured_at": measured_at, "last_error": failure}
     if not failure:
         changes["history_changed"] = case((_c.pushed_head.in_([head_sha, ""]), false()), else_=_c.history_changed)
@@ -126,7 +126,7 @@ async def note_suites_off(connection: AsyncConnection, installation_id: int, rep
 
 
 async def note_error(connection: AsyncConnection, installation_id: int, repository_id: int, text: str) -> None:
-    """What went wrong last, for `assay repos`; empty text takes it back."""
+    """Set the last error, which `assay repos` shows; empty text clears it."""
     await _change(connection, installation_id, repository_id, {"last_error": text})
 
 

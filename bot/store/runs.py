@@ -1,8 +1,8 @@
-"""Fine-tuning runs: asked for, prepared, queued, done by a GPU worker under a lease, ended.
+"""Fine-tuning runs: requested, prepared, queued, trained by a GPU worker under a lease, ended.
 
-waiting -> queued -> running -> ended, and back to queued where the worker vanished. A bot worker prepares and cancels,
-a GPU worker changes only the run whose lease it holds. `open_key` is held until a run ends, so the same request twice
-is one run.
+waiting -> queued -> running -> ended, and back to queued when the worker vanished. A bot worker prepares and cancels; a
+GPU worker changes only the run whose lease it holds. `open_key` is set until a run ends, so that a repeated request
+finds the same run.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from bot.store.upsert import insert_into
 
 _c = runs.c
 _CLAIM_TRIES: Final = 5
-_CLAIMING: Final = 0x61737362  # the number of a lock of PostgreSQL's that whoever claims holds
-_VACANT: Final[dict[str, Any]] = {"lease_token": "", "lease_until": None}
+_CLAIM_LOCK: Final = 0x61737362  # an advisory lock of PostgreSQL
+_NO_LEASE: Final[dict[str, Any]] = {"lease_token": "", "lease_until": None}
 OPEN: Final[tuple[RunState, ...]] = ("waiting", "queued", "running")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a run is asked for with. `key` tells apart what may stand side by side: the head and the model."""
+    """What a run is requested with."""
 
     purpose: RunPurpose
     head_sha: str
@@ -51,7 +51,7 @@ class RunRequest:
 async def open_run(
     connection: AsyncConnection, installation_id: int, repository_id: int, request: RunRequest, now: datetime
 ) -> tuple[Run, bool]:
-    """The one open run of this repository, purpose and head, and whether it is new."""
+    """Return the one open run of this repository, purpose and head, and whether it was created now."""
     open_key = f"{installation_id}:{repository_id}:{request.purpose}:{request.head_sha}"
     values: dict[str, Any] = {
         "installation_id": installation_id,
@@ -82,7 +82,7 @@ async def open_run(
         if row is not None:
             return _run(row), True
         row = (await connection.execute(select(runs).where(*mine))).one_or_none()
-        if row is not None:  # else it ended in between
+        if row is not None:  # else it has just ended
             return _run(row), False
 
 
@@ -92,13 +92,13 @@ async def load_run(connection: AsyncConnection, installation_id: int, run_id: in
 
 
 async def lock_run(connection: AsyncConnection, installation_id: int, run_id: int) -> Run | None:
-    """As it is, and nobody changes it until the transaction ends."""
+    """Return the run, locked until commit."""
     row = (await connection.execute(select(runs).where(_is(installation_id, run_id)).with_for_update())).one_or_none()
     return None if row is None else _run(row)
 
 
 async def open_runs(connection: AsyncConnection, installation_id: int, repository_id: int | None = None) -> list[Run]:
-    """Those that have not ended, oldest first."""
+    """Return the runs that have not ended, oldest first."""
     wanted = [_c.installation_id == installation_id, _c.state.in_(OPEN)]
     if repository_id is not None:
         wanted.append(_c.repository_id == repository_id)
@@ -108,7 +108,7 @@ async def open_runs(connection: AsyncConnection, installation_id: int, repositor
 async def runs_of(
     connection: AsyncConnection, installation_id: int, repository_id: int, purpose: RunPurpose | None = None
 ) -> list[Run]:
-    """All of a repository, newest first."""
+    """Return all runs of a repository, newest first."""
     wanted = [_c.installation_id == installation_id, _c.repository_id == repository_id]
     if purpose is not None:
         wanted.append(_c.purpose == purpose)
@@ -118,7 +118,7 @@ async def runs_of(
 async def queue_run(
     connection: AsyncConnection, run: Run, *, pair_set_id: str, minutes: float, month: str, now: datetime
 ) -> bool:
-    """It is prepared, and its minutes are reserved from the budget of `month`. False: it has ended meanwhile."""
+    """Queue a prepared run with `minutes` reserved in `month`. Return False if it has ended meanwhile."""
     changes = {
         "state": "queued",
         "pair_set_id": pair_set_id,
@@ -134,14 +134,14 @@ async def queue_run(
 async def claim_run(
     connection: AsyncConnection, worker: str, now: datetime, real_now: datetime, *, lease_s: float
 ) -> Run | None:
-    """Take the run whose turn it is, with a lease of its own. None where none is queued, or all must wait.
+    """Claim the next run under a new lease. Return None if none is queued or all must wait.
 
-    Waiting: GPUs are paused, the installation has as many running as its budget allows, or has no budget any more.
-    Whoever has fewer running comes first, then who waits longest. On PostgreSQL claims wait for each other, else two
-    could each take the last place; on SQLite their transactions do so anyway.
+    A run waits while GPUs are paused, or while its installation has no budget or as many running as its budget allows.
+    Installations with fewer running come first, then the longest wait. On PostgreSQL claims are serialized, or two
+    could each take the last slot; on SQLite write transactions are serial anyway.
     """
     if connection.dialect.name == "postgresql":
-        await connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
+        await connection.execute(select(func.pg_advisory_xact_lock(_CLAIM_LOCK)))
     if (await load_gpu_state(connection)).paused_because:
         return None
     for _ in range(_CLAIM_TRIES):
@@ -158,19 +158,19 @@ async def claim_run(
         }
         claim = update(runs).where(_c.run_id == run_id, _c.state == "queued").values(**taken).returning(runs)
         row = (await connection.execute(claim)).one_or_none()
-        if row is not None:  # else it was cancelled in between
+        if row is not None:  # else it has just been cancelled
             return _run(row)
     return None
 
 
 def _turn(now: datetime) -> Any:
     at_work = (
-        select(_c.installation_id, func.count().label("found"))
+        select(_c.installation_id, func.count().label("runs"))
         .where(_c.state == "running")
         .group_by(_c.installation_id)
         .subquery("at_work")
     )
-    running = func.coalesce(at_work.c.found, 0)
+    running = func.coalesce(at_work.c.runs, 0)
     return (
         select(_c.run_id)
         .join(budgets, budgets.c.installation_id == _c.installation_id)
@@ -183,14 +183,14 @@ def _turn(now: datetime) -> Any:
 
 @dataclass(frozen=True)
 class Renewal:
-    """Whether the lease is still held, and whether somebody wants the run to end."""
+    """Whether the lease is still held, and whether cancellation was requested."""
 
     held: bool
     cancel_asked: bool = False
 
 
 async def renew_run(connection: AsyncConnection, run: Run, until: datetime, spent_minutes: float) -> Renewal:
-    """`spent_minutes`: of all attempts so far."""
+    """Extend the lease. `spent_minutes`: of all attempts so far."""
     changes = {"lease_until": until, "spent_minutes": spent_minutes}
     row = (
         await connection.execute(update(runs).where(_held(run)).values(**changes).returning(_c.cancel_asked))
@@ -199,12 +199,12 @@ async def renew_run(connection: AsyncConnection, run: Run, until: datetime, spen
 
 
 async def note_progress(connection: AsyncConnection, run: Run, progress: Mapping[str, Any], now: datetime) -> None:
-    """Raises LostLease."""
+    """Save the progress. Raises LostLease."""
     await _change_held(connection, run, {"progress": dict(progress), "progress_at": now})
 
 
 async def note_checkpoint(connection: AsyncConnection, run: Run, sha256: str) -> None:
-    """One more that may be resumed from. Raises LostLease."""
+    """Add a checkpoint that the run may resume from. Raises LostLease."""
     row = (await connection.execute(select(_c.checkpoints).where(_held(run)).with_for_update())).one_or_none()
     if row is None:
         raise LostLease(f"run {run.run_id}")
@@ -223,7 +223,7 @@ async def finish_run(
     recipe_id: str | None = None,
     artifacts: str | None = None,
 ) -> None:
-    """By the GPU worker that holds it. Raises LostLease."""
+    """End a run from the GPU worker that holds it. Raises LostLease."""
     changes = _ended(ending, reason, now) | {
         "spent_minutes": spent_minutes,
         "result": None if result is None else dict(result),
@@ -236,28 +236,28 @@ async def finish_run(
 async def give_back_run(
     connection: AsyncConnection, run: Run, reason: str, not_before: datetime, *, counts: bool, spent_minutes: float
 ) -> None:
-    """By the GPU worker that holds it: another one goes on with it. Raises LostLease."""
+    """Requeue a run from the GPU worker that holds it, for another to continue. Raises LostLease."""
     attempts = _c.attempts if counts else case((_c.attempts > 0, _c.attempts - 1), else_=0)
     changes = {"state": "queued", "reason": reason, "not_before": not_before, "attempts": attempts}
-    await _change_held(connection, run, changes | {"spent_minutes": spent_minutes} | _VACANT)
+    await _change_held(connection, run, changes | {"spent_minutes": spent_minutes} | _NO_LEASE)
 
 
 async def expired_runs(connection: AsyncConnection, real_now: datetime) -> list[Run]:
-    """Those whose worker stopped renewing its lease, locked: end or requeue them in the same `write()`."""
+    """Return and lock the runs whose lease expired, for the same `write()` to end or requeue."""
     expired = select(runs).where(_c.state == "running", _c.lease_until < real_now)
     return [_run(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
 
 
 async def requeue_run(connection: AsyncConnection, run: Run, reason: str, not_before: datetime) -> bool:
-    """Its worker vanished. False: somebody else has it by now, or it ended."""
-    changes = {"state": "queued", "reason": reason, "not_before": not_before, **_VACANT}
+    """Requeue a run whose worker vanished. Return False if another worker holds it, or it ended."""
+    changes = {"state": "queued", "reason": reason, "not_before": not_before, **_NO_LEASE}
     return (await connection.execute(update(runs).where(_held(run)).values(**changes))).rowcount == 1
 
 
 async def end_run(connection: AsyncConnection, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
-    """By a bot worker, whoever holds it. False: it has changed hands or ended since `run` was read.
+    """End a run from a bot worker, whoever holds it. Return False if it changed hands or ended since it was read.
 
-    A GPU worker that still has it finds its lease lost at the next heartbeat.
+    A GPU worker that holds it finds its lease lost at the next heartbeat.
     """
     unchanged = (
         _is(run.installation_id, run.run_id),
@@ -270,36 +270,36 @@ async def end_run(connection: AsyncConnection, run: Run, ending: RunEnding, reas
 
 
 async def ask_to_cancel(connection: AsyncConnection, run: Run) -> bool:
-    """A running one ends at its worker's next heartbeat. False: it does not run any more."""
+    """Request that a running run ends at its worker's next heartbeat. Return False if it is not running."""
     running = _is(run.installation_id, run.run_id), _c.state == "running"
     return (await connection.execute(update(runs).where(*running).values(cancel_asked=True))).rowcount == 1
 
 
 async def settle_run(connection: AsyncConnection, run: Run) -> bool:
-    """Once only. False: that was done before, or it has not ended."""
+    """Mark an ended run as applied. Return False if it was before, or has not ended."""
     ended = _is(run.installation_id, run.run_id), _c.state == "ended", _c.settled.is_(False)
     return (await connection.execute(update(runs).where(*ended).values(settled=True))).rowcount == 1
 
 
 async def forget_artifacts(connection: AsyncConnection, run: Run) -> None:
-    """Its files are gone from the store."""
+    """Note that the run's files are deleted."""
     await connection.execute(update(runs).where(_is(run.installation_id, run.run_id)).values(artifacts=""))
 
 
 async def ready_runs(connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
-    """Queued ones that are due: as many as GPU workers should be told of."""
+    """Return the ids of queued runs that are due."""
     ready = select(_c.run_id).where(_c.state == "queued", _c.not_before <= now)
     return list((await connection.execute(ready.order_by(_c.queued_at, _c.run_id).limit(limit))).scalars())
 
 
 async def all_runs(connection: AsyncConnection, state: RunState | None = None) -> list[Run]:
-    """Of every installation, oldest first: for who operates the server."""
+    """Return the runs of all installations, oldest first."""
     wanted = _c.state == state if state is not None else true()
     return [_run(row) for row in await connection.execute(select(runs).where(wanted).order_by(_c.run_id))]
 
 
 def _ended(ending: RunEnding, reason: str | None, now: datetime) -> dict[str, Any]:
-    return {"state": "ended", "ending": ending, "reason": reason or "", "open_key": None, "ended_at": now, **_VACANT}
+    return {"state": "ended", "ending": ending, "reason": reason or "", "open_key": None, "ended_at": now, **_NO_LEASE}
 
 
 async def _change_held(connection: AsyncConnection, run: Run, changes: Mapping[str, Any]) -> None:
@@ -312,7 +312,7 @@ def _is(installation_id: int, run_id: int) -> ColumnElement[bool]:
 
 
 def _held(run: Run) -> ColumnElement[bool]:
-    """Its row, as long as nobody else has it."""
+    """Match the run's row while this lease holds it."""
     return and_(_is(run.installation_id, run.run_id), _c.state == "running", _c.lease_token == (run.lease_token or ""))
 
 

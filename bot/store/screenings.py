@@ -1,4 +1,4 @@
-"""Every screening: what was measured, what was said of it, or why it failed; and the ranking that the newest made."""
+"""Screenings: measurement and verdict, or the failure; and the ranking of the newest."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ async def save_screening(
     config_hash: str,
     ranking: Mapping[str, Any] | None = None,
 ) -> int:
-    """Its number. The repository remembers when it was measured and how that failed (or that it did not).
+    """Save a screening and return its id. The repository notes its time and failure.
 
-    A ranking goes when a newer screening comes: nobody is shown an old one.
+    An older ranking is dropped, because an outdated one must not be shown.
     """
     values = {
         "installation_id": installation_id,
@@ -52,9 +52,9 @@ async def save_screening(
 
 
 async def drop_ranking(connection: AsyncConnection, installation_id: int, repository_id: int) -> bool:
-    """Whether there was one."""
-    of_it = update(screenings).where(_of(installation_id, repository_id), _c.ranking.is_not(None))
-    dropped = await connection.execute(of_it.values(ranking=null()).returning(_c.screening_id))
+    """Drop the ranking and return whether there was one."""
+    ranked = update(screenings).where(_of(installation_id, repository_id), _c.ranking.is_not(None))
+    dropped = await connection.execute(ranked.values(ranking=null()).returning(_c.screening_id))
     return bool(dropped.all())
 
 
@@ -76,16 +76,16 @@ async def newest_screening(
 async def newest_measured(
     connection: AsyncConnection, installation_id: int, repository_id: int
 ) -> StoredScreening | None:
-    """The newest that did not fail."""
+    """Return the newest screening that did not fail."""
     return await _newest(connection, _of(installation_id, repository_id), _c.failure == "")
 
 
 async def verdict_figures(connection: AsyncConnection) -> dict[str, int]:
-    """How many repositories have which verdict by their newest screening; `failed` where that failed."""
+    """Count repositories by the verdict of their newest screening; `failed` if that failed."""
     newest = select(func.max(_c.screening_id)).group_by(_c.installation_id, _c.repository_id)
     verdict = func.coalesce(_c.judgement["verdict"].as_string(), "failed").label("verdict")
-    of_newest = select(verdict, func.count().label("found")).where(_c.screening_id.in_(newest)).group_by(verdict)
-    return {row.verdict: row.found for row in await connection.execute(of_newest)}
+    of_newest = select(verdict, func.count().label("repositories")).where(_c.screening_id.in_(newest)).group_by(verdict)
+    return {row.verdict: row.repositories for row in await connection.execute(of_newest)}
 
 
 def _of(installation_id: int, repository_id: int) -> ColumnElement[bool]:
@@ -108,7 +108,7 @@ SHORTLIST: Final = "shortlist"  # in the result of a run that ranked
 async def save_ranking(
     connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str, ranking: Mapping[str, Any]
 ) -> bool:
-    """False: the newest screening failed, or is of another commit than was ranked. Nobody is shown an old ranking."""
+    """Store a ranking with the newest screening. Return False if that failed or is of another commit."""
     mine = _c.installation_id == installation_id, _c.repository_id == repository_id
     newest = select(func.max(_c.screening_id)).where(*mine).scalar_subquery()
     of_head = _c.screening_id == newest, _c.head_sha == head_sha, _c.failure == ""
@@ -118,7 +118,7 @@ async def save_ranking(
 
 
 async def forget_rankings(connection: AsyncConnection, installation_id: int, repository_id: int) -> None:
-    """What runs ranked: nobody may be shown it any more. What they were judged by stays."""
+    """Delete the rankings in the results of runs, and keep the rest of the results."""
     mine = runs.c.installation_id == installation_id, runs.c.repository_id == repository_id
     ranked = select(runs.c.run_id, runs.c.result).where(*mine, runs.c.result.is_not(None))
     for row in (await connection.execute(ranked.with_for_update())).all():

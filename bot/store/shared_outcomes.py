@@ -1,4 +1,4 @@
-"""Outcomes that installations share: density and Δρ to three decimals and the month, under a number drawn at random."""
+"""Outcomes that installations share: density and Δρ to three decimals and the month, under a random contributor id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _c = shared_outcomes.c
 
 @dataclass(frozen=True)
 class SharedFigures:
-    """All that is told of an outcome."""
+    """All that is shared of an outcome."""
 
     label_recipe_id: str
     base_model_family: str
@@ -30,21 +30,23 @@ class SharedFigures:
 class SharedRow:
     shared_id: int
     contributor: str
-    own: bool  # shared by the installation that asks
-    repository_id: int  # of its own ones; 0 where it is gone
+    own: bool  # shared by the requesting installation
+    repository_id: int  # if it is its own; 0 if that is gone
     figures: SharedFigures
 
 
 async def shared_rows(connection: AsyncConnection, installation_id: int) -> list[SharedRow]:
-    """Of all installations, oldest first, and which of them are this one's: those of its gone repositories too, as
-    long as others of its rows say which number is its own."""
+    """Return the rows of all installations, oldest first, marking those of this one.
+
+    Rows of its deleted repositories are marked too, as long as another row reveals its contributor id.
+    """
     rows = (await connection.execute(select(shared_outcomes).order_by(_c.shared_id))).all()
     mine = {row.contributor for row in rows if row.origin_installation_id == installation_id}
     return [_row(row, row.contributor in mine, installation_id) for row in rows]
 
 
 async def share(connection: AsyncConnection, installation_id: int, repository_id: int, figures: SharedFigures) -> int:
-    """Its number. Hold the ledger's lock, so that the installation is one contributor and not two."""
+    """Share an outcome and return its id. Hold the ledger's lock, so that an installation is one contributor."""
     own = select(_c.contributor).where(_c.origin_installation_id == installation_id).limit(1)
     contributor = (await connection.execute(own)).scalar_one_or_none() or secrets.token_hex(16)
     values = {
@@ -62,13 +64,13 @@ async def share(connection: AsyncConnection, installation_id: int, repository_id
 
 
 async def take_back(connection: AsyncConnection, installation_id: int, shared_ids: Collection[int]) -> int:
-    """Delete rows that are known to be this installation's; return how many that were."""
+    """Delete rows that are known to be this installation's, and return their number."""
     mine = _c.origin_installation_id == installation_id, _c.shared_id.in_(sorted(shared_ids))
     return (await connection.execute(delete(shared_outcomes).where(*mine))).rowcount
 
 
 async def disown(connection: AsyncConnection, installation_id: int, repository_id: int | None = None) -> None:
-    """What was shared stays, and nobody can tell any more whose it was."""
+    """Anonymize what was shared."""
     mine = [_c.origin_installation_id == installation_id]
     if repository_id is not None:
         mine.append(_c.origin_repository_id == repository_id)

@@ -1,7 +1,7 @@
-"""Whose turn it is to write to a SQLite file, among the tasks of a process and among processes.
+"""A fair lock for writers of a SQLite file, among the tasks of a process and among processes.
 
-SQLite's own queue is none: who waits asks again after up to a tenth of a second, and a busy process takes the lock
-back long before. Here tasks queue in order, and processes ask every millisecond, which costs a system call.
+SQLite does not queue writers: they poll at intervals of up to a tenth of a second, and a busy process retakes the lock
+long before. Here tasks queue in order, and processes poll every millisecond, at the cost of a system call.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Final
 
 from bot.store.errors import StoreUnavailable
 
-_ASK_EVERY_S: Final = 0.001
+_POLL_S: Final = 0.001
 
 
 class WritersTurn:
-    """Hold it with `async with`. The lock is on a file beside the database, and ends with its process."""
+    """Hold with `async with`. The lock is on a file beside the database, and is released when its process ends."""
 
     def __init__(self, database: Path, wait_s: float) -> None:
         self._path = database.with_name(f"{database.name}-turn")
@@ -29,7 +29,7 @@ class WritersTurn:
         self._file: int | None = None
 
     async def __aenter__(self) -> None:
-        """Raises StoreUnavailable where another process does not give it back in time."""
+        """Raises StoreUnavailable if another process does not release it in time."""
         await self._tasks.acquire()
         try:
             await self._lock()
@@ -53,8 +53,8 @@ class WritersTurn:
         give_up_at_s = time.monotonic() + self._wait_s
         while not self._try():
             if time.monotonic() > give_up_at_s:
-                raise StoreUnavailable("the database is busy: another process of Assay writes and does not end")
-            await asyncio.sleep(_ASK_EVERY_S)
+                raise StoreUnavailable("the database is busy: another process of Assay does not stop writing")
+            await asyncio.sleep(_POLL_S)
 
     def _try(self) -> bool:
         try:

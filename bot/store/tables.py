@@ -1,6 +1,6 @@
-"""Every table. Whatever belongs to an installation carries its id, and the repository's where it belongs to one.
+"""All tables. Rows carry the id of their installation, and of their repository if they belong to one.
 
-The database is the truth: Redis only says that there may be something to do.
+The database is the source of truth; Redis only hints that there may be work.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ metadata = MetaData(
     }
 )
 
-# SQLite counts up only what is an INTEGER; and gives the number of a deleted row again unless told not to
-# (sqlite_autoincrement): GitHub may know a check run by that number.
+# SQLite increments only INTEGER columns, and reuses the ids of deleted rows without sqlite_autoincrement; GitHub may
+# still know a check run by such an id.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Utc(TypeDecorator[datetime]):
-    """An aware UTC time. SQLite would drop the zone, so it is taken off before and put back after."""
+    """An aware UTC time. SQLite drops the zone, so it is removed before storing and restored after loading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -70,8 +70,8 @@ installations = Table(
     Column("state", String(20), nullable=False),
     Column("permissions", JSON, nullable=False),
     Column("synced_at", Utc, nullable=False),
-    Column("served_at", Utc),  # when a job of it was last taken: the next turn is whose this is oldest
-    Column("config", JSON(none_as_null=True)),  # the organization's .github/assay.yml as it was read last
+    Column("served_at", Utc),  # when a job of it was last claimed; the oldest comes next
+    Column("config", JSON(none_as_null=True)),  # the organization's .github/assay.yml as last read
 )
 
 repositories = Table(
@@ -91,7 +91,7 @@ repositories = Table(
     Column("measured_at", Utc),
     Column("posted_at", Utc),
     Column("last_error", Text, nullable=False, server_default=""),
-    Column("config", JSON(none_as_null=True)),  # its own .github/assay.yml as it was read last
+    Column("config", JSON(none_as_null=True)),  # its own .github/assay.yml as last read
     ForeignKeyConstraint(["installation_id"], ["installations.installation_id"], ondelete="CASCADE"),
 )
 
@@ -116,7 +116,7 @@ deliveries = Table(
     Column("facts", JSON, nullable=False),
     Column("received_at", Utc, nullable=False),
     Column("state", String(20), nullable=False),
-    Column("job_id", BigInteger),  # the job that answers it
+    Column("job_id", BigInteger),  # the job that took over
     Index(None, "state", "received_at"),
     Index(None, "installation_id", "repository_id"),
     sqlite_autoincrement=True,
@@ -129,22 +129,22 @@ jobs = Table(
     Column("installation_id", BigInteger, nullable=False),
     Column("repository_id", BigInteger, nullable=False),
     Column("kind", String(40), nullable=False),
-    Column("open_key", String(160), unique=True),  # held while open or running, so that there is only one; else NULL
+    Column("open_key", String(160), unique=True),  # set while open or running, so that there is only one; else NULL
     Column("arguments", JSON, nullable=False),
     Column("state", String(20), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("made_at", Utc, nullable=False),
     Column("not_before", Utc, nullable=False),
-    Column("again_at", Utc),  # asked for once more while it was running
+    Column("again_at", Utc),  # requested again while running
     Column("again_arguments", JSON),
     Column("lease_token", String(40), nullable=False, server_default=""),
-    Column("lease_until", Utc),  # real time, whatever clock the App runs on
+    Column("lease_until", Utc),  # real time, whatever clock the App uses
     Column("started_at", Utc),
     Column("finished_at", Utc),
     Column("reason", Text, nullable=False, server_default=""),
-    Column("forgotten", Boolean, nullable=False, server_default=false()),  # its subject is gone: so is it, at its end
+    Column("forgotten", Boolean, nullable=False, server_default=false()),  # deleted with its subject, once it ends
     Index(None, "state", "not_before"),
-    Index(None, "state", "installation_id", "kind", "not_before"),  # whose turn it is, without reading every job
+    Index(None, "state", "installation_id", "kind", "not_before"),  # for the next turn, without reading every job
     Index(None, "installation_id", "repository_id"),
     sqlite_autoincrement=True,
 )
@@ -162,7 +162,7 @@ screenings = Table(
     Column("failure", Text, nullable=False),
     Column("label_recipe_id", String(40), nullable=False),
     Column("config_hash", String(80), nullable=False),
-    Column("ranking", JSON(none_as_null=True)),  # NULL: none was made, or a newer screening took its place
+    Column("ranking", JSON(none_as_null=True)),  # NULL: none was made, or a newer screening replaced it
     Index(None, "installation_id", "repository_id", "screening_id"),
     _of_a_repository(),
     sqlite_autoincrement=True,
@@ -187,7 +187,7 @@ check_runs = Table(
     sqlite_autoincrement=True,
 )
 
-# Fine-tuning runs. Their state is here and nowhere else; a GPU worker holds one by its lease.
+# Fine-tuning runs. This is their only state; a GPU worker holds a run by its lease.
 runs = Table(
     "runs",
     metadata,
@@ -198,7 +198,7 @@ runs = Table(
     Column("state", String(20), nullable=False),
     Column("ending", String(20), nullable=False, server_default=""),
     Column("reason", Text, nullable=False, server_default=""),
-    Column("open_key", String(160), unique=True),  # held until it ends, so that there is only one; then NULL
+    Column("open_key", String(160), unique=True),  # set until it ends, so that there is only one; then NULL
     Column("head_sha", String(40), nullable=False),
     Column("screening_id", BigInteger, nullable=False),
     Column("judged_run_id", BigInteger, nullable=False),
@@ -218,7 +218,7 @@ runs = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("worker", String(120), nullable=False, server_default=""),
     Column("lease_token", String(40), nullable=False, server_default=""),
-    Column("lease_until", Utc),  # real time, whatever clock the App runs on
+    Column("lease_until", Utc),  # real time, whatever clock the App uses
     Column("cancel_asked", Boolean, nullable=False, server_default=false()),
     Column("progress", JSON, nullable=False),
     Column("progress_at", Utc),
@@ -248,8 +248,8 @@ budgets = Table(
     ForeignKeyConstraint(["installation_id"], ["installations.installation_id"], ondelete="CASCADE"),
 )
 
-# What runs cost that are deleted with their repository: the month is paid all the same. An installation that is
-# deleted itself leaves its sum under the number 0.
+# The cost of runs that were deleted with their repository, which still counts for the month. A deleted installation
+# leaves its sum under id 0.
 removed_minutes = Table(
     "removed_minutes",
     metadata,
@@ -287,14 +287,14 @@ replies = Table(
     sqlite_autoincrement=True,
 )
 
-# The outcomes of an installation and what its operator decided about them, only ever added to.
+# The outcomes of an installation and its operator's decisions about them. Append-only.
 ledger = Table(
     "ledger",
     metadata,
     Column("entry_id", Id, primary_key=True, autoincrement=True),
     Column("installation_id", BigInteger, nullable=False),
     Column("repository_id", BigInteger, nullable=False),
-    Column("run_id", BigInteger, nullable=False),  # 0: an operator's word
+    Column("run_id", BigInteger, nullable=False),  # 0: a decision of the operator
     Column("at", Utc, nullable=False),
     Column("entry", JSON, nullable=False),  # pipeline.calibration.ledger_entries
     Index(None, "installation_id", "entry_id"),
@@ -303,7 +303,7 @@ ledger = Table(
     sqlite_autoincrement=True,
 )
 
-# Each threshold that an installation had, with what it was made of.
+# The thresholds of an installation, with their inputs.
 calibrations = Table(
     "calibrations",
     metadata,
@@ -314,20 +314,20 @@ calibrations = Table(
     Column("base_model_family", String(120), nullable=False),
     Column("version", String(40), nullable=False),
     Column("threshold", JSON, nullable=False),
-    Column("inputs", JSON, nullable=False),  # numbers of ledger rows and shared rows, and what of the seed counted
-    Column("run_id", BigInteger, nullable=False),  # whose outcome brought it; 0: none
-    Column("flips", JSON, nullable=False),  # repositories of this installation whose verdict it turned
+    Column("inputs", JSON, nullable=False),  # ids of ledger rows and shared rows, and the part of the seed that counted
+    Column("run_id", BigInteger, nullable=False),  # whose outcome caused it; 0: none
+    Column("flips", JSON, nullable=False),  # repositories of this installation whose verdict flipped
     Index(None, "installation_id", "calibration_id"),
     ForeignKeyConstraint(["installation_id"], ["installations.installation_id"], ondelete="CASCADE"),
     sqlite_autoincrement=True,
 )
 
-# Outcomes that an installation shares with the others of this server. What is left when it goes: figures of nobody.
+# Outcomes that an installation shares with the others of this server, kept anonymously when it is deleted.
 shared_outcomes = Table(
     "shared_outcomes",
     metadata,
     Column("shared_id", Id, primary_key=True, autoincrement=True),
-    Column("contributor", String(32), nullable=False),  # drawn at random, the same for all of an installation
+    Column("contributor", String(32), nullable=False),  # random, the same for all rows of an installation
     Column("origin_installation_id", BigInteger),  # NULL once that is deleted
     Column("origin_repository_id", BigInteger),
     Column("label_recipe_id", String(40), nullable=False),
@@ -339,7 +339,7 @@ shared_outcomes = Table(
     sqlite_autoincrement=True,
 )
 
-# Requests that made content, for GitHub's secondary limits: 80 a minute and 500 an hour.
+# Requests that created content, for GitHub's secondary rate limits: 80 a minute and 500 an hour.
 content_writes = Table(
     "content_writes",
     metadata,
@@ -350,7 +350,7 @@ content_writes = Table(
     sqlite_autoincrement=True,
 )
 
-# What the server remembers of itself, such as how far the deliveries were reconciled.
+# What the server stores about itself, such as how far the deliveries were reconciled.
 bookmarks = Table(
     "bookmarks",
     metadata,

@@ -1,7 +1,7 @@
-"""Whose turn it is: installation by installation, the one served longest ago first, whatever it has waiting.
+"""Fair scheduling: the installation served longest ago comes next, however many jobs it has waiting.
 
-The server's own jobs (installation 0) and those of an installation that is not stored yet come first: there are only
-a few of either, so nobody waits for long. Within an installation: what has been due longest.
+Jobs of the server (installation 0) and of installations that are not stored yet come first; there are only a few.
+Within an installation the job that has been due longest comes first.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.records import JobKind
 from bot.store.tables import Utc, installations, jobs
 
-_CLAIMING: Final = 0x61737361  # the number of a lock of PostgreSQL's that whoever claims holds
+_CLAIM_LOCK: Final = 0x61737361  # an advisory lock of PostgreSQL
 
 
 async def next_turn(connection: AsyncConnection, caps: Mapping[JobKind, int], now: datetime) -> int | None:
-    """The job to take next, of those kinds, with no more of a kind running in its installation than `caps` says.
+    """Return the job to claim next, of the kinds in `caps`, which limits the running jobs per kind and installation.
 
-    On PostgreSQL claims wait for each other, else two could each take the last place under a cap; on SQLite their
-    transactions do so anyway. The time does not depend on how many jobs an installation has waiting.
+    On PostgreSQL claims are serialized, or two could each take the last slot under a cap; on SQLite write transactions
+    are serial anyway. The time does not depend on how many jobs an installation has waiting.
     """
     if not caps:
         return None
     if connection.dialect.name == "postgresql":
-        await connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
+        await connection.execute(select(func.pg_advisory_xact_lock(_CLAIM_LOCK)))
     turn = (await connection.execute(_turn(tuple(sorted(caps.items()))), {"now": now})).one_or_none()
     if turn is None:
         return None
@@ -46,33 +46,33 @@ async def next_turn(connection: AsyncConnection, caps: Mapping[JobKind, int], no
 
 @functools.lru_cache(maxsize=16)
 def _turn(caps: tuple[tuple[JobKind, int], ...]) -> Select[tuple[int, JobKind, datetime]]:
-    """The first (installation, kind, time) that is due at `now` and under its cap. Built once for the same caps."""
+    """Select the first (installation, kind, time) due at `now` and under its cap. Cached per caps."""
     waiting, kinds, running = _waiting_installations(), _kinds(caps), _running()
     first_due = (
         select(func.min(jobs.c.not_before))
         .where(jobs.c.state == "open", jobs.c.installation_id == waiting.c.installation_id, jobs.c.kind == kinds.c.kind)
         .scalar_subquery()
     )
-    found = (
+    due = (
         select(waiting.c.installation_id, kinds.c.kind, kinds.c.cap, first_due.label("due_at"))
         .join_from(waiting, kinds, true())
         .where(waiting.c.installation_id.is_not(None))
-        .subquery("found")
+        .subquery("due")
     )
-    at_work = and_(running.c.installation_id == found.c.installation_id, running.c.kind == found.c.kind)
-    served = installations.c.installation_id == found.c.installation_id
+    at_work = and_(running.c.installation_id == due.c.installation_id, running.c.kind == due.c.kind)
+    served = installations.c.installation_id == due.c.installation_id
     return (
-        select(found.c.installation_id, found.c.kind, found.c.due_at)
-        .outerjoin_from(found, running, at_work)
+        select(due.c.installation_id, due.c.kind, due.c.due_at)
+        .outerjoin_from(due, running, at_work)
         .outerjoin(installations, served)
-        .where(found.c.due_at <= bindparam("now", type_=Utc), func.coalesce(running.c.found, 0) < found.c.cap)
-        .order_by(installations.c.served_at.asc().nulls_first(), found.c.due_at, found.c.installation_id, found.c.kind)
+        .where(due.c.due_at <= bindparam("now", type_=Utc), func.coalesce(running.c.jobs, 0) < due.c.cap)
+        .order_by(installations.c.served_at.asc().nulls_first(), due.c.due_at, due.c.installation_id, due.c.kind)
         .limit(1)
     )
 
 
 def _waiting_installations() -> CTE:
-    """Each installation with an open job, found by leaping through the index from one to the next; NULL at the end."""
+    """Select each installation with an open job by skipping through the index; NULL at the end."""
     of_open = jobs.c.state == "open"
     waiting = select(func.min(jobs.c.installation_id).label("installation_id")).where(of_open)
     leap = waiting.cte("waiting", recursive=True)
@@ -81,11 +81,11 @@ def _waiting_installations() -> CTE:
 
 
 def _kinds(caps: tuple[tuple[JobKind, int], ...]) -> CTE:
-    rows = [select(literal(kind).label("kind"), literal(most).label("cap")) for kind, most in caps]
+    rows = [select(literal(kind).label("kind"), literal(cap).label("cap")) for kind, cap in caps]
     return union_all(*rows).cte("kinds")
 
 
 def _running() -> Subquery:
-    """How many are at work: few, whatever is waiting."""
-    counted = select(jobs.c.installation_id, jobs.c.kind, func.count().label("found"))
+    """Count the running jobs, which are few however many wait."""
+    counted = select(jobs.c.installation_id, jobs.c.kind, func.count().label("jobs"))
     return counted.where(jobs.c.state == "running").group_by(jobs.c.installation_id, jobs.c.kind).subquery("running")

@@ -1,4 +1,4 @@
-"""INSERT ... ON CONFLICT, which each dialect of SQLAlchemy spells in its own module."""
+"""INSERT ... ON CONFLICT, which SQLAlchemy has in a module per dialect."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The verdicts that stand: of each repository the newest screening, where that was measured; and judging it again.
+"""The current verdict of each repository, and judging its measurement again.
 
-Another verdict on the same measurement is a screening of its own: what was said before stays as it was said.
+Another verdict on the same measurement becomes a screening of its own, so history is never rewritten.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _c = screenings.c
 
 @dataclass(frozen=True)
 class Standing:
-    """What a repository was told last, and what decides whether another threshold turns it."""
+    """A repository's current verdict, and what decides whether another threshold flips it."""
 
     repository_id: int
     screening_id: int
@@ -32,7 +32,7 @@ class Standing:
 
 
 async def standing_verdicts(connection: AsyncConnection, installation_id: int) -> list[Standing]:
-    """In the order of their repositories. A repository whose newest screening failed has none."""
+    """Return the current verdicts by repository. A repository whose newest screening failed has none."""
     mine = _c.installation_id == installation_id
     newest = select(func.max(_c.screening_id)).where(mine).group_by(_c.repository_id)
     wanted = select(
@@ -48,10 +48,10 @@ async def standing_verdicts(connection: AsyncConnection, installation_id: int) -
 
 
 async def lock_newest(connection: AsyncConnection, installation_id: int, repository_id: int) -> StoredScreening | None:
-    """The newest screening of a repository; until the transaction ends there comes no newer one.
+    """Return the newest screening of a repository, and block newer ones until commit.
 
-    None where something is being written about the repository right now, which is not waited for: whoever stores a
-    screening refers to its repository, and then asks for the same jobs.
+    Return None, without waiting, if another transaction is writing about the repository: whoever stores a screening
+    references its repository and then requests the same jobs, so waiting could deadlock.
     """
     mine = repositories.c.installation_id == installation_id, repositories.c.repository_id == repository_id
     locked = select(repositories.c.repository_id).where(*mine).with_for_update(skip_locked=True)
@@ -63,9 +63,9 @@ async def lock_newest(connection: AsyncConnection, installation_id: int, reposit
 async def judge_again(
     connection: AsyncConnection, installation_id: int, screening: StoredScreening, judgement: Mapping[str, Any]
 ) -> int:
-    """The number of a screening that says the same but for its verdict. The ranking goes over to it.
+    """Copy a screening with another verdict, move the ranking to the copy, and return its id.
 
-    Nothing was measured: what the repository remembers of its measurements, and of pushes since, stays as it is.
+    Nothing was measured, so what the repository notes about measurements and pushes stays.
     """
     mine = _c.installation_id == installation_id, _c.screening_id == screening.screening_id
     values = {

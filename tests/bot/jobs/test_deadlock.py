@@ -82,5 +82,5 @@ def test_the_job_that_has_to_give_in_is_done_again_and_that_was_no_attempt(store
     victim = store(load_job, jobs[ended.index("again")].job_id)
     assert victim is not None
     assert (victim.state, victim.attempts) == ("open", 0)
-    assert victim.reason == "two transactions were in each other's way: try again"
+    assert victim.reason == "two transactions conflicted: try again"
     assert store.run(do([claimed(store)])) == ["done"]

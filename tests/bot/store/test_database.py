@@ -226,7 +226,7 @@ def test_a_full_disk_is_an_error_of_its_own_and_passes(store: Store) -> None:
         async with store.database.read() as connection:
             await connection.execute(text("PRAGMA max_page_count = 1000000"))
 
-    with pytest.raises(StoreFull, match="free some room"):
+    with pytest.raises(StoreFull, match="free some space"):
         store.run(fill())
     assert load(store, "large") is None
     store.run(make_room())

@@ -40,8 +40,8 @@ REFUSED = {
     "sqlite://host/assay.db": "must be a file",
     "postgresql://ada:s3cr3t@db": "names no database",
     "postgresql://ada:s3cr3t@db:port/assay": "is none",
-    "postgresql://ada:s3cr3t@db/assay?password=s3cr3t": "an option that is not known",
-    "postgresql://ada:s3cr3t@db/assay?sslmode=s3cr3t": "sslmode of the database's address must be one of",
+    "postgresql://ada:s3cr3t@db/assay?password=s3cr3t": "an unknown option",
+    "postgresql://ada:s3cr3t@db/assay?sslmode=s3cr3t": "sslmode of the database URL must be one of",
 }
 
 

@@ -34,9 +34,9 @@ def test_a_person_is_told_where_it_came_from(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("mysql://user:hush@host/assay", "another database than SQLite or PostgreSQL"),
+        ("mysql://user:hush@host/assay", "only SQLite and PostgreSQL are supported"),
         ("postgresql://user:hush@127.0.0.1:1/assay", "the database cannot be reached"),
-        ("nonsense", "the database's address is none"),
+        ("nonsense", "the database URL is malformed"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_one_line_without_the_password(
