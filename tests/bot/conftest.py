@@ -1,4 +1,4 @@
-"""A worker's parts with a real database, and with nobody at the other end of anything else."""
+"""A worker's parts with a real database and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUICK = Policy(heartbeat_s=0.02, lease_s=0.5, sweep_s=0.02)
 
 
 class Announced:
-    """Remembers what was announced."""
+    """Records announcements."""
 
     def __init__(self) -> None:
         self.deliveries: list[int] = []
@@ -127,7 +127,7 @@ Story = Callable[[Shop], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[[Story], None]:
-    """Runs a story in a shop of its own."""
+    """Run a story against a database of its own."""
     migrate(f"sqlite:///{tmp_path / 'assay.sqlite'}")
 
     async def run(story: Story) -> None:

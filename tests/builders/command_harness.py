@@ -1,9 +1,9 @@
-"""The jobs `command` and `reply` with a real store and the simulated GitHub at the other end, one after the other.
+"""Run the jobs `command` and `reply`, one after another, with a real store and the simulated GitHub.
 
 with open_harness(tmp_path) as harness:
     harness.world.shop.roles["ann"] = "maintain"
-    comment = harness.says("ann", "/finetune")     # the delivery goes through the real ingress
-    harness.answers()                              # every `reply` job that waits
+    comment = harness.says("ann", "/finetune")     # the delivery goes through the real receiver
+    harness.answers()                              # every waiting `reply` job
     assert harness.our_comments()
 """
 
@@ -66,7 +66,7 @@ class Harness:
     app: GitHubApp
     runner: asyncio.Runner
     policy: Policy = POLICY
-    outcomes: list[str] = field(default_factory=list)  # what each job that was done came to
+    outcomes: list[str] = field(default_factory=list)  # of each job that ran
 
     @property
     def ids(self) -> tuple[int, int]:
@@ -97,7 +97,7 @@ class Harness:
     # What people do.
 
     def says(self, login: str, body: str, issue: int = 1, *, on_pull_request: bool = False) -> Comment:
-        """Somebody comments, and the job of it is done."""
+        """Comment, and run the resulting job."""
         before = len(self.world.github.deliveries)
         comment = self.world.shop.comment(login, body, issue, on_pull_request=on_pull_request)
         self.hears(self.world.github.deliveries[before:])
@@ -112,7 +112,7 @@ class Harness:
                 self.does("command")
 
     def asks(self, delivery: Delivery) -> int:
-        """The job of a delivery, through the real ingress; 0 where it brings none."""
+        """Pass a delivery through the real receiver and return its job, or 0."""
         request = job_for(parse_event(delivery.event, delivery.content))
         if request is None or request.kind != "command":
             return 0
@@ -128,7 +128,7 @@ class Harness:
     # What the App does.
 
     def does(self, kind: JobKind, handler: Handler | None = None) -> Job | None:
-        """The next job of this kind, as a worker does it; none where none is due."""
+        """Run the next job of this kind as a worker would; return None if none is due."""
         return self.runner.run(self._does(kind, handler or HANDLERS[kind]))
 
     async def _does(self, kind: JobKind, handler: Handler) -> Job | None:
@@ -141,7 +141,7 @@ class Harness:
             return await load_job(connection, job.job_id)
 
     def answers(self) -> None:
-        """Every `reply` job that is due."""
+        """Run every `reply` job that is due."""
         while self.does("reply"):
             pass
 
@@ -175,7 +175,7 @@ class Harness:
         self.write(lambda c: set_budget(c, self.ids[0], minutes, concurrency, self.world.clock.now()))
 
     def is_measured(self, measurement: Any = RUN, **changes: Any) -> int:
-        """A screening, RUN unless told otherwise; `failure` for one that failed."""
+        """Store a screening, RUN by default; `failure` for a failed one."""
         stored = replace(screened(measurement), **changes)
         values = {name: getattr(stored, name) for name in ("measurement", "judgement", "failure", "label_recipe_id")}
         if stored.failure:
@@ -190,7 +190,7 @@ class Harness:
         )
 
     def check_run(self, name: str = "assay/screen", *, ours: bool = True) -> CheckRun:
-        """A check run on the head, by the App's own hand; with a row of ours unless it is another's."""
+        """Create a check run on the head; with a row of ours unless it is another App's."""
         made = self.world.ask(
             "POST",
             f"/repos/{self.world.shop.full_name}/check-runs",
@@ -208,7 +208,7 @@ class Harness:
         await mark_posted(connection, self.ids[0], row.row_id, check_run_id, now)
 
     def forgets_writes(self) -> None:
-        """Room under the limits on writes again."""
+        """Clear the counted writes."""
         self.write(lambda c: c.execute(content_writes.delete()))
 
     def fills_writes(self, writes: int = 500) -> None:

@@ -1,4 +1,4 @@
-"""The whole App with GPU workers, on histories that can be judged: for what `/finetune` does from end to end.
+"""The whole App with GPU workers, on histories that can be judged, to test `/finetune` from end to end.
 
     with finetune_app(tmp_path) as story:
         shop = story.repository("shop")
@@ -6,7 +6,7 @@
         story.says(shop, "ann", "/finetune")
         story.gpu_worker("one")
         run = story.ended(1)
-        story.at_rest()                                # asserts that nothing is left over of anything
+        story.at_rest()                                # asserts that nothing is left over
 
 The App runs in this process, GPU workers are processes, and all of them have one clock that the test moves.
 """
@@ -70,7 +70,7 @@ BELOW = _STORY("below", files=75, twice=0, once=24, again=20, anew=70)  # 16.8 /
 
 @cache
 def _written(story: CarelessStory, mark: str) -> Path:
-    """Once a process; every function begins with `mark`."""
+    """Write the history once per process; every function name begins with `mark`."""
     folder = Path(tempfile.mkdtemp(prefix="assay-history-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     history = build(story)
@@ -87,7 +87,7 @@ def _written(story: CarelessStory, mark: str) -> Path:
 def make_repository(
     github: GitHub, folder: Path, name: str, story: CarelessStory = RICH, owner: str = "acme"
 ) -> Repository:
-    """Private; its functions are called `NAME_...`. ann and abe maintain it, bob reads it."""
+    """Create a private repository whose functions are named `NAME_...`. ann and abe maintain it, bob can read it."""
     git_dir = folder / f"{owner}-{name}.git"
     shutil.copytree(_written(story, name), git_dir)
     made = github.account(owner, type="Organization").repository(name, git_dir=git_dir, private=True)
@@ -96,7 +96,7 @@ def make_repository(
 
 
 def commit_nothing(repository: Repository) -> str:
-    """A commit a day after the newest one that changes no file; nobody is told yet."""
+    """Commit, a day after the newest commit, without changing a file or sending a delivery."""
     tree, at = git(repository.git_dir, "show", "-s", "--format=%T %ct", "HEAD").split()
     history = (
         f"commit refs/heads/{repository.default_branch}\ncommitter A <a@b.c> {int(at) + 86_400} +0000\n"
@@ -141,7 +141,7 @@ class FinetuneApp:
         return installation
 
     def says(self, repository: Repository, login: str, body: str, issue: int = 1, **how: Any) -> Comment:
-        """Somebody comments, and what comes of it is done, but for a run that it asked for."""
+        """Comment, and wait for everything that follows except a requested run."""
         before = len(self.github.deliveries)
         comment = repository.comment(login, body, issue, **how)
         self.app.hear(self.github.deliveries[before:])
@@ -149,12 +149,12 @@ class FinetuneApp:
         return comment
 
     def passes(self, by: timedelta | float) -> None:
-        """Time, and what was put off till then is done."""
+        """Advance the clock, and wait for the jobs that become due."""
         self.clock.advance(by)
         self.app.until_idle()
 
     def pushes(self, repository: Repository) -> str:
-        """A commit that changes nothing, and the minute of quiet after it."""
+        """Push an empty commit, and wait for the minute of quiet after it."""
         made = commit_nothing(repository)
         self.app.hear(repository.pushed())
         self.passes(61)
@@ -167,7 +167,7 @@ class FinetuneApp:
         self.write(lambda connection: set_budget(connection, *ids, self.clock.now()))
 
     def lets_all_lose(self) -> None:
-        """Every run, unless a `strength` of its own says something else: then nothing is trained after it."""
+        """Let every run lose, unless it has a `strength` of its own; then no refit follows."""
         lost = finetune_json(result(strength=LOSES, label_recipe_id=MESSAGES.id))
         (self.gates.folder / "result.json").write_text(json.dumps(lost))
 
@@ -200,25 +200,25 @@ class FinetuneApp:
         return next(run for run in self.runs() if run.run_id == run_id)
 
     def reached(self, run_id: int, point: str) -> int:
-        """The number of the process that trains, once it is there."""
-        return self.app.until(f"{point} of run {run_id}", lambda: self.gates.reached(run_id, point))
+        """Wait until a run has reached a point, and return the id of the training process."""
+        return self.app.until(f"{point} of run {run_id}", lambda: self.gates.reached(run_id, point), WITHIN_S)
 
     def ended(self, run_id: int) -> Run:
-        """A run that ended, and what follows from that is done."""
-        self.app.until(f"the end of run {run_id}", lambda: self.run(run_id).state == "ended")
+        """Wait for the end of a run and everything that follows from it."""
+        self.app.until(f"the end of run {run_id}", lambda: self.run(run_id).state == "ended", WITHIN_S)
         self.app.until_idle()
         return self.run(run_id)
 
     def all_ended(self, count: int) -> list[Run]:
-        """So many runs there are in the end, trainings after a win included."""
-        self.app.until(f"{count} runs", lambda: len(self.runs()) >= count)
-        self.app.until("their ends", lambda: all(run.state == "ended" for run in self.runs()))
+        """Wait for this number of runs, refits included, to end."""
+        self.app.until(f"{count} runs", lambda: len(self.runs()) >= count, WITHIN_S)
+        self.app.until("their ends", lambda: all(run.state == "ended" for run in self.runs()), WITHIN_S)
         self.app.until_idle()
         assert len(self.runs()) == count
         return self.runs()
 
     def at_rest(self) -> None:
-        """After whatever happened: GPU workers end, time passes, and nothing is left over."""
+        """Stop the GPU workers, let time pass, and assert that nothing is left over."""
         for worker in self.workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGCONT)
@@ -244,7 +244,7 @@ def reactions(comment: Comment) -> list[str]:
 
 
 def words(run: CheckRun) -> str:
-    """All that a check run says."""
+    """Return the whole text of a check run."""
     output = run["output"]
     return "\n".join(str(output[part]) for part in ("title", "summary", "text"))
 

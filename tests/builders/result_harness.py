@@ -1,8 +1,8 @@
-"""The job `result` with a real store and the simulated GitHub at the other end, and runs that end before it.
+"""Run the job `result` with a real store and the simulated GitHub, after runs that ended.
 
 with open_result_harness(tmp_path) as harness:
     run = harness.run_ends()           # a WIN
-    harness.results()                  # every `result` job that waits
+    harness.results()                  # every waiting `result` job
     assert harness.told()
 """
 
@@ -47,7 +47,7 @@ BASELINE_RANKING = dump_shortlist(BY_BASELINE)
 
 @dataclass
 class ResultHarness:
-    """A harness with a calibration, and with the ends of runs."""
+    """A harness with a calibration that can end runs."""
 
     harness: Harness
     source: CalibrationSource
@@ -64,7 +64,7 @@ class ResultHarness:
         return self.harness.world.clock.now()
 
     def is_measured(self, **changes: Any) -> int:
-        """A screening by the label recipe that decides, ranked by the baseline."""
+        """Store a screening by the deciding label recipe, ranked by the baseline."""
         number = self.harness.is_measured(RUN, label_recipe_id=MESSAGES.id, **changes)
         self.ranks(BASELINE_RANKING)
         return number
@@ -75,7 +75,7 @@ class ResultHarness:
     # Runs.
 
     def asks(self, purpose: RunPurpose = "judge", made_at: datetime | None = None, **changes: Any) -> Run:
-        """A run that is queued."""
+        """Open and queue a run."""
         usual: dict[str, Any] = {
             "head_sha": self.harness.world.head,
             "base_model": POLICY.base_model,
@@ -93,7 +93,7 @@ class ResultHarness:
         return cast(Run, self.harness.write(ask))
 
     def ends(self, run: Run, ending: RunEnding = "finished", result: Any = WON, reason: str = "") -> Run:
-        """By a GPU worker where it finished, else by a bot worker."""
+        """End a run: from a GPU worker if it finished, else from a bot worker."""
 
         async def end(connection: Any) -> Run | None:
             if ending == "finished":
@@ -116,7 +116,7 @@ class ResultHarness:
     # What the App does.
 
     def does(self, kind: JobKind) -> Job | None:
-        """The next job of this kind, as a worker does it; none where none is due."""
+        """Run the next job of this kind as a worker would; return None if none is due."""
         return self.harness.runner.run(self._does(kind))
 
     async def _does(self, kind: JobKind) -> Job | None:
@@ -140,7 +140,7 @@ class ResultHarness:
         self.harness.write(lambda c: request_job(c, *self.harness.ids, kind, self.now, arguments=arguments, key=key))
 
     def hears(self, deliveries: list[Delivery]) -> None:
-        """The job of each, as the table says."""
+        """Request the job of each delivery, as the dispatch table says."""
         for delivery in deliveries:
             request = job_for(parse_event(delivery.event, delivery.content))
             if request is not None:
@@ -169,7 +169,7 @@ def open_result_harness(folder: Path, policy: Policy = POLICY, *, private: bool 
     """A measured repository of an installation with a budget."""
     source = CalibrationSource(lambda: replay((), load_seed()))
     with open_harness(folder, policy, private=private) as harness:
-        result_desk = ResultHarness(harness, source)
+        opened = ResultHarness(harness, source)
         harness.gives_budget(concurrency=5)
-        result_desk.is_measured()
-        yield result_desk
+        opened.is_measured()
+        yield opened

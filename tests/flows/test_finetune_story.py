@@ -185,7 +185,7 @@ def test_an_audit_of_a_skip_is_labelled_and_answers_nobody(tmp_path: Path) -> No
         story.install(shop, rich)
         story.gpu_worker()
         run = story.ended(1)
-        assert (run.repository_id, run.audit, run.asked_by) == (shop.repository_id, True, 0)
+        assert (run.repository_id, run.audit, run.asked_by) == (shop.repository_id, True, None)
         assert "**Audit**" in words(checks(shop)[0])
         story.at_rest()
         assert [run.repository_id for run in story.runs()] == [shop.repository_id]

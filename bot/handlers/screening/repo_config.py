@@ -46,9 +46,7 @@ async def read_configuration(
     if own != known or organization != known_organization or repository_row is None or organization_row is None:
         shares_otherwise = (_wish(own), _wish(organization)) != (_wish(known), _wish(known_organization))
         async with context.parts.database.write() as connection:
-            if (
-                shares_otherwise
-            ):  # before the lease, because whoever recalibrates holds its row and requests jobs like this
+            if shares_otherwise:  # before the lease: `recalibrate` holds its own row and requests jobs like this one
                 await request_job(connection, context.installation_id, 0, "recalibrate", context.now())
             await hold_lease(connection, context.job)
             await save_repository_config(connection, *ids, dump_config(own))

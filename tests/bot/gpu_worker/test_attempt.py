@@ -42,7 +42,7 @@ def test_a_run_is_trained_and_its_result_and_files_are_kept(gpu: Bench) -> None:
     run = gpu.queue(pairs=pairs)
     done = gpu.once()
     assert done is not None
-    assert (done.state, done.ending, done.reason, done.attempts) == ("ended", "finished", "", 1)
+    assert (done.state, done.ending, done.reason, done.attempts) == ("ended", "finished", None, 1)
     assert done.result is not None
     assert (done.result["outcome"], done.result["input"]) == ("INCONCLUSIVE", sha256(encode_pairs(pairs)))
     assert done.recipe_id == "recipe"
@@ -75,7 +75,7 @@ def test_a_running_run_is_cancelled_and_its_process_is_gone(gpu: Bench) -> None:
 
     done = gpu.play(story)
     assert done is not None
-    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED, None, "")
+    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED, None, None)
     assert [job.arguments for job in gpu.asked_for("result")] == [{"run_id": run.run_id}]
     assert gpu.files() == []
 

@@ -112,7 +112,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_run_back_and_ends(gpu: Bench) -
     assert worker.wait(PATIENCE_S) == 0
     assert not is_there(child)
     left = gpu.run(run.run_id)
-    assert (left.state, left.attempts, left.lease_token) == ("queued", 0, "")
+    assert (left.state, left.attempts, left.lease_token) == ("queued", 0, None)
     assert len(left.checkpoints) >= 2
 
 

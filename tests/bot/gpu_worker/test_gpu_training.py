@@ -141,7 +141,7 @@ def test_a_run_is_judged_then_trained_once_more_then_scores_a_newer_head(gpu: Be
     assert once(gpu, model)["ending"] == "finished"
     scored = gpu.run(third.run_id)
     assert scored.result is not None
-    assert (scored.artifacts, scored.result["head_sha"]) == ("", "b" * 40)
+    assert (scored.artifacts, scored.result["head_sha"]) == (None, "b" * 40)
     assert load_shortlist(scored.result["shortlist"]).functions == ranked.functions  # the same functions and adapter
     assert once(gpu, model)["run_id"] is None
 

@@ -1,4 +1,4 @@
-"""Who is served, who may command, what a failed screening comes to, where reconciling begins: values in, values out."""
+"""Pure decisions of the handlers: who is served, which commands count, what follows a failure, where reading resumes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_kind_of_job_has_a_handler_a_lane_and_a_cap() -> None:
 @pytest.mark.parametrize(
     ("allowed", "served"), [((), True), (("acme",), True), (("other",), False), (("acme", "other"), True)]
 )
-def test_who_is_served(allowed: tuple[str, ...], served: bool) -> None:
+def test_allowed_accounts_are_matched_without_case(allowed: tuple[str, ...], served: bool) -> None:
     assert is_allowed(replace(ACME, account_login="AcMe"), allowed) is served
 
 
@@ -52,7 +52,7 @@ def test_who_is_served(allowed: tuple[str, ...], served: bool) -> None:
         ([replace(ACME, state="refused")], [ACME], (), [10]),  # served from now on
     ],
 )
-def test_an_installation_that_github_describes_otherwise_is_asked_about(
+def test_an_installation_that_differs_on_github_is_synchronized(
     ours: list[Installation], theirs: list[Installation], allowed: tuple[str, ...], found: list[int]
 ) -> None:
     assert drifted(ours, theirs, allowed) == found
@@ -72,7 +72,7 @@ MEASURED = RepositoryMemory(SHOP, measured_at=START)
         (MEASURED, SHOP, True, ScreenJob(force=True)),
     ],
 )
-def test_what_is_new_or_has_another_branch_is_screened(
+def test_a_new_repository_or_default_branch_is_screened(
     memory: RepositoryMemory | None, now: object, remeasure: bool, screening: object
 ) -> None:
     assert decide_screening(memory, now, remeasure=remeasure) == screening  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ FINAL: list[FailureKind] = ["too_large", "unreadable", "memory", "time", "crash"
 
 
 @pytest.mark.parametrize("kind", FAILURE_KINDS)
-def test_every_kind_of_failure_has_an_end(kind: FailureKind) -> None:
+def test_every_kind_of_failure_ends_eventually(kind: FailureKind) -> None:
     last = decide(ScreeningFailed(kind, "why"), 5, START)
     if kind == "disk_full":
         assert last == Again(START + DISK_PAUSE, "why", counts=False)
@@ -106,7 +106,7 @@ def test_every_kind_of_failure_has_an_end(kind: FailureKind) -> None:
         *((kind, Failed("why")) for kind in FINAL),
     ],
 )
-def test_what_may_pass_is_tried_again(kind: FailureKind, expected: object) -> None:
+def test_a_transient_failure_is_retried(kind: FailureKind, expected: object) -> None:
     assert decide(ScreeningFailed(kind, "why"), 1, START) == expected
 
 
@@ -161,6 +161,6 @@ def test_a_comment_is_believed_only_as_it_is_now(comment: Comment, arguments: di
 
 
 @pytest.mark.parametrize("value", [None, 7, "", "yesterday", "2026-03-02T09:00:00"])
-def test_a_bookmark_that_is_no_time_is_none(value: object) -> None:
+def test_a_malformed_cursor_is_none(value: object) -> None:
     assert parse_cursor(value) is None
     assert parse_cursor(START.isoformat()) == START

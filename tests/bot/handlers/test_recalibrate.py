@@ -1,4 +1,4 @@
-"""Verdicts that a threshold turns are judged again and posted, once; others are left alone."""
+"""Verdicts that a threshold flips are judged again and posted once; others are left alone."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def waiting(scene: Scene, kind: str = "post", installation_id: int = 1) -> list[
     return sorted(row["repository_id"] for row in rows if all(row[key] == value for key, value in wanted.items()))
 
 
-def test_what_the_new_threshold_turns_is_judged_again_with_its_ranking_and_posted(scene: Scene) -> None:
+def test_a_flipped_verdict_is_judged_again_with_its_ranking_and_posted(scene: Scene) -> None:
     scene.screened(8, 0.05)
     scene.screened(9, 0.08)
     change = scene.ran(7, 0.05, "SOFT LOSS")
@@ -100,7 +100,7 @@ def test_what_the_new_threshold_turns_is_judged_again_with_its_ranking_and_poste
     assert again.measured_at == NOW
 
 
-def test_doing_it_twice_changes_nothing(scene: Scene) -> None:
+def test_recalibrating_twice_changes_nothing_more(scene: Scene) -> None:
     scene.screened(8, 0.05)
     scene.ran(7, 0.05, "SOFT LOSS")
     play(scene)
@@ -122,7 +122,7 @@ def test_a_repository_whose_newest_screening_failed_keeps_its_failure(scene: Sce
     assert waiting(scene) == [7]
 
 
-def test_more_than_a_batch_is_gone_on_with_in_turn(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_a_batch_continues_in_another_job(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 2)
     for number in (8, 9, 10, 11):
         scene.screened(number, 0.05)
@@ -136,7 +136,7 @@ def test_more_than_a_batch_is_gone_on_with_in_turn(scene: Scene, monkeypatch: py
     assert waiting(scene, "recalibrate") == []
 
 
-def test_a_measurement_that_cannot_be_read_is_left_alone_and_not_gone_on_with_for_ever(
+def test_an_unreadable_measurement_is_skipped_and_not_retried_for_ever(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH", 1)
@@ -151,7 +151,7 @@ def test_a_measurement_that_cannot_be_read_is_left_alone_and_not_gone_on_with_fo
     assert waiting(scene, "recalibrate") == []
 
 
-def test_after_a_deletion_the_threshold_without_it_is_stored_and_turns_what_it_turns(scene: Scene) -> None:
+def test_after_a_deletion_a_new_threshold_is_stored_and_applied(scene: Scene) -> None:
     scene.screened(8, 0.05)
     scene.ran(7, 0.05, "SOFT LOSS")
     play(scene)
@@ -173,13 +173,13 @@ def test_an_installation_that_is_not_served_is_left_alone(scene: Scene, state: I
     assert verdict(scene, 8) == "RUN"
 
 
-def test_of_an_installation_that_is_gone_there_is_nothing_to_do(scene: Scene) -> None:
+def test_a_deleted_installation_needs_no_recalibration(scene: Scene) -> None:
     scene.install(1)
     job = replace(claimed(scene), installation_id=99)
     assert play(scene, job) == Done("no such installation")
 
 
-def test_others_hear_of_what_is_shared_within_the_hour_and_once(store: Store) -> None:
+def test_others_recalibrate_once_within_an_hour_of_a_shared_outcome(store: Store) -> None:
     scene = Scene(store, scope="server")
     for number in (1, 2, 3):
         scene.install(number, shares=True)

@@ -1,4 +1,4 @@
-"""What the operator changes of the server's own calibration set reaches every installation, once."""
+"""A change to the server's calibration set reaches every installation exactly once."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_every_active_installation_follows_a_change_once(store: Store) -> None:
     assert server.told(LOSS, EXCLUDED, INCLUDED) == [1, 2]
 
 
-def test_a_line_that_can_change_no_threshold_is_nobodys_news(store: Store) -> None:
+def test_a_line_that_changes_no_threshold_requests_nothing(store: Store) -> None:
     server = Server(store)
     server.told()
     assert server.told(INCONCLUSIVE) == []
@@ -99,7 +99,7 @@ def test_an_exclusion_may_be_of_an_installations_own_outcome(store: Store) -> No
     assert server.told(OF_ANOTHER) == [1, 2]
 
 
-def test_a_ledger_that_cannot_be_read_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_ledger_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(store)
     server.told()
 

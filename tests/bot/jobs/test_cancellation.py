@@ -1,4 +1,4 @@
-"""A cancellation that was swallowed is said again."""
+"""A swallowed cancellation is repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import contextlib
 from bot.jobs.cancellation import cancel_and_wait
 
 
-def test_tasks_end_even_where_they_swallow_a_cancellation() -> None:
+def test_tasks_that_swallow_a_cancellation_end_nevertheless() -> None:
     async def deaf(times: int) -> None:
         for _ in range(times):
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""Two jobs whose transactions wait for each other: PostgreSQL ends one, and its job is done a second later."""
+"""Two jobs whose transactions deadlock: PostgreSQL aborts one, and its job runs a second later."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def claimed(store: Store) -> Job:
     return job
 
 
-def test_the_job_that_has_to_give_in_is_done_again_and_that_was_no_attempt(store: Store) -> None:
+def test_the_aborted_job_is_retried_without_counting_an_attempt(store: Store) -> None:
     for number in BOTH:
         store(save_installation, installation(number), NOW)
         store(save_repository, repository(7, number))

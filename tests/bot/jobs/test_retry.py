@@ -1,4 +1,4 @@
-"""What becomes of a job that failed: a table of errors."""
+"""What follows each kind of error."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ def in_s(seconds: float) -> datetime:
         (KeyError("a token"), 5, Failed("a bug in Assay (KeyError): see the log")),
     ],
 )
-def test_each_error_has_its_answer(error: Exception, attempts: int, expected: object) -> None:
+def test_each_error_has_its_decision(error: Exception, attempts: int, expected: object) -> None:
     assert decide(error, attempts, NOW) == expected
 
 
-def test_only_our_own_mistakes_get_a_traceback() -> None:
+def test_only_bugs_get_a_traceback() -> None:
     assert is_bug(KeyError("x"))
     assert not any(map(is_bug, [Unavailable("x"), AssayError("x"), NotYet(NOW, "x"), TimedOut()]))
 
 
 @given(st.integers(-3, 10_000), st.floats(0.5, 1.5))
-def test_pauses_grow_and_end(attempts: int, jitter: float) -> None:
+def test_pauses_grow_up_to_a_limit(attempts: int, jitter: float) -> None:
     assert timedelta() < pause(attempts, jitter) <= timedelta(seconds=MAX_PAUSE_S) * jitter
     assert pause(attempts, jitter) <= pause(attempts + 1, jitter)

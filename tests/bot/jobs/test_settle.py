@@ -1,4 +1,4 @@
-"""However a handler ends, its row says so; and a lease that is lost ends the handler."""
+"""A handler's outcome is recorded in its row, and a lost lease ends the handler."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def do(shop: Shop, handler: Handler, kind: JobKind = "post") -> str:
     return await settle(RunningJob(JobContext(job, shop.parts), handler))
 
 
-def test_done_and_later_are_written_down(play: Play) -> None:
+def test_done_and_later_are_recorded(play: Play) -> None:
     async def story(shop: Shop) -> None:
         assert await do(shop, answering(Later(shop.clock.now() + HOUR, "no room"))) == "later"
         job = await shop.job(1)
@@ -64,7 +64,7 @@ def test_done_and_later_are_written_down(play: Play) -> None:
     play(story)
 
 
-def test_an_effect_and_the_end_of_its_job_are_written_together(play: Play) -> None:
+def test_an_effect_and_the_end_of_its_job_commit_together(play: Play) -> None:
     async def handler(context: JobContext) -> Outcome:
         async with context.conclusion("said") as connection:
             await note_error(connection, 10, 100, "written")
@@ -78,7 +78,7 @@ def test_an_effect_and_the_end_of_its_job_are_written_together(play: Play) -> No
     play(story)
 
 
-def test_what_was_asked_for_meanwhile_is_done_next(play: Play) -> None:
+def test_a_job_requested_meanwhile_runs_next(play: Play) -> None:
     async def story(shop: Shop) -> None:
         async def handler(context: JobContext) -> Outcome:
             await shop.ask_for("post", arguments={"again": True})
@@ -102,9 +102,7 @@ def test_what_was_asked_for_meanwhile_is_done_next(play: Play) -> None:
         (Forbidden("403"), "failed", "failed", 1),
     ],
 )
-def test_an_error_becomes_a_row_that_says_so(
-    play: Play, error: Exception, said: str, state: str, attempts: int
-) -> None:
+def test_an_error_is_recorded_in_the_row(play: Play, error: Exception, said: str, state: str, attempts: int) -> None:
     async def story(shop: Shop) -> None:
         assert await do(shop, raising(error)) == said
         job = await shop.job(1)
@@ -148,7 +146,7 @@ def test_a_screening_that_failed_for_good_is_stored_and_posted(play: Play) -> No
     play(story)
 
 
-def test_a_suspension_is_remembered_and_waited_for(play: Play) -> None:
+def test_a_suspension_is_stored_and_waited_for(play: Play) -> None:
     async def story(shop: Shop) -> None:
         assert await do(shop, raising(Suspended("403"))) == "later"
         assert (await shop.read(load_installation, 10)).state == "suspended"
@@ -158,7 +156,7 @@ def test_a_suspension_is_remembered_and_waited_for(play: Play) -> None:
     play(story)
 
 
-def test_a_suspension_that_may_be_over_is_asked_about(play: Play) -> None:
+def test_a_suspension_that_may_be_over_requests_a_sync(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await do(shop, raising(Suspended("403")))
         asking = await shop.claimed()
@@ -169,7 +167,7 @@ def test_a_suspension_that_may_be_over_is_asked_about(play: Play) -> None:
     play(story)
 
 
-def test_one_not_found_deletes_nothing_but_asks(play: Play) -> None:
+def test_a_single_not_found_requests_a_sync_and_deletes_nothing(play: Play) -> None:
     async def story(shop: Shop) -> None:
         assert await do(shop, raising(NotFound("404"))) == "again"
         assert (await shop.claimed()).kind == "sync_repository"
@@ -218,7 +216,7 @@ def test_a_heartbeat_keeps_the_lease_of_a_long_job(play: Play) -> None:
     play(story)
 
 
-def test_a_handler_that_takes_too_long_is_stopped(play: Play) -> None:
+def test_a_handler_that_times_out_is_stopped(play: Play) -> None:
     async def story(shop: Shop) -> None:
         shop.policy = replace(shop.policy, screening_s=0)
         assert await asyncio.wait_for(do(shop, for_ever, "screen"), 5) == "again"
@@ -227,7 +225,7 @@ def test_a_handler_that_takes_too_long_is_stopped(play: Play) -> None:
     play(story)
 
 
-def test_a_worker_that_stops_gives_back_what_it_had_begun(play: Play) -> None:
+def test_a_stopping_worker_returns_its_job_to_the_queue(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("screen")
         running = RunningJob(JobContext(await shop.claimed("screen"), shop.parts), for_ever)
@@ -241,7 +239,7 @@ def test_a_worker_that_stops_gives_back_what_it_had_begun(play: Play) -> None:
     play(story)
 
 
-def test_a_wait_that_counts_counts(play: Play) -> None:
+def test_a_wait_that_counts_is_an_attempt(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await do(shop, raising(NotYet(shop.clock.now() + HOUR, "no room", counts=True)))
         assert (await shop.job(1)).attempts == 1

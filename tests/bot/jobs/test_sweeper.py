@@ -1,4 +1,4 @@
-"""What nobody announced, what a dead worker held, and what is due again."""
+"""Unannounced work, jobs of dead workers, and periodic jobs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sweeper(shop: Shop) -> Sweeper:
     return Sweeper(shop.parts, nothing)
 
 
-def test_a_delivery_that_was_never_announced_is(play: Play) -> None:
+def test_an_unannounced_delivery_is_announced(play: Play) -> None:
     async def story(shop: Shop) -> None:
         delivery_id = await shop.deliver("g1", Event("ping"))
         await sweeper(shop).sweep()
@@ -45,7 +45,7 @@ def test_a_delivery_that_was_never_announced_is(play: Play) -> None:
     play(story)
 
 
-def test_what_a_dead_worker_held_is_done_by_another(play: Play) -> None:
+def test_a_job_of_a_dead_worker_is_reopened(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("screen")
         await shop.claimed("screen", lease_s=0.2)
@@ -59,7 +59,7 @@ def test_what_a_dead_worker_held_is_done_by_another(play: Play) -> None:
     play(story)
 
 
-def test_a_screening_that_ends_every_worker_is_given_up_with_its_reason(play: Play) -> None:
+def test_a_screening_that_kills_every_worker_fails_with_a_reason(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.ask_for("screen")
         for _ in range(5):
@@ -73,7 +73,7 @@ def test_a_screening_that_ends_every_worker_is_given_up_with_its_reason(play: Pl
     play(story)
 
 
-def test_periodic_jobs_are_asked_for_when_due_and_when_a_worker_starts(play: Play) -> None:
+def test_periodic_jobs_are_requested_when_due_and_when_a_worker_starts(play: Play) -> None:
     async def story(shop: Shop) -> None:
         async def due() -> list[JobKind]:
             found = []
@@ -99,7 +99,7 @@ def test_periodic_jobs_are_asked_for_when_due_and_when_a_worker_starts(play: Pla
     play(story)
 
 
-def test_a_sweeper_looks_at_the_servers_own_calibration_set_when_it_starts(play: Play) -> None:
+def test_a_sweeper_runs_its_tasks_when_it_starts(play: Play) -> None:
     async def story(shop: Shop) -> None:
         parts = replace(shop.parts, calibrations=CalibrationSource(lambda: replay((), seed())))
         sweeping = asyncio.create_task(Sweeper(parts, nothing, HANDLERS.sweep).run())
@@ -126,5 +126,5 @@ def test_a_sweeper_looks_at_the_servers_own_calibration_set_when_it_starts(play:
         ([1], True),
     ],
 )
-def test_a_bookmark_that_makes_no_sense_counts_as_none(bookmark: object, due: bool) -> None:
+def test_a_malformed_bookmark_counts_as_never(bookmark: object, due: bool) -> None:
     assert is_due(bookmark, "reconcile", START) is due

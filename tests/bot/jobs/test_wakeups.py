@@ -85,14 +85,14 @@ def test_a_wakeup_is_read_as_it_was_written(function: str, row_id: int, at_ms: i
         b'{"t":null,"f":"work","a":[NaN],"k":{},"et":1}',
     ],
 )
-def test_whatever_is_no_wakeup_is_refused(raw: bytes) -> None:
+def test_anything_but_a_wakeup_is_refused(raw: bytes) -> None:
     with pytest.raises(RefusedWakeup) as refused:
         parse_wakeup(raw)
     assert refused.value.__cause__ is None  # a chained error would repeat what was read
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_do_anything_but_being_refused(raw: bytes) -> None:
+def test_arbitrary_bytes_are_refused(raw: bytes) -> None:
     with contextlib.suppress(RefusedWakeup):
         parse_wakeup(raw)
 
@@ -155,7 +155,7 @@ async def put_raw(url: str, name: str, raw: bytes) -> None:
     await redis.aclose(close_connection_pool=True)
 
 
-def test_a_pickle_on_the_queue_is_refused_and_counted_and_the_worker_goes_on(tmp_path: Path) -> None:
+def test_a_pickle_in_the_queue_is_refused_and_counted_and_the_worker_continues(tmp_path: Path) -> None:
     exploded = tmp_path / "exploded"
 
     async def test(redis: EmbeddedRedis, url: str) -> None:
@@ -174,7 +174,7 @@ def test_a_pickle_on_the_queue_is_refused_and_counted_and_the_worker_goes_on(tmp
     assert not exploded.exists()
 
 
-def test_what_makes_no_sense_as_a_queue_is_thrown_away(tmp_path: Path) -> None:
+def test_a_malformed_queue_is_cleared(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
         taker, wakeups = Taker(), Wakeups(url)
         client = open_redis(url)
@@ -190,7 +190,7 @@ def test_what_makes_no_sense_as_a_queue_is_thrown_away(tmp_path: Path) -> None:
     with_redis(tmp_path, test)
 
 
-def test_no_more_wakeups_wait_than_there_is_to_do(tmp_path: Path) -> None:
+def test_at_most_one_wakeup_waits_per_job(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
         wakeups = Wakeups(url)
         for _ in range(3):
@@ -206,7 +206,7 @@ def test_no_more_wakeups_wait_than_there_is_to_do(tmp_path: Path) -> None:
     with_redis(tmp_path, test)
 
 
-def test_a_wakeup_that_is_worked_on_does_not_hide_a_new_one_for_the_same_row(tmp_path: Path) -> None:
+def test_a_wakeup_in_progress_does_not_hide_a_new_one_for_the_same_row(tmp_path: Path) -> None:
     async def test(redis: EmbeddedRedis, url: str) -> None:
         taker, wakeups = Taker(), Wakeups(url)
         taker.hold.clear()

@@ -1,4 +1,4 @@
-"""A worker does the fair next job, announces what can be begun, and takes nothing more once it stops."""
+"""A worker runs the fair next job, announces what can start, and claims nothing once it stops."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def handlers(handler: Handler) -> Handlers:
     return Handlers(dict.fromkeys(CAPS, handler), deliver)
 
 
-def test_no_more_is_announced_than_can_be_begun(play: Play) -> None:
+def test_only_jobs_that_can_start_are_announced(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await more_repositories(shop, 11, 5)
         runner, now = JobRunner(shop.parts, handlers(Doing().handle)), shop.clock.now()
@@ -82,7 +82,7 @@ def test_installations_take_turns(play: Play) -> None:
     play(story)
 
 
-def test_two_screenings_of_one_installation_at_once_and_not_three(play: Play) -> None:
+def test_an_installation_runs_two_screenings_concurrently_and_not_three(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await more_repositories(shop, 11, 5)
         doing = Doing()
@@ -97,7 +97,7 @@ def test_two_screenings_of_one_installation_at_once_and_not_three(play: Play) ->
     play(story)
 
 
-def test_a_worker_that_stops_takes_nothing_and_gives_back_what_it_has(play: Play) -> None:
+def test_a_stopping_worker_claims_nothing_and_returns_its_jobs(play: Play) -> None:
     async def story(shop: Shop) -> None:
         job_id = await shop.ask_for("screen")
         doing = Doing()
@@ -131,7 +131,7 @@ def test_a_broken_handler_or_delivery_ends_no_worker(play: Play) -> None:
     play(story)
 
 
-def test_what_must_wait_for_a_limit_makes_its_like_wait(play: Play) -> None:
+def test_a_rate_limit_delays_the_other_jobs_of_the_kind(play: Play) -> None:
     async def story(shop: Shop) -> None:
         now = shop.clock.now()
         async with shop.database.write() as connection:
@@ -161,7 +161,7 @@ def test_recent_jobs_are_those_of_one_repository_and_kind(play: Play) -> None:
     play(story)
 
 
-def test_what_is_put_off_is_done_when_it_is_due(play: Play) -> None:
+def test_a_rescheduled_job_runs_when_it_is_due(play: Play) -> None:
     async def story(shop: Shop) -> None:
         outcomes: list[Outcome] = [Later(shop.clock.now() + MINUTE, "no room"), Done()]
 

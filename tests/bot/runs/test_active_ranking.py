@@ -1,4 +1,4 @@
-"""Who ranks a repository, and when a GPU worker is asked to."""
+"""What ranks a repository, and when a run is opened to rank it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_newest_conclusive_outcome_decides(runs: list[Run], decides: int | N
         assert (found.judged and found.judged.run_id, found.by_adapter) == (decides, by_adapter)
 
 
-def test_the_blend_ranks_where_it_was_better() -> None:
+def test_the_blend_ranks_if_it_was_better() -> None:
     result = WON | {"scorers": WON["scorers"] | {BLEND: {"rho": 0.9}}}
     adapter = active_ranking([ended_run(result=result)]).adapter_at(HEAD)
     assert adapter is not None
@@ -86,12 +86,12 @@ def test_the_blend_ranks_where_it_was_better() -> None:
         ([ranker(result={"shortlist": {"scorer": 5}})], HEAD, ("failed", "what it left cannot be read")),
     ],
 )
-def test_how_an_adapter_stands_to_a_commit(rankers: list[Run], head_sha: str, state: tuple[str, str]) -> None:
+def test_an_adapters_state_at_a_commit(rankers: list[Run], head_sha: str, state: tuple[str, str]) -> None:
     assert active_ranking([JUDGED, *rankers]).state_at(head_sha) == state
 
 
 @pytest.mark.parametrize("result", [None, {}, {"shortlist": None}, {"shortlist": []}, {"shortlist": {"scorer": "x"}}])
-def test_a_ranking_that_makes_no_sense_is_none(result: Any) -> None:
+def test_a_malformed_ranking_is_none(result: Any) -> None:
     assert shortlist_in(ranker(result=result)) is None
 
 
@@ -110,11 +110,11 @@ def test_a_ranking_that_makes_no_sense_is_none(result: Any) -> None:
         ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=25))], ""),
     ],
 )
-def test_a_gpu_worker_is_asked_once_a_day_and_commit(rankers: list[Run], why: str) -> None:
+def test_a_run_is_opened_once_per_day_and_commit(rankers: list[Run], why: str) -> None:
     assert why_no_run(active_ranking([JUDGED, *rankers]), NEWER_HEAD, LATER) == why
 
 
-def test_without_a_run_nobody_is_told_of_an_adapter() -> None:
+def test_without_a_run_no_adapter_is_shown() -> None:
     assert ActiveRanking().adapter_at(HEAD) is None
     assert active_ranking([ended_run(result=LOST)]).adapter_at(HEAD) is None
 
@@ -160,7 +160,7 @@ def ranking(harness: ResultHarness) -> Any:
     return newest.ranking
 
 
-def test_the_same_commit_measured_again_has_its_ranking_back_without_a_run(harness: ResultHarness) -> None:
+def test_a_commit_measured_again_reuses_its_ranking(harness: ResultHarness) -> None:
     harness.is_measured()
     assert ranking(harness) == BASELINE_RANKING
     assert asked(harness) == (True, [])
@@ -191,7 +191,7 @@ def test_a_ranking_of_a_commit_that_is_no_longer_the_newest_is_not_shown(harness
 
 
 @pytest.mark.parametrize("why", ["no budget", "switched off", "observes", "model gone", "public"])
-def test_nothing_is_asked_where_nobody_wants_it(harness: ResultHarness, why: str) -> None:
+def test_no_run_is_opened_if_the_ranking_is_not_shown_or_fine_tuning_is_off(harness: ResultHarness, why: str) -> None:
     pushed(harness)
     if why == "no budget":
         harness.write(lambda c: remove_budget(c, harness.ids[0]))

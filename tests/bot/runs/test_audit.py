@@ -1,4 +1,4 @@
-"""Which SKIPs are tested: a share of them, at random, once a month, and never without a budget."""
+"""Audits test a random share of SKIPs, once a month, and never without a budget."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ ALL = Policy(audit_share=1.0, base_models={"acme/tiny": BaseModel("acme/tiny", "
 
 
 @given(IDS, IDS, st.sampled_from(MONTHS))
-def test_nobody_is_drawn_of_no_share_and_everybody_of_all(installation_id: int, repository_id: int, month: str) -> None:
+def test_a_share_of_zero_draws_none_and_a_share_of_one_draws_all(
+    installation_id: int, repository_id: int, month: str
+) -> None:
     assert not draws(0.0, installation_id, repository_id, month)
     assert draws(1.0, installation_id, repository_id, month)
 
 
 @given(SHARES, SHARES, IDS, IDS, st.sampled_from(MONTHS))
-def test_who_is_drawn_of_a_share_is_drawn_of_a_larger_one_too(
+def test_a_larger_share_draws_a_superset(
     one: float, other: float, installation_id: int, repository_id: int, month: str
 ) -> None:
     if draws(min(one, other), installation_id, repository_id, month):
@@ -68,7 +70,7 @@ def test_draws_are_uniform_over_repositories_installations_and_months(those: lis
     assert binomtest(drawn, len(those), 0.05).pvalue > 0.001
 
 
-def test_the_draw_of_one_month_tells_nothing_of_the_next() -> None:
+def test_draws_of_different_months_are_independent() -> None:
     both = [[draws(0.5, 1, repository_id, month) for month in MONTHS[:2]] for repository_id in range(4_000)]
     assert binomtest(sum(first == second for first, second in both), 4_000, 0.5).pvalue > 0.001
 
@@ -99,7 +101,7 @@ async def audit(shop: Shop, screening: StoredScreening, policy: Policy = ALL) ->
 Play = Callable[[Story], None]
 
 
-def test_a_skip_that_is_drawn_becomes_a_run_that_nobody_asked_for(play: Play) -> None:
+def test_a_drawn_skip_becomes_a_run_without_a_requester(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.write(set_budget, 10, 100.0, 1, shop.clock.now())
         screening = await screened(shop)
@@ -125,7 +127,7 @@ def test_a_skip_that_is_drawn_becomes_a_run_that_nobody_asked_for(play: Play) ->
         ({}, {"mode": "observe"}),
     ],
 )
-def test_what_is_no_measurable_skip_or_must_not_run_is_not_audited(
+def test_only_a_measurable_skip_that_may_run_is_audited(
     play: Play, judgement: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     async def story(shop: Shop) -> None:
@@ -143,7 +145,7 @@ def test_without_a_budget_nothing_is_audited(play: Play) -> None:
     play(story)
 
 
-def test_where_a_repository_switched_fine_tuning_off_nothing_is_audited(play: Play) -> None:
+def test_with_fine_tuning_switched_off_nothing_is_audited(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.write(set_budget, 10, 100.0, 1, shop.clock.now())
         config = {"head_sha": "", "found": True, "config": {"finetune_enabled": False}, "problems": []}
@@ -153,7 +155,7 @@ def test_where_a_repository_switched_fine_tuning_off_nothing_is_audited(play: Pl
     play(story)
 
 
-def test_a_repository_is_audited_once_a_month_whatever_came_of_it(play: Play) -> None:
+def test_a_repository_is_audited_once_a_month_whatever_the_ending(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await shop.write(set_budget, 10, 100.0, 1, shop.clock.now())
         run = await audit(shop, await screened(shop))

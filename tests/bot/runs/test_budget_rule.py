@@ -1,4 +1,4 @@
-"""Whether a run's minutes are there: what is reserved never exceeds a budget, and the sentence is true."""
+"""A reservation never exceeds a budget, and a refusal states the true figures."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def budget(minutes: float) -> Budget:
         ),
     ],
 )
-def test_a_refusal_says_what_is_wanted_what_is_left_and_when_there_is_more(
+def test_a_refusal_says_what_is_needed_what_is_left_and_when_it_renews(
     minutes: float, most: float, used: float, ceiling: float | None, used_by_all: float, reason: str
 ) -> None:
     state, server = GpuState(ceiling_minutes=ceiling), Usage(used_by_all, 0.0)
@@ -83,7 +83,7 @@ MINUTES = st.floats(0, 1e6)
 
 
 @given(MINUTES, MINUTES, MINUTES, MINUTES, st.none() | MINUTES, MINUTES)
-def test_what_is_reserved_is_there(
+def test_a_reservation_never_exceeds_the_budget_or_the_ceiling(
     minutes: float, most: float, spent: float, reserved: float, ceiling: float | None, of_others: float
 ) -> None:
     usage, everybody = Usage(spent, reserved), Usage(spent + of_others, reserved)

@@ -1,4 +1,4 @@
-"""However a run ends, the job that tells what came of it is asked for, once."""
+"""Every ended run requests its report exactly once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def told(shop: Shop) -> list[Job]:
 
 
 @pytest.mark.parametrize("state", ["waiting", "queued", "running"])
-def test_a_run_that_a_bot_worker_ends_is_told_of(play: Play, state: str) -> None:
+def test_a_run_ended_by_a_bot_worker_is_reported(play: Play, state: str) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, state)
         assert await shop.write(end_and_report, run, "refused", "too little", START)
@@ -56,7 +56,7 @@ def test_a_run_that_a_bot_worker_ends_is_told_of(play: Play, state: str) -> None
     play(story)
 
 
-def test_what_changed_hands_meanwhile_is_left_and_not_told_of(play: Play) -> None:
+def test_a_run_that_changed_hands_is_neither_ended_nor_reported(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
         await shop.write(lambda c: claim_run(c, "gpu", START, datetime.now(UTC), lease_s=60))
@@ -66,7 +66,7 @@ def test_what_changed_hands_meanwhile_is_left_and_not_told_of(play: Play) -> Non
     play(story)
 
 
-def test_a_gpu_worker_that_lost_its_run_tells_nothing(play: Play) -> None:
+def test_a_gpu_worker_that_lost_its_run_reports_nothing(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "running")
         await shop.write(end_and_report, run, "cancelled", "enough", START)
@@ -86,7 +86,9 @@ def test_a_gpu_worker_that_lost_its_run_tells_nothing(play: Play) -> None:
         ("ended", False, "ended", False),
     ],
 )
-def test_cancelling(play: Play, state: str, wanted: bool, after: str, asked: bool) -> None:
+def test_cancelling_ends_an_idle_run_and_asks_a_running_one(
+    play: Play, state: str, wanted: bool, after: str, asked: bool
+) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, state)
         assert await shop.write(cancel, run, START, "somebody cancelled it") is wanted
@@ -99,7 +101,7 @@ def test_cancelling(play: Play, state: str, wanted: bool, after: str, asked: boo
     play(story)
 
 
-def test_one_that_began_since_it_was_read_is_cancelled_all_the_same(play: Play) -> None:
+def test_a_run_that_started_since_it_was_read_is_cancelled_too(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
         await shop.write(lambda c: claim_run(c, "gpu", START, datetime.now(UTC), lease_s=60))
@@ -110,7 +112,7 @@ def test_one_that_began_since_it_was_read_is_cancelled_all_the_same(play: Play) 
     play(story)
 
 
-def test_a_run_that_is_gone_is_not_cancelled(play: Play) -> None:
+def test_a_deleted_run_is_not_cancelled(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
         await shop.write(delete_repository, 10, 100)

@@ -1,4 +1,4 @@
-"""GPU minutes at most: worked out by hand, and bounded whatever there is to train on."""
+"""Estimates agree with calculations by hand, and are bounded."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ def test_minutes_by_the_gpu_worker() -> None:
     assert found == Minutes(50.0, "the GPU worker")
 
 
-def test_earlier_runs_count_for_more_than_what_a_device_promises() -> None:
+def test_earlier_runs_take_precedence_over_the_device() -> None:
     found = estimate_minutes(JUDGE, RECIPE, seconds_per_token=1.0, size=ModelSize(1_000), rate=Rate(1.0, "measured"))
     assert found.source == "earlier runs"
 
 
 @pytest.mark.parametrize("known", [{}, {"size": ModelSize(1_000)}, {"rate": Rate(1.0, "measured")}])
-def test_where_nothing_is_known_the_limit_is_reserved(known: dict[str, Any]) -> None:
+def test_without_any_source_the_limit_is_reserved(known: dict[str, Any]) -> None:
     assert estimate_minutes(JUDGE, RECIPE, **known) == Minutes(900.0, "the time limit")
     assert estimate_minutes(replace(JUDGE, purpose="refit"), RECIPE, **known) == Minutes(600.0, "the time limit")
 
 
-def test_prompts_cost_no_more_than_the_model_reads() -> None:
+def test_prompts_cost_at_most_the_models_length() -> None:
     assert tokens_of({1: 1, 250: 2, 100_000: 1}, 1_024) == [1_024, 100, 100, 1]
 
 
-def test_only_as_many_functions_are_validated_as_a_validation_scores() -> None:
+def test_the_validated_functions_are_capped() -> None:
     many, few = ({250: amount} for amount in (3_000, 2_000))
     more_validations = replace(RECIPE, validations=4, max_minutes=10_080)
     fewer = replace(RECIPE, validations=3, max_minutes=10_080)
@@ -96,7 +96,7 @@ PURPOSES = st.sampled_from(["judge", "refit", "score"])
     minutes=st.floats(1, 10_080),
     epochs=st.integers(1, 3),
 )
-def test_an_estimate_is_positive_bounded_and_the_same_every_time(
+def test_an_estimate_is_positive_bounded_and_deterministic(
     purpose: Any, train: Any, scored: Any, seconds: float | None, rate: float | None, minutes: float, epochs: int
 ) -> None:
     recipe = FinetuneRecipe(max_minutes=minutes, epochs=epochs)
@@ -131,7 +131,7 @@ def test_more_to_train_on_never_takes_less_time(train: dict[int, int], scored: d
         ([{"tokens": "10", "training_seconds": 5}], None),
     ],
 )
-def test_the_slowest_of_earlier_runs_is_counted_on(results: list[dict[str, Any]], seconds: float | None) -> None:
+def test_the_slowest_earlier_run_sets_the_speed(results: list[dict[str, Any]], seconds: float | None) -> None:
     assert seconds_per_token(results) == seconds
 
 
@@ -157,7 +157,7 @@ def test_the_size_of_a_directory_is_read_from_its_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\xff" * 100, b"\x02" + bytes(7) + b"[]", b"\x0d" + bytes(7) + b'{"a": {"b":1}}']
 )
-def test_files_that_are_no_weights_tell_no_size(tmp_path: Path, content: bytes) -> None:
+def test_malformed_weights_have_no_size(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_text('{"num_hidden_layers": 3, "hidden_size": 8}')
     (tmp_path / "model.safetensors").write_bytes(content)
     assert load_model_size(BaseModel(str(tmp_path))) is None

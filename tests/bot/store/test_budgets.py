@@ -1,4 +1,4 @@
-"""What a month may cost, what is reserved of it, and what stays counted when somebody goes."""
+"""Budgets, reservations, usage, and what stays counted after a deletion."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_month_is_a_calendar_month_in_utc() -> None:
     assert month_of(datetime(2024, 5, 31, 23, 30, tzinfo=UTC)) == "2024-05"
 
 
-def test_a_budget_is_set_changed_and_taken_away(store: Store) -> None:
+def test_a_budget_is_set_changed_and_removed(store: Store) -> None:
     store(set_budget, 1, 250.0, 2, after(5))
     assert store(load_budget, 1) == Budget(1, 250.0, 2, after(5))
     assert store(load_budget, 1, lock=True) == store(all_budgets)[0]
@@ -78,7 +78,7 @@ def test_a_budget_is_set_changed_and_taken_away(store: Store) -> None:
     assert store(load_budget, 1) is None
 
 
-def test_what_is_reserved_counts_until_the_run_ends_then_what_it_cost(store: Store) -> None:
+def test_reserved_minutes_count_until_the_run_ends_then_its_cost(store: Store) -> None:
     reserved(store, 30.0)
     reserved(store, 20.0, repository_id=8)
     assert store(usage_of, 1, MONTH) == Usage(0.0, 50.0)
@@ -152,7 +152,7 @@ def test_pausing_and_the_ceiling_are_remembered_for_all_workers(store: Store) ->
     assert store(load_gpu_state) == GpuState("the rack is being moved", 1_000.0)
 
 
-def test_gpu_workers_are_known_by_name_the_one_seen_last_first(store: Store) -> None:
+def test_gpu_workers_are_stored_by_name_and_listed_by_last_contact(store: Store) -> None:
     for name, seconds in (("one", 0), ("two", 5), ("one", 9)):
         store(note_gpu_worker, GpuWorker(name, "NVIDIA H100", 1e15, after(seconds)))
     assert [(worker.name, worker.seen_at) for worker in store(list_gpu_workers)] == [
@@ -187,13 +187,13 @@ def all_at_once(store: Store, runs: list[Run], minutes: float) -> int:
     return sum(store.run(race()))
 
 
-def test_many_at_once_never_overdraw_a_budget(store: Store) -> None:
+def test_concurrent_reservations_never_overdraw_a_budget(store: Store) -> None:
     runs = [waiting(store, 1, repository_id) for repository_id in range(7, 15)]
     assert all_at_once(store, runs, 30.0) == 3
     assert store(usage_of, 1, month_of(NOW)) == Usage(0.0, 90.0)
 
 
-def test_many_of_several_installations_never_overdraw_the_server(store: Store) -> None:
+def test_concurrent_installations_never_overdraw_the_server(store: Store) -> None:
     store(save_gpu_state, GpuState(ceiling_minutes=100.0))
     runs = [waiting(store, number, repository_id) for repository_id in range(7, 11) for number in (1, 2)]
     assert all_at_once(store, runs, 30.0) == 3

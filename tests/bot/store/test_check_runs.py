@@ -1,4 +1,4 @@
-"""A check run has a row before GitHub hears of it, so that it is found and never written twice."""
+"""A check run has a row before GitHub is called, so that it is found and never written twice."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_newest_of_each_kind_is_found_and_other_names_are_not(store: Store) 
     assert store(unposted_check_run, 1, 7, "assay/finetune") is None
 
 
-def test_only_what_github_never_heard_of_is_forgotten_and_its_number_is_not_used_again(store: Store) -> None:
+def test_only_an_unposted_row_is_deleted_and_its_id_is_not_reused(store: Store) -> None:
     posted, unposted = make(store), make(store)
     store(mark_posted, 1, posted.row_id, 4711, NOW)
     for row in (posted, unposted):
@@ -105,7 +105,7 @@ def test_the_newest_that_is_posted_is_found_by_its_run_and_by_its_commit(store: 
     assert store(posted_for_run, 2, 7, 5) is store(posted_on, 2, 7, HEAD) is None
 
 
-def test_it_is_found_by_the_name_that_github_knows_it_by(store: Store) -> None:
+def test_a_check_run_is_found_by_its_external_id(store: Store) -> None:
     row = written(store)
     found = store(posted_as, 1, 7, row.external_id)
     assert found is not None
@@ -125,6 +125,6 @@ def test_it_is_found_by_the_name_that_github_knows_it_by(store: Store) -> None:
         f"{NAME}/{'9' * 30}",
     ],
 )
-def test_what_is_no_name_of_ours_finds_nothing(store: Store, external_id: str) -> None:
+def test_a_foreign_external_id_finds_nothing(store: Store, external_id: str) -> None:
     written(store)
     assert store(posted_as, 1, 7, external_id) is None

@@ -1,4 +1,4 @@
-"""Places under GitHub's content limits are taken before a request is sent, and by one at a time."""
+"""Slots under GitHub's content limits are taken before a request is sent, one at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def five_a_minute(times: Sequence[datetime], now: datetime) -> datetime:
     return now if len(recent) < 5 else recent[-5] + timedelta(minutes=1)
 
 
-def test_a_place_is_counted_when_it_is_taken_and_refused_with_the_time_of_the_next(store: Store) -> None:
+def test_a_slot_is_counted_or_refused_with_the_time_of_the_next(store: Store) -> None:
     taken = [store(reserve_write, 1, after(number), five_a_minute) for number in range(7)]
     assert taken == [None] * 5 + [after(60)] * 2
     assert len(store.rows(content_writes)) == 5
@@ -40,7 +40,7 @@ def test_the_rule_sees_the_last_hour_oldest_first(store: Store) -> None:
     assert seen == [after(30), after(3600)]
 
 
-def test_two_that_ask_at_once_do_not_take_the_same_place(store: Store) -> None:
+def test_concurrent_writes_do_not_take_the_same_slot(store: Store) -> None:
     store(save_installation, installation(), NOW)
 
     async def ask() -> datetime | None:
@@ -54,7 +54,7 @@ def test_two_that_ask_at_once_do_not_take_the_same_place(store: Store) -> None:
     assert answers.count(None) == len(store.rows(content_writes)) == 5
 
 
-def test_what_no_window_reaches_is_forgotten(store: Store) -> None:
+def test_writes_that_no_window_reaches_are_deleted(store: Store) -> None:
     for at_s in (0, 10):
         store(reserve_write, 1, after(at_s), five_a_minute)
     assert store(forget_writes, after(10)) == 1

@@ -31,7 +31,7 @@ def load(store: Store, name: str) -> Any:
     return store(load_bookmark, name)
 
 
-def test_what_is_written_is_there_and_what_failed_is_not(store: Store) -> None:
+def test_a_write_commits_and_a_failed_one_rolls_back(store: Store) -> None:
     async def fail() -> None:
         async with store.database.write() as connection:
             await save_bookmark(connection, "half", 1)
@@ -49,7 +49,7 @@ def keep(connection: Connection, name: str) -> str:
     return name
 
 
-def test_what_is_written_in_one_go_is_there_and_what_failed_is_not(store: Store) -> None:
+def test_a_write_in_one_go_commits_and_a_failed_one_rolls_back(store: Store) -> None:
     def fail(connection: Connection) -> None:
         keep(connection, "half")
         raise KeyError("ours")
@@ -79,7 +79,7 @@ def test_both_ways_of_writing_take_turns(store: Store) -> None:
     ]
 
 
-def test_whoever_stops_waiting_for_a_write_in_one_go_leaves_the_turn_to_the_next(file: Path) -> None:
+def test_a_cancelled_write_in_one_go_releases_the_turn(file: Path) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
     def wait(connection: Connection) -> None:
@@ -111,7 +111,7 @@ def test_a_read_never_writes(store: Store) -> None:
     assert load(store, "mark") is None
 
 
-def test_a_mistake_of_ours_stays_one(store: Store) -> None:
+def test_a_bug_is_not_reported_as_an_outage(store: Store) -> None:
     with pytest.raises(IntegrityError):  # of an installation that is not there
         store(save_repository, repository())
     with pytest.raises(Exception, match="not JSON compliant"):
@@ -253,7 +253,7 @@ def test_a_database_that_another_program_holds_is_waited_for_and_then_given_up(
     asyncio.run(opened(file, beside_a_holder))
 
 
-def test_a_table_that_is_missing_is_no_passing_trouble(file: Path) -> None:
+def test_a_missing_table_is_not_transient(file: Path) -> None:
     async def look(database: Database) -> None:
         async with database.read() as connection:
             with pytest.raises(OperationalError, match="no such table"):

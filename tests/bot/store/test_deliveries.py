@@ -1,4 +1,4 @@
-"""Deliveries: each stored once, done once, and done again only where it was not."""
+"""Each delivery is stored once and handled once, and again only if its job failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of a job: asked for, taken, put off, asked for again, ended, cancelled, left by a worker that died."""
+"""The life of a job: requested, claimed, rescheduled, requested again, finished, cancelled, abandoned by its worker."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_job_is_open_and_due_now_unless_it_says_when(store: Store) -> None:
     assert store(load_job, 999) is None
 
 
-def test_asking_twice_gives_one_job_with_the_arguments_of_both(store: Store) -> None:
+def test_two_requests_give_one_job_with_merged_arguments(store: Store) -> None:
     first = ask(store, arguments={"a": 1, "b": 1})
     assert ask(store, arguments={"b": 2, "c": 2}) == first
     assert load(store, first).arguments == {"a": 1, "b": 2, "c": 2}
@@ -80,7 +80,7 @@ def test_another_kind_repository_installation_or_key_is_another_job(store: Store
 
 
 @pytest.mark.parametrize(("later", "due_s"), [(False, 10), (True, 60)])
-def test_asking_twice_makes_it_due_at_the_earlier_time_or_if_wanted_at_the_later(
+def test_two_requests_are_due_at_the_earlier_or_if_wanted_the_later_time(
     store: Store, later: bool, due_s: float
 ) -> None:
     for order in ((60, 10), (10, 60)):
@@ -96,7 +96,7 @@ def test_a_key_of_any_length_fits_the_column_and_is_its_own(one: str, other: str
     assert (keys[0] == keys[1]) == (one == other)
 
 
-def test_asking_while_it_runs_opens_it_once_more_when_it_ends(store: Store) -> None:
+def test_a_request_during_a_job_reopens_it_at_its_end(store: Store) -> None:
     job_id = ask(store, arguments={"first": True})
     running = take(store)
     assert ask(store, 50, arguments={"a": 1}) == job_id
@@ -111,7 +111,7 @@ def test_asking_while_it_runs_opens_it_once_more_when_it_ends(store: Store) -> N
     assert load(store, job_id).state == "done"
 
 
-def test_what_is_to_be_done_only_once_is_not_asked_for_while_it_runs(store: Store) -> None:
+def test_a_request_to_run_once_is_ignored_while_the_job_runs(store: Store) -> None:
     job_id = ask(store, arguments={"a": 1})
     assert ask(store, arguments={"b": 2}, once=True) == job_id
     running = take(store)
@@ -122,7 +122,7 @@ def test_what_is_to_be_done_only_once_is_not_asked_for_while_it_runs(store: Stor
     assert ask(store, once=True) != job_id
 
 
-def test_a_job_that_failed_is_done_afresh_where_it_was_asked_for_again(store: Store) -> None:
+def test_a_failed_job_starts_afresh_if_it_was_requested_again(store: Store) -> None:
     job_id = ask(store)
     running = take(store)
     ask(store)
@@ -142,7 +142,7 @@ def test_an_ended_job_leaves_its_place_to_a_new_one(store: Store, state: Any) ->
     assert ask(store) != job_id
 
 
-def test_a_job_that_is_put_off_counts_its_attempt_or_gives_it_back(store: Store) -> None:
+def test_a_rescheduled_job_counts_its_attempt_or_not(store: Store) -> None:
     ask(store, arguments={"a": 1})
     first = take(store)
     ask(store, arguments={"b": 2})
@@ -178,7 +178,7 @@ def lost(store: Store, job: Job) -> None:
         store(reschedule_job, job, NOW, "late", counts=True)
 
 
-def test_a_worker_that_was_taken_for_dead_can_write_nothing_more(store: Store) -> None:
+def test_a_worker_that_lost_its_lease_can_write_nothing(store: Store) -> None:
     job_id = ask(store)
     zombie = take(store)
     assert store(reopen_job, zombie, NOW, "its worker vanished")
@@ -229,7 +229,7 @@ def test_only_jobs_whose_lease_ran_out_are_expired(store: Store) -> None:
 # Cancelled, purged, counted
 
 
-def test_what_is_open_or_running_is_cancelled_and_the_rest_is_not(store: Store) -> None:
+def test_only_open_and_running_jobs_are_cancelled(store: Store) -> None:
     done = ask(store, repository_id=1)
     store(finish_job, take(store), "done", NOW)
     running, opened = ask(store, repository_id=2), ask(store, repository_id=3)
@@ -264,7 +264,7 @@ def test_recent_jobs_are_of_one_kind_and_repository_whatever_became_of_them(stor
     assert store(recent_jobs, 1, 7, "screen", after(1)) == []
 
 
-def test_what_ended_long_ago_is_purged_and_what_is_open_never(store: Store) -> None:
+def test_old_ended_jobs_are_purged_and_open_ones_never(store: Store) -> None:
     old, new, opened, cancelled = (ask(store, repository_id=number) for number in range(4))
     store(finish_job, take(store), "done", after(10))
     store(finish_job, take(store), "failed", after(20))

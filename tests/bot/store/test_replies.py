@@ -1,4 +1,4 @@
-"""An answer has a row before GitHub hears of it: one a comment, found by its run, written until it is given up."""
+"""A reply has a row before GitHub is called: one per comment, found by its run, updated until it is given up."""
 
 from __future__ import annotations
 

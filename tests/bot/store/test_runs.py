@@ -1,4 +1,4 @@
-"""The life of a fine-tuning run: asked for once, prepared, queued, leased, left behind, ended."""
+"""The life of a fine-tuning run: requested once, prepared, queued, leased, abandoned, ended."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def load(store: Store, run: Run) -> Run:
 def test_a_run_waits_for_its_pairs_and_remembers_how_it_was_asked_for(store: Store) -> None:
     run, is_new = store(open_run, 1, 7, request(forced=True, asked_by=5, comment_id=9, screening_id=3), NOW)
     assert is_new
-    assert (run.state, run.ending, run.forced, run.audit) == ("waiting", "", True, False)
+    assert (run.state, run.ending, run.forced, run.audit) == ("waiting", None, True, False)
     assert (run.asked_by, run.comment_id, run.screening_id, run.made_at) == (5, 9, 3, NOW)
     assert (run.recipe, run.checkpoints, run.result, run.settled) == ({"epochs": 1}, (), None, False)
 
@@ -212,7 +212,7 @@ def test_a_run_given_back_goes_on_elsewhere_and_may_not_count_as_an_attempt(stor
     run = running(store)
     store(give_back_run, run, "the worker was told to stop", after(5), counts=False, spent_minutes=3.0)
     back = load(store, run)
-    assert (back.state, back.attempts, back.spent_minutes, back.lease_token) == ("queued", 0, 3.0, "")
+    assert (back.state, back.attempts, back.spent_minutes, back.lease_token) == ("queued", 0, 3.0, None)
     assert claim(store, at_s=4) is None
     assert claim(store, at_s=5) is not None
 
@@ -236,7 +236,7 @@ def test_a_finished_run_keeps_its_result_and_is_settled_once(store: Store) -> No
     )
     done = load(store, run)
     assert (done.state, done.ending, done.result, done.recipe_id) == ("ended", "finished", {"outcome": "WIN"}, "r")
-    assert (done.ended_at, done.lease_token, done.artifacts) == (after(9), "", "a/1")
+    assert (done.ended_at, done.lease_token, done.artifacts) == (after(9), None, "a/1")
     assert [store(settle_run, run), store(settle_run, run)] == [True, False]
     store(forget_artifacts, run)
     assert load(store, run).artifacts is None

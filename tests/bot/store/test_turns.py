@@ -1,4 +1,4 @@
-"""Who is served when: fair between installations, under caps, once each, by many processes, quickly."""
+"""Scheduling is fair between installations, respects caps, claims each job once, and stays fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which addresses of a database are understood."""
+"""Which database URLs are accepted."""
 
 from __future__ import annotations
 

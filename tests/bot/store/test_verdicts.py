@@ -1,4 +1,4 @@
-"""The verdicts that stand, and another verdict on the same measurement."""
+"""Current verdicts, and another verdict on the same measurement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a comment or a button to what comes of it: the real handler, store and ingress, a simulated GitHub."""
+"""From a comment or a button to its effects: the real handler, store and receiver, and a simulated GitHub."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_eyes_come_before_the_decision(harness: Harness) -> None:
     assert "reactions" in done[0]
 
 
-def test_two_maintainers_at_the_same_second_get_one_run_and_an_answer_each(harness: Harness) -> None:
+def test_two_concurrent_maintainers_get_one_run_and_a_reply_each(harness: Harness) -> None:
     harness.world.shop.comment("ann", "/finetune")
     harness.world.shop.comment("ada", "/finetune", issue=2)
     deliveries = harness.world.github.deliveries[-2:]
@@ -115,7 +115,7 @@ def test_two_maintainers_at_the_same_second_get_one_run_and_an_answer_each(harne
     assert run.head_sha[:7] in first.body
 
 
-def test_who_finds_the_run_opened_meanwhile_asks_for_no_second_preparation(harness: Harness) -> None:
+def test_a_command_that_joins_a_concurrent_run_requests_no_second_preparation(harness: Harness) -> None:
     starts(harness)
     harness.does("prepare", _is_done)
 
@@ -144,7 +144,7 @@ def test_the_same_comment_delivered_twice_is_one_command(harness: Harness) -> No
 
 
 @pytest.mark.parametrize("fails_at", [1, 2], ids=["eyes", "rocket"])
-def test_a_command_that_is_interrupted_is_done_once(harness: Harness, fails_at: int) -> None:
+def test_an_interrupted_command_is_executed_once(harness: Harness, fails_at: int) -> None:
     met: list[int] = []
     fault = harness.world.github.fault("POST .*/reactions", before(lambda: met.append(1)), times=fails_at - 1)
     harness.world.github.fault("POST .*/reactions", status(500))
@@ -166,19 +166,19 @@ UNHEARD = {
 
 
 @pytest.mark.parametrize("body", UNHEARD.values(), ids=UNHEARD)
-def test_what_only_mentions_a_command_gives_none(harness: Harness, body: str) -> None:
+def test_a_comment_that_only_mentions_a_command_is_none(harness: Harness, body: str) -> None:
     comment = harness.says("ann", body)
     assert (harness.runs(), harness.jobs("command"), reactions(comment)) == ([], [], [])
 
 
-def test_an_edit_gives_no_command(harness: Harness) -> None:
+def test_an_edited_comment_is_no_command(harness: Harness) -> None:
     comment = harness.says("ann", "hello")
     harness.hears(comment.edit("/finetune"))
     assert (harness.runs(), reactions(comment)) == ([], [])
 
 
 @pytest.mark.parametrize("body", ["never mind", "/finetune --force", "/screen", " /finetune"])
-def test_a_comment_that_was_changed_meanwhile_is_not_what_was_asked(harness: Harness, body: str) -> None:
+def test_a_comment_edited_meanwhile_is_not_executed(harness: Harness, body: str) -> None:
     comment = harness.world.shop.comment("ann", "/finetune")
     assert harness.asks(harness.world.github.deliveries[-1])
     comment.edit(body)
@@ -186,7 +186,7 @@ def test_a_comment_that_was_changed_meanwhile_is_not_what_was_asked(harness: Har
     assert (harness.runs(), reactions(comment)) == ([], [])
 
 
-def test_a_comment_that_is_gone_meanwhile_asks_for_nothing(harness: Harness) -> None:
+def test_a_comment_deleted_meanwhile_is_not_executed(harness: Harness) -> None:
     comment = harness.world.shop.comment("ann", "/finetune")
     assert harness.asks(harness.world.github.deliveries[-1])
     comment.delete()
@@ -195,14 +195,14 @@ def test_a_comment_that_is_gone_meanwhile_asks_for_nothing(harness: Harness) -> 
     assert (done.reason, harness.runs()) == ("the comment is gone", [])
 
 
-def test_a_bot_commands_nothing(harness: Harness) -> None:
+def test_a_bot_cannot_give_commands(harness: Harness) -> None:
     harness.world.github.account("helper[bot]", "Bot")
     harness.world.shop.roles["helper[bot]"] = "admin"
     comment = harness.says("helper[bot]", "/finetune")
     assert (harness.runs(), harness.jobs("command"), reactions(comment)) == ([], [], [])
 
 
-def test_the_author_of_a_pull_request_from_a_fork_commands_nothing(harness: Harness) -> None:
+def test_the_author_of_a_pull_request_from_a_fork_cannot_give_commands(harness: Harness) -> None:
     harness.world.shop.private = False
     comment = harness.says("stranger", "/finetune", issue=3, on_pull_request=True)
     harness.answers()
@@ -228,7 +228,7 @@ def test_more_than_twenty_commands_in_a_repository_cost_github_nothing(harness: 
     assert len(harness.world.github.requests) == requests
 
 
-def test_a_base_model_is_taken_from_the_list_alone(harness: Harness) -> None:
+def test_only_a_listed_base_model_is_accepted(harness: Harness) -> None:
     comment = harness.says("ann", "/finetune --base-model evil/model-with-a-name")
     assert (harness.runs(), reactions(comment)) == ([], ["eyes", "confused"])
     said = answer(harness)
@@ -250,12 +250,12 @@ def test_on_a_skip_the_command_explains_and_force_starts_a_marked_run(harness: H
     assert "Forced: the verdict is SKIP" in answer(harness)
 
 
-def test_force_on_a_run_verdict_marks_nothing(harness: Harness) -> None:
+def test_force_on_a_run_verdict_does_not_mark_the_run(harness: Harness) -> None:
     harness.says("ann", "/finetune --force")
     assert [run.forced for run in harness.runs()] == [False]
 
 
-def test_another_head_gets_a_run_beside_the_one_that_goes_on(harness: Harness) -> None:
+def test_a_new_head_gets_a_run_beside_the_open_one(harness: Harness) -> None:
     earlier = starts(harness)
     harness.write(lambda c: _moves(c, earlier))
     harness.says("ann", "/finetune", issue=2)
@@ -270,14 +270,14 @@ async def _moves(connection: Any, run: Run) -> None:
     await connection.execute(update(runs).where(*mine).values(head_sha="0" * 40, open_key="another"))
 
 
-def test_the_same_head_is_joined_whatever_model_was_asked_for(harness: Harness) -> None:
+def test_a_run_at_the_same_head_is_joined_whatever_its_model(harness: Harness) -> None:
     starts(harness)
     harness.says("ada", f"/finetune --base-model {LARGE}")
     assert [run.base_model for run in harness.runs()] == [USUAL]
     assert f"base model `{USUAL}`" in answer(harness)
 
 
-def test_cancel_ends_what_waits_at_once_and_brings_the_first_answer_up_to_date(harness: Harness) -> None:
+def test_cancel_ends_a_waiting_run_and_updates_the_first_reply(harness: Harness) -> None:
     starts(harness)
     harness.answers()
     harness.says("ada", "/finetune cancel")
@@ -290,7 +290,7 @@ def test_cancel_ends_what_waits_at_once_and_brings_the_first_answer_up_to_date(h
     assert "has ended." in of_cancel.body
 
 
-def test_cancel_asks_a_running_one_to_end(harness: Harness) -> None:
+def test_cancel_requests_the_end_of_a_running_run(harness: Harness) -> None:
     is_running(harness, starts(harness))
     harness.says("ann", "/finetune cancel")
     (run,) = harness.runs()
@@ -306,7 +306,7 @@ def test_cancel_without_a_run_says_so(harness: Harness) -> None:
     assert "no run is open" in answer(harness)
 
 
-def test_status_tells_how_things_stand_and_when(harness: Harness) -> None:
+def test_status_shows_the_state_and_its_time(harness: Harness) -> None:
     is_queued(harness, starts(harness))
     assert reactions(harness.says("bob", "/finetune status")) == ["eyes", "rocket"]
     said = answer(harness)
@@ -326,7 +326,7 @@ def test_an_unknown_word_gets_the_nearest_command_and_is_not_quoted_back(harness
     assert job.arguments["command"] == "/finetune"
 
 
-def test_screen_measures_again_and_says_nothing(harness: Harness) -> None:
+def test_screen_measures_again_without_a_reply(harness: Harness) -> None:
     assert reactions(harness.says("ann", "/screen")) == ["eyes", "rocket"]
     (job,) = harness.jobs("screen")
     assert job.arguments == {"force": True}
@@ -334,7 +334,7 @@ def test_screen_measures_again_and_says_nothing(harness: Harness) -> None:
     assert harness.our_comments() == []
 
 
-def test_a_paused_gpu_is_told_and_the_run_is_queued_all_the_same(harness: Harness) -> None:
+def test_a_pause_of_the_gpus_is_shown_and_the_run_still_queued(harness: Harness) -> None:
     harness.write(lambda c: save_gpu_state(c, GpuState("moving house <b>")))
     is_queued(harness, starts(harness))
     said = answer(harness)
@@ -342,16 +342,16 @@ def test_a_paused_gpu_is_told_and_the_run_is_queued_all_the_same(harness: Harnes
     assert "<b>" not in said.replace("`<b>`", "")
 
 
-def test_a_button_of_a_check_run_of_ours_starts_a_run_and_is_answered_by_a_check_run(harness: Harness) -> None:
+def test_a_button_starts_a_run_and_gets_a_check_run_in_reply(harness: Harness) -> None:
     harness.presses("ann", "finetune", harness.check_run())
     (run,) = harness.runs()
-    assert (run.comment_id, run.asked_by) == (0, harness.world.github.account("ann").account_id)
+    assert (run.comment_id, run.asked_by) == (None, harness.world.github.account("ann").account_id)
     assert [job.arguments for job in harness.jobs("result")] == [{"queued": run.run_id}]
     harness.answers()
     assert harness.our_comments() == []
 
 
-def test_a_button_that_is_refused_is_told_by_a_check_run(harness: Harness) -> None:
+def test_a_refused_button_gets_a_check_run_in_reply(harness: Harness) -> None:
     harness.is_measured(SKIP)
     harness.presses("ann", "finetune", harness.check_run())
     assert harness.runs() == []
@@ -359,14 +359,14 @@ def test_a_button_that_is_refused_is_told_by_a_check_run(harness: Harness) -> No
 
 
 @pytest.mark.parametrize("button", ["finetune", "rescreen"])
-def test_a_button_on_a_check_run_that_no_row_of_ours_knows_does_nothing(harness: Harness, button: str) -> None:
+def test_a_button_on_an_unknown_check_run_does_nothing(harness: Harness, button: str) -> None:
     harness.presses("ann", button, harness.check_run(ours=False))
     assert (harness.runs(), harness.jobs("screen"), harness.jobs("result")) == ([], [], [])
     harness.presses("ann", button, harness.check_run("lint/style"))
     assert (harness.runs(), harness.jobs("screen"), harness.jobs("result")) == ([], [], [])
 
 
-def test_a_full_hour_of_writes_takes_the_reactions_and_not_the_command(harness: Harness) -> None:
+def test_exhausted_write_limits_cost_the_reactions_and_not_the_command(harness: Harness) -> None:
     harness.fills_writes()
     comment = harness.says("ann", "/finetune")
     assert (reactions(comment), len(harness.runs())) == ([], 1)
@@ -377,7 +377,7 @@ def test_a_full_hour_of_writes_takes_the_reactions_and_not_the_command(harness: 
     assert len(harness.our_comments()) == 1
 
 
-def test_a_pull_request_that_takes_no_comment_of_ours_still_gets_its_run(harness: Harness) -> None:
+def test_a_pull_request_that_refuses_our_comment_still_gets_its_run(harness: Harness) -> None:
     harness.world.github.strict_pull_requests = True
     harness.says("ann", "/finetune", issue=3, on_pull_request=True)
     harness.answers()
@@ -385,7 +385,7 @@ def test_a_pull_request_that_takes_no_comment_of_ours_still_gets_its_run(harness
     assert set(harness.outcomes) == {"done"}
 
 
-def test_an_installation_that_only_reads_issues_is_heard_and_not_answered(tmp_path: Path) -> None:
+def test_an_installation_that_grants_only_reading_issues_gets_no_reply(tmp_path: Path) -> None:
     with open_harness(tmp_path) as harness:
         harness.world.shop.roles["ann"] = "maintain"
         harness.gives_budget()
@@ -404,7 +404,7 @@ async def _permits(connection: Any, harness: Harness, **changes: str) -> None:
     await save_installation(connection, changed, harness.world.clock.now())
 
 
-def test_an_archived_repository_is_answered_quietly(harness: Harness) -> None:
+def test_an_archived_repository_gets_no_reply(harness: Harness) -> None:
     harness.world.shop.archived = True
     harness.write(lambda c: save_repository(c, harness.repository))
     requests = len(harness.world.github.requests)

@@ -1,4 +1,4 @@
-"""Who may ask for what: every role and command, public and private, by comment and by button."""
+"""Permissions: every role and command, public and private, by comment and by button."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def configures(harness: Harness, permission: str) -> None:
 
 
 @pytest.mark.parametrize(("permission", "private"), CASES)
-def test_the_role_decides_and_who_has_none_gets_one_reaction_and_no_text(
+def test_the_role_decides_and_a_refusal_is_one_reaction_without_text(
     tmp_path: Path, permission: str, private: bool
 ) -> None:
     with open_harness(tmp_path, private=private) as harness:
@@ -75,7 +75,7 @@ def test_a_button_passes_the_same_check_as_a_comment(tmp_path: Path, permission:
         assert harness.our_comments() == []
 
 
-def test_a_custom_role_counts_as_the_one_that_it_builds_on(tmp_path: Path) -> None:
+def test_a_custom_role_counts_as_its_base_role(tmp_path: Path) -> None:
     with open_harness(tmp_path) as harness:
         harness.world.github.custom_roles.update({"release lead": "maintain", "tester": "triage"})
         harness.world.shop.roles.update(ann="release lead", bob="tester")

@@ -1,4 +1,4 @@
-"""The comment that answers a command: written once, edited in place, and what stands in its way."""
+"""The comment that replies to a command is created once, edited in place, and delayed or given up when it must be."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_one_comment_is_edited_in_place_from_queue_to_result(harness: Harness) -
     assert said.endswith(marker(the_row(harness).reply_id))
 
 
-def test_what_it_did_to_the_threshold_is_told_once_it_is_settled(harness: Harness) -> None:
+def test_the_change_of_the_threshold_is_shown_once_it_is_applied(harness: Harness) -> None:
     run, now, finished = runs(harness), harness.world.clock.now(), finetune_json(result())
     harness.write(lambda c: finish_and_report(c, run, "finished", "", now, spent_minutes=41.5, result=finished))
     asks_for_reply(harness)
@@ -123,7 +123,7 @@ def test_the_same_text_is_not_written_again(harness: Harness) -> None:
     assert len(harness.world.github.requests) == before
 
 
-def test_a_running_run_edits_it_every_fifteen_seconds_at_most_and_its_end_at_once(harness: Harness) -> None:
+def test_a_running_run_is_shown_every_fifteen_seconds_at_most_and_its_end_at_once(harness: Harness) -> None:
     run = runs(harness)
     asks_for_reply(harness)
     harness.answers()
@@ -142,7 +142,7 @@ def test_a_running_run_edits_it_every_fifteen_seconds_at_most_and_its_end_at_onc
     assert "Reason: the model is broken" in the_comment(harness).body
 
 
-def test_a_comment_whose_answer_never_arrived_is_found_and_not_written_twice(harness: Harness) -> None:
+def test_a_comment_whose_response_was_lost_is_found_and_not_written_twice(harness: Harness) -> None:
     harness.world.github.fault("POST .*/issues/1/comments", lost())
     harness.says("ann", "/finetune")
     harness.answers()
@@ -178,14 +178,14 @@ def test_a_comment_that_somebody_deleted_is_not_written_again(harness: Harness) 
     assert requests(harness, "PATCH", "comments") == 1
 
 
-def test_a_locked_conversation_takes_no_comment_and_the_run_goes_on(harness: Harness) -> None:
+def test_a_locked_conversation_refuses_the_comment_and_the_run_continues(harness: Harness) -> None:
     harness.world.shop.locked.add(1)
     harness.says("ann", "/finetune")
     harness.answers()
     assert (harness.our_comments(), len(harness.runs()), the_row(harness).posted_digest) == ([], 1, GIVEN_UP)
 
 
-def test_a_conversation_that_is_locked_for_a_while_gets_the_end_all_the_same(harness: Harness) -> None:
+def test_a_conversation_unlocked_later_gets_the_end(harness: Harness) -> None:
     run = runs(harness)
     harness.world.shop.locked.add(1)
     harness.world.clock.advance(60)
@@ -200,7 +200,7 @@ def test_a_conversation_that_is_locked_for_a_while_gets_the_end_all_the_same(har
     assert the_comment(harness).body.startswith("**Timed out")
 
 
-def test_a_rate_limit_puts_it_off(harness: Harness) -> None:
+def test_a_rate_limit_delays_it(harness: Harness) -> None:
     harness.world.github.fault("POST .*/issues/1/comments", forbidden(seconds=90))
     harness.says("ann", "/finetune")
     harness.answers()
@@ -210,7 +210,7 @@ def test_a_rate_limit_puts_it_off(harness: Harness) -> None:
     assert len(harness.our_comments()) == 1
 
 
-def test_a_full_hour_of_writes_puts_it_off_until_there_is_room(harness: Harness) -> None:
+def test_exhausted_write_limits_delay_it(harness: Harness) -> None:
     harness.says("ann", "/finetune")
     harness.fills_writes()
     harness.answers()
@@ -221,14 +221,14 @@ def test_a_full_hour_of_writes_puts_it_off_until_there_is_room(harness: Harness)
     assert len(harness.our_comments()) == 1
 
 
-def test_a_suspended_installation_is_not_written_to(harness: Harness) -> None:
+def test_nothing_is_written_to_a_suspended_installation(harness: Harness) -> None:
     harness.says("ann", "/finetune")
     harness.world.installation.suspend()
     harness.answers()
     assert harness.our_comments() == []
 
 
-def test_a_budget_that_was_taken_back_is_told(harness: Harness) -> None:
+def test_a_removed_budget_is_shown(harness: Harness) -> None:
     harness.says("ann", "/finetune")
     harness.answers()
     (run,) = harness.runs()

@@ -1,4 +1,4 @@
-"""From a run that waits to one that is queued, or ended with a reason: the real handler, store and simulated GitHub."""
+"""A waiting run is queued, or ended with a reason: the real handler and store, and a simulated GitHub."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class FakeSupervisor:
 
 
 class PrepareHarness:
-    """A harness at which runs are prepared."""
+    """A harness that prepares runs."""
 
     def __init__(self, harness: Harness, folder: Path) -> None:
         self.harness = harness
@@ -164,7 +164,7 @@ def ended(run: Run) -> tuple[str, str]:
 # What goes well
 
 
-def test_a_run_is_gathered_reserved_queued_told_and_announced(harness: PrepareHarness) -> None:
+def test_a_run_is_gathered_reserved_queued_reported_and_announced(harness: PrepareHarness) -> None:
     run = harness.prepared()
     assert (run.state, run.pair_set_id, run.estimated_minutes) == ("queued", GATHERED.id, RESERVED)
     assert run.budget_month == month_of(harness.harness.world.clock.now())
@@ -175,7 +175,7 @@ def test_a_run_is_gathered_reserved_queued_told_and_announced(harness: PrepareHa
     assert harness.announced.runs == [run.run_id]
 
 
-def test_the_child_is_told_the_pin_and_gets_a_token_for_this_repository_alone(harness: PrepareHarness) -> None:
+def test_the_child_gets_the_pinned_commit_and_a_token_for_this_repository_alone(harness: PrepareHarness) -> None:
     pinned = "c" * 40
     harness.asked(head_sha=pinned)
     harness.harness.world.shop.rename("store")
@@ -202,7 +202,7 @@ def test_nothing_stays_beside_the_clone(harness: PrepareHarness) -> None:
     assert not (harness.clones.folder(*harness.harness.ids) / "pairs.parquet").exists()
 
 
-def test_a_device_that_is_known_makes_the_reservation_smaller(harness: PrepareHarness) -> None:
+def test_a_known_device_reduces_the_reservation(harness: PrepareHarness) -> None:
     now = harness.harness.world.clock.now()
     harness.harness.write(lambda c: note_gpu_worker(c, GpuWorker("box", "NVIDIA H100", None, now)))
     assert harness.prepared().estimated_minutes < RESERVED
@@ -224,7 +224,7 @@ def is_finished(harness: PrepareHarness, **changed: Any) -> Run:
     return harness.newest
 
 
-def test_earlier_runs_of_the_same_model_tell_how_long_the_next_one_takes(harness: PrepareHarness) -> None:
+def test_the_estimate_uses_earlier_runs_of_the_same_model(harness: PrepareHarness) -> None:
     is_finished(harness, tokens=1_000_000, training_seconds=1_000.0)
     run = harness.prepared(head_sha="c" * 40)
     # 200 and 100 prompts of 128 tokens, one seed, one epoch. Trained: 2 x 25,600, and 38,400 once more. Scored: eight
@@ -234,7 +234,7 @@ def test_earlier_runs_of_the_same_model_tell_how_long_the_next_one_takes(harness
 
 
 @pytest.mark.parametrize(("purpose", "window_s"), [("refit", 60_000_000), ("score", 0)])
-def test_an_adapter_that_won_gets_a_ranking_set_of_as_long_a_window(
+def test_a_refit_gets_a_ranking_set_with_a_window_of_the_same_length(
     harness: PrepareHarness, purpose: str, window_s: int
 ) -> None:
     winner = is_finished(harness)
@@ -259,7 +259,7 @@ def test_too_little_to_train_on_is_refused_before_anything_is_reserved(harness: 
     assert [job.arguments["run_id"] for job in harness.harness.jobs("result")] == [1, 2]
 
 
-def test_what_the_budget_does_not_hold_any_more_ends_with_when_it_renews(harness: PrepareHarness) -> None:
+def test_a_run_over_budget_ends_with_the_date_of_renewal(harness: PrepareHarness) -> None:
     harness.prepared()
     assert harness.prepared(head_sha="c" * 40).state == "queued"
     run = harness.prepared(head_sha="e" * 40)
@@ -273,7 +273,7 @@ def test_what_the_budget_does_not_hold_any_more_ends_with_when_it_renews(harness
     assert harness.prepared(head_sha="f" * 40).state == "queued"
 
 
-def test_the_limit_of_the_whole_server_holds_beside_the_budget(harness: PrepareHarness) -> None:
+def test_the_servers_ceiling_applies_beside_the_budget(harness: PrepareHarness) -> None:
     harness.harness.write(lambda c: save_gpu_state(c, GpuState(ceiling_minutes=110.0)))
     assert harness.prepared().state == "queued"
     ending, reason = ended(harness.prepared(head_sha="c" * 40))
@@ -287,7 +287,7 @@ def test_without_a_budget_the_run_is_refused(harness: PrepareHarness) -> None:
     assert harness.supervisor.orders == []
 
 
-def test_a_budget_that_goes_while_pairs_are_gathered_queues_nothing(harness: PrepareHarness) -> None:
+def test_a_budget_removed_during_gathering_ends_the_run(harness: PrepareHarness) -> None:
     class Takes(FakeSupervisor):
         async def gather(self, order: ScreeningTask) -> Gathered:
             async with harness.harness.database.write() as connection:
@@ -306,7 +306,7 @@ def test_a_budget_that_goes_while_pairs_are_gathered_queues_nothing(harness: Pre
         ({"finetune_base_model": list(PRESETS)[1]}, "may not be used here"),
     ],
 )
-def test_a_configuration_that_forbids_it_meanwhile_is_heeded(
+def test_a_configuration_changed_meanwhile_is_heeded(
     harness: PrepareHarness, config: dict[str, Any], said: str
 ) -> None:
     stored = {"head_sha": "", "found": True, "config": config, "problems": []}
@@ -315,20 +315,20 @@ def test_a_configuration_that_forbids_it_meanwhile_is_heeded(
     assert (ending, said in reason) == ("refused", True)
 
 
-def test_the_repositorys_own_limit_of_minutes_makes_the_reservation_smaller(harness: PrepareHarness) -> None:
+def test_the_repositorys_limit_of_minutes_reduces_the_reservation(harness: PrepareHarness) -> None:
     stored = {"head_sha": "", "found": True, "config": {"finetune_max_minutes": 20}, "problems": []}
     harness.harness.write(lambda c: save_repository_config(c, *harness.harness.ids, stored))
     assert harness.prepared().estimated_minutes == 40.0
 
 
 @pytest.mark.parametrize("state", ["suspended", "refused"])
-def test_an_installation_that_is_not_served_starts_nothing(harness: PrepareHarness, state: Any) -> None:
+def test_an_inactive_installation_starts_no_run(harness: PrepareHarness, state: Any) -> None:
     harness.harness.write(lambda c: set_installation_state(c, harness.harness.ids[0], state))
     assert ended(harness.prepared())[0] == "cancelled"
     assert harness.supervisor.orders == []
 
 
-def test_a_command_that_was_deleted_before_its_turn_came_starts_nothing(harness: PrepareHarness) -> None:
+def test_a_command_deleted_meanwhile_starts_no_run(harness: PrepareHarness) -> None:
     shop = harness.harness.world.shop
     shop.roles["ann"] = "maintain"
     comment = shop.comment("ann", "/finetune")
@@ -340,7 +340,7 @@ def test_a_command_that_was_deleted_before_its_turn_came_starts_nothing(harness:
     assert harness.supervisor.orders == []
 
 
-def test_a_role_that_was_lost_meanwhile_starts_nothing_and_one_that_is_kept_does(harness: PrepareHarness) -> None:
+def test_a_lost_role_starts_no_run_and_a_kept_one_does(harness: PrepareHarness) -> None:
     shop = harness.harness.world.shop
     shop.roles["ann"] = "maintain"
     comment = shop.comment("ann", "/finetune")
@@ -355,7 +355,7 @@ def test_an_archived_repository_is_refused(harness: PrepareHarness) -> None:
     assert ended(harness.prepared()) == ("refused", "the repository is archived")
 
 
-def test_an_adapter_whose_judgement_is_gone_is_not_trained_once_more(harness: PrepareHarness) -> None:
+def test_an_adapter_without_its_judged_run_is_not_refitted(harness: PrepareHarness) -> None:
     ending, reason = ended(harness.prepared(purpose="refit", judged_run_id=77))
     assert (ending, "not known any more" in reason) == ("refused", True)
 
@@ -373,7 +373,7 @@ def test_an_adapter_whose_judgement_is_gone_is_not_trained_once_more(harness: Pr
         (ScreeningFailed("crash", "stopped on an error"), "crashed"),
     ],
 )
-def test_a_history_that_gives_nothing_ends_the_run_with_what_is_wrong(
+def test_an_unusable_history_ends_the_run_with_the_reason(
     harness: PrepareHarness, failure: ScreeningFailed, ending: str
 ) -> None:
     harness.supervisor.failures = [failure]
@@ -384,7 +384,7 @@ def test_a_history_that_gives_nothing_ends_the_run_with_what_is_wrong(
 
 
 @pytest.mark.parametrize("kind", ["disk_full", "unavailable", "interrupted", "refused"])
-def test_what_may_pass_is_tried_again(harness: PrepareHarness, kind: Any) -> None:
+def test_a_transient_failure_is_retried(harness: PrepareHarness, kind: Any) -> None:
     harness.supervisor.failures = [ScreeningFailed(kind, "not now")]
     assert harness.prepared().state == "waiting"
     harness.harness.world.clock.advance(timedelta(hours=1))
@@ -392,7 +392,7 @@ def test_what_may_pass_is_tried_again(harness: PrepareHarness, kind: Any) -> Non
     assert harness.newest.state == "queued"
 
 
-def test_a_store_that_is_away_is_waited_for(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_store_is_waited_for(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*values: object) -> None:
         raise StoreError("away")
 
@@ -416,12 +416,12 @@ def test_a_link_that_a_child_left_is_not_followed(harness: PrepareHarness, tmp_p
     assert (ended(harness.prepared())[0], harness.stored) == ("crashed", [])
 
 
-def test_a_file_past_the_limit_is_not_taken(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_over_the_limit_is_refused(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare_pairs, "MOST_FILE_BYTES", 5)
     assert (ended(harness.prepared())[0], harness.stored) == ("refused", [])
 
 
-def test_a_preparation_that_was_killed_is_done_again_and_reserves_once(harness: PrepareHarness) -> None:
+def test_a_killed_preparation_is_repeated_and_reserves_once(harness: PrepareHarness) -> None:
     class Killed(BaseException):
         pass
 
@@ -444,7 +444,7 @@ def test_a_preparation_that_was_killed_is_done_again_and_reserves_once(harness: 
     assert len(harness.supervisor.orders) == 1
 
 
-def test_a_run_that_is_cancelled_while_it_is_gathered_is_not_queued(harness: PrepareHarness) -> None:
+def test_a_run_cancelled_during_gathering_is_not_queued(harness: PrepareHarness) -> None:
     run = harness.asked()
 
     class Cancels(FakeSupervisor):
@@ -484,12 +484,12 @@ def test_a_real_child_gathers_the_pinned_commit(
         harness.does()
     finally:
         harness.harness.runner.run(supervisor.close())
-    assert (harness.newest.state, harness.newest.reason) == ("queued", "")
+    assert (harness.newest.state, harness.newest.reason) == ("queued", None)
     pairs = decode_pairs(harness.artifacts.get_pairs(harness.newest))
     assert (pairs.head_sha, pairs.id, run.head_sha) == (pinned, harness.newest.pair_set_id, pinned)
 
 
-def test_budgets_set_smaller_than_what_is_reserved_give_nothing_more(harness: PrepareHarness) -> None:
+def test_a_budget_below_the_reserved_minutes_allows_no_further_run(harness: PrepareHarness) -> None:
     harness.prepared()
     now = harness.harness.world.clock.now()
     harness.harness.write(lambda c: set_budget(c, harness.harness.ids[0], 105.0, 1, now))

@@ -1,4 +1,4 @@
-"""What a fine-tuning run is gathered with: the same evidence as the verdict that it is to test."""
+"""A run is gathered with the same evidence as the verdict that it tests."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_run_under_issues_that_may_not_be_read_any_more_is_refused_with_the_re
     assert harness.supervisor.orders == []
 
 
-def test_a_rate_limit_puts_the_preparation_off_and_ends_nothing(harness: PrepareHarness) -> None:
+def test_a_rate_limit_delays_the_preparation_and_ends_nothing(harness: PrepareHarness) -> None:
     harness.harness.world.github.graphql.usage(harness.harness.ids[0]).used = 5_000
     prepared(harness, MESSAGES_API.id)
     states: list[str] = [harness.newest.state]

@@ -1,4 +1,4 @@
-"""When a run's turn comes: the comment is read again, and the role asked for again."""
+"""Before a run is prepared, its comment and its requester's role are checked again."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def allowed(harness: Harness, of: Run | None = None) -> str:
     return harness.runner.run(ask())
 
 
-def test_a_command_that_is_as_it_was_may_go_on(harness: Harness) -> None:
+def test_an_unchanged_command_may_continue(harness: Harness) -> None:
     comment = harness.says("ann", "/finetune --force\nplease")
     assert allowed(harness) == ""
     comment.edit("/finetune --force\nthank you")
@@ -86,7 +86,7 @@ CHANGES: dict[str, tuple[Callable[[Harness, Any], object], str]] = {
 
 
 @pytest.mark.parametrize(("change", "why"), CHANGES.values(), ids=CHANGES)
-def test_whatever_changed_meanwhile_ends_it_with_the_reason(
+def test_a_change_meanwhile_ends_the_run_with_the_reason(
     harness: Harness, change: Callable[[Harness, Any], object], why: str
 ) -> None:
     comment = harness.says("ann", "/finetune")
@@ -94,7 +94,7 @@ def test_whatever_changed_meanwhile_ends_it_with_the_reason(
     assert allowed(harness) == why
 
 
-def test_for_a_button_the_role_alone_is_asked_for(harness: Harness) -> None:
+def test_for_a_button_only_the_role_is_checked(harness: Harness) -> None:
     harness.presses("ann", "finetune", harness.check_run())
     assert allowed(harness) == ""
     harness.world.shop.roles["ann"] = "read"
@@ -110,7 +110,7 @@ def test_a_renamed_account_keeps_its_command(harness: Harness) -> None:
     assert allowed(harness) == ""
 
 
-def test_a_run_that_nobody_asked_for_needs_nobody(harness: Harness) -> None:
+def test_a_run_without_a_requester_needs_no_permission(harness: Harness) -> None:
     requests = len(harness.world.github.requests)
     assert allowed(harness, a_run(asked_by=None, audit=True)) == ""
     assert len(harness.world.github.requests) == requests
@@ -130,9 +130,11 @@ def test_a_run_that_nobody_asked_for_needs_nobody(harness: Harness) -> None:
         ("please /finetune", {}, False),
     ],
 )
-def test_which_comment_asks_for_a_run(body: str, changes: dict[str, Any], same: bool) -> None:
+def test_a_comment_must_still_be_the_command_that_opened_the_run(
+    body: str, changes: dict[str, Any], same: bool
+) -> None:
     assert asks_for(body, a_run(**{"base_model": USUAL} | changes)) is same
 
 
-def test_reasons_are_told_apart() -> None:
+def test_reasons_are_distinct() -> None:
     assert len({GONE, EDITED, NO_ROLE, NOBODY, NOT_SERVED, UNREADABLE}) == 6

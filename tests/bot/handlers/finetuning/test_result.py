@@ -1,4 +1,4 @@
-"""Whatever a run comes to is counted once, posted once, and answered once."""
+"""The end of a run is counted, posted and replied to exactly once."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestWin:
         assert harness.run(run).settled
         _, refit = reversed(harness.runs())
         assert (refit.purpose, refit.judged_run_id, refit.head_sha) == ("refit", run.run_id, harness.world.head)
-        assert (refit.base_model, refit.recipe, refit.asked_by) == (run.base_model, run.recipe, 0)
+        assert (refit.base_model, refit.recipe, refit.asked_by) == (run.base_model, run.recipe, None)
         assert [job.arguments for job in harness.jobs("prepare")] == [{"run_id": refit.run_id}]
         assert [job.arguments for job in harness.jobs("reply")] == [{"run_id": run.run_id}]
 
@@ -99,7 +99,7 @@ class TestWin:
         ("refused", "neutral", "not started"),
     ],
 )
-def test_every_end_is_posted_and_answered_and_changes_nothing(
+def test_every_ending_is_posted_and_replied_to_and_changes_nothing(
     harness: ResultHarness, ending: RunEnding, conclusion: str, title: str
 ) -> None:
     run = harness.ends(harness.asks(), ending, reason="it broke")
@@ -112,14 +112,14 @@ def test_every_end_is_posted_and_answered_and_changes_nothing(
     assert harness.jobs("recalibrate") == harness.jobs("prepare") == []
 
 
-def test_an_inconclusive_outcome_moves_nothing(harness: ResultHarness) -> None:
+def test_an_inconclusive_outcome_changes_nothing(harness: ResultHarness) -> None:
     harness.run_ends(result=UNSURE)
     harness.results()
     assert "Nothing: an inconclusive outcome is kept in the ledger" in harness.told()[0]["output"]["summary"]
     assert purposes(harness) == ["judge"]
 
 
-def test_a_result_that_no_release_of_ours_wrote_is_posted_too(harness: ResultHarness) -> None:
+def test_a_malformed_result_is_posted_too(harness: ResultHarness) -> None:
     harness.run_ends(result={"outcome": 7})
     harness.results()
     assert harness.told()[0]["output"]["title"] == "finished, with a result that cannot be read"
@@ -210,7 +210,7 @@ class TestFaults:
 
 
 @pytest.mark.parametrize("why", ["only observing", "archived"])
-def test_where_nothing_is_posted_the_outcome_counts_all_the_same(harness: ResultHarness, why: str) -> None:
+def test_an_outcome_counts_even_if_nothing_is_posted(harness: ResultHarness, why: str) -> None:
     run = harness.run_ends(result=LOST)
     if why == "archived":
         harness.write(lambda c: save_repository(c, replace(harness.repository, archived=True)))

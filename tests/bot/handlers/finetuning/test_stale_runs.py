@@ -1,4 +1,4 @@
-"""No run stays open for ever, and none is announced that nobody could take."""
+"""No run stays open for ever, and only runs that can start are announced."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def vanish(shop: Shop) -> None:
     assert await shop.write(lambda c: claim_run(c, "gpu", shop.clock.now(), datetime.now(UTC), lease_s=-1)) is not None
 
 
-def test_what_a_vanished_gpu_worker_held_goes_on_with_another_until_that_is_hopeless(play: Play) -> None:
+def test_a_run_of_a_vanished_gpu_worker_continues_on_another_up_to_a_limit(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
         for attempt in range(1, MAX_VANISHED):
@@ -47,7 +47,7 @@ def test_what_a_vanished_gpu_worker_held_goes_on_with_another_until_that_is_hope
     play(story)
 
 
-def test_one_that_was_to_be_cancelled_is_not_begun_again(play: Play) -> None:
+def test_a_run_with_a_pending_cancellation_is_not_restarted(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
         await vanish(shop)
@@ -59,7 +59,7 @@ def test_one_that_was_to_be_cancelled_is_not_begun_again(play: Play) -> None:
     play(story)
 
 
-def test_whoever_still_renews_its_lease_is_left_alone(play: Play) -> None:
+def test_a_run_under_a_valid_lease_is_left_alone(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "running")
         await sweep_runs(shop.parts)
@@ -90,7 +90,7 @@ async def prepare(shop: Shop, run: Run) -> None:
         ("none", "", NOT_PREPARED),
     ],
 )
-def test_a_run_that_nobody_prepares_any_more_ends(play: Play, state: Any, reason: str, wanted: str) -> None:
+def test_a_run_without_a_preparing_job_ends(play: Play, state: Any, reason: str, wanted: str) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "waiting")
         if state != "none":
@@ -128,6 +128,6 @@ def test_a_run_does_not_wait_for_a_gpu_worker_for_ever(play: Play, days: float, 
         shop.clock.advance(timedelta(days=days).total_seconds())
         await sweep_runs(shop.parts)
         left = await now_of(shop, run)
-        assert (left.state, left.reason) == (state, NOBODY if state == "ended" else "")
+        assert (left.state, left.reason) == (state, NOBODY if state == "ended" else None)
 
     play(story)

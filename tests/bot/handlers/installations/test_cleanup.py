@@ -1,4 +1,4 @@
-"""What of the artifacts is kept, and for how long."""
+"""Which artifacts are kept, and for how long."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ended(run_id: int = 7, days_ago: float = 1, **changed: Any) -> Run:
     return a_run(**usual | {"run_id": run_id, "made_at": at, "ended_at": at} | changed)
 
 
-def test_the_results_are_what_these_tests_take_them_for() -> None:
+def test_the_results_have_the_outcomes_that_these_tests_assume() -> None:
     assert (WIN["outcome"], LOSS["outcome"]) == ("WIN", "HARD LOSS")
 
 
@@ -102,7 +102,7 @@ def test_the_results_are_what_these_tests_take_them_for() -> None:
         (Stored(1, 2, ""), [], True),
     ],
 )
-def test_what_is_kept(stored: Stored, runs: list[Run], is_kept: bool) -> None:
+def test_artifacts_are_kept_by_kind_state_and_age(stored: Stored, runs: list[Run], is_kept: bool) -> None:
     assert find_unneeded([stored], runs, NOW, KEPT) == ([] if is_kept else [stored])
 
 
@@ -115,7 +115,7 @@ CONTENT = st.one_of(
 
 
 @given(st.lists(CONTENT, max_size=6), st.lists(STATES, max_size=3), st.floats(0, 400))
-def test_nothing_of_an_open_run_ever_goes(contents: list[Stored], states: list[str], days: float) -> None:
+def test_artifacts_of_an_open_run_are_never_deleted(contents: list[Stored], states: list[str], days: float) -> None:
     runs = [
         ended(i + 1, days) if state == "ended" else a_run(run_id=i + 1, state=state, pair_set_id="1" * 64)
         for i, state in enumerate(states)
@@ -154,9 +154,7 @@ async def finished(shop: Shop, artifacts: Artifacts) -> Run:
     return found
 
 
-def test_a_run_that_is_over_loses_pairs_and_checkpoints_at_once_and_its_adapter_in_time(
-    play: Play, tmp_path: Path
-) -> None:
+def test_an_ended_run_loses_pairs_and_checkpoints_at_once_and_its_adapter_later(play: Play, tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path / "artifacts")
 
     async def story(shop: Shop) -> None:
@@ -170,12 +168,12 @@ def test_a_run_that_is_over_loses_pairs_and_checkpoints_at_once_and_its_adapter_
         assert await purge_artifacts(parts_of(shop, artifacts)) == 1
         assert artifacts.contents() in ((), (Stored(10, 100, ""),))
         after = await shop.read(load_run, 10, run.run_id)
-        assert (after.artifacts, after.state, after.ending) == ("", "ended", "finished")
+        assert (after.artifacts, after.state, after.ending) == (None, "ended", "finished")
 
     play(story)
 
 
-def test_what_lies_there_of_a_repository_without_a_row_goes(play: Play, tmp_path: Path) -> None:
+def test_artifacts_of_a_repository_without_a_row_are_deleted(play: Play, tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path / "artifacts")
 
     async def story(shop: Shop) -> None:
@@ -188,7 +186,7 @@ def test_what_lies_there_of_a_repository_without_a_row_goes(play: Play, tmp_path
     play(story)
 
 
-def test_a_store_that_does_not_work_stops_nothing_else(play: Play, tmp_path: Path) -> None:
+def test_a_broken_store_stops_nothing_else(play: Play, tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path / "artifacts")
 
     def broken() -> Any:

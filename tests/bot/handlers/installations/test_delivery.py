@@ -1,4 +1,4 @@
-"""A delivery becomes one row of work, once."""
+"""A delivery becomes exactly one job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def push(head_sha: str = HEAD, **facts: Fact) -> Event:
     return Event("push", "", 10, 100, {"default_branch": True, "after": head_sha, **facts})
 
 
-def test_the_same_delivery_ten_times_at_once_is_one_job(play: Play) -> None:
+def test_ten_concurrent_copies_of_a_delivery_are_one_job(play: Play) -> None:
     async def story(shop: Shop) -> None:
         delivery_id = await shop.deliver("g1", Event("repository", "renamed", 10, 100))
         asked = await asyncio.gather(*(deliver(shop.parts, delivery_id) for _ in range(10)))
@@ -50,7 +50,9 @@ def test_the_same_delivery_ten_times_at_once_is_one_job(play: Play) -> None:
         (push(deleted=True), "sync_repository", 100),
     ],
 )
-def test_what_is_not_known_here_is_asked_of_github(play: Play, event: Event, kind: str, repository_id: int) -> None:
+def test_a_delivery_of_an_unknown_repository_requests_a_sync(
+    play: Play, event: Event, kind: str, repository_id: int
+) -> None:
     async def story(shop: Shop) -> None:
         assert await deliver(shop.parts, await shop.deliver("g1", event))
         job = await shop.claimed()
@@ -69,7 +71,7 @@ def test_what_is_not_known_here_is_asked_of_github(play: Play, event: Event, kin
         Event("installation", "created"),
     ],
 )
-def test_what_is_nothing_to_us_is_ignored(play: Play, event: Event) -> None:
+def test_an_unhandled_event_is_ignored(play: Play, event: Event) -> None:
     async def story(shop: Shop) -> None:
         delivery_id = await shop.deliver("g1", event)
         assert not await deliver(shop.parts, delivery_id)
@@ -105,7 +107,7 @@ def test_a_push_to_what_was_measured_last_rewrites_nothing(play: Play) -> None:
     play(story)
 
 
-def test_a_command_that_is_replayed_while_it_is_obeyed_is_not_obeyed_again(play: Play) -> None:
+def test_a_command_replayed_during_its_execution_is_not_repeated(play: Play) -> None:
     async def story(shop: Shop) -> None:
         said: dict[str, Fact] = {"command": "/screen", "comment_id": 1, "sender_id": 9, "issue_number": 1}
         event = Event("issue_comment", "created", 10, 100, said)
@@ -130,7 +132,7 @@ def test_another_default_branch_is_measured_however_recent_the_verdict(play: Pla
     play(story)
 
 
-def test_two_commands_stand_side_by_side(play: Play) -> None:
+def test_two_commands_are_two_jobs(play: Play) -> None:
     async def story(shop: Shop) -> None:
         for comment_id in (1, 2, 2):
             said = {"command": "/screen", "comment_id": comment_id, "sender_id": 9, "issue_number": 1}

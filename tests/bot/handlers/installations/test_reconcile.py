@@ -1,3 +1,5 @@
+"""Failed deliveries are requested again, each fairly and none twice."""
+
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,33 +35,33 @@ def decide(*sent: Attempt, handled: tuple[str, ...] = (), most: int = 100) -> tu
     return decide_redeliveries(sent, handled, NOW, most).ids
 
 
-def test_what_did_not_arrive_is_asked_for() -> None:
+def test_failed_deliveries_are_requested_again() -> None:
     assert decide(Attempt(1, "a", 5), Attempt(2, "b", 4, status_code=202), Attempt(3, "c", 3, status_code=0)) == (1, 3)
 
 
-def test_of_several_attempts_the_newest_is_asked_for() -> None:
+def test_the_newest_of_several_attempts_is_redelivered() -> None:
     assert decide(Attempt(1, "a", 5), Attempt(9, "a", 1), Attempt(4, "a", 3)) == (9,)
 
 
-def test_what_arrived_once_is_left_alone_whatever_became_of_other_attempts() -> None:
+def test_a_delivery_that_arrived_once_is_left_alone() -> None:
     assert decide(Attempt(1, "a", 5, 202), Attempt(2, "a", 1, 502)) == ()
     assert decide(Attempt(1, "a", 5, 502), Attempt(2, "a", 1, 202)) == ()
 
 
-def test_what_is_in_the_store_is_left_alone_though_github_saw_no_answer() -> None:
+def test_a_stored_delivery_is_left_alone_even_if_github_saw_no_response() -> None:
     assert decide(Attempt(1, "a", 5, 504), handled=("a",)) == ()
 
 
-def test_what_no_row_answers_is_left_alone() -> None:
+def test_events_that_no_row_handles_are_left_alone() -> None:
     assert decide(Attempt(1, "a", 5, event="star", action="created"), Attempt(2, "b", 5, event="ping")) == ()
     assert decide(Attempt(3, "c", 5, event="installation", action="deleted")) == (3,)
 
 
-def test_what_github_no_longer_keeps_is_given_up() -> None:
+def test_deliveries_that_github_no_longer_keeps_are_given_up() -> None:
     assert decide(Attempt(1, "a", 3 * 24 * 60), Attempt(2, "b", 3 * 24 * 60 - 1)) == (2,)
 
 
-def test_one_that_fails_time_and_again_keeps_no_other_back() -> None:
+def test_a_delivery_that_keeps_failing_blocks_no_other() -> None:
     stubborn = [Attempt(id, "a", 100 - id) for id in range(5)]
     assert decide(*stubborn, Attempt(50, "b", 2), Attempt(51, "c", 1), most=2) == (50, 51)
 
@@ -68,16 +70,16 @@ def test_the_oldest_goes_first_because_it_is_the_first_to_be_lost() -> None:
     assert decide(Attempt(1, "a", 5), Attempt(2, "b", 50), Attempt(3, "c", 10), most=2) == (2, 3)
 
 
-def test_only_what_failed_is_looked_for_in_the_store() -> None:
+def test_only_failed_deliveries_are_looked_up() -> None:
     assert failed_guids([Attempt(1, "a", 5), Attempt(2, "b", 5, 200), Attempt(3, "c", 5, event="star")]) == {"a"}
 
 
-def test_without_a_cursor_all_that_github_keeps_is_read() -> None:
+def test_without_a_cursor_everything_that_github_keeps_is_read() -> None:
     assert look_since(None, NOW) == NOW - KEPT_FOR
     assert look_since(NOW - timedelta(days=9), NOW) == NOW - KEPT_FOR
 
 
-def test_what_was_read_last_is_read_once_more_with_an_overlap() -> None:
+def test_reading_resumes_with_an_overlap() -> None:
     assert look_since(NOW - timedelta(hours=2), NOW) == NOW - timedelta(hours=2) - OVERLAP
     assert look_since(NOW + timedelta(days=1), NOW) == NOW - OVERLAP
 
@@ -95,9 +97,7 @@ ATTEMPTS = st.lists(
 
 
 @given(ATTEMPTS, st.sets(st.sampled_from("abcdef")), st.integers(1, 3))
-def test_whatever_is_still_missing_is_read_again_the_next_time(
-    sent: list[Attempt], handled: set[str], most: int
-) -> None:
+def test_missing_deliveries_are_read_again_the_next_time(sent: list[Attempt], handled: set[str], most: int) -> None:
     decided = decide_redeliveries(sent, handled, NOW, most)
     assert len(decided.ids) <= most
     assert decided.cursor <= NOW

@@ -1,4 +1,4 @@
-"""What goes with an installation or a repository: rows, clones and artifacts."""
+"""Removing an installation or a repository deletes its rows, clones and artifacts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Place:
         return job
 
 
-def test_a_repository_goes_with_its_runs_and_their_artifacts(play: Play, tmp_path: Path) -> None:
+def test_removing_a_repository_deletes_its_runs_and_artifacts(play: Play, tmp_path: Path) -> None:
     async def story(shop: Shop) -> None:
         place = Place(tmp_path)
         request = RunRequest(purpose="judge", head_sha="a" * 40, base_model="m", recipe={}, label_recipe_id="l")
@@ -70,7 +70,7 @@ def test_a_repository_goes_with_its_runs_and_their_artifacts(play: Play, tmp_pat
     play(story)
 
 
-def test_a_repository_that_goes_leaves_a_threshold_to_be_looked_at(play: Play, tmp_path: Path) -> None:
+def test_removing_a_repository_requests_recalibration(play: Play, tmp_path: Path) -> None:
     async def story(shop: Shop) -> None:
         await Place(tmp_path).does(shop, forget_repository, "sync_repository")
         assert await open_jobs(shop) == [("purge", 0, 0), ("recalibrate", 10, 0)]
@@ -78,7 +78,7 @@ def test_a_repository_that_goes_leaves_a_threshold_to_be_looked_at(play: Play, t
     play(story)
 
 
-def test_a_worker_that_dies_after_the_rows_went_leaves_the_rest_to_another(
+def test_a_crash_after_the_rows_are_deleted_leaves_the_rest_to_another_worker(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def dies(*arguments: object) -> None:
@@ -104,7 +104,7 @@ async def open_jobs(shop: Shop) -> list[tuple[str, int, int]]:
     return sorted((row.kind, row.installation_id, row.repository_id) for row in rows if row.state == "open")
 
 
-def test_an_installation_goes_with_all_of_its_repositories_artifacts(play: Play, tmp_path: Path) -> None:
+def test_removing_an_installation_deletes_its_repositories_artifacts(play: Play, tmp_path: Path) -> None:
     async def story(shop: Shop) -> None:
         place = Place(tmp_path)
         await place.does(shop, remove_installation, "remove_installation")
@@ -116,7 +116,7 @@ def test_an_installation_goes_with_all_of_its_repositories_artifacts(play: Play,
 
 
 @pytest.mark.parametrize("do", [forget_repository, remove_installation])
-def test_a_store_that_is_away_keeps_nobody_from_being_removed(
+def test_an_unavailable_store_prevents_no_removal(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, do: Any
 ) -> None:
     def away(*ids: int) -> None:

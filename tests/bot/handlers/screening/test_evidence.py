@@ -1,4 +1,4 @@
-"""What a screening may use of issues and pull requests, and what is said of it, and why."""
+"""Which issues and pull requests a screening may use, and what its note says."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def evidence(
         ({"issues": "read", "pull_requests": "write"}, []),
     ],
 )
-def test_what_is_lacking_is_what_was_not_granted(permissions: dict[str, str], lacks: list[str]) -> None:
+def test_missing_permissions_are_those_not_granted(permissions: dict[str, str], lacks: list[str]) -> None:
     assert lacking(dataclasses.replace(ACME, permissions=permissions)) == lacks
 
 
-def test_no_window_begins_earlier_than_those_that_end_with_the_head() -> None:
+def test_no_window_begins_earlier_than_the_one_that_ends_with_the_head() -> None:
     now = datetime(2026, 3, 2, tzinfo=UTC)
     window = timedelta(days=1_095)
     for head_at, began in (
@@ -115,7 +115,7 @@ def test_the_token_for_it_may_read_this_repository_and_nothing_else(harness: Har
 
 
 @pytest.mark.parametrize("api_decides", [True, False])
-def test_without_either_permission_nothing_is_asked(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
+def test_without_either_permission_nothing_is_fetched(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
     found = evidence(harness, tmp_path, api_decides=api_decides, lacks=("issues", "pull_requests"))
     assert (found.path, found.label_recipe) == (None, "messages")
     assert found.note.startswith("The App may not read issues and pull requests, so ")
@@ -124,7 +124,7 @@ def test_without_either_permission_nothing_is_asked(harness: Harness, tmp_path: 
 
 
 @pytest.mark.parametrize("lacks", ["issues", "pull_requests"])
-def test_without_one_of_them_messages_decide_and_what_is_missing_is_said(
+def test_without_one_permission_messages_decide_and_the_note_names_it(
     harness: Harness, tmp_path: Path, lacks: str
 ) -> None:
     found = evidence(harness, tmp_path, lacks=(lacks,))
@@ -134,7 +134,7 @@ def test_without_one_of_them_messages_decide_and_what_is_missing_is_said(
     assert f"The App may not read {lacks.replace('_', ' ')}, so this verdict is by messages alone." in found.note
 
 
-def test_where_github_does_not_answer_messages_go_on_and_issues_wait(harness: Harness, tmp_path: Path) -> None:
+def test_if_github_is_down_messages_continue_and_issues_wait(harness: Harness, tmp_path: Path) -> None:
     harness.world.github.fault(GRAPHQL, status(502), FOREVER)
     found = evidence(harness, tmp_path, api_decides=False)
     assert found == Evidence(
@@ -145,19 +145,17 @@ def test_where_github_does_not_answer_messages_go_on_and_issues_wait(harness: Ha
 
 
 @pytest.mark.parametrize("api_decides", [True, False])
-def test_a_rate_limit_puts_off_whatever_decides(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
+def test_a_rate_limit_delays_either_recipe(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
     harness.world.github.graphql.usage(harness.ids[0]).used = 5_000
     with pytest.raises(RateLimited):
         evidence(harness, tmp_path, api_decides=api_decides)
 
 
-def test_a_commit_that_github_does_not_have_any_more_is_no_reason_to_ask_for_nothing(
-    harness: Harness, tmp_path: Path
-) -> None:
+def test_a_commit_missing_on_github_still_gets_its_evidence(harness: Harness, tmp_path: Path) -> None:
     assert evidence(harness, tmp_path, head="c" * 40).path == tmp_path / FACTS
 
 
-def test_the_child_is_told_the_name_the_host_and_when_the_head_was_first_seen(harness: Harness, tmp_path: Path) -> None:
+def test_the_child_gets_the_name_the_host_and_when_the_head_was_first_seen(harness: Harness, tmp_path: Path) -> None:
     harness.policy = dataclasses.replace(harness.policy, web_url="https://ghe.example:8443")
     context, seen_at = worked(harness), datetime(2026, 3, 1, tzinfo=UTC)
     made = evidence_file(context, Evidence(tmp_path / FACTS, ""), harness.repository, seen_at)

@@ -1,4 +1,4 @@
-"""When a verdict is posted, carried, measured anew, or left alone."""
+"""When a verdict is posted, carried, measured again, or left alone."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_pushes_are_answered_after_quiet(memory: RepositoryMemory, minutes: floa
         (pushed(DAY + 1, OLD), MEASURED, DAY + 2, ""),  # back on the head that was measured
     ],
 )
-def test_a_measurement_does_until_it_is_old_or_its_history_gone(
+def test_a_measurement_is_valid_until_it_is_old_or_its_history_rewritten(
     memory: RepositoryMemory, newest: StoredScreening | None, minutes: float, why: str
 ) -> None:
     assert must_measure(memory, newest, at(minutes)) == why
@@ -143,11 +143,11 @@ SAME = replace(MEASURED, screening_id=2)
         (decided(QUIET, 5, newest=SAME, wishes=Wishes(again=True, quiet=True)), Post("asked for again")),
     ],
 )
-def test_a_post_job_does_what_fits(decision: object, expected: object) -> None:
+def test_a_post_job_decides_by_its_state_and_request(decision: object, expected: object) -> None:
     assert decision == expected
 
 
-def test_another_reason_is_no_other_verdict() -> None:
+def test_a_reworded_reason_is_no_change_of_verdict() -> None:
     assert verdict_key(MEASURED) == verdict_key(
         replace(MEASURED, judgement={**MEASURED.judgement, "reasons": ["other words"]})
     )

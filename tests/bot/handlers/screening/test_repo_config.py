@@ -1,4 +1,4 @@
-"""`.github/assay.yml` read at the head, remembered, and not read twice; whose word is told to whom."""
+"""`.github/assay.yml` is read at the head, stored, and not read twice; notes quote only the repository's own file."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def reads(harness: Harness, name: str = "shop") -> int:
     return sum(f"{seen.method} {seen.path}" == CONTENTS.format(name) for seen in harness.world.github.requests)
 
 
-def test_what_a_file_says_is_in_force_and_remembered(harness: Harness) -> None:
+def test_a_file_takes_effect_and_is_stored(harness: Harness) -> None:
     has(harness, "fix_patterns: ['^mend']\nquiet: true\n")
     found = read(harness)
     assert (found.overlay.fix_patterns, found.quiet) == (("^mend",), True)
@@ -83,7 +83,7 @@ def test_what_a_file_says_is_in_force_and_remembered(harness: Harness) -> None:
     assert load_config(organization) == StoredConfig()
 
 
-def test_a_commit_that_was_read_is_not_read_again_and_the_next_one_is(harness: Harness) -> None:
+def test_a_commit_is_read_once_and_the_next_one_again(harness: Harness) -> None:
     has(harness, "quiet: true\n")
     assert [read(harness).quiet, read(harness).quiet] == [True, True]
     assert reads(harness) == 1
@@ -92,7 +92,7 @@ def test_a_commit_that_was_read_is_not_read_again_and_the_next_one_is(harness: H
     assert reads(harness) == 2
 
 
-def test_what_is_no_file_configures_nothing(harness: Harness) -> None:
+def test_anything_but_a_file_configures_nothing(harness: Harness) -> None:
     harness.world.github.fault(
         CONTENTS.format("shop").replace(".", r"\."), status(422, message="this is a folder"), FOREVER
     )
@@ -116,7 +116,7 @@ def test_the_organizations_file_is_read_with_a_token_for_its_repository_alone(ha
     assert reads(harness, ".github") == 1
 
 
-def test_an_organizations_file_that_is_closed_to_us_since_counts_no_more(harness: Harness) -> None:
+def test_an_organizations_file_that_became_inaccessible_no_longer_counts(harness: Harness) -> None:
     has(harness, "quiet: true\n", ".github")
     has(harness, "# nothing\n")
     gets(harness, ".github")
@@ -125,7 +125,7 @@ def test_an_organizations_file_that_is_closed_to_us_since_counts_no_more(harness
     assert read(harness).quiet is False
 
 
-def test_a_check_run_tells_of_its_own_file_by_line_and_counts_those_of_the_organization(harness: Harness) -> None:
+def test_a_check_run_quotes_its_own_file_and_counts_lines_of_the_organizations(harness: Harness) -> None:
     has(harness, "secret_key: 1\npermission: nobody\n", ".github")
     has(harness, "quiet: true\nbug_label: [x]\n")
     gets(harness, ".github")
@@ -137,14 +137,14 @@ def test_a_check_run_tells_of_its_own_file_by_line_and_counts_those_of_the_organ
     assert told[1] == ("Of the organization's .github/assay.yml 2 lines do not apply: assay config check tells why.")
 
 
-def test_where_all_of_it_applies_nothing_is_said(harness: Harness) -> None:
+def test_a_file_that_applies_entirely_needs_no_note(harness: Harness) -> None:
     parsed = parse_config(b"quiet: true\n")
     in_force = effective_config(harness.policy, StoredConfig(), StoredConfig(parsed))
     assert list(notes(StoredConfig().parsed, parsed, in_force)) == []
 
 
 @pytest.mark.parametrize(("said", "again"), [("quiet: true\n", False), ("bug_labels: [oops]\n", True)])
-def test_only_what_changes_labels_is_measured_again(harness: Harness, said: str, again: bool) -> None:
+def test_only_a_change_of_labels_is_measured_again(harness: Harness, said: str, again: bool) -> None:
     in_force = effective_config(harness.policy, StoredConfig(), StoredConfig(parse_config(said.encode())))
     assert changes_labels(in_force, "") is again
     assert changes_labels(in_force, in_force.overlay.config_hash) is False

@@ -1,4 +1,4 @@
-"""A configuration file that changes its mind about sharing has the threshold looked at again; no other change does."""
+"""Only a configuration that changes its mind about sharing requests recalibration."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ CASES = {  # the repository's file and the organization's, before and then
 
 
 @pytest.mark.parametrize(("before", "then", "looked_at"), CASES.values(), ids=CASES)
-def test_only_a_changed_wish_has_the_threshold_looked_at(
+def test_only_a_change_about_sharing_requests_recalibration(
     play: Play, before: tuple[str, str], then: tuple[str, str], looked_at: bool
 ) -> None:
     async def story(shop: Shop) -> None:
@@ -91,7 +91,7 @@ def test_only_a_changed_wish_has_the_threshold_looked_at(
     play(story)
 
 
-def test_a_worker_that_lost_its_job_writes_nothing_and_asks_for_nothing(play: Play) -> None:
+def test_a_worker_that_lost_its_lease_writes_and_requests_nothing(play: Play) -> None:
     async def story(shop: Shop) -> None:
         files = Files()
         await shop.write(save_repository, HOLDER)
