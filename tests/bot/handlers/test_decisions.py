@@ -1,4 +1,4 @@
-"""Pure decisions of the handlers: who is served, which commands count, what follows a failure, where reading resumes."""
+"""Pure decisions of the handlers: who is served, which commands count, what follows a failure, where reading starts."""
 
 from __future__ import annotations
 

@@ -71,9 +71,15 @@ def test_arguments_come_back_from_the_table_as_they_were(
 
 
 def test_a_command_is_a_comment_or_a_button() -> None:
-    comment = {"comment_id": 5, "sender_id": 9, "issue_number": 1, "command": "/screen", "on_pull_request": True}
+    comment: dict[str, Any] = {
+        "comment_id": 5,
+        "sender_id": 9,
+        "issue_number": 1,
+        "command": "/screen",
+        "on_pull_request": True,
+    }
     assert parse_command(comment) == CommentCommand(5, 9, 1, "/screen", unclear=False)
-    button = {"button": "finetune", "sender_id": 9, "check_run_id": 4, "head_sha": "a"}
+    button: dict[str, Any] = {"button": "finetune", "sender_id": 9, "check_run_id": 4, "head_sha": "a"}
     assert parse_command(button) == ButtonCommand("finetune", 9, 4)
 
 
