@@ -36,7 +36,7 @@ def stored_result(finished: FinetuneResult | None = None, **changed: Any) -> dic
     return made | changed
 
 
-def ended_run(ending: str = "finished", **changed: Any) -> Run:
+def ended_run(ending: str | None = "finished", **changed: Any) -> Run:
     """Run 7 of `acme/shop`, which won where it finished."""
     usual: dict[str, Any] = {
         "installation_id": 10,
@@ -57,7 +57,7 @@ def ended_run(ending: str = "finished", **changed: Any) -> Run:
     return a_run(**usual | changed)
 
 
-def ranker(purpose: str = "refit", ending: str = "finished", **changed: Any) -> Run:
+def ranker(purpose: str = "refit", ending: str | None = "finished", **changed: Any) -> Run:
     """A run that ranks by the adapter of run 7."""
     result = {"shortlist": SHORTLIST} if ending == "finished" else None
     usual = {"run_id": 8, "purpose": purpose, "judged_run_id": 7, "result": result, "artifacts": "done"}
