@@ -91,7 +91,7 @@ def dialect(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def empty_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a database without tables."""
+    """Return the URL of a database without tables."""
     if dialect == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
@@ -103,7 +103,7 @@ def empty_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
 
 @pytest.fixture
 def database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a migrated database of the test's own."""
+    """Return the URL of a migrated database for this test alone."""
     if dialect == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "assay.db")
         yield f"sqlite:///{tmp_path / 'assay.db'}"
@@ -135,7 +135,7 @@ def every_statement_names_its_installation() -> Iterator[list[str]]:
 
 
 class Store:
-    """The database as a test wants it: one function, one transaction."""
+    """Call store functions, each in a transaction of its own."""
 
     def __init__(self, url: str, runner: asyncio.Runner) -> None:
         self.url = url

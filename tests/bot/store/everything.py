@@ -37,7 +37,7 @@ Call = tuple[Any, ...]  # a function and its arguments but the connection
 
 
 class Held(NamedTuple):
-    """What of an installation is at work."""
+    """An installation's running job and run."""
 
     job: Job
     run: Run
@@ -47,14 +47,14 @@ class Held(NamedTuple):
         return self.job.installation_id, self.job.repository_id
 
     def posing_as(self, installation_id: int) -> Held:
-        """The same numbers and leases in the hands of another installation."""
+        """Return the same ids and leases under another installation."""
         return Held(
             replace(self.job, installation_id=installation_id), replace(self.run, installation_id=installation_id)
         )
 
 
 def everything_of(store: Store, installation_id: int, tag: str) -> Held:
-    """Rows in every table, the same for each installation but for its number."""
+    """Store rows in every table, identical for each installation except for its id."""
     ids = installation_id, 7
     store(installations.save_installation, installation(installation_id), NOW)
     store(repositories.save_repository, repository(7, installation_id))
@@ -168,7 +168,7 @@ def _to_screenings_and_check_runs(me: int, ids: tuple[int, int]) -> list[Call]:
 
 
 def _to_runs(run: Run, ids: tuple[int, int]) -> list[Call]:
-    """The lease is lost when the run is given back; whoever finishes it then is told so."""
+    """Return the run to the queue, after which finishing it fails with a lost lease."""
     me, _ = ids
     queued = replace(run, state="queued", lease_token=None)
     return [

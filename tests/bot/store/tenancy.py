@@ -1,4 +1,4 @@
-"""What a statement must say of the installation whose rows it touches, and which functions need not."""
+"""Check that every statement names the installation whose rows it touches, with exceptions per function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYED = frozenset(table for table in metadata.tables.values() if "installation_i
 
 
 def refuse_unkeyed(statement: Any, parameters: list[Mapping[str, Any]]) -> str:
-    """Why the statement that is being executed may not be; empty where it may."""
+    """Return why the current statement is not allowed; empty if it is."""
     caller = calling_function(frames())
     if not caller or caller in SERVER_WIDE or caller.partition(".")[0] in SERVER_WIDE:
         return ""
@@ -38,7 +38,7 @@ def unkeyed_tables(statement: Any, parameters: list[Mapping[str, Any]]) -> list[
 
 
 def _is_given(statement: Insert, parameters: list[Mapping[str, Any]]) -> bool:
-    """Does every row that is inserted say whose it is?"""
+    """Return whether every inserted row names its installation."""
     rows = [row for row in parameters if row] or [{}]
     for_all = {getattr(name, "name", name) for name in statement._values or ()}
     return all("installation_id" in {*row, *for_all} for row in rows)

@@ -53,7 +53,7 @@ def answer(store: Store, delivery: StoredDelivery, state: Any) -> int:
     return job_id
 
 
-def test_a_batch_is_stored_and_answered_in_its_order(store: Store) -> None:
+def test_a_batch_is_stored_and_returned_in_order(store: Store) -> None:
     stored = put(store, ("g2", PING), ("g1", PUSH), ("g3", PUSH))
     assert [(one.guid, one.event) for one in stored] == [("g2", PING), ("g1", PUSH), ("g3", PUSH)]
     assert {(one.state, one.job_id, one.is_new, one.received_at) for one in stored} == {("received", 0, True, NOW)}
@@ -63,18 +63,18 @@ def test_a_batch_is_stored_and_answered_in_its_order(store: Store) -> None:
     assert store(load_delivery, 999) is None
 
 
-def test_an_empty_batch_is_no_trouble(store: Store) -> None:
+def test_an_empty_batch_stores_nothing(store: Store) -> None:
     assert put(store) == []
 
 
-def test_the_same_delivery_ten_times_at_once_is_stored_once(store: Store) -> None:
+def test_ten_concurrent_copies_of_a_delivery_are_stored_once(store: Store) -> None:
     stored = put(store, *[("g1", PUSH)] * 10)
     assert [one.is_new for one in stored] == [True] + [False] * 9
     assert len({one.delivery_id for one in stored}) == 1
     assert len(store.rows(deliveries)) == 1
 
 
-def test_batches_at_once_with_the_same_deliveries_in_another_order_store_each_once(store: Store) -> None:
+def test_concurrent_batches_in_different_orders_store_each_delivery_once(store: Store) -> None:
     items = [(f"g{number}", PUSH) for number in range(40)]
 
     async def put_all(batch: list[tuple[str, Event]]) -> list[StoredDelivery]:
@@ -91,7 +91,7 @@ def test_batches_at_once_with_the_same_deliveries_in_another_order_store_each_on
     assert len(numbers) == 40
 
 
-def test_what_was_received_and_not_taken_over_is_announced_again(store: Store) -> None:
+def test_a_delivery_not_taken_over_is_announced_again(store: Store) -> None:
     (first,) = put(store, ("g1", PUSH))
     (again,) = put(store, ("g1", PING), at_s=60)
     assert (again.delivery_id, again.state, again.is_new) == (first.delivery_id, "received", False)
@@ -102,7 +102,7 @@ def test_what_was_received_and_not_taken_over_is_announced_again(store: Store) -
     ("ended", "state"),
     [("done", "handled"), ("running", "handled"), ("cancelled", "handled"), ("failed", "received")],
 )
-def test_a_redelivery_asks_for_what_failed_and_for_nothing_else(store: Store, ended: str, state: str) -> None:
+def test_a_redelivery_repeats_only_a_failed_job(store: Store, ended: str, state: str) -> None:
     (first,) = put(store, ("g1", PUSH))
     job_id = answer(store, first, ended)
     mixed = put(store, ("g0", PUSH), ("g1", PUSH))
@@ -118,7 +118,7 @@ def test_a_delivery_that_was_ignored_is_not_announced_again(store: Store) -> Non
     assert [(one.state, one.job_id) for one in put(store, ("g1", PING))] == [("ignored", 0)]
 
 
-def test_a_delivery_can_be_opened_again(store: Store) -> None:
+def test_a_delivery_can_be_reopened(store: Store) -> None:
     (first,) = put(store, ("g1", PUSH))
     answer(store, first, "done")
     store(reopen_delivery, first.delivery_id)
@@ -127,7 +127,7 @@ def test_a_delivery_can_be_opened_again(store: Store) -> None:
     assert store(unhandled_deliveries, after(1), 9) == [first.delivery_id]
 
 
-def test_what_nobody_took_over_is_found_oldest_first(store: Store) -> None:
+def test_unhandled_deliveries_are_listed_oldest_first(store: Store) -> None:
     (late,) = put(store, ("g1", PUSH), at_s=5)
     (soon,) = put(store, ("g2", PUSH), at_s=2)
     (done,) = put(store, ("g3", PUSH), at_s=1)
@@ -169,12 +169,12 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize(("guid", "event"), TOO_MUCH.values(), ids=TOO_MUCH)
-def test_what_does_not_fit_the_columns_is_told_beforehand(guid: str, event: Event) -> None:
+def test_a_delivery_that_does_not_fit_the_columns_is_detected(guid: str, event: Event) -> None:
     assert not is_storable(guid, event)
 
 
 @given(st.text(max_size=70), st.text(max_size=70), st.integers(-1, 1 << 64))
-def test_what_is_said_to_fit_can_be_written_as_utf8_and_as_a_bigint(guid: str, action: str, number: int) -> None:
+def test_a_delivery_that_fits_is_valid_utf8_and_bigint(guid: str, action: str, number: int) -> None:
     if is_storable(guid, Event("push", action, number, number)):
         assert 0 < len(guid.encode()) <= 64 * 4
         assert "\0" not in guid + action

@@ -56,7 +56,7 @@ OURS = {
 
 
 @pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
-def test_what_the_database_cannot_do_now_may_be_tried_again(error: Exception) -> None:
+def test_transient_database_errors_may_be_retried(error: Exception) -> None:
     problem = unavailable(wrapped(error))
     assert type(problem) is StoreUnavailable
     assert "s3cr3t" not in str(problem)
@@ -64,7 +64,7 @@ def test_what_the_database_cannot_do_now_may_be_tried_again(error: Exception) ->
 
 
 @pytest.mark.parametrize("error", OURS.values(), ids=OURS)
-def test_what_we_did_wrong_stays_an_error_of_ours(error: Exception) -> None:
+def test_bugs_stay_errors_of_ours(error: Exception) -> None:
     assert unavailable(wrapped(error)) is None
     assert unavailable(IntegrityError("INSERT", {}, error)) is None
 
@@ -75,16 +75,16 @@ def test_a_full_disk_is_named(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("state", ["40P01", "40001"])
-def test_a_transaction_that_had_to_give_in_to_another_is_told_from_a_database_that_is_away(state: str) -> None:
+def test_a_conflict_is_distinguished_from_an_outage(state: str) -> None:
     assert type(unavailable(wrapped(Refusal(state)))) is StoreConflict
 
 
 @pytest.mark.parametrize(
     "error", [PoolTimeout("QueuePool limit"), TimeoutError(), ConnectionRefusedError(111, "refused"), OSError("lost")]
 )
-def test_a_server_that_is_not_there_may_be_tried_again(error: Any) -> None:
+def test_an_unreachable_server_may_be_retried(error: Any) -> None:
     assert type(unavailable(error)) is StoreUnavailable
 
 
-def test_anything_else_is_not_judged() -> None:
+def test_other_errors_are_not_translated() -> None:
     assert unavailable(ValueError("a time without a zone")) is None

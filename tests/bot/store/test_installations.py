@@ -46,12 +46,12 @@ def test_a_state_is_set_and_an_unknown_installation_stays_unknown(store: Store) 
     assert store(list_installations) == [installation(state="refused")]
 
 
-def test_deleting_what_is_not_there_is_no_trouble(store: Store) -> None:
+def test_deleting_an_unknown_installation_does_nothing(store: Store) -> None:
     store(delete_installation, 1)
     store(delete_installation, 1)
 
 
-def test_a_lock_keeps_others_out_until_the_transaction_ends(store: Store) -> None:
+def test_a_lock_excludes_others_until_commit(store: Store) -> None:
     store(save_installation, installation(), NOW)
     order: list[str] = []
 

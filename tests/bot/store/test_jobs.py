@@ -59,7 +59,7 @@ def load(store: Store, job_id: int) -> Job:
 # Asked for
 
 
-def test_a_job_is_open_and_due_now_unless_it_says_when(store: Store) -> None:
+def test_a_job_is_due_now_unless_it_is_given_a_time(store: Store) -> None:
     job = load(store, store(request_job, 1, 7, "screen", NOW, arguments={"remeasure": True}))
     assert (job.kind, job.installation_id, job.repository_id) == ("screen", 1, 7)
     assert (job.state, job.attempts, job.made_at, job.not_before) == ("open", 0, NOW, NOW)
@@ -90,7 +90,7 @@ def test_two_requests_are_due_at_the_earlier_or_if_wanted_the_later_time(
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_a_key_of_any_length_fits_the_column_and_is_its_own(one: str, other: str) -> None:
+def test_a_key_of_any_length_fits_the_column_and_stays_unique(one: str, other: str) -> None:
     keys = [jobs._open_key("remove_installation", 2**63, 2**63, key) for key in (one, other)]
     assert max(map(len, keys)) <= 160
     assert (keys[0] == keys[1]) == (one == other)
@@ -134,7 +134,7 @@ def test_a_failed_job_starts_afresh_if_it_was_requested_again(store: Store) -> N
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
-def test_an_ended_job_leaves_its_place_to_a_new_one(store: Store, state: Any) -> None:
+def test_an_ended_job_makes_room_for_a_new_one(store: Store, state: Any) -> None:
     job_id = ask(store)
     store(finish_job, take(store), state, after(9), "because")
     ended = load(store, job_id)
@@ -155,7 +155,7 @@ def test_a_rescheduled_job_counts_its_attempt_or_not(store: Store) -> None:
     assert take(store, 61).attempts == 2
 
 
-def test_open_jobs_of_a_kind_are_delayed_but_never_hastened(store: Store) -> None:
+def test_open_jobs_of_a_kind_are_delayed_and_never_advanced(store: Store) -> None:
     soon, late = ask(store, 0, "post"), ask(store, 900, "post", 8)
     other = ask(store, 0)
     assert store(delay_jobs, 1, "post", after(300)) == 1
@@ -200,7 +200,7 @@ def test_a_cancelled_job_has_lost_its_lease(store: Store) -> None:
     assert load(store, running.job_id).state == "cancelled"
 
 
-def test_what_was_written_under_a_lost_lease_is_not_written(store: Store) -> None:
+def test_a_transaction_under_a_lost_lease_writes_nothing(store: Store) -> None:
     async def effect() -> None:
         async with store.database.write() as connection:
             await request_job(connection, 1, 7, "post", NOW)
@@ -214,7 +214,7 @@ def test_what_was_written_under_a_lost_lease_is_not_written(store: Store) -> Non
     assert store(ready_jobs, NOW, ["post"], 9) == []
 
 
-def test_only_jobs_whose_lease_ran_out_are_expired(store: Store) -> None:
+def test_only_jobs_with_an_expired_lease_are_returned(store: Store) -> None:
     job_ids = [ask(store, repository_id=number) for number in range(3)]
     dead, alive, done = (take(store) for _ in job_ids)
     assert store(renew_lease, alive, after(100))
@@ -253,7 +253,7 @@ def test_ready_jobs_are_due_of_those_kinds_and_the_longest_due_first(store: Stor
     assert store(ready_jobs, after(10), [], 9) == []
 
 
-def test_recent_jobs_are_of_one_kind_and_repository_whatever_became_of_them(store: Store) -> None:
+def test_recent_jobs_are_of_one_kind_and_repository_in_any_state(store: Store) -> None:
     ask(store)
     store(finish_job, take(store), "done", NOW)
     opened = ask(store)

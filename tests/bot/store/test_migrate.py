@@ -53,7 +53,7 @@ def test_a_migrated_database_has_exactly_the_tables_of_the_code(empty_url: str) 
     assert look(empty_url, table_names) == set(metadata.tables)
 
 
-def test_it_goes_down_to_nothing_and_up_again(empty_url: str) -> None:
+def test_a_database_migrates_down_to_nothing_and_up_again(empty_url: str) -> None:
     for _ in range(2):
         migrate(empty_url)
         migrate(empty_url, "base")
@@ -111,7 +111,7 @@ def test_a_database_of_a_newer_release_is_left_alone(database_url: str) -> None:
     assert look(database_url, table_names) == set(metadata.tables)
 
 
-def test_several_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
+def test_concurrent_processes_migrate_once(empty_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=migrate, args=(empty_url,)) for _ in range(3)]
     for process in processes:
@@ -122,7 +122,7 @@ def test_several_processes_that_migrate_at_once_do_it_once(empty_url: str) -> No
     assert look(empty_url, differences) == []
 
 
-def test_a_migration_that_fails_midway_leaves_nothing(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_leaves_nothing(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alembic.operations.Operations.create_index", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         migrate(empty_url)
@@ -130,6 +130,6 @@ def test_a_migration_that_fails_midway_leaves_nothing(empty_url: str, monkeypatc
     assert current(empty_url) is None
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="cannot be opened: No such file or directory"):
         migrate(f"sqlite:///{tmp_path / 'nowhere' / 'assay.db'}")

@@ -34,7 +34,7 @@ def make(store: Store, comment_id: int = 50, run_id: int = 3, installation_id: i
     return store(create_reply, installation_id, 7, comment_id, 12, NOW, run_id=run_id)
 
 
-def test_a_comment_has_one_answer(store: Store) -> None:
+def test_a_comment_has_one_reply(store: Store) -> None:
     made = make(store)
     assert made == Reply(made.reply_id, 1, 7, 50, 12, 3, "", 0, "", None, NOW)
     assert store(create_reply, *MINE, 50, 12, after(9), text="another") == made
@@ -42,14 +42,14 @@ def test_a_comment_has_one_answer(store: Store) -> None:
     assert make(store, comment_id=51).reply_id != made.reply_id
 
 
-def test_the_answers_of_a_run_are_found_oldest_first(store: Store) -> None:
+def test_the_replies_of_a_run_are_listed_oldest_first(store: Store) -> None:
     first, second = make(store, 50), make(store, 51)
     make(store, 52, run_id=4)
     store(create_reply, *MINE, 53, 12, NOW, text="no run")
     assert store(replies_of_run, 1, 3) == [first, second]
 
 
-def test_an_answer_is_tried_then_posted_then_given_up(store: Store) -> None:
+def test_a_reply_is_tried_then_posted_then_given_up(store: Store) -> None:
     made = make(store)
     store(note_reply_tried, 1, made.reply_id, after(1))
     tried = store(load_reply, 1, made.reply_id)
@@ -65,7 +65,7 @@ def test_an_answer_is_tried_then_posted_then_given_up(store: Store) -> None:
     assert (given_up.posted_id, given_up.posted_digest) == (3_000_000_001, GIVEN_UP)
 
 
-def test_no_installation_sees_or_changes_anothers_answers(store: Store) -> None:
+def test_no_installation_reads_or_changes_anothers_replies(store: Store) -> None:
     mine, theirs = make(store), make(store, installation_id=2)
     assert store(load_reply, 2, mine.reply_id) is None
     assert store(replies_of_run, 2, 3) == [theirs]
@@ -74,7 +74,7 @@ def test_no_installation_sees_or_changes_anothers_answers(store: Store) -> None:
     assert store(load_reply, 1, mine.reply_id) == mine
 
 
-def test_answers_go_with_their_repository_and_installation(store: Store) -> None:
+def test_replies_are_deleted_with_their_repository_and_installation(store: Store) -> None:
     mine, theirs = make(store), make(store, installation_id=2)
     store(delete_repository, *MINE)
     assert store(load_reply, 1, mine.reply_id) is None

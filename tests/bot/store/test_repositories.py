@@ -43,13 +43,13 @@ def screened(store: Store, head_sha: str, failure: str = "") -> None:
     store(save_screening, 1, 7, head_sha, after(99), {}, {}, failure, "r1", "c1")
 
 
-def test_a_new_repository_has_nothing_to_remember(store: Store) -> None:
+def test_a_new_repository_has_no_memory(store: Store) -> None:
     assert memory(store) == RepositoryMemory(repository())
     assert store(load_repository, 1, 8) is None
     assert store(load_repository, 2, 7) is None
 
 
-def test_what_we_remember_outlives_a_rename(store: Store) -> None:
+def test_the_memory_survives_a_rename(store: Store) -> None:
     store(note_push, 1, 7, HEAD, True, NOW)
     store(note_suites_off, 1, 7)
     store(note_error, 1, 7, "no space left")
@@ -74,7 +74,7 @@ def test_a_repository_is_found_by_its_name_in_any_case(store: Store) -> None:
         assert store(find_repository, nothing) is None
 
 
-def test_of_two_that_had_a_name_the_one_measured_last_is_found(store: Store) -> None:
+def test_of_two_repositories_with_a_name_the_one_measured_last_is_found(store: Store) -> None:
     store(save_repository, repository(9, full_name="acme-1/shop-7"))
     screened(store, HEAD)
     found = store(find_repository, "acme-1/shop-7")
@@ -93,7 +93,7 @@ def test_a_burst_begins_with_its_first_push_and_names_its_last(store: Store) -> 
     assert not now.history_changed
 
 
-def test_a_burst_ends_when_its_last_push_is_answered_and_not_before(store: Store) -> None:
+def test_a_burst_ends_when_its_last_push_is_answered(store: Store) -> None:
     store(note_push, 1, 7, NEXT, False, NOW)
     store(answer_push, 1, 7, HEAD)
     assert memory(store).push_burst_since == NOW
@@ -115,7 +115,7 @@ def test_a_forced_push_changes_history_until_its_head_is_measured(store: Store) 
     assert not memory(store).history_changed
 
 
-def test_another_default_branch_changes_history_and_forgets_what_was_pushed_to_the_old_one(store: Store) -> None:
+def test_another_default_branch_changes_history_and_drops_pushes_to_the_old_one(store: Store) -> None:
     store(note_push, 1, 7, HEAD, False, NOW)
     store(note_history_changed, 1, 7)
     assert (memory(store).history_changed, memory(store).pushed_head) == (True, "")
@@ -126,7 +126,7 @@ def test_another_default_branch_changes_history_and_forgets_what_was_pushed_to_t
     assert memory(store).push_burst_since is None
 
 
-def test_a_note_on_a_repository_that_is_gone_is_no_trouble(store: Store) -> None:
+def test_a_note_on_a_deleted_repository_does_nothing(store: Store) -> None:
     store(note_push, 1, 99, HEAD, True, NOW)
     store(note_error, 1, 99, "late")
     assert store(load_repository, 1, 99) is None

@@ -91,7 +91,7 @@ def load(store: Store, run: Run) -> Run:
 # Asked for
 
 
-def test_a_run_waits_for_its_pairs_and_remembers_how_it_was_asked_for(store: Store) -> None:
+def test_a_new_run_waits_and_stores_its_request(store: Store) -> None:
     run, is_new = store(open_run, 1, 7, request(forced=True, asked_by=5, comment_id=9, screening_id=3), NOW)
     assert is_new
     assert (run.state, run.ending, run.forced, run.audit) == ("waiting", None, True, False)
@@ -99,7 +99,7 @@ def test_a_run_waits_for_its_pairs_and_remembers_how_it_was_asked_for(store: Sto
     assert (run.recipe, run.checkpoints, run.result, run.settled) == ({"epochs": 1}, (), None, False)
 
 
-def test_the_same_request_twice_is_one_run_until_it_ends(store: Store) -> None:
+def test_a_repeated_request_is_one_run_until_it_ends(store: Store) -> None:
     first = ask(store)
     assert store(open_run, 1, 7, request(), after(1)) == (first, False)
     assert store(end_run, first, "cancelled", "no more", after(2))
@@ -129,7 +129,7 @@ def test_the_runs_of_a_repository_are_found(store: Store) -> None:
 # Queued and taken
 
 
-def test_a_queued_run_carries_what_it_reads_and_what_it_may_cost(store: Store) -> None:
+def test_a_queued_run_stores_its_input_and_its_maximal_cost(store: Store) -> None:
     run = queue(store, at_s=5)
     assert (run.state, run.pair_set_id, run.estimated_minutes) == ("queued", "f" * 64, 12.5)
     assert (run.budget_month, run.queued_at) == ("2024-05", after(5))
@@ -137,7 +137,7 @@ def test_a_queued_run_carries_what_it_reads_and_what_it_may_cost(store: Store) -
     assert store(ready_runs, after(5), 10) == [run.run_id]
 
 
-def test_a_run_is_taken_once_and_by_whom_is_known(store: Store) -> None:
+def test_a_run_is_claimed_once_by_a_named_worker(store: Store) -> None:
     run = running(store)
     assert (run.state, run.attempts, run.worker, run.started_at) == ("running", 1, "gpu-1", NOW)
     assert len(run.lease_token or "") == 32
@@ -146,7 +146,7 @@ def test_a_run_is_taken_once_and_by_whom_is_known(store: Store) -> None:
     assert store(all_runs, "running") == [run]
 
 
-def test_an_installation_has_no_more_running_than_its_budget_allows_and_others_go_on(store: Store) -> None:
+def test_the_budget_limits_concurrent_runs_per_installation(store: Store) -> None:
     queue(store)
     queue(store, at_s=1, repository_id=8)
     queue(store, at_s=2, installation_id=2)
@@ -158,7 +158,7 @@ def test_an_installation_has_no_more_running_than_its_budget_allows_and_others_g
     assert last.repository_id == 8
 
 
-def test_nothing_is_taken_while_gpus_are_paused_or_without_a_budget(store: Store) -> None:
+def test_no_run_is_claimed_while_gpus_are_paused_or_without_a_budget(store: Store) -> None:
     queue(store)
     store(save_gpu_state, GpuState("maintenance"))
     assert claim(store) is None
@@ -173,7 +173,7 @@ def test_nothing_is_taken_while_gpus_are_paused_or_without_a_budget(store: Store
 # Held
 
 
-def test_a_lease_is_renewed_and_says_whether_somebody_wants_the_run_to_end(store: Store) -> None:
+def test_renewing_a_lease_reports_a_requested_cancellation(store: Store) -> None:
     run = running(store)
     assert store(renew_run, run, after(100), 1.5).held
     assert load(store, run).spent_minutes == 1.5
@@ -183,7 +183,7 @@ def test_a_lease_is_renewed_and_says_whether_somebody_wants_the_run_to_end(store
     assert renewal.cancel_asked
 
 
-def test_progress_and_checkpoints_are_written_by_the_holder_alone(store: Store) -> None:
+def test_only_the_holder_writes_progress_and_checkpoints(store: Store) -> None:
     run = running(store)
     store(note_progress, run, {"step": 3}, after(1))
     for sha256 in ("aa", "bb", "aa"):
@@ -208,7 +208,7 @@ def test_progress_and_checkpoints_are_written_by_the_holder_alone(store: Store) 
     assert load(store, run).spent_minutes == 0.0
 
 
-def test_a_run_given_back_goes_on_elsewhere_and_may_not_count_as_an_attempt(store: Store) -> None:
+def test_a_returned_run_is_queued_again_with_or_without_counting_the_attempt(store: Store) -> None:
     run = running(store)
     store(give_back_run, run, "the worker was told to stop", after(5), counts=False, spent_minutes=3.0)
     back = load(store, run)
@@ -220,7 +220,7 @@ def test_a_run_given_back_goes_on_elsewhere_and_may_not_count_as_an_attempt(stor
 # Ended
 
 
-def test_a_finished_run_keeps_its_result_and_is_settled_once(store: Store) -> None:
+def test_a_finished_run_stores_its_result_and_is_settled_once(store: Store) -> None:
     run = running(store)
     assert not store(settle_run, run)
     store(
@@ -243,7 +243,7 @@ def test_a_finished_run_keeps_its_result_and_is_settled_once(store: Store) -> No
     assert not store(ask_to_cancel, run)
 
 
-def test_what_is_ended_from_outside_is_lost_to_its_worker(store: Store) -> None:
+def test_a_run_ended_by_a_bot_worker_is_lost_to_its_gpu_worker(store: Store) -> None:
     run = running(store)
     assert store(end_run, run, "timed_out", "took too long", after(9))
     assert not store(end_run, run, "crashed", "too late", after(10))
@@ -252,13 +252,13 @@ def test_what_is_ended_from_outside_is_lost_to_its_worker(store: Store) -> None:
     assert load(store, run).ending == "timed_out"
 
 
-def test_a_run_that_changed_hands_is_not_ended_by_who_saw_it_before(store: Store) -> None:
+def test_a_run_that_changed_hands_is_not_ended_from_an_old_copy(store: Store) -> None:
     queued = queue(store)
     assert claim(store) is not None
     assert not store(end_run, queued, "cancelled", "", after(1))
 
 
-def test_runs_go_with_their_repository_and_installation(store: Store) -> None:
+def test_runs_are_deleted_with_their_repository_and_installation(store: Store) -> None:
     of_seven, of_eight, of_two = ask(store), ask(store, repository_id=8), ask(store, installation_id=2)
     store(delete_repository, 1, 7)
     assert store(load_run, 1, of_seven.run_id) is None

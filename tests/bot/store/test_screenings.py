@@ -93,13 +93,13 @@ def test_a_ranking_that_may_not_be_shown_any_more_is_dropped_once(store: Store) 
     assert store(load_screening, 1, of_another).ranking == RANKING  # type: ignore[union-attr]
 
 
-def test_a_failure_takes_the_old_ranking_along(store: Store) -> None:
+def test_a_failure_drops_the_old_ranking(store: Store) -> None:
     old = ranked(store, 7)
     failed(store, 7, "too large")
     assert store(load_screening, 1, old).ranking is None  # type: ignore[union-attr]
 
 
-def test_the_ranking_of_a_repository_goes_with_it(store: Store) -> None:
+def test_a_ranking_is_deleted_with_its_repository(store: Store) -> None:
     screening_id = ranked(store, 7)
     store(delete_repository, 1, 7)
     assert store(load_screening, 1, screening_id) is None
@@ -114,7 +114,7 @@ def test_a_failure_is_the_newest_screening_but_not_the_newest_measured(store: St
     assert (newest.screening_id, newest.failure, kept.screening_id) == (last, "the clone is over 4 GB", first)
 
 
-def test_the_repository_remembers_when_and_how_it_went(store: Store) -> None:
+def test_the_repository_stores_the_time_and_failure_of_a_screening(store: Store) -> None:
     for at_s, error in ((10, "crashed"), (20, "")):
         store(save_screening, 1, 7, HEAD, after(at_s), {}, {}, error, "r1", "")
         memory = store(load_repository, 1, 7)
@@ -144,7 +144,7 @@ def ranking(store: Store, number: Any, installation_id: int = 1) -> Any:
     return found.ranking
 
 
-def test_the_newest_screening_of_that_commit_gets_it(store: Store) -> None:
+def test_a_ranking_is_stored_with_the_newest_screening_of_its_commit(store: Store) -> None:
     older, newest, others = screened(store, HEAD), screened(store, HEAD), screened(store, HEAD, installation_id=2)
     assert store(save_ranking, 1, 7, HEAD, BY_ADAPTER)
     assert ranking(store, newest) == BY_ADAPTER
@@ -153,18 +153,18 @@ def test_the_newest_screening_of_that_commit_gets_it(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("head_sha", "failure"), [(NEXT, ""), (HEAD, "too large")])
-def test_another_commit_or_a_failure_gets_none(store: Store, head_sha: str, failure: str) -> None:
+def test_another_commit_or_a_failure_gets_no_ranking(store: Store, head_sha: str, failure: str) -> None:
     screened(store, HEAD)
     newest = screened(store, head_sha, failure)
     assert not store(save_ranking, 1, 7, HEAD, BY_ADAPTER)
     assert ranking(store, newest) == {"scorer": "baseline"}
 
 
-def test_where_nothing_was_screened_there_is_no_place_for_it(store: Store) -> None:
+def test_without_a_screening_a_ranking_is_not_stored(store: Store) -> None:
     assert not store(save_ranking, 1, 7, HEAD, BY_ADAPTER)
 
 
-def test_what_runs_ranked_is_forgotten_and_what_they_were_judged_by_stays(store: Store) -> None:
+def test_rankings_of_runs_are_deleted_and_the_rest_of_their_results_stays(store: Store) -> None:
     for number in (1, 2):
         store(set_budget, number, 100.0, 1, NOW)
         request = RunRequest(

@@ -41,7 +41,7 @@ def test_a_time_without_a_zone_is_refused_and_no_time_stays_none(dialect) -> Non
     assert Utc().process_result_value(None, dialect) is None
 
 
-def test_numbers_of_deleted_rows_are_not_given_again() -> None:
+def test_ids_of_deleted_rows_are_not_reused() -> None:
     counted = [table for table in metadata.sorted_tables if table.autoincrement_column is not None]
     assert {table.name for table in counted} >= {"jobs", "check_runs", "deliveries", "screenings"}
     for table in counted:

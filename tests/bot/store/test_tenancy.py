@@ -120,7 +120,7 @@ def test_whatever_one_installation_does_leaves_anothers_rows_alone(store: Store)
     assert called == {function for name, function in FUNCTIONS.items() if not is_server_wide(name)}
 
 
-def test_with_the_numbers_and_leases_of_another_installation_nothing_of_its_is_reached(store: Store) -> None:
+def test_ids_and_leases_of_another_installation_reach_none_of_its_rows(store: Store) -> None:
     everything_of(store, 1, "mine")
     stolen = everything_of(store, 2, "theirs").posing_as(1)
     theirs = rows_of(store, 2)
@@ -147,7 +147,7 @@ def test_a_deleted_installation_leaves_no_row_in_any_table(store: Store) -> None
     assert rows_of(store, 2) == theirs
 
 
-def test_what_stays_of_a_deleted_installation_is_of_nobody(store: Store) -> None:
+def test_only_anonymous_rows_of_a_deleted_installation_remain(store: Store) -> None:
     everything_of(store, 1, "mine")
     (shared,) = store.rows(shared_rows)
     store(installations.delete_installation, 1)
@@ -173,9 +173,7 @@ def test_a_deleted_repository_leaves_no_row_in_any_table(store: Store) -> None:
         ("sync_repository", repositories.delete_repository, (1, 7)),
     ],
 )
-def test_the_job_that_deletes_stays_until_its_end_and_goes_then(
-    store: Store, kind: Any, delete: Any, ids: tuple[int, int]
-) -> None:
+def test_the_deleting_job_is_deleted_when_it_ends(store: Store, kind: Any, delete: Any, ids: tuple[int, int]) -> None:
     everything_of(store, 1, "mine")
     store(jobs.request_job, *ids, kind, NOW)
     job = store(jobs.claim_job, [kind], NOW, NOW)
@@ -186,7 +184,7 @@ def test_the_job_that_deletes_stays_until_its_end_and_goes_then(
     assert not any(row for rows in rows_of(store, 1).values() for row in rows if row.get("repository_id") == ids[1])
 
 
-def test_the_job_that_deletes_is_done_once_more_where_that_was_asked_for(store: Store) -> None:
+def test_the_deleting_job_reopens_if_it_was_requested_again(store: Store) -> None:
     store(jobs.request_job, 1, 0, "remove_installation", NOW)
     job = store(jobs.claim_job, ["remove_installation"], NOW, NOW)
     assert job is not None
@@ -199,7 +197,7 @@ def test_the_job_that_deletes_is_done_once_more_where_that_was_asked_for(store: 
     assert [row["state"] for row in store.rows(job_rows)] == ["done"]
 
 
-def test_what_is_of_no_installation_is_the_servers_own_or_shared_on_purpose() -> None:
+def test_tables_without_an_installation_are_the_servers_own_or_shared_on_purpose() -> None:
     """What is shared is read by all who share; whose it is, as long as that is known, is in columns of another name."""
     unkeyed = {table for table in metadata.sorted_tables if table not in KEYED}
     assert unkeyed == {bookmark_rows, gpu_worker_rows, shared_rows}

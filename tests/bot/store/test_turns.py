@@ -56,12 +56,12 @@ def ask(store: Store, installation_id: int, *repository_ids: int, kind: JobKind 
         store(request_job, installation_id, repository_id, kind, NOW, not_before=after(at_s))
 
 
-def test_nothing_is_due_where_nothing_is_open(turns: Turns) -> None:
+def test_without_open_jobs_nothing_is_due(turns: Turns) -> None:
     assert turns.next() is None
     assert turns.next("post", "command") is None
 
 
-def test_installations_take_turns_however_much_one_has_waiting(store: Store, turns: Turns) -> None:
+def test_installations_take_turns_however_many_jobs_one_has_waiting(store: Store, turns: Turns) -> None:
     ask(store, 1, *range(10, 16))
     ask(store, 2, 20, 21)
     ask(store, 3, 30)
@@ -69,7 +69,7 @@ def test_installations_take_turns_however_much_one_has_waiting(store: Store, tur
     assert served == [(1, 10), (2, 20), (3, 30), (1, 11), (2, 21), (1, 12), (1, 13), (1, 14), (1, 15)]
 
 
-def test_who_comes_late_is_served_next(store: Store, turns: Turns) -> None:
+def test_a_newcomer_is_served_next(store: Store, turns: Turns) -> None:
     ask(store, 1, *range(10, 16))
     assert [turns.next(caps=PLENTY) is not None for _ in range(3)] == [True] * 3
     ask(store, 2, 20)
@@ -86,7 +86,7 @@ def test_within_an_installation_the_longest_due_comes_first(store: Store, turns:
     assert turns.all("screen", at_s=31, caps=PLENTY) == [(1, 14)]
 
 
-def test_a_cap_holds_for_a_kind_and_an_installation(store: Store, turns: Turns) -> None:
+def test_a_cap_applies_per_kind_and_installation(store: Store, turns: Turns) -> None:
     ask(store, 1, 10, 11, 12)
     ask(store, 1, 10, 11, kind="post")
     ask(store, 2, 20, 21, 22, 23)
@@ -95,7 +95,7 @@ def test_a_cap_holds_for_a_kind_and_an_installation(store: Store, turns: Turns) 
     assert collections.Counter(served) == collections.Counter({(1, 10): 2, (1, 11): 1, (2, 20): 1, (2, 21): 1})
 
 
-def test_a_place_is_free_again_when_a_job_ends(store: Store, turns: Turns) -> None:
+def test_a_slot_is_free_again_when_a_job_ends(store: Store, turns: Turns) -> None:
     ask(store, 1, 10, 11, kind="post")
     first = turns.next("post")
     assert first is not None
@@ -117,7 +117,7 @@ def test_as_many_turns_are_free_as_claims_would_succeed(store: Store, turns: Tur
         assert (turns.next(caps=caps) is not None) == (left > 0)
 
 
-def test_the_servers_own_jobs_wait_for_nobody(store: Store, turns: Turns) -> None:
+def test_the_servers_own_jobs_come_first(store: Store, turns: Turns) -> None:
     ask(store, 1, 10, 11, kind="post", at_s=-100)
     ask(store, 0, 0, kind="purge")
     ask(store, 0, 0, kind="reconcile")
@@ -129,7 +129,7 @@ def test_a_job_of_an_installation_that_is_not_stored_yet_is_served(store: Store,
     assert turns.all(*LIGHT) == [(99, 0)]
 
 
-def test_a_claimed_job_says_who_has_it_and_for_how_long(store: Store, turns: Turns) -> None:
+def test_a_claimed_job_has_a_lease(store: Store, turns: Turns) -> None:
     ask(store, 1, 10)
     job = store(claim_job, ["screen"], after(5), NOW, lease_s=30)
     assert job is not None
@@ -140,7 +140,7 @@ def test_a_claimed_job_says_who_has_it_and_for_how_long(store: Store, turns: Tur
     assert row["started_at"] == after(5)
 
 
-def test_a_cancelled_job_is_served_to_nobody(store: Store, turns: Turns) -> None:
+def test_a_cancelled_job_is_never_claimed(store: Store, turns: Turns) -> None:
     ask(store, 1, 10, 11)
     assert store(cancel_jobs, 1, 10, reason="gone") == 1
     assert turns.all(caps=PLENTY) == [(1, 11)]
@@ -181,7 +181,7 @@ def claimed_by_processes(url: str, kind: JobKind, cap: int) -> list[list[int]]:
     return taken
 
 
-def test_each_job_is_claimed_once_by_processes_that_claim_at_once(store: Store, turns: Turns) -> None:
+def test_concurrent_processes_claim_each_job_once(store: Store, turns: Turns) -> None:
     async def ask_for_many() -> None:
         async with store.database.write() as connection:
             for number in range(400):

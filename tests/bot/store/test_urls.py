@@ -23,7 +23,7 @@ UNDERSTOOD = {
 
 
 @pytest.mark.parametrize(("text", "url"), UNDERSTOOD.items())
-def test_an_address_is_understood_and_its_normal_form_again(text: str, url: str) -> None:
+def test_a_url_and_its_normal_form_are_accepted(text: str, url: str) -> None:
     assert normal_url(text) == url
     assert normal_url(url) == url
 
@@ -46,7 +46,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "says"), REFUSED.items())
-def test_another_address_is_refused_in_one_line_without_its_password(text: str, says: str) -> None:
+def test_a_bad_url_is_refused_in_one_line_without_its_password(text: str, says: str) -> None:
     with pytest.raises(AssayError, match=says) as raised:
         normal_url(text)
     assert "s3cr3t" not in str(raised.value)
@@ -55,6 +55,6 @@ def test_another_address_is_refused_in_one_line_without_its_password(text: str, 
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
-def test_whatever_is_in_a_path_of_a_file_is_taken_as_it_is(name: str) -> None:
+def test_a_file_path_is_taken_verbatim(name: str) -> None:
     url = normal_url(f"sqlite:////srv/{name}/a?b#c%20.db")
     assert str(path_of(parse(url))) == f"/srv/{name}/a?b#c%20.db".replace("//", "/").replace("/./", "/")

@@ -31,7 +31,7 @@ def measured(store: Store, repository_id: int, density: float | None, judgement:
     return store(save_screening, *ids, HEAD, NOW, of_it, judgement, "", "r1", "c1", {"scorer": "baseline"})
 
 
-def test_of_each_repository_the_newest_verdict_stands_and_that_of_a_failure_does_not(store: Store) -> None:
+def test_the_current_verdict_is_the_newest_unless_that_failed(store: Store) -> None:
     measured(store, 7, 0.04, SKIP)
     newest = measured(store, 7, 0.051, RUN)
     none = measured(store, 8, None, {"verdict": "SKIP", "measurable": False})
@@ -44,7 +44,7 @@ def test_of_each_repository_the_newest_verdict_stands_and_that_of_a_failure_does
     ]
 
 
-def test_another_verdict_is_a_screening_of_its_own_with_the_ranking_and_leaves_the_old_one_as_it_was(
+def test_another_verdict_is_a_new_screening_that_takes_the_ranking_over(
     store: Store,
 ) -> None:
     first = measured(store, 7, 0.05, RUN)
@@ -72,5 +72,5 @@ def test_judging_again_is_no_measurement(store: Store) -> None:
     assert before.history_changed
 
 
-def test_of_a_repository_that_is_gone_nothing_is_newest(store: Store) -> None:
+def test_a_deleted_repository_has_no_newest_screening(store: Store) -> None:
     assert store(lock_newest, 1, 99) is None
