@@ -201,18 +201,18 @@ class FinetuneApp:
 
     def reached(self, run_id: int, point: str) -> int:
         """Wait until a run has reached a point, and return the id of the training process."""
-        return self.app.until(f"{point} of run {run_id}", lambda: self.gates.reached(run_id, point), WITHIN_S)
+        return self.app.until(f"{point} of run {run_id}", lambda: self.gates.reached(run_id, point))
 
     def ended(self, run_id: int) -> Run:
         """Wait for the end of a run and everything that follows from it."""
-        self.app.until(f"the end of run {run_id}", lambda: self.run(run_id).state == "ended", WITHIN_S)
+        self.app.until(f"the end of run {run_id}", lambda: self.run(run_id).state == "ended")
         self.app.until_idle()
         return self.run(run_id)
 
     def all_ended(self, count: int) -> list[Run]:
         """Wait for this number of runs, refits included, to end."""
-        self.app.until(f"{count} runs", lambda: len(self.runs()) >= count, WITHIN_S)
-        self.app.until("their ends", lambda: all(run.state == "ended" for run in self.runs()), WITHIN_S)
+        self.app.until(f"{count} runs", lambda: len(self.runs()) >= count)
+        self.app.until("their ends", lambda: all(run.state == "ended" for run in self.runs()))
         self.app.until_idle()
         assert len(self.runs()) == count
         return self.runs()
