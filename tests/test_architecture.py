@@ -114,6 +114,7 @@ TOUCHES_THE_WORLD = {
     "pipeline.mining.miner": "names the cache of facts",
     "pipeline.reports.pairs_parquet": "writes Parquet",
     "pipeline.screening.measure": "names the cache of facts",
+    "bot.policy": "holds the path of a CA bundle",
     "bot.repo_config.effective": "loads configurations from the store",
     "bot.repo_config.json_schema": "prints the schema when it is run",
 }
