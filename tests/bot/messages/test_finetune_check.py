@@ -257,7 +257,7 @@ def test_an_end_without_a_result_says_why_and_what_to_do(
 
 
 def test_every_ending_has_its_text() -> None:
-    assert {ending[0] for ending in ENDINGS} | {"", "finished"} == set(get_args(RunEnding))
+    assert {ending[0] for ending in ENDINGS} | {"finished"} == set(get_args(RunEnding))
 
 
 def test_what_never_reserved_anything_cost_nothing() -> None:

@@ -29,17 +29,17 @@ def test_a_url_and_its_normal_form_are_accepted(text: str, url: str) -> None:
 
 
 REFUSED = {
-    "": "is none",
-    "assay.db": "is none",
-    "mysql://ada:s3cr3t@db/assay": "another database",
-    "postgresql+psycopg2://ada:s3cr3t@db/assay": "another database",
+    "": "is malformed",
+    "assay.db": "is malformed",
+    "mysql://ada:s3cr3t@db/assay": "only SQLite and PostgreSQL",
+    "postgresql+psycopg2://ada:s3cr3t@db/assay": "only SQLite and PostgreSQL",
     "sqlite://": "must be a file",
     "sqlite:///": "must be a file",
     "sqlite:///:memory:": "must be a file",
     "sqlite:///file:assay?mode=memory": "must be a file",
     "sqlite://host/assay.db": "must be a file",
     "postgresql://ada:s3cr3t@db": "names no database",
-    "postgresql://ada:s3cr3t@db:port/assay": "is none",
+    "postgresql://ada:s3cr3t@db:port/assay": "is malformed",
     "postgresql://ada:s3cr3t@db/assay?password=s3cr3t": "an unknown option",
     "postgresql://ada:s3cr3t@db/assay?sslmode=s3cr3t": "sslmode of the database URL must be one of",
 }
