@@ -14,7 +14,7 @@ from bot.records import Run
 from bot.runs.budget_rule import NO_BUDGET, OutOfBudget, decide_reservation
 from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_most, seconds_per_token
 from bot.runs.model_sizes import size_of_model
-from bot.sandbox.pair_task import Gathered
+from bot.sandbox.pair_task import PairResult
 from bot.store.budgets import list_gpu_workers, load_budget, load_gpu_state, month_of, usage_of, usage_of_all
 from bot.store.jobs import request_job
 from bot.store.reserving import newest_results, reserve_alone
@@ -28,7 +28,7 @@ FEWEST_POSITIVES: Final = 10
 COUNTED_RESULTS: Final = 5  # of the last runs of a model, to tell how fast the next one will be
 
 
-def require_enough(run: Run, gathered: Gathered) -> None:
+def require_enough(run: Run, gathered: PairResult) -> None:
     """What a GPU worker would refuse is told before it is queued."""
     if run.purpose == "score":
         return
@@ -40,7 +40,7 @@ def require_enough(run: Run, gathered: Gathered) -> None:
         raise Ends("refused", f"there is too little to train on: {found}, and at least {FEWEST_POSITIVES} are needed")
 
 
-async def queue(context: JobContext, prepared: Preparation, gathered: Gathered) -> Outcome:
+async def queue(context: JobContext, prepared: Preparation, gathered: PairResult) -> Outcome:
     """Reserve and queue in one transaction, or raise Ends."""
     run, now = prepared.run, context.now()
     estimated = await _estimate(context, prepared, gathered)
@@ -70,7 +70,7 @@ async def reserve(connection: Any, run: Run, minutes: float, now: datetime) -> N
         raise Ends("out_of_budget", decision.reason)
 
 
-async def _estimate(context: JobContext, prepared: Preparation, gathered: Gathered) -> Minutes:
+async def _estimate(context: JobContext, prepared: Preparation, gathered: PairResult) -> Minutes:
     run, model = prepared.run, prepared.recipe.base_model
     async with context.parts.database.read() as connection:
         results = await newest_results(connection, run.base_model, COUNTED_RESULTS)

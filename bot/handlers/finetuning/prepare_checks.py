@@ -14,7 +14,7 @@ from bot.records import Installation, Repository, Run, RunEnding
 from bot.repo_config.effective import load_effective_config
 from bot.repo_config.precedence import EffectiveConfig
 from bot.runs.budget_rule import NO_BUDGET
-from bot.sandbox.pair_task import Gathering
+from bot.sandbox.pair_task import PairTask
 from bot.store.budgets import load_budget
 from bot.store.installations import load_installation
 from bot.store.repositories import load_repository
@@ -48,7 +48,7 @@ class Preparation:
     repository: Repository
     config: EffectiveConfig
     recipe: FinetuneRecipe
-    gathering: Gathering
+    gathering: PairTask
     seen_at: datetime  # when the pinned head was first seen
     token: str = field(default="", repr=False)
 
@@ -100,14 +100,14 @@ def _recipe(context: JobContext, run: Run, config: EffectiveConfig) -> FinetuneR
         raise Ends("refused", str(problem)) from None
 
 
-def _gathering(run: Run, winner: Run | None) -> Gathering:
+def _gathering(run: Run, winner: Run | None) -> PairTask:
     """What it reads: pairs to judge by, or what the adapter that won ranks."""
     if run.purpose == "judge":
-        return Gathering("pairs", run.head_sha)
+        return PairTask("pairs", run.head_sha)
     window_s = _window_s(winner)
     if window_s is None:
         raise Ends("refused", WINNER_GONE)
-    return Gathering("ranking", run.head_sha, window_s if run.purpose == "refit" else 0)
+    return PairTask("ranking", run.head_sha, window_s if run.purpose == "refit" else 0)
 
 
 def _window_s(winner: Run | None) -> int | None:

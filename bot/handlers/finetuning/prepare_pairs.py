@@ -11,7 +11,7 @@ from bot.handlers.finetuning.prepare_checks import Preparation
 from bot.handlers.screening.clone_slot import Room, clone_slot
 from bot.handlers.screening.evidence import evidence_file, read_evidence
 from bot.jobs.context import JobContext
-from bot.sandbox.pair_task import MOST_FILE_BYTES, Gathered
+from bot.sandbox.pair_task import MAX_PAIR_FILE_BYTES, PairResult
 from bot.sandbox.screening_task import EvidenceFile, ScreeningFailed, ScreeningTask
 from pipeline.label_recipe import MESSAGES_API
 
@@ -21,12 +21,12 @@ _NO_ISSUES: Final = (
 )
 
 
-async def collect(context: JobContext, prepared: Preparation) -> Gathered:
+async def collect(context: JobContext, prepared: Preparation) -> PairResult:
     """The file is in the store. Raises ScreeningFailed and StoreError."""
     ids = context.installation_id, context.repository_id
     async with clone_slot(context) as room:
         evidence = await _evidence(context, prepared, room)
-        gathered = await context.parts.supervisor.gather(_order(context, prepared, room, evidence))
+        gathered = await context.parts.supervisor.prepare_pairs(_order(context, prepared, room, evidence))
         file = room.folder / prepared.gathering.file_name
         content = await asyncio.to_thread(_read, file)
         await asyncio.to_thread(context.parts.artifacts.put_pairs, *ids, content, gathered.id)
@@ -53,7 +53,7 @@ def _order(context: JobContext, prepared: Preparation, room: Room, evidence: Evi
     return ScreeningTask(
         url=f"{policy.web_url}/{prepared.repository.full_name}.git",
         folder=room.folder,
-        most_bytes=room.most_bytes,
+        max_pack_bytes=room.most_bytes,
         token=prepared.token,
         seen_at=int(prepared.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,
@@ -64,7 +64,7 @@ def _order(context: JobContext, prepared: Preparation, room: Room, evidence: Evi
         overlay=prepared.config.overlay,
         recipe="messages+api" if prepared.run.label_recipe_id == MESSAGES_API.id else "messages",
         evidence=evidence,
-        gather=prepared.gathering,
+        pair_task=prepared.gathering,
     )
 
 
@@ -72,9 +72,9 @@ def _read(file: Path) -> bytes:
     """The file itself: whoever took the child over may have put a link there. Raises ScreeningFailed."""
     try:
         with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-            content = opened.read(MOST_FILE_BYTES + 1)
+            content = opened.read(MAX_PAIR_FILE_BYTES + 1)
     except OSError as problem:
         raise ScreeningFailed("crash", f"left no file that can be read ({problem.strerror})") from None
-    if len(content) > MOST_FILE_BYTES:
-        raise ScreeningFailed("unreadable", f"there is more to learn from than {MOST_FILE_BYTES >> 30} GB")
+    if len(content) > MAX_PAIR_FILE_BYTES:
+        raise ScreeningFailed("unreadable", f"there is more to learn from than {MAX_PAIR_FILE_BYTES >> 30} GB")
     return content

@@ -99,7 +99,7 @@ def _order(context: JobContext, source: Source, room: Room, evidence: Evidence) 
     return ScreeningTask(
         url=f"{policy.web_url}/{source.repository.full_name}.git",
         folder=room.folder,
-        most_bytes=room.most_bytes,
+        max_pack_bytes=room.most_bytes,
         token=source.token,
         seen_at=int(source.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,

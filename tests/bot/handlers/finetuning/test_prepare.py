@@ -20,7 +20,7 @@ from bot.handlers.finetuning.prepare import prepare
 from bot.jobs.context import Parts
 from bot.records import GpuState, GpuWorker, Run, Usage
 from bot.runs.end_run import cancel
-from bot.sandbox.pair_task import Gathered
+from bot.sandbox.pair_task import PairResult
 from bot.sandbox.screening_task import ScreeningFailed, ScreeningTask
 from bot.sandbox.supervisor import Supervisor
 from bot.store.budgets import (
@@ -43,7 +43,7 @@ from tests.builders.broken import healthy
 from tests.builders.command_harness import POLICY, SMALL, Harness, open_harness
 from tests.builders.finetunings import result
 
-GATHERED = Gathered("d" * 64, "labels", "", {320: 200}, 40, {320: 100})
+GATHERED = PairResult("d" * 64, "labels", "", {320: 200}, 40, {320: 100})
 # With 60 GPU minutes as the limit of a run and nothing known of a device, all of it and half as much are reserved, and
 # ten to load the model and write the results.
 LIMIT, RESERVED = 60.0, 100.0
@@ -61,16 +61,16 @@ class Announced:
 class FakeSupervisor:
     """Writes a file as a child does, or fails."""
 
-    gathered: Gathered = GATHERED
+    gathered: PairResult = GATHERED
     failures: list[ScreeningFailed] = field(default_factory=list)
     orders: list[ScreeningTask] = field(default_factory=list)
 
-    async def gather(self, order: ScreeningTask) -> Gathered:
+    async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
         self.orders.append(order)
         if self.failures:
             raise self.failures.pop(0)
-        assert order.gather is not None
-        (order.folder / order.gather.file_name).write_bytes(b"what a run reads")
+        assert order.pair_task is not None
+        (order.folder / order.pair_task.file_name).write_bytes(b"what a run reads")
         return self.gathered
 
 
@@ -87,7 +87,7 @@ class PrepareHarness:
         )
         usual = harness.parts
         more = {
-            "supervisor": SimpleNamespace(gather=lambda order: self.supervisor.gather(order)),
+            "supervisor": SimpleNamespace(prepare_pairs=lambda order: self.supervisor.prepare_pairs(order)),
             "clones": self.clones,
             "artifacts": self.artifacts,
             "announcer": self.announced,
@@ -181,7 +181,7 @@ def test_the_child_is_told_the_pin_and_gets_a_token_for_this_repository_alone(ha
     harness.harness.world.shop.rename("store")
     harness.does()
     (order,) = harness.supervisor.orders
-    assert (order.gather.kind, order.gather.head_sha) == ("pairs", pinned)
+    assert (order.pair_task.kind, order.pair_task.head_sha) == ("pairs", pinned)
     assert order.url.endswith("/acme/store.git")
     token = harness.harness.world.github.tokens[order.token]
     assert token.permissions == {"contents": "read", "metadata": "read"}
@@ -240,7 +240,7 @@ def test_an_adapter_that_won_gets_a_ranking_set_of_as_long_a_window(
     winner = is_finished(harness)
     run = harness.prepared(purpose=purpose, judged_run_id=winner.run_id, head_sha="c" * 40)
     order = harness.supervisor.orders[-1]
-    assert (run.state, order.gather.kind, order.gather.window_s) == ("queued", "ranking", window_s)
+    assert (run.state, order.pair_task.kind, order.pair_task.window_s) == ("queued", "ranking", window_s)
 
 
 # What ends a run
@@ -289,10 +289,10 @@ def test_without_a_budget_the_run_is_refused(harness: PrepareHarness) -> None:
 
 def test_a_budget_that_goes_while_pairs_are_gathered_queues_nothing(harness: PrepareHarness) -> None:
     class Takes(FakeSupervisor):
-        async def gather(self, order: ScreeningTask) -> Gathered:
+        async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
             async with harness.harness.database.write() as connection:
                 await remove_budget(connection, harness.harness.ids[0])
-            return await super().gather(order)
+            return await super().prepare_pairs(order)
 
     harness.supervisor = Takes()
     assert ended(harness.prepared())[0] == "refused"
@@ -408,7 +408,7 @@ def test_a_link_that_a_child_left_is_not_followed(harness: PrepareHarness, tmp_p
     (tmp_path / "secret").write_text("the App's key")
 
     class TakenOver(FakeSupervisor):
-        async def gather(self, order: ScreeningTask) -> Gathered:
+        async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
             (order.folder / "pairs.parquet").symlink_to(tmp_path / "secret")
             return GATHERED
 
@@ -417,7 +417,7 @@ def test_a_link_that_a_child_left_is_not_followed(harness: PrepareHarness, tmp_p
 
 
 def test_a_file_past_the_limit_is_not_taken(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_pairs, "MOST_FILE_BYTES", 5)
+    monkeypatch.setattr(prepare_pairs, "MAX_PAIR_FILE_BYTES", 5)
     assert (ended(harness.prepared())[0], harness.stored) == ("refused", [])
 
 
@@ -448,10 +448,10 @@ def test_a_run_that_is_cancelled_while_it_is_gathered_is_not_queued(harness: Pre
     run = harness.asked()
 
     class Cancels(FakeSupervisor):
-        async def gather(self, order: ScreeningTask) -> Gathered:
+        async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
             async with harness.harness.database.write() as connection:
                 assert await cancel(connection, run, harness.harness.world.clock.now(), "by a command")
-            return await super().gather(order)
+            return await super().prepare_pairs(order)
 
     harness.supervisor = Cancels()
     harness.does()
