@@ -105,7 +105,7 @@ class Artifacts:
     def remove_installation(self, installation_id: int) -> None:
         self._remove(f"installations/{int(installation_id)}")
 
-    def remove_leavings(self, run: Run) -> None:
+    def remove_leftovers(self, run: Run) -> None:
         """Of one that is over: its checkpoints, and what workers left that lost it. `Run.artifacts` stays."""
         kept = run.artifacts.rstrip("/").rpartition("/")[2]
         for name in {name.partition("/")[0] for name in self._store(f"{_run(run)}/done").names()} - {kept}:

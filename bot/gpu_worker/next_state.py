@@ -1,4 +1,4 @@
-"""What becomes of a run whose process has ended: one pure function. Every sentence may be read on GitHub."""
+"""Decide the next state of a run whose training process has ended. Pure; reasons may be shown on GitHub."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bot.gpu_worker.training_task import Answer, Delivered, Died, Failure, Halted
+from bot.gpu_worker.training_task import Delivered, Died, Failure, Reply, Stopped
 from bot.records import RunEnding
 from bot.runs.estimate import LEAST_MINUTES, LOADING_MINUTES
 
-MOST_ATTEMPTS: Final = 3  # of what may go better another time
-PAUSE_S: Final = 15.0  # before the next one
+MAX_ATTEMPTS: Final = 3  # after failures that a retry may fix
+PAUSE_S: Final = 15.0  # before the next attempt
 LIMIT_FACTOR: Final = 1.25
 LIMIT_EXTRA_MINUTES: Final = 10.0
 
@@ -32,59 +32,62 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """It goes back to the queue; whoever takes it goes on from its checkpoint."""
+class Requeue:
+    """The run returns to the queue; the next attempt resumes from its last checkpoint."""
 
     reason: str
-    counts: bool = True  # as an attempt
+    counts: bool = True  # towards MAX_ATTEMPTS
     pause_s: float = PAUSE_S
 
 
-def decide(answer: Answer, attempts: int) -> Finish | Again:
-    """`attempts` were begun so far, this one included."""
-    match answer:
+def decide(reply: Reply, attempts: int) -> Finish | Requeue:
+    """Return the next state after the child's reply; `attempts` counts this attempt too."""
+    match reply:
         case Delivered(result, recipe_id, files):
             return Finish("finished", "", result, recipe_id, files)
-        case Halted():
-            return Again(STOPPED, counts=False, pause_s=0.0)
+        case Stopped():
+            return Requeue(STOPPED, counts=False, pause_s=0.0)
         case Failure("device", sentence) | Failure("store", sentence):
-            return _again(sentence.partition(" (")[0], attempts)
+            return _requeue(sentence.partition(" (")[0], attempts)
         case Failure(_, sentence):
             return Finish("crashed", sentence)
         case Died(exit_code):
-            return _again(_how(exit_code), attempts)
+            return _requeue(_how(exit_code), attempts)
 
 
 def training_minutes(limit: float, reserved: float) -> float:
-    """What a run may train, where the operator allows `limit` minutes and so many are reserved for all of it."""
+    """Return how long a run may train under the operator's limit and the minutes reserved (0: none) for all of it."""
     return min(limit, max(reserved - LOADING_MINUTES, LEAST_MINUTES)) if reserved else limit
 
 
-def most_minutes(limit: float, reserved: float = 0.0) -> float:
-    """Of all attempts together, loading and judging included: never more than was reserved."""
-    most = LIMIT_FACTOR * limit + LIMIT_EXTRA_MINUTES
-    return min(most, reserved) if reserved else most
+def max_total_minutes(limit: float, reserved: float = 0.0) -> float:
+    """Return the limit on all attempts together, loading and judging included: at most what was reserved."""
+    minutes = LIMIT_FACTOR * limit + LIMIT_EXTRA_MINUTES
+    return min(minutes, reserved) if reserved else minutes
 
 
 def timed_out(limit: float, reserved: float = 0.0) -> Finish:
+    """End a run that exceeded its time limit."""
     return Finish(
         "timed_out",
-        f"it was stopped after {most_minutes(limit, reserved):,.0f} minutes: {limit:,g} minutes of training are "
+        f"it was stopped after {max_total_minutes(limit, reserved):,.0f} minutes: {limit:,g} minutes of training are "
         "allowed, and loading and judging took longer than the rest",
     )
 
 
 def cancelled() -> Finish:
+    """End a run that was cancelled while it ran."""
     return Finish("cancelled", CANCELLED)
 
 
 def refused(sentence: str) -> Finish:
+    """End a run that cannot be started."""
     return Finish("refused", sentence)
 
 
-def _again(sentence: str, attempts: int) -> Finish | Again:
-    if attempts < MOST_ATTEMPTS:
-        return Again(f"{sentence}: it goes on from its last checkpoint")
+def _requeue(sentence: str, attempts: int) -> Finish | Requeue:
+    if attempts < MAX_ATTEMPTS:
+        return Requeue(f"{sentence}: it goes on from its last checkpoint")
     return Finish("crashed", f"{sentence}; it was begun {attempts} times")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bot.disk.artifacts import Artifacts
-from bot.gpu_worker.environment import CREDENTIALS
+from bot.gpu_worker.training_child import CREDENTIALS
 from bot.records import Run
 from bot.store.database import Database
 from bot.store.runs import all_runs

@@ -25,10 +25,9 @@ from bot.cli.database import check_revision, private_folder, usable_database_url
 from bot.cli.server.up import run
 from bot.clock import SystemClock
 from bot.disk.artifacts import Artifacts
-from bot.gpu_worker.environment import child_environment, credentials_in
-from bot.gpu_worker.parts import GpuParts
+from bot.gpu_worker.attempt import GpuParts
 from bot.gpu_worker.scratch import scratch_folder
-from bot.gpu_worker.training_child import device_of
+from bot.gpu_worker.training_child import child_environment, credentials_in, probe_device
 from bot.gpu_worker.worker import GpuWorker
 from bot.logs import set_up_logs
 from bot.records import Run
@@ -109,7 +108,7 @@ async def serve_gpu(settings: Settings, wanted: Wanted) -> None:
                 lease_s=settings.gpu_lease_s,
                 environment=environment,
             )
-            device_name = await device_of(parts.command, environment, wanted.device)
+            device_name = await probe_device(parts.command, environment, wanted.device)
             await _serve(GpuWorker(parts, device_name), settings, wanted, device_name)
 
 

@@ -99,19 +99,19 @@ def test_a_run_that_is_over_keeps_what_its_winner_wrote(url: str) -> None:
     artifacts.open_done(artifacts.done_name(zombie)).write("result.json", b"{}")
     over = a_run(artifacts=artifacts.done_name(a_run(lease_token=LEASE)))
     before = names(url)
-    artifacts.remove_leavings(over)
+    artifacts.remove_leftovers(over)
     gone = set(before) - set(names(url))
     assert {name.removeprefix("installations/1/repositories/2/runs/7/") for name in gone} == {
         "checkpoints/seed-1/fit/step-4.ckpt",
         "done/999999999999/result.json",
     }
-    artifacts.remove_leavings(over)
+    artifacts.remove_leftovers(over)
     assert set(before) - set(names(url)) == gone
 
 
 def test_a_run_that_made_nothing_leaves_nothing(url: str) -> None:
     artifacts = filled(url)
-    artifacts.remove_leavings(a_run(artifacts=""))
+    artifacts.remove_leftovers(a_run(artifacts=""))
     assert not any("/2/runs/7/" in name for name in names(url))
 
 
