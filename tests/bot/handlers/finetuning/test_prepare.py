@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from bot.disk.artifacts import Artifacts
-from bot.disk.clone_cache import Clones
+from bot.disk.clone_cache import CloneCache
 from bot.handlers.finetuning import prepare_budget, prepare_pairs
 from bot.handlers.finetuning.prepare import prepare
 from bot.jobs.context import Parts
@@ -82,7 +82,7 @@ class PrepareHarness:
         self.artifacts = Artifacts(folder / "artifacts")
         self.supervisor: Any = FakeSupervisor()
         self.announced = Announced()
-        self.clones = Clones(
+        self.clones = CloneCache(
             folder / "clones", installation_quota_bytes=1 << 30, total_quota_bytes=1 << 30, free_bytes_kept=0
         )
         usual = harness.parts
