@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from bot.calibration.sharing_sync import plan_sharing, share_anew
+from bot.calibration.sharing_sync import plan_sharing, sync_sharing
 from bot.calibration.threshold_change import verdict
-from bot.calibration.versions import note_inputs
+from bot.calibration.versions import save_changed_versions
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.repo_config.effective import load_effective_config
 from bot.store.installations import list_installations, load_installation
@@ -62,8 +62,8 @@ async def _bring_up_to_date(context: JobContext) -> None:
     if plan:
         await _tell_others(context)
     async with context.effect() as connection:
-        await share_anew(connection, source, context.installation_id, willing)
-        await note_inputs(connection, source, context.installation_id, context.now())
+        await sync_sharing(connection, source, context.installation_id, willing)
+        await save_changed_versions(connection, source, context.installation_id, context.now())
 
 
 async def _willing(context: JobContext, connection: Any) -> set[int]:

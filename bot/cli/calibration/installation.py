@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.calibration.calibration_source import CalibrationSource
-from bot.calibration.record import record_word
+from bot.calibration.record import record_exclusion
 from bot.calibration.threshold_change import CalibrationChange
 from bot.calibration.versions import NotRecomputable, Rows, load_rows, recompute, threshold_of
 from bot.cli.calibration.view import describe
@@ -136,7 +136,7 @@ def _say(
         found = await find_installation(connection, login)
         repository_id, name = await _measured_repository(connection, source, found, repo)
         said = word(name)
-        excluded = (await source.known(connection, found.installation_id)).own_exclusions
+        excluded = (await source.installation_set(connection, found.installation_id)).own_exclusions
         if isinstance(said, Included) and name not in excluded:
             shown = ", ".join(sorted(excluded)) or "none"
             raise AssayError(f"{name} is not excluded for {login}; excluded repositories: {shown}")
@@ -145,7 +145,7 @@ def _say(
             threshold, version = fitted.calibration.threshold, fitted.calibration.version
             change = CalibrationChange(threshold, threshold, version, version)
         else:
-            change = await record_word(connection, source, found.installation_id, repository_id, said, now)
+            change = await record_exclusion(connection, source, found.installation_id, repository_id, said, now)
         shown_change = await _change_fields(connection, found, change)
         return await _described(connection, source, found) | shown_change
 
@@ -156,7 +156,7 @@ async def _measured_repository(
     connection: Any, source: CalibrationSource, found: Installation, repo: str
 ) -> tuple[int, str]:
     """Raises AssayError where it has no outcome in this installation, with those that have one."""
-    known = await source.known(connection, found.installation_id)
+    known = await source.installation_set(connection, found.installation_id)
     names = {own.outcome.repo: own.repository_id for own in known.own.values()}
     for name, repository_id in names.items():
         if name.lower() == repo.lower():

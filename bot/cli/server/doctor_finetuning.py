@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bot.base_models import LIST, default_base_model, parse_base_models, parse_recipe_changes
+from bot.base_models import MODELS_VARIABLE, default_base_model, parse_base_models, parse_recipe_changes
 from bot.cli.check import Check
 from bot.settings import Settings
 from pipeline.records import AssayError
@@ -31,7 +31,7 @@ def check_finetuning(settings: Settings) -> Iterator[Check]:
         yield Check(_NAME, False, "its settings make no sense", str(error))
         return
     if not models:
-        to_do = f"set {LIST} to the models that may be used, then give an installation minutes: assay budget set"
+        to_do = f"set {MODELS_VARIABLE} to the models that may be used, then give an installation minutes: assay budget set"
         yield Check(_NAME, False, "off: no base model may be used", to_do, required=False)
         return
     more = f" and {len(models) - 1} more" if len(models) > 1 else ""

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from bot.base_models import LIST, parse_base_models
+from bot.base_models import MODELS_VARIABLE, parse_base_models
 from bot.cli.app_settings import database_url
 from bot.cli.database import check_revision, private_folder, usable_database_url
 from bot.cli.server.up import run
@@ -92,7 +92,7 @@ async def serve_gpu(settings: Settings, wanted: Wanted) -> None:
     """Until told to stop, or until the one run is done. Raises AssayError where something is missing to begin with."""
     base_models = parse_base_models(settings.base_models)
     if not base_models:
-        raise AssayError(f"set {LIST} as it is set for the other parts of Assay: it lists the models that may be used")
+        raise AssayError(f"set {MODELS_VARIABLE} as it is set for the other parts of Assay: it lists the models that may be used")
     environment = child_environment(os.environ)
     async with _database(settings) as database:
         with scratch_folder(private_folder(settings.data_dir) / "gpu") as scratch:

@@ -90,7 +90,7 @@ async def _measure(context: JobContext, installation: Installation, source: Sour
 
 async def _api_decides(context: JobContext) -> bool:
     async with context.parts.database.read() as connection:
-        known = await context.parts.calibrations.known(connection, context.installation_id)
+        known = await context.parts.calibrations.installation_set(connection, context.installation_id)
     return known.calibration_set.deciding == MESSAGES_API.id
 
 
