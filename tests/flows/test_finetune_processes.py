@@ -142,7 +142,7 @@ def test_two_workers_train_two_repositories_and_one_of_them_is_killed(server: Se
     workers[killed].kill()
     until("two check runs", lambda: checks(shop) and checks(office))
     again = server.gpu_worker("again")  # whoever starts on a machine removes what was left there
-    until("a worker", lambda: "gpu_worker_is_up" in again.said())
+    until("a worker", lambda: "gpu_worker_started" in again.said())
     server.at_rest()
     runs = {run.run_id: run for run in server.runs() if run.purpose == "judge"}
     assert [run.ending for run in runs.values()] == ["finished", "finished"]

@@ -17,7 +17,7 @@ import typer
 from bot.cli.calibration.seed import seed_command
 from bot.cli.calibration.view import change_fields, describe, render
 from bot.cli.files import read_whole, write_whole
-from bot.cli.output import print_result
+from bot.cli.output import AsJson, print_result
 from bot.settings import load_settings
 from pipeline.calibration.calibration_set import CalibrationSet, adoption, change, require_known
 from pipeline.calibration.import_export import parse_exchange, plan_import, render_exchange
@@ -32,7 +32,6 @@ from pipeline.records import AssayError, Outcome, OutcomeKind
 app = typer.Typer(add_completion=False, help="Show and change the outcomes that the threshold rests on.")
 app.command("seed")(seed_command)
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Repo = Annotated[str, typer.Argument(help="The repository, as owner/name.")]
 OfInstallation = Annotated[
     str | None,

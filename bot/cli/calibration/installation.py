@@ -167,8 +167,8 @@ async def _measured_repository(
 
 async def _described(connection: Any, source: CalibrationSource, found: Installation) -> dict[str, Any]:
     fitted = await source.fitted(connection, found.installation_id)
-    named = tuple(o for o in fitted.known.calibration_set.outcomes if o.provenance != "shared")
-    shown = replace(fitted.known.calibration_set, outcomes=named)
+    named = tuple(o for o in fitted.installation_set.calibration_set.outcomes if o.provenance != "shared")
+    shown = replace(fitted.installation_set.calibration_set, outcomes=named)
     family = source.family or None
     return describe(shown, fitted.calibration) | {"installation": found.account_login, "base_model_family": family}
 

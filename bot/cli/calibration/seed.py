@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.files import require_writable, write_whole
-from bot.cli.output import Progress, print_result, progress_display
-from bot.settings import load_settings
+from bot.cli.output import AsJson, Progress, print_result, progress_display
+from bot.settings import Settings, load_settings
 from pipeline.calibration.published import Published, load_published
 from pipeline.calibration.reproduced import load_reproduced
 from pipeline.calibration.seed import Seed, SeedMeasurement, assemble
 from pipeline.calibration.seed_json import render_seed
-from pipeline.label_recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES, LabelRecipe
 from pipeline.records import AssayError
 from pipeline.reports.numbers import count, interval
 from pipeline.reports.numbers import density as number
@@ -37,11 +37,9 @@ def seed_command(
     ] = None,
     out: Annotated[Path, typer.Option(help="The seed file to write.")] = SEED_FILE,
     docs: Annotated[Path, typer.Option(help="The published table to write.")] = TABLE_FILE,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Mine the histories with a published outcome and write the seed data that ships with Assay."""
-    from bot.cli.calibration.seed_measure import measure_history  # imports mining, which the other commands do without
-
     for file in (out, docs):
         require_writable(file)
     facts, settings = load_published(), load_settings()
@@ -54,6 +52,21 @@ def seed_command(
     write_whole(out, render_seed(seed))
     write_whole(docs, render_published_table(seed, load_reproduced()))
     print_result(describe_seed(seed) | {"seed": str(out), "docs": str(docs)}, as_json, _render)
+
+
+def measure_history(source: str, recipe: LabelRecipe, settings: Settings, progress: Progress) -> SeedMeasurement:
+    """Mine the history at a path or URL under `recipe`; a URL is cloned into the data directory.
+
+    Raises AssayError if it cannot be read or has no functions.
+    """
+    from bot.cli.repository_source import default_jobs, open_source  # import mining, which the other commands avoid
+    from pipeline.screening.measure import measure, seed_measurement
+
+    repository = open_source(source, settings, progress)
+    measured = measure(repository, recipe, data_dir=settings.data_dir, jobs=default_jobs(), progress=progress)
+    if measured.density is None:
+        raise AssayError(f"{measured.mined.repo} has no functions at the start of its training window")
+    return seed_measurement(measured, recipe)
 
 
 def urls(repositories: Sequence[Published]) -> dict[str, str]:

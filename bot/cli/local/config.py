@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bot.cli.config_option import read_config
 from bot.cli.errors import BAD_INPUT
-from bot.cli.output import print_result
+from bot.cli.output import AsJson, print_result
 from bot.repo_config.keys import KEYS
 from bot.repo_config.repository_config import ConfigProblem, ParsedConfig
 from pipeline.reports.escape import inert
@@ -29,7 +29,7 @@ def config() -> None:
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, .github/assay.yml for one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what of a configuration file applies, and what does not, by line. Exits 2 if anything does not."""
     parsed = read_config(file)

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from bot import __version__
 from bot.cli.config_option import OwnConfig, read_overlay
+from bot.cli.files import check_report, write_report
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.output import AsJson, Progress, print_result, progress_display
 from bot.cli.rankings_table import rankings_table
-from bot.cli.report_file import check_report, write_report
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.cli.scorers import embeddings_of, parse_adapters, parse_base_model, scorer_of
 from bot.peak_memory import peak_rss_mb
@@ -62,7 +62,7 @@ def evaluate_source(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write a page with plots to look at; - writes it to stdout."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rank the functions of a year ago as they were then, and compare with what has been fixed since.
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bot.cli.files import read_whole, require_writable, write_whole
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import print_result, progress_display
+from bot.cli.output import AsJson, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.calibration.seed_records import iso_day
@@ -42,7 +42,7 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other commits.")] = 0,
     as_of: AsOf = None,
     jobs: Jobs = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw commits of the training window to be labelled by hand: half of them count as fixes, half do not."""
     if out.suffix not in (".tsv", ".json"):
@@ -81,7 +81,7 @@ def sample(
 @app.command("score")
 def score_files(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files that `sample` wrote, filled in.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Precision and recall of the fix labels, with 95 % intervals; of several repositories also together."""
     read = [read_filled_in(path) for path in files]

@@ -12,7 +12,7 @@ import typer
 from bot.cli.config_option import OwnConfig, read_overlay
 from bot.cli.local.evaluate import blobs_of
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import print_result, progress_display
+from bot.cli.output import AsJson, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.finetuning.prompts import code_of
@@ -34,7 +34,7 @@ def pairs(
     as_of: AsOf = None,
     config: OwnConfig = None,
     jobs: Jobs = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the training pairs and the holdout functions of a repository; docs/reference/pairs.md has the columns."""
     settings = load_settings()

@@ -18,10 +18,10 @@ from rich.text import Text
 
 from bot import __version__
 from bot.cli.config_option import OwnConfig, read_overlay
+from bot.cli.files import check_report, write_report
 from bot.cli.local.evaluate import blobs_of
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import Progress, print_result, progress_display
-from bot.cli.report_file import check_report, write_report
+from bot.cli.output import AsJson, Progress, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.cli.scorers import Choice, parse_scorer, scorer_of
 from bot.peak_memory import peak_rss_mb
@@ -63,7 +63,7 @@ def rank(
             "--sarif", metavar="FILE", help="Also write SARIF for GitHub's code scanning; - writes it to stdout."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the functions or files that are likeliest to need a fix, riskiest first, with reasons.
 

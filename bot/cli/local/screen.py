@@ -17,7 +17,7 @@ from bot import __version__
 from bot.cli.config_option import OwnConfig, read_overlay
 from bot.cli.files import write_whole
 from bot.cli.local.github_evidence import WITHOUT_TOKEN, GitHubRepo, GitHubToken, fetch_evidence, name_of, token_of
-from bot.cli.output import print_result, progress_display
+from bot.cli.output import AsJson, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
@@ -51,7 +51,7 @@ def screen(
     github_repo: GitHubRepo = None,
     jobs: Jobs = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a report to look at.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell whether fine-tuning on this repository's bug-fix history is worth trying: RUN or SKIP.
 

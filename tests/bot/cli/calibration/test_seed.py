@@ -1,8 +1,6 @@
 import dataclasses
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -73,19 +71,17 @@ def measured(name: str) -> SeedMeasurement:
 
 @pytest.fixture
 def mining(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Mining that knows the densities of the test facts; what it was asked for."""
-    asked: list[str] = []
+    """Replace mining by the densities of the test facts; return the sources that were mined."""
+    sources: list[str] = []
 
     def measure_history(source: str, recipe: Any, settings: Any, progress: Any) -> SeedMeasurement:
-        asked.append(source)
+        sources.append(source)
         return measured(next(name for name in DENSITIES if name in source))
 
-    pretended = ModuleType("bot.cli.calibration.seed_measure")
-    pretended.measure_history = measure_history  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "bot.cli.calibration.seed_measure", pretended)
+    monkeypatch.setattr(seed, "measure_history", measure_history)
     monkeypatch.setattr(seed, "load_published", facts)
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "data"))
-    return asked
+    return sources
 
 
 def test_the_seed_and_the_page_are_written_and_agree(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.check import Check
 from bot.cli.main import run
+from bot.cli.output import Check
 from bot.cli.server import doctor
 from pipeline.label_recipe import GRAMMARS, MESSAGES
 

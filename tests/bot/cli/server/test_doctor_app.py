@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.check import Check
+from bot.cli.output import Check
 from bot.cli.server import doctor_app
 from bot.cli.server.doctor_app import check_app, check_database, check_permissions, check_redis
 from bot.github.app_client import AppDescription

@@ -40,7 +40,7 @@ def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(bot.cli.server.gpu_worker, "probe_device", no_device)
-    monkeypatch.setattr(bot.cli.server.gpu_worker, "LOOKS_EVERY_S", 0.01)
+    monkeypatch.setattr(bot.cli.server.gpu_worker, "POLL_EVERY_S", 0.01)
 
     async def story() -> None:
         waiting = asyncio.create_task(serve_gpu(load_settings(), WANTED))
