@@ -60,11 +60,11 @@ def check_revision(url: str) -> None:
         )
 
 
-def in_transaction(work: Callable[[Any], Awaitable[T]]) -> T:
+def in_transaction(work: Callable[[Any], Awaitable[T]], settings: Settings | None = None) -> T:
     """Run `work(connection)` in one transaction of the App's database. Raises AssayError like `existing_database`."""
 
     async def run() -> T:
-        async with existing_database(load_settings()) as database, database.write() as connection:
+        async with existing_database(settings or load_settings()) as database, database.write() as connection:
             return await work(connection)
 
     return asyncio.run(run())

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 import bot.cli.server.gpu_worker
-from bot.cli.server.gpu_worker import Wanted, serve_gpu
+from bot.cli.server.gpu_worker import Options, serve_gpu
 from bot.settings import load_settings
 from bot.store.migrate import migrate
 from pipeline.records import AssayError
 
-WANTED = Wanted("one", "cpu", once=True, as_json=False)
+OPTIONS = Options("one", "cpu", once=True, as_json=False)
 MODEL = "acme/coder@" + "a" * 40
 
 
 def test_without_a_list_of_models_it_says_which_variable_to_set() -> None:
     with pytest.raises(AssayError, match="set ASSAY_BASE_MODELS as it is set for the other parts"):
-        asyncio.run(serve_gpu(load_settings(), WANTED))
+        asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
 
 def test_an_operators_database_without_tables_is_not_waited_for(
@@ -28,7 +28,7 @@ def test_an_operators_database_without_tables_is_not_waited_for(
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
     monkeypatch.setenv("ASSAY_DATABASE_URL", f"sqlite:///{tmp_path / 'empty.sqlite'}")
     with pytest.raises(AssayError, match="the database is empty: `assay up` fills it"):
-        asyncio.run(serve_gpu(load_settings(), WANTED))
+        asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
 
 def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
@@ -43,7 +43,7 @@ def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
     monkeypatch.setattr(bot.cli.server.gpu_worker, "POLL_EVERY_S", 0.01)
 
     async def story() -> None:
-        waiting = asyncio.create_task(serve_gpu(load_settings(), WANTED))
+        waiting = asyncio.create_task(serve_gpu(load_settings(), OPTIONS))
         while not (tmp_path / "assay.sqlite").exists():
             await asyncio.sleep(0.01)
         assert not waiting.done()
