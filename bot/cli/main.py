@@ -20,7 +20,7 @@ COMMANDS = (
         "bot.cli.local.screen:screen",
         "Predict whether fine-tuning on a repository's bug-fix history is worth trying: RUN or SKIP.",
     ),
-    ("pairs", "bot.cli.local.pairs:pairs", "Write the training pairs and the holdout functions of a repository."),
+    ("pairs", "bot.cli.local.pairs:pairs", "Write a repository's training pairs and holdout functions."),
     (
         "evaluate",
         "bot.cli.local.evaluate:evaluate_source",
@@ -34,7 +34,7 @@ COMMANDS = (
     (
         "finetune",
         "bot.cli.local.finetune:finetune",
-        "Train a LoRA adapter on a repository's bug fixes and test whether it ranks better than the baseline.",
+        "Train a LoRA adapter on a repository's bug fixes and tell whether it ranks better than the baseline.",
     ),
     (
         "repos",

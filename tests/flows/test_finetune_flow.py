@@ -116,7 +116,7 @@ def test_told_to_end_the_command_saves_and_says_how_to_go_on(pairs: Path, model:
         lines.append(line)
     child.send_signal(signal.SIGTERM)
     out, errors = child.communicate(timeout=PATIENCE_S)
-    said = "stopped by SIGTERM; what was learned so far is kept: the same command goes on from there"
+    said = "stopped by SIGTERM; progress is saved: run the same command again to resume"
     assert child.returncode == 143
     assert errors.splitlines()[-1] == f"assay: {said}"
     assert json.loads(out) == {"error": said}

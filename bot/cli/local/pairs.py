@@ -36,7 +36,7 @@ def pairs(
     jobs: Jobs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a repository's training pairs and holdout functions; docs/reference/pairs.md describes the columns."""
+    """Write a repository's training pairs and holdout functions. docs/reference/pairs.md describes the columns."""
     settings = load_settings()
     overlay = read_overlay(config)
     with progress_display() as progress:

@@ -19,12 +19,12 @@ def written(folder: Path, text: str) -> str:
     return str(file)
 
 
-def test_what_applies_is_shown_key_by_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_keys_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", written(tmp_path, RIGHT)]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].endswith("assay.yml: 2 keys apply, no problem")
+    assert shown[0].endswith("assay.yml: 2 keys apply, no problems")
     assert [line.split() for line in shown[1:3]] == [["fix_patterns", "^CRASH-"], ["finetune.max_minutes", "90"]]
-    assert shown[3].startswith("  changes labels: its hash is ")
+    assert shown[3].startswith("  changes labels (configuration hash ")
 
 
 def test_every_problem_is_shown_with_its_line_and_fails_the_check(
@@ -39,7 +39,7 @@ def test_every_problem_is_shown_with_its_line_and_fails_the_check(
     assert err == ""
 
 
-def test_json_tells_what_applies_and_what_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_valid_keys_and_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", written(tmp_path, WRONG), "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], len(told["config_hash"])) == (False, 12)
@@ -53,7 +53,7 @@ def test_json_tells_what_applies_and_what_does_not(tmp_path: Path, capsys: pytes
     }
 
 
-def test_terminal_escapes_in_a_file_reach_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_file_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = 'bug_labels: ["\\e[31mred\\u202e"]\n"\\e[2J": 1\n'
     assert run(["config", "check", written(tmp_path, hostile)]) == 2
     out = capsys.readouterr().out
@@ -61,7 +61,7 @@ def test_terminal_escapes_in_a_file_reach_no_terminal(tmp_path: Path, capsys: py
     assert "\u202e" not in out
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", str(tmp_path / "none.yml")]) == 2
     assert "cannot read" in capsys.readouterr().err
 
@@ -78,7 +78,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(history.write(tmp_path / "repo.git"))
 
 
-def test_a_screening_measures_with_the_configuration_and_says_so(
+def test_a_screening_applies_the_configuration_and_reports_it(
     repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def screened(*options: str) -> dict[str, object]:

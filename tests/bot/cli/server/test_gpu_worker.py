@@ -17,7 +17,7 @@ OPTIONS = Options("one", "cpu", once=True, as_json=False)
 MODEL = "acme/coder@" + "a" * 40
 
 
-def test_without_a_list_of_models_it_says_which_variable_to_set() -> None:
+def test_without_base_models_the_error_names_the_variable() -> None:
     with pytest.raises(AssayError, match="set ASSAY_BASE_MODELS as it is set for the other parts"):
         asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
@@ -31,9 +31,7 @@ def test_an_operators_database_without_tables_is_not_waited_for(
         asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
 
-def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_waits_until_assay_up_has_created_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_device(*arguments: object) -> str:
         raise AssayError("as far as this test goes")
 
@@ -55,8 +53,6 @@ def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
 
 
 @pytest.mark.parametrize(("device", "suffix"), [("", ""), ("cuda", ""), ("cpu", ""), ("cuda:1", "/cuda:1")])
-def test_workers_of_one_machine_have_names_of_their_own(
-    monkeypatch: pytest.MonkeyPatch, device: str, suffix: str
-) -> None:
+def test_workers_on_one_machine_have_different_names(monkeypatch: pytest.MonkeyPatch, device: str, suffix: str) -> None:
     monkeypatch.setattr("platform.node", lambda: "gpu7")
     assert bot.cli.server.gpu_worker._own_name(device) == f"gpu7{suffix}"
