@@ -77,7 +77,7 @@ def test_with_a_token_both_densities_are_shown_and_messages_still_decide(
     assert (found["density"], found["densities"]["messages"]) == (0.0, 0.0)
     assert found["densities"]["messages+api"] > 0
     assert found["diagnosis"]["issues"] == {"closed": 6, "unlabelled": 1, "bugs": 5}
-    assert found["evidence_note"].startswith("6 issues and pull requests are known")
+    assert found["evidence_note"].startswith("Uses 6 issues and pull requests")
 
 
 def test_once_adopted_the_recipe_with_issues_decides_against_a_borrowed_threshold(

@@ -80,7 +80,7 @@ def test_without_answers_estimates_are_unknown(
     drawn(repository, tmp_path / "labels.tsv")
     capsys.readouterr()
     score_files([tmp_path / "labels.tsv"], as_json=False)
-    told = "shop: precision not known, recall not known; 0 commits judged, 0 unsure and left out\n"
+    told = "shop: precision unknown, recall unknown; 0 commits judged, 0 unsure and left out\n"
     assert capsys.readouterr().out == told
 
 
@@ -99,7 +99,7 @@ BROKEN = [
     ("{sha}\tmaybe\n", "has the answer maybe: write fix, not or unsure"),
     ("{sha}\tfix\n{sha}\tnot\n", "is listed twice"),
     ("0123456789\tfix\n", "0123456789 is not in the sample"),
-    ("\x1b[31m\tfix\n", r"\x1b[31m is none of the commits"),
+    ("\x1b[31m\tfix\n", r"\x1b[31m is not in the sample"),
 ]
 
 
@@ -118,14 +118,14 @@ def test_an_invalid_json_file_is_named(repository: str, tmp_path: Path, text: st
     out = tmp_path / "labels.json"
     drawn(repository, out)
     out.write_text(text)
-    with pytest.raises(AssayError, match="is no file of answers"):
+    with pytest.raises(AssayError, match="must have the form"):
         read_filled_in(out)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"repo": "shop"}'])
 def test_a_damaged_sealed_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.strata.json").write_text(text)
-    with pytest.raises(AssayError, match="does not say what was drawn"):
+    with pytest.raises(AssayError, match="is damaged: draw a new sample"):
         read_filled_in(tmp_path / "labels.tsv")
 
 

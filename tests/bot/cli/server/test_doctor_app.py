@@ -128,7 +128,7 @@ def test_missing_permissions_fail_and_surplus_ones_are_noted(
 
 def test_a_database_is_checked_but_not_created(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/assay.sqlite"
-    assert check_database(url, required=True).found.endswith("not made yet")
+    assert check_database(url, required=True).found.endswith("not created yet")
     assert list(tmp_path.iterdir()) == []
     migrate(url, "base")
     old = check_database(url, required=True)
