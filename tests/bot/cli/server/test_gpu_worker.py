@@ -18,7 +18,7 @@ MODEL = "acme/coder@" + "a" * 40
 
 
 def test_without_base_models_the_error_names_the_variable() -> None:
-    with pytest.raises(AssayError, match="set ASSAY_BASE_MODELS as it is set for the other parts"):
+    with pytest.raises(AssayError, match="ASSAY_BASE_MODELS is not set"):
         asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
 
@@ -27,7 +27,7 @@ def test_an_operators_database_without_tables_is_not_waited_for(
 ) -> None:
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
     monkeypatch.setenv("ASSAY_DATABASE_URL", f"sqlite:///{tmp_path / 'empty.sqlite'}")
-    with pytest.raises(AssayError, match="the database is empty: `assay up` fills it"):
+    with pytest.raises(AssayError, match="the database is empty: run `assay migrate`"):
         asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
 
@@ -55,4 +55,4 @@ def test_it_waits_until_assay_up_has_created_the_database(tmp_path: Path, monkey
 @pytest.mark.parametrize(("device", "suffix"), [("", ""), ("cuda", ""), ("cpu", ""), ("cuda:1", "/cuda:1")])
 def test_workers_on_one_machine_have_different_names(monkeypatch: pytest.MonkeyPatch, device: str, suffix: str) -> None:
     monkeypatch.setattr("platform.node", lambda: "gpu7")
-    assert bot.cli.server.gpu_worker._own_name(device) == f"gpu7{suffix}"
+    assert bot.cli.server.gpu_worker._default_name(device) == f"gpu7{suffix}"
