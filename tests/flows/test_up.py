@@ -131,7 +131,7 @@ def test_parts_that_cannot_meet_say_what_to_set(assay: Deployment, command: str)
 
 def test_parts_do_not_start_on_an_empty_database(assay: Deployment) -> None:
     assay.environment["ASSAY_REDIS_URL"] = "redis://127.0.0.1:9/0"
-    assert "the database is empty: `assay up` fills it, or `assay migrate`" in refused(assay, "worker")
+    assert "the database is empty: run `assay migrate`" in refused(assay, "worker")
 
 
 def test_a_port_that_is_taken_is_one_line(assay: Deployment) -> None:

@@ -56,7 +56,7 @@ def pairs(tmp_path: Path) -> Path:
         ([".", "--out", "x", "--max-tokens", "7"], "max_tokens = 7: it must be between 32 and"),
         ([".", "--out", "x", "--max-minutes", "0"], "max_minutes = 0"),
         ([".", "--out", "x", "--head", "words"], "'words'"),
-        ([".", "--out", "x", "--as-of", "soon"], "--as-of 'soon' is no date"),
+        ([".", "--out", "x", "--as-of", "soon"], "--as-of 'soon' is not a date"),
     ],
 )
 def test_options_that_make_no_sense_are_bad_usage(

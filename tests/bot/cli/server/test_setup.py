@@ -133,7 +133,7 @@ def test_the_address_can_be_opened_in_a_browser(host: str, address: str) -> None
 
 
 def test_an_invalid_host_is_one_line() -> None:
-    with pytest.raises(AssayError, match="choose others with --host and --port"):
+    with pytest.raises(AssayError, match="choose another with --host and --port"):
         listen("no-such-host.invalid", 0)
 
 
