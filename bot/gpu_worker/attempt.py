@@ -37,6 +37,7 @@ from bot.gpu_worker.training_child import COMMAND, Child, start_child
 from bot.gpu_worker.training_task import Failure, Reply, Stopped, TrainingTask
 from bot.jobs.cancellation import cancel_and_wait
 from bot.jobs.retry import error_fields
+from bot.messages.reasons import ARTIFACT_STORE_FAILED, NOT_STARTED, own_bug
 from bot.records import Run
 from bot.runs.end_run import finish_and_tell
 from bot.store.database import Database, StoreUnavailable
@@ -241,15 +242,15 @@ def _reply_of(training: asyncio.Task[Reply]) -> Reply:
     try:
         reply = training.result()
     except StoreError as error:
-        reply = Failure("store", "the store of adapters and checkpoints could not be read or written", str(error))
+        reply = Failure("store", ARTIFACT_STORE_FAILED, str(error))
     except AssayError as error:
         reply = Failure("input", str(error))
     except OSError as error:
         log.error("run_start_failed", **error_fields(error))
-        reply = Failure("store", "the GPU worker could not begin it")
+        reply = Failure("store", NOT_STARTED)
     except Exception as error:  # a bug: end the run with a reason instead of retrying it forever
         log.error("run_start_failed", **error_fields(error))
-        reply = Failure("bug", f"it stopped on an error of Assay's own ({type(error).__name__})")
+        reply = Failure("bug", own_bug(type(error).__name__))
     if isinstance(reply, Failure):
         log.warning("run_failed", kind=reply.kind, sentence=reply.sentence, detail=reply.detail)
     return reply

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.disk.artifacts import Artifacts
 from bot.gpu_worker.training_task import TrainingTask
+from bot.messages.reasons import NOT_RETRAINED, WINNER_GONE
 from bot.records import Run
 from bot.store.database import Database
 from bot.store.runs import load_run, runs_of
@@ -34,10 +35,10 @@ async def load_earlier_runs(database: Database, run: Run) -> EarlierRuns:
         judged = await load_run(connection, run.installation_id, run.judged_run_id)
         refits = await runs_of(connection, run.installation_id, run.repository_id, "refit")
     if judged is None or not (judged.result or {}).get("judged"):
-        raise AssayError("the run that won is not there any more: the baseline ranks until another run wins")
+        raise AssayError(WINNER_GONE)
     refitted = next((refit for refit in refits if _is_of(refit, judged)), None)
     if run.purpose == "score" and refitted is None:
-        raise AssayError("no adapter was trained once more: the baseline ranks until one is")
+        raise AssayError(NOT_RETRAINED)
     return EarlierRuns(judged, refitted)
 
 

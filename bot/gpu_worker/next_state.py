@@ -1,13 +1,13 @@
-"""Decide the next state of a run whose training process has ended. Pure; reasons may be shown on GitHub."""
+"""Decide the next state of a run whose training process has ended. Pure."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bot.gpu_worker.training_task import Delivered, Died, Failure, Reply, Stopped
+from bot.messages import reasons
 from bot.records import RunEnding
 from bot.runs.estimate import LEAST_MINUTES, LOADING_MINUTES
 
@@ -15,9 +15,6 @@ MAX_ATTEMPTS: Final = 3  # after failures that a retry may fix
 PAUSE_S: Final = 15.0  # before the next attempt
 LIMIT_FACTOR: Final = 1.25
 LIMIT_EXTRA_MINUTES: Final = 10.0
-
-CANCELLED: Final = "it was cancelled while it was at work"
-STOPPED: Final = "its GPU worker was stopped: it goes on from its last checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +43,13 @@ def decide(reply: Reply, attempts: int) -> Finish | Requeue:
         case Delivered(result, recipe_id, files):
             return Finish("finished", "", result, recipe_id, files)
         case Stopped():
-            return Requeue(STOPPED, counts=False, pause_s=0.0)
+            return Requeue(reasons.WORKER_STOPPED, counts=False, pause_s=0.0)
         case Failure("device", sentence) | Failure("store", sentence):
             return _requeue(sentence.partition(" (")[0], attempts)
         case Failure(_, sentence):
             return Finish("crashed", sentence)
         case Died(exit_code):
-            return _requeue(_how(exit_code), attempts)
+            return _requeue(reasons.died(exit_code), attempts)
 
 
 def training_minutes(limit: float, reserved: float) -> float:
@@ -68,16 +65,12 @@ def max_total_minutes(limit: float, reserved: float = 0.0) -> float:
 
 def timed_out(limit: float, reserved: float = 0.0) -> Finish:
     """End a run that exceeded its time limit."""
-    return Finish(
-        "timed_out",
-        f"it was stopped after {max_total_minutes(limit, reserved):,.0f} minutes: {limit:,g} minutes of training are "
-        "allowed, and loading and judging took longer than the rest",
-    )
+    return Finish("timed_out", reasons.timed_out(max_total_minutes(limit, reserved), limit))
 
 
 def cancelled() -> Finish:
     """End a run that was cancelled while it ran."""
-    return Finish("cancelled", CANCELLED)
+    return Finish("cancelled", reasons.CANCELLED_AT_WORK)
 
 
 def refused(sentence: str) -> Finish:
@@ -87,13 +80,5 @@ def refused(sentence: str) -> Finish:
 
 def _requeue(sentence: str, attempts: int) -> Finish | Requeue:
     if attempts < MAX_ATTEMPTS:
-        return Requeue(f"{sentence}: it goes on from its last checkpoint")
-    return Finish("crashed", f"{sentence}; it was begun {attempts} times")
-
-
-def _how(exit_code: int) -> str:
-    if exit_code == -signal.SIGKILL:
-        return "the process that trains was killed: the machine may be short of memory"
-    if exit_code < 0:
-        return f"the process that trains crashed (signal {-exit_code})"
-    return f"the process that trains ended without a word (exit status {exit_code})"
+        return Requeue(reasons.resumes(sentence))
+    return Finish("crashed", reasons.gave_up(sentence, attempts))

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from bot.gpu_worker.purposes import PURPOSES, Purpose, StopRequested, TrainingSession
 from bot.gpu_worker.training_task import FailureKind, TrainingTask, dump_line, load_task
+from bot.messages.reasons import ARTIFACT_STORE_FAILED, NO_RESULT, own_bug
 from bot.records import RunPurpose
 from bot.sandbox.limits import die_with_parent
 from pipeline.finetuning.artifact_store import StoreError
@@ -113,14 +114,14 @@ def _run(task: TrainingTask, purpose: Purpose, worker: WorkerConnection) -> dict
     except StopRequested:
         return {"stopped": 1}
     except StoreError as error:
-        return _failure("store", "the store of adapters and checkpoints could not be read or written", str(error))
+        return _failure("store", ARTIFACT_STORE_FAILED, str(error))
     except AssayError as error:
         return _failure(_kind_of(str(error)), _without_paths(str(error), task))
     except MemoryError:
         return _failure("memory", f"{OUT_OF_MEMORY}: lower micro_batch_tokens, or choose a smaller base model")
     except Exception as error:  # a bug: report its location only, since its text may hold code
-        return _failure("bug", f"it stopped on an error of Assay's own ({_place(error)})")
-    return _failure("bug", "it ended without a result")
+        return _failure("bug", own_bug(_place(error)))
+    return _failure("bug", NO_RESULT)
 
 
 def _kind_of(sentence: str) -> FailureKind:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bot.jobs.context import Policy
+from bot.messages.reasons import RANKING_UNREADABLE, UNKNOWN
 from bot.messages.screen_context import AdapterState, WonAdapter, shows_ranking
 from bot.records import Run, StoredScreening
 from bot.repo_config.effective import load_effective_config
@@ -92,7 +93,7 @@ def active_ranking(runs: Sequence[Run]) -> ActiveRanking:
 
 
 def _why_failed(run: Run) -> str:
-    return "what it left cannot be read" if run.ending == "finished" else run.reason or "the reason is not known"
+    return RANKING_UNREADABLE if run.ending == "finished" else run.reason or UNKNOWN
 
 
 def shortlist_in(run: Run) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bot.cli.database import in_transaction
 from bot.cli.output import AsJson, print_result
+from bot.messages.reasons import NO_REASON_GIVEN
 from bot.records import GpuWorker, Run
 from bot.store.budgets import list_gpu_workers, load_gpu_state, save_gpu_state
 from bot.store.repositories import all_repositories
@@ -24,7 +25,6 @@ from pipeline.reports.numbers import counted
 app = typer.Typer(add_completion=False, help="Show the GPU workers and their queue; pause and resume them.")
 
 MAX_REASON_LENGTH = 200
-DEFAULT_REASON = "paused by the server's operator"
 
 
 @app.command()
@@ -37,7 +37,7 @@ def status(as_json: AsJson = False) -> None:
 def pause(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Shown to the users whose runs wait.")
-    ] = DEFAULT_REASON,
+    ] = NO_REASON_GIVEN,
     as_json: AsJson = False,
 ) -> None:
     """Stop GPU workers from starting new runs. Running ones finish."""

@@ -7,19 +7,19 @@ the job `result` writes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from bot.commands.decide import Action, Join, Measure, RefusalKey, Refuse, Say, Start, Stop
 from bot.commands.facts import Facts, recipe_here
 from bot.jobs.context import Done, JobContext, Outcome
-from bot.messages.replies import render_answer, render_cancelled, render_refusal
+from bot.messages.reasons import CANCELLED_BY_COMMAND
+from bot.messages.refusals import render_refusal_reply
+from bot.messages.replies import render_answer, render_cancelled
 from bot.records import Run
 from bot.runs.end_run import cancel
 from bot.store.jobs import request_job
 from bot.store.replies import make_reply
 from bot.store.runs import RunRequest, load_run, open_run, open_runs
-
-BY_A_COMMAND: Final = "it was cancelled by a command"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ async def _start(connection: Any, context: JobContext, asker: Asker, action: Sta
 async def _stop(connection: Any, context: JobContext, asker: Asker, facts: Facts) -> None:
     told: list[Run] = []
     for run in await open_runs(connection, *_ids(context)):
-        await cancel(connection, run, context.now(), BY_A_COMMAND)
+        await cancel(connection, run, context.now(), CANCELLED_BY_COMMAND)
         after = await load_run(connection, context.installation_id, run.run_id)
         if after is not None:
             told.append(after)
@@ -103,7 +103,7 @@ async def _stop(connection: Any, context: JobContext, asker: Asker, facts: Facts
 
 async def _refuse(connection: Any, context: JobContext, asker: Asker, key: RefusalKey, facts: Facts) -> None:
     if asker.comment_id:
-        await _say(connection, context, asker, render_refusal(key, facts))
+        await _say(connection, context, asker, render_refusal_reply(key, facts))
         return
     said = {"refused": key, "head_sha": asker.head_sha}
     await request_job(connection, *_ids(context), "result", context.now(), key="refused", arguments=said)

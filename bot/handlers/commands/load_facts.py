@@ -9,7 +9,7 @@ from bot.calibration.threshold_change import load_change
 from bot.commands.facts import Facts, models_here
 from bot.jobs.context import Policy
 from bot.messages.outcome_text import render_change
-from bot.messages.run_comment import Told
+from bot.messages.run_comment import RunContext
 from bot.records import Installation, Repository, Run
 from bot.repo_config.effective import load_effective_config
 from bot.store.budgets import load_budget, load_gpu_state, month_of, usage_of, usage_of_all
@@ -50,10 +50,10 @@ async def load_facts(
     )
 
 
-async def load_told(connection: Any, run: Run, full_name: str, now: datetime) -> Told:
+async def load_told(connection: Any, run: Run, full_name: str, now: datetime) -> RunContext:
     """What is told of a run beside its row."""
     beside = await open_runs(connection, run.installation_id, run.repository_id)
-    return Told(
+    return RunContext(
         now=now,
         full_name=full_name,
         budget=await load_budget(connection, run.installation_id),

@@ -21,7 +21,7 @@ from bot.handlers.commands.conversation import number, speaking
 from bot.handlers.commands.load_facts import load_told
 from bot.jobs.context import Done, JobContext, Later, Outcome
 from bot.messages.replies import marker
-from bot.messages.run_comment import Told, render_run
+from bot.messages.run_comment import RunContext, render_run
 from bot.records import Installation, Reply, Repository, Run
 from bot.store.content_writes import reserve_write
 from bot.store.installations import load_installation
@@ -51,7 +51,7 @@ class Known:
     repository: Repository
     replies: tuple[Reply, ...]
     run: Run | None = None
-    told: Told | None = None
+    told: RunContext | None = None
 
     def body(self, reply: Reply) -> str:
         """The comment as it should be."""

@@ -16,11 +16,12 @@ import structlog
 
 from bot.github.errors import NotFound
 from bot.handlers.finetuning.prepare_budget import queue, require_enough
-from bot.handlers.finetuning.prepare_checks import SUSPENDED, Ends, look, require_active
+from bot.handlers.finetuning.prepare_checks import Ends, look, require_active
 from bot.handlers.finetuning.prepare_pairs import collect
 from bot.handlers.screening.screen import decide as decide_after
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.retry import Again, Failed, Gone, NotYet
+from bot.messages.reasons import SUSPENDED, history_unreadable
 from bot.records import Run, RunEnding
 from bot.runs.end_run import end_and_tell
 from bot.sandbox.screening_task import ScreeningFailed
@@ -78,7 +79,7 @@ def _after(context: JobContext, failure: ScreeningFailed) -> Exception:
             return NotFound(reason)
         case Failed(reason):
             ending: RunEnding = "crashed" if failure.kind in _OUR_FAULT else "refused"
-            return Ends(ending, reason if failure.kind == "moved" else f"its history could not be read: {reason}")
+            return Ends(ending, reason if failure.kind == "moved" else history_unreadable(reason))
 
 
 async def _end(context: JobContext, run: Run, end: Ends) -> Outcome:

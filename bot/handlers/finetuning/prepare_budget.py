@@ -10,8 +10,9 @@ import structlog
 
 from bot.handlers.finetuning.prepare_checks import Ends, Preparation
 from bot.jobs.context import Done, JobContext, Outcome
+from bot.messages.reasons import NO_BUDGET, too_few_fixes, too_few_functions
 from bot.records import Run
-from bot.runs.budget_rule import NO_BUDGET, OutOfBudget, decide_reservation
+from bot.runs.budget_rule import OutOfBudget, decide_reservation
 from bot.runs.estimate import LOADING_MINUTES, Minutes, Workload, minutes_at_most, seconds_per_token
 from bot.runs.model_sizes import size_of_model
 from bot.sandbox.pair_task import PairResult
@@ -33,11 +34,9 @@ def require_enough(run: Run, gathered: PairResult) -> None:
     if run.purpose == "score":
         return
     if gathered.trained_on < FEWEST_TRAINED_ON:
-        found = f"{gathered.trained_on:,} functions to train on, and at least {FEWEST_TRAINED_ON} are needed"
-        raise Ends("refused", f"there is too little to train on: {found}")
+        raise Ends("refused", too_few_functions(gathered.trained_on, FEWEST_TRAINED_ON))
     if gathered.positives < FEWEST_POSITIVES:
-        found = f"{gathered.positives:,} of {gathered.trained_on:,} functions to train on were fixed"
-        raise Ends("refused", f"there is too little to train on: {found}, and at least {FEWEST_POSITIVES} are needed")
+        raise Ends("refused", too_few_fixes(gathered.positives, gathered.trained_on, FEWEST_POSITIVES))
 
 
 async def queue(context: JobContext, prepared: Preparation, gathered: PairResult) -> Outcome:

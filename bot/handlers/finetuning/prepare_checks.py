@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from bot.base_models import recipe_of
 from bot.commands.facts import models_here
 from bot.handlers.finetuning.recheck import still_allowed
 from bot.jobs.context import READ, JobContext
+from bot.messages.reasons import (
+    ARCHIVED,
+    MODEL_NOT_ALLOWED,
+    NO_BUDGET,
+    NOT_SERVED,
+    REPOSITORY_UNKNOWN,
+    SUSPENDED,
+    SWITCHED_OFF,
+    WINNER_UNKNOWN,
+)
 from bot.records import Installation, Repository, Run, RunEnding
 from bot.repo_config.effective import load_effective_config
 from bot.repo_config.precedence import EffectiveConfig
-from bot.runs.budget_rule import NO_BUDGET
 from bot.sandbox.pair_task import PairTask
 from bot.store.budgets import load_budget
 from bot.store.installations import load_installation
@@ -22,12 +30,6 @@ from bot.store.runs import load_run
 from bot.store.screenings import load_screening
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.records import AssayError
-
-SUSPENDED: Final = "the installation was suspended on GitHub: ask again once it is active"
-NOT_SERVED: Final = "this server does not serve the installation"
-SWITCHED_OFF: Final = "fine-tuning is switched off for this repository"
-MODEL_GONE: Final = "its base model may not be used here any more"
-WINNER_GONE: Final = "the run whose adapter it goes on with is not known any more"
 
 
 class Ends(Exception):
@@ -69,7 +71,7 @@ async def look(context: JobContext, run: Run) -> Preparation:
         winner = await load_run(connection, context.installation_id, run.judged_run_id)
         budget = await load_budget(connection, context.installation_id)
     if memory is None or installation is None:
-        raise Ends("cancelled", "the repository is not known any more")
+        raise Ends("cancelled", REPOSITORY_UNKNOWN)
     if budget is None:
         raise Ends("refused", NO_BUDGET)
     recipe = _recipe(context, run, config)
@@ -80,7 +82,7 @@ async def look(context: JobContext, run: Run) -> Preparation:
     client = context.parts.github.installation_client(context.installation_id, token)
     repository = await client.repository(memory.repository.full_name, context.repository_id)
     if repository.archived:
-        raise Ends("refused", "the repository is archived")
+        raise Ends("refused", ARCHIVED)
     seen_before = predicted is not None and predicted.head_sha == run.head_sha
     seen_at = predicted.measured_at if predicted is not None and seen_before else run.made_at
     return Preparation(run, installation, repository, config, recipe, gathering, seen_at, token)
@@ -92,7 +94,7 @@ def _recipe(context: JobContext, run: Run, config: EffectiveConfig) -> FinetuneR
     if not config.finetune:
         raise Ends("refused", SWITCHED_OFF)
     if run.base_model not in models_here(tuple(policy.base_models), policy.base_model, config):
-        raise Ends("refused", MODEL_GONE)
+        raise Ends("refused", MODEL_NOT_ALLOWED)
     minutes = policy.finetune_minutes
     try:
         return recipe_of(run, policy.base_models, min(minutes, config.max_minutes or minutes))
@@ -106,7 +108,7 @@ def _gathering(run: Run, winner: Run | None) -> PairTask:
         return PairTask("pairs", run.head_sha)
     window_s = _window_s(winner)
     if window_s is None:
-        raise Ends("refused", WINNER_GONE)
+        raise Ends("refused", WINNER_UNKNOWN)
     return PairTask("ranking", run.head_sha, window_s if run.purpose == "refit" else 0)
 
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Final
 
 from bot.handlers.finetuning.prepare_checks import Preparation
 from bot.handlers.screening.clone_slot import Room, clone_slot
 from bot.handlers.screening.evidence import evidence_file, read_evidence
 from bot.jobs.context import JobContext
+from bot.messages.reasons import EVIDENCE_UNREADABLE, too_much_to_read
 from bot.sandbox.pair_task import MAX_PAIR_FILE_BYTES, PairResult
 from bot.sandbox.screening_task import EvidenceFile, ScreeningFailed, ScreeningTask
 from pipeline.label_recipe import MESSAGES_API
-
-_NO_ISSUES: Final = (
-    "the verdict was given with issues and pull requests, and the App may not read all of them now: look at its "
-    "permissions"
-)
 
 
 async def collect(context: JobContext, prepared: Preparation) -> PairResult:
@@ -44,7 +39,7 @@ async def _evidence(context: JobContext, prepared: Preparation, room: Room) -> E
         context, prepared.installation, client, repository, head_sha, room.folder, api_decides=True
     )
     if found.label_recipe != MESSAGES_API.name:
-        raise ScreeningFailed("unreadable", _NO_ISSUES)
+        raise ScreeningFailed("unreadable", EVIDENCE_UNREADABLE)
     return evidence_file(context, found, repository, prepared.seen_at)
 
 
@@ -76,5 +71,5 @@ def _read(file: Path) -> bytes:
     except OSError as problem:
         raise ScreeningFailed("crash", f"left no file that can be read ({problem.strerror})") from None
     if len(content) > MAX_PAIR_FILE_BYTES:
-        raise ScreeningFailed("unreadable", f"there is more to learn from than {MAX_PAIR_FILE_BYTES >> 30} GB")
+        raise ScreeningFailed("unreadable", too_much_to_read(MAX_PAIR_FILE_BYTES))
     return content

@@ -18,8 +18,10 @@ from bot.calibration.record import change_of, reason_not_recorded
 from bot.handlers.finetuning.apply_outcome import settle
 from bot.jobs.check_run_writer import adopt, create, reserve
 from bot.jobs.context import WRITE_CHECKS, Done, JobContext, Later, Outcome
-from bot.messages.finetune_check import FINETUNE, finetune_check, nothing_check, refusal_check, started_check
-from bot.messages.finetune_context import NextStep, Shown, ThresholdChange
+from bot.messages.check_run import FINETUNE
+from bot.messages.finetune_check import finetune_check, nothing_check, refusal_check, started_check
+from bot.messages.finetune_context import FinetuneContext, NextStep, ThresholdChange
+from bot.messages.reasons import UNKNOWN
 from bot.records import CheckRunFields, Installation, RepositoryMemory, Run
 from bot.runs.active_ranking import ActiveRanking, is_seen, load_active_ranking
 from bot.store.check_runs import mark_posted, unposted_check_run
@@ -124,7 +126,7 @@ async def _started(context: JobContext, subject: Subject) -> Outcome:
         run = await load_run(connection, context.installation_id, _number(context, "queued"))
     if run is None or run.state == "ended":
         return Done("it has ended, which is told by itself")
-    shown = Shown(subject.full_name, run.head_sha, "", hears_comments=subject.hears_comments)
+    shown = FinetuneContext(subject.full_name, run.head_sha, "", hears_comments=subject.hears_comments)
     return await _write(context, subject, started_check(run, shown), None)
 
 
@@ -142,7 +144,7 @@ async def _again(context: JobContext, subject: Subject) -> Outcome:
     run = next(here, None)
     if run is not None and run.state == "ended":
         return await _write_end(context, subject, run, row.head_sha)
-    shown = Shown(subject.full_name, row.head_sha, "", hears_comments=subject.hears_comments)
+    shown = FinetuneContext(subject.full_name, row.head_sha, "", hears_comments=subject.hears_comments)
     return await _write(context, subject, nothing_check(shown) if run is None else started_check(run, shown), None)
 
 
@@ -150,7 +152,7 @@ async def _refused(context: JobContext, subject: Subject) -> Outcome:
     head_sha = _text(context, "head_sha")
     if not head_sha:
         return Done("there is no commit to say it on")
-    shown = Shown(subject.full_name, head_sha, "", hears_comments=subject.hears_comments)
+    shown = FinetuneContext(subject.full_name, head_sha, "", hears_comments=subject.hears_comments)
     return await _write(context, subject, refusal_check(_text(context, "refused"), shown), None)
 
 
@@ -194,8 +196,8 @@ async def _was_written(context: JobContext, subject: Subject, run_id: int) -> bo
             return True
 
 
-async def _shown(connection: Any, context: JobContext, subject: Subject, run: Run, head_sha: str) -> Shown:
-    shown = Shown(subject.full_name, head_sha, "", hears_comments=subject.hears_comments)
+async def _shown(connection: Any, context: JobContext, subject: Subject, run: Run, head_sha: str) -> FinetuneContext:
+    shown = FinetuneContext(subject.full_name, head_sha, "", hears_comments=subject.hears_comments)
     if run.ending != "finished":
         return shown
     ids = run.installation_id, run.repository_id
@@ -234,7 +236,7 @@ def next_step(run: Run, in_force: ActiveRanking, *, seen: bool) -> tuple[NextSte
     if any(ranker.state != "ended" for ranker in in_force.rankers):
         return "coming", ""
     if in_force.failed_refit is not None:
-        return "failed", in_force.failed_refit.reason or "the reason is not known"
+        return "failed", in_force.failed_refit.reason or UNKNOWN
     return "off", ""
 
 

@@ -9,6 +9,13 @@ from typing import Any, Final
 import structlog
 
 from bot.jobs.context import Parts
+from bot.messages.reasons import (
+    CANCELLED_WITH_WORKER,
+    NO_GPU_WORKER,
+    WORKER_VANISHED,
+    not_prepared,
+    worker_vanished,
+)
 from bot.records import Job, Run, RunEnding
 from bot.runs.end_run import end_and_tell
 from bot.store.jobs import recent_jobs, request_job
@@ -19,9 +26,6 @@ log = structlog.get_logger(__name__)
 MOST_WAKEUPS: Final = 50
 MOST_VANISHED: Final = 5  # GPU workers, of one run
 QUEUED_AT_MOST: Final = timedelta(days=14)
-VANISHED: Final = "its GPU worker vanished: it goes on from its last checkpoint"
-NOBODY: Final = "no GPU worker took it within 14 days: ask whoever runs this server whether one is at work"
-NOT_PREPARED: Final = "its functions could not be gathered"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ async def sweep_runs(parts: Parts) -> None:
     for run, reason in seen.stranded:
         await _end(parts, run, "crashed", reason)
     for run in seen.unwanted:
-        await _end(parts, run, "refused", NOBODY)
+        await _end(parts, run, "refused", NO_GPU_WORKER)
     await parts.announcer.announce_runs(seen.ready)
 
 
@@ -75,11 +79,10 @@ async def _after_vanished_workers(parts: Parts) -> None:
 async def _requeue_or_end(connection: Any, run: Run, now: datetime) -> None:
     log.warning("gpu_worker_vanished", run_id=run.run_id, worker=run.worker, attempts=run.attempts)
     if run.cancel_asked:
-        await end_and_tell(connection, run, "cancelled", "it was cancelled, and its GPU worker had vanished", now)
+        await end_and_tell(connection, run, "cancelled", CANCELLED_WITH_WORKER, now)
     elif run.attempts >= MOST_VANISHED:
-        reason = f"its GPU worker vanished, and it had been begun {run.attempts} times"
-        await end_and_tell(connection, run, "crashed", reason, now)
-    elif await requeue_run(connection, run, VANISHED, now):
+        await end_and_tell(connection, run, "crashed", worker_vanished(run.attempts), now)
+    elif await requeue_run(connection, run, WORKER_VANISHED, now):
         mine = run.installation_id, run.repository_id
         key, arguments = str(run.run_id), {"run_id": run.run_id}
         await request_job(connection, *mine, "reply", now, key=key, arguments=arguments)
@@ -95,5 +98,4 @@ def is_open(jobs: list[Job]) -> bool:
 
 
 def why_unprepared(jobs: list[Job]) -> str:
-    said = next((job.reason for job in jobs if job.reason), "")
-    return f"{NOT_PREPARED}: {said}" if said else NOT_PREPARED
+    return not_prepared(next((job.reason for job in jobs if job.reason), ""))

@@ -7,7 +7,6 @@ read before is not read again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import structlog
@@ -15,11 +14,11 @@ import structlog
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
 from bot.jobs.context import READ, JobContext, Policy
+from bot.messages.screen_notes import config_notes
 from bot.records import Repository
 from bot.repo_config.effective import effective_config
-from bot.repo_config.parse import parse_config
+from bot.repo_config.parse import CONFIG_PATH, parse_config
 from bot.repo_config.precedence import EffectiveConfig
-from bot.repo_config.repository_config import ParsedConfig
 from bot.repo_config.stored import StoredConfig, dump_config, load_config
 from bot.store.configs import load_configs, save_organization_config, save_repository_config
 from bot.store.jobs import hold_lease, request_job
@@ -27,7 +26,6 @@ from bot.store.repositories import list_repositories
 
 log = structlog.get_logger(__name__)
 
-PATH: Final = ".github/assay.yml"
 ORGANIZATION_REPOSITORY: Final = ".github"
 
 
@@ -61,7 +59,7 @@ async def _read(client: InstallationClient, full_name: str, head_sha: str, known
     if known.head_sha == head_sha:
         return known
     try:
-        raw = await client.file(full_name, PATH, head_sha)
+        raw = await client.file(full_name, CONFIG_PATH, head_sha)
     except Rejected:  # a folder of that name, or a file that the API does not give
         raw = None
     if raw is None:
@@ -98,22 +96,7 @@ async def load_notes(connection: Any, policy: Policy, repository: Repository) ->
         connection, repository.installation_id, repository.repository_id
     )
     organization, own = load_config(organization_row), load_config(repository_row)
-    return "\n".join(notes(organization.parsed, own.parsed, effective_config(policy, organization, own)))
-
-
-def notes(organization: ParsedConfig, own: ParsedConfig, in_force: EffectiveConfig) -> Iterator[str]:
-    """What the organization's file says is not repeated: the repository that holds it may be private."""
-    for problem in own.problems:
-        yield f"{PATH}, {problem}. The rest of the file applies."
-    for overruled in in_force.overruled:
-        if overruled.level == "repository":
-            yield f"{overruled}."
-    count = len(organization.problems) + sum(overruled.level == "organization" for overruled in in_force.overruled)
-    if count:
-        yield (
-            f"Of the organization's {PATH} {count:,} {'line does' if count == 1 else 'lines do'} not apply: assay "
-            "config check tells why."
-        )
+    return "\n".join(config_notes(organization.parsed, own.parsed, effective_config(policy, organization, own)))
 
 
 def changes_labels(in_force: EffectiveConfig, measured_with: str) -> bool:

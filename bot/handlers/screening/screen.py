@@ -22,6 +22,7 @@ from bot.handlers.screening.source import Source, look
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.failures import remember_failure
 from bot.jobs.retry import MOST_ATTEMPTS, TOKENS_TRIED, Again, Failed, Gone, NotYet, again
+from bot.messages.reasons import CODE_UNREADABLE
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, RepositoryMemory, StoredScreening
 from bot.repo_config.precedence import EffectiveConfig
@@ -40,7 +41,6 @@ log = structlog.get_logger(__name__)
 
 RECIPE_IDS: Final = MappingProxyType({recipe.name: recipe.id for recipe in RECIPES.values()})
 DISK_PAUSE: Final = timedelta(minutes=10)
-REFUSED: Final = "GitHub does not give us the code: the App needs the permission to read contents"
 
 
 async def screen(context: JobContext) -> Outcome:
@@ -179,9 +179,9 @@ def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Fa
         case "disk_full":
             return Again(now + DISK_PAUSE, failure.sentence, counts=False)
         case "refused" if attempts < TOKENS_TRIED:  # the token may have run out while it waited
-            return Again(now, REFUSED)
+            return Again(now, CODE_UNREADABLE)
         case "refused":
-            return again(attempts, now, REFUSED)
+            return again(attempts, now, CODE_UNREADABLE)
         case "missing" if attempts < MOST_ATTEMPTS:
             return Gone(failure.sentence)
         case "unavailable" | "interrupted":

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bot.gpu_worker.next_state import CANCELLED, STOPPED
 from bot.gpu_worker.worker import GpuWorker
+from bot.messages.reasons import CANCELLED_AT_WORK, WORKER_STOPPED
 from bot.records import Run
 from bot.run_progress import load_progress
 from bot.runs.end_run import cancel
@@ -75,7 +75,7 @@ def test_cancelling_a_running_run_kills_its_process(gpu: Bench) -> None:
 
     done = gpu.with_worker(scenario)
     assert done is not None
-    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED, None, "")
+    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED_AT_WORK, None, "")
     assert [job.arguments for job in gpu.ready_jobs("result")] == [{"run_id": run.run_id}]
     assert gpu.files() == []
 
@@ -112,7 +112,12 @@ def test_a_stopping_worker_requeues_its_run_after_a_checkpoint(gpu: Bench) -> No
 
     requeued = gpu.with_worker(scenario)
     assert requeued is not None
-    assert (requeued.state, requeued.reason, requeued.attempts, len(requeued.checkpoints)) == ("queued", STOPPED, 0, 2)
+    assert (requeued.state, requeued.reason, requeued.attempts, len(requeued.checkpoints)) == (
+        "queued",
+        WORKER_STOPPED,
+        0,
+        2,
+    )
     done = gpu.once()
     assert done is not None
     assert done.result is not None
@@ -145,7 +150,7 @@ def test_a_process_that_does_not_stop_is_killed(gpu: Bench, twice: bool) -> None
     [
         ("refuse", "too few pairs: 3 functions to train on"),
         ("fill the memory", "out of memory: lower micro_batch_tokens, or choose a smaller base model"),
-        ("stumble", "it stopped on an error of Assay's own (TypeError in training_process.py, line "),
+        ("stumble", "it stopped on an error in Assay itself (TypeError in training_process.py, line "),
     ],
 )
 def test_permanent_failures_end_the_run_immediately(gpu: Bench, fault: str, reason: str) -> None:
@@ -161,9 +166,9 @@ def test_permanent_failures_end_the_run_immediately(gpu: Bench, fault: str, reas
 @pytest.mark.parametrize(
     ("fault", "reason_text"),
     [
-        ("die", "the process that trains crashed (signal 11)"),
-        ("leave", "the process that trains ended without a word (exit status 7)"),
-        ("say nonsense", "the process that trains was killed: the machine may be short of memory"),
+        ("die", "the training process crashed (signal 11)"),
+        ("leave", "the training process ended without a result (exit status 7)"),
+        ("say nonsense", "the training process was killed: the machine may be short of memory"),
         ("lose the GPU", "the GPU was lost"),
         ("lose the store", "the store of adapters and checkpoints could not be read or written"),
     ],
@@ -176,13 +181,13 @@ def test_transient_failures_are_tried_three_times(gpu: Bench, fault: str, reason
         assert requeued is not None
         assert (requeued.state, requeued.reason, requeued.attempts) == (
             "queued",
-            f"{reason_text}: it goes on from its last checkpoint",
+            f"{reason_text}: it resumes from its last checkpoint",
             attempt,
         )
         gpu.write(lambda connection: change(connection, "not_before = queued_at"))
     done = gpu.once()
     assert done is not None
-    assert (done.ending, done.reason) == ("crashed", f"{reason_text}; it was begun 3 times")
+    assert (done.ending, done.reason) == ("crashed", f"{reason_text}; attempt 3 was the last")
 
 
 async def change(connection: Any, what: str) -> None:
@@ -196,7 +201,7 @@ def test_a_run_ends_at_its_hard_time_limit(gpu: Bench) -> None:
     done = gpu.once()
     assert done is not None
     assert done.ending == "timed_out"
-    assert done.reason.startswith("it was stopped after 10 minutes: 0.01 minutes of training are allowed")
+    assert done.reason.startswith("it was stopped after 10 minutes: training may take 0.01 minutes")
 
 
 def test_a_base_model_no_longer_listed_is_refused(gpu: Bench) -> None:

@@ -2,29 +2,30 @@ from __future__ import annotations
 
 import pytest
 
-from bot.gpu_worker.next_state import STOPPED, Finish, Requeue, decide, max_total_minutes, timed_out, training_minutes
+from bot.gpu_worker.next_state import Finish, Requeue, decide, max_total_minutes, timed_out, training_minutes
 from bot.gpu_worker.training_task import Delivered, Died, Failure, Reply, Stopped
+from bot.messages.reasons import WORKER_STOPPED
 
-ON = "it goes on from its last checkpoint"
-KILLED = "the process that trains was killed: the machine may be short of memory"
+ON = "it resumes from its last checkpoint"
+KILLED = "the training process was killed: the machine may be short of memory"
 
 
 @pytest.mark.parametrize(
     ("reply", "attempts", "expected"),
     [
         (Delivered({"n": 1}, "r", {"a": "b"}), 9, Finish("finished", "", {"n": 1}, "r", {"a": "b"})),
-        (Stopped(), 1, Requeue(STOPPED, counts=False, pause_s=0.0)),
-        (Stopped(), 9, Requeue(STOPPED, counts=False, pause_s=0.0)),
+        (Stopped(), 1, Requeue(WORKER_STOPPED, counts=False, pause_s=0.0)),
+        (Stopped(), 9, Requeue(WORKER_STOPPED, counts=False, pause_s=0.0)),
         (Failure("input", "too few pairs"), 1, Finish("crashed", "too few pairs")),
         (Failure("memory", "out of memory"), 1, Finish("crashed", "out of memory")),
         (Failure("bug", "it stopped"), 1, Finish("crashed", "it stopped")),
         (Failure("store", "the store is away"), 2, Requeue(f"the store is away: {ON}")),
-        (Failure("store", "the store is away"), 3, Finish("crashed", "the store is away; it was begun 3 times")),
+        (Failure("store", "the store is away"), 3, Finish("crashed", "the store is away; attempt 3 was the last")),
         (Failure("device", "the GPU was lost (CUDA error: x): run it"), 1, Requeue(f"the GPU was lost: {ON}")),
         (Died(-9), 1, Requeue(f"{KILLED}: {ON}")),
-        (Died(-9), 4, Finish("crashed", f"{KILLED}; it was begun 4 times")),
-        (Died(-6), 1, Requeue(f"the process that trains crashed (signal 6): {ON}")),
-        (Died(1), 2, Requeue(f"the process that trains ended without a word (exit status 1): {ON}")),
+        (Died(-9), 4, Finish("crashed", f"{KILLED}; attempt 4 was the last")),
+        (Died(-6), 1, Requeue(f"the training process crashed (signal 6): {ON}")),
+        (Died(1), 2, Requeue(f"the training process ended without a result (exit status 1): {ON}")),
     ],
 )
 def test_each_reply_decides_the_next_state(reply: Reply, attempts: int, expected: Finish | Requeue) -> None:
@@ -35,8 +36,7 @@ def test_the_total_limit_is_a_quarter_more_than_training_plus_ten_minutes() -> N
     assert max_total_minutes(360.0) == 460.0
     assert timed_out(360.0) == Finish(
         "timed_out",
-        "it was stopped after 460 minutes: 360 minutes of training are allowed, and loading and judging took longer "
-        "than the rest",
+        "it was stopped after 460 minutes: training may take 360 minutes, and loading and evaluation used up the rest",
     )
 
 

@@ -33,7 +33,7 @@ def test_every_problem_is_shown_with_its_line_and_fails_the_check(
     assert run(["config", "check", written(tmp_path, WRONG)]) == 2
     out, err = capsys.readouterr()
     assert out.splitlines()[-2:] == [
-        "  line 4, bug_label: is no key of this file: did you mean bug_labels?",
+        "  line 4, bug_label: unknown key (closest: bug_labels)",
         "  line 5, permission: must be one of write, maintain, admin, not 'owner'",
     ]
     assert err == ""
@@ -49,7 +49,7 @@ def test_json_has_valid_keys_and_problems(tmp_path: Path, capsys: pytest.Capture
     assert told["problems"][0] == {
         "line": 4,
         "key": "bug_label",
-        "message": "is no key of this file: did you mean bug_labels?",
+        "message": "unknown key (closest: bug_labels)",
     }
 
 
@@ -104,7 +104,7 @@ def test_a_mistake_in_the_configuration_is_a_warning_and_the_rest_applies(
     out, err = capsys.readouterr()
     assert json.loads(out)["fix_commits"] == 2
     assert [line.partition("assay.yml, ")[2] for line in err.splitlines()] == [
-        "line 4, bug_label: is no key of this file: did you mean bug_labels?",
+        "line 4, bug_label: unknown key (closest: bug_labels)",
         "line 5, permission: must be one of write, maintain, admin, not 'owner'",
     ]
 

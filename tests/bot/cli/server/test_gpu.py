@@ -14,7 +14,8 @@ from rich.console import Console
 
 from bot.cli import errors
 from bot.cli.main import _load
-from bot.cli.server.gpu import DEFAULT_REASON, describe, render
+from bot.cli.server.gpu import describe, render
+from bot.messages.reasons import NO_REASON_GIVEN
 from bot.records import GpuState, GpuWorker
 from bot.store.budgets import load_gpu_state, save_gpu_state
 from bot.store.database import Database
@@ -61,7 +62,7 @@ def test_a_pause_lasts_until_resumed_and_keeps_the_ceiling(url: str, capsys: pyt
     assert json.loads(capsys.readouterr().out)["paused"] is False
     assert state(url) == GpuState("", 50.0)
     assert assay("pause") == 0
-    assert state(url).paused_because == DEFAULT_REASON
+    assert state(url).paused_because == NO_REASON_GIVEN
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "two\nlines", "\x1b[31m"])

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from bot.handlers.finetuning.recheck import (
-    EDITED,
-    GONE,
-    NO_ROLE,
-    NOBODY,
-    NOT_SERVED,
-    UNREADABLE,
-    asks_for,
-    still_allowed,
-)
+from bot.handlers.finetuning.recheck import asks_for, still_allowed
 from bot.jobs.context import JobContext
+from bot.messages.reasons import (
+    ACCOUNT_DELETED,
+    COMMENT_DELETED,
+    COMMENT_EDITED,
+    COMMENTS_UNREADABLE,
+    NOT_SERVED,
+    ROLE_LOST,
+)
 from bot.records import Job, Run
 from bot.store.configs import save_repository_config
 from bot.store.installations import set_installation_state
@@ -50,13 +49,13 @@ def test_a_command_that_is_as_it_was_may_go_on(harness: Harness) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Harness, Any], object], str]] = {
-    "deleted": (lambda harness, comment: comment.delete(), GONE),
-    "edited": (lambda harness, comment: comment.edit("never mind"), EDITED),
-    "ended": (lambda harness, comment: comment.edit("/finetune cancel"), EDITED),
-    "another model": (lambda harness, comment: comment.edit(f"/finetune --base-model {SMALL}"), EDITED),
+    "deleted": (lambda harness, comment: comment.delete(), COMMENT_DELETED),
+    "edited": (lambda harness, comment: comment.edit("never mind"), COMMENT_EDITED),
+    "ended": (lambda harness, comment: comment.edit("/finetune cancel"), COMMENT_EDITED),
+    "another model": (lambda harness, comment: comment.edit(f"/finetune --base-model {SMALL}"), COMMENT_EDITED),
     "account deleted": (
         lambda harness, comment: setattr(comment, "user", harness.world.github.account("ghost")),
-        NOBODY,
+        ACCOUNT_DELETED,
     ),
     "configuration": (
         lambda harness, comment: harness.write(
@@ -64,9 +63,9 @@ CHANGES: dict[str, tuple[Callable[[Harness, Any], object], str]] = {
                 c, *harness.ids, {"head_sha": "", "found": True, "config": {"permission": "admin"}, "problems": []}
             )
         ),
-        NO_ROLE,
+        ROLE_LOST,
     ),
-    "role lost": (lambda harness, comment: harness.world.shop.roles.update(ann="write"), NO_ROLE),
+    "role lost": (lambda harness, comment: harness.world.shop.roles.update(ann="write"), ROLE_LOST),
     "suspended": (
         lambda harness, comment: harness.write(lambda c: set_installation_state(c, harness.ids[0], "suspended")),
         NOT_SERVED,
@@ -87,12 +86,12 @@ def test_for_a_button_the_role_alone_is_asked_for(harness: Harness) -> None:
     harness.presses("ann", "finetune", harness.check_run())
     assert allowed(harness) == ""
     harness.world.shop.roles["ann"] = "read"
-    assert allowed(harness) == NO_ROLE
+    assert allowed(harness) == ROLE_LOST
     assert (
         allowed(
             harness, a_run(asked_by=999_999, comment_id=0, installation_id=harness.ids[0], repository_id=harness.ids[1])
         )
-        == NOBODY
+        == ACCOUNT_DELETED
     )
 
 
@@ -128,4 +127,4 @@ def test_which_comment_asks_for_a_run(body: str, changes: dict[str, Any], same: 
 
 
 def test_reasons_are_told_apart() -> None:
-    assert len({GONE, EDITED, NO_ROLE, NOBODY, NOT_SERVED, UNREADABLE}) == 6
+    assert len({COMMENT_DELETED, COMMENT_EDITED, ROLE_LOST, ACCOUNT_DELETED, NOT_SERVED, COMMENTS_UNREADABLE}) == 6
