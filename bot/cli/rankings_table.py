@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.reports.evaluation_text import number, percentage
-from pipeline.reports.numbers import MINUS, NONE
+from pipeline.reports.numbers import MINUS, NONE, percentage
+from pipeline.reports.numbers import rho as number
 
 _COLUMNS = ("ρ", "95 %", "Δρ", "95 %", "AUC", "p@10", "r@20 %")
 

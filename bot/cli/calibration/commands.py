@@ -24,7 +24,7 @@ from pipeline.calibration.import_export import parse_exchange, plan_import, rend
 from pipeline.calibration.ledger import amend, calibration_folder, load_calibration_set
 from pipeline.calibration.ledger_entries import OUTCOME_KINDS, Entry, Excluded, Included, Recorded
 from pipeline.calibration.seed import Seed, load_seed
-from pipeline.calibration.threshold import decided
+from pipeline.calibration.threshold import parse_time
 from pipeline.json_fields import MOST_BYTES
 from pipeline.label_recipe import RECIPES
 from pipeline.records import AssayError, Outcome, OutcomeKind
@@ -63,7 +63,7 @@ def add(
     """Add the outcome of a fine-tuning run under the deciding label recipe."""
     if not (math.isfinite(density) and 0 <= density <= 1):
         raise AssayError(f"--density must be a number from 0 to 1, not {density}")
-    decided(decided_at)
+    parse_time(decided_at)
     at = _now()
     measured = Outcome(
         repo=repo,

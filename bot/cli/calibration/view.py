@@ -15,7 +15,7 @@ from pipeline.reports.escape import inert
 from pipeline.reports.numbers import counted, interval, share
 from pipeline.reports.numbers import density as number
 from pipeline.reports.plots import LogScale
-from pipeline.screening.verdict import stand
+from pipeline.screening.verdict import render_standing
 
 SELECTION = (
     "Normally only repositories with the verdict RUN are fine-tuned, so wrong SKIPs are rarely discovered and these "
@@ -45,7 +45,7 @@ def describe(calibration_set: CalibrationSet, calibration: Calibration | None = 
         **_share_fields("accuracy", calibration.accuracy),
         "leave_one_out": standing.leave_one_out,
         "selection": SELECTION,
-        "stands_on": stand(threshold, standing),
+        "stands_on": render_standing(threshold, standing),
         "win_curve": _win_curve(calibration),
         "predictions": _track_fields(track_record(calibration_set, recipe)),
         "exclusions": dict(sorted(calibration_set.exclusions.items())),

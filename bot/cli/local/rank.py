@@ -38,7 +38,7 @@ from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
 from pipeline.reports.escape import encodable, inert
 from pipeline.reports.numbers import iso
-from pipeline.reports.ranking_sarif import MOST_RESULTS, Located, Ranking, end_column, ranking_sarif
+from pipeline.reports.ranking_sarif import MAX_RESULTS, Located, Ranking, end_column, ranking_sarif
 from pipeline.screening.measure import facts_path
 
 
@@ -82,8 +82,8 @@ def rank(
     settings = load_settings()
     check_report("--sarif", sarif, as_json)
     overlay = read_overlay(config)
-    if sarif is not None and top > MOST_RESULTS:
-        raise AssayError(f"--top {top}: GitHub takes at most {MOST_RESULTS:,} results in a SARIF file")
+    if sarif is not None and top > MAX_RESULTS:
+        raise AssayError(f"--top {top}: GitHub takes at most {MAX_RESULTS:,} results in a SARIF file")
     options = RankOptions(parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs(), overlay)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)

@@ -253,7 +253,7 @@ REFUSED: dict[str, tuple[Facts | None, str]] = {
 Fine-tuning is not expected to be worth the GPU time here.
 
 - The mean defect signal density of 0.0061 (0.0051 to 0.0072) is below the threshold of 0.0193.
-- The threshold is that of the seed data shipped with Assay: no outcome measured here has moved it yet.
+- The threshold comes from the seed data shipped with Assay; no outcome measured here has moved it yet.
 - The threshold rests on 7 outcomes (7 published, 0 measured here); leave-one-out gets 86 % of them right.
 
 Use the ranking instead: the check run `assay/screen`, or `assay rank PATH` on a clone, shows where to look first. To \
@@ -277,7 +277,7 @@ Wait until there is more history. To train anyway, comment `/finetune --force`; 
 
 The training window has too little history or code.
 
-- There is too little history: 3,650 days give no training window of 180 days.
+- There is too little history: 3,650 days leave no room for a training window of 180 days.
 
 The check run `assay/screen` says what would change that.""",
     ),
