@@ -153,7 +153,7 @@ def _commits(screening: Screening) -> str:
     mined = screening.mined
     return (
         f"{mined.commits:,}, {mined.window_commits:,} of them in the training window; "
-        f"{numbers.counted(mined.fix_commits, 'fix commit')}, of which {len(mined.counted):,} gave credit"
+        f"{numbers.counted(mined.fix_commits, 'fix commit')}, {len(mined.counted):,} gave credit"
     )
 
 

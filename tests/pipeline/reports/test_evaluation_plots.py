@@ -39,7 +39,7 @@ def test_items_of_size_zero_are_found_immediately() -> None:
 
 
 def test_a_nan_score_is_rejected() -> None:
-    with pytest.raises(ValueError, match="no number"):
+    with pytest.raises(ValueError, match="not a number"):
         found_by([1, float("nan")], [1, 1], [True, False])
 
 
@@ -155,7 +155,7 @@ def test_without_an_interval_there_is_a_point_and_a_reason() -> None:
     (row,) = plot.rows
     assert row.at is not None
     assert (row.low, row.high) == (None, None)
-    assert "stand in one file" in row.reason
+    assert "are in one file" in row.reason
 
 
 def test_without_any_ranking_there_is_still_an_axis() -> None:

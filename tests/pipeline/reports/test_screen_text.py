@@ -76,7 +76,7 @@ def test_without_a_density_the_axis_shows_the_calibration_set_alone() -> None:
     [
         ("position", "below ore/plain (0.0931, won) and above ore/barely (0.0467, won)"),
         ("functions", "40 measured, 10 of them fixed (25 %); 60 % are in a fixed file"),
-        ("commits", "4,321, 987 of them in the training window; 87 fix commits, of which 12 gave credit"),
+        ("commits", "4,321, 987 of them in the training window; 87 fix commits, 12 gave credit"),
         ("left out", "tests only (21); more than 20 source files (2)"),
         ("evidence", "75 % fix: prefix, 25 % keyword in the subject"),
         ("note", "12 objects missing: 9 pairs left out"),
