@@ -157,9 +157,9 @@ def test_a_fallback_threshold_stays_borrowed_or_has_the_source_seed() -> None:
 
 
 def test_without_a_class_or_a_seed_the_error_names_the_missing_class() -> None:
-    with pytest.raises(AssayError, match="has not one loss; add an outcome"):
+    with pytest.raises(AssayError, match="has no loss; add an outcome"):
         fit(outcomes("win a .06"), label_recipe_id=RECIPE)
-    with pytest.raises(AssayError, match="has not one win; add an outcome"):
+    with pytest.raises(AssayError, match="has no win; add an outcome"):
         fit(outcomes("loss a .06"), label_recipe_id=RECIPE)
 
 

@@ -94,7 +94,7 @@ def test_the_order_of_the_functions_does_not_matter() -> None:
 def test_chunks_bound_memory_and_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters = [str(i % 9) for i in range(50)]
     whole = np.concatenate(list(cluster_weights(clusters, 100, seed=2)))
-    monkeypatch.setattr("pipeline.ranking.bootstrap._MOST_WEIGHTS_AT_ONCE", 120)
+    monkeypatch.setattr("pipeline.ranking.bootstrap._MAX_WEIGHTS_PER_CHUNK", 120)
     chunks = list(cluster_weights(clusters, 100, seed=2))
     assert {len(chunk) for chunk in chunks} == {2}
     assert (np.concatenate(chunks) == whole).all()
