@@ -16,9 +16,9 @@ from bot.records import StoredScreening
 from pipeline.label_recipe import MESSAGES, RECIPES
 from pipeline.records import Density, Standing, Threshold
 from pipeline.reports import numbers
-from pipeline.reports.diagnosis_text import advice, compared, why
+from pipeline.reports.diagnosis_text import advice, compare_recipes, explain_density
 from pipeline.screening.measurement import ExcludedCount, Judgement, Measurement
-from pipeline.screening.verdict import stand
+from pipeline.screening.verdict import render_standing
 
 _MAX_NAMES: Final = 12
 _MAX_GROUPS: Final = 5
@@ -46,7 +46,7 @@ def render_summary(
 ) -> str:
     """Return Markdown. `ranked`: the text below the summary contains the ranking."""
     threshold, standing = judgement.threshold, judgement.standing
-    rests_on = stand(threshold, standing)
+    rests_on = render_standing(threshold, standing)
     reasons = [reason for reason in judgement.reasons if reason != rests_on]
     return paragraphs(
         _opening(measurement, judgement, context),
@@ -195,9 +195,9 @@ def _evidence(measurement: Measurement) -> list[str]:
 def _diagnosis(measurement: Measurement) -> list[str]:
     """Return why the density is what it is; earlier releases did not measure all of it."""
     diagnosis, density, other = measurement.diagnosis, measurement.density, measurement.other
-    lines = [] if diagnosis is None else why(diagnosis, density)
+    lines = [] if diagnosis is None else explain_density(diagnosis, density)
     if other is not None and other.label_recipe in _RECIPES:
-        lines.append(compared(other, density))
+        lines.append(compare_recipes(other, density))
     return [*lines, *([prose(measurement.evidence_note)] if measurement.evidence_note else [])]
 
 

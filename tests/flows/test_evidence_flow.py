@@ -181,8 +181,8 @@ def test_where_messages_decide_the_density_with_issues_stands_beside(app: Runnin
     decides, with_issues = measured(screening)
     assert (screening.label_recipe_id, screening.judgement["verdict"]) == (MESSAGES.id, "SKIP")
     assert decides == 0 < screening.judgement["threshold"]["value"] < with_issues
-    assert "With evidence from issues, pull requests and labels too" in output["summary"]
-    assert "it decides nothing here" in output["summary"]
+    assert "With evidence from issues, pull requests and labels as well" in output["summary"]
+    assert "this does not affect the verdict" in output["summary"]
     assert "borrowed" not in output["summary"]
 
 

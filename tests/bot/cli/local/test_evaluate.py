@@ -43,7 +43,7 @@ def test_every_scorer_is_in_the_json_with_its_n(repository: str, capsys: pytest.
     result = evaluated(repository, capsys)
     assert (result["repo"], result["conclusive"]) == ("shop", False)
     assert result["functions"]["n"] == 32
-    assert result["reasons"][0] == "32 held-out functions: at least 200 are needed, some 500 functions in all"
+    assert result["reasons"][0] == "32 held-out functions: at least 200 are needed, about 500 functions in all"
     baseline, *others = result["functions"]["scorers"]
     assert (baseline["name"], baseline["against_baseline"]) == ("baseline", None)
     assert all(-1 <= row["rho"] <= 1 and row["against_baseline"] is not None for row in others)
