@@ -139,7 +139,8 @@ def test_a_history_that_never_says_fix_is_run_through_its_labelled_issues_alone(
     for words in (
         "100 % of their credit comes from linked bug issues",
         "borrowed from the recipe `messages`; densities from ",
-        "With evidence from messages alone (label recipe messages) the density would be 0; it decides nothing here.",
+        "With evidence from commit messages alone (label recipe messages), the density would be 0; "
+        "this does not affect the verdict.",
         "581 issues and pull requests",
     ):
         assert words in output["summary"]

@@ -15,7 +15,7 @@ from bot.messages.markdown import MAX_BYTES
 from bot.messages.screen_check import screen_check
 from bot.messages.screen_context import ScreenContext, WonAdapter
 from bot.records import StoredScreening
-from pipeline.ranking.shortlist import LONGEST_NAME, LONGEST_PATH, Place, Retrained, Shortlist, dump_shortlist
+from pipeline.ranking.shortlist import MAX_NAME_LENGTH, MAX_PATH_LENGTH, Place, Retrained, Shortlist, dump_shortlist
 from pipeline.reports.finetune_figures import Measured
 from tests.bot.messages.screenings import (
     HEAD,
@@ -204,7 +204,7 @@ class TestAdapter:
 
     @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
     def test_hostile_text_in_it_is_inert(self, hostile: str) -> None:
-        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:LONGEST_NAME] or "x"
+        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:MAX_NAME_LENGTH] or "x"
         shortlist = dataclasses.replace(BY_ADAPTER, retrained=Retrained(said, said, 1, 2, said))
         adapter = dataclasses.replace(WON, state="failed", reason=hostile)
         for stored in (ranked(shortlist), ranked()):
@@ -215,7 +215,7 @@ class TestHostileNames:
     @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
     def test_they_are_inert(self, hostile: str) -> None:
         said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)
-        shortlist = with_place(said[:LONGEST_PATH] or "a", said[:LONGEST_NAME], said[:120] or "x")
+        shortlist = with_place(said[:MAX_PATH_LENGTH] or "a", said[:MAX_NAME_LENGTH], said[:120] or "x")
         assert_ours(screen_check(ranked(shortlist), seen_in(full_name=hostile)).text, "")
         assert_ours(screen_check(ranked(shortlist), seen_in()).text, "acme/shop")
 
@@ -282,7 +282,7 @@ def test_the_largest_ranking_that_can_be_stored_fits_and_the_details_after_it_ar
         "complexity 1000",
         "9,999 lines",
     )
-    place = Place("😀" * LONGEST_PATH, "`" * LONGEST_NAME, 1 << 40, said)
+    place = Place("😀" * MAX_PATH_LENGTH, "`" * MAX_NAME_LENGTH, 1 << 40, said)
     shortlist = Shortlist("baseline", 1 << 40, 1 << 40, (place,) * 20, (place,) * 10)
     notes = tuple(f"{n} @bob ä" * 40 for n in range(1_000))
     fields = screen_check(

@@ -240,19 +240,19 @@ class TestDiagnosis:
     def test_the_diagnosis_both_densities_and_the_note_are_listed_under_the_evidence(self) -> None:
         evidence = checked(DIAGNOSED).summary.partition("### What counted as evidence")[2].partition("\n### ")[0]
         assert evidence.splitlines()[-6:] == [
-            "- For 200 of 612 fix commits (33 %) nothing but a word in the subject speaks.",
-            "- The 389 fixed functions say as much as 166 that are equally fix-prone.",
-            "- Labels taken from files would call 3.4 times as many functions positive: Assay counts the lines that a "
-            "fix changed.",
-            "- Of 340 closed issues of these years 12 are labelled as bugs and 312 carry no label.",
-            "- With evidence from issues, pull requests and labels too (label recipe messages+api) the density would "
-            "be 0.0473; it decides nothing here.",
+            "- A keyword in the subject is the only evidence for 200 of 612 fix commits (33 %).",
+            "- The effective sample size is 166 of 389 fixed functions; it falls as fixes concentrate in a few.",
+            "- Labelling whole files would mark 3.4 times as many functions as fixed; Assay labels only "
+            "functions whose lines a fix changed.",
+            "- Of 340 issues closed in these years, 12 are labelled as bugs and 312 have no label.",
+            "- With evidence from issues, pull requests and labels as well (label recipe messages+api), the "
+            "density would be 0.0473; this does not affect the verdict.",
             "- 640 issues and pull requests of this period are known.",
         ]
 
     def test_advice_for_a_maintainer_is_listed_under_what_would_change_it(self) -> None:
         advice = checked(DIAGNOSED).summary.partition("### What would change it\n\n")[2].partition("\n\n")[0]
-        assert advice.splitlines()[1:] == ["- Label bug issues: 312 of 340 closed issues carry no label."]
+        assert advice.splitlines()[1:] == ["- Label bug issues: 312 of 340 closed issues have no label."]
 
     def test_if_issues_were_read_the_text_does_not_claim_that_only_subjects_were(self) -> None:
         unread = dataclasses.replace(DIAGNOSIS, issues=None)
