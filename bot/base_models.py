@@ -16,8 +16,8 @@ from typing import Any, Final
 from bot.records import Run
 from pipeline.finetuning.model_digest import weights_digest
 from pipeline.finetuning.recipe import PRESETS, BaseModel, FinetuneRecipe
+from pipeline.json_fields import MalformedError, parse_json, parse_record
 from pipeline.records import AssayError
-from pipeline.typed_json import loads, parse
 
 MODELS_VARIABLE: Final = "ASSAY_BASE_MODELS"
 RECIPE_VARIABLE: Final = "ASSAY_FINETUNE"
@@ -91,8 +91,8 @@ def parse_recipe_changes(text: str) -> Mapping[str, Any]:
     if not text.strip():
         return MappingProxyType({})
     try:
-        changes = loads(text.encode())
-    except ValueError:
+        changes = parse_json(text.encode(), RECIPE_VARIABLE)
+    except MalformedError:
         changes = None
     if not isinstance(changes, dict):
         raise AssayError(f'{RECIPE_VARIABLE}: must be one JSON object, such as {{"epochs": 2, "seeds": [1, 2]}}')
@@ -131,11 +131,9 @@ def _changed(recipe: FinetuneRecipe, changes: Mapping[str, Any], where: str) -> 
     values = dataclasses.asdict(recipe) | dict(changes)
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     try:
-        return parse(FinetuneRecipe, values)
+        return parse_record(FinetuneRecipe, values)
     except AssayError as error:
         raise AssayError(f"{where}: {error}") from None
-    except (ValueError, OverflowError) as error:
-        raise AssayError(f"{where}: {str(error).removeprefix('FinetuneRecipe.')}") from None
 
 
 def _require_known(names: Iterable[str], where: str) -> None:

@@ -170,7 +170,7 @@ class Run:
     progress: Mapping[str, Any]  # bot.run_progress
     progress_at: datetime | None
     checkpoints: tuple[str, ...]  # hashes of those that were saved: no other is taken
-    result: Mapping[str, Any] | None  # reports.finetune_json or refit_json
+    result: Mapping[str, Any] | None  # reports.finetune_json
     artifacts: str  # folder of its files in the store; empty: none
     settled: bool  # its outcome is in the calibration set, or need not be
     made_at: datetime

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bot.store.shared_outcomes import SharedFigures, SharedRow
+from pipeline.ranking.outcome import MIN_WIN_DELTA
 from pipeline.records import Outcome, OutcomeKind
 
 MIN_CONTRIBUTORS: Final = 5
 MAX_WEIGHT_SHARE: Final = 1 / MIN_CONTRIBUTORS
-MIN_WIN_DELTA: Final = 0.03  # Δρ; the same as for the outcome of a run
 
 
 def figures_of(outcome: Outcome) -> SharedFigures | None:

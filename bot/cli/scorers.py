@@ -62,8 +62,8 @@ def parse_base_model(text: str | None) -> BaseModel | None:
 def embeddings_of(model: BaseModel, read: ReadBlob) -> Scorer:
     """Return a scorer from the untrained model's embeddings. Raises AssayError if the model cannot be loaded."""
     with quiet_libraries():  # imports PyTorch
-        from pipeline.finetuning.training.devices import choose_device
-        from pipeline.finetuning.training.embedding_scorer import EmbeddingScorer
+        from pipeline.finetuning.training.device import choose_device
+        from pipeline.finetuning.training.embeddings import EmbeddingScorer
 
         return EmbeddingScorer(model, read, choose_device(None))
 
@@ -76,6 +76,6 @@ def scorer_of(choice: Choice, read: ReadBlob) -> Scorer:
 def _adapter(choice: AdapterFolder, read: ReadBlob) -> Scorer:
     with quiet_libraries():  # imports PyTorch
         from pipeline.finetuning.training.adapter_scorer import AdapterScorer
-        from pipeline.finetuning.training.devices import choose_device
+        from pipeline.finetuning.training.device import choose_device
 
         return AdapterScorer(choice.name, choice.path, read, choose_device(None))

@@ -17,10 +17,8 @@ from bot.gpu_worker.training_task import TrainingTask
 from bot.records import RunPurpose
 from bot.run_progress import KEEPING, Meter, Pace, Progress, dump_progress
 from pipeline.finetuning.artifact_store import open_store
-from pipeline.finetuning.events import CheckpointSaved
-from pipeline.finetuning.job_events import JobEvent
+from pipeline.finetuning.events import CheckpointSaved, JobEvent
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.refit_events import RefitEvent
 from pipeline.records import AssayError
 
 REPORT_EVERY_S: Final = 1.0
@@ -44,12 +42,12 @@ class TrainingSession:
     wait_for_exit: Callable[[], object]  # after the result: the worker saves it and kills this process
     device: str = ""  # the chosen device
 
-    def watch(self) -> Callable[[JobEvent | RefitEvent], None]:
+    def watch(self) -> Callable[[JobEvent], None]:
         """Return an event handler that reports progress and checkpoints to the worker."""
         meter, pace = Meter(), Pace(REPORT_EVERY_S)
         self._report(meter.progress)
 
-        def on_event(event: JobEvent | RefitEvent) -> None:
+        def on_event(event: JobEvent) -> None:
             progress = dump_progress(meter.see(event))
             if isinstance(event, CheckpointSaved):
                 self.send({"checkpoint": event.sha256})
@@ -86,12 +84,12 @@ class TrainingSession:
 def judge(session: TrainingSession) -> None:
     """Train on the pairs and judge the adapter on the holdout."""
     from pipeline.finetuning.pair_file import load_pairs
-    from pipeline.finetuning.refit_result import judged_of
     from pipeline.finetuning.result import FinetuneResult
+    from pipeline.finetuning.result_assembly import winning_run
     from pipeline.finetuning.training.finetune import finetune
-    from pipeline.reports.finetune_files import render_files
-    from pipeline.reports.finetune_json import finetune_json
-    from pipeline.reports.refit_json import judged_json
+    from pipeline.finetuning.training.job import JobOptions
+    from pipeline.reports.curves import render_files
+    from pipeline.reports.finetune_json import finetune_json, winning_run_json
 
     task = session.task
     pairs = load_pairs(task.input_file)
@@ -100,23 +98,21 @@ def judge(session: TrainingSession) -> None:
     def deliver(result: FinetuneResult) -> Mapping[str, bytes]:
         values = finetune_json(result)
         if result.judgement.outcome == "WIN":
-            values["judged"] = judged_json(judged_of(result, run_id=task.name, judged_at=task.requested_at))
+            values["judged"] = winning_run_json(winning_run(result, run_id=task.name, judged_at=task.requested_at))
         rendered = render_files(result)
         session.deliver(values, result.recipe_id, rendered)
         return rendered
 
-    finetune(
-        pairs,
-        session.recipe(),
+    options = JobOptions(
         out=task.out,
         device=session.device,
-        files=deliver,
         watch=session.watch(),
         stop=session.stop,
         clock=session.clock,
         checkpoints=task.checkpoints_url,
         known_checkpoints=task.known_checkpoints,
     )
+    finetune(pairs, session.recipe(), options, deliver)
 
 
 def refit(session: TrainingSession) -> None:
@@ -124,16 +120,17 @@ def refit(session: TrainingSession) -> None:
     from pipeline.finetuning.job_state import JobState
     from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.finetuning.refit_result import RefitRecord
+    from pipeline.finetuning.result import RefitRecord
     from pipeline.finetuning.training.head_scores import average_of
+    from pipeline.finetuning.training.job import JobOptions
     from pipeline.finetuning.training.refit import refit as train_once_more
     from pipeline.ranking.shortlist import dump_shortlist
-    from pipeline.reports.refit_json import load_judged, refit_json, render_refit_files
+    from pipeline.reports.finetune_json import load_winning_run, refit_json, render_refit_files
 
     task = session.task
     ranking = decode_ranking_set(task.input_file.read_bytes())
     session.require_input(ranking.id)
-    judged = load_judged(task.judged)
+    judged = load_winning_run(task.judged)
 
     def deliver(record: RefitRecord) -> Mapping[str, bytes]:
         ids = {"pair_set_id": ranking.id, "recipe_id": judged.recipe_id}
@@ -144,35 +141,32 @@ def refit(session: TrainingSession) -> None:
         session.deliver(refit_json(record) | {"shortlist": dump_shortlist(shortlist)}, record.recipe_id, rendered)
         return rendered
 
-    train_once_more(
-        ranking,
-        session.recipe(),
-        judged,
+    options = JobOptions(
         out=task.out,
         device=session.device,
-        files=deliver,
         watch=session.watch(),
         stop=session.stop,
         clock=session.clock,
         checkpoints=task.checkpoints_url,
         known_checkpoints=task.known_checkpoints,
     )
+    train_once_more(ranking, session.recipe(), judged, options, deliver)
 
 
 def score(session: TrainingSession) -> None:
     """Rank a newer head with the refit's adapters."""
     from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.finetuning.ranking_file import decode_ranking_set
+    from pipeline.finetuning.training.device import device_name
     from pipeline.finetuning.training.head_scores import score_head
-    from pipeline.finetuning.training.loaded import device_name
     from pipeline.ranking.shortlist import dump_shortlist
-    from pipeline.reports.refit_json import refit_of
+    from pipeline.reports.finetune_json import load_refit
 
     task = session.task
     ranking = decode_ranking_set(task.input_file.read_bytes())
     session.require_input(ranking.id)
     session.watch()
-    record = refit_of(task.refitted)
+    record = load_refit(task.refitted)
     started_s = session.clock()
     scores = score_head(ranking, open_store(task.adapters_url), record.hashes, device=session.device, stop=session.stop)
     shortlist = rank_by(ranking, scores, record.judged.scorer, retrained_of(record))
@@ -194,7 +188,7 @@ def on_device(job: Purpose) -> Purpose:
     """Wrap a job: choose the device first, and translate torch's exceptions into ones that need no torch."""
 
     def purpose(session: TrainingSession) -> None:
-        from pipeline.finetuning.training.devices import choose_device, is_out_of_memory
+        from pipeline.finetuning.training.device import choose_device, is_out_of_memory
         from pipeline.finetuning.training.loop import Stopped
 
         try:

@@ -95,8 +95,7 @@ def main(purposes: Mapping[RunPurpose, Purpose] = PURPOSES) -> None:
 
 def _probe(wanted: str) -> dict[str, Any]:
     """Return the reply with the device's name, or with why there is none."""
-    from pipeline.finetuning.training.devices import choose_device
-    from pipeline.finetuning.training.loaded import device_name
+    from pipeline.finetuning.training.device import choose_device, device_name
 
     try:
         return {"device": device_name(choose_device(wanted or None))}

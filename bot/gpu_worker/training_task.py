@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bot.records import RunPurpose
-from pipeline import typed_json
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.json_fields import Fields
+from pipeline.json_fields import Fields, parse_record
 
 FailureKind = Literal[
     "input",  # the task cannot be run; the sentence says why
@@ -47,7 +46,7 @@ class TrainingTask:
     checkpoints_url: str = field(default="", repr=False)
     known_checkpoints: tuple[str, ...] = ()
     results_url: str = field(default="", repr=False)  # for adapters and result
-    judged: Mapping[str, Any] | None = None  # of a refit: reports.refit_json.judged_json of the run that won
+    judged: Mapping[str, Any] | None = None  # of a refit: reports.finetune_json.winning_run_json of the run that won
     refitted: Mapping[str, Any] | None = None  # of a score: the result of the refit
     adapters_url: str = field(default="", repr=False)  # of a score: the refit's adapters
 
@@ -98,7 +97,7 @@ def load_task(values: dict[str, Any]) -> TrainingTask:
         | {
             "input_file": Path(values["input_file"]),
             "out": Path(values["out"]),
-            "recipe": typed_json.parse(FinetuneRecipe, values["recipe"]),
+            "recipe": parse_record(FinetuneRecipe, values["recipe"]),
             "known_checkpoints": tuple(values["known_checkpoints"]),
         }
     )

@@ -14,7 +14,7 @@ from bot.messages.verdict_text import verdict_words
 from bot.records import Run, StoredScreening
 from pipeline.json_fields import MalformedError
 from pipeline.label_recipe import MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
-from pipeline.ranking.outcome import LEAST_DELTA
+from pipeline.ranking.outcome import MIN_WIN_DELTA
 from pipeline.reports import numbers
 from pipeline.reports.finetune_figures import FinetuneFigures, ScorerFigures
 from pipeline.screening.measurement import load_judgement, load_measurement
@@ -110,7 +110,7 @@ def _results(figures: FinetuneFigures) -> list[str]:
     lines = [
         f"Adapter: ρ {with_interval(figures.adapter)}; baseline: ρ {with_interval(figures.baseline)}.",
         f"Δρ {with_interval(figures.delta, signed=True)}, the interval from paired resamples. "
-        f"{numbers.rho(LEAST_DELTA, signed=True)} or more counts as a win.",
+        f"{numbers.rho(MIN_WIN_DELTA, signed=True)} or more counts as a win.",
         _population(figures),
     ]
     if figures.rho_max is not None:

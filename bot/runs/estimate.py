@@ -22,12 +22,12 @@ from bot.records import RunPurpose
 from bot.sandbox.pair_task import Lengths
 from pipeline.finetuning.cost import Estimate as Cost
 from pipeline.finetuning.cost import ModelSize, Rate, estimate
-from pipeline.finetuning.recipe import FinetuneRecipe
+from pipeline.finetuning.recipe import MAX_VALIDATED, FinetuneRecipe
 
 BYTES_A_TOKEN: Final = 2.5
 MARGIN: Final = 1.25
 REFIT_SHARE: Final = 0.5  # of the time limit, for training once more: one fit a seed where judging needs two
-MOST_VALIDATED: Final = 1_000  # functions that a validation scores: as in pipeline.finetuning.training.seed
+MOST_VALIDATED: Final = MAX_VALIDATED  # functions that a validation scores
 LEAST_MINUTES: Final = 1.0  # a model has to be loaded, whatever there is to train on
 LOADING_MINUTES: Final = 10.0  # reserved beside: to fetch and load the model, to write the results
 FORWARD: Final = 0.5  # what a token costs that is only scored, beside one that is trained on

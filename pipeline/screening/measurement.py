@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from pipeline.json_fields import LONGEST_TEXT, Fields
+from pipeline.json_fields import MAX_TEXT_LENGTH, Fields
 from pipeline.records import (
     Curve,
     Density,
@@ -295,4 +295,4 @@ def json_values(values: dict[str, Any]) -> dict[str, Any]:
 def plain(text: str) -> str:
     """Return untrusted text from a history as `Fields` accepts it: printable and bounded in length."""
     shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return shown if len(shown) <= LONGEST_TEXT else shown[: LONGEST_TEXT - 1] + "…"
+    return shown if len(shown) <= MAX_TEXT_LENGTH else shown[: MAX_TEXT_LENGTH - 1] + "…"

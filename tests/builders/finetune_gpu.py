@@ -136,9 +136,8 @@ def judge(session: TrainingSession, gates: RunGates) -> None:
 
 def judge_pairs(session: TrainingSession, gates: RunGates) -> None:
     from pipeline.finetuning.pair_file import load_pairs
-    from pipeline.finetuning.refit_result import judged_of
-    from pipeline.reports.finetune_json import finetune_json
-    from pipeline.reports.refit_json import judged_json
+    from pipeline.finetuning.result_assembly import winning_run
+    from pipeline.reports.finetune_json import finetune_json, winning_run_json
 
     task = session.task
     pairs = load_pairs(task.input_file)
@@ -146,7 +145,7 @@ def judge_pairs(session: TrainingSession, gates: RunGates) -> None:
     result = made_up_result(pairs, task.recipe, gates.strength(task.name))
     values = finetune_json(result)
     if result.judgement.outcome == "WIN":
-        values["judged"] = judged_json(judged_of(result, run_id=task.name, judged_at=task.requested_at))
+        values["judged"] = winning_run_json(winning_run(result, run_id=task.name, judged_at=task.requested_at))
     pretend(replace(session, send=_delivering(session.send, values, result.recipe_id)), gates)
 
 
@@ -179,13 +178,13 @@ _OF_PAIRS = ("repo", "head_sha", "train_start", "eval_start", "as_of", "config_h
 def refit(session: TrainingSession, gates: RunGates) -> None:
     """Rank the head by made-up scores: the longest code first."""
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.finetuning.refit_result import KeptAdapter, RefitRecord
-    from pipeline.reports.refit_json import load_judged, refit_json
+    from pipeline.finetuning.result import RefitRecord, SavedAdapter
+    from pipeline.reports.finetune_json import load_winning_run, refit_json
 
     task = session.task
     ranking = decode_ranking_set(task.input_file.read_bytes())
     session.require_input(ranking.id)
-    judged = load_judged(task.judged)
+    judged = load_winning_run(task.judged)
     record = RefitRecord(
         repo=ranking.repo,
         head_sha=ranking.head_sha,
@@ -200,7 +199,7 @@ def refit(session: TrainingSession, gates: RunGates) -> None:
         trained_on=len(ranking.train),
         training_positives=int((ranking.signals > 0).sum()),
         ranked=len(ranking.head),
-        adapters=(KeptAdapter(1, {"adapter.safetensors": "c" * 64}),),
+        adapters=(SavedAdapter(1, {"adapter.safetensors": "c" * 64}),),
         seconds=2.0,
         tokens=1_000,
         device="pretended",
@@ -214,12 +213,12 @@ def score(session: TrainingSession, gates: RunGates) -> None:
     """Rank a newer head likewise, after checking that the refit's adapters are there."""
     from pipeline.finetuning.artifact_store import open_store
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.reports.refit_json import refit_of
+    from pipeline.reports.finetune_json import load_refit
 
     task = session.task
     ranking = decode_ranking_set(task.input_file.read_bytes())
     session.require_input(ranking.id)
-    record = refit_of(task.refitted)
+    record = load_refit(task.refitted)
     assert "adapter-seed-1/adapter.safetensors" in open_store(task.adapters_url).names()
     values = {"head_sha": ranking.head_sha, "ranked": len(ranking.head), "shortlist": _shortlist(ranking, record)}
     pretend(replace(session, send=_delivering(session.send, values, record.recipe_id)), gates)

@@ -25,8 +25,9 @@ JOB = """
 import sys, time
 from pathlib import Path
 from pipeline.finetuning.training.finetune import finetune
+from pipeline.finetuning.training.job import JobOptions
 from pipeline.finetuning.pair_file import load_pairs
-from pipeline.reports.finetune_files import render_files
+from pipeline.reports.curves import render_files
 from tests.builders.pair_sets import quick
 
 pairs, model, out, moment = sys.argv[1:]
@@ -38,10 +39,8 @@ def watch(event):
         print("now", flush=True)
         time.sleep(60)
 
-result = finetune(
-    load_pairs(Path(pairs)), quick(Path(model), epochs=1), out=Path(out), device="cpu", files=render_files, watch=watch,
-    checkpoint_every_steps=2,
-)
+options = JobOptions(out=Path(out), device="cpu", watch=watch, checkpoint_every_steps=2)
+result = finetune(load_pairs(Path(pairs)), quick(Path(model), epochs=1), options, render_files)
 print(result.runs[0].scores.tolist(), flush=True)
 """
 COMMAND = """

@@ -25,7 +25,7 @@ from pipeline.calibration.ledger import amend, calibration_folder, load_calibrat
 from pipeline.calibration.ledger_entries import OUTCOME_KINDS, Entry, Excluded, Included, Recorded
 from pipeline.calibration.seed import Seed, load_seed
 from pipeline.calibration.threshold import parse_time
-from pipeline.json_fields import MOST_BYTES
+from pipeline.json_fields import MAX_BYTES
 from pipeline.label_recipe import RECIPES
 from pipeline.records import AssayError, Outcome, OutcomeKind
 
@@ -155,7 +155,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A file that `assay calibration export` wrote.")], as_json: AsJson = False
 ) -> None:
     """Add the outcomes and exclusions of an exported calibration set. Importing twice changes nothing."""
-    outcomes = parse_exchange(read_whole(file, MOST_BYTES), file.name)
+    outcomes = parse_exchange(read_whole(file, MAX_BYTES), file.name)
     at = _now()
     _amend(as_json, at, lambda known: plan_import(outcomes, known).entries(at))
 

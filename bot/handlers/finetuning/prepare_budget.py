@@ -21,11 +21,12 @@ from bot.store.jobs import request_job
 from bot.store.reserving import newest_results, reserve_alone
 from bot.store.runs import queue_run
 from pipeline.finetuning.cost import rate_of
+from pipeline.finetuning.recipe import MIN_POSITIVES, MIN_TRAINED_ON
 
 log = structlog.get_logger(__name__)
 
-FEWEST_TRAINED_ON: Final = 100  # functions: as in pipeline.finetuning.training.finetune, which needs torch
-FEWEST_POSITIVES: Final = 10
+FEWEST_TRAINED_ON: Final = MIN_TRAINED_ON  # functions
+FEWEST_POSITIVES: Final = MIN_POSITIVES
 COUNTED_RESULTS: Final = 5  # of the last runs of a model, to tell how fast the next one will be
 
 

@@ -22,7 +22,7 @@ from bot.store.runs import RunRequest, open_run, queue_run
 from pipeline.finetuning.ranking_file import encode_ranking_set
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.ranking.shortlist import load_shortlist
-from pipeline.reports.refit_json import judged_json, load_judged, refit_of
+from pipeline.reports.finetune_json import load_refit, load_winning_run, winning_run_json
 from tests.bot.gpu_worker.test_attempt import is_there
 from tests.bot.gpu_worker.test_gpu_processes import sweep
 from tests.builders.app_processes import ROOT, until
@@ -30,7 +30,7 @@ from tests.builders.gpu_bench import SHOP, Bench, bench
 from tests.builders.pair_sets import planted, quick
 from tests.builders.patience import PATIENCE_S
 from tests.builders.tiny_model import tiny_decoder
-from tests.pipeline.finetuning.ranking_sets import judged, planted_ranking
+from tests.pipeline.finetuning.ranking_sets import planted_ranking, winner_of
 
 pytestmark = pytest.mark.finetune
 
@@ -119,7 +119,7 @@ def test_a_run_is_judged_then_refitted_then_scores_a_newer_head(gpu: Bench, mode
     assert won.result is not None
     assert won.result["outcome"] == "WIN"
     assert won.recipe_id == won.result["recipe_id"]
-    kept = load_judged(won.result["judged"])
+    kept = load_winning_run(won.result["judged"])
     assert (kept.run_id, kept.judged_at) == (str(won.run_id), won.made_at.isoformat())
     progress = load_progress(won.progress)
     assert progress is not None
@@ -134,7 +134,7 @@ def test_a_run_is_judged_then_refitted_then_scores_a_newer_head(gpu: Bench, mode
     assert once(gpu, model)["ending"] == "finished"
     refit = gpu.run(again.run_id)
     assert refit.result is not None
-    record = refit_of(refit.result)
+    record = load_refit(refit.result)
     assert record.judged == kept
     ranked = load_shortlist(refit.result["shortlist"])
     assert ranked.scorer == kept.scorer
@@ -188,7 +188,7 @@ def test_app_credentials_are_removed_from_its_environment_and_its_childs(gpu: Be
 def test_a_refit_with_a_different_recipe_crashes_with_the_reason(gpu: Bench, model: Path) -> None:
     """The server's recipe has changed since the run won."""
     won = gpu.queue(pairs=planted(), recipe=RECIPE)
-    result = {"judged": judged_json(judged(quick(model)))}
+    result = {"judged": winning_run_json(winner_of(quick(model)))}
 
     async def pretend(connection: Any) -> None:
         await connection.execute(

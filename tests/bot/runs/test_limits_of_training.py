@@ -1,20 +1,16 @@
-"""What is known here without torch is what those go by who train."""
+"""The App refuses what training would refuse, and estimates what training validates."""
 
 from __future__ import annotations
 
-import pytest
-
 from bot.handlers.finetuning import prepare_budget
 from bot.runs import estimate
-from pipeline.finetuning.training import finetune, seed
-
-pytestmark = pytest.mark.finetune
+from pipeline.finetuning import recipe
 
 
-def test_what_is_refused_here_is_what_would_be_refused_there() -> None:
+def test_the_app_refuses_what_training_would_refuse() -> None:
     here = prepare_budget.FEWEST_TRAINED_ON, prepare_budget.FEWEST_POSITIVES
-    assert here == (finetune.FEWEST_TRAINED_ON, finetune.FEWEST_POSITIVES)
+    assert here == (recipe.MIN_TRAINED_ON, recipe.MIN_POSITIVES)
 
 
-def test_as_many_functions_are_counted_on_here_as_are_validated_there() -> None:
-    assert estimate.MOST_VALIDATED == seed.MOST_VALIDATED
+def test_the_estimate_counts_as_many_functions_as_are_validated() -> None:
+    assert estimate.MOST_VALIDATED == recipe.MAX_VALIDATED

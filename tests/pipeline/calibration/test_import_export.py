@@ -62,10 +62,10 @@ def test_outcomes_of_another_recipe_are_imported_but_do_not_count() -> None:
         ('{"format": "spreadsheet"}', "set.json.format: expected assay-calibration"),
         ('{"format": "assay-calibration"}', "set.json.schema_version: is missing"),
         ('{"format": "assay-calibration", "schema_version": 2}', "this version of Assay reads 1, not 2"),
-        ('{"format": "assay-calibration", "schema_version": 1, "outcomes": {}}', "outcomes: a list is wanted"),
+        ('{"format": "assay-calibration", "schema_version": 1, "outcomes": {}}', "outcomes: expected a list"),
         (
             '{"format": "assay-calibration", "schema_version": 1, "outcomes": ["win"]}',
-            "outcomes[0]: an object is wanted",
+            "outcomes[0]: expected an object",
         ),
     ],
 )
@@ -82,8 +82,8 @@ def test_other_files_are_rejected(raw: str, complaint: str) -> None:
         ({"repo": "a/\u202eb"}, "outcomes[0].repo: a printable text"),
         ({"density": "0.5"}, "outcomes[0].density: a number from 0 to 1"),
         ({"density": -0.1}, "outcomes[0].density: a number from 0 to 1"),
-        ({"density": 1e999}, "Infinity is no JSON number"),
-        ({"outcome": "win"}, "outcomes[0].outcome: one of WIN, SOFT LOSS, HARD LOSS, INCONCLUSIVE is wanted"),
+        ({"density": 1e999}, "Infinity is not a JSON number"),
+        ({"outcome": "win"}, "outcomes[0].outcome: expected one of WIN, SOFT LOSS, HARD LOSS, INCONCLUSIVE"),
         ({"provenance": "rumour"}, "outcomes[0].provenance: one of published, measured"),
         ({"label_recipe_id": "messages"}, "outcomes[0].label_recipe_id: expected 12 hexadecimal digits"),
         ({"decided_at": "soon"}, "outcomes[0].decided_at: not a time"),

@@ -49,7 +49,7 @@ R = ("repositories", 1)
         (("threshold", "band"), [0.5], "threshold.band: expected two numbers"),
         (("threshold", "band"), [0.5, 0.4], "threshold.band: expected two numbers"),
         (("threshold", "value"), "0.05", "threshold.value: a number"),
-        (("repositories",), {}, "repositories: a list is wanted"),
+        (("repositories",), {}, "repositories: expected a list"),
         ((*R, "name"), "win/one", "repositories: contains a repository twice"),
         ((*R, "outcome"), "WIN", "repositories[1].outcome: one of win, loss"),
         ((*R, "rho_adapter"), 1.5, "repositories[1].rho_adapter"),

@@ -126,7 +126,7 @@ PLACE = dump_shortlist(TWO)["functions"][0]
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (None, "an object is wanted"),
+        (None, "expected an object"),
         ({}, "is missing"),
         (changed(ranked_functions=-1), "at least 0"),
         (changed(functions=[PLACE] * 21), "at most 20"),

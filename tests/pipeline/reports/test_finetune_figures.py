@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline.finetuning.refit_result import ranker_after
 
 from pipeline.finetuning import comparison
-from pipeline.finetuning.refit_result import scorer_after
 from pipeline.finetuning.result import FinetuneResult
 from pipeline.ranking.baseline import Baseline
 from pipeline.reports.finetune_figures import ADAPTER, BASELINE, BLEND, FinetuneFigures, Measured, load_figures
@@ -61,7 +61,7 @@ def test_what_was_written_is_read_back() -> None:
 @pytest.mark.parametrize("control", ["", "shuffled labels"])
 def test_what_ranks_from_now_on_is_what_the_pipeline_says(strength: float, control: str) -> None:
     finished = result(strength=strength, control=control)
-    assert read(finished).best == scorer_after(finished)
+    assert read(finished).best == ranker_after(finished)
 
 
 @pytest.mark.parametrize(

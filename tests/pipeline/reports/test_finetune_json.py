@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.finetuning.result import Costs, Work
-from pipeline.reports.finetune_files import render_files
+from pipeline.reports.curves import render_files
 from pipeline.reports.finetune_json import finetune_json
 from tests.builders import finetunings as build
 from tests.pipeline.reports.doc_tables import table

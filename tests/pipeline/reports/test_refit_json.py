@@ -6,14 +6,20 @@ from typing import Any
 import pytest
 
 from pipeline.json_fields import MalformedError
-from pipeline.reports.refit_json import judged_json, load_judged, refit_json, refit_of, render_refit_files
+from pipeline.reports.finetune_json import (
+    load_refit,
+    load_winning_run,
+    refit_json,
+    render_refit_files,
+    winning_run_json,
+)
 from tests.pipeline.finetuning.ranking_sets import refit_record
 
 
 def test_what_is_read_is_what_was_written() -> None:
     record = refit_record(ended="time limit")
-    assert refit_of(json.loads(json.dumps(refit_json(record)))) == record
-    assert load_judged(json.loads(json.dumps(judged_json(record.judged)))) == record.judged
+    assert load_refit(json.loads(json.dumps(refit_json(record)))) == record
+    assert load_winning_run(json.loads(json.dumps(winning_run_json(record.judged)))) == record.judged
 
 
 def test_it_says_what_ranks_on_what_window_by_which_files_and_at_what_cost() -> None:
@@ -35,7 +41,7 @@ def test_a_number_that_is_none_is_refused() -> None:
 
 
 def test_what_stands_beside_the_fields_is_ignored() -> None:
-    assert refit_of({**refit_json(refit_record()), "later": 1}) == refit_record()
+    assert load_refit({**refit_json(refit_record()), "later": 1}) == refit_record()
 
 
 def changed(**fields: Any) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 )
 def test_what_is_no_record_is_refused(value: object) -> None:
     with pytest.raises(MalformedError, match=r"^run 17"):
-        refit_of(value, "run 17")
+        load_refit(value, "run 17")
 
 
 def test_a_repository_name_that_is_not_utf_8_can_be_stored() -> None:

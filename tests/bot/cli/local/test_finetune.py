@@ -13,8 +13,15 @@ from bot.cli.local.finetune import finetune
 from bot.cli.local.finetune_progress import Watched, minutes
 from bot.cli.local.finetune_view import render
 from bot.cli.output import print_result
-from pipeline.finetuning.events import MicroBatchHalved, Resumed, TrainingStep, Validated
-from pipeline.finetuning.job_events import PhaseStarted, Planned, SeedCompleted
+from pipeline.finetuning.events import (
+    MicroBatchHalved,
+    PhaseStarted,
+    Planned,
+    Resumed,
+    SeedCompleted,
+    TrainingStep,
+    Validated,
+)
 from pipeline.finetuning.pair_file import save_pairs
 from pipeline.reports.finetune_json import finetune_json
 from tests.builders import finetunings as build

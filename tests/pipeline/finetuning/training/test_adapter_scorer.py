@@ -13,7 +13,7 @@ from pipeline.finetuning.model_card import CardMetrics, Provenance
 from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.training.adapter_scorer import AdapterScorer
-from pipeline.finetuning.training.loaded import load
+from pipeline.finetuning.training.load_model import load
 from pipeline.finetuning.training.score import score
 from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.rank import rank_functions
