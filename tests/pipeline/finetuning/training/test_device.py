@@ -18,14 +18,14 @@ from pipeline.records import AssayError
 pytestmark = pytest.mark.finetune
 
 
-def test_random_numbers_go_on_where_they_were() -> None:
+def test_random_numbers_continue_after_a_restore() -> None:
     state = random_state("cpu")
     drawn = torch.rand(5)
     restore_random_state("cpu", state)
     assert torch.equal(torch.rand(5), drawn)
 
 
-def test_a_run_that_began_on_a_gpu_goes_on_on_a_cpu() -> None:
+def test_a_run_from_a_gpu_continues_on_a_cpu() -> None:
     restore_random_state("cpu", random_state("cpu") | {"cuda": torch.zeros(16, dtype=torch.uint8)})
 
 
@@ -58,22 +58,22 @@ def test_a_limit_is_a_share_of_the_memory(
         ("mat1 and mat2 shapes cannot be multiplied", False),
     ],
 )
-def test_a_gpu_that_is_gone_is_known_by_its_words(text: str, lost: bool) -> None:
-    told = device_problem(RuntimeError(text))
-    assert (told is not None) is lost
-    if told is not None:
-        assert str(told).startswith(f"the GPU was lost ({text.splitlines()[0]}): run the same command again")
-        assert "\n" not in str(told)
+def test_a_lost_gpu_is_recognised_by_its_message(text: str, lost: bool) -> None:
+    problem = device_problem(RuntimeError(text))
+    assert (problem is not None) is lost
+    if problem is not None:
+        assert str(problem).startswith(f"the GPU was lost ({text.splitlines()[0]}): run the same command again")
+        assert "\n" not in str(problem)
 
 
-def test_memory_that_is_full_outside_of_a_step_is_told() -> None:
-    told = device_problem(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
-    assert str(told) == "out of memory: lower micro_batch_tokens or max_tokens, or choose a smaller base_model"
+def test_a_full_memory_outside_of_a_step_is_reported() -> None:
+    problem = device_problem(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    assert str(problem) == "out of memory: lower micro_batch_tokens or max_tokens, or choose a smaller base_model"
 
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """As if the machine had that many."""
+    """Pretend that the machine has this many GPUs."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: request.param > 1)
@@ -92,12 +92,12 @@ def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
     indirect=["gpus"],
 )
 @pytest.mark.usefixtures("gpus")
-def test_a_gpu_is_taken_where_there_is_one_unless_another_device_is_asked_for(wanted: str | None, chosen: str) -> None:
+def test_a_gpu_is_the_default_if_there_is_one(wanted: str | None, chosen: str) -> None:
     assert choose_device(wanted) == chosen
 
 
 @pytest.mark.parametrize(
-    ("gpus", "wanted", "said"),
+    ("gpus", "wanted", "message"),
     [
         (0, "cuda", "no CUDA device"),
         (0, "cuda:0", "no CUDA"),
@@ -108,8 +108,8 @@ def test_a_gpu_is_taken_where_there_is_one_unless_another_device_is_asked_for(wa
     indirect=["gpus"],
 )
 @pytest.mark.usefixtures("gpus")
-def test_a_device_that_is_missing_is_named_with_its_setting(wanted: str, said: str) -> None:
-    with pytest.raises(AssayError, match=f"--device {wanted}: .*{said}"):
+def test_a_missing_device_is_named_with_its_setting(wanted: str, message: str) -> None:
+    with pytest.raises(AssayError, match=f"--device {wanted}: .*{message}"):
         choose_device(wanted)
 
 
@@ -134,11 +134,11 @@ def test_a_base_is_bfloat16_only_on_a_gpu_that_computes_in_it(device: str, preci
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
-def test_memory_that_is_full_is_told_from_other_errors(error: RuntimeError, full: bool) -> None:
+def test_out_of_memory_is_told_from_other_errors(error: RuntimeError, full: bool) -> None:
     assert is_out_of_memory(error) is full
 
 
-def test_a_cpu_says_that_its_memory_is_full_in_the_words_that_are_looked_for() -> None:
+def test_pytorch_still_words_cpu_memory_errors_as_expected() -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(raised.value)

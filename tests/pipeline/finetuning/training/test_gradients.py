@@ -62,7 +62,7 @@ def test_how_a_step_is_cut_does_not_change_the_gradient(most_tokens: int) -> Non
         torch.testing.assert_close(one, other)
 
 
-def test_computing_twice_gives_the_same_bits_as_keeping_activations_dropout_and_all() -> None:
+def test_recomputing_gives_the_same_bits_as_keeping_activations_even_with_dropout() -> None:
     pieces = micro_batches(STEP, LENGTHS, 300)
     value, kept = gradients(pieces, keep_activations=True, dropout=0.5)
     state = torch.get_rng_state()
@@ -74,8 +74,8 @@ def test_computing_twice_gives_the_same_bits_as_keeping_activations_dropout_and_
     assert not torch.equal(kept[0], without[0])
 
 
-def test_what_is_asked_between_is_asked_before_each_computation() -> None:
-    asked: list[None] = []
+def test_between_is_called_before_each_computation() -> None:
+    calls: list[None] = []
     pieces = micro_batches(STEP, LENGTHS, 300)
     loss_and_gradients(
         BagRanker(),
@@ -84,10 +84,10 @@ def test_what_is_asked_between_is_asked_before_each_computation() -> None:
         RECIPE,
         device="cpu",
         keep_activations=False,
-        between=lambda: asked.append(None),
+        between=lambda: calls.append(None),
         processes=Alone(),
     )
-    assert len(asked) == 2 * len(pieces)
+    assert len(calls) == 2 * len(pieces)
 
 
 def test_sequences_are_padded_on_the_right() -> None:

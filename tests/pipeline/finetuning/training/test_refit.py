@@ -130,7 +130,10 @@ def test_the_adapter_says_that_it_was_never_evaluated_itself(done: Done) -> None
     assert (adapter.provenance.refit.judged_by, adapter.provenance.refit.labels_until) == ("run-17", RANKING.as_of)
     assert adapter.provenance.pair_set_id == RANKING.id
     card = (out / "adapter-seed-1" / "README.md").read_text()
-    assert "**Trained once more on all labels up to 2023-09-13; never judged itself.** Judged was run `run-17`" in card
+    assert (
+        "**Refitted on all labels up to 2023-09-13; not evaluated itself.** The metrics are those of run `run-17`"
+        in card
+    )
 
 
 def test_no_code_of_the_repository_is_in_what_is_written(done: Done) -> None:
