@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.finetuning.model_card import model_name
-from pipeline.finetuning.ranker import ACTIVITY, ADAPTER, BLEND, TunedRanker
+from pipeline.finetuning.ranker import ACTIVITY, ADAPTER, BLEND, TunedRankerName
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.result import RefitRecord
 from pipeline.ranking.bootstrap import Floats
@@ -32,7 +32,7 @@ class _Precomputed:
         return self._scores
 
 
-def rank_by(ranking: RankingSet, adapter_scores: Floats, ranker: TunedRanker, retrained: Retrained) -> Shortlist:
+def rank_by(ranking: RankingSet, adapter_scores: Floats, ranker: TunedRankerName, retrained: Retrained) -> Shortlist:
     """Return the riskiest functions and files of the head, with the baseline's reasons.
 
     `adapter_scores` (n,) come from `refit` or `score_head`. The blend is the one that won: the mean rank of adapter and

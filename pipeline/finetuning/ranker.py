@@ -13,13 +13,13 @@ ADAPTER = "adapter"
 BLEND = "blend of adapter and activity"
 ACTIVITY = "decayed touches"  # the competitor that the adapter is blended with
 
-TunedRanker = Literal["adapter", "blend"]
-Ranker = Literal["adapter", "blend", "baseline"]
+TunedRankerName = Literal["adapter", "blend"]
+RankerName = Literal["adapter", "blend", "baseline"]
 
 
 def select_ranker(
     outcome: OutcomeKind | None, *, rho_adapter: float | None, rho_blend: float | None, control: str = ""
-) -> Ranker:
+) -> RankerName:
     """Return what ranks from now on: the baseline, or after a WIN the better of adapter and blend.
 
     A control run (`control` names what was spoilt) never changes the ranking.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.finetuning.model_card import CardMetrics
-from pipeline.finetuning.ranker import TunedRanker
+from pipeline.finetuning.ranker import TunedRankerName
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.evaluate import Row
@@ -177,7 +177,7 @@ class WinningRun:
     head_sha: str
     pair_set_id: str
     recipe_id: str
-    scorer: TunedRanker  # the better ranking
+    scorer: TunedRankerName  # the better ranking
     window_s: int  # T_eval - T_train
     steps: tuple[SeedSteps, ...]  # of the completed seeds
     metrics: CardMetrics

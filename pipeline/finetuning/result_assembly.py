@@ -11,7 +11,7 @@ from pipeline.finetuning.events import Planned
 from pipeline.finetuning.job_state import Embedded
 from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance, Refit
 from pipeline.finetuning.pair_set import PairSet
-from pipeline.finetuning.ranker import ADAPTER, BLEND, Ranker, select_ranker
+from pipeline.finetuning.ranker import ADAPTER, BLEND, RankerName, select_ranker
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.result import (
@@ -166,7 +166,7 @@ def card_of(result: FinetuneResult) -> CardMetrics:
     )
 
 
-def ranker_after(result: FinetuneResult) -> Ranker:
+def ranker_after(result: FinetuneResult) -> RankerName:
     """Return what ranks the repository after a run (`select_ranker`)."""
     adapter, blend = (result.judgement.row(name) for name in (ADAPTER, BLEND))
     return select_ranker(

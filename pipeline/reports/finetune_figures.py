@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 
 from pipeline.finetuning.ranker import ADAPTER as ADAPTER
 from pipeline.finetuning.ranker import BLEND as BLEND
-from pipeline.finetuning.ranker import Ranker, select_ranker
+from pipeline.finetuning.ranker import RankerName, select_ranker
 from pipeline.records import OutcomeKind
 
 BASELINE: Final = "baseline"  # as in ranking.baseline, which is slow to import
@@ -113,7 +113,7 @@ class FinetuneFigures:
         return self._rho(BASELINE, self.rho_baseline)
 
     @property
-    def best(self) -> Ranker:
+    def best(self) -> RankerName:
         """Return what ranks the repository after this run (`select_ranker`)."""
         return select_ranker(
             self.outcome,

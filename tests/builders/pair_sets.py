@@ -30,8 +30,8 @@ def planted(
 ) -> PairSet:
     """Return a pair set in which only the code tells what is fixed: path, name and structure say nothing.
 
-    `share` of the functions call one of `words` culprits; `mirrored` swaps culprits and innocents. The callers are fixed
-    in every window, more or less; cheap scorers guess.
+    `share` of the functions call one of `words` culprits; `mirrored` swaps culprits and innocents. The callers are
+    fixed in every window, more or less; cheap scorers guess.
     """
     culprits, innocents = (INNOCENTS, CULPRITS) if mirrored else (CULPRITS, INNOCENTS)
     vocabulary = {True: culprits[:words], False: innocents[:words]}

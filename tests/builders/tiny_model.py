@@ -29,7 +29,7 @@ _SPREAD = 0.1  # of the weights: wide enough that the hidden states tell texts a
 
 
 def tiny_decoder(folder: Path, *, seed: int = 0) -> Path:
-    """Save a Qwen2 of random weights (hidden 64, 2 layers, at most 2,048 tokens) in `folder`; every digit is a token."""
+    """Save a Qwen2 of random weights (hidden 64, 2 layers, up to 2,048 tokens) in `folder`. Every digit is a token."""
     tokenizer = _tokenizer({"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"})
     config = Qwen2Config(
         vocab_size=len(tokenizer),

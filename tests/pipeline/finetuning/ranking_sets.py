@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.finetuning.model_card import CardMetrics, CardScore
 from pipeline.finetuning.prompts import Prompted
-from pipeline.finetuning.ranker import TunedRanker
+from pipeline.finetuning.ranker import TunedRankerName
 from pipeline.finetuning.ranking_set import RankingSet, build_ranking_set
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.finetuning.result import RefitRecord, SavedAdapter, SeedSteps, WinningRun
@@ -80,7 +80,9 @@ def planted_ranking(**changes: Any) -> tuple[RankingSet, NDArray[np.bool_]]:
     return dataclasses.replace(planted_set, **changes), pairs.labels > 0
 
 
-def winner_of(recipe: FinetuneRecipe, *, scorer: TunedRanker = "adapter", steps: int = 8, **changes: Any) -> WinningRun:
+def winner_of(
+    recipe: FinetuneRecipe, *, scorer: TunedRankerName = "adapter", steps: int = 8, **changes: Any
+) -> WinningRun:
     """Return a winning run in which each seed took `steps` of eight steps."""
     usual: dict[str, Any] = {
         "run_id": "run-17",
