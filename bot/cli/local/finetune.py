@@ -70,7 +70,8 @@ def finetune(
         int, typer.Option("--seeds", min=1, max=100, metavar="N", help="Number of adapters; their ranks are averaged.")
     ] = 3,
     max_minutes: Annotated[
-        float, typer.Option("--max-minutes", metavar="M", help="Limit on training and scoring; what is done counts.")
+        float,
+        typer.Option("--max-minutes", metavar="M", help="Time limit for training and scoring; partial results count."),
     ] = FinetuneRecipe.max_minutes,
     as_of: AsOf = None,
     config: OwnConfig = None,
