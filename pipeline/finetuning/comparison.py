@@ -88,7 +88,7 @@ def best_of(qualities: Mapping[str, Quality]) -> str | None:
 def _decide(baseline: Quality, adapter: Quality | None, comparison: Comparison, control: str) -> Decision:
     if control:
         measured = "no ρ" if adapter is None or adapter.rho is None else _interval(adapter)
-        return Decision("INCONCLUSIVE", f"control run ({control}): {measured}; it never counts as an outcome")
+        return Decision("INCONCLUSIVE", f"a control run ({control}): {measured}; it never counts as an outcome")
     return decide_outcome(
         n=baseline.n,
         positives=baseline.positives,

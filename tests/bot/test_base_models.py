@@ -110,7 +110,7 @@ def test_recipe_changes_are_parsed(text: str, changes: dict[str, Any]) -> None:
         ('{"max_minutes": 5}', "set ASSAY_FINETUNE_MINUTES"),
         ('{"epochs": "1"}', "epochs: expected a whole number, not '1'"),
         ('{"epochs": true}', "epochs: expected a whole number, not True"),
-        ('{"epochs": 9}', "epochs = 9: it must be between 1 and 3"),
+        ('{"epochs": 9}', "epochs = 9: must be between 1 and 3"),
         ('{"seeds": [1, 1]}', "seeds = (1, 1)"),
         ('{"seeds": [1.5]}', "seeds[0]: expected a whole number, not 1.5"),
         ('{"learning_rate": 1e999}', "learning_rate = inf"),
