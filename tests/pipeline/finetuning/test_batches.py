@@ -116,12 +116,12 @@ def test_nothing_to_learn_from_is_an_error(targets: Floats) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 1_024), min_size=1, max_size=64), st.integers(32, 20_000))
-def test_micro_batches_respect_their_limits(lengths: list[int], most_tokens: int) -> None:
-    pieces = micro_batches(tuple(range(len(lengths))), lengths, most_tokens)
+def test_micro_batches_respect_their_limits(lengths: list[int], max_tokens: int) -> None:
+    pieces = micro_batches(tuple(range(len(lengths))), lengths, max_tokens)
     assert sorted(member for piece in pieces for member in piece) == list(range(len(lengths)))
     for piece in pieces:
         computed = padded_tokens(piece, lengths)
-        assert len(piece) == 1 or computed <= most_tokens
+        assert len(piece) == 1 or computed <= max_tokens
         assert computed - sum(lengths[member] for member in piece) <= MAX_PADDING * computed
 
 

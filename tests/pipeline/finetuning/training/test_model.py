@@ -121,17 +121,17 @@ def test_adapter_tensors_have_the_names_that_peft_gives_them(load, kind: str) ->
 
 
 @pytest.mark.parametrize(
-    ("kind", "parameters", "most_tokens"),
+    ("kind", "parameters", "max_tokens"),
     # Decoder, a layer: q 64x64+64, k and v 64x32+32 each, o 64x64, three of 64x128, two norms of 64; a norm at the end.
     [("decoder", 2 * (4_160 + 2 * 2_080 + 4_096 + 24_576 + 128) + 64, 2_048),
      # Encoder, a layer: four of 64x64+64, 64x128+128, 128x64+64, two norms of 128; one norm after the embeddings.
      ("encoder", 2 * (4 * 4_160 + 8_320 + 8_256 + 256) + 128, 512)],
 )  # fmt: skip
 def test_parameters_are_counted_without_embeddings_and_adapter(
-    load, kind: str, parameters: int, most_tokens: int
+    load, kind: str, parameters: int, max_tokens: int
 ) -> None:
     ranker = load(kind)
-    assert (ranker.parameters_total, ranker.most_tokens) == (parameters, most_tokens)
+    assert (ranker.parameters_total, ranker.max_tokens) == (parameters, max_tokens)
 
 
 @both_kinds
