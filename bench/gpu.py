@@ -1,13 +1,14 @@
-"""Speed of fine-tuning and scoring: `make bench-gpu PAIRS='FILE FILE FILE'` on a machine with an NVIDIA GPU.
+"""Measure the speed of training and scoring on an NVIDIA GPU: `make bench-gpu PAIRS='FILE FILE FILE'`.
 
-    1. the device's peak: a large bf16 matrix product
-    2. a base model: the 1.5B architecture with random weights and a tokenizer trained on the pairs, or BASE_MODEL=DIR
-    3. training tokens/s and scoring tokens/s on 3,000 of the pairs (padding not counted), utilisation, padding share
-    4. the whole job for 3,000 pairs × 3 epochs × 1 seed, less the loading of the model
+    1. measure the device's peak with a large bf16 matrix product
+    2. create a base model: the 1.5B architecture with random weights and a tokenizer trained on the pairs, or take
+       BASE_MODEL=DIR
+    3. measure training and scoring tokens/s on 3,000 of the pairs (without padding), utilisation and padding share
+    4. project the whole job for 3,000 pairs × 3 epochs × 1 seed, without loading the model
 
-Pairs are pair sets that `assay finetune PATH --dry-run --save-pairs FILE` keeps. Speed depends neither on weights nor
-on what the labels say. Without a GPU the figures are those of a small architecture on the CPU, and say so. It fails
-where no gradient arrives or the loss does not fall.
+PAIRS are pair sets of `assay finetune PATH --dry-run --save-pairs FILE`. Speed depends neither on weights nor labels.
+Without a GPU the figures are those of a small architecture on the CPU, and say so. It fails if a gradient is zero or
+the loss does not fall.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ import numpy as np
 from pipeline.finetuning.pair_file import load_pairs
 from pipeline.finetuning.pair_set import PairSet
 from pipeline.finetuning.prompts import Prompted, render_prompt
-from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
+from pipeline.finetuning.recipe import MAX_VALIDATED, BaseModel, FinetuneRecipe
 
 PAIRS, EPOCHS = 3_000, 3
-AIMS = {"training": (54_000, 90_000), "scoring": (110_000, 200_000)}  # tokens/s on one H200: least, aimed for
+AIMS = {"training": (54_000, 90_000), "scoring": (110_000, 200_000)}  # tokens/s on one H200: minimum, goal
 JOB_MINUTES = 3.0
 VOCABULARY = 32_000
 
@@ -46,22 +47,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("pairs", nargs="+", type=Path, metavar="FILE", help="pair sets of real repositories")
     parser.add_argument("--base-model", type=Path, metavar="DIR", help="instead of random weights")
-    parser.add_argument("--functions", type=int, default=PAIRS, metavar="N", help="how many pairs")
-    parser.add_argument("--steps", type=int, default=40, metavar="N", help="of training that are timed")
+    parser.add_argument("--functions", type=int, default=PAIRS, metavar="N", help="number of pairs")
+    parser.add_argument("--steps", type=int, default=40, metavar="N", help="training steps to time")
     parser.add_argument("--compiled", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     has_gpu = torch.cuda.is_available()
-    functions, signals = drawn([load_pairs(file) for file in asked.pairs], asked.functions)
+    functions, signals = sample([load_pairs(file) for file in options.pairs], options.functions)
     with tempfile.TemporaryDirectory() as folder:
-        model = asked.base_model or random_model(Path(folder), "1.5B" if has_gpu else "small", functions)
-        report = measured(model, functions, signals, asked.steps, "cuda" if has_gpu else "cpu", asked.compiled)
+        model = options.base_model or random_model(Path(folder), "1.5B" if has_gpu else "small", functions)
+        report = measure(model, functions, signals, options.steps, "cuda" if has_gpu else "cpu", options.compiled)
     for line in report:
         print(line)
     return 0
 
 
-def drawn(sets: Sequence[PairSet], count: int) -> tuple[list[Prompted], np.ndarray[Any, Any]]:
-    """A seeded sample of the functions to train on, over all sets; repeated where there are too few."""
+def sample(sets: Sequence[PairSet], count: int) -> tuple[list[Prompted], np.ndarray[Any, Any]]:
+    """Return a seeded sample of the training functions of all sets; with repetitions if there are too few."""
     functions = [function for pairs in sets for function in pairs.train]
     signals = np.concatenate([pairs.signals for pairs in sets])
     random = np.random.Generator(np.random.PCG64(1))
@@ -72,7 +73,7 @@ def drawn(sets: Sequence[PairSet], count: int) -> tuple[list[Prompted], np.ndarr
 
 
 def random_model(folder: Path, architecture: str, functions: Sequence[Prompted]) -> Path:
-    """A directory as a hub would give it: Qwen2 with random weights, and a byte-level tokenizer of these prompts."""
+    """Save a model as a hub would: Qwen2 with random weights, and a byte-level tokenizer trained on these prompts."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -110,40 +111,40 @@ def random_model(folder: Path, architecture: str, functions: Sequence[Prompted])
     return folder
 
 
-def measured(
+def measure(
     model: Path, functions: Sequence[Prompted], signals: Any, steps: int, device: str, compiled: bool
 ) -> list[str]:
-    """The lines of the report. Raises SystemExit where training does not train."""
+    """Return the lines of the report. Raises SystemExit if training has no effect."""
     from pipeline.finetuning.batches import plan_steps
     from pipeline.finetuning.events import TrainingEvent, TrainingStep
-    from pipeline.finetuning.training.loaded import device_name, load, size_of
+    from pipeline.finetuning.training.device import device_name
+    from pipeline.finetuning.training.load_model import load_model, size_of
     from pipeline.finetuning.training.loop import train
     from pipeline.finetuning.training.score import score
-    from pipeline.finetuning.training.seed import MOST_VALIDATED
 
     recipe = FinetuneRecipe(base_model=BaseModel(str(model)), seeds=(1,), epochs=EPOCHS, compiled=compiled)
     if device == "cpu":
         recipe = replace(recipe, max_tokens=256, micro_batch_tokens=2_048)
     peak = matrix_product_peak(device)
     began = time.perf_counter()
-    loaded = load(recipe, functions, (), device)
+    loaded = load_model(recipe, functions, (), device)
     load_s = time.perf_counter() - began
     lengths = [len(sequence) for sequence in loaded.train]
     size = size_of(loaded.ranker)
     whole = len(plan_steps(lengths, signals, recipe, 1))
-    seen: list[TrainingStep] = []
+    steps_seen: list[TrainingStep] = []
 
     def watch(event: TrainingEvent) -> None:
         if isinstance(event, TrainingStep):
             synchronise(device)
-            seen.append(event)
+            steps_seen.append(event)
 
     warm = min(5, steps)
     train(
         loaded.ranker, loaded.train, signals, recipe,
         seed=1, device=device, clock=time.perf_counter, steps=warm, planned=whole, watch=watch,
     )  # fmt: skip
-    seen.clear()
+    steps_seen.clear()
     loaded.ranker.reset(1)
     synchronise(device)
     began = time.perf_counter()
@@ -153,7 +154,7 @@ def measured(
     )  # fmt: skip
     synchronise(device)
     train_s = time.perf_counter() - began
-    check(seen)
+    check(steps_seen)
     began = time.perf_counter()
     score(loaded.ranker, loaded.train, micro_batch_tokens=recipe.micro_batch_tokens, device=device)
     synchronise(device)
@@ -161,8 +162,8 @@ def measured(
     training, scoring = trained.tokens / train_s, sum(lengths) / score_s
     train_flops = size.training_flops(lengths) / sum(lengths)
     score_flops = size.forward_flops(lengths) / sum(lengths)
-    validated = recipe.validations * min(1.0, MOST_VALIDATED / len(lengths))
-    job_s = 2 * whole / len(seen) * train_s + (1 + validated) * score_s
+    validated = recipe.validations * min(1.0, MAX_VALIDATED / len(lengths))
+    job_s = 2 * whole / len(steps_seen) * train_s + (1 + validated) * score_s
     lines = [
         f"device: {device_name(device)}; matrix product ({'bf16' if device == 'cuda' else 'float32'}): "
         f"{peak / 1e12:.2f} TFLOP/s",
@@ -173,29 +174,29 @@ def measured(
         f"{train_flops * training / peak:.0%} of the peak; padding {trained.padding_share:.1%}",
         f"scoring: {scoring:,.0f} tokens/s, {score_flops * scoring / 1e12:.2f} TFLOP/s, "
         f"{score_flops * scoring / peak:.0%} of the peak",
-        f"loss: {mean(s.loss for s in seen[:5]):.3f} to {mean(s.loss for s in seen[-5:]):.3f}; "
-        f"gradient norm at least {min(s.gradient_norm for s in seen):.2g}",
+        f"loss: {mean(s.loss for s in steps_seen[:5]):.3f} to {mean(s.loss for s in steps_seen[-5:]):.3f}; "
+        f"gradient norm at least {min(s.gradient_norm for s in steps_seen):.2g}",
         f"whole job (choose steps, fit again, score): {job_s / 60:.1f} min at most (aim {JOB_MINUTES:g})",
     ]
     if "H200" in device_name(device):
-        lines += [f"aim, {name}: {least:,} tokens/s, better {best:,}" for name, (least, best) in AIMS.items()]
+        lines += [f"aim, {name}: at least {low:,} tokens/s, goal {goal:,}" for name, (low, goal) in AIMS.items()]
     else:
-        lines.append("the aims are for one H200: figures of another device do not count against them")
+        lines.append("the aims are for one H200 and do not apply to this device")
     return lines
 
 
-def check(seen: Sequence[Any]) -> None:
-    """Raises SystemExit where no gradient arrived or the loss did not fall."""
-    if min(step.gradient_norm for step in seen) <= 0:
+def check(steps: Sequence[Any]) -> None:
+    """Raise SystemExit if a gradient is zero or the loss did not fall."""
+    if min(step.gradient_norm for step in steps) <= 0:
         raise SystemExit("a gradient is zero: nothing is trained")
-    quarter = max(1, len(seen) // 4)
-    first, last = mean(s.loss for s in seen[:quarter]), mean(s.loss for s in seen[-quarter:])
+    quarter = max(1, len(steps) // 4)
+    first, last = mean(s.loss for s in steps[:quarter]), mean(s.loss for s in steps[-quarter:])
     if not last < first:
         raise SystemExit(f"the loss does not fall: {first:.4f} in the first quarter, {last:.4f} in the last")
 
 
 def matrix_product_peak(device: str) -> float:
-    """FLOP/s of a square product, the best of several."""
+    """Return the FLOP/s of a square matrix product, the best of several."""
     import torch
 
     side, dtype = (8_192, torch.bfloat16) if device == "cuda" else (1_024, torch.float32)
@@ -211,7 +212,7 @@ def matrix_product_peak(device: str) -> float:
 
 
 def synchronise(device: str) -> None:
-    """Wait for what the GPU was asked to do."""
+    """Wait for the GPU to finish."""
     if device == "cuda":
         import torch
 

@@ -1,4 +1,4 @@
-"""The public histories on which rankings are compared: histories.toml, which says what the two sets are for."""
+"""Load the public histories on which rankings are compared; histories.toml explains the two sets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ FILE = Path(__file__).with_name("histories.toml")
 
 @dataclass(frozen=True)
 class PinnedHistory:
+    """A public repository at a pinned head."""
+
     repository: str  # owner/name
     head_sha: str  # 40 hexadecimal digits
     language: str
@@ -18,5 +20,5 @@ class PinnedHistory:
 
 
 def load_histories(file: Path = FILE) -> tuple[PinnedHistory, ...]:
-    """In the order of the file. Raises TypeError for a row with other keys."""
+    """Return the histories in file order. Raises TypeError for a row with other keys."""
     return tuple(PinnedHistory(**row) for row in tomllib.loads(file.read_text(encoding="utf-8"))["histories"])

@@ -1,8 +1,8 @@
-"""The other side of the comparison: PyDriller on the commits named on stdin, one hash a line. A process of its own.
+"""Run PyDriller on the commits named on stdin, one hash per line, in a process of its own.
 
-For each commit it is asked for `modified_files` and, of every file, for `changed_methods`. What the methods cost of
-files that Assay leaves out (tests, other languages, generated code) is also counted apart. Commits are fetched by
-hash, which spares PyDriller its walk of the history. It writes a configuration entry: give it a copy.
+For each commit it evaluates `modified_files` and, for every file, `changed_methods`. The cost of methods in files that
+Assay excludes (tests, other languages, generated code) is also reported separately. Commits are fetched by hash, which
+spares PyDriller the walk of the history. PyDriller writes a configuration entry, so pass a copy of the repository.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.mining.miner import is_source
 
 
 def main(path: str, hashes: list[str]) -> dict[str, object]:
-    """Visit the commits; say how many, and the CPU seconds before the first one and for files that Assay leaves out."""
+    """Visit the commits; return counts and the CPU seconds for start-up and for files that Assay excludes."""
     pydriller: Any = importlib.import_module("pydriller")
     repository = pydriller.Git(path)
     startup_cpu_s = time.process_time()
@@ -31,7 +31,7 @@ def main(path: str, hashes: list[str]) -> dict[str, object]:
                 len(file.changed_methods)
                 if not is_source(os.fsencode(file.new_path or file.old_path)):
                     left_out_cpu_s += time.process_time() - began_s
-        except Exception as error:  # its parsers give up on some files; the time until then counts
+        except Exception as error:  # its parsers fail on some files; the time until then counts
             failed += 1
             print(f"{sha}: {type(error).__name__}: {error}", file=sys.stderr)
     repository.clear()

@@ -1,11 +1,11 @@
-"""How good rankings are on the pinned public histories: `python -m bench.rankings DIR`.
+"""Evaluate rankings on the pinned public histories: `python -m bench.rankings DIR`.
 
-    1. evaluate each history at its pinned head                      what `assay evaluate` does
-    2. rank all its functions and files as of T_eval                 what `assay rank --as-of` does
+    1. evaluate each history at its pinned head                      as `assay evaluate` does
+    2. rank all its functions and files as of T_eval                 as `assay rank --as-of` does
     3. write bench/rankings.json
     4. compare, paired by history, and write docs/results/rankings.md        bench.rankings_page
 
-DIR holds a clone of each history as DIR/OWNER/NAME (bare will do) with the pinned head checked out.
+DIR holds a clone of each history as DIR/OWNER/NAME (may be bare) with the pinned head checked out.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ PAGE = ROOT / "docs" / "results" / "rankings.md"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.rankings", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("clones", type=Path, metavar="DIR", help="clones of the histories, as DIR/OWNER/NAME")
-    parser.add_argument("--data-dir", type=Path, required=True, help="where facts of mining are remembered")
-    parser.add_argument("--only", action="append", metavar="OWNER/NAME", help="just these; the others stay as they are")
-    asked = parser.parse_args()
-    before = json.loads(JSON_FILE.read_text(encoding="utf-8")) if JSON_FILE.exists() else []
-    found = {result["repository"]: result for result in before}
+    parser.add_argument("--data-dir", type=Path, required=True, help="where mining results are cached")
+    parser.add_argument("--only", action="append", metavar="OWNER/NAME", help="measure only these, keep other results")
+    options = parser.parse_args()
+    previous = json.loads(JSON_FILE.read_text(encoding="utf-8")) if JSON_FILE.exists() else []
+    results = {result["repository"]: result for result in previous}
     for history in load_histories():
-        if asked.only is None or history.repository in asked.only:
-            found[history.repository] = measured(history, asked.clones, asked.data_dir)
+        if options.only is None or history.repository in options.only:
+            results[history.repository] = measure(history, options.clones, options.data_dir)
             JSON_FILE.write_text(
-                json.dumps(list(found.values()), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+                json.dumps(list(results.values()), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
             )
-            print(history.repository, found[history.repository]["seconds"], "s", file=sys.stderr)
-    PAGE.write_text(render_rankings(list(found.values())), encoding="utf-8")
+            print(history.repository, results[history.repository]["seconds"], "s", file=sys.stderr)
+    PAGE.write_text(render_rankings(list(results.values())), encoding="utf-8")
     return 0
 
 
-def gathered(history: PinnedHistory, clones: Path, data_dir: Path) -> Dataset:
-    """What scorers learn from and are judged by. Raises SystemExit where the clone stands at another head."""
+def load_dataset(history: PinnedHistory, clones: Path, data_dir: Path) -> Dataset:
+    """Build the dataset of a history. Raises SystemExit if the clone is at another head."""
     repository = open_repository(clones / history.repository)
     with (
         Miner(repository, MESSAGES, facts_path(data_dir, repository), 2) as miner,
@@ -63,14 +63,14 @@ def gathered(history: PinnedHistory, clones: Path, data_dir: Path) -> Dataset:
     ):
         dataset = build_dataset(miner, MESSAGES, blobs_of(reader))
     if dataset.mined.head_sha != history.head_sha:
-        raise SystemExit(f"{history.repository} stands at {dataset.mined.head_sha}: check out {history.head_sha}")
+        raise SystemExit(f"{history.repository} is at {dataset.mined.head_sha}: check out {history.head_sha}")
     return dataset
 
 
-def measured(history: PinnedHistory, clones: Path, data_dir: Path) -> dict[str, Any]:
-    """One row of rankings.json. Raises SystemExit where the clone stands at another head."""
+def measure(history: PinnedHistory, clones: Path, data_dir: Path) -> dict[str, Any]:
+    """Return one row of rankings.json. Raises SystemExit if the clone is at another head."""
     started = time.perf_counter()
-    dataset = gathered(history, clones, data_dir)
+    dataset = load_dataset(history, clones, data_dir)
     evaluation = evaluate(dataset, MESSAGES)
     repository = open_repository(clones / history.repository)
     store = facts_path(data_dir, repository)
@@ -91,13 +91,13 @@ def measured(history: PinnedHistory, clones: Path, data_dir: Path) -> dict[str, 
 
 
 def _compact(evaluation: Evaluation) -> dict[str, Any]:
-    whole = evaluation_json(evaluation, MESSAGES.id)
+    fields = evaluation_json(evaluation, MESSAGES.id)
     kept = ("head_sha", "as_of", "eval_start", "conclusive", "reasons", "functions", "files", "label_recipe_id")
-    return {key: whole[key] for key in kept}
+    return {key: fields[key] for key in kept}
 
 
 def _hits(ranking: list[Ranked], dataset: Dataset, whole_files: bool) -> dict[str, Any]:
-    """How many of the first ten and twenty were fixed in the year after, and how many of all."""
+    """Count how many of the top 10, the top 20 and all were fixed in the year after."""
     fixed = {
         (s.path, "" if whole_files else s.qualified_name, 0 if whole_files else s.start_line)
         for s, label in zip(dataset.evaluated, dataset.labels.tolist(), strict=True)

@@ -1,12 +1,12 @@
-"""How fast `assay screen` is, and in how little memory: ratios taken in one run, on clones of this machine.
+"""Measure speed and memory of `assay screen` on local clones; figures of speed are ratios taken within one run.
 
-    1. git log -p -U0 of the source files (B) and a cold screening, in turn                 wall time
+    1. git log -p -U0 of the source files (B) and a cold screening, alternating              wall time
     2. a cold screening by one process, and PyDriller on the commits of the same windows     CPU time
-    3. a screening 50 landings ago, one now: only what is new is mined                       wall time
-    4. the memory of every process on the way
+    3. a screening as of 50 landings ago, then one now, which mines only what is new         wall time
+    4. the memory of every process involved
 
-A cold screening has a new, empty data directory. The repositories are only read: what has to be changed (branches for
-3., a configuration entry that PyDriller writes) is changed in a bare clone that borrows their objects.
+A cold screening starts with an empty data directory. The repositories are not modified: changes (branches for step 3, a
+configuration entry that PyDriller writes) go to a bare clone that borrows their objects.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from pipeline.syntax.languages import source_patterns
 
 SEED = 20_250_101
 HOW_TO_CALL = (
-    "name the clones to measure on, best three with more than 5,000 commits: "
+    "name the clones to measure, preferably three with more than 5,000 commits: "
     "make bench REPOS='PATH PATH PATH' (NAME=PATH gives a row its name)"
 )
 
@@ -58,76 +58,78 @@ class Plan:
 
     runs: int
     jobs: int
-    pydriller_commits: int  # at most so many, 0 for all, -1 for none
+    pydriller_commits: int  # sample size; 0 for all, -1 for none
     new_landings: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m bench.screen [REPO ...]`; returns the exit code."""
+    """Run `python -m bench.screen [REPO ...]` and return the exit code."""
     options = _parser().parse_args(arguments)
-    named = [parse_named(given) for given in options.repositories]
+    named = [parse_named(text) for text in options.repositories]
     plan = Plan(options.runs, options.jobs, options.pydriller_commits, options.new_landings)
-    tell = _to_stderr if options.json else print
+    report = _to_stderr if options.json else print
     try:
         _check(named)
-        tell(_machine())
+        report(_machine())
         measured = []
         for name, path in named:
             measured.append(measure(name, path, plan))
-            tell("\n".join(lines(measured[-1])))
+            report("\n".join(lines(measured[-1])))
     except (AssayError, CommandFailed) as error:
         print(error, file=sys.stderr)
         return 2
-    tell("\n".join(summary(measured)))
+    report("\n".join(summary(measured)))
     if options.markdown:
-        tell("\n".join(("", *MARKDOWN_HEAD, *map(markdown_row, measured))))
+        report("\n".join(("", *MARKDOWN_HEAD, *map(markdown_row, measured))))
     if options.json:
         print(json.dumps([as_json(figures) for figures in measured]))
     return 0
 
 
 def _check(named: Sequence[tuple[str, Path]]) -> None:
-    """Raises AssayError for what would stop the benchmark: better now than after the first repositories."""
+    """Raise AssayError early for anything that would stop the benchmark later."""
     if not named:
         raise AssayError(HOW_TO_CALL)
     for _, path in named:
         open_repository(path)
     missing = [name for name in ("psutil", "pydriller") if find_spec(name) is None]
     if missing:
-        raise AssayError(f"{' and '.join(missing)} missing: run it by `make bench`, which installs the extra")
+        raise AssayError(f"{' and '.join(missing)} missing: use `make bench`, which installs the extra")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.screen", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("repositories", nargs="*", metavar="[NAME=]PATH", help="local clones, work tree or bare")
-    parser.add_argument("--runs", type=int, default=5, help="pairs of runs for the wall times (default 5)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes of a screening (default 2)")
+    parser.add_argument("repositories", nargs="*", metavar="[NAME=]PATH", help="local clones, bare or with a work tree")
+    parser.add_argument("--runs", type=int, default=5, help="pairs of runs for wall times (default 5)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes per screening (default 2)")
     parser.add_argument(
         "--pydriller-commits",
         type=int,
         default=400,
         metavar="N",
-        help="visit a random sample of N commits with PyDriller and extrapolate (default 400); 0 all, -1 none",
+        help="visit a random sample of N commits with PyDriller and extrapolate (default 400; 0 all, -1 none)",
     )
-    parser.add_argument("--new-landings", type=int, default=50, help="landings between first and second run (50)")
-    parser.add_argument("--json", action="store_true", help="print JSON on stdout, the rest on stderr")
-    parser.add_argument("--markdown", action="store_true", help="print rows of a table too")
+    parser.add_argument(
+        "--new-landings", type=int, default=50, help="landings between first and second run (default 50)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout and everything else on stderr")
+    parser.add_argument("--markdown", action="store_true", help="also print Markdown table rows")
     return parser
 
 
-def parse_named(given: str) -> tuple[str, Path]:
-    """`NAME=PATH`, or a path, whose repository then says its own name."""
-    name, equals, path = given.partition("=")
-    if equals and not Path(given).exists():
+def parse_named(text: str) -> tuple[str, Path]:
+    """Parse `NAME=PATH`, or a path with an empty name."""
+    name, equals, path = text.partition("=")
+    if equals and not Path(text).exists():
         return name, Path(path)
-    return "", Path(given)
+    return "", Path(text)
 
 
 def measure(name: str, path: Path, plan: Plan) -> Figures:
-    """All figures of one repository. Raises AssayError, CommandFailed."""
+    """Measure one repository. Raises AssayError, CommandFailed."""
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         work = Path(folder)
-        git_log(path)  # so that the page cache is as warm for the first pair as for the last
+        git_log(path)  # warm up the page cache, for the first pair too
         pairs = [(git_log(path), screen(path, plan.jobs)) for _ in range(plan.runs)]
         alone = screen(path, jobs=1)
         result = json.loads(alone.output)
@@ -148,13 +150,13 @@ def measure(name: str, path: Path, plan: Plan) -> Figures:
 
 
 def git_log(path: Path) -> Run:
-    """The reference B: git's own diff of every version of every source file."""
+    """Run reference B: git's own diff of every version of every source file."""
     command = ["git", "-C", str(path), "log", "--no-merges", "-p", "-U0", "HEAD", "--", *source_patterns()]
     return run(command, keep_output=False)
 
 
 def screen(path: Path, jobs: int, data_dir: Path | None = None, watch: bool = False) -> Run:
-    """`assay screen --json` in a process of its own; without `data_dir` in a new, empty one."""
+    """Run `assay screen --json` in a separate process, with an empty data directory if none is given."""
     with _data_dir(data_dir) as folder:
         environment = {**os.environ, "ASSAY_DATA_DIR": str(folder)}
         command = [*_assay(), "screen", str(path), "--json", "--jobs", str(jobs)]
@@ -162,22 +164,22 @@ def screen(path: Path, jobs: int, data_dir: Path | None = None, watch: bool = Fa
 
 
 def _assay() -> list[str]:
-    """The installed command, else the same from the checkout."""
+    """Return the installed command, or its equivalent from the checkout."""
     script = Path(sys.executable).with_name("assay")
     return [str(script)] if script.exists() else [sys.executable, "-c", "from bot.cli.main import main; main()"]
 
 
 @contextmanager
-def _data_dir(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        yield given
+def _data_dir(path: Path | None) -> Iterator[Path]:
+    if path is not None:
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="assay-bench-data-") as folder:
         yield Path(folder)
 
 
 def bare_copy(path: Path, to: Path) -> Path:
-    """A bare clone that borrows every object of `path` and has branches of its own."""
+    """Create a bare clone that borrows the objects of `path` and has its own branches."""
     run(["git", "clone", "--quiet", "--bare", "--shared", str(path), str(to)])
     return to
 
@@ -189,7 +191,7 @@ def _git(folder: Path, *arguments: str) -> str:
 def _second_run(
     copy: Path, work: Path, plan: Plan, cold_density: float | None
 ) -> tuple[SecondRun | None, tuple[Run, ...]]:
-    """Screen the copy as it was some landings ago, then as it is. The first run is also the one that is watched."""
+    """Screen the copy as of some landings ago, then as it is now; watch the memory of the first run."""
     head = _git(copy, "rev-parse", "HEAD")
     before = _git(copy, "rev-list", "--first-parent", "--max-count=1", f"--skip={plan.new_landings}", "HEAD")
     if not before:
@@ -214,20 +216,20 @@ def _pydriller(path: Path, copy: Path, result: dict[str, Any], alone: Run, plan:
     chosen = sample(hashes, plan.pydriller_commits)
     command = [sys.executable, "-m", "bench.pydriller_commits", str(copy)]
     visit = run(command, stdin="\n".join(chosen).encode())
-    told = json.loads(visit.output)
+    result_of_visit = json.loads(visit.output)
     return AgainstPyDriller(
         commits=len(hashes),
-        visited=told["visited"],
-        failed=told["failed"],
+        visited=result_of_visit["visited"],
+        failed=result_of_visit["failed"],
         ours_cpu_s=alone.cpu_s,
-        startup_cpu_s=told["startup_cpu_s"],
-        visiting_cpu_s=visit.cpu_s - told["startup_cpu_s"],
-        left_out_cpu_s=told["left_out_cpu_s"],
+        startup_cpu_s=result_of_visit["startup_cpu_s"],
+        visiting_cpu_s=visit.cpu_s - result_of_visit["startup_cpu_s"],
+        left_out_cpu_s=result_of_visit["left_out_cpu_s"],
     )
 
 
 def commits_in_windows(path: Path, train_start: int, as_of: int) -> list[str]:
-    """Hashes of the commits, merges left out, that land in (train_start, as_of]: what a screening looks at."""
+    """Return hashes of the non-merge commits landing in (train_start, as_of], the ones that a screening reads."""
     repository = open_repository(path)
     graph = CommitGraph()
     with repository.reader() as reader:
@@ -238,16 +240,16 @@ def commits_in_windows(path: Path, train_start: int, as_of: int) -> list[str]:
     return [graph.ids[c].hex() for c in landing if len(graph.parents[c]) == 1 and first_parent(history, c) is not None]
 
 
-def sample(hashes: Sequence[str], most: int) -> list[str]:
-    """At most so many of the hashes, in their order, the same in every run; 0 means all."""
-    if not 0 < most < len(hashes):
+def sample(hashes: Sequence[str], size: int) -> list[str]:
+    """Return a seeded sample of at most `size` hashes in their order, or all if `size` is not positive."""
+    if not 0 < size < len(hashes):
         return list(hashes)
-    chosen = sorted(random.Random(SEED).sample(range(len(hashes)), most))
-    return [hashes[number] for number in chosen]
+    chosen = sorted(random.Random(SEED).sample(range(len(hashes)), size))
+    return [hashes[index] for index in chosen]
 
 
 def as_json(figures: Figures) -> dict[str, Any]:
-    """Every measured number, and the ratios made of them."""
+    """Return every measured number and the derived ratios."""
     fields = dataclasses.asdict(figures)
     fields["cold"]["ratio"] = dataclasses.asdict(figures.cold.ratio)
     if figures.pydriller:

@@ -1,4 +1,4 @@
-"""What time it is, handed to whoever asks, so that a benchmark can run the hours of a rate limit in minutes."""
+"""An injectable clock, so that a benchmark can run hours of rate limits in minutes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Aware UTC times. Leases and request timeouts count real seconds; everything a person or GitHub sees is this."""
+    """Timezone-aware UTC time for everything shown to people or GitHub. Leases and timeouts use real seconds."""
 
     def now(self) -> datetime: ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds of this clock."""
+        """Sleep for `seconds` of this clock."""
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The system clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -27,7 +27,7 @@ class SystemClock:
 
 
 class FastClock:
-    """A clock that runs `factor` times as fast since `started_at`: equal in every process that was told the same."""
+    """Runs `factor` times as fast since `started_at`; equal in every process created with the same arguments."""
 
     def __init__(self, started_at: datetime, factor: float) -> None:
         self._started_at = started_at

@@ -1,8 +1,8 @@
-"""Log lines of one shape, for a person or as JSON, whoever writes them.
+"""Configure logging: structlog and the standard library in one format, for people or as JSON.
 
-Bound to them: whatever `structlog.contextvars` holds (a delivery's guid, numeric ids). Never in them: local variables
-of a traceback, the query of a request (a setup code), the lines in which an HTTP client names each URL, and whatever
-looks like a token or a key, should it have got into a text all the same.
+Lines include the bound `structlog.contextvars` (a delivery's GUID, numeric ids). They never include local variables of
+tracebacks, query strings of requests (a setup code), the URLs that HTTP clients log, or anything that looks like a
+token or key.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from structlog.typing import EventDict, ExcInfo, Processor
 _SILENT: Final = ("httpx", "httpcore", "hishel", "uvicorn.access")
 _FOREIGN: Final = ("uvicorn", "uvicorn.error", "arq", "sqlalchemy", "alembic", "asyncio", "aiosqlite", "asyncpg")
 
-# What these say at "info" is said by us with ids, or names statements, addresses and job arguments.
+# At "info" these repeat what we log with ids, or log statements, addresses and job arguments.
 _CHATTY: Final = ("sqlalchemy", "alembic", "asyncio", "aiosqlite", "asyncpg", "arq")
 _SECRET: Final = re.compile(
     r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|$)"  # a PEM key
     r"|\b(?:gh[a-z]_|github_pat_)[A-Za-z0-9_.\-]{8,}"  # GitHub's tokens
     r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*"  # a JSON web token
-    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",  # user and password of an address
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",  # user and password of a URL
     re.DOTALL,
 )
 
@@ -33,7 +33,7 @@ _SECRET: Final = re.compile(
 def set_up_logs(
     log_format: Literal["console", "json"], *, level: int = logging.INFO, stream: TextIO | None = None
 ) -> None:
-    """Say everything on `stream` (stderr), from structlog and from the standard library. May be called again."""
+    """Send all logs, from structlog and the standard library, to `stream` (default: stderr). May be called again."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -62,13 +62,13 @@ def set_up_logs(
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _FOREIGN:
-        _hand_over(name, max(level, logging.WARNING) if name in _CHATTY else logging.NOTSET)
+        _route_to_root(name, max(level, logging.WARNING) if name in _CHATTY else logging.NOTSET)
     for name in _SILENT:
-        _hand_over(name, logging.CRITICAL)
+        _route_to_root(name, logging.CRITICAL)
 
 
-def _hand_over(name: str, level: int) -> None:
-    """Take away a library's own handlers, so that its lines go through the root's."""
+def _route_to_root(name: str, level: int) -> None:
+    """Remove a library's own handlers, so that its records reach the root's."""
     logger = logging.getLogger(name)
     logger.handlers.clear()
     logger.propagate = True
@@ -80,7 +80,7 @@ def _rendering(log_format: Literal["console", "json"], out: TextIO) -> list[Proc
         tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
         return [
             structlog.processors.ExceptionRenderer(tracebacks),
-            structlog.processors.JSONRenderer(default=_named),
+            structlog.processors.JSONRenderer(default=_type_name),
             _redact,
         ]
     colours = out.isatty()
@@ -91,20 +91,20 @@ def _rendering(log_format: Literal["console", "json"], out: TextIO) -> list[Proc
     ]
 
 
-def _named(value: object) -> str:
-    """What JSON has no form for is named, not printed: its repr may hold what must not be in a log."""
+def _type_name(value: object) -> str:
+    """Render objects that JSON cannot represent by type only: their repr may contain secrets."""
     return f"<{type(value).__name__}>"
 
 
 def _make_inert(logger: Any, name: str, event: EventDict) -> EventDict:
-    """Nothing foreign may move the cursor of a terminal or begin a line of its own."""
+    """Escape control characters, so that foreign text cannot move the cursor or start a line."""
     return {key: _inert(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _write_traceback(out: TextIO, exc_info: ExcInfo) -> None:
-    written = io.StringIO()
-    structlog.dev.plain_traceback(written, exc_info)
-    out.write("\n".join(map(_inert, written.getvalue().split("\n"))))
+    buffer = io.StringIO()
+    structlog.dev.plain_traceback(buffer, exc_info)
+    out.write("\n".join(map(_inert, buffer.getvalue().split("\n"))))
 
 
 def _inert(text: str) -> str:

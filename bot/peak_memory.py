@@ -1,4 +1,4 @@
-"""How much memory this process has had at most."""
+"""Peak memory of this process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 
 def own_peak_rss_mb() -> float:
-    """The largest resident size of this process so far, in MiB; 0 where nobody can tell.
+    """Return this process's peak resident set size in MiB, 0 if unknown.
 
-    On Linux it is asked for in /proc: `ru_maxrss` of a process begins with that of the process that started it.
+    Read from /proc on Linux, where `ru_maxrss` of a process starts with that of its parent.
     """
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except (OSError, UnicodeError):
         status = ""
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) / 1024 if found else _resource_peak_mb("RUSAGE_SELF")
+    match = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(match[1]) / 1024 if match else _resource_peak_mb("RUSAGE_SELF")
 
 
 def peak_rss_mb() -> float:
-    """The same for this process or one of its children that have ended."""
+    """Return the larger of this process's peak and that of any child that has ended, in MiB."""
     return max(own_peak_rss_mb(), _resource_peak_mb("RUSAGE_CHILDREN"))
 
 

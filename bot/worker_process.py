@@ -14,7 +14,7 @@ from bot.base_models import default_base_model, parse_base_models, parse_recipe_
 from bot.calibration.calibration_source import CalibrationSource
 from bot.clock import Clock
 from bot.disk.artifacts import Artifacts
-from bot.disk.clone_cache import Clones
+from bot.disk.clone_cache import CloneCache
 from bot.github.client import GitHubApp
 from bot.github.endpoints import GitHubServer
 from bot.handlers.registry import HANDLERS
@@ -41,7 +41,7 @@ class WorkerParts:
     credentials: Callable[[], AppCredentials | None]  # called each time: the App may be registered later
     server: GitHubServer
     clock: Clock
-    clones: Clones
+    clones: CloneCache
     calibrations: CalibrationSource
     artifacts: Artifacts
     policy: Policy
@@ -103,8 +103,8 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def clones_of(settings: Settings) -> Clones:
-    return Clones(
+def clones_of(settings: Settings) -> CloneCache:
+    return CloneCache(
         settings.data_dir / "installations",
         installation_quota_bytes=settings.installation_quota_mb * MB,
         total_quota_bytes=settings.clone_quota_mb * MB,

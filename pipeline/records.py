@@ -1,16 +1,20 @@
-"""Every frozen value that flows between the rooms of the pipeline. Imports nothing of ours.
+"""The frozen values that pass between the packages of the pipeline. Imports nothing from the project.
 
-Commit -> FileChange -> FunctionTouch -> FunctionHistory -> Density -> Verdict. Times are seconds since 1970
-(UTC, may be negative), lines are counted from 1 and inclusive, paths and names are text made printable by
-`printable` below (raw bytes stay inside `mining`), object ids are 40 hexadecimal digits.
+Commit -> FileChange -> FunctionTouch -> FunctionHistory -> Density -> Verdict. Times are Unix timestamps in seconds
+(UTC, possibly negative), line numbers are 1-based and inclusive, paths and names are text that `printable` made safe
+(raw bytes stay inside `mining`), and object ids are 40 hexadecimal digits.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 DAY_S = 86_400
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MIN_TIME_S, _MAX_TIME_S = -62_135_596_800, 253_402_300_799  # the years 1 to 9999, which `datetime` is limited to
 
 EvidenceKind = Literal["issue", "label", "prefix", "keyword"]
 Curve = Literal["relative", "saturating", "maximum", "share", "presence"]
@@ -19,20 +23,26 @@ Provenance = Literal["published", "measured", "shared"]
 
 
 class AssayError(Exception):
-    """A user's mistake or a broken input: one line that says what to do, never a traceback."""
+    """A user's mistake or broken input. The message is one line that says what to do; no traceback is shown."""
 
 
 def printable(raw: bytes) -> str:
-    """Text for a path or name of a repository: UTF-8 where it is, `\\xNN` where it is not; no control characters."""
+    """Decode a path or name from a repository: UTF-8, other bytes as `\\xNN`, control characters escaped."""
     text = raw.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def iso_time(seconds: int) -> str:
+    """Format Unix seconds as `2024-05-01T12:00:00Z`, clamped to the years 1 to 9999."""
+    moment = _EPOCH + timedelta(seconds=min(max(seconds, _MIN_TIME_S), _MAX_TIME_S))
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a commit counts as a fix: the strongest evidence found."""
+    """The strongest evidence that a commit fixes a bug."""
 
     kind: EvidenceKind
     weight: float
@@ -54,20 +64,20 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class FunctionHistory:
-    """A function alive at a snapshot and what happened to it in the window that follows the snapshot.
+    """A function alive at a snapshot, and its fixes in the window that follows.
 
-    At T_train the window is (T_train, T_eval], at T_eval it is (T_eval, as_of].
+    The window is (T_train, T_eval] for a snapshot at T_train and (T_eval, as_of] for one at T_eval.
     """
 
     path: str
     qualified_name: str
-    ordinal: int  # among functions of equal path and qualified name, from 0
+    ordinal: int  # 0-based, among functions with the same path and qualified name
     language: str
     start_line: int
     end_line: int
     blob: str
-    credit: float  # c, not capped
-    fixes: int  # units that gave credit
+    credit: float  # c, uncapped
+    fixes: int  # units (landings) that gave credit
     touches: int  # first-parent landings that changed the function, counted where credit > 0, else 0
 
 
@@ -86,7 +96,7 @@ class CountedFix:
 
 @dataclass(frozen=True, slots=True)
 class ExcludedGroup:
-    """Commits that carried fix evidence and gave no credit, by reason, with a few examples."""
+    """Commits with fix evidence that gave no credit for one reason, with a few examples."""
 
     reason: str
     commits: int
@@ -95,7 +105,7 @@ class ExcludedGroup:
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """What mining hands to screening: everything that the density is computed from, and what was left out."""
+    """The result of mining: everything the density is computed from, and what was left out."""
 
     repo: str
     head_sha: str
@@ -106,16 +116,16 @@ class Mined:
     fix_commits: int  # commits landing in the training window that count as fix commits
     train: tuple[FunctionHistory, ...]  # alive at T_train, credit in (T_train, T_eval]
     holdout: tuple[FunctionHistory, ...]  # alive at T_eval, credit in (T_eval, as_of]
-    credit_by_kind: tuple[tuple[str, float], ...]  # credit given to pairs, by kind of evidence
-    fix_files: frozenset[str]  # paths at T_train of the files that units giving credit in the training window changed
+    credit_by_kind: tuple[tuple[str, float], ...]  # credit given to pairs, by evidence kind
+    fix_files: frozenset[str]  # paths at T_train of files changed by units that gave credit in the training window
     counted: tuple[CountedFix, ...]  # training window, oldest first
     excluded: tuple[ExcludedGroup, ...]  # training window, largest first
-    notes: tuple[str, ...]  # stated reductions ("12 objects missing: 9 pairs left out")
+    notes: tuple[str, ...]  # limitations to report ("12 objects missing: 9 pairs left out")
 
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """Mean signal over all pairs, with a 95 % interval from a bootstrap clustered by file."""
+    """Mean signal over all pairs, with a 95 % bootstrap interval clustered by file."""
 
     value: float
     low: float
@@ -130,7 +140,7 @@ class Density:
 
 @dataclass(frozen=True, slots=True)
 class IssueLabels:
-    """Closed issues of the windows, and how many of them say what they were about."""
+    """How many issues closed in the windows carry labels, and how many are bugs."""
 
     closed: int
     unlabelled: int  # neither a label nor an issue type
@@ -142,43 +152,45 @@ class Diagnosis:
     """Why the density is what it is."""
 
     credited: int  # fix commits of the training window that gave credit
-    keyword_alone: int  # of them, those for which nothing but a word in the subject speaks
-    effective_positives: float  # (Σy)² / Σy²: as many equally fix-prone functions would say as much
-    inflation: float | None  # how many times as many functions would be positive if labels came from files
-    issues: IssueLabels | None = None  # none where nobody asked for them
+    keyword_alone: int  # of those, the ones whose only evidence is a keyword in the subject
+    effective_positives: float  # Kish's effective sample size, (Σy)² / Σy²
+    inflation: float | None  # factor by which file-level labels would increase the positives
+    issues: IssueLabels | None = None  # None if issues were not requested
 
 
 @dataclass(frozen=True, slots=True)
 class OtherDensity:
-    """The same functions under another label recipe, for comparison; it decides nothing."""
+    """The density of the same functions under the other label recipe, for comparison only."""
 
-    label_recipe: str  # its name
+    label_recipe: str  # name of the recipe
     label_recipe_id: str
     density: Density | None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One fine-tuning outcome: a point of the calibration set once it is conclusive and measurable."""
+    """One fine-tuning outcome; a point of the calibration set if conclusive and measurable."""
 
     repo: str
     density: float
     outcome: OutcomeKind
     provenance: Provenance
     label_recipe_id: str
-    decided_at: str = ""  # ISO 8601; the newest of a repository counts
+    decided_at: str = ""  # ISO 8601; only the newest outcome of a repository counts
     base_model_family: str = "published"
     density_low: float | None = None
     density_high: float | None = None
     pairs: int | None = None
     rho_adapter: float | None = None
     rho_baseline: float | None = None
-    excluded_because: str = ""  # an operator's reason; such an outcome never moves the threshold
-    weight: float = 1.0  # beside others; below 1 where it is one of many that somebody else shares
+    excluded_because: str = ""  # an operator's reason; an excluded outcome never moves the threshold
+    weight: float = 1.0  # below 1 for outcomes shared by others, so that many of them do not dominate
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
+    """The density that separates RUN from SKIP, with its near-boundary band."""
+
     value: float
     band_low: float
     band_high: float
@@ -188,7 +200,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """RUN or SKIP with everything a person needs to believe it."""
+    """RUN or SKIP, with the reasons shown to users."""
 
     verdict: Literal["RUN", "SKIP"]
     words: str  # "worth trying (RUN)", ...
@@ -199,24 +211,24 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the threshold comes from, as it is shown beside every verdict."""
+    """The outcomes behind the threshold, as shown beside every verdict."""
 
     outcomes: int
     published: int
     measured: int
-    leave_one_out: float | None  # share of outcomes that leave-one-out gets right
+    leave_one_out: float | None  # share of outcomes that leave-one-out predicts correctly
     winners: tuple[tuple[str, float], ...] = field(default=())
     losers: tuple[tuple[str, float], ...] = field(default=())
     counterexamples: tuple[str, ...] = field(default=())
-    shared: int = 0  # by others of this server; they are counted and never named
+    shared: int = 0  # by other accounts of this server: counted, never named
 
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """Everything `assay screen` knows when it is done."""
+    """The complete result of `assay screen`."""
 
     mined: Mined
-    density: Density | None  # none without a single pair
+    density: Density | None  # None without pairs
     evidence: dict[str, float]  # share of credit by evidence kind
     threshold: Threshold
     standing: Standing
@@ -227,26 +239,26 @@ class Screening:
     peak_rss_mb: float
     diagnosis: Diagnosis | None = None
     other: OtherDensity | None = None
-    evidence_note: str = ""  # why there is no evidence from issues and pull requests, or how far it goes
+    evidence_note: str = ""  # why evidence from issues and pull requests is missing or incomplete
 
 
 @dataclass(frozen=True, slots=True)
 class PairMetrics:
-    """The structure of a function's code; what is not measured yet is none."""
+    """Structural metrics of a function's code; None where not measured."""
 
     lines: int
     cyclomatic_complexity: int | None = None
     nesting_depth: int | None = None
     fan_out: int | None = None
-    exits: int | None = None  # ways out that are not the end: early returns, breaks, throws
+    exits: int | None = None  # exits before the end: early returns, breaks, throws
     parameters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """One row of the file that `assay pairs` writes: a function at a snapshot and its label."""
+    """One row of the `assay pairs` file: a function at a snapshot and its label."""
 
-    snapshot: Literal["train", "holdout"]  # at T_train, or at T_eval
+    snapshot: Literal["train", "holdout"]  # taken at T_train or T_eval
     path: str
     qualified_name: str
     ordinal: int
@@ -254,8 +266,8 @@ class PairRow:
     start_line: int
     end_line: int
     code: str  # decoded with replacement
-    credit: float  # of the window that follows the snapshot, not capped: the label of the holdout
-    signal: float | None  # the label of training, in [0, 1]; none in the holdout
+    credit: float  # uncapped, from the window after the snapshot: the holdout label
+    signal: float | None  # the training label, in [0, 1]; None in the holdout
     touches: int
     fixes: int
     metrics: PairMetrics

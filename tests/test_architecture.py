@@ -42,7 +42,7 @@ MAX_FILES_IN_A_FOLDER = 25
 
 # A basename stands once in each half. These stand twice because the same word is right in two rooms.
 BASENAMES_TWICE = {
-    "pipeline": {"seed": "a seed of a run, and the seed calibration"},
+    "pipeline": {},
     "bot": {
         "budget": "a command, and its rows in the store" ,
         "errors": "each room that raises errors of its own",
@@ -103,8 +103,10 @@ TOUCHES_THE_WORLD = {
     "pipeline.calibration.published": "reads a data file of the package",
     "pipeline.calibration.reproduced": "reads a data file of the package",
     "pipeline.calibration.seed": "reads a data file of the package",
+    "pipeline.finetuning.adapter": "reads and writes adapter directories",
     "pipeline.finetuning.artifact_store": "stores the files of a run",
     "pipeline.finetuning.job_folder": "writes the results of a run",
+    "pipeline.finetuning.libraries": "silences libraries by their environment variables",
     "pipeline.finetuning.model_digest": "reads a model directory",
     "pipeline.finetuning.pair_file": "reads and writes pair sets",
     "pipeline.finetuning.training": "reads models, writes checkpoints and adapters, uses devices",
@@ -127,8 +129,9 @@ THE_WORLD = {
 }  # fmt: skip
 WORLDLY_CALLS = {"open", "print", "input", "exec", "eval"}
 
-# Composition: the only places that read settings or the environment.
-READS_SETTINGS = ("bot.settings", "bot.cli", "bot.web_process", "bot.worker_process")
+# Composition: the only places that read settings or the environment,
+# and the module that sets what model libraries read before they are imported.
+READS_SETTINGS = ("bot.settings", "bot.cli", "bot.web_process", "bot.worker_process", "pipeline.finetuning.libraries")
 
 NEVER_FOR_A_SCREENING = {"torch", "transformers", "peft"}
 

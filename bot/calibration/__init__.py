@@ -1,1 +1,1 @@
-"""The threshold of an installation: the shipped seed, what was measured here, and what others share."""
+"""The threshold of an installation, from the shipped seed, its own outcomes and outcomes that others share."""

@@ -1,8 +1,6 @@
-"""Where the App gets a calibration from: put together for each installation, made once and kept until something of it
-changes.
+"""Calibrations per installation, cached until one of their inputs changes.
 
-The threshold is one of a label recipe and of a family of base models: of the family of the server's default model,
-unless another is asked for.
+A threshold belongs to a label recipe and a family of base models: by default, that of the server's default model.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bot.calibration.inputs import Inputs, inputs_of
-from bot.calibration.installation_set import Known, put_together
-from bot.calibration.shared_outcome import usable
+from bot.calibration.installation_set import InstallationSet, build_installation_set
+from bot.calibration.shared_outcome import weigh_shared
 from bot.repo_config.stored import load_config
 from bot.store.configs import load_configs
 from bot.store.database import Connection
@@ -27,14 +25,14 @@ from pipeline.records import Outcome
 
 Scope = Literal["installation", "server"]
 
-MOST_KEPT: Final = 500  # calibrations: a fit takes longer than reading what it is made of
+MAX_CACHED: Final = 500  # calibrations: fitting takes longer than reading the inputs
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A calibration with the set that it is of and the points that it was made of."""
+    """A calibration with the set it was fitted to and the inputs to store with it."""
 
-    known: Known
+    installation_set: InstallationSet
     calibration: Calibration
     inputs: Inputs
 
@@ -43,16 +41,15 @@ _Key = tuple[int, str, str]
 
 
 class CalibrationSource:
-    """One of each in a process.
+    """Calibrations of all installations. Create one per process.
 
-    `base` gives the server's own calibration set: the shipped seed, and what the operator's ledger says. It is called
-    in a thread, each time, and may raise AssayError. `family` is that of the server's default base model, empty for
-    outcomes of any.
+    `base` returns the server's calibration set, which is the shipped seed with the operator's ledger. It is called in
+    a thread on every use and may raise AssayError. `family` is that of the server's default base model; empty: any.
     """
 
     def __init__(self, base: Callable[[], CalibrationSet], *, scope: Scope = "installation", family: str = "") -> None:
         self._base = base
-        self._kept: OrderedDict[_Key, Fitted] = OrderedDict()
+        self._cache: OrderedDict[_Key, Fitted] = OrderedDict()
         self.scope = scope
         self.family = family
 
@@ -64,7 +61,7 @@ class CalibrationSource:
         *,
         family: str | None = None,
     ) -> Calibration:
-        """The calibration in force: of the label recipe that decides and of the server's family, or of others."""
+        """Return the calibration in effect; by default of the deciding label recipe and the server's family."""
         return (await self.fitted(connection, installation_id, label_recipe_id, family=family)).calibration
 
     async def fitted(
@@ -75,38 +72,43 @@ class CalibrationSource:
         *,
         family: str | None = None,
     ) -> Fitted:
-        """Raises AssayError where no threshold can be told, and where a row is of a newer release."""
-        wanted = self.family if family is None else family
-        known = await self.known(connection, installation_id, family=wanted)
-        recipe = label_recipe_id or known.calibration_set.deciding
-        key = installation_id, recipe, wanted
-        kept = self._kept.pop(key, None)
-        if kept is None or kept.known != known:
-            calibration = known.calibration_set.calibrate(recipe)
-            kept = Fitted(known, calibration, inputs_of(known, calibration))
-        self._kept[key] = kept
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return kept
+        """Fit the calibration, or return the cached one. Raises AssayError if there is no threshold.
 
-    async def known(self, connection: Connection, installation_id: int, *, family: str = "") -> Known:
-        """Everything that the installation's thresholds are made of."""
+        Raises it too for a ledger row written by a newer release.
+        """
+        wanted = self.family if family is None else family
+        installation_set = await self.installation_set(connection, installation_id, family=wanted)
+        recipe = label_recipe_id or installation_set.calibration_set.deciding
+        key = installation_id, recipe, wanted
+        cached = self._cache.pop(key, None)
+        if cached is None or cached.installation_set != installation_set:
+            calibration = installation_set.calibration_set.calibrate(recipe)
+            cached = Fitted(installation_set, calibration, inputs_of(installation_set, calibration))
+        self._cache[key] = cached
+        while len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
+        return cached
+
+    async def installation_set(
+        self, connection: Connection, installation_id: int, *, family: str = ""
+    ) -> InstallationSet:
+        """Load everything that the installation's thresholds are fitted to."""
         base = await asyncio.to_thread(self._base)
         rows = await entries_of(connection, installation_id)
         shared = await self._shared(connection, installation_id)
-        return put_together(base, rows, shared, family or None)
+        return build_installation_set(base, rows, shared, family or None)
 
     async def _shared(self, connection: Connection, installation_id: int) -> dict[Outcome, int]:
-        """Outcomes of others, where the operator and the installation's own organization both want that."""
+        """Load others' outcomes with their row ids; none unless both operator and organization agreed to sharing."""
         if not await self.shares(connection, installation_id):
             return {}
         rows = await shared_rows(connection, installation_id)
-        points = usable(rows)
+        points = weigh_shared(rows)
         numbers = {f"shared {row.shared_id}": row.shared_id for row in rows}
         return {point: numbers[point.repo] for point in points}
 
     async def shares(self, connection: Connection, installation_id: int) -> bool:
-        """Whether this installation gives and takes."""
+        """Return whether this installation shares its outcomes, and so may use those of others."""
         if self.scope != "server":
             return False
         organization, _ = await load_configs(connection, installation_id, 0)

@@ -1,7 +1,7 @@
-"""What a threshold was made of, as it is stored beside it, and the same threshold made of that again.
+"""The inputs of a threshold, stored with it, and recomputing the threshold from them. Pure functions.
 
-Own outcomes are named by their ledger rows and shared ones by theirs, so that what is deleted is gone from here too;
-what is public or the operator's own stands here as it was. Pure functions.
+Own and shared outcomes are stored by row id, so deleting a row deletes it here too. Public outcomes and the operator's
+own are stored by value.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.calibration.installation_set import Known
+from bot.calibration.installation_set import InstallationSet
 from pipeline.calibration.ledger_entries import parse_outcome, parse_threshold
 from pipeline.calibration.threshold import Calibration, borrow, fit
 from pipeline.json_fields import Fields
@@ -19,45 +19,42 @@ from pipeline.records import Outcome, Threshold
 
 
 class InputsDeleted(Exception):
-    """A row that a threshold was made of is not there any more."""
+    """A row that a threshold was fitted to no longer exists."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The points of a threshold, and what answers where they do not."""
+    """The points of a threshold, with its fallbacks."""
 
     label_recipe_id: str
-    given: tuple[Outcome, ...]  # of the seed, and what the operator added
+    given: tuple[Outcome, ...]  # from the seed and the operator
     entries: tuple[int, ...]  # ledger rows of own outcomes
-    shared: tuple[tuple[int, float], ...]  # shared rows and what each weighed
-    anchor: float | None  # the threshold of the seed: decides ties
-    stand_in: Threshold | None  # of the seed, for where a class is missing
-    lender: Inputs | None = None  # what that is borrowed from, for a recipe without a seed
+    shared: tuple[tuple[int, float], ...]  # rows of shared outcomes, with weights
+    anchor: float | None  # the seed's threshold, which breaks ties
+    stand_in: Threshold | None  # the seed's threshold, used while one class has no outcomes
+    lender: Inputs | None = None  # a recipe without a seed borrows the threshold of these inputs
 
 
-def inputs_of(known: Known, calibration: Calibration) -> Inputs:
-    """What this calibration of that set was made of."""
-    calibration_set, recipe = known.calibration_set, calibration.label_recipe_id
-    points = calibration.points
+def inputs_of(installation_set: InstallationSet, calibration: Calibration) -> Inputs:
+    """Return the inputs of a calibration that was fitted to the set."""
+    calibration_set, recipe = installation_set.calibration_set, calibration.label_recipe_id
+    points, own, shared = calibration.points, installation_set.own, installation_set.shared
     stand_in = calibration_set.seed_thresholds.get(recipe)
     borrows = stand_in is None and recipe != calibration_set.messages_id
     lender = calibration_set.calibrate(calibration_set.messages_id) if borrows else None
     return Inputs(
         label_recipe_id=recipe,
-        given=tuple(point for point in points if point not in known.own and point not in known.shared),
-        entries=tuple(sorted(known.own[point].entry_id for point in points if point in known.own)),
-        shared=tuple(sorted((known.shared[point], point.weight) for point in points if point in known.shared)),
+        given=tuple(point for point in points if point not in own and point not in shared),
+        entries=tuple(sorted(own[point].entry_id for point in points if point in own)),
+        shared=tuple(sorted((shared[point], point.weight) for point in points if point in shared)),
         anchor=stand_in.value if stand_in else None,
         stand_in=stand_in,
-        lender=inputs_of(known, lender) if lender else None,
+        lender=inputs_of(installation_set, lender) if lender else None,
     )
 
 
 def refit(inputs: Inputs, own: Mapping[int, Outcome], shared: Mapping[int, Outcome]) -> Calibration:
-    """The calibration that these inputs give. `own` and `shared` are the rows there are, by number.
-
-    Raises InputsDeleted.
-    """
+    """Recompute the calibration. `own` and `shared` are the existing rows by id. Raises InputsDeleted."""
     try:
         measured = [replace(own[number], repo=f"ledger {number}") for number in inputs.entries]
         of_others = [replace(shared[number], weight=weight) for number, weight in inputs.shared]
@@ -73,12 +70,12 @@ def refit(inputs: Inputs, own: Mapping[int, Outcome], shared: Mapping[int, Outco
 
 
 def dump_inputs(inputs: Inputs) -> dict[str, Any]:
-    """JSON values, but for tuples that JSON makes lists of."""
+    """Return JSON values (with tuples, which JSON turns into lists)."""
     return dataclasses.asdict(inputs)
 
 
 def load_inputs(value: object, where: str = "inputs") -> Inputs:
-    """Raises MalformedError."""
+    """Parse stored inputs. Raises MalformedError."""
     fields = Fields(value, where)
     return Inputs(
         label_recipe_id=fields.text("label_recipe_id"),

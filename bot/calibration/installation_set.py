@@ -1,6 +1,6 @@
-"""What an installation knows: the server's own calibration set, its ledger's rows and what others share, as one set.
+"""The calibration set of an installation: the server's set, its own ledger and shared outcomes, merged. Pure functions.
 
-Pure functions of rows. A repository is one by its number, whatever names it had; it is shown by the one it has now.
+Repositories are identified by number and shown under their current name.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from pipeline.records import Outcome
 
 @dataclass(frozen=True)
 class OwnOutcome:
-    """An outcome that was measured here."""
+    """An outcome measured in this installation."""
 
     entry_id: int
     repository_id: int
     run_id: int
     outcome: Outcome
-    config_hash: str  # of the repository's own configuration, where it was measured with one
+    config_hash: str  # of the repository's configuration; empty if it had none
 
 
 @dataclass(frozen=True)
-class Known:
-    """The calibration set of an installation, and where its points are written down."""
+class InstallationSet:
+    """The calibration set of an installation, with the database rows of its outcomes."""
 
     calibration_set: CalibrationSet
     own: Mapping[Outcome, OwnOutcome] = field(default_factory=dict)
-    shared: Mapping[Outcome, int] = field(default_factory=dict)  # numbers of their rows
-    own_exclusions: Mapping[str, str] = field(default_factory=dict)  # by this ledger: repository -> reason
+    shared: Mapping[Outcome, int] = field(default_factory=dict)  # row ids
+    own_exclusions: Mapping[str, str] = field(default_factory=dict)  # in this ledger: repository -> reason
 
 
 @dataclass(frozen=True)
-class Read:
-    """A ledger row whose entry has been read, under the repository's present name."""
+class NamedEntry:
+    """A ledger row with its parsed entry, under the repository's current name."""
 
     row: LedgerRow
     name: str
     entry: Entry
 
 
-def put_together(
+def build_installation_set(
     base: CalibrationSet,
     rows: Sequence[LedgerRow],
     shared: Mapping[Outcome, int],
     base_model_family: str | None = None,
-) -> Known:
-    """The set of an installation. Ties go to the cut nearest the seed's threshold and not nearest the one before.
+) -> InstallationSet:
+    """Merge the sets. Ties go to the cut nearest the seed's threshold, not to the one nearest the previous threshold.
 
-    So the threshold follows from the outcomes alone, whatever the order in which they came in (DESIGN.md would let the
-    previous threshold decide, and then it does not). Raises MalformedError for a row of a newer release.
+    So the threshold depends on the outcomes alone and not on the order in which they arrived. Raises MalformedError for
+    a row written by a newer release.
     """
     read = read_rows(rows)
     exclusions = _exclusions(read)
@@ -70,21 +70,21 @@ def put_together(
         history=tuple(item.entry for item in read),
         base_model_family=base_model_family,
     )
-    return Known(calibration_set, own, dict(shared), exclusions)
+    return InstallationSet(calibration_set, own, dict(shared), exclusions)
 
 
-def read_rows(rows: Sequence[LedgerRow]) -> list[Read]:
-    """Raises MalformedError."""
+def read_rows(rows: Sequence[LedgerRow]) -> list[NamedEntry]:
+    """Parse ledger rows. Raises MalformedError."""
     names = _names(rows)
     read = []
     for row in rows:
         entry = load_entry(Fields(row.entry, f"ledger row {row.entry_id}"))
-        read.append(Read(row, names[row.repository_id], _renamed(entry, names[row.repository_id])))
+        read.append(NamedEntry(row, names[row.repository_id], _renamed(entry, names[row.repository_id])))
     return read
 
 
 def _names(rows: Sequence[LedgerRow]) -> dict[int, str]:
-    """Two repositories never share a name, not even while GitHub's news of a renaming are on their way."""
+    """Return a unique name per repository, also while GitHub's notice of a rename has not arrived yet."""
     names = {row.repository_id: row.full_name for row in rows}
     taken = Counter(names.values())
     return {number: name if taken[name] == 1 else f"{name} ({number})" for number, name in names.items()}
@@ -98,19 +98,19 @@ def _renamed(entry: Entry, name: str) -> Entry:
     return entry
 
 
-def _exclusions(read: Sequence[Read]) -> dict[str, str]:
-    """Those in force, by present name."""
-    found: dict[str, str] = {}
+def _exclusions(read: Sequence[NamedEntry]) -> dict[str, str]:
+    """Return the active exclusions: current name -> reason."""
+    active: dict[str, str] = {}
     for item in read:
         if isinstance(item.entry, Excluded):
-            found[item.name] = item.entry.reason
+            active[item.name] = item.entry.reason
         elif isinstance(item.entry, Included):
-            found.pop(item.name, None)
-    return found
+            active.pop(item.name, None)
+    return active
 
 
-def own_outcomes(read: Sequence[Read], exclusions: Mapping[str, str]) -> list[OwnOutcome]:
-    """In the order in which they came in."""
+def own_outcomes(read: Sequence[NamedEntry], exclusions: Mapping[str, str]) -> list[OwnOutcome]:
+    """List the installation's outcomes in the order of the ledger."""
     configurations = {item.row.run_id: item.entry.config_hash for item in read if isinstance(item.entry, Prediction)}
     return [
         OwnOutcome(

@@ -1,4 +1,4 @@
-"""A run and the screening before it → the prediction and the outcome that the ledger keeps. Pure functions."""
+"""Turn a run and its screening into the prediction and the outcome for the ledger. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNKNOWN_VERSION: Final = "unknown"
 
 
 def why_not_recorded(run: Run, screening: StoredScreening | None) -> str:
-    """Why a run says nothing about its screening; empty where it does. `screening` is the one that the run names."""
+    """Return why a run is no evidence about its screening, empty if it is. `screening` is the one the run refers to."""
     if run.purpose != "judge":
         return "it was not judged on a holdout"
     if run.ending != "finished" or run.result is None:
@@ -32,9 +32,10 @@ def why_not_recorded(run: Run, screening: StoredScreening | None) -> str:
 
 
 def outcome_of(run: Run, screening: StoredScreening, full_name: str) -> Outcome:
-    """With the density that was known before it. Decided when it was asked for: a late result overrules no newer one.
+    """Build the outcome, with the density measured before the run.
 
-    Raises MalformedError where the result or the measurement cannot be read.
+    It is dated by the request, so that a late result does not override a newer one. Raises MalformedError if the result
+    or the measurement cannot be parsed.
     """
     result, measurement = Fields(run.result, "result"), load_measurement(screening.measurement)
     density = measurement.density
@@ -57,7 +58,7 @@ def outcome_of(run: Run, screening: StoredScreening, full_name: str) -> Outcome:
 
 
 def prediction_of(screening: StoredScreening, full_name: str) -> Prediction:
-    """What was said before the outcome was known. Raises MalformedError."""
+    """Build the prediction that was made before the run. Raises MalformedError."""
     measurement, judgement = load_measurement(screening.measurement), load_judgement(screening.judgement)
     density = measurement.density
     return Prediction(
@@ -78,7 +79,7 @@ def prediction_of(screening: StoredScreening, full_name: str) -> Prediction:
 
 
 def why_not_counted(outcome: Outcome, calibration: Calibration, family: str) -> str:
-    """Why an outcome in the ledger is no point of the calibration; empty where it is one."""
+    """Return why an outcome in the ledger is not a point of the calibration, empty if it is."""
     if outcome in calibration.points:
         return ""
     if outcome.outcome == "INCONCLUSIVE":

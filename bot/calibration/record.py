@@ -1,7 +1,7 @@
-"""What moves the threshold of an installation: an outcome, or an operator's word.
+"""Record what moves an installation's threshold: an outcome, or an operator's exclusion.
 
-Each is one transaction under the ledger's lock, whoever else records at the same time: the row of the ledger, the
-threshold before and after it with its inputs, and the wish to judge again what it turns.
+Each is one transaction under the ledger's lock: the ledger row, the threshold before and after it with their inputs,
+and the request to recalibrate the verdicts that flip.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from pipeline.json_fields import Fields, MalformedError
 async def record_outcome(
     connection: Connection, source: CalibrationSource, run: Run, now: datetime
 ) -> CalibrationChange | None:
-    """Put what a run came to into the ledger, with the prediction made before it, and see what that changes; once.
+    """Add a run's outcome and the prediction before it to the ledger, exactly once; return the resulting change.
 
-    None where it says nothing about a prediction (`reason_not_recorded`), or was recorded before. An outcome that is
-    recorded and does not count comes back with its reason and moves nothing. Job `recalibrate` is asked for.
+    Returns None if the run is not recorded (`reason_not_recorded`) or already was. An outcome that is recorded but does
+    not count is returned with its reason and changes nothing. Requests the job `recalibrate`.
     """
     screening = await load_screening(connection, run.installation_id, run.screening_id)
     memory = await load_repository(connection, run.installation_id, run.repository_id)
@@ -52,12 +52,12 @@ async def record_outcome(
 
 
 async def reason_not_recorded(connection: Connection, run: Run) -> str:
-    """Why `record_outcome` leaves a run out, in words after "because"; empty where it does not."""
+    """Return why `record_outcome` ignores a run, phrased to follow "because"; empty if it does not."""
     return _reason(run, await load_screening(connection, run.installation_id, run.screening_id))
 
 
 async def change_of(connection: Connection, source: CalibrationSource, run: Run) -> CalibrationChange | None:
-    """What `record_outcome` answered for a run, for whoever shows it again; None where it recorded nothing."""
+    """Return again what `record_outcome` returned for a run; None if it recorded nothing."""
     stored = await calibration_of_run(connection, run.installation_id, run.run_id)
     if stored is not None:
         after = parse_threshold(Fields(stored.threshold, "threshold"))
@@ -69,23 +69,23 @@ async def change_of(connection: Connection, source: CalibrationSource, run: Run)
     return dataclasses.replace(unchanged, reason=_why_not(fitted, run, source.family))
 
 
-async def record_word(
+async def record_exclusion(
     connection: Connection,
     source: CalibrationSource,
     installation_id: int,
     repository_id: int,
-    word: Excluded | Included,
+    entry: Excluded | Included,
     now: datetime,
 ) -> CalibrationChange:
-    """Put an operator's word about a repository into the ledger, and see what that changes.
+    """Add an operator's exclusion or inclusion to the ledger; return the resulting change.
 
-    Raises MalformedError for a reason that could not be read back.
+    Raises MalformedError for a reason that could not be parsed again.
     """
-    load_entry(Fields(dump_entry(word), "a new entry"))
+    load_entry(Fields(dump_entry(entry), "a new entry"))
     await request_job(connection, installation_id, 0, "recalibrate", now)
     await lock_ledger(connection, installation_id)
     before = await source.fitted(connection, installation_id)
-    await append_entry(connection, installation_id, repository_id, 0, dump_entry(word), now)
+    await append_entry(connection, installation_id, repository_id, 0, dump_entry(entry), now)
     after = await source.fitted(connection, installation_id)
     change = await change_between(connection, installation_id, before, after)
     if before.inputs != after.inputs:
@@ -114,5 +114,5 @@ async def _append(connection: Connection, run: Run, screening: StoredScreening, 
 
 
 def _why_not(fitted: Fitted, run: Run, family: str) -> str:
-    mine = next((own.outcome for own in fitted.known.own.values() if own.run_id == run.run_id), None)
+    mine = next((own.outcome for own in fitted.installation_set.own.values() if own.run_id == run.run_id), None)
     return why_not_counted(mine, fitted.calibration, family) if mine else ""

@@ -1,8 +1,7 @@
-"""Outcomes that installations share: what is told of one, and what the many weigh. Pure functions.
+"""Outcomes that installations share: what one reveals, and how they are weighted. Pure functions.
 
-A row tells density and Δρ to three decimals and the month. Rows of others are used, and shown as a number, once five
-installations besides the reader's own give some; none of them weighs more than a fifth of all that is used, however
-many rows it gave.
+A row reveals density and Δρ to three decimals, and the month. Rows are used, and shown only as a count, once five other
+installations contribute; no contributor weighs more than a fifth of the total, however many rows it shares.
 """
 
 from __future__ import annotations
@@ -12,18 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bot.store.shared_outcomes import SharedFigures, SharedRow
+from pipeline.ranking.outcome import MIN_WIN_DELTA
 from pipeline.records import Outcome, OutcomeKind
 
-FEWEST_CONTRIBUTORS: Final = 5
-MOST_OF_ONE: Final = 1 / FEWEST_CONTRIBUTORS
-WIN_FROM: Final = 0.03  # Δρ, as the outcome of a run is decided
+MIN_CONTRIBUTORS: Final = 5
+MAX_WEIGHT_SHARE: Final = 1 / MIN_CONTRIBUTORS
 
 
 def figures_of(outcome: Outcome) -> SharedFigures | None:
-    """What may be told of a conclusive outcome. None where these few figures would say something else than it.
+    """Return what a conclusive outcome reveals; None if the rounded figures would imply a different outcome.
 
-    That is so where the digits that are left fall on the other side of a WIN, or where the adapter gained and yet
-    ranked no better than chance.
+    That happens if rounding crosses the limit of a WIN, or if the adapter gained but ranked no better than chance.
     """
     if outcome.rho_adapter is None or outcome.rho_baseline is None or not outcome.decided_at:
         return None
@@ -35,44 +33,44 @@ def figures_of(outcome: Outcome) -> SharedFigures | None:
 
 
 def kind_of(delta: float) -> OutcomeKind:
-    """What a Δρ alone says."""
-    if delta >= WIN_FROM:
+    """Return the outcome that Δρ alone implies."""
+    if delta >= MIN_WIN_DELTA:
         return "WIN"
     return "HARD LOSS" if delta < 0 else "SOFT LOSS"
 
 
-def usable(rows: Sequence[SharedRow]) -> tuple[Outcome, ...]:
-    """What others share, weighed; nothing of a label recipe and family of models that too few give rows of."""
+def weigh_shared(rows: Sequence[SharedRow]) -> tuple[Outcome, ...]:
+    """Return others' outcomes with weights; none of a label recipe and model family with too few contributors."""
     groups: dict[tuple[str, str], list[SharedRow]] = {}
     for row in rows:
         if not row.own:
             groups.setdefault((row.figures.label_recipe_id, row.figures.base_model_family), []).append(row)
-    found: list[Outcome] = []
+    outcomes: list[Outcome] = []
     for group in groups.values():
         weights = capped_weights(Counter(row.contributor for row in group))
-        found += [as_outcome(row, weights[row.contributor]) for row in group if weights]
-    return tuple(found)
+        outcomes += [as_outcome(row, weights[row.contributor]) for row in group if weights]
+    return tuple(outcomes)
 
 
 def capped_weights(rows_by_contributor: Mapping[str, int]) -> dict[str, float]:
-    """What a row of each contributor weighs: 1, or less where one would have more than a fifth of all.
+    """Return the weight per row of each contributor: 1, or less to cap a contributor at a fifth of the total.
 
-    The largest are cut down to a common height until the highest is a fifth of the sum. Nobody's rows weigh anything
-    (no weights at all) where there are fewer than five contributors, since one of them would have more.
+    The largest totals are cut to a common height until the highest is a fifth of the sum. Returns no weights for fewer
+    than five contributors, since one of them would exceed a fifth.
     """
-    if len(rows_by_contributor) < FEWEST_CONTRIBUTORS:
+    if len(rows_by_contributor) < MIN_CONTRIBUTORS:
         return {}
     largest_first = sorted(rows_by_contributor.values(), reverse=True)
     height = float(largest_first[0])
-    for cut in range(FEWEST_CONTRIBUTORS):  # so many are cut down to the height; the rest keep what they have
-        height = sum(largest_first[cut:]) / (FEWEST_CONTRIBUTORS - cut)
+    for cut in range(MIN_CONTRIBUTORS):  # the number of totals cut to the height
+        height = sum(largest_first[cut:]) / (MIN_CONTRIBUTORS - cut)
         if largest_first[cut] <= height:
             break
     return {contributor: min(1.0, height / rows) for contributor, rows in rows_by_contributor.items()}
 
 
 def as_outcome(row: SharedRow, weight: float = 1.0) -> Outcome:
-    """A point that nobody's name stands on."""
+    """Return an anonymous outcome."""
     return Outcome(
         repo=shared_name(row.shared_id),
         density=row.figures.density,
@@ -86,5 +84,5 @@ def as_outcome(row: SharedRow, weight: float = 1.0) -> Outcome:
 
 
 def shared_name(shared_id: int) -> str:
-    """What tells shared points apart. No repository is called so: its name has a slash."""
+    """Return a unique name that no repository can have, since theirs contain a slash."""
     return f"shared {shared_id}"

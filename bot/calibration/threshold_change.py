@@ -1,4 +1,4 @@
-"""What another threshold does to an installation's verdicts: a value, its JSON, and how it is found. Pure functions."""
+"""A change of an installation's threshold and the verdicts it flips: value, JSON and comparison. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,39 +12,41 @@ from pipeline.calibration.ledger_entries import parse_threshold
 from pipeline.json_fields import Fields
 from pipeline.records import Threshold
 
-Flip = tuple[int, str, str]  # number of the repository, verdict before, verdict after
+Flip = tuple[int, str, str]  # repository id, verdict before, verdict after
 
 
 @dataclass(frozen=True)
 class CalibrationChange:
-    """One step of an installation's threshold, and the verdicts of its own repositories that it turned."""
+    """One change of an installation's threshold, with the verdicts of its repositories that flipped."""
 
     before: Threshold
     after: Threshold
     version_before: str
     version_after: str
     flipped: tuple[Flip, ...] = ()
-    judged: int = 0  # repositories that have a verdict by this label recipe
-    reason: str = ""  # why the outcome that was to bring it does not count; empty where it does
+    judged: int = 0  # repositories with a verdict under this label recipe
+    reason: str = ""  # why the outcome does not count; empty if it does
 
     @property
     def moved(self) -> bool:
+        """Whether the threshold has a different value."""
         return self.before.value != self.after.value
 
 
 def flips(verdicts: Sequence[Standing], before: Threshold, after: Threshold) -> tuple[Flip, ...]:
-    """The repositories whose verdict differs between two thresholds of the label recipe that they were measured by."""
-    found = ((standing, verdict(standing, before), verdict(standing, after)) for standing in verdicts)
-    return tuple((standing.repository_id, was, now) for standing, was, now in found if was != now)
+    """List the repositories whose verdict differs between two thresholds of the same label recipe."""
+    both = ((standing, verdict(standing, before), verdict(standing, after)) for standing in verdicts)
+    return tuple((standing.repository_id, was, now) for standing, was, now in both if was != now)
 
 
 def verdict(standing: Standing, threshold: Threshold) -> str:
+    """Return "RUN" or "SKIP"."""
     runs = standing.measurable and standing.density is not None and standing.density >= threshold.value
     return "RUN" if runs else "SKIP"
 
 
 def dump_change(change: CalibrationChange) -> dict[str, Any]:
-    """What is stored beside the threshold that it led to, as JSON values."""
+    """Return the JSON values that are stored with the new threshold."""
     return {
         "before": dataclasses.asdict(change.before),
         "version_before": change.version_before,
@@ -54,7 +56,7 @@ def dump_change(change: CalibrationChange) -> dict[str, Any]:
 
 
 def load_change(value: object, after: Threshold, version_after: str) -> CalibrationChange:
-    """Raises MalformedError."""
+    """Parse a stored change. Raises MalformedError."""
     fields = Fields(value, "flips")
     rows = fields.rows("flipped", ("repository_id", "before", "after"))
     return CalibrationChange(

@@ -1,4 +1,4 @@
-"""The thresholds that an installation had: each is stored with what it was made of, and can be made of that again."""
+"""Versions of an installation's thresholds: each is stored with its inputs and can be recomputed from them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class NotRecomputable:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that are still there of what thresholds were made of, by number."""
+    """The rows that stored inputs may refer to, by id, as far as they still exist."""
 
     own: Mapping[int, Outcome]
     shared: Mapping[int, Outcome]
 
 
 async def load_rows(connection: Connection, installation_id: int) -> Rows:
-    """Raises MalformedError for a row of a newer release."""
+    """Load own and shared rows. Raises MalformedError for a row written by a newer release."""
     own = {}
     for row in await entries_of(connection, installation_id):
         entry = load_entry(Fields(row.entry, f"ledger row {row.entry_id}"))
@@ -48,7 +48,7 @@ async def load_rows(connection: Connection, installation_id: int) -> Rows:
 
 
 def recompute(stored: StoredCalibration, rows: Rows) -> Threshold | NotRecomputable:
-    """The threshold that the stored inputs give, from them alone. Raises MalformedError."""
+    """Recompute a threshold from its stored inputs alone. Raises MalformedError."""
     try:
         return refit(load_inputs(stored.inputs), rows.own, rows.shared).threshold
     except InputsDeleted:
@@ -56,14 +56,14 @@ def recompute(stored: StoredCalibration, rows: Rows) -> Threshold | NotRecomputa
 
 
 def threshold_of(stored: StoredCalibration) -> Threshold:
-    """Raises MalformedError."""
+    """Parse the stored threshold. Raises MalformedError."""
     return parse_threshold(Fields(stored.threshold, "threshold"))
 
 
 async def flips_of(
     connection: Connection, installation_id: int, label_recipe_id: str, before: Threshold, after: Threshold
 ) -> tuple[tuple[Flip, ...], int]:
-    """The repositories of this installation that another threshold turns, and of how many."""
+    """Return the repositories whose verdict flips, and the number of verdicts compared."""
     verdicts = await standing_verdicts(connection, installation_id)
     judged = [standing for standing in verdicts if standing.label_recipe_id == label_recipe_id]
     return flips(judged, before, after), len(judged)
@@ -72,7 +72,7 @@ async def flips_of(
 async def change_between(
     connection: Connection, installation_id: int, before: Fitted, after: Fitted
 ) -> CalibrationChange:
-    """What one calibration after another does to the verdicts of an installation."""
+    """Return how replacing one calibration by another changes the installation's verdicts."""
     old, new = before.calibration, after.calibration
     turned, judged = await flips_of(connection, installation_id, new.label_recipe_id, old.threshold, new.threshold)
     return CalibrationChange(old.threshold, new.threshold, old.version, new.version, turned, judged)
@@ -88,19 +88,20 @@ async def save_change(
     run_id: int,
     now: datetime,
 ) -> None:
-    """Before the first change of all comes the version that it changed."""
+    """Save the new version; before an installation's first change also the version that it replaces."""
     recipe = after.calibration.label_recipe_id
     if await newest_calibration(connection, installation_id, recipe, source.family) is None:
         await _save(connection, source, installation_id, before, None, 0, now)
     await _save(connection, source, installation_id, after, change, run_id, now)
 
 
-async def note_inputs(
+async def save_changed_versions(
     connection: Connection, source: CalibrationSource, installation_id: int, now: datetime
 ) -> list[CalibrationChange]:
-    """A new version wherever the newest of a label recipe was made of something else than there is now.
+    """Save a new version of each threshold whose inputs have changed, and return the changes.
 
-    So it is after a deletion, and when others share. Nothing where no outcome has ever moved the threshold.
+    Inputs change when rows are deleted and when others share outcomes. Does nothing for a label recipe whose threshold
+    no outcome has ever moved.
     """
     await lock_ledger(connection, installation_id)
     newest = {
@@ -125,7 +126,7 @@ async def _change_since(connection: Connection, stored: StoredCalibration, fitte
 
 
 def _as_json(values: dict[str, Any]) -> Any:
-    """The same with lists for tuples, as it comes back from the database."""
+    """Turn tuples into lists, as the database returns them."""
     return json.loads(json.dumps(values, allow_nan=False))
 
 

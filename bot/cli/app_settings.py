@@ -1,4 +1,4 @@
-"""What the settings mean for the App, as the plain values that everything else takes."""
+"""Derive the App's credentials, GitHub endpoints and database URL from the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATABASE_FILE = "assay.sqlite"
 
 
 def given_credentials(settings: Settings) -> GivenCredentials:
-    """What the environment says of the App."""
+    """Return the App's credentials from the environment, as far as they are set."""
     return GivenCredentials(
         app_id=settings.app_id,
         private_key=_shown(settings.private_key),
@@ -29,25 +29,26 @@ def given_credentials(settings: Settings) -> GivenCredentials:
 
 
 def effective_credentials(settings: Settings) -> AppCredentials | None:
-    """The environment's, else the stored ones; None where the App is not registered yet. Raises AssayError.
+    """Return the credentials from the environment, else the stored ones; None if the App is not registered yet.
 
-    What is stored is not even looked at where the environment says something.
+    Stored credentials are not read if the environment sets any. Raises AssayError if they are invalid.
     """
     given = given_credentials(settings)
     return credentials_from(given, None if given.any else load_credentials(settings.data_dir))
 
 
 def source_of_credentials(settings: Settings) -> str:
-    """Where those in force come from, for people."""
+    """Return where the effective credentials come from, for display."""
     return "the environment" if given_credentials(settings).any else str(credentials_path(settings.data_dir))
 
 
 def github_server(settings: Settings) -> GitHubServer:
+    """Return the GitHub endpoints of the settings."""
     return GitHubServer(settings.github_url, settings.api_url, settings.github_api_version, settings.ca_bundle)
 
 
 def database_url(settings: Settings) -> str:
-    """The operator's, else a file in the data directory."""
+    """Return the operator's database URL, else that of a file in the data directory."""
     return _shown(settings.database_url) or f"sqlite:///{_database_file(settings.data_dir)}"
 
 

@@ -1,4 +1,4 @@
-"""`--config FILE`: a repository's own configuration for a command that mines."""
+"""`--config FILE`: apply a repository's configuration in a command that mines."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bot.repo_config.parse import parse_config
 from bot.repo_config.repository_config import ParsedConfig
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
 
-MOST_BYTES = 1 << 20  # the parser says what it thinks of more than 64 KB
+MAX_BYTES = 1 << 20  # the parser reports files over 64 KB
 
 OwnConfig = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Measure with this configuration, as .github/assay.yml has it."),
+    typer.Option("--config", metavar="FILE", help="Apply this configuration file (format of .github/assay.yml)."),
 ]
 
 
 def read_config(path: Path) -> ParsedConfig:
-    """Parse a configuration file. Raises AssayError for one that cannot be read at all."""
-    return parse_config(read_whole(path, MOST_BYTES))
+    """Parse a configuration file. Raises AssayError if it cannot be read."""
+    return parse_config(read_whole(path, MAX_BYTES))
 
 
 def read_overlay(path: Path | None) -> Overlay:
-    """What of a configuration file changes labels. Each problem in it is a warning on stderr; the rest applies."""
+    """Return the part of a configuration file that changes labels. Prints a warning for each problem in the file."""
     if path is None:
         return NO_OVERLAY
     parsed = read_config(path)

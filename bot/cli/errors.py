@@ -1,13 +1,13 @@
-"""The one outermost error handler: it tells a user's mistake from the world's failures from our own bugs.
+"""The outermost error handler: distinguishes user errors, system failures and bugs.
 
     0    success
-    2    bad usage or bad input: one line on stderr says what to do (AssayError, wrong options)
-    1    failure: a full disk, no permission, no memory (one line); or a bug of ours (one line that names the file
-         with the traceback)
+    2    bad usage or input (AssayError, invalid options): one line on stderr says what to do
+    1    failure: full disk, no permission, out of memory (one line); or a bug (one line that names the file with the
+         traceback)
     130  interrupted with Ctrl-C
 
-With `--json` stdout carries one JSON object on failure too, `{"error": "the same line"}`, so a program that reads it
-need not guess. A reader that closes the pipe early (`assay screen . | head`) is not told about it.
+With `--json`, stdout carries one JSON object on failure too: `{"error": "the same line"}`. A reader that closes the
+pipe early (`assay screen . | head`) causes no error message.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+@")
 
 
 def handled(command: Callable[[], object], args: list[str]) -> int:
-    """Run `command` and return the exit code, having told the user what went wrong, if anything did.
+    """Run `command`, print one line if it fails, and return the exit code.
 
-    A command that has told its story and yet failed (`assay doctor`) raises typer.Exit(1).
+    A command that printed its result and still failed (`assay doctor`) raises typer.Exit(1).
     """
-    for stream in (sys.stdout, sys.stderr):  # a locale that lacks a letter must not end the program
+    for stream in (sys.stdout, sys.stderr):  # a character outside the locale must not crash the program
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -52,16 +52,16 @@ def handled(command: Callable[[], object], args: list[str]) -> int:
     except Exit as leaving:
         return leaving.exit_code
     except (KeyboardInterrupt, Abort):
-        return _tell("interrupted", INTERRUPTED, args)
+        return _report("interrupted", INTERRUPTED, args)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
-            return _leave_quietly()
-        return _tell(*decide(error, args), args)
+            return _exit_quietly()
+        return _report(*decide(error, args), args)
     return SUCCESS
 
 
 def decide(error: Exception, args: list[str]) -> tuple[str, int]:
-    """The line to say and the exit code. Writes the traceback of a bug to a file."""
+    """Return the line to print and the exit code. Writes the traceback of a bug to a file."""
     if isinstance(error, AssayError):
         return str(error), BAD_INPUT
     if isinstance(error, TyperException):
@@ -70,7 +70,7 @@ def decide(error: Exception, args: list[str]) -> tuple[str, int]:
 
 
 def failure_of_the_machine(error: Exception) -> str | None:
-    """What to do about a failure that is neither the user's mistake nor our bug; None for anything else."""
+    """Return what to do about a system failure; None for any other error."""
     if isinstance(error, MemoryError):
         return "out of memory: try fewer processes (--jobs 1) or a machine with more memory"
     if not isinstance(error, OSError):
@@ -92,7 +92,7 @@ def _usage(error: TyperException) -> str:
         return message
     commands = getattr(context.command, "commands", {})
     if commands and (message == "Missing command." or "\n" in message):  # Typer may raise a whole help page
-        message = f"name a command: {', '.join(commands)}"
+        message = f"missing command, one of: {', '.join(commands)}"
     return f"{' '.join(message.split())} (see {context.command_path} --help)"
 
 
@@ -101,9 +101,9 @@ def _bug(error: Exception, args: list[str]) -> str:
     first_line = redacted(str(error)).strip().partition("\n")[0]
     what = f"{name}: {first_line}" if first_line else name
     try:
-        return f"this is a bug in Assay, please report it ({what}); the details are in {_write_report(error, args)}"
+        return f"this is a bug in Assay, please report it ({what}); details are in {_write_report(error, args)}"
     except OSError as failed:
-        return f"this is a bug in Assay, please report it ({what}); its details could not be written: {failed}"
+        return f"this is a bug in Assay, please report it ({what}); the details could not be written: {failed}"
 
 
 def _write_report(error: Exception, args: list[str]) -> Path:
@@ -121,7 +121,7 @@ def _write_report(error: Exception, args: list[str]) -> Path:
 
 
 def _report_folder() -> Path:
-    from bot.settings import load_settings  # slow to import, and needed only here
+    from bot.settings import load_settings  # slow to import
 
     try:
         folder = load_settings().data_dir / "bugs"
@@ -132,30 +132,30 @@ def _report_folder() -> Path:
 
 
 def redacted(text: str) -> str:
-    """`text` without the user name and password or token of any URL in it."""
+    """Return `text` without the credentials of any URL in it."""
     return _CREDENTIALS.sub("***@", text)
 
 
-def _tell(line: str, code: int, args: list[str]) -> int:
+def _report(line: str, code: int, args: list[str]) -> int:
     line = redacted(line)
     try:
         print(f"assay: {line}", file=sys.stderr, flush=True)
         if "--json" in args:
             print(json.dumps({"error": line}), flush=True)
     except BrokenPipeError:
-        return _leave_quietly()
+        return _exit_quietly()
     return code
 
 
 def _reader_is_gone() -> bool:
     try:
-        print(flush=True)  # an empty line does no harm, not even in front of JSON
+        print(flush=True)  # an empty line is harmless, even before JSON
     except BrokenPipeError:
         return True
     return False
 
 
-def _leave_quietly() -> int:
-    # The interpreter flushes stdout once more at exit and would complain there.
+def _exit_quietly() -> int:
+    # The interpreter flushes stdout again at exit and would print an error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILURE

@@ -1,4 +1,4 @@
-"""How a long job ends that is not done: told to by a signal, or by something that is wrong. One line, one exit code."""
+"""Exit of a long job that did not finish: one line and one exit code for a signal or an error."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from bot.cli.errors import FAILURE, INTERRUPTED, redacted
 from pipeline.records import AssayError
 
 TERMINATED = 143
-GRACE_S = 20.0  # after the first signal; then the last checkpoint must do
+GRACE_S = 20.0  # time for a checkpoint after the first signal
 
 
 class Ended(Exception):
+    """The job was stopped by a signal."""
+
     def __init__(self, line: str, code: int) -> None:
         super().__init__(line)
         self.code = code
 
 
 def ended_by(name: str) -> Ended:
-    """What to raise after the signal of that name."""
-    line = f"stopped by {name}; what was learned so far is kept: the same command goes on from there"
+    """Return the exception to raise after the signal `name`."""
+    line = f"stopped by {name}; progress is saved: run the same command again to resume"
     return Ended(line, INTERRUPTED if name == signal.SIGINT.name else TERMINATED)
 
 
 @contextlib.contextmanager
 def failures(as_json: bool) -> Iterator[None]:
-    """What is wrong beyond the options is a failure of the job: one line, exit code 1, or that of a signal."""
+    """Print errors of the job itself as one line; exit with 1, or with a signal's exit code."""
     try:
         yield
     except Ended as ended:
@@ -50,25 +52,26 @@ def failures(as_json: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals() -> Iterator[Callable[[], str | None]]:
-    """Asked, it names the signal that wants an end, if any came. The second one, or a while, ends at once.
+    """Yield a function that returns the name of the received signal, None if there was none.
 
-    Whatever is done then, the last checkpoint is whole.
+    A second signal, or GRACE_S after the first, exits immediately; checkpoints are written atomically, so the last one
+    stays valid.
     """
-    came: list[str] = []
+    received: list[str] = []
     timers: list[threading.Timer] = []
 
-    def note(number: int, frame: object) -> None:
+    def receive(number: int, frame: object) -> None:
         code = INTERRUPTED if number == signal.SIGINT else TERMINATED
-        if came:
+        if received:
             os._exit(code)
-        came.append(signal.Signals(number).name)
+        received.append(signal.Signals(number).name)
         timers.append(threading.Timer(GRACE_S, os._exit, (code,)))
         timers[0].daemon = True
         timers[0].start()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: came[0] if came else None
+        yield lambda: received[0] if received else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""How a command answers: the result on stdout, everything else (logs, progress) on stderr."""
+"""Output of commands: the result on stdout; logs, warnings and progress on stderr."""
 
 from __future__ import annotations
 
@@ -6,26 +6,41 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
 
+import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-PIPE_WIDTH = 120  # columns of a table, where no terminal says how many there are
+PIPE_WIDTH = 120  # columns of a table when stdout is not a terminal
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One result of `assay doctor`. A failed check that is not `required` does not fail the command."""
+
+    name: str
+    ok: bool
+    found: str
+    to_do: str = ""  # empty if the check passed
+    required: bool = True
 
 
 class Progress(Protocol):
-    """Told what is going on, often, so it must be cheap; `total` is None where it is not known."""
+    """Called often, so it must be cheap; `total` is None if unknown."""
 
     def __call__(self, stage: str, done: int, total: int | None) -> None: ...
 
 
 def print_result(result: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]], RenderableType]) -> None:
-    """Print `result` on stdout: one JSON object on one line, or what `render` makes of it for a person.
+    """Print `result` on stdout: as one line of JSON, or rendered for a person.
 
-    JSON is pure ASCII, so that it survives any locale. Colours only on a terminal, and never with NO_COLOR; in a pipe
-    no line is broken, and what a repository says is never taken for markup.
+    JSON is pure ASCII, so it survives any locale. Colours appear only on a terminal without NO_COLOR. In a pipe no line
+    is wrapped, and text from repositories is never interpreted as markup.
     """
     if as_json:
         print(json.dumps(result, allow_nan=False))
@@ -37,10 +52,10 @@ def print_result(result: dict[str, Any], as_json: bool, render: Callable[[dict[s
 
 @contextmanager
 def progress_display() -> Iterator[Progress]:
-    """What to report progress to: draws a bar a stage on stderr where that is a terminal, else nothing."""
+    """Yield a progress callback that draws a bar per stage on stderr; it does nothing if that is not a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
-        yield _silent
+        yield _ignore
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with RichProgress(*columns, console=console, transient=True) as bars:
@@ -54,5 +69,5 @@ def progress_display() -> Iterator[Progress]:
         yield draw
 
 
-def _silent(stage: str, done: int, total: int | None) -> None:
-    """Draws nothing."""
+def _ignore(stage: str, done: int, total: int | None) -> None:
+    """Draw nothing."""

@@ -1,4 +1,4 @@
-"""Every ranking of the same functions or files in one table that fits a terminal of 80 columns."""
+"""Render rankings of the same functions or files as one table that fits 80 columns."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.reports.evaluation_text import number, percentage
-from pipeline.reports.numbers import MINUS, NONE
+from pipeline.reports.numbers import MINUS, NONE, percentage
+from pipeline.reports.numbers import rho as number
 
 _COLUMNS = ("ρ", "95 %", "Δρ", "95 %", "AUC", "p@10", "r@20 %")
 
 
 def rankings_table(rows: Iterable[Mapping[str, Any]], bold: Collection[str] = ()) -> RenderableType:
-    """One row a scorer, as its JSON names the fields, with `name`; those that gave no ranking are told below."""
+    """Render one row per scorer, from its JSON fields and `name`; reasons for missing rankings follow below."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("ranking", overflow="fold", min_width=12)
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    untold = []
+    reasons = []
     for row in rows:
         against = row["against_baseline"] or {"delta": None, "low": None, "high": None}
         cells = (
@@ -36,12 +36,12 @@ def rankings_table(rows: Iterable[Mapping[str, Any]], bold: Collection[str] = ()
         )
         table.add_row(*(Text(cell) for cell in cells), style="bold" if row["name"] in bold else None)
         if row["reason"]:
-            untold.append(Text(f"{row['name']}: {row['reason']}"))
-    return Group(table, *untold)
+            reasons.append(Text(f"{row['name']}: {row['reason']}"))
+    return Group(table, *reasons)
 
 
 def _interval(low: float | None, high: float | None, signed: bool = False) -> str:
-    """Two digits are enough to see how far to trust the third of ρ."""
+    """Render an interval with two digits, enough to judge the third digit of ρ."""
     if low is None or high is None:
         return NONE
     form = "+.2f" if signed else ".2f"

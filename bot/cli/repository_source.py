@@ -1,4 +1,4 @@
-"""What a command's PATH or URL names: a repository on this machine, cloned first where it is a URL."""
+"""Open the repository that a command's PATH or URL names, and parse the options that all mining commands share."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from pipeline.records import AssayError
 
 
 def open_source(source: str, settings: Settings, progress: Progress) -> Repository:
-    """The repository at a path, or the clone of a URL in the data directory, brought up to date.
+    """Open the repository at a path, or clone or fetch a URL into the data directory and open that.
 
-    Raises AssayError for anything that is no repository, and for a URL that cannot be cloned.
+    Raises AssayError if the path is not a repository or the URL cannot be cloned.
     """
-    if not source.strip():  # an unset variable, and not the folder we are in
-        raise AssayError("no repository is named: give its path (. is this folder), or a URL that begins with https://")
+    if not source.strip():  # an unset shell variable, not the current folder
+        raise AssayError("missing repository: give a path (. for the current folder) or an https:// URL")
     if not looks_like_url(source):
-        return open_repository(Path(os.path.expanduser(source)))  # which leaves the home of nobody as it is written
+        return open_repository(Path(os.path.expanduser(source)))  # leaves ~unknown-user unchanged
     url = parse_url(source)
     name = hashlib.sha256(url.text.encode()).hexdigest()[:16]
     into = settings.data_dir / "clones" / f"{name}.git"
-    folder = clone_or_fetch(url, into, progress=_teller(progress), ca_bundle=settings.ca_bundle)
+    folder = clone_or_fetch(url, into, progress=_stages(progress), ca_bundle=settings.ca_bundle)
     return open_repository(folder)
 
 
-def _teller(progress: Progress) -> Callable[[str], None]:
-    """Turns "receiving 12 MB" and "indexing 40 %" into one stage each that moves, and anything else into a stage."""
+def _stages(progress: Progress) -> Callable[[str], None]:
+    """Adapt progress lines such as "receiving 12 MB" and "indexing 40 %" to stages with numbers."""
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         stage, _, rest = line.partition(" ")
         number = rest.partition(" ")[0].replace(",", "")
         if number.isdigit():
@@ -42,11 +42,11 @@ def _teller(progress: Progress) -> Callable[[str], None]:
         else:
             progress(line, 0, None)
 
-    return tell
+    return report
 
 
 def parse_as_of(text: str | None) -> int | None:
-    """Seconds since 1970 of an ISO 8601 date or time; a time without a zone is UTC, a date means its last second.
+    """Parse an ISO 8601 date (meaning its last second) or time (UTC without a zone) to seconds since 1970.
 
     Raises AssayError for anything else.
     """
@@ -55,7 +55,7 @@ def parse_as_of(text: str | None) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise AssayError(f"--as-of {text!r} is no date: write 2026-01-31 or 2026-01-31T12:00:00Z") from None
+        raise AssayError(f"--as-of {text!r} is not a date: write 2026-01-31 or 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if len(text) <= 10:
@@ -64,6 +64,6 @@ def parse_as_of(text: str | None) -> int | None:
 
 
 def default_jobs() -> int:
-    """As many processes as this process may use cores, eight at most: beyond that the disk and one walk decide."""
+    """Return the number of usable cores, at most eight: beyond that, disk and the sequential walk limit the speed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, cores)

@@ -1,4 +1,4 @@
-"""What `--scorer` names: the baseline, or a folder of adapters."""
+"""Parse `--scorer` and `--base-model`, and create the scorers they name."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from pipeline.ranking.scorer import Scorer
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
 
-_MANIFESTS: Final = ("manifest.json", "adapter-seed-*/manifest.json")  # of one adapter, of all seeds of a job
+_MANIFESTS: Final = ("manifest.json", "adapter-seed-*/manifest.json")  # one adapter; all seeds of a job
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterFolder:
-    """A folder with adapters, and what to call its scorer."""
+    """A folder with adapters, and the name of its scorer."""
 
     name: str
     path: Path
 
 
-Choice = AdapterFolder | None  # none is the baseline
+Choice = AdapterFolder | None  # None: the baseline
 
 
 def parse_scorer(text: str) -> Choice:
-    """What `--scorer` chooses, looked at before any long work.
+    """Parse and check `--scorer` before any long work.
 
-    Raises AssayError where the folder holds no adapter, or what adapters need is not installed.
+    Raises AssayError if the folder holds no adapter or the libraries for adapters are not installed.
     """
     if text == Baseline.name:
         return None
     folder = Path(os.path.expanduser(text)).absolute()
     if not folder.is_dir():
-        raise AssayError(f"--scorer {text}: no such folder; name `{Baseline.name}`, or a folder with an adapter")
+        raise AssayError(f"--scorer {text}: no such folder; give `{Baseline.name}` or a folder with an adapter")
     if not any(next(folder.glob(manifest), None) for manifest in _MANIFESTS):
-        raise AssayError(f"--scorer {text}: there is no adapter; name the --out of `assay finetune`, once that is done")
+        raise AssayError(f"--scorer {text}: no adapter found; give the --out folder of a finished `assay finetune`")
     require_libraries(FOR_SCORING, f"--scorer {text}: ")
     return AdapterFolder(f"adapter {text}", folder)
 
 
 def parse_adapters(texts: list[str]) -> tuple[AdapterFolder, ...]:
-    """As `parse_scorer`, each folder once; the baseline, which is always there, counts for nothing."""
+    """Parse several `--scorer` values, each folder once; the baseline is always included and ignored here."""
     chosen = (choice for choice in map(parse_scorer, texts) if choice is not None)
     return tuple({choice.path: choice for choice in chosen}.values())
 
 
 def parse_base_model(text: str | None) -> BaseModel | None:
-    """What `--base-model` names. Raises AssayError for a name that is not pinned, or without what models need."""
+    """Parse `--base-model`. Raises AssayError if the name is not pinned or the libraries for models are missing."""
     if text is None:
         return None
     model = base_model(text)
@@ -60,29 +60,22 @@ def parse_base_model(text: str | None) -> BaseModel | None:
 
 
 def embeddings_of(model: BaseModel, read: ReadBlob) -> Scorer:
-    """What the model knows untrained. Raises AssayError where it cannot be had."""
-    with quiet_libraries():
-        from pipeline.finetuning.training.devices import choose_device
-        from pipeline.finetuning.training.embedding_scorer import (
-            EmbeddingScorer,  # and PyTorch, only for who names a model
-        )
+    """Return a scorer from the untrained model's embeddings. Raises AssayError if the model cannot be loaded."""
+    with quiet_libraries():  # imports PyTorch
+        from pipeline.finetuning.training.device import choose_device
+        from pipeline.finetuning.training.embeddings import EmbeddingScorer
 
         return EmbeddingScorer(model, read, choose_device(None))
 
 
 def scorer_of(choice: Choice, read: ReadBlob) -> Scorer:
-    """The scorer that was chosen. `read` must work for as long as it is used: an adapter reads code.
-
-    Raises AssayError for an adapter that is damaged.
-    """
+    """Return the chosen scorer, which calls `read` as long as it is used. Raises AssayError for a damaged adapter."""
     return Baseline() if choice is None else _adapter(choice, read)
 
 
 def _adapter(choice: AdapterFolder, read: ReadBlob) -> Scorer:
-    with quiet_libraries():
-        from pipeline.finetuning.training.adapter_scorer import (
-            AdapterScorer,  # and PyTorch, only for who names an adapter
-        )
-        from pipeline.finetuning.training.devices import choose_device
+    with quiet_libraries():  # imports PyTorch
+        from pipeline.finetuning.training.adapter_scorer import AdapterScorer
+        from pipeline.finetuning.training.device import choose_device
 
         return AdapterScorer(choice.name, choice.path, read, choose_device(None))

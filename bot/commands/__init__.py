@@ -1,1 +1,1 @@
-"""What people ask for in comments and by buttons: what they said, whether they may, what comes of it, the answer."""
+"""Commands in comments and buttons: grammar, permission, decision."""

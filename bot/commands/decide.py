@@ -1,7 +1,7 @@
-"""What comes of a command: a pure function of the command and the facts.
+"""Decide what a command does, from the command and the facts alone.
 
-What hinders a run stands in three tables, in the order in which it is told: what an operator or an owner has to change,
-what is amiss in what is asked for, and whether it is wise and there is time left for it.
+Three tables hold what prevents a run, in the order in which it is reported: what an operator or owner has to change,
+what is wrong with the request, and whether a run is advisable and affordable.
 """
 
 from __future__ import annotations
@@ -31,31 +31,33 @@ RefusalKey = Literal[
     "out_of_budget",
     "server_out_of_budget",
 ]
-REFUSALS: Final[tuple[RefusalKey, ...]] = get_args(RefusalKey)
-NEEDS: Final = {"contents": ("read", "write"), "checks": ("write",)}  # to gather pairs, and to post what came out
+REFUSAL_KEYS: Final[tuple[RefusalKey, ...]] = get_args(RefusalKey)
+NEEDS: Final = {"contents": ("read", "write"), "checks": ("write",)}  # to collect pairs and to post the result
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     base_model: str
-    forced: bool  # the verdict advises against it
+    forced: bool  # against the verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A run at this very head is open already, and answers this command too."""
+    """Answer with the run that is already open at this head."""
 
     run: Run
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
+    """Start nothing; `bot.messages.refusals` has the text of each key."""
+
     key: RefusalKey
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """There is nothing to do but to answer."""
+    """Reply, and change nothing."""
 
     command: Status | Help | Unclear
 
@@ -66,18 +68,19 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End what is open."""
+    """Cancel the open runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Screen again."""
+    """Measure the repository again."""
 
 
 Action = Start | Join | Refuse | Say | Stop | Measure
 
 
 def decide(command: Command, facts: Facts) -> Action:
+    """Return the action for a command that its author is permitted to give."""
     match command:
         case Finetune():
             return _finetune(command, facts)
@@ -90,12 +93,12 @@ def decide(command: Command, facts: Facts) -> Action:
 
 
 def _finetune(command: Finetune, facts: Facts) -> Action:
-    if key := _first(_OFF, command, facts) or _first(_AMISS, command, facts):
+    if key := _first(_OFF, command, facts) or _first(_INVALID, command, facts):
         return Refuse(key)
     same = [run for run in facts.open_runs if run.purpose == "judge" and run.head_sha == facts.head_sha]
     if same:
         return Join(same[0])
-    if key := _first(_DOUBTS, command, facts):
+    if key := _first(_INADVISABLE, command, facts):
         return Refuse(key)
     return Start(command.base_model or facts.models[0], forced=_verdict(facts) == "SKIP")
 
@@ -110,11 +113,11 @@ _OFF: Final[tuple[tuple[RefusalKey, _Check], ...]] = (
     ("switched_off", lambda command, facts: not facts.config.finetune),
     ("lacks_permission", lambda command, facts: bool(lacking(facts))),
 )
-_AMISS: Final[tuple[tuple[RefusalKey, _Check], ...]] = (
+_INVALID: Final[tuple[tuple[RefusalKey, _Check], ...]] = (
     ("unknown_model", lambda command, facts: command.base_model not in ("", *facts.models)),
     ("empty", lambda command, facts: not facts.head_sha),
 )
-_DOUBTS: Final[tuple[tuple[RefusalKey, _Check], ...]] = (
+_INADVISABLE: Final[tuple[tuple[RefusalKey, _Check], ...]] = (
     ("not_screened", lambda command, facts: facts.screening is None),
     ("screening_failed", lambda command, facts: facts.verdict() is None),
     ("cannot_train", lambda command, facts: not _trainable(facts)),
@@ -126,29 +129,32 @@ _DOUBTS: Final[tuple[tuple[RefusalKey, _Check], ...]] = (
 
 
 def why_off(facts: Facts) -> RefusalKey | Literal[""]:
-    """Why no command can start a run here; empty where one can."""
+    """Return why no command can start a run here; empty if one can."""
     return _first(_OFF, Finetune(), facts)
 
 
 def lacking(facts: Facts) -> list[str]:
-    """The permissions of the App that a run takes and the installation does not grant."""
-    return [name for name, enough in NEEDS.items() if facts.permissions.get(name) not in enough]
+    """Return the permissions that a run needs and the installation does not grant."""
+    return [name for name, sufficient in NEEDS.items() if facts.permissions.get(name) not in sufficient]
 
 
 def _first(checks: tuple[tuple[RefusalKey, _Check], ...], command: Finetune, facts: Facts) -> RefusalKey | Literal[""]:
-    return next((key for key, hinders in checks if hinders(command, facts)), "")
+    return next((key for key, applies in checks if applies(command, facts)), "")
 
 
 def _trainable(facts: Facts) -> bool:
-    found = facts.verdict()
-    return found is not None and found[0].density is not None and not found[0].windows.too_little_history
+    verdict = facts.verdict()
+    if verdict is None:
+        return False
+    measurement, _ = verdict
+    return measurement.density is not None and not measurement.windows.too_little_history
 
 
 def _measurable(facts: Facts) -> bool:
-    found = facts.verdict()
-    return found is not None and found[1].measurable
+    verdict = facts.verdict()
+    return verdict is not None and verdict[1].measurable
 
 
 def _verdict(facts: Facts) -> str:
-    found = facts.verdict()
-    return found[1].verdict if found is not None else ""
+    verdict = facts.verdict()
+    return verdict[1].verdict if verdict is not None else ""

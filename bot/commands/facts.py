@@ -1,4 +1,4 @@
-"""What a command is decided by, and what an answer tells: plain values, read from our rows before."""
+"""The facts that decide a command and fill its reply, as plain values."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ NEITHER_PAUSED_NOR_BOUNDED: Final = GpuState()
 
 @dataclass(frozen=True)
 class Facts:
-    """Of one repository at one moment."""
+    """What is known of one repository at one moment."""
 
     now: datetime
     full_name: str
     config: EffectiveConfig
     archived: bool = False
-    observes: bool = False  # the operator wants nothing to be posted
-    permissions: Mapping[str, str] = field(default_factory=dict)  # that the installation grants
-    models: tuple[str, ...] = ()  # base models that may be used here, the usual one first
-    head_sha: str = ""  # of the default branch; empty where it has no commit, or was not asked for
+    observes: bool = False  # the operator lets the server measure only
+    permissions: Mapping[str, str] = field(default_factory=dict)  # granted by the installation
+    models: tuple[str, ...] = ()  # base models allowed here, the default first
+    head_sha: str = ""  # of the default branch; empty if it has no commit or was not looked up
     screening: StoredScreening | None = None  # the newest
     runs: tuple[Run, ...] = ()  # newest first
     budget: Budget | None = None
-    usage: Usage = NOTHING_USED  # this month's, of the installation
-    server_usage: Usage = NOTHING_USED  # of all
+    usage: Usage = NOTHING_USED  # by the installation, this month
+    server_usage: Usage = NOTHING_USED  # by all installations, this month
     gpu: GpuState = NEITHER_PAUSED_NOR_BOUNDED
 
     @property
@@ -42,7 +42,7 @@ class Facts:
 
     @property
     def minutes_left(self) -> float:
-        """Of the installation's budget for this month; less than none where it was made smaller."""
+        """Return what is left of the installation's budget this month; negative if the budget was reduced."""
         return (self.budget.monthly_minutes if self.budget else 0.0) - self.usage.total
 
     @property
@@ -52,12 +52,12 @@ class Facts:
 
     @property
     def renews_on(self) -> datetime:
-        """The first moment of the next month in UTC."""
+        """Return the first moment of the next month in UTC."""
         first = self.now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return (first + timedelta(days=32)).replace(day=1)
 
     def verdict(self) -> tuple[Measurement, Judgement] | None:
-        """Of the newest screening; none where there is none, where it failed, or where another release wrote it."""
+        """Return the newest screening; None if there is none, it failed, or another release wrote it."""
         if self.screening is None or self.screening.failure:
             return None
         try:
@@ -67,15 +67,15 @@ class Facts:
 
 
 def recipe_here(recipe: Mapping[str, Any], config: EffectiveConfig) -> dict[str, Any]:
-    """What a run's recipe differs in: the operator's choices, within the minutes that the repository allows."""
+    """Return the operator's changes to the recipe, within the minutes that the repository allows."""
     return {**recipe} if config.max_minutes is None else {**recipe, "max_minutes": config.max_minutes}
 
 
-def models_here(allowed: tuple[str, ...], usual: str, config: EffectiveConfig) -> tuple[str, ...]:
-    """The base models that may be used where this configuration applies, the usual one first.
+def models_here(allowed: tuple[str, ...], default: str, config: EffectiveConfig) -> tuple[str, ...]:
+    """Return the base models allowed under a configuration, the default first.
 
-    A file that names a model allows no other one.
+    A configuration that names a model allows no other.
     """
     if config.base_model is not None:
         return (config.base_model,) if config.base_model in allowed else ()
-    return tuple(sorted(allowed, key=lambda name: (name != usual, allowed.index(name))))
+    return tuple(sorted(allowed, key=lambda name: (name != default, allowed.index(name))))

@@ -1,4 +1,4 @@
-"""The commands: from the words of a first line to a value, and the usage that is nearest to words that are none."""
+"""The grammar of commands: words of a first line → a command, or the closest usage."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-# Every way to use each, and what it does. The first is what a word that resembles nothing is answered with.
+# What each usage does. The first one is suggested for words that resemble no usage.
 USAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "/assay help": "Says what can be asked for, and what it takes.",
-        "/finetune": "Trains an adapter on this repository’s bug fixes and says what that is worth.",
-        "/finetune --force": "Does so although the verdict is SKIP.",
-        "/finetune --base-model OWNER/NAME": "Does so with another of the base models that may be used.",
-        "/finetune status": "Says how the run stands.",
-        "/finetune cancel": "Ends the run.",
+        "/assay help": "Shows these commands, who may use them and what is left of the budget.",
+        "/finetune": "Fine-tunes a model on this repository’s bug fixes and reports whether that pays off.",
+        "/finetune --force": "Fine-tunes even if the verdict is SKIP.",
+        "/finetune --base-model OWNER/NAME": "Fine-tunes another of the allowed base models.",
+        "/finetune status": "Shows the verdict, the open runs and the last result.",
+        "/finetune cancel": "Cancels all open runs.",
         "/screen": "Measures this repository again.",
     }
 )
 NAMES: Final = tuple(dict.fromkeys(usage.split()[0] for usage in USAGES))
 
 _BASE_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?", re.ASCII)
-_LONGEST_WORD: Final = 40  # of which anything is compared
+_MAX_COMPARED: Final = 40  # characters of a word
 
 
 @dataclass(frozen=True, slots=True)
 class Finetune:
     force: bool = False
-    base_model: str = ""  # none: the one that is usual here
+    base_model: str = ""  # empty: the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Help:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """A command of ours with words that are none of ours."""
+    """A command with words that Assay does not know."""
 
-    nearest: str  # a key of USAGES: nothing that a person wrote
+    nearest: str  # a key of USAGES, never what a person wrote
 
 
 Command = Finetune | Status | Cancel | Screen | Help | Unclear
@@ -73,24 +73,23 @@ _WHOLE: Final[Mapping[tuple[str, ...], Command]] = MappingProxyType(
 
 
 def parse_words(words: Sequence[str]) -> Command | None:
-    """None where they are no command of ours, or not a clear one."""
+    """Return the command; None if the words are not exactly one."""
     if words[:1] == ["/finetune"] and tuple(words) not in _WHOLE:
         return _parse_options(list(words[1:]))
     return _WHOLE.get(tuple(words))
 
 
 def nearest_usage(words: Sequence[str]) -> str:
-    """What was probably meant by words of which the first is a command of ours."""
+    """Return the key of USAGES that is closest to words whose first is in NAMES."""
     usages = {usage.split()[1]: usage for usage in USAGES if usage.split()[0] == words[0] and " " in usage}
-    said = words[1].lower()[:_LONGEST_WORD] if len(words) > 1 else ""
-    found = difflib.get_close_matches(said, list(usages), 1)
-    if found:
-        return usages[found[0]]
+    word = words[1].lower()[:_MAX_COMPARED] if len(words) > 1 else ""
+    if matches := difflib.get_close_matches(word, list(usages), 1):
+        return usages[matches[0]]
     return words[0] if words[0] == "/screen" else next(iter(USAGES))
 
 
 def _parse_options(options: list[str]) -> Finetune | None:
-    """`--force` and `--base-model X`, each at most once."""
+    """Parse `--force` and `--base-model X`, each at most once; None for anything else."""
     force, base_model = False, ""
     while options:
         option = options.pop(0)

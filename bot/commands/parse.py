@@ -1,8 +1,8 @@
-"""The one line of a comment that may be written down: a command of ours, with nothing but options that we know.
+"""Parse the command at the start of a comment, and return the only part of a comment that is ever stored.
 
-A command stands at the very start of the comment, so a quote, a code block or an HTML comment cannot hold one. The
-line is put together again from the words that were recognised: nothing else that a person wrote passes. What resembles
-words that were not is found out when the comment is read again, from GitHub: it is not kept until then.
+A command must be at the very start, so that quotes, code blocks and HTML comments cannot contain one. The stored line
+consists of recognised words alone; nothing else that a person wrote gets through. Unknown words are not stored either:
+the closest usage is worked out when the comment is read from GitHub again.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from typing import Final
 
 from bot.commands.grammar import NAMES, Command, Unclear, nearest_usage, parse_words
 
-LONGEST_LINE: Final = 200
+MAX_LINE: Final = 200
 
-_LINE: Final = re.compile(rf"[^\r\n]{{0,{LONGEST_LINE + 1}}}")
+_LINE: Final = re.compile(rf"[^\r\n]{{0,{MAX_LINE + 1}}}")
 
 
 def command_of(body: str) -> tuple[str, bool] | None:
-    """The command that a comment begins with, and whether it is clear; None where it begins with none.
+    """Return the command that a comment begins with, and whether it is clear; None if it begins with no command.
 
-    Of a command with words that we do not know only the first word is kept, and it is not clear: `/finetune cancle`
-    must not start what it was meant to end.
+    A command with unknown words is reduced to its first word and is not clear: `/finetune cancle` must not start a run.
     """
     words = _words(body)
     if not words:
@@ -30,13 +29,13 @@ def command_of(body: str) -> tuple[str, bool] | None:
 
 
 def parse_comment(body: str) -> Command | None:
-    """The command that a comment begins with; None where it begins with none."""
+    """Return the command that a comment begins with; None if it begins with no command."""
     words = _words(body)
     return _parse(body, words) if words else None
 
 
 def _words(body: str) -> list[str]:
-    """Of the first line; none where it does not begin with a command of ours."""
+    """Return the words of the first line; empty if it does not begin with a command."""
     if not body.startswith(NAMES):
         return []
     words = _line(body).split()
@@ -44,12 +43,12 @@ def _words(body: str) -> list[str]:
 
 
 def _parse(body: str, words: list[str]) -> Command:
-    found = parse_words(words) if len(_line(body)) <= LONGEST_LINE else None
-    return found or Unclear(nearest_usage(words))
+    command = parse_words(words) if len(_line(body)) <= MAX_LINE else None
+    return command or Unclear(nearest_usage(words))
 
 
 def _line(body: str) -> str:
-    """The first line, or as much of a longer one as shows that it is too long."""
+    """Return the first line, cut just beyond MAX_LINE."""
     line = _LINE.match(body)
-    assert line is not None  # it matches the empty line too
+    assert line is not None  # the pattern matches an empty line
     return line[0]

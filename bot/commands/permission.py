@@ -1,7 +1,7 @@
-"""THE table of who may ask for what: a role on the repository, a command, and whether that is enough.
+"""The table of permissions: which role on a repository may give which command.
 
-A role is the one that GitHub names for the person now, never an association that a payload claims. Whether a repository
-is public changes nothing: everybody can read that one, and reading it gives no command either.
+The role is the one that GitHub reports at that moment, never the association that a payload claims. Being able to read
+a public repository permits no command.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final, Literal, get_args
 from bot.commands.grammar import Cancel, Command, Finetune, Help, Screen, Status, Unclear
 from bot.records import Permission
 
-Right = Literal["never", "as configured", "always"]  # as configured: where `permission` asks for no more than the role
+Right = Literal["never", "as configured", "always"]  # as configured: from the role in `permission` on
 
-ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")  # each has what the ones before it have
+ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")  # in ascending order
 
-# To start, to end and to measure anew cost the owner something, and are for whoever the configuration names. To look is
-# for everybody who could have pushed the code: they see the same in the check runs. Others get no text out of us, since
-# whoever may read a public repository may be anybody.
+# Starting, cancelling and measuring cost the owner something, so the configuration decides who may. Everybody who can
+# push may look: the check runs show them the same. Nobody else gets a reply, because anybody can read a public
+# repository.
 _COMMANDS: Final = (Finetune, Cancel, Screen, Status, Help, Unclear)
 _RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = MappingProxyType(
     {
@@ -40,15 +40,18 @@ _CONFIGURABLE: Final[tuple[Permission, ...]] = get_args(Permission)
 
 
 def may(role: str, command: Command, least: Permission) -> bool:
-    """`least`: the role that the configuration in force asks for. A role that is not in the table may nothing."""
+    """Return whether a role may give a command. `least`: the role that the effective configuration requires.
+
+    Unknown roles have no permissions.
+    """
     right = TABLE.get(role, TABLE["none"])[type(command)]
     return right == "always" or (right == "as configured" and _suffices(role, least))
 
 
 def who_may(least: Permission) -> str:
-    """The roles that start and end runs, in words."""
-    enough = [role for role in _CONFIGURABLE if _suffices(role, least)]
-    return " or ".join(filter(None, [", ".join(enough[:-1]), enough[-1]]))
+    """Return the roles that may start and cancel runs: "maintain or admin"."""
+    roles = [role for role in _CONFIGURABLE if _suffices(role, least)]
+    return " or ".join(filter(None, [", ".join(roles[:-1]), roles[-1]]))
 
 
 def _suffices(role: str, least: Permission) -> bool:

@@ -1,12 +1,12 @@
-"""The files of fine-tuning runs: what they read, what they resume from, what they made. Bot and GPU workers share it.
+"""Artifact store of fine-tuning runs, shared by bot and GPU workers: inputs, checkpoints and results.
 
     installations/{installation}/repositories/{repository}/
-        pairs/{SHA-256}.parquet      what a run reads, by its content
-        runs/{run}/checkpoints/      while it is not over
-        runs/{run}/done/{lease}/     adapters and result, as the worker under that lease left them
+        pairs/{SHA-256}.parquet      a run's input, named by its content
+        runs/{run}/checkpoints/      until the run ends
+        runs/{run}/done/{lease}/     adapters and result, written by the worker that held this lease
 
-Every part of a name that comes from elsewhere is a number or hexadecimal. Everything here blocks: call it in a thread.
-Every method raises StoreError where the store does not work.
+Every part of a name that comes from outside is a number or hexadecimal. All methods block (call them in a thread) and
+raise StoreError when the store fails.
 """
 
 from __future__ import annotations
@@ -34,65 +34,69 @@ _LEASE_DIGITS: Final = 12
 
 @dataclass(frozen=True, order=True)
 class Stored:
-    """Something that lies in the store: the pairs of an id, the checkpoints of a run, or what one lease left of it."""
+    """An item in the store: one input, or the checkpoints or one lease's results of a run."""
 
     installation_id: int
     repository_id: int
     kind: Kind
     run_id: int = 0
-    name: str = ""  # of pairs their id, of `done` the lease
+    name: str = ""  # "pairs": their id; "done": the lease
 
 
 class Artifacts:
-    """Everything below a folder of this machine or an fsspec URL. A folder is made for this user only."""
+    """The store at a local folder, which is created private to this user, or at an fsspec URL."""
 
     def __init__(self, url: str | Path) -> None:
         self._url = str(url).rstrip("/")
 
     def put_pairs(self, installation_id: int, repository_id: int, content: bytes, pair_set_id: str) -> None:
-        """Keep what a run will read. What is there by that id stays: a run may be reading it."""
+        """Store a run's input. An existing file with this id is kept, since a run may be reading it."""
         store = self._store(f"{_repository(installation_id, repository_id)}/pairs")
         name = _pairs_name(pair_set_id)
         if name not in store.names():
             store.write(name, content)
 
     def read_pairs(self, run: Run) -> bytes:
-        """The file that a run reads, as it lies there. Raises AssayError where it is gone, and StoreError."""
+        """Return a run's input unverified. Raises AssayError if it is gone."""
         try:
             return self._store(f"{_of(run)}/pairs").read(_pairs_name(run.pair_set_id or ""))
         except MissingError:
             raise AssayError(f"the pairs of run {run.run_id} are not in the store any more: ask for it again") from None
 
     def get_pairs(self, run: Run) -> bytes:
-        """The same, once it is proven to be what was gathered for the run. Raises AssayError where it is not."""
+        """Return a run's input after verifying its id. Raises AssayError if it is gone or differs."""
         content = self.read_pairs(run)
         if _id_of(run, content) != run.pair_set_id:
             raise AssayError(f"the pairs of run {run.run_id} are not those that were gathered for it: ask for it again")
         return content
 
     def run_url(self, run: Run) -> str:
-        """The folder of one run: `checkpoints` and `done` are in it."""
+        """Return the URL of a run's folder, which contains `checkpoints` and `done`."""
         return self._at(_run(run))
 
     def checkpoints_url(self, run: Run) -> str:
+        """Return the URL of a run's checkpoints."""
         return f"{self.run_url(run)}/checkpoints"
 
     def done_name(self, run: Run) -> str:
-        """`Run.artifacts` of who finishes it under this lease: no other worker writes there. Raises ValueError."""
+        """Return the `Run.artifacts` of a run that finishes under its current lease: only the holder writes there.
+
+        Raises ValueError if the run has no lease.
+        """
         if not re.fullmatch(r"[0-9a-f]{12,}", run.lease_token or ""):
             raise ValueError(f"run {run.run_id} is under no lease")
         return f"{_run(run)}/done/{(run.lease_token or '')[:_LEASE_DIGITS]}"
 
     def open_done(self, name: str) -> Store:
-        """The store that a `Run.artifacts` names."""
+        """Open the store that `Run.artifacts` names."""
         return self._store(name)
 
     def remove_run(self, run: Run) -> None:
-        """Its checkpoints, adapters and result; not its pairs, which another run may read."""
+        """Delete a run's checkpoints, adapters and result, but not its input, which another run may use."""
         self._remove(_run(run))
 
     def remove(self, stored: Stored) -> None:
-        """One of `contents`."""
+        """Delete one item of `contents`."""
         of = _repository(stored.installation_id, stored.repository_id)
         if stored.kind == "pairs":
             self._store(f"{of}/pairs").delete(_pairs_name(stored.name))
@@ -100,30 +104,29 @@ class Artifacts:
             self._remove("/".join(filter(None, (of, "runs", str(stored.run_id), stored.kind, stored.name))))
 
     def remove_repository(self, installation_id: int, repository_id: int) -> None:
+        """Delete everything of a repository."""
         self._remove(_repository(installation_id, repository_id))
 
     def remove_installation(self, installation_id: int) -> None:
+        """Delete everything of an installation."""
         self._remove(f"installations/{int(installation_id)}")
 
-    def remove_leavings(self, run: Run) -> None:
-        """Of one that is over: its checkpoints, and what workers left that lost it. `Run.artifacts` stays."""
+    def remove_leftovers(self, run: Run) -> None:
+        """Delete an ended run's checkpoints and the results of workers that lost its lease; keep `Run.artifacts`."""
         kept = (run.artifacts or "").rstrip("/").rpartition("/")[2]
         for name in {name.partition("/")[0] for name in self._store(f"{_run(run)}/done").names()} - {kept}:
             self._remove(f"{_run(run)}/done/{name}")
         self._remove(f"{_run(run)}/checkpoints")
 
     def contents(self) -> tuple[Stored, ...]:
-        """What lies here of which repository: pairs, checkpoints, and what workers left; each once, sorted.
-
-        A repository of which only empty folders are left has an empty `kind`.
-        """
+        """List everything in the store, sorted and unique. A repository's empty folders have an empty `kind`."""
         root = self._store("")
         names = list(root.names())
         if isinstance(root, LocalStore):
             folders = Path(root.where).glob("installations/*/repositories/*")
             names += [f"{folder.relative_to(root.where).as_posix()}/" for folder in folders]
-        found = (_stored(match) for match in map(_CONTENT.match, names) if match)
-        return tuple(sorted(set(found)))
+        items = (_stored(match) for match in map(_CONTENT.match, names) if match)
+        return tuple(sorted(set(items)))
 
     def _at(self, name: str) -> str:
         return f"{self._url}/{name}" if name else self._url
@@ -134,19 +137,19 @@ class Artifacts:
             try:
                 make_private(Path(root.where))
             except OSError as error:
-                to_do = "set ASSAY_ARTIFACTS_URL to a folder that can be written"
-                raise StoreError(f"{root.where} cannot be made ({error.strerror}): {to_do}") from None
+                advice = "set ASSAY_ARTIFACTS_URL to a writable folder"
+                raise StoreError(f"cannot create {root.where} ({error.strerror}): {advice}") from None
         return open_store(self._at(name))
 
     def _remove(self, name: str) -> None:
-        """Everything in a folder; on this machine the folder too, and half-written files in it."""
+        """Delete everything in a folder; locally also partial files, the folder and parents that become empty."""
         store = self._store(name)
         if isinstance(store, LocalStore):
             folder = Path(store.where)
             delete_all_in(folder)
-            with contextlib.suppress(OSError):  # others are in it, or it is gone
-                for place in (folder, *folder.parents[: name.count("/")]):
-                    place.rmdir()
+            with contextlib.suppress(OSError):  # not empty, or already gone
+                for path in (folder, *folder.parents[: name.count("/")]):
+                    path.rmdir()
             return
         for file in store.names():
             store.delete(file)
@@ -177,12 +180,12 @@ def _run(run: Run) -> str:
 
 def _pairs_name(pair_set_id: str) -> str:
     if not _SHA256.fullmatch(pair_set_id):
-        raise StoreError(f"{pair_set_id!r} is no id of pairs")
+        raise StoreError(f"{pair_set_id!r} is not the id of a pair set")
     return f"{pair_set_id}.parquet"
 
 
 def _id_of(run: Run, content: bytes) -> str:
-    """What the content says it is, proven. Only who trains needs the library that reads it."""
+    """Return the verified id of the content. Imports here, because only training needs Parquet."""
     if run.purpose == "judge":
         from pipeline.finetuning.pair_file import decode_pairs
 

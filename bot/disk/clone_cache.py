@@ -1,10 +1,10 @@
-"""The clones on disk: where each is, how much room they take together, and which goes when there is too little.
+"""Cache of clones on disk, bounded by quotas and free space, with least recently used eviction.
 
-    root/{installation id}/{repository id}/       what belongs to one repository: clone, facts
-    root/{installation id}/{repository id}.lock   locked while it is in use; its time is that of the last use
-    root/.removed/                                on its way out
+    root/{installation id}/{repository id}/       clone and facts of one repository
+    root/{installation id}/{repository id}.lock   locked while in use; its mtime is the last use
+    root/.removed/                                being deleted
 
-Everything here blocks: call it in a thread. Several processes may share a root.
+All methods block: call them in a thread. Several processes may share a root.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bot.disk.private_folders import delete_all_in, make_private, nearest, size_bytes
+from bot.disk.private_folders import delete_all_in, make_private, nearest_existing, size_bytes
 from pipeline.git.errors import DiskFull
 
-LOOK_AGAIN_S: Final = 60.0  # how long sizes are believed: other processes clone too
+MEASURE_EVERY_S: Final = 60.0  # measured sizes go stale: other processes clone too
 _REMOVED: Final = ".removed"
 _LOCK: Final = ".lock"
 
@@ -41,8 +41,8 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-class Clones:
-    """All clones below a folder. `free_bytes_kept` is what must stay free on its disk."""
+class CloneCache:
+    """All clones below a folder. `free_bytes_kept` must stay free on its disk."""
 
     def __init__(
         self,
@@ -61,41 +61,42 @@ class Clones:
         self._pack_limit_bytes = pack_limit_bytes
         self._free_bytes = free_bytes
         self._stored: dict[Key, _Stored] = {}
-        self._looked_at_s = -LOOK_AGAIN_S
-        self._one_at_a_time = threading.RLock()
+        self._measured_s = -MEASURE_EVERY_S
+        self._mutex = threading.RLock()
 
     def folder(self, installation_id: int, repository_id: int) -> Path:
+        """Return the path of a repository's folder, which may not exist."""
         return self._root / str(int(installation_id)) / str(int(repository_id))
 
     def prepare(self, installation_id: int, repository_id: int) -> Path:
-        """The folder of a repository, made where it is not there, after making room.
+        """Make room, then return the repository's folder, created if necessary.
 
-        Past a quota the least recently used clones go, then until enough of the disk is free; never one in use, and
-        never this one. Raises DiskFull where that is not enough, or where not even a folder can be made.
+        Evicts the least recently used clones while a quota is exceeded or the disk has too little free space, but none
+        that is in use, nor this one. Raises DiskFull if that is not enough, or if the folder cannot be created.
         """
-        with self._one_at_a_time:
-            self._look()
+        with self._mutex:
+            self._measure()
             self._make_room((installation_id, repository_id))
             folder = self.folder(installation_id, repository_id)
             try:
-                for place in (folder.parent, folder):
-                    make_private(place)
+                for path in (folder.parent, folder):
+                    make_private(path)
             except OSError as error:
                 raise DiskFull(f"no folder for a clone can be made in {self._root} ({error.strerror})") from None
             return folder
 
-    def used(self, installation_id: int, repository_id: int) -> None:
-        """Remember that a clone was used now, and how large it is."""
+    def mark_used(self, installation_id: int, repository_id: int) -> None:
+        """Record that a clone was used now, and its size."""
         key = (installation_id, repository_id)
         with contextlib.suppress(FileNotFoundError):
             os.utime(self._lock(key))
-        with self._one_at_a_time:
+        with self._mutex:
             if self.folder(*key).is_dir():
                 self._stored[key] = _Stored(size_bytes(self.folder(*key)), time.time())
 
     @contextlib.contextmanager
     def in_use(self, installation_id: int, repository_id: int) -> Iterator[None]:
-        """Meanwhile a clone is not evicted, by this process or another. The system ends it when the process ends."""
+        """Protect a clone from eviction by any process. The kernel releases the lock when this process ends."""
         path = self._lock((installation_id, repository_id))
         while True:
             make_private(path.parent)
@@ -103,47 +104,47 @@ class Clones:
                 path.unlink()
             try:
                 file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            except FileNotFoundError:  # the installation was removed a moment ago
+            except FileNotFoundError:  # the installation has just been removed
                 continue
             try:
                 fcntl.flock(file, fcntl.LOCK_SH)
-                if _is_still(file, path):
+                if _is_same_file(file, path):
                     yield
                     return
             finally:
                 os.close(file)
 
     def remove(self, installation_id: int, repository_id: int | None = None) -> None:
-        """Delete all that is kept of a repository, or of a whole installation, in use or not."""
-        with self._one_at_a_time:
+        """Delete everything of a repository, or of a whole installation, even if it is in use."""
+        with self._mutex:
             if repository_id is None:
                 self._stored = {key: stored for key, stored in self._stored.items() if key[0] != installation_id}
                 self._discard(self._root / str(int(installation_id)))
                 return
             self._forget((installation_id, repository_id))
-            with contextlib.suppress(OSError):  # others are in it, or it is gone
+            with contextlib.suppress(OSError):  # not empty, or already gone
                 self.folder(installation_id, repository_id).parent.rmdir()
 
     def orphans(self, known: set[Key]) -> list[Key]:
-        """What lies here and is not known: left over by a process that was killed. Remove it."""
+        """List stored repositories that are not in `known`: leftovers of killed processes, to be removed."""
         return sorted(set(self._keys()) - known)
 
     def room_for(self, installation_id: int) -> int:
-        """How many bytes a new pack may have: what is not in use could be evicted for it, but the disk is as it is."""
-        with self._one_at_a_time:
-            self._look()
-            on_disk = self._free_bytes(nearest(self._root)) - self._free_bytes_kept
+        """Return the maximum size of a new pack: unused clones could be evicted for the quotas, not for disk space."""
+        with self._mutex:
+            self._measure()
+            on_disk = self._free_bytes(nearest_existing(self._root)) - self._free_bytes_kept
             room = min(self._pack_limit_bytes, on_disk)
             for quota, of in ((self._installation_quota_bytes, installation_id), (self._total_quota_bytes, None)):
-                if self._size_of(of) + room > quota:  # only then is it worth a look at who uses what
+                if self._size_of(of) + room > quota:  # checking which clones are in use is slow
                     room = min(room, quota - self._size_of(of, self._is_in_use))
             return max(0, room)
 
-    def _look(self) -> None:
-        """Measure everything, unless that was done a moment ago; finish removals that were broken off."""
-        if time.monotonic() - self._looked_at_s < LOOK_AGAIN_S:
+    def _measure(self) -> None:
+        """Measure all clones unless that was done recently; finish interrupted removals."""
+        if time.monotonic() - self._measured_s < MEASURE_EVERY_S:
             return
-        self._looked_at_s = time.monotonic()
+        self._measured_s = time.monotonic()
         delete_all_in(self._root / _REMOVED)
         self._stored = {key: _Stored(size_bytes(self.folder(*key)), self._used_at(key)) for key in self._keys()}
 
@@ -153,10 +154,10 @@ class Clones:
         self._evict(lambda freed_bytes: freed_bytes >= past, wanted, of_installation=own)
         past_all = self._size_of(None) - self._total_quota_bytes
         self._evict(lambda freed_bytes: freed_bytes >= past_all, wanted)
-        place = nearest(self._root)
+        disk = nearest_existing(self._root)
 
         def enough(freed_bytes: int) -> bool:
-            return self._free_bytes(place) >= self._free_bytes_kept
+            return self._free_bytes(disk) >= self._free_bytes_kept
 
         if not self._evict(enough, wanted):
             raise DiskFull(
@@ -168,7 +169,7 @@ class Clones:
         return sum(s.size_bytes for k, s in self._stored.items() if installation_id in (None, k[0]) and counts(k))
 
     def _evict(self, enough: Callable[[int], bool], wanted: Key, of_installation: int | None = None) -> bool:
-        """Remove clones, least recently used first, until it is enough; whether it became so."""
+        """Remove clones, least recently used first, until `enough(freed bytes)`; return whether that was reached."""
         freed_bytes = 0
         if enough(freed_bytes):
             return True
@@ -197,10 +198,10 @@ class Clones:
 
     @contextlib.contextmanager
     def _sole_owner(self, key: Key) -> Iterator[bool]:
-        """Whether nobody uses a clone; meanwhile nobody begins to."""
+        """Try to lock a clone exclusively for the context; yield whether that succeeded."""
         try:
             file = os.open(self._lock(key), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # nobody has ever used it
+        except OSError:  # never used
             yield True
             return
         try:
@@ -213,14 +214,14 @@ class Clones:
         finally:
             os.close(file)
 
-    def _discard(self, place: Path) -> None:
-        """Out of the way at once, and then deleted."""
-        if not os.path.lexists(place):
+    def _discard(self, path: Path) -> None:
+        """Move a folder out of the way, which is atomic, then delete it."""
+        if not os.path.lexists(path):
             return
         trash = self._root / _REMOVED
         make_private(trash)
-        with contextlib.suppress(FileNotFoundError):  # somebody else was faster
-            os.rename(place, trash / secrets.token_hex(8))
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            os.rename(path, trash / secrets.token_hex(8))
         delete_all_in(trash)
 
     def _lock(self, key: Key) -> Path:
@@ -228,9 +229,9 @@ class Clones:
         return folder.with_name(folder.name + _LOCK)
 
     def _used_at(self, key: Key) -> float:
-        for place in (self._lock(key), self.folder(*key)):
+        for path in (self._lock(key), self.folder(*key)):
             with contextlib.suppress(OSError):
-                return place.lstat().st_mtime
+                return path.lstat().st_mtime
         return 0.0
 
     def _keys(self) -> Iterator[Key]:
@@ -241,7 +242,7 @@ class Clones:
 
 
 def _numbers_in(folder: Path) -> list[int]:
-    """The folders that are named as we name them; whatever else lies there is not ours."""
+    """List the folder names that are numbers in canonical form; others are not ours."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -249,8 +250,7 @@ def _numbers_in(folder: Path) -> list[int]:
     return [int(name) for name in names if name.isascii() and name.isdigit() and str(int(name)) == name]
 
 
-def _is_still(file: int, path: Path) -> bool:
-    """Whether a path names the file that is open."""
+def _is_same_file(file: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file), os.lstat(path))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""From a run in the database to the order for the process that trains."""
+"""Build the training task of a run: load the runs it depends on, fetch and verify its input, name its URLs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.disk.artifacts import Artifacts
 from bot.gpu_worker.training_task import TrainingTask
+from bot.messages.reasons import NOT_RETRAINED, WINNER_GONE
 from bot.records import Run
 from bot.store.database import Database
 from bot.store.runs import load_run, runs_of
@@ -19,26 +20,26 @@ INPUT = "input.parquet"
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What a run of purpose refit or score stands on."""
+class EarlierRuns:
+    """The runs that a refit or a score depends on."""
 
     judged: Run | None = None  # the run that won
-    refitted: Run | None = None  # its training once more
+    refitted: Run | None = None  # its refit
 
 
-async def earlier_of(database: Database, run: Run) -> Earlier:
-    """Raises AssayError where it is not there (any more)."""
+async def load_earlier_runs(database: Database, run: Run) -> EarlierRuns:
+    """Load the runs that `run` depends on. Raises AssayError if one of them no longer exists."""
     if run.purpose == "judge":
-        return Earlier()
+        return EarlierRuns()
     async with database.read() as connection:
         judged = await load_run(connection, run.installation_id, run.judged_run_id)
         refits = await runs_of(connection, run.installation_id, run.repository_id, "refit")
     if judged is None or not (judged.result or {}).get("judged"):
-        raise AssayError("the run that won is not there any more: the baseline ranks until another run wins")
+        raise AssayError(WINNER_GONE)
     refitted = next((refit for refit in refits if _is_of(refit, judged)), None)
     if run.purpose == "score" and refitted is None:
-        raise AssayError("no adapter was trained once more: the baseline ranks until one is")
-    return Earlier(judged, refitted)
+        raise AssayError(NOT_RETRAINED)
+    return EarlierRuns(judged, refitted)
 
 
 def _is_of(refit: Run, judged: Run) -> bool:
@@ -47,7 +48,7 @@ def _is_of(refit: Run, judged: Run) -> bool:
 
 async def build_task(
     run: Run,
-    earlier: Earlier,
+    earlier: EarlierRuns,
     recipe: FinetuneRecipe,
     artifacts: Artifacts,
     folder: Path,
@@ -55,36 +56,36 @@ async def build_task(
     device: str,
     lease_s: float,
 ) -> TrainingTask:
-    """With what it reads written into `folder`. Raises AssayError, and StoreError where the store does not work."""
+    """Write the run's input into `folder` and return the task. Raises AssayError, and StoreError if the store fails."""
     content = await asyncio.to_thread(artifacts.get_pairs, run)
     input_file = folder / INPUT
     await asyncio.to_thread(input_file.write_bytes, content)
     return TrainingTask(
         purpose=run.purpose,
         name=str(run.run_id),
-        asked_at=run.made_at.isoformat(),
+        requested_at=run.made_at.isoformat(),
         input_file=input_file,
         input_id=run.pair_set_id or "",
         out=folder / "out",
         recipe=recipe,
         device=device,
-        silent_s=lease_s,
-        checkpoints=artifacts.checkpoints_url(run),
+        worker_timeout_s=lease_s,
+        checkpoints_url=artifacts.checkpoints_url(run),
         known_checkpoints=run.checkpoints,
-        done=done_url(artifacts, run, artifacts.done_name(run)),
+        results_url=results_url(artifacts, run, artifacts.done_name(run)),
         judged=_result(earlier.judged).get("judged"),
         refitted=_result(earlier.refitted) if run.purpose == "score" else None,
-        adapters=_adapters(artifacts, earlier.refitted) if run.purpose == "score" else "",
+        adapters_url=_adapters_url(artifacts, earlier.refitted) if run.purpose == "score" else "",
     )
 
 
-def done_url(artifacts: Artifacts, run: Run, name: str) -> str:
-    """Where the folder is that a `Run.artifacts` names."""
+def results_url(artifacts: Artifacts, run: Run, name: str) -> str:
+    """Return the URL of the folder that `Run.artifacts` names."""
     return f"{artifacts.run_url(run)}/done/{PurePosixPath(name).name}"
 
 
-def _adapters(artifacts: Artifacts, refitted: Run | None) -> str:
-    return "" if refitted is None else done_url(artifacts, refitted, refitted.artifacts or "")
+def _adapters_url(artifacts: Artifacts, refitted: Run | None) -> str:
+    return "" if refitted is None else results_url(artifacts, refitted, refitted.artifacts or "")
 
 
 def _result(run: Run | None) -> dict[str, Any]:

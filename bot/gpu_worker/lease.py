@@ -1,7 +1,7 @@
-"""Hold a run while it is trained: renew its lease, watch for its end, and write down how far it is.
+"""Hold a run while it trains: renew its lease, notice when it must stop, and save its progress.
 
-A database that is away ends nothing: the process trains on, the lease may run out meanwhile, and whose it is then is
-seen when the database is back.
+An unavailable database stops nothing: training goes on, the lease may expire meanwhile, and who owns the run is checked
+when the database is back.
 """
 
 from __future__ import annotations
@@ -24,50 +24,51 @@ from bot.store.runs import Renewal, note_checkpoint, note_progress, renew_run
 
 log = structlog.get_logger(__name__)
 
-BEATS_A_LEASE: Final = 6
+RENEWALS_PER_LEASE: Final = 6
 PROGRESS_EVERY_S: Final = 5.0
 REPLY_EVERY_S: Final = 15.0
-TRIED_AGAIN_S: Final = 1.0
+RETRY_EVERY_S: Final = 1.0
 
-# Why a run must not go on.
-Over = Literal["lost", "cancelled", "timed_out"]
+# Why an attempt must stop.
+StopReason = Literal["lost", "cancelled", "timed_out"]
 
 
 class RunLease:
-    """Of one attempt at one run."""
+    """The lease of one attempt at one run."""
 
-    def __init__(self, database: Database, clock: Clock, run: Run, *, lease_s: float, most_minutes: float) -> None:
+    def __init__(self, database: Database, clock: Clock, run: Run, *, lease_s: float, max_minutes: float) -> None:
         self._database = database
         self._clock = clock
         self._run = run
         self._lease_s = lease_s
-        self._most_minutes = most_minutes
-        self._begun_s = time.monotonic()
+        self._max_minutes = max_minutes
+        self._started_s = time.monotonic()
 
     @property
-    def beat_s(self) -> float:
-        return self._lease_s / BEATS_A_LEASE
+    def renew_every_s(self) -> float:
+        """Seconds between renewals."""
+        return self._lease_s / RENEWALS_PER_LEASE
 
     def spent_minutes(self) -> float:
-        """Of all attempts, this one up to now."""
-        return self._run.spent_minutes + (time.monotonic() - self._begun_s) / 60
+        """Return the minutes spent in all attempts, including this one so far."""
+        return self._run.spent_minutes + (time.monotonic() - self._started_s) / 60
 
-    async def keep(self) -> Over:
-        """Returns when the run must not go on."""
+    async def hold(self) -> StopReason:
+        """Renew the lease until the attempt must stop; return why."""
         while True:
-            pause_s = self.beat_s
+            pause_s = self.renew_every_s
             try:
                 async with asyncio.timeout(self._lease_s / 2):
                     renewal = await self._renew()
-            except Exception as problem:  # whatever a database raises: whose the run is will be seen when it answers
-                log.warning("lease_not_renewed", run_id=self._run.run_id, **error_fields(problem))
-                pause_s = min(pause_s, TRIED_AGAIN_S)  # to be there before anybody finds that the lease has run out
+            except Exception as problem:  # any database error: ownership is checked when the database is back
+                log.warning("lease_renewal_failed", run_id=self._run.run_id, **error_fields(problem))
+                pause_s = min(pause_s, RETRY_EVERY_S)  # renew before a sweep finds the lease expired
             else:
                 if not renewal.held:
                     return "lost"
                 if renewal.cancel_asked:
                     return "cancelled"
-            if self.spent_minutes() > self._most_minutes:
+            if self.spent_minutes() > self._max_minutes:
                 return "timed_out"
             await asyncio.sleep(pause_s)
 
@@ -78,7 +79,7 @@ class RunLease:
 
 
 class ProgressWriter:
-    """What the process that trains says of itself, on its way into the database."""
+    """Saves progress and checkpoints of the training process in the database, at a bounded rate."""
 
     def __init__(self, database: Database, clock: Clock, run: Run) -> None:
         self._database = database
@@ -86,36 +87,36 @@ class ProgressWriter:
         self._run = run
         self._checkpoints: list[str] = []
         self._progress: Mapping[str, Any] | None = None
-        self._news = asyncio.Event()
-        self._written = Pace(PROGRESS_EVERY_S)
-        self._replied = Pace(REPLY_EVERY_S)
+        self._changed = asyncio.Event()
+        self._save_pace = Pace(PROGRESS_EVERY_S)
+        self._reply_pace = Pace(REPLY_EVERY_S)
 
-    def hear(self, name: str, value: Any) -> None:
-        """`progress` takes the place of what was not written yet; a `checkpoint` is kept until it is."""
+    def receive(self, name: str, value: Any) -> None:
+        """Accept a "progress", which replaces an unsaved one, or a "checkpoint", which is kept until it is saved."""
         if name == "checkpoint":
             self._checkpoints.append(str(value))
-        elif not self._written.is_due(value, time.monotonic()):
+        elif not self._save_pace.is_due(value, time.monotonic()):
             return
         else:
             self._progress = value
-        self._news.set()
+        self._changed.set()
 
-    async def keep_writing(self) -> Over:
-        """Returns when the lease is lost."""
+    async def keep_saving(self) -> StopReason:
+        """Save whatever arrives until the lease is lost."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             try:
-                await self.write_down()
+                await self.save()
             except LostLease:
                 return "lost"
-            except Exception as problem:  # the database is away: a checkpoint that is not noted would be worth nothing
-                log.warning("progress_not_written", run_id=self._run.run_id, **error_fields(problem))
-                self._news.set()
-                await asyncio.sleep(TRIED_AGAIN_S)
+            except Exception as problem:  # retry: a checkpoint that is not recorded cannot be resumed from
+                log.warning("progress_save_failed", run_id=self._run.run_id, **error_fields(problem))
+                self._changed.set()
+                await asyncio.sleep(RETRY_EVERY_S)
 
-    async def write_down(self) -> None:
-        """What there is. Raises LostLease, and StoreUnavailable with nothing forgotten."""
+    async def save(self) -> None:
+        """Save what has arrived. Raises LostLease, and StoreUnavailable, after which it can be saved again."""
         checkpoints, progress = list(self._checkpoints), self._progress
         if not checkpoints and progress is None:
             return
@@ -125,7 +126,7 @@ class ProgressWriter:
                 await note_checkpoint(connection, run, sha256)
             if progress is not None:
                 await note_progress(connection, run, progress, now)
-                if self._replied.is_due(progress, time.monotonic()):
+                if self._reply_pace.is_due(progress, time.monotonic()):
                     key, arguments = str(run.run_id), {"run_id": run.run_id}
                     await request_job(
                         connection, run.installation_id, run.repository_id, "reply", now, key=key, arguments=arguments

@@ -1,8 +1,7 @@
-"""What a run is for, and which job of the pipeline that is: one row a purpose. Runs in the process that trains.
+"""Map each run purpose to its pipeline job. Runs in the training process.
 
-What a job made is uploaded, and the worker told, from within its `files`: before the job forgets its checkpoints. So
-whoever is killed before the worker has written the result down is followed by somebody who has only to score and judge
-again, if that.
+A job's results are uploaded and reported from its `files` callback, before the job deletes its checkpoints. If the
+process is killed before the worker saved the result, the next attempt resumes at scoring and judging.
 """
 
 from __future__ import annotations
@@ -18,188 +17,184 @@ from bot.gpu_worker.training_task import TrainingTask
 from bot.records import RunPurpose
 from bot.run_progress import KEEPING, Meter, Pace, Progress, dump_progress
 from pipeline.finetuning.artifact_store import open_store
-from pipeline.finetuning.events import CheckpointSaved
-from pipeline.finetuning.job_events import JobEvent
+from pipeline.finetuning.events import CheckpointSaved, JobEvent
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.refit_events import RefitEvent
 from pipeline.records import AssayError
 
-TOLD_EVERY_S: Final = 1.0
+REPORT_EVERY_S: Final = 1.0
 _ADAPTERS: Final = "adapter-seed-*/*"
 
-Say = Callable[[Mapping[str, Any]], None]
+Send = Callable[[Mapping[str, Any]], None]
 
 
-class Halt(Exception):
-    """It was told to stop, and a checkpoint is kept."""
+class StopRequested(Exception):
+    """Training stopped on request, after a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSession:
-    """An order, and the way to whoever gave it."""
+    """A training task with the connection to the worker that sent it."""
 
-    order: TrainingTask
-    say: Say
-    stop: Callable[[], str | None]
+    task: TrainingTask
+    send: Send
+    stop: Callable[[], str | None]  # why to stop; None: go on
     clock: Callable[[], float]
-    delivered: Callable[[], object]  # the worker writes it down and ends this process; does not return
-    device: str = ""  # the one that was chosen
+    wait_for_exit: Callable[[], object]  # after the result: the worker saves it and kills this process
+    device: str = ""  # the chosen device
 
-    def watch(self) -> Callable[[JobEvent | RefitEvent], None]:
-        meter, pace = Meter(), Pace(TOLD_EVERY_S)
-        self._tell(meter.progress)
+    def watch(self) -> Callable[[JobEvent], None]:
+        """Return an event handler that reports progress and checkpoints to the worker."""
+        meter, pace = Meter(), Pace(REPORT_EVERY_S)
+        self._report(meter.progress)
 
-        def see(event: JobEvent | RefitEvent) -> None:
+        def on_event(event: JobEvent) -> None:
             progress = dump_progress(meter.see(event))
             if isinstance(event, CheckpointSaved):
-                self.say({"checkpoint": event.sha256})
+                self.send({"checkpoint": event.sha256})
             if pace.is_due(progress, self.clock()):
-                self.say({"progress": progress})
+                self.send({"progress": progress})
 
-        return see
+        return on_event
 
     def recipe(self) -> FinetuneRecipe:
-        recipe = self.order.recipe
+        """Return the recipe for this device, with a local base model identified by its digest."""
+        recipe = self.task.recipe
         return replace(recipe, base_model=identified(recipe.base_model)).fitted_to(self.device)
 
-    def read(self, found: str) -> None:
-        """Raises AssayError unless what was read is what was ordered."""
-        if found != self.order.input_id:
+    def require_input(self, input_id: str) -> None:
+        """Raise AssayError unless the loaded input is the one the task names."""
+        if input_id != self.task.input_id:
             raise AssayError("the functions that were read are not those that were gathered for this run: ask again")
 
     def deliver(self, result: Mapping[str, Any], recipe_id: str, rendered: Mapping[str, bytes]) -> None:
-        """Upload adapters and what is rendered, then say so."""
-        self._tell(Progress(KEEPING, device=str(result.get("device", ""))))
-        store = open_store(self.order.done)
-        files = {f"{path.parent.name}/{path.name}": path for path in _adapter_files(self.order.out)}
+        """Upload the adapters and the rendered files, report the result, and wait to be killed."""
+        self._report(Progress(KEEPING, device=str(result.get("device", ""))))
+        store = open_store(self.task.results_url)
+        files = {f"{path.parent.name}/{path.name}": path for path in _adapter_files(self.task.out)}
         hashes = {name: store.write(name, path.read_bytes()) for name, path in files.items()}
         for name, content in rendered.items():
             hashes[name] = store.write(name, content)
-        self.say({"done": {"result": result, "recipe_id": recipe_id, "files": hashes}})
-        self.delivered()
+        self.send({"done": {"result": result, "recipe_id": recipe_id, "files": hashes}})
+        self.wait_for_exit()
 
-    def _tell(self, progress: Progress) -> None:
-        self.say({"progress": dump_progress(progress)})
+    def _report(self, progress: Progress) -> None:
+        self.send({"progress": dump_progress(progress)})
 
 
 def judge(session: TrainingSession) -> None:
-    """Train, and tell on the holdout what that is worth."""
+    """Train on the pairs and judge the adapter on the holdout."""
     from pipeline.finetuning.pair_file import load_pairs
-    from pipeline.finetuning.refit_result import judged_of
     from pipeline.finetuning.result import FinetuneResult
+    from pipeline.finetuning.result_assembly import winning_run
     from pipeline.finetuning.training.finetune import finetune
-    from pipeline.reports.finetune_files import render_files
-    from pipeline.reports.finetune_json import finetune_json
-    from pipeline.reports.refit_json import judged_json
+    from pipeline.finetuning.training.job import JobOptions
+    from pipeline.reports.curves import render_files
+    from pipeline.reports.finetune_json import finetune_json, winning_run_json
 
-    order = session.order
-    pairs = load_pairs(order.input_file)
-    session.read(pairs.id)
+    task = session.task
+    pairs = load_pairs(task.input_file)
+    session.require_input(pairs.id)
 
     def deliver(result: FinetuneResult) -> Mapping[str, bytes]:
-        told = finetune_json(result)
+        values = finetune_json(result)
         if result.judgement.outcome == "WIN":
-            told["judged"] = judged_json(judged_of(result, run_id=order.name, judged_at=order.asked_at))
+            values["judged"] = winning_run_json(winning_run(result, run_id=task.name, judged_at=task.requested_at))
         rendered = render_files(result)
-        session.deliver(told, result.recipe_id, rendered)
+        session.deliver(values, result.recipe_id, rendered)
         return rendered
 
-    finetune(
-        pairs,
-        session.recipe(),
-        out=order.out,
+    options = JobOptions(
+        out=task.out,
         device=session.device,
-        files=deliver,
         watch=session.watch(),
         stop=session.stop,
         clock=session.clock,
-        checkpoints=order.checkpoints,
-        known_checkpoints=order.known_checkpoints,
+        checkpoints=task.checkpoints_url,
+        known_checkpoints=task.known_checkpoints,
     )
+    finetune(pairs, session.recipe(), options, deliver)
 
 
 def refit(session: TrainingSession) -> None:
-    """After a win: train once more on the latest window, and rank the head."""
+    """After a win, train again on the latest window and rank the head."""
     from pipeline.finetuning.job_state import JobState
     from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.finetuning.refit_result import RefitRecord
+    from pipeline.finetuning.result import RefitRecord
     from pipeline.finetuning.training.head_scores import average_of
+    from pipeline.finetuning.training.job import JobOptions
     from pipeline.finetuning.training.refit import refit as train_once_more
     from pipeline.ranking.shortlist import dump_shortlist
-    from pipeline.reports.refit_json import load_judged, refit_json, render_refit_files
+    from pipeline.reports.finetune_json import load_winning_run, refit_json, render_refit_files
 
-    order = session.order
-    ranking = decode_ranking_set(order.input_file.read_bytes())
-    session.read(ranking.id)
-    judged = load_judged(order.judged)
+    task = session.task
+    ranking = decode_ranking_set(task.input_file.read_bytes())
+    session.require_input(ranking.id)
+    judged = load_winning_run(task.judged)
 
     def deliver(record: RefitRecord) -> Mapping[str, bytes]:
         ids = {"pair_set_id": ranking.id, "recipe_id": judged.recipe_id}
-        state = JobState(open_store(order.checkpoints), **ids)
+        state = JobState(open_store(task.checkpoints_url), **ids)
         scores = [run.scores for each in record.adapters if (run := state.run(each.seed)) is not None]
         shortlist = rank_by(ranking, average_of(scores), judged.scorer, retrained_of(record))
         rendered = render_refit_files(record)
         session.deliver(refit_json(record) | {"shortlist": dump_shortlist(shortlist)}, record.recipe_id, rendered)
         return rendered
 
-    train_once_more(
-        ranking,
-        session.recipe(),
-        judged,
-        out=order.out,
+    options = JobOptions(
+        out=task.out,
         device=session.device,
-        files=deliver,
         watch=session.watch(),
         stop=session.stop,
         clock=session.clock,
-        checkpoints=order.checkpoints,
-        known_checkpoints=order.known_checkpoints,
+        checkpoints=task.checkpoints_url,
+        known_checkpoints=task.known_checkpoints,
     )
+    train_once_more(ranking, session.recipe(), judged, options, deliver)
 
 
 def score(session: TrainingSession) -> None:
-    """Rank a newer head with the adapters of the refit."""
+    """Rank a newer head with the refit's adapters."""
     from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.finetuning.ranking_file import decode_ranking_set
+    from pipeline.finetuning.training.device import device_name
     from pipeline.finetuning.training.head_scores import score_head
-    from pipeline.finetuning.training.loaded import device_name
     from pipeline.ranking.shortlist import dump_shortlist
-    from pipeline.reports.refit_json import refit_of
+    from pipeline.reports.finetune_json import load_refit
 
-    order = session.order
-    ranking = decode_ranking_set(order.input_file.read_bytes())
-    session.read(ranking.id)
+    task = session.task
+    ranking = decode_ranking_set(task.input_file.read_bytes())
+    session.require_input(ranking.id)
     session.watch()
-    record = refit_of(order.refitted)
-    began_s = session.clock()
-    scores = score_head(ranking, open_store(order.adapters), record.hashes, device=session.device, stop=session.stop)
+    record = load_refit(task.refitted)
+    started_s = session.clock()
+    scores = score_head(ranking, open_store(task.adapters_url), record.hashes, device=session.device, stop=session.stop)
     shortlist = rank_by(ranking, scores, record.judged.scorer, retrained_of(record))
-    told = {
+    values = {
         "head_sha": ranking.head_sha,
         "ranking_set_id": ranking.id,
         "ranked": len(ranking.head),
-        "seconds": session.clock() - began_s,
+        "seconds": session.clock() - started_s,
         "device": device_name(session.device),
         "shortlist": dump_shortlist(shortlist),
     }
-    session.deliver(told, record.recipe_id, {})
+    session.deliver(values, record.recipe_id, {})
 
 
 Purpose = Callable[[TrainingSession], None]
 
 
-def on_a_device(job: Purpose) -> Purpose:
-    """With the device chosen, and with what only torch can say said in words that need no torch."""
+def on_device(job: Purpose) -> Purpose:
+    """Wrap a job: choose the device first, and translate torch's exceptions into ones that need no torch."""
 
     def purpose(session: TrainingSession) -> None:
-        from pipeline.finetuning.training.devices import choose_device, is_out_of_memory
+        from pipeline.finetuning.training.device import choose_device, is_out_of_memory
         from pipeline.finetuning.training.loop import Stopped
 
         try:
-            job(replace(session, device=choose_device(session.order.device or None)))
+            job(replace(session, device=choose_device(session.task.device or None)))
         except Stopped:
-            raise Halt from None
+            raise StopRequested from None
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise MemoryError from None
@@ -209,7 +204,7 @@ def on_a_device(job: Purpose) -> Purpose:
 
 
 PURPOSES: Final[Mapping[RunPurpose, Purpose]] = MappingProxyType(
-    {"judge": on_a_device(judge), "refit": on_a_device(refit), "score": on_a_device(score)}
+    {"judge": on_device(judge), "refit": on_device(refit), "score": on_device(score)}
 )
 
 

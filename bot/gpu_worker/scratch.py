@@ -1,7 +1,6 @@
-"""Where a GPU worker keeps what a run reads and makes while it is at it: private, and gone afterwards.
+"""Private scratch folders of a GPU worker, removed afterwards.
 
-A worker that was killed leaves its folder behind; the next one that starts here sees that nobody holds it, and
-removes it.
+A killed worker leaves its folder behind; the next worker that starts here finds it unlocked and removes it.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ _LOCK: Final = ".lock"
 
 @contextlib.contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A folder of this process alone within `parent`."""
+    """Create a locked folder of this process in `parent`, and remove folders that killed workers left there."""
     make_private(parent)
-    for left in parent.glob(f"{_PREFIX}*"):
-        _remove_unless_held(left)
+    for leftover in parent.glob(f"{_PREFIX}*"):
+        _remove_unless_locked(leftover)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -39,6 +38,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def run_folder(scratch: Path, run_id: int) -> Iterator[Path]:
+    """Create a folder for one run."""
     folder = Path(tempfile.mkdtemp(prefix=f"run-{run_id}-", dir=scratch))
     try:
         yield folder
@@ -46,10 +46,10 @@ def run_folder(scratch: Path, run_id: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_unless_held(folder: Path) -> None:
+def _remove_unless_locked(folder: Path) -> None:
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:  # another one is just beginning, or was killed just then
+    except OSError:  # another worker is just creating it, or was killed while doing so
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""The process that trains: `python -I -X utf8 -m bot.gpu_worker.training_process`, started by a GPU worker only.
+"""The training process: `python -I -X utf8 -m bot.gpu_worker.training_process`, started by a GPU worker.
 
-Its standard input is a socket to the worker, and the order comes through it: nothing is in its arguments, and in its
-environment neither database nor Redis nor any credential but those of the artifacts' store and the models' hub. It
-ends when the worker ends, and where it has not heard of it for a while: a worker that stands still has lost its lease.
+Its standard input is a socket to the worker, which sends the task. Its arguments hold nothing, and its environment no
+database, no Redis and no credentials except those of the artifact store and the model hub. It ends with the worker, and
+when the worker has been silent for a while: a worker that hangs has lost its lease.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bot.gpu_worker.purposes import PURPOSES, Halt, Purpose, TrainingSession
-from bot.gpu_worker.training_task import FailureKind, TrainingTask, dump_line, load_order
+from bot.gpu_worker.purposes import PURPOSES, Purpose, StopRequested, TrainingSession
+from bot.gpu_worker.training_task import FailureKind, TrainingTask, dump_line, load_task
+from bot.messages.reasons import ARTIFACT_STORE_FAILED, NO_RESULT, own_bug
 from bot.records import RunPurpose
 from bot.sandbox.limits import die_with_parent
 from pipeline.finetuning.artifact_store import StoreError
@@ -28,72 +29,73 @@ from pipeline.records import AssayError
 from pipeline.screening.measurement import plain
 
 _SOCKET: Final = 0
-_DESERTED: Final = 3  # exit status of a process that nobody speaks to any more
-GPU_LOST: Final = "the GPU was lost"  # how pipeline.finetuning.training.device begins to say it
-OUT_OF_MEMORY: Final = "out of memory"  # the same of memory
+_EXIT_WORKER_GONE: Final = 3  # exit status
+GPU_LOST: Final = "the GPU was lost"  # how errors of pipeline.finetuning.training.device begin
+OUT_OF_MEMORY: Final = "out of memory"  # likewise
 
 
-class Line:
-    """The socket to the worker: lines in, heard in a thread of its own, and lines out."""
+class WorkerConnection:
+    """The socket to the worker. Incoming lines are read in a thread after `start_listening`."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._heard = b""
-        self._reason: str | None = None
+        self._buffer = b""
+        self._stop_reason: str | None = None
 
-    def read(self) -> dict[str, Any]:
-        """The next line. Ends this process where the worker is gone."""
-        while b"\n" not in self._heard:
+    def receive(self) -> dict[str, Any]:
+        """Return the next message. Exits the process if the worker is gone."""
+        while b"\n" not in self._buffer:
             data = self._connection.recv(65_536)
             if not data:
-                os._exit(_DESERTED)
-            self._heard += data
-        line, self._heard = self._heard.split(b"\n", 1)
-        said: dict[str, Any] = json.loads(line)
-        return said
+                os._exit(_EXIT_WORKER_GONE)
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        message: dict[str, Any] = json.loads(line)
+        return message
 
-    def listen(self, silent_s: float) -> None:
-        """From now on: remember what is said, and end this process after a silence."""
-        threading.Thread(target=self._listen, args=(silent_s,), daemon=True).start()
+    def start_listening(self, worker_timeout_s: float) -> None:
+        """Watch for a stop message, and exit the process when the worker is silent for `worker_timeout_s`."""
+        threading.Thread(target=self._listen, args=(worker_timeout_s,), daemon=True).start()
 
-    def say(self, values: Mapping[str, Any]) -> None:
+    def send(self, values: Mapping[str, Any]) -> None:
+        """Send a message. Exits the process if the worker is gone."""
         try:
             self._connection.sendall(dump_line(values))
         except ConnectionError:
-            os._exit(_DESERTED)
+            os._exit(_EXIT_WORKER_GONE)
 
     def stop(self) -> str | None:
-        """Why to stop; nothing where nobody asked for it."""
-        return self._reason
+        """Return the worker's reason to stop, None if it sent none."""
+        return self._stop_reason
 
-    def _listen(self, silent_s: float) -> None:
+    def _listen(self, worker_timeout_s: float) -> None:
         while True:
-            if b"\n" not in self._heard and not select.select([self._connection], [], [], silent_s)[0]:
-                os._exit(_DESERTED)
-            said = self.read()
-            if "stop" in said:
-                self._reason = str(said["stop"])
+            if b"\n" not in self._buffer and not select.select([self._connection], [], [], worker_timeout_s)[0]:
+                os._exit(_EXIT_WORKER_GONE)
+            message = self.receive()
+            if "stop" in message:
+                self._stop_reason = str(message["stop"])
 
 
 def main(purposes: Mapping[RunPurpose, Purpose] = PURPOSES) -> None:
+    """Run the task that the worker sends, or probe the device."""
     die_with_parent(os.getppid())
-    for number in (signal.SIGINT, signal.SIGTERM):  # the worker is told as well, and knows what to do
+    for number in (signal.SIGINT, signal.SIGTERM):  # the worker gets them too, and asks this process to stop
         signal.signal(number, signal.SIG_IGN)
-    line = Line(socket.socket(fileno=_SOCKET))
-    said = line.read()
+    worker = WorkerConnection(socket.socket(fileno=_SOCKET))
+    message = worker.receive()
     with quiet_libraries():
-        if "probe" in said:
-            line.say(_probe(str(said["probe"])))
+        if "probe" in message:
+            worker.send(_probe(str(message["probe"])))
             return
-        order = load_order(said)
-        line.listen(order.silent_s)
-        line.say(_attempt(order, purposes[order.purpose], line))
+        task = load_task(message)
+        worker.start_listening(task.worker_timeout_s)
+        worker.send(_run(task, purposes[task.purpose], worker))
 
 
 def _probe(wanted: str) -> dict[str, Any]:
-    """What the device is called."""
-    from pipeline.finetuning.training.devices import choose_device
-    from pipeline.finetuning.training.loaded import device_name
+    """Return the reply with the device's name, or with why there is none."""
+    from pipeline.finetuning.training.device import choose_device, device_name
 
     try:
         return {"device": device_name(choose_device(wanted or None))}
@@ -101,24 +103,24 @@ def _probe(wanted: str) -> dict[str, Any]:
         return _failure("input", str(error))
 
 
-def _attempt(order: TrainingTask, purpose: Purpose, line: Line) -> dict[str, Any]:
-    """Carry out the order; what is said in the end where it was not delivered."""
+def _run(task: TrainingTask, purpose: Purpose, worker: WorkerConnection) -> dict[str, Any]:
+    """Run the task. Returns only if it delivered no result: with the reply that says why."""
     session = TrainingSession(
-        order=order, say=line.say, stop=line.stop, clock=time.monotonic, delivered=threading.Event().wait
+        task=task, send=worker.send, stop=worker.stop, clock=time.monotonic, wait_for_exit=threading.Event().wait
     )
     try:
         purpose(session)
-    except Halt:
+    except StopRequested:
         return {"stopped": 1}
     except StoreError as error:
-        return _failure("store", "the store of adapters and checkpoints could not be read or written", str(error))
+        return _failure("store", ARTIFACT_STORE_FAILED, str(error))
     except AssayError as error:
-        return _failure(_kind_of(str(error)), _without_places(str(error), order))
+        return _failure(_kind_of(str(error)), _without_paths(str(error), task))
     except MemoryError:
         return _failure("memory", f"{OUT_OF_MEMORY}: lower micro_batch_tokens, or choose a smaller base model")
-    except Exception as error:  # a bug: where it is, and not what it says, which may be code
-        return _failure("bug", f"it stopped on an error of Assay's own ({_place(error)})")
-    return _failure("bug", "it ended without a result")
+    except Exception as error:  # a bug: report its location only, since its text may hold code
+        return _failure("bug", own_bug(_place(error)))
+    return _failure("bug", NO_RESULT)
 
 
 def _kind_of(sentence: str) -> FailureKind:
@@ -127,12 +129,12 @@ def _kind_of(sentence: str) -> FailureKind:
     return "memory" if sentence.startswith(OUT_OF_MEMORY) else "input"
 
 
-def _without_places(sentence: str, order: TrainingTask) -> str:
-    """Where things lie on this machine is nobody's business who reads a comment."""
-    model = order.recipe.base_model
+def _without_paths(sentence: str, task: TrainingTask) -> str:
+    """Replace paths of this machine: the sentence may be posted as a comment."""
+    model = task.recipe.base_model
     if not model.revision:
         sentence = sentence.replace(model.name, model.family)
-    return sentence.replace(str(order.out.parent), "its folder")
+    return sentence.replace(str(task.out.parent), "its folder")
 
 
 def _failure(kind: FailureKind, sentence: str, detail: str = "") -> dict[str, Any]:
@@ -140,7 +142,7 @@ def _failure(kind: FailureKind, sentence: str, detail: str = "") -> dict[str, An
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line that is ours."""
+    """Return the type of the error and the innermost line of our own code."""
     at, place = error.__traceback__, ""
     while at is not None:
         file = Path(at.tb_frame.f_code.co_filename)

@@ -1,7 +1,7 @@
-"""What a GPU worker asks of the process that trains, and what that answers: JSON lines between the two.
+"""The protocol between a GPU worker and its training process: JSON lines.
 
-worker -> child   the order; then {"beat": 1} again and again, {"stop": "why"} at most once
-child -> worker   {"device": "NVIDIA H200"} where only that was asked for; else {"progress": {...}} and
+worker -> child   the task; then {"beat": 1} repeatedly, {"stop": "why"} at most once
+child -> worker   {"device": "NVIDIA H200"} in reply to a probe; otherwise {"progress": {...}} and
                   {"checkpoint": "SHA-256"} while it trains, then one of
                   {"done": {...}}, {"failed": {"kind": "...", "sentence": "..."}}, {"stopped": 1}
 """
@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bot.records import RunPurpose
-from pipeline import typed_json
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.json_fields import Fields
+from pipeline.json_fields import Fields, parse_record
 
 FailureKind = Literal[
-    "input",  # what it was asked for cannot be done, and the sentence says why
+    "input",  # the task cannot be run; the sentence says why
     "memory",
     "device",  # the GPU was lost
-    "store",  # the artifacts cannot be read or written now
+    "store",  # the artifact store is unavailable
     "bug",
 ]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
@@ -32,29 +31,29 @@ FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTask:
-    """One run, as the process that trains sees it: files and folders, and no repository, installation or person."""
+    """One run as the training process sees it: files and folders, but no repository, installation or person."""
 
     purpose: RunPurpose
-    name: str  # of the run, in what is kept of it
-    asked_at: str  # ISO 8601: the run's place among others
+    name: str  # the run's id, in its results
+    requested_at: str  # ISO 8601
     input_file: Path  # pairs or a ranking set
     input_id: str
-    out: Path  # a folder that is not there yet
+    out: Path  # a folder that does not exist yet
     recipe: FinetuneRecipe
-    device: str = ""  # what there is, where empty
-    silent_s: float = 60.0  # without a word from the worker for so long it ends itself
-    # URLs may hold what opens them.
-    checkpoints: str = field(default="", repr=False)
+    device: str = ""  # empty: choose the best available
+    worker_timeout_s: float = 60.0  # exit when the worker is silent for this long
+    # URLs may hold credentials.
+    checkpoints_url: str = field(default="", repr=False)
     known_checkpoints: tuple[str, ...] = ()
-    done: str = field(default="", repr=False)  # where adapters and result are put
-    judged: Mapping[str, Any] | None = None  # of a refit: reports.refit_json.judged_json of the run that won
+    results_url: str = field(default="", repr=False)  # for adapters and result
+    judged: Mapping[str, Any] | None = None  # of a refit: reports.finetune_json.winning_run_json of the run that won
     refitted: Mapping[str, Any] | None = None  # of a score: the result of the refit
-    adapters: str = field(default="", repr=False)  # of a score: where those of the refit are
+    adapters_url: str = field(default="", repr=False)  # of a score: the refit's adapters
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """All is trained, scored and uploaded."""
+    """Training finished; the results are uploaded."""
 
     result: Mapping[str, Any]
     recipe_id: str
@@ -63,61 +62,61 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """It says itself why it came to nothing."""
+    """Training failed with a known reason."""
 
     kind: FailureKind
     sentence: str
-    detail: str = ""  # for the log of whoever operates the worker
+    detail: str = ""  # for the operator's log
 
 
 @dataclass(frozen=True, slots=True)
-class Halted:
-    """It was told to stop, and did; what it learned so far is in its checkpoints."""
+class Stopped:
+    """Training stopped on request; its progress is in its checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """It ended without a word."""
+    """The process ended without a reply."""
 
     exit_code: int  # negative: the signal
 
 
-Answer = Delivered | Failure | Halted | Died
+Reply = Delivered | Failure | Stopped | Died
 
 
-def dump_order(order: TrainingTask) -> bytes:
-    """One line."""
-    values = dataclasses.asdict(order)
-    return dump_line(values | {"input_file": str(order.input_file), "out": str(order.out)})
+def dump_task(task: TrainingTask) -> bytes:
+    """Return the task as one line of JSON."""
+    values = dataclasses.asdict(task)
+    return dump_line(values | {"input_file": str(task.input_file), "out": str(task.out)})
 
 
-def load_order(values: dict[str, Any]) -> TrainingTask:
-    """Our own words: raises KeyError, TypeError, ValueError or AssayError for others."""
+def load_task(values: dict[str, Any]) -> TrainingTask:
+    """Load what `dump_task` returned. Raises KeyError, TypeError, ValueError or AssayError for anything else."""
     return TrainingTask(
         **values
         | {
             "input_file": Path(values["input_file"]),
             "out": Path(values["out"]),
-            "recipe": typed_json.parse(FinetuneRecipe, values["recipe"]),
+            "recipe": parse_record(FinetuneRecipe, values["recipe"]),
             "known_checkpoints": tuple(values["known_checkpoints"]),
         }
     )
 
 
-def load_answer(said: Fields) -> Delivered | Failure | Halted | None:
-    """None: it goes on. Raises MalformedError."""
-    if "done" in said:
-        done = said.inner("done")
+def load_reply(message: Fields) -> Delivered | Failure | Stopped | None:
+    """Parse a final reply; return None for progress and checkpoints. Raises MalformedError."""
+    if "done" in message:
+        done = message.inner("done")
         files = done.inner("files")
-        named = {name: files.text(name) for name in files.keys}
+        hashes = {name: files.text(name) for name in files.keys}
         result = done.inner("result")
-        return Delivered({key: result.value(key) for key in result.keys}, done.text("recipe_id"), named)
-    if "failed" in said:
-        failed = said.inner("failed")
+        return Delivered({key: result.value(key) for key in result.keys}, done.text("recipe_id"), hashes)
+    if "failed" in message:
+        failed = message.inner("failed")
         return Failure(failed.choice("kind", FAILURE_KINDS), failed.text("sentence"), failed.text("detail", empty=True))
-    return Halted() if "stopped" in said else None
+    return Stopped() if "stopped" in message else None
 
 
 def dump_line(values: Mapping[str, Any]) -> bytes:
-    """Raises ValueError for a number that is not finite."""
+    """Return the message as one line of JSON. Raises ValueError for a number that is not finite."""
     return json.dumps(values, allow_nan=False).encode() + b"\n"

@@ -15,9 +15,9 @@ from typing import Final, Literal
 
 import structlog
 
-from bot.calibration.sharing_sync import plan_sharing, share_anew
+from bot.calibration.sharing_sync import plan_sharing, sync_sharing
 from bot.calibration.threshold_change import verdict
-from bot.calibration.versions import note_inputs
+from bot.calibration.versions import save_changed_versions
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.repo_config.effective import load_effective_config
 from bot.store.database import Connection
@@ -63,8 +63,8 @@ async def _update_sharing(context: JobContext) -> None:
     if plan:
         await _request_others(context)
     async with context.effect() as connection:
-        await share_anew(connection, source, context.installation_id, willing)
-        await note_inputs(connection, source, context.installation_id, context.now())
+        await sync_sharing(connection, source, context.installation_id, willing)
+        await save_changed_versions(connection, source, context.installation_id, context.now())
 
 
 async def _willing(context: JobContext, connection: Connection) -> set[int]:

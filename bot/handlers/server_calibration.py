@@ -50,7 +50,7 @@ async def versions_of(connection: Connection, source: CalibrationSource) -> dict
 
     Exclusions count because they go by name: one may spare the server's set and still drop an installation's outcome.
     """
-    known = (await source.known(connection, SERVER, family=source.family)).calibration_set
+    known = (await source.installation_set(connection, SERVER, family=source.family)).calibration_set
     recipes = {known.deciding, *known.seed_thresholds, *(outcome.label_recipe_id for outcome in known.outcomes)}
     versions = {recipe: (await source.of(connection, SERVER, recipe)).version for recipe in sorted(recipes)}
     excluded = json.dumps(sorted(known.exclusions))

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from bot.calibration.calibration_source import CalibrationSource
 from bot.clock import Clock
 from bot.disk.artifacts import Artifacts
-from bot.disk.clone_cache import Clones
+from bot.disk.clone_cache import CloneCache
 from bot.github.client import GitHubApp, InstallationClient
 from bot.jobs.lanes import Lane
 from bot.policy import Policy
@@ -79,7 +79,7 @@ class Parts:
     github: GitHubApp
     clock: Clock
     supervisor: Supervisor
-    clones: Clones
+    clones: CloneCache
     calibrations: CalibrationSource
     artifacts: Artifacts
     announcer: Announcer

@@ -1,75 +1,65 @@
-"""A fine-tuning run that ended as the fields of the check run `assay/finetune`: conclusion, title and words."""
+"""The check run `assay/finetune`: conclusion, title and text for a run or a button."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
-from bot.messages.finetune_context import Shown
+from bot.messages.check_run import FINETUNE, Conclusion, build_check_run
+from bot.messages.finetune_context import FinetuneContext
 from bot.messages.finetune_details import render_finetune_details
-from bot.messages.finetune_endings import ENDED, render_ending, render_refusal, render_started
+from bot.messages.finetune_endings import render_ending, render_started
 from bot.messages.finetune_summary import render_outcome
-from bot.messages.markdown import fit
+from bot.messages.refusals import render_refusal_check
+from bot.messages.run_text import ending_of
 from bot.records import CheckRunFields, Run
-from pipeline.reports.escape import inert
 from pipeline.reports.finetune_figures import FinetuneFigures, load_figures
 from pipeline.reports.numbers import counted, rho
 
-FINETUNE: Final = "assay/finetune"
-LONGEST_TITLE: Final = 255
-
-_CUT: Final = "*The rest is left out: GitHub takes no more here.*"
-_NOT_FOUND: Final = "nothing is stored to show again"
-
-Conclusion = Literal["success", "neutral", "cancelled"]
+_CUT: Final = "*Truncated at GitHub’s limit.*"
 
 
-def finetune_check(run: Run, shown: Shown) -> CheckRunFields:
-    """The check run of a run that ended, however it did. Nothing that is stored makes it raise."""
+def finetune_check(run: Run, context: FinetuneContext) -> CheckRunFields:
+    """Return the check run of a run that ended. Never raises, whatever is stored as its result."""
     if run.ending != "finished":
         conclusion: Conclusion = "cancelled" if run.ending == "cancelled" else "neutral"
-        return _fields(shown, conclusion, ENDED[run.ending], render_ending(run, shown))
+        return _check(context, conclusion, ending_of(run).title, render_ending(run, context))
     figures = load_figures(run.result)
-    return _fields(
-        shown,
+    return _check(
+        context,
         "success" if figures.outcome == "WIN" and not figures.control else "neutral",
         _title(run, figures),
-        render_outcome(run, figures, shown),
+        render_outcome(run, figures, context),
         render_finetune_details(run, figures),
     )
 
 
-def refusal_check(key: str, shown: Shown) -> CheckRunFields:
-    """What answers a button that was pressed in vain: there is no comment to answer it by."""
-    title, summary = render_refusal(key, shown)
-    return _fields(shown, "neutral", title, summary)
+def refusal_check(key: str, context: FinetuneContext) -> CheckRunFields:
+    """Return the check run that refuses a button, which has no comment to reply to."""
+    title, summary = render_refusal_check(key, context.full_name, hears_comments=context.hears_comments)
+    return _check(context, "neutral", title, summary)
 
 
-def started_check(run: Run, shown: Shown) -> CheckRunFields:
-    """What answers a button whose run has not ended: its result is a new check run of the same name."""
-    title, summary = render_started(run, shown)
-    return _fields(shown, "neutral", title, summary)
+def started_check(run: Run, context: FinetuneContext) -> CheckRunFields:
+    """Return the check run that answers a button while its run is open; the result becomes a new check run."""
+    title, summary = render_started(run, context)
+    return _check(context, "neutral", title, summary)
 
 
-def nothing_check(shown: Shown) -> CheckRunFields:
-    """What answers "re-run" where there is no run to tell of."""
-    return _fields(shown, "neutral", _NOT_FOUND, f"There is no fine-tuning run of this commit. {shown.try_again}.")
+def nothing_check(context: FinetuneContext) -> CheckRunFields:
+    """Return the check run that answers "re-run" if the commit has no run."""
+    summary = f"There is no fine-tuning run of this commit. {context.try_again} to start one."
+    return _check(context, "neutral", "no result is stored", summary)
 
 
-def _fields(shown: Shown, conclusion: Conclusion, title: str, summary: str, text: str = "") -> CheckRunFields:
-    return CheckRunFields(
-        name=FINETUNE,
-        head_sha=shown.head_sha,
-        external_id=shown.external_id,
-        conclusion=conclusion,
-        title=inert(title, LONGEST_TITLE - 1),
-        summary=fit(summary, _CUT),
-        text=fit(text, _CUT),
-    )
+def _check(
+    context: FinetuneContext, conclusion: Conclusion, title: str, summary: str, text: str = ""
+) -> CheckRunFields:
+    return build_check_run(FINETUNE, context, conclusion, title, summary, text, cut=_CUT)
 
 
 def _title(run: Run, figures: FinetuneFigures) -> str:
     if figures.outcome is None:
-        return "finished, with a result that cannot be read"
+        return "finished, but the result cannot be read"
     marks = [
         *(["control"] if figures.control else []),
         *(["forced"] if run.forced else []),
@@ -77,7 +67,7 @@ def _title(run: Run, figures: FinetuneFigures) -> str:
         *(["time limit"] if figures.shortened else []),
         *(["fewer seeds"] if figures.fewer_seeds else []),
     ]
-    named = f"{figures.outcome} ({', '.join(marks)})" if marks else figures.outcome
-    compared = f"ρ {rho(figures.adapter.value)} with the adapter, {rho(figures.baseline.value)} by the baseline"
+    outcome = f"{figures.outcome} ({', '.join(marks)})" if marks else figures.outcome
+    compared = f"ρ {rho(figures.adapter.value)} with the adapter, {rho(figures.baseline.value)} with the baseline"
     held_out = "" if figures.n is None else f", {counted(figures.n, 'held-out function')}"
-    return f"{named}: {compared}{held_out}"
+    return f"{outcome}: {compared}{held_out}"

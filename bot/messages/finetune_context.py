@@ -1,4 +1,4 @@
-"""What the words of `assay/finetune` depend on beside the run itself: plain values of one installation."""
+"""What the text of `assay/finetune` depends on besides the run itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from bot.records import StoredScreening
 
 NextStep = Literal[
     "",  # nothing follows
-    "coming",  # trained once more, under way
-    "ranks",  # that is done: it ranks
-    "failed",  # that came to no end
-    "unseen",  # a public repository, whose ranking nobody is shown
-    "off",  # no budget any more, or switched off
+    "coming",  # being retrained
+    "ranks",  # retrained, and ranks
+    "failed",  # retraining failed
+    "unseen",  # a public repository whose ranking is not shown
+    "off",  # no budget left, or fine-tuning is switched off
     "overruled",  # a newer result decides what ranks
 ]
 
@@ -24,23 +24,23 @@ class ThresholdChange:
 
     before: float
     after: float
-    flipped: int  # repositories of this installation whose verdict it turned
-    judged: int  # that have one
+    flipped: int  # verdicts that the change flipped
+    judged: int  # verdicts in this installation
 
 
 @dataclass(frozen=True)
-class Shown:
+class FinetuneContext:
     full_name: str
-    head_sha: str  # the commit it is posted on
+    head_sha: str  # the commit of the check run
     external_id: str
-    predicted: StoredScreening | None = None  # what was said before the run
+    predicted: StoredScreening | None = None  # the screening before the run
     change: ThresholdChange | None = None
-    not_counted: str = ""  # why it changes nothing, in words after "because"
+    not_counted: str = ""  # why the outcome changes nothing; continues "because"
     next_step: NextStep = ""
-    why_not: str = ""  # why training once more failed
+    why_not: str = ""  # why retraining failed
     hears_comments: bool = True
 
     @property
     def try_again(self) -> str:
-        """How a person asks for a run."""
+        """Return how a person starts a run, as the beginning of a sentence."""
         return "Comment `/finetune` on an issue" if self.hears_comments else "Press **Fine-tune** on `assay/screen`"

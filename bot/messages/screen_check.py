@@ -1,95 +1,75 @@
-"""A screening as the fields of the check run `assay/screen`: conclusion, title, words and buttons."""
+"""The check run `assay/screen`: conclusion, title, text and buttons for a screening."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final
 
-from bot.messages.hotspots import render_look_here
-from bot.messages.markdown import fit
+from bot.messages.check_run import SCREEN, build_check_run
+from bot.messages.hotspots import render_hotspots
+from bot.messages.markdown import paragraphs
 from bot.messages.screen_context import ScreenContext
 from bot.messages.screen_summary import render_details, render_failure, render_summary
+from bot.messages.verdict_text import verdict_words
 from bot.records import CheckAction, CheckRunFields, StoredScreening
 from pipeline.records import Density
 from pipeline.reports import numbers
-from pipeline.reports.escape import inert
 from pipeline.screening.measurement import Judgement, Measurement, load_judgement, load_measurement
 
-__all__ = ["FINE_TUNE", "RESCREEN", "SCREEN", "ScreenContext", "screen_check"]
+FINE_TUNE: Final = CheckAction("Fine-tune", "Train an adapter on these bug fixes", "finetune")
+RESCREEN: Final = CheckAction("Re-screen", "Measure this repository again", "rescreen")
 
-SCREEN = "assay/screen"
-LONGEST_TITLE = 255
-FINE_TUNE = CheckAction("Fine-tune", "Train an adapter on these bug fixes", "finetune")
-RESCREEN = CheckAction("Re-screen", "Measure this repository again", "rescreen")
-
-_CUT = "*The rest is left out: GitHub takes no more here. `assay screen` prints it from a clone.*"
+_CUT: Final = "*Truncated at GitHub’s limit. Run `assay screen` on a clone to see everything.*"
 
 
-def screen_check(stored: StoredScreening, situation: ScreenContext) -> CheckRunFields:
-    """The check run of a screening, measured or failed. Raises MalformedError where what is stored makes no sense."""
+def screen_check(stored: StoredScreening, context: ScreenContext) -> CheckRunFields:
+    """Return the check run of a screening, measured or failed.
+
+    Raises MalformedError if another release stored the screening and this one cannot read it.
+    """
     if stored.failure:
-        return _fields(
-            situation, "neutral", "could not be measured", render_failure(stored, situation), "", (RESCREEN,)
+        summary = render_failure(stored, context)
+        return build_check_run(
+            SCREEN, context, "neutral", "could not be measured", summary, cut=_CUT, actions=(RESCREEN,)
         )
     measurement, judgement = load_measurement(stored.measurement), load_judgement(stored.judgement)
     runs = judgement.verdict == "RUN"
-    conclusion: Literal["success", "neutral"] = "success" if runs else "neutral"
-    actions = (FINE_TUNE, RESCREEN) if runs and situation.fine_tuning_on else (RESCREEN,)
-    look_here = render_look_here(stored, situation)
-    return _fields(
-        situation,
-        conclusion,
-        _title(measurement, judgement) + _carried(stored, situation),
-        render_summary(stored, measurement, judgement, situation, ranked=bool(look_here)),
-        "\n\n".join(filter(None, [look_here, render_details(stored, measurement)])),
-        actions,
-    )
-
-
-def _fields(
-    situation: ScreenContext,
-    conclusion: Literal["success", "neutral"],
-    title: str,
-    summary: str,
-    text: str,
-    actions: tuple[CheckAction, ...],
-) -> CheckRunFields:
-    return CheckRunFields(
-        name=SCREEN,
-        head_sha=situation.head_sha,
-        external_id=situation.external_id,
-        conclusion=conclusion,
-        title=inert(title, LONGEST_TITLE - 1),
-        summary=fit(summary, _CUT),
-        text=fit(text, _CUT),
-        actions=actions,
+    hotspots = render_hotspots(stored, context)
+    return build_check_run(
+        SCREEN,
+        context,
+        "success" if runs else "neutral",
+        _title(measurement, judgement) + _carried_over(stored, context),
+        render_summary(stored, measurement, judgement, context, ranked=bool(hotspots)),
+        paragraphs(hotspots, render_details(stored, measurement)),
+        cut=_CUT,
+        actions=(FINE_TUNE, RESCREEN) if runs and context.fine_tuning_on else (RESCREEN,),
     )
 
 
 def _title(measurement: Measurement, judgement: Judgement) -> str:
-    words, threshold = judgement.words, f"threshold {numbers.density(judgement.threshold.value)}"
-    if hindrance := _hindrance(measurement, judgement):
-        words = f"{words}, {hindrance}"
-    joint = "; " if ":" in words else ": "
-    return f"{words}{joint}{_density_words(measurement.density)}, {threshold}"
+    words, threshold = verdict_words(measurement, judgement), numbers.density(judgement.threshold.value)
+    if obstacle := _obstacle(measurement, judgement):
+        words = f"{words}, {obstacle}"
+    separator = "; " if ":" in words else ": "
+    return f"{words}{separator}{_density(measurement.density)}, threshold {threshold}"
 
 
-def _hindrance(measurement: Measurement, judgement: Judgement) -> str:
+def _obstacle(measurement: Measurement, judgement: Judgement) -> str:
     if judgement.measurable:
         return ""
     if measurement.windows.too_little_history:
         return "too little history"
-    return "too little code" if measurement.density is None else "too little to judge a run by"
+    return "too little code" if measurement.density is None else "too few held-out functions or fixes"
 
 
-def _density_words(density: Density | None) -> str:
+def _density(density: Density | None) -> str:
     if density is None:
         return "no density"
     low, high = numbers.density(density.low), numbers.density(density.high)
     return f"density {numbers.density(density.value)} ({low}–{high})"
 
 
-def _carried(stored: StoredScreening, situation: ScreenContext) -> str:
-    """Where the verdict was measured, if that is another commit than the one it is posted on."""
-    if stored.head_sha == situation.head_sha:
+def _carried_over(stored: StoredScreening, context: ScreenContext) -> str:
+    if stored.head_sha == context.head_sha:
         return ""
     return f"; measured at {stored.head_sha[:7]} on {stored.measured_at:%Y-%m-%d}"

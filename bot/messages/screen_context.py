@@ -1,4 +1,4 @@
-"""Where and how a verdict is posted: what the words of a check run depend on beside the screening itself."""
+"""What the text of `assay/screen` depends on besides the screening: where it is posted, and what is possible there."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from pipeline.reports.finetune_figures import Measured
 
 OffBecause = Literal["server", "budget", "configuration"]
 AdapterState = Literal[
-    "ranks",  # what is shown is its ranking, or would be
-    "coming",  # a run that ranks this commit is on its way
-    "waits",  # it ranks a newer commit at most once a day, and within the budget
-    "failed",  # the run that should have ranked did not come to an end
+    "ranks",  # its ranking of this commit is stored
+    "coming",  # a run that ranks this commit is open
+    "waits",  # it ranks newer commits at most once a day, and within the budget
+    "failed",  # the run that should have ranked this commit failed
 ]
 
 
 @dataclass(frozen=True)
 class WonAdapter:
-    """The adapter that is to rank a repository: its run won, and no newer run says otherwise."""
+    """The adapter that is to rank a repository: its run won, and no newer result overrules it."""
 
     run_id: int
     scorer: Literal["adapter", "blend"]
     judged_at: datetime
-    delta: Measured  # of ρ, when it was judged
+    delta: Measured  # Δρ when it was judged
     state: AdapterState
-    reason: str = ""  # why it failed
+    reason: str = ""  # of a failure
 
 
 @dataclass(frozen=True)
 class ScreenContext:
     repository: Repository
-    head_sha: str  # the commit it is posted on, which may be newer than the one that was measured
+    head_sha: str  # the commit of the check run; may be newer than the measured one
     external_id: str
-    fine_tuning_on: bool = False  # whether this repository can be fine-tuned here
-    off_because: OffBecause = "server"  # where it cannot
-    hears_comments: bool = True  # whether the installation lets us read and answer them
+    fine_tuning_on: bool = False
+    off_because: OffBecause = "server"  # if fine-tuning is off
+    hears_comments: bool = True  # the installation lets the App read and answer comments
     adapter: WonAdapter | None = None
-    config_note: str = ""  # what was wrong with the repository's own configuration, a line each
-    publish_ranking: bool = False  # on public repositories too
-    web_url: str = "https://github.com"  # where the repository is seen
+    config_note: str = ""  # problems of the repository's configuration, one a line
+    publish_ranking: bool = False  # even if the repository is public
+    web_url: str = "https://github.com"  # for links to the code
 
     @property
     def shows_ranking(self) -> bool:
@@ -49,8 +49,8 @@ class ScreenContext:
 
 
 def shows_ranking(repository: Repository, publish_ranking: bool) -> bool:
-    """Whether a check run says where to look first: whoever may read the repository sees it, of a public one everybody.
+    """Return whether check runs show the ranking.
 
-    A list of the weakest places of a public repository is made only where somebody wants it.
+    Everybody sees the check runs of a public repository, so a list of its weakest places must be asked for.
     """
     return repository.private or publish_ranking

@@ -1,1 +1,1 @@
-"""A repository's own configuration, `.github/assay.yml`: one table of keys, a parser, precedence, a schema. No I/O."""
+"""The configuration in `.github/assay.yml`: a table of keys, the parser, precedence and a JSON Schema."""

@@ -1,7 +1,7 @@
-"""The JSON Schema of `.github/assay.yml` for editors, made of the table of keys.
+"""The JSON Schema of `.github/assay.yml` for editors, generated from the table of keys.
 
-`python -m bot.repo_config.json_schema > docs/assay.schema.json` writes the published copy; a test holds the two equal.
-Draft-07, because that is what editors' YAML support knows best.
+`python -m bot.repo_config.json_schema > docs/assay.schema.json` writes the published copy. It is draft-07, which YAML
+support in editors handles best.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from bot.repo_config.keys import (
     DEFAULT_PERMISSION,
     KEYS,
-    LONGEST_ITEM_BYTES,
+    MAX_ITEM_BYTES,
+    MAX_ITEMS,
+    MAX_MINUTES,
     MODEL_NAME,
-    MOST_ITEMS,
-    MOST_MINUTES,
     PERMISSIONS,
     SECTIONS,
     Kind,
@@ -23,12 +23,12 @@ from bot.repo_config.keys import (
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema as a value that JSON can hold."""
+    """Return the schema as JSON values."""
     top: dict[str, Any] = {}
     for key in KEYS:
         section, _, leaf = key.name.rpartition(".")
-        into = top.setdefault(section, _mapping({}))["properties"] if section else top
-        into[leaf] = {"description": key.about, **_of_kind(key.kind)}
+        properties = top.setdefault(section, _mapping({}))["properties"] if section else top
+        properties[leaf] = {"description": key.description, **_of_kind(key.kind)}
     assert all(section in top for section in SECTIONS)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -49,15 +49,15 @@ def _of_kind(kind: Kind) -> dict[str, Any]:
     if kind == "model":
         return {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"}
     if kind == "minutes":
-        return {"type": "integer", "minimum": 1, "maximum": MOST_MINUTES}
-    items: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": LONGEST_ITEM_BYTES}
+        return {"type": "integer", "minimum": 1, "maximum": MAX_MINUTES}
+    items: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_ITEM_BYTES}
     if kind == "globs":
         items["pattern"] = "^[^!]"
-    return {"type": "array", "maxItems": MOST_ITEMS, "items": items}
+    return {"type": "array", "maxItems": MAX_ITEMS, "items": items}
 
 
 def render() -> str:
-    """The published copy."""
+    """Return the text of the published copy."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 

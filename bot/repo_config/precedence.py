@@ -1,13 +1,13 @@
-"""Operator, organization, repository: whose word applies.
+"""Precedence between operator, organization and repository.
 
-- Lists (labels, patterns, paths): the repository's replaces the organization's as a whole, an empty one too, so that
-  the file that is looked at tells all. The operator has none.
-- Permission, minutes, models, whether to fine-tune at all, quiet: a lower level may only tighten. What would loosen is
-  overruled and said.
-- Publishing a ranking on a public repository: somebody must want it, and neither file may say no. The operator's
-  setting is a wish and no ceiling, because it is the repository that is shown.
-- Sharing outcomes with other installations: only the organization can want it, where the operator lets it; a
-  repository can keep its own to itself.
+- Lists (labels, patterns, paths): the repository's replaces the organization's entirely, even if it is empty, so that
+  one file has the whole list. The operator has none.
+- Permission, minutes, models, fine-tuning, quiet: a lower level may only tighten. Anything looser is overruled and
+  reported.
+- Publishing the ranking of a public repository: one level must want it, and neither file may forbid it. The operator's
+  setting is a default and not a ceiling, because it concerns the repository alone.
+- Sharing outcomes with other installations: the organization decides, if the operator allows it; a repository can opt
+  out.
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ from pipeline.classify.overlay import Overlay
 Level = Literal["organization", "repository"]
 
 _LISTS: Final = ("bug_labels", "fix_patterns", "ignore_patterns", "include", "exclude")
-NOTHING_SAID: Final = RepositoryConfig()
+NOTHING_SET: Final = RepositoryConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What the operator allows at most."""
+    """The loosest settings that the operator allows."""
 
-    permission: Permission = "write"  # the least that a file may ask for
+    permission: Permission = "write"  # the weakest that a file may require
     finetune: bool = True
-    base_models: tuple[str, ...] = ()  # those allowed; empty: any
+    base_models: tuple[str, ...] = ()  # empty: any
     max_minutes: int | None = None
     quiet: bool = False
-    publish_ranking: bool = False  # where no file says anything
+    publish_ranking: bool = False  # if no file sets it
     share_outcomes: bool = True  # whether installations may share at all
 
 
 @dataclass(frozen=True, slots=True)
 class Overruled:
-    """Something that a file says and a higher level does not allow."""
+    """A setting of a file that a higher level does not allow."""
 
     level: Level
     key: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.key} of the {self.level}'s configuration: {self.message}"
+        return f"{self.key} in the {self.level}'s configuration: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveConfig:
-    """What applies to a repository after all."""
+    """The settings that apply to a repository."""
 
     overlay: Overlay
     permission: Permission
     finetune: bool
-    base_model: str | None  # none: the server's own choice
-    max_minutes: int | None  # none: the server's own limit
+    base_model: str | None  # None: the server's default
+    max_minutes: int | None  # None: the server's limit
     quiet: bool
     publish_ranking: bool
     overruled: tuple[Overruled, ...] = ()
@@ -68,9 +68,9 @@ class EffectiveConfig:
 
 
 def combine(
-    ceiling: Ceiling, organization: RepositoryConfig = NOTHING_SAID, repository: RepositoryConfig = NOTHING_SAID
+    ceiling: Ceiling, organization: RepositoryConfig = NOTHING_SET, repository: RepositoryConfig = NOTHING_SET
 ) -> EffectiveConfig:
-    """Put the levels together. Never looser than any higher level."""
+    """Combine the levels. The result is never looser than any higher level."""
     files: tuple[tuple[Level, RepositoryConfig], ...] = (("organization", organization), ("repository", repository))
     permission, permission_overruled = _permission(ceiling, files)
     base_model, model_overruled = _base_model(ceiling, files)
@@ -104,28 +104,28 @@ _Files = tuple[tuple[Level, RepositoryConfig], ...]
 
 
 def _lists(files: _Files) -> RepositoryConfig:
-    said: dict[str, Any] = {}
+    lists: dict[str, Any] = {}
     for _, config in files:
-        said.update({name: getattr(config, name) for name in _LISTS if getattr(config, name) is not None})
-    return RepositoryConfig(**said)
+        lists.update({name: getattr(config, name) for name in _LISTS if getattr(config, name) is not None})
+    return RepositoryConfig(**lists)
 
 
 def _permission(ceiling: Ceiling, files: _Files) -> tuple[Permission, list[Overruled]]:
     overruled: list[Overruled] = []
-    needed: Permission = ceiling.permission
-    said = False
+    required: Permission = ceiling.permission
+    is_set = False
     for level, config in files:
         if config.permission is None:
             continue
-        said = True
-        if PERMISSIONS.index(config.permission) >= PERMISSIONS.index(needed):
-            needed = config.permission
+        is_set = True
+        if PERMISSIONS.index(config.permission) >= PERMISSIONS.index(required):
+            required = config.permission
         else:
-            told = f"{config.permission} is less than the {needed} that is asked for above it: {needed} applies"
-            overruled.append(Overruled(level, "permission", told))
-    if said:
-        return needed, overruled
-    return max(needed, DEFAULT_PERMISSION, key=PERMISSIONS.index), overruled
+            why = f"{config.permission} is weaker than {required}, which a higher level requires: {required} applies"
+            overruled.append(Overruled(level, "permission", why))
+    if is_set:
+        return required, overruled
+    return max(required, DEFAULT_PERMISSION, key=PERMISSIONS.index), overruled
 
 
 def _finetune(ceiling: Ceiling, files: _Files) -> tuple[bool, list[Overruled]]:
@@ -133,7 +133,7 @@ def _finetune(ceiling: Ceiling, files: _Files) -> tuple[bool, list[Overruled]]:
     on = ceiling.finetune
     for level, config in files:
         if config.finetune_enabled and not on:
-            overruled.append(Overruled(level, "finetune.enabled", "fine-tuning is switched off above it"))
+            overruled.append(Overruled(level, "finetune.enabled", "a higher level disables fine-tuning"))
         on = on and config.finetune_enabled is not False
     return on, overruled
 
@@ -146,8 +146,8 @@ def _base_model(ceiling: Ceiling, files: _Files) -> tuple[str | None, list[Overr
         if wanted is None:
             continue
         if allowed and wanted not in allowed:
-            told = f"{wanted} is not among the models allowed above it: {chosen or 'the default'} applies"
-            overruled.append(Overruled(level, "finetune.base_model", told))
+            why = f"a higher level does not allow {wanted}: {chosen or 'the default'} applies"
+            overruled.append(Overruled(level, "finetune.base_model", why))
         else:
             allowed, chosen = (wanted,), wanted
     return chosen, overruled
@@ -155,15 +155,15 @@ def _base_model(ceiling: Ceiling, files: _Files) -> tuple[str | None, list[Overr
 
 def _max_minutes(ceiling: Ceiling, files: _Files) -> tuple[int | None, list[Overruled]]:
     overruled: list[Overruled] = []
-    most = ceiling.max_minutes
+    limit = ceiling.max_minutes
     for level, config in files:
         wanted = config.finetune_max_minutes
-        if wanted is not None and most is not None and wanted > most:
-            told = f"{wanted} is more than the {most} allowed above it: {most} applies"
-            overruled.append(Overruled(level, "finetune.max_minutes", told))
+        if wanted is not None and limit is not None and wanted > limit:
+            why = f"{wanted} is more than the {limit} that a higher level allows: {limit} applies"
+            overruled.append(Overruled(level, "finetune.max_minutes", why))
         elif wanted is not None:
-            most = wanted
-    return most, overruled
+            limit = wanted
+    return limit, overruled
 
 
 def _quiet(ceiling: Ceiling, files: _Files) -> tuple[bool, list[Overruled]]:
@@ -171,7 +171,7 @@ def _quiet(ceiling: Ceiling, files: _Files) -> tuple[bool, list[Overruled]]:
     quiet = ceiling.quiet
     for level, config in files:
         if config.quiet is False and quiet:
-            overruled.append(Overruled(level, "quiet", "quiet is asked for above it, and stays"))
+            overruled.append(Overruled(level, "quiet", "a higher level sets it to true, which applies"))
         quiet = quiet or bool(config.quiet)
     return quiet, overruled
 
@@ -180,15 +180,15 @@ def _share_outcomes(
     ceiling: Ceiling, organization: RepositoryConfig, repository: RepositoryConfig
 ) -> tuple[bool, list[Overruled]]:
     if not ceiling.share_outcomes:
-        told = "this server lets no installation share with others"
+        why = "this server does not share outcomes between accounts"
         files: _Files = (("organization", organization), ("repository", repository))
-        return False, [Overruled(level, "share_outcomes", told) for level, config in files if config.share_outcomes]
+        return False, [Overruled(level, "share_outcomes", why) for level, config in files if config.share_outcomes]
     if organization.share_outcomes:
         return repository.share_outcomes is not False, []
-    told = "only the organization can decide to share, and it does not"
-    return False, [Overruled("repository", "share_outcomes", told)] if repository.share_outcomes else []
+    why = "only the organization can enable sharing, and it does not"
+    return False, [Overruled("repository", "share_outcomes", why)] if repository.share_outcomes else []
 
 
 def _unpublished(wishes: list[bool | None]) -> Iterator[Overruled]:
     if wishes == [False, True]:
-        yield Overruled("repository", "publish_ranking", "the organization's configuration says no")
+        yield Overruled("repository", "publish_ranking", "the organization's configuration forbids it")

@@ -1,4 +1,4 @@
-"""The values that flow between the modules of this folder."""
+"""The values of a configuration file: what applies, and what does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.classify.overlay import Overlay
 
 @dataclass(frozen=True, slots=True)
 class RepositoryConfig:
-    """What one file says; none where it says nothing, which is not the same as an empty list."""
+    """The settings of one file. None: not set, which differs from an empty list."""
 
     bug_labels: tuple[str, ...] | None = None
     fix_patterns: tuple[str, ...] | None = None
@@ -27,7 +27,7 @@ class RepositoryConfig:
 
     @property
     def overlay(self) -> Overlay:
-        """What of it changes labels."""
+        """Return the settings that change labels."""
         return Overlay(
             bug_labels=self.bug_labels,
             fix_patterns=self.fix_patterns or (),
@@ -39,10 +39,10 @@ class RepositoryConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """Something in a file that does not apply. Every text in it is inert: safe to print, not yet to render."""
+    """Something in a file that does not apply. Its texts are inert: safe to print, but not to render as Markdown."""
 
-    line: int  # from 1; 0 where it is about no line
-    key: str  # `finetune.max_minutes`; empty where it is about the whole file
+    line: int  # from 1; 0 if it concerns no line
+    key: str  # `finetune.max_minutes`; empty if it concerns the whole file
     message: str
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class ConfigProblem:
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """What applies of a file, and what does not."""
+    """The settings of a file that apply, and the problems of those that do not."""
 
     config: RepositoryConfig = RepositoryConfig()
     problems: tuple[ConfigProblem, ...] = ()

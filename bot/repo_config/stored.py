@@ -1,6 +1,6 @@
-"""A configuration file as the App remembers it: what applies of it, what does not, and where it was read.
+"""A configuration file as stored in the database: its settings, its problems and the commit it was read at.
 
-A file that GitHub does not have is remembered too, so that it is known to have been looked for.
+A missing file is stored, too, so that it is not looked up again.
 """
 
 from __future__ import annotations
@@ -20,18 +20,16 @@ _PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
 
 @dataclass(frozen=True, slots=True)
 class StoredConfig:
-    """`head_sha`: the commit it was read at; empty where the repository that would hold it cannot be read."""
-
     parsed: ParsedConfig = field(default_factory=ParsedConfig)
-    head_sha: str = ""
-    found: bool = False  # whether there is such a file
+    head_sha: str = ""  # the commit it was read at; empty if its repository cannot be read
+    found: bool = False  # the file exists
 
 
 NOTHING_STORED: Final = StoredConfig()
 
 
 def dump_config(stored: StoredConfig) -> dict[str, Any]:
-    """JSON values."""
+    """Return JSON values."""
     config = {name: value for name, value in dataclasses.asdict(stored.parsed.config).items() if value is not None}
     return {
         "head_sha": stored.head_sha,
@@ -42,8 +40,7 @@ def dump_config(stored: StoredConfig) -> dict[str, Any]:
 
 
 def load_config(value: Mapping[str, Any] | None) -> StoredConfig:
-    """Of JSON values; nothing where none were stored. What another release wrote and this one cannot read counts as
-    not read yet."""
+    """Load JSON values. None, and values of another release that cannot be read, count as never stored."""
     if value is None:
         return NOTHING_STORED
     try:
@@ -59,11 +56,7 @@ def load_config(value: Mapping[str, Any] | None) -> StoredConfig:
 
 
 def _config(fields: Fields) -> RepositoryConfig:
-    said: dict[str, Any] = {}
-    for key in KEYS:
-        if key.field in fields:
-            said[key.field] = _value(fields, key.field, key.kind)
-    return RepositoryConfig(**said)
+    return RepositoryConfig(**{key.field: _value(fields, key.field, key.kind) for key in KEYS if key.field in fields})
 
 
 def _value(fields: Fields, name: str, kind: str) -> Any:

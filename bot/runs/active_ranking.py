@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bot.jobs.arguments import PrepareJob, request
 from bot.messages.finetune_context import NextStep
+from bot.messages.reasons import RANKING_UNREADABLE, UNKNOWN
 from bot.messages.screen_context import AdapterState, WonAdapter, shows_ranking
 from bot.policy import Policy
 from bot.records import Run, StoredScreening
@@ -113,7 +114,7 @@ def active_ranking(runs: Sequence[Run]) -> ActiveRanking:
 
 
 def _why_failed(run: Run) -> str:
-    return "what it left cannot be read" if run.ending == "finished" else run.reason or "the reason is not known"
+    return RANKING_UNREADABLE if run.ending == "finished" else run.reason or UNKNOWN
 
 
 def shortlist_in(run: Run) -> Mapping[str, Any] | None:

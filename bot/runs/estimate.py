@@ -25,12 +25,11 @@ from bot.records import RunPurpose
 from bot.sandbox.pair_task import Lengths
 from pipeline.finetuning.cost import Estimate as Cost
 from pipeline.finetuning.cost import ModelSize, Rate, estimate
-from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
+from pipeline.finetuning.recipe import MAX_VALIDATED, BaseModel, FinetuneRecipe
 
 BYTES_PER_TOKEN: Final = 2.5
 MARGIN: Final = 1.25
 REFIT_SHARE: Final = 0.5  # of the time limit, for a refit: one fit per seed where judging needs two
-MAX_VALIDATED: Final = 1_000  # functions per validation, as in pipeline.finetuning.training.seed
 MIN_MINUTES: Final = 1.0  # loading a model takes as long, however little is trained
 LOADING_MINUTES: Final = 10.0  # reserved in addition, to fetch and load the model and to write the results
 FORWARD: Final = 0.5  # cost of scoring a token relative to training on it

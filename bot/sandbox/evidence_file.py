@@ -1,4 +1,4 @@
-"""What a child knows of issues and pull requests: the file that was fetched for its order, as a tracker."""
+"""Load the evidence file of a task: issues and pull requests that were fetched before, as a tracker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pipeline.classify.references import Home
 from pipeline.mining.issue_links import Tracked
 
 
-def tracked_of(order: ScreeningTask) -> Tracked | None:
-    """None where nothing was fetched. A file that cannot be read any more knows of no issue."""
-    evidence = order.evidence
+def tracked_of(task: ScreeningTask) -> Tracked | None:
+    """Return the task's tracker, None if nothing was fetched. An unreadable file yields a tracker without issues."""
+    evidence = task.evidence
     if evidence is None:
         return None
     facts = FactFile(evidence.path).load() or EvidenceFacts()
-    tracker = tracker_of(facts, evidence.as_of, order.overlay.bug_labels)
+    tracker = tracker_of(facts, evidence.as_of, task.overlay.bug_labels)
     return Tracked(tracker, Home(evidence.name, evidence.host))

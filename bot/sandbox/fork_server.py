@@ -1,13 +1,13 @@
-"""The process that starts the children of screenings: `python -I -X utf8 -m bot.sandbox.fork_server` (by Supervisor).
+"""Fork server for screening children: `python -I -X utf8 -m bot.sandbox.fork_server`, started by Supervisor.
 
-It imports the pipeline once and forks a child for each order, which costs milliseconds where a new interpreter would
-cost half a second. Its standard input is a socket to the worker; both sides speak JSON lines on it:
+It imports the pipeline once and forks a child per task, which takes milliseconds where a new interpreter takes half a
+second. Its standard input is a socket to the worker; both sides exchange JSON lines on it:
 
-worker  -> supervisor   {"start": 7, "limits": {...}} with the child's own socket attached; {"kill": 7}
-supervisor -> worker    {"ready": true}; {"ended": 7, "exit_code": 0, "cpu_s": 0.1, "peak_mb": 80.0}; {"failed": 7}
+worker -> fork server   {"start": 7, "limits": {...}} with the child's socket attached; {"kill": 7}
+fork server -> worker   {"ready": true}; {"ended": 7, "exit_code": 0, "cpu_s": 0.1, "peak_mb": 80.0}; {"failed": 7}
 
-The order itself, and the token in it, go through the child's socket and never through here. The end of the worker
-is the end of the supervisor, and the end of the supervisor is the end of every child.
+The task, and the token in it, go through the child's socket and never through this process. When the worker ends, so
+does the fork server; when the fork server ends, so does every child.
 """
 
 from __future__ import annotations
@@ -25,43 +25,44 @@ from typing import Any
 
 from bot.sandbox.limits import OUT_OF_MEMORY, Limits, die_with_parent, limit_this_process, protect_this_process
 
-MOST_SOCKETS_AT_ONCE = 16
+MAX_SOCKETS_PER_MESSAGE = 16
 _CONTROL, _FIRST_FREE = 0, 3
 
 
 class ForkServer:
-    """Starts children, ends them when told to, and says how each ended."""
+    """Forks children, kills them on request and reports how each ended."""
 
-    def __init__(self, control: socket.socket, woken: socket.socket) -> None:
+    def __init__(self, control: socket.socket, sigchld: socket.socket) -> None:
         self._control = control
-        self._woken = woken  # readable when a child ended
-        self._pids: dict[int, int] = {}  # by number of the order
+        self._sigchld = sigchld  # readable when a child ended
+        self._pids: dict[int, int] = {}  # by task number
         self._sockets: deque[int] = deque()  # received, each for a "start" that follows
-        self._heard = b""
+        self._buffer = b""
 
     def serve(self) -> None:
-        """Until the worker is gone."""
+        """Handle messages until the worker closes the socket."""
         while True:
-            ready, _, _ = select.select([self._control, self._woken], [], [])
-            if self._woken in ready:
-                self._woken.recv(4_096)
+            ready, _, _ = select.select([self._control, self._sigchld], [], [])
+            if self._sigchld in ready:
+                self._sigchld.recv(4_096)
                 self._reap()
-            if self._control in ready and not self._listen():
+            if self._control in ready and not self._receive():
                 return
 
-    def end_all(self) -> None:
+    def kill_all(self) -> None:
+        """Kill every child."""
         for pid in self._pids.values():
             _kill(pid)
 
-    def _listen(self) -> bool:
-        data, sockets, _, _ = socket.recv_fds(self._control, 65_536, MOST_SOCKETS_AT_ONCE)
+    def _receive(self) -> bool:
+        data, sockets, _, _ = socket.recv_fds(self._control, 65_536, MAX_SOCKETS_PER_MESSAGE)
         self._sockets.extend(sockets)
-        *lines, self._heard = (self._heard + data).split(b"\n")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._handle(json.loads(line))
         return bool(data)
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if "start" in message:
             self._start(message["start"], Limits.parse(message["limits"]))
         elif message["kill"] in self._pids:
@@ -69,15 +70,15 @@ class ForkServer:
 
     def _start(self, number: int, limits: Limits) -> None:
         connection = self._sockets.popleft()
-        supervisor = os.getpid()
+        server_pid = os.getpid()
         try:
             pid = os.fork()
         except OSError:
             os.close(connection)
-            self._say({"failed": number})
+            self._send({"failed": number})
             return
         if pid == 0:
-            _be_a_child(connection, limits, supervisor)
+            _run_child(connection, limits, server_pid)
         os.close(connection)
         self._pids[number] = pid
 
@@ -87,7 +88,7 @@ class ForkServer:
             if ended:
                 del self._pids[number]
                 unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-                self._say(
+                self._send(
                     {
                         "ended": number,
                         "exit_code": os.waitstatus_to_exitcode(status),
@@ -96,32 +97,32 @@ class ForkServer:
                     }
                 )
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         self._control.sendall(json.dumps(message).encode() + b"\n")
 
 
 def _kill(pid: int) -> None:
-    """The whole group of a child that has not been reaped, so that its id is still its own."""
-    for kill in (os.killpg, os.kill):  # a child that has just been forked has no group of its own yet
+    """Kill a child's process group. The child must not have been reaped: its id could belong to another process."""
+    for kill in (os.killpg, os.kill):  # a child that was just forked has no process group yet
         with contextlib.suppress(ProcessLookupError):
             kill(pid, signal.SIGKILL)
 
 
-def _be_a_child(connection: int, limits: Limits, supervisor: int) -> None:
-    """What happens after the fork; never returns, and runs no cleanup that belongs to the supervisor."""
+def _run_child(connection: int, limits: Limits, server_pid: int) -> None:
+    """Run one task in the forked process. Never returns, and runs no cleanup handlers of the fork server."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        die_with_parent(supervisor)
+        die_with_parent(server_pid)
         protect_this_process()
         limit_this_process(limits)
-        own = _keep_only(connection)
+        kept = _close_all_but(connection)
         from bot.sandbox.landlock import confine  # both were imported before the fork
-        from bot.sandbox.screening_child import answer
+        from bot.sandbox.screening_child import run_task
 
-        answer(own, limits, confine)
+        run_task(kept, limits, confine)
         code = 0
     except MemoryError:
         code = OUT_OF_MEMORY
@@ -129,22 +130,22 @@ def _be_a_child(connection: int, limits: Limits, supervisor: int) -> None:
         os._exit(code)
 
 
-def _keep_only(connection: int) -> socket.socket:
-    """Close every other file: standard input, output and error become /dev/null."""
-    nothing = os.open(os.devnull, os.O_RDWR)
+def _close_all_but(connection: int) -> socket.socket:
+    """Close every other descriptor, and redirect standard input, output and error to /dev/null."""
+    devnull = os.open(os.devnull, os.O_RDWR)
     if connection != _FIRST_FREE:
-        if nothing == _FIRST_FREE:
-            nothing = os.dup(nothing)
+        if devnull == _FIRST_FREE:
+            devnull = os.dup(devnull)
         os.dup2(connection, _FIRST_FREE)
     for standard in (0, 1, 2):
-        os.dup2(nothing, standard)
+        os.dup2(devnull, standard)
     os.closerange(_FIRST_FREE + 1, os.sysconf("SC_OPEN_MAX"))
     return socket.socket(fileno=_FIRST_FREE)
 
 
 def _warm_up() -> None:
-    """Import and build everything that a screening needs, so that no child has to."""
-    os.putenv("OPENBLAS_NUM_THREADS", "1")  # for numpy: what forks must not have threads
+    """Import and build everything that a screening needs before the first fork."""
+    os.putenv("OPENBLAS_NUM_THREADS", "1")  # for numpy: a process that forks must have a single thread
     from bot.sandbox import landlock, screening_child  # noqa: F401
     from pipeline.label_recipe import MESSAGES
     from pipeline.records import FunctionHistory
@@ -153,34 +154,35 @@ def _warm_up() -> None:
     from pipeline.syntax.languages import LANGUAGES
 
     any_function = FunctionHistory("a.py", "f", 0, "python", 1, 3, "", 1.0, 1, 1)
-    "localhost".encode("idna")  # so does this
-    measure_density([any_function], frozenset(), MESSAGES)  # numpy imports its random numbers when first asked
+    "localhost".encode("idna")  # imports the codec
+    measure_density([any_function], frozenset(), MESSAGES)  # numpy imports its random number module on first use
     for language in LANGUAGES:
         parser(language)
         outline_query(language)
         docstring_query(language)
-    gc.set_threshold(20_000, 20, 50)  # mining makes many small values and no cycles
+    gc.set_threshold(20_000, 20, 50)  # mining allocates many small objects and no cycles
     gc.collect()
     gc.freeze()
 
 
 def main() -> None:
+    """Serve until the worker is gone, then kill the children."""
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=_CONTROL)
     _warm_up()
-    woken, waker = socket.socketpair()
-    waker.setblocking(False)
+    sigchld, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-    server = ForkServer(control, woken)
+    signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+    server = ForkServer(control, sigchld)
     try:
         control.sendall(b'{"ready": true}\n')
         server.serve()
     except ConnectionError:  # the worker is gone
         pass
     finally:
-        server.end_all()
+        server.kill_all()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a child process may take, and in words why one ended that took more."""
+"""Resource limits of a child process, and why a process ended that exceeded them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SET_PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 _SET_DUMPABLE = 4
 _SET_NO_NEW_PRIVILEGES = 38
 _MB = 1 << 20
-OUT_OF_MEMORY = 77  # exit status of a process that had no memory left even to say so
+OUT_OF_MEMORY = 77  # exit status of a process that had no memory left to report it
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one process. Memory is what it writes to: a file that is mapped to be read does not count."""
+    """Limits of one process. Memory means data (RLIMIT_DATA): files mapped for reading do not count."""
 
     memory_mb: int
     cpu_s: int
@@ -30,6 +30,7 @@ class Limits:
 
     @staticmethod
     def parse(values: Mapping[str, Any]) -> Limits:
+        """Raises KeyError, TypeError or ValueError."""
         return Limits(
             int(values["memory_mb"]), int(values["cpu_s"]), float(values["wall_s"]), int(values["file_bytes"])
         )
@@ -37,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended, as its parent saw it."""
+    """How a process ended, as reported by its parent."""
 
     exit_code: int  # negative: the signal
     cpu_s: float
@@ -45,34 +46,34 @@ class Ending:
 
 
 def limit_this_process(limits: Limits) -> None:
-    """From here on; what is over a limit fails (memory, files) or ends the process (time). Wall time is not seen to."""
+    """Apply the limits: exceeding memory or file size raises, exceeding CPU time kills. Wall time is the caller's."""
     data_bytes = limits.memory_mb * _MB
     _limit("RLIMIT_DATA", data_bytes, data_bytes)
     _limit("RLIMIT_CPU", limits.cpu_s, limits.cpu_s + 5)
     _limit("RLIMIT_FSIZE", limits.file_bytes, limits.file_bytes)
     _limit("RLIMIT_CORE", 0, 0)
-    _limit("RLIMIT_NPROC", 0, 0)  # it starts no process, so nothing outlives it; the system lets root all the same
+    _limit("RLIMIT_NPROC", 0, 0)  # it starts no process, so nothing outlives it; not enforced for root
 
 
 def _limit(name: str, soft: int, hard: int) -> None:
     kind = getattr(resource, name)
-    _, most = resource.getrlimit(kind)
-    if most != resource.RLIM_INFINITY:
-        soft, hard = min(soft, most), min(hard, most)
-    with contextlib.suppress(ValueError, OSError):  # macOS knows some limits by name only
+    _, ceiling = resource.getrlimit(kind)
+    if ceiling != resource.RLIM_INFINITY:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    with contextlib.suppress(ValueError, OSError):  # macOS defines some limits without supporting them
         resource.setrlimit(kind, (soft, hard))
 
 
 def die_with_parent(parent: int) -> None:
-    """The system kills this process as soon as `parent` ends, also by SIGKILL. Only Linux can."""
+    """Have the kernel kill this process as soon as `parent` (a pid) ends, however it ends. Linux only."""
     if sys.platform == "linux":
         _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before it could be asked for
+    if os.getppid() != parent:  # the parent ended before the request
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def protect_this_process() -> None:
-    """No other process of this user looks into this one's memory, and no program that it starts gains rights."""
+    """Deny other processes of this user access to this one's memory, and forbid gaining privileges by exec."""
     if sys.platform == "linux":
         _prctl(_SET_DUMPABLE, 0)
         _prctl(_SET_NO_NEW_PRIVILEGES, 1)
@@ -99,11 +100,11 @@ def too_large_file(limits: Limits) -> str:
 
 
 def explain(ending: Ending, limits: Limits) -> tuple[Literal["memory", "time", "crash"], str]:
-    """Kind and words for a process that ended without an answer."""
+    """Return failure kind and sentence for a process that ended without a reply."""
     number = -ending.exit_code
     if number == signal.SIGXCPU or (number > 0 and ending.cpu_s >= limits.cpu_s):
         return "time", too_much_processor(limits)
-    # C code aborts where it gets no memory. What doubles when it is full fails at a third of the limit already.
+    # C code aborts when an allocation fails. A buffer that doubles when full fails at a third of the limit already.
     if number in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS) and ending.peak_mb > limits.memory_mb / 3:
         return "memory", too_much_memory(limits)
     if ending.exit_code == OUT_OF_MEMORY:

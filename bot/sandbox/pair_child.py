@@ -1,7 +1,7 @@
-"""The child's side of gathering what a run reads. Imports what only that needs: no child that screens loads it.
+"""The child's side of a pair task. Kept apart because it imports what no screening needs.
 
-The commit is the one that was pinned when the run was asked for. It is seen as in a clone that was cut there, and only
-where the branch still leads to it: what was taken out of a history is not learned from, even if it lies here still.
+The task pins a commit. The file is built as in a clone cut at that commit, and only if the commit is still on the
+default branch: commits that were removed from the history are not trained on, even if their objects are still here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bot.sandbox.evidence_file import tracked_of
-from bot.sandbox.pair_task import Gathered, Gathering, NotInTheBranch, lengths_of
+from bot.sandbox.pair_task import CommitNotOnBranch, PairResult, PairTask, lengths_of
 from bot.sandbox.screening_task import ScreeningTask
 from pipeline.finetuning.artifact_store import LocalStore
 from pipeline.finetuning.pair_file import encode_pairs
@@ -30,70 +30,70 @@ from pipeline.records import AssayError
 from pipeline.screening.measure import facts_path
 
 
-class Unfetched(AssayError):
-    """An object that is needed is not in the clone."""
+class ObjectMissing(AssayError):
+    """A required object is missing from the clone."""
 
 
-def gather_file(
-    repository: Repository, order: ScreeningTask, wanted: Gathering, recipe: LabelRecipe, progress: Progress
-) -> Gathered:
-    """Write the file beside the clone, whole or not at all, and tell what is in it. Raises AssayError."""
-    store = facts_path(order.folder, repository)
-    at_the_pin = _pinned(repository, wanted.head_sha, recipe, store, progress)
-    miner = Miner(at_the_pin, recipe, store, 1, progress, order.overlay, tracked_of(order))
+def write_pair_file(
+    repository: Repository, task: ScreeningTask, pair_task: PairTask, recipe: LabelRecipe, progress: Progress
+) -> PairResult:
+    """Write the file atomically into the task's folder and describe it. Raises AssayError."""
+    store = facts_path(task.folder, repository)
+    pinned = _pinned(repository, pair_task.head_sha, recipe, store, progress)
+    miner = Miner(pinned, recipe, store, 1, progress, task.overlay, tracked_of(task))
     with miner, repository.reader() as reader:
-        read = _blobs_of(reader, recipe)
-        if wanted.kind == "pairs":
-            dataset = build_dataset(miner, recipe, read, seen_at=order.seen_at)
-            pairs = build_pair_set(miner, dataset, recipe, read, order.overlay.config_hash)
-            content, told = encode_pairs(pairs), _told(pairs, pairs.holdout)
+        read = _blob_reader(reader, recipe)
+        if pair_task.kind == "pairs":
+            dataset = build_dataset(miner, recipe, read, seen_at=task.seen_at)
+            pairs = build_pair_set(miner, dataset, recipe, read, task.overlay.config_hash)
+            content, result = encode_pairs(pairs), _describe(pairs, pairs.holdout)
         else:
             ranking = build_ranking_set(
                 miner,
                 recipe,
                 read,
-                window_s=wanted.window_s,
-                config_hash=order.overlay.config_hash,
-                seen_at=order.seen_at,
+                window_s=pair_task.window_s,
+                config_hash=task.overlay.config_hash,
+                seen_at=task.seen_at,
             )
-            content, told = encode_ranking_set(ranking), _told(ranking, ranking.head)
-    LocalStore(order.folder).write(wanted.file_name, content)
-    return told
+            content, result = encode_ranking_set(ranking), _describe(ranking, ranking.head)
+    LocalStore(task.folder).write(pair_task.file_name, content)
+    return result
 
 
 def _pinned(repository: Repository, head_sha: str, recipe: LabelRecipe, store: Path, progress: Progress) -> Repository:
-    """The repository with the pinned commit as its head. Raises NotInTheBranch."""
+    """Return the repository with the pinned commit as its head. Raises CommitNotOnBranch."""
     pinned = bytes.fromhex(head_sha)
     if pinned == repository.head:
         return repository
     with Miner(repository, recipe, store, 1, progress) as miner:
         history = miner.history
-        at = history.graph.index.get(pinned)
-        if at is None or history.landing[at] < 0:
-            raise NotInTheBranch(
+        index = history.graph.index.get(pinned)
+        if index is None or history.landing[index] < 0:
+            raise CommitNotOnBranch(
                 f"commit {head_sha[:12]} is not part of the default branch any more: its history was rewritten, or "
                 "another branch took its place"
             )
     return dataclasses.replace(repository, head=pinned)
 
 
-def _blobs_of(reader: ObjectReader, recipe: LabelRecipe) -> ReadBlob:
+def _blob_reader(reader: ObjectReader, recipe: LabelRecipe) -> ReadBlob:
     def read(blob: str) -> bytes:
         try:
             return reader.blob(bytes.fromhex(blob), recipe.most_file_bytes)
         except ObjectProblem:
-            raise Unfetched("a file that was mined cannot be read any more") from None
+            raise ObjectMissing("a file that was mined cannot be read any more") from None
 
     return read
 
 
-def _told(made: PairSet | RankingSet, scored: Iterable[Prompted]) -> Gathered:
-    return Gathered(
-        id=made.id,
-        label_recipe_id=made.label_recipe_id,
-        config_hash=made.config_hash,
-        train=lengths_of(map(_size_bytes, made.train)),
-        positives=int((made.signals > 0).sum()),
+def _describe(content: PairSet | RankingSet, scored: Iterable[Prompted]) -> PairResult:
+    return PairResult(
+        id=content.id,
+        label_recipe_id=content.label_recipe_id,
+        config_hash=content.config_hash,
+        train=lengths_of(map(_size_bytes, content.train)),
+        positives=int((content.signals > 0).sum()),
         scored=lengths_of(map(_size_bytes, scored)),
     )
 

@@ -1,6 +1,6 @@
-"""What a fine-tuning run reads, gathered from a clone: what is asked for and what is told of it, passed on as JSON.
+"""The task of building a fine-tuning run's input file from a clone, and its result, as JSON between worker and child.
 
-The file itself stays where the child wrote it, beside the clone, under a name that it was told.
+The child writes the file itself beside the clone, under `PairTask.file_name`.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from typing import Any, Final, Literal, get_args
 from pipeline.json_fields import Fields
 from pipeline.records import AssayError
 
-GatheringKind = Literal[
+PairTaskKind = Literal[
     "pairs",  # training pairs and holdout, to judge an adapter
     "ranking",  # the latest window and the functions of the head, for an adapter that won
 ]
-_KINDS: Final[tuple[GatheringKind, ...]] = get_args(GatheringKind)
+_KINDS: Final[tuple[PairTaskKind, ...]] = get_args(PairTaskKind)
 
-STEP_BYTES: Final = 32  # lengths of prompts are told in steps of so many
-LONGEST_BYTES: Final = 1 << 17  # a longer prompt counts as one of this length: no model reads more of it
-MOST_FILE_BYTES: Final = 2 << 30
+PROMPT_STEP_BYTES: Final = 32  # prompt lengths are rounded up to multiples of this
+MAX_PROMPT_BYTES: Final = 1 << 17  # longer prompts count as this long: no model reads more
+MAX_PAIR_FILE_BYTES: Final = 2 << 30
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SHA1: Final = re.compile(r"[0-9a-f]{40}")
 
-Lengths = Mapping[int, int]  # bytes of a prompt in UTF-8, rounded up -> how many there are
+Lengths = Mapping[int, int]  # bytes of a prompt in UTF-8, rounded up -> number of prompts
 
 
-class NotInTheBranch(AssayError):
-    """The commit that was pinned cannot be reached from the head of the default branch any more."""
+class CommitNotOnBranch(AssayError):
+    """The pinned commit is no longer reachable from the head of the default branch."""
 
 
 @dataclass(frozen=True)
-class Gathering:
-    """What to gather, at which commit. `window_s`: of a ranking, the window to train on; 0: nothing is trained."""
+class PairTask:
+    """Which file to build, and from which commit."""
 
-    kind: GatheringKind
+    kind: PairTaskKind
     head_sha: str  # pinned; the branch may have moved on
-    window_s: int = 0
+    window_s: int = 0  # of a ranking: the window to train on; 0: only score
 
     def __post_init__(self) -> None:
         if not _SHA1.fullmatch(self.head_sha):
@@ -48,59 +48,61 @@ class Gathering:
 
     @property
     def file_name(self) -> str:
-        """Within the repository's folder."""
+        """The file's name in the repository's folder."""
         return f"{self.kind}.parquet"
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What was gathered, without a name or a text of the repository."""
+class PairResult:
+    """Describes the file that was built, without any name or text from the repository."""
 
     id: str  # SHA-256
     label_recipe_id: str
     config_hash: str
     train: Lengths
-    positives: int  # of them
+    positives: int  # among the training functions
     scored: Lengths  # the holdout, or the functions of the head
 
     @property
     def trained_on(self) -> int:
+        """The number of training functions."""
         return sum(self.train.values())
 
 
 def lengths_of(sizes_bytes: Iterable[int]) -> Lengths:
-    """Sizes in a few thousand steps at most, none made smaller but those that no model reads whole."""
-    return Counter(min(-(-size // STEP_BYTES) * STEP_BYTES, LONGEST_BYTES) for size in sizes_bytes)
+    """Count sizes, rounded up to PROMPT_STEP_BYTES and capped at MAX_PROMPT_BYTES."""
+    return Counter(min(-(-size // PROMPT_STEP_BYTES) * PROMPT_STEP_BYTES, MAX_PROMPT_BYTES) for size in sizes_bytes)
 
 
-def dump_gathering(gathering: Gathering | None) -> dict[str, Any] | None:
-    return None if gathering is None else asdict(gathering)
+def dump_pair_task(task: PairTask | None) -> dict[str, Any] | None:
+    """Return the task as JSON values."""
+    return None if task is None else asdict(task)
 
 
-def load_gathering(values: Mapping[str, Any] | None) -> Gathering | None:
-    """Our own words: raises KeyError, TypeError or ValueError for others."""
-    return None if values is None else Gathering(**values)
+def load_pair_task(values: Mapping[str, Any] | None) -> PairTask | None:
+    """Load what `dump_pair_task` returned. Raises KeyError, TypeError or ValueError for anything else."""
+    return None if values is None else PairTask(**values)
 
 
-def dump_gathered(gathered: Gathered) -> dict[str, Any]:
-    """JSON values."""
+def dump_pair_result(result: PairResult) -> dict[str, Any]:
+    """Return the result as JSON values."""
     return {
-        "id": gathered.id,
-        "label_recipe_id": gathered.label_recipe_id,
-        "config_hash": gathered.config_hash,
-        "train": [list(row) for row in sorted(gathered.train.items())],
-        "positives": gathered.positives,
-        "scored": [list(row) for row in sorted(gathered.scored.items())],
+        "id": result.id,
+        "label_recipe_id": result.label_recipe_id,
+        "config_hash": result.config_hash,
+        "train": [list(row) for row in sorted(result.train.items())],
+        "positives": result.positives,
+        "scored": [list(row) for row in sorted(result.scored.items())],
     }
 
 
-def load_gathered(value: object) -> Gathered:
-    """What a child said, which a repository may have taken over. Raises MalformedError."""
-    fields = Fields(value, "gathered")
-    if not _SHA256.fullmatch(found := fields.text("id")):
-        fields.fail("id", "64 hexadecimal digits are wanted")
-    return Gathered(
-        id=found,
+def load_pair_result(value: object) -> PairResult:
+    """Parse a child's result; a repository may have taken the child over. Raises MalformedError."""
+    fields = Fields(value, "pair result")
+    if not _SHA256.fullmatch(identity := fields.text("id")):
+        fields.fail("id", "must be 64 hexadecimal digits")
+    return PairResult(
+        id=identity,
         label_recipe_id=fields.text("label_recipe_id"),
         config_hash=fields.text("config_hash", empty=True),
         train=_lengths(fields, "train"),
@@ -111,4 +113,4 @@ def load_gathered(value: object) -> Gathered:
 
 def _lengths(fields: Fields, key: str) -> Lengths:
     rows = fields.rows(key, ("size_bytes", "amount"))
-    return {row.whole("size_bytes", 0, LONGEST_BYTES): row.whole("amount", 1, 1 << 31) for row in rows}
+    return {row.whole("size_bytes", 0, MAX_PROMPT_BYTES): row.whole("amount", 1, 1 << 31) for row in rows}

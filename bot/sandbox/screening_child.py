@@ -1,9 +1,9 @@
-"""One screening in a process of its own: an order comes in, progress and a measurement or the reason of failure go out.
+"""One screening in a child process: a task comes in, progress and a measurement or a failure go out.
 
-The ranking, where one is asked for, goes out after the measurement: it may fail, take too long or too much, and costs
-nothing but itself. Where an order asks for what a fine-tuning run reads, that is gathered into a file instead.
+The ranking, if requested, is sent after the measurement, so a failure of it loses nothing else. For a pair task the
+child writes the input file of a fine-tuning run instead.
 
-The process has nothing but its socket, so whatever a repository does to it costs this one screening.
+The process has nothing but its socket: whatever a repository does to it affects this one screening.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bot.disk.private_folders import size_bytes
 from bot.peak_memory import own_peak_rss_mb
 from bot.sandbox.evidence_file import tracked_of
 from bot.sandbox.limits import Limits, too_large_file, too_much_memory
-from bot.sandbox.pair_task import Gathered, NotInTheBranch, dump_gathered
-from bot.sandbox.screening_task import FailureKind, RecipeName, ScreeningTask, load_order
+from bot.sandbox.pair_task import CommitNotOnBranch, PairResult, dump_pair_result
+from bot.sandbox.screening_task import FailureKind, RecipeName, ScreeningTask, load_task
 from pipeline.git.clone import clone_or_fetch, is_damaged, parse_url
 from pipeline.git.errors import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
 from pipeline.git.repository import open_repository
@@ -36,9 +36,9 @@ from pipeline.screening.measure import Measured, facts_path, measure_open
 from pipeline.screening.measurement import dump_measurement, measurement_of, plain
 
 CLONE = "clone.git"
-USER = "x-access-token"  # what GitHub calls whoever comes with a token of an App
+USER = "x-access-token"  # GitHub's user name for an App's token
 REPORT_EVERY_S = 1.0
-LONGEST_ORDER_BYTES = 1 << 20
+MAX_TASK_BYTES = 1 << 20
 
 _KINDS: tuple[tuple[type[AssayError], FailureKind], ...] = (
     (Refused, "refused"),
@@ -46,7 +46,7 @@ _KINDS: tuple[tuple[type[AssayError], FailureKind], ...] = (
     (Unavailable, "unavailable"),
     (TooLarge, "too_large"),
     (DiskFull, "disk_full"),
-    (NotInTheBranch, "moved"),
+    (CommitNotOnBranch, "moved"),
 )
 
 _RECIPES: Final[Mapping[RecipeName, LabelRecipe]] = MappingProxyType(
@@ -54,49 +54,48 @@ _RECIPES: Final[Mapping[RecipeName, LabelRecipe]] = MappingProxyType(
 )
 
 T = TypeVar("T")
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 Confine = Callable[[Path, Iterable[Path]], object]
 
 
-def answer(connection: socket.socket, limits: Limits, confine: Confine) -> None:
-    """Do what the socket asks for and say on it what came of it.
+def run_task(connection: socket.socket, limits: Limits, confine: Confine) -> None:
+    """Read a task from the socket, run it and send the replies.
 
-    `confine` keeps this process to a folder, and to a few files that it may read, before a byte of the repository is
-    seen.
+    `confine(folder, readable files)` restricts this process before it reads a byte of the repository.
     """
     with connection.makefile("rb") as lines:
-        line = lines.readline(LONGEST_ORDER_BYTES)
-    if not line:  # whoever wanted it is gone
+        line = lines.readline(MAX_TASK_BYTES)
+    if not line:  # the worker has hung up
         return
-    order = load_order(line)
+    task = load_task(line)
     del line
-    confine(order.folder, [order.ca_bundle] if order.ca_bundle else [])
-    with _Screening(order, _Reporter(connection).tell) as screening, contextlib.suppress(ConnectionError):
-        _say(connection, _attempt(screening.gather if order.gather else screening.measure, limits))
-        if order.rank and screening.is_measured:
-            _say(connection, _attempt_to_rank(screening))
+    confine(task.folder, [task.ca_bundle] if task.ca_bundle else [])
+    with _Screening(task, _Reporter(connection).report) as screening, contextlib.suppress(ConnectionError):
+        _send(connection, _result_or_error(screening.prepare_pairs if task.pair_task else screening.measure, limits))
+        if task.rank and screening.is_measured:
+            _send(connection, _ranking_or_reason(screening))
 
 
-def _say(connection: socket.socket, message: Mapping[str, Any]) -> None:
+def _send(connection: socket.socket, message: Mapping[str, Any]) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _attempt(do: Callable[[], dict[str, Any]], limits: Limits) -> dict[str, Any]:
+def _result_or_error(work: Callable[[], dict[str, Any]], limits: Limits) -> dict[str, Any]:
     try:
-        return do()
+        return work()
     except MemoryError:
         return _failure("memory", too_much_memory(limits))
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError):
             return _failure("crash", f"cannot be done without a library that is missing ({_place(error)})")
-        return _failure("memory", too_much_memory(limits))  # it is installed, and there was no room for it
+        return _failure("memory", too_much_memory(limits))  # it is installed, but loading it needs more memory
     except FileTooLarge:
         return _failure("too_large", too_large_file(limits))
     except AssayError as error:
         return _failure(_kind_of(error), str(error))
-    except ConnectionError:  # of our own socket: nobody wants the answer any more
+    except ConnectionError:  # of our own socket: the worker has hung up
         return _failure("interrupted", "nobody is listening")
-    except Exception as error:  # a bug: where it is, and not what it says, which may be code or a token
+    except Exception as error:  # a bug: report its location only, since its text may hold code or a token
         return _failure("crash", f"stopped on an error of Assay's own ({_place(error)})")
 
 
@@ -116,21 +115,21 @@ def _place(error: BaseException) -> str:
     return type(error).__name__ + place
 
 
-def _attempt_to_rank(screening: _Screening) -> dict[str, Any]:
+def _ranking_or_reason(screening: _Screening) -> dict[str, Any]:
     try:
         return {"shortlist": dump_shortlist(screening.rank())}
     except ConnectionError:
         raise
-    except Exception as error:  # whatever it is: what was measured stands
+    except Exception as error:  # the measurement stands, whatever failed
         return {"unranked": plain(f"stopped on an error ({_place(error)})")}
 
 
 class _Screening:
-    """One order. What `measure` opened for mining stays open for `rank`, to the end of the context."""
+    """One task. The miner that `measure` opens stays open for `rank`, until the context ends."""
 
-    def __init__(self, order: ScreeningTask, tell: Tell) -> None:
-        self._order = order
-        self._tell = tell
+    def __init__(self, task: ScreeningTask, report: Report) -> None:
+        self._task = task
+        self._report = report
         self._open = contextlib.ExitStack()
         self.is_measured = False
 
@@ -143,92 +142,92 @@ class _Screening:
     def measure(self) -> dict[str, Any]:
         """Clone or fetch, mine and measure. Raises AssayError."""
         started_s = time.perf_counter()
-        measured = self._on_a_sound_clone(self._measure, lambda found: bool(found.mined.notes))
+        measured = self._with_sound_clone(self._measure, lambda measured: bool(measured.mined.notes))
         self.is_measured = True
-        clone_bytes = size_bytes(self._order.folder / CLONE)
-        made = measurement_of(measured, time.perf_counter() - started_s, own_peak_rss_mb(), clone_bytes)
-        return {"measurement": dump_measurement(made)}
+        clone_bytes = size_bytes(self._task.folder / CLONE)
+        measurement = measurement_of(measured, time.perf_counter() - started_s, own_peak_rss_mb(), clone_bytes)
+        return {"measurement": dump_measurement(measurement)}
 
-    def gather(self) -> dict[str, Any]:
-        """Clone or fetch, and write the file that was asked for. Raises AssayError."""
-        # What is read here is trained on for hours: that a stored clone is whole is worth reading it once more.
-        return {"gathered": dump_gathered(self._on_a_sound_clone(self._gather, lambda found: True))}
+    def prepare_pairs(self) -> dict[str, Any]:
+        """Clone or fetch, and write the file of the pair task. Raises AssayError."""
+        # The file is trained on for hours, so always verify a stored clone, which reads all of it.
+        return {"pair_result": dump_pair_result(self._with_sound_clone(self._write_pair_file, lambda result: True))}
 
-    def _on_a_sound_clone(self, do: Callable[[Path], T], is_doubtful: Callable[[T], bool]) -> T:
-        """What a stored clone gives; where it turns out damaged, what one gives that is received once more.
+    def _with_sound_clone(self, work: Callable[[Path], T], is_doubtful: Callable[[T], bool]) -> T:
+        """Return `work(clone)`; if a stored clone turns out to be damaged, clone again and repeat.
 
-        One that has just been received is not received again: what it lacks, the server lacks.
+        A fresh clone is not repeated: what it lacks, the server lacks.
         """
-        was_there = (self._order.folder / CLONE).exists()
-        clone = _receive(self._order, self._tell)
+        was_stored = (self._task.folder / CLONE).exists()
+        clone = _clone(self._task, self._report)
         try:
-            found = do(clone)
-            doubtful = is_doubtful(found)
+            result = work(clone)
+            doubtful = is_doubtful(result)
         except AssayError:
-            if not was_there or not is_damaged(clone):
+            if not was_stored or not is_damaged(clone):
                 raise
             doubtful = True
-        if doubtful and was_there and is_damaged(clone):
+        if doubtful and was_stored and is_damaged(clone):
             self._open.close()
-            found = do(_receive(self._order, self._tell, afresh=True))
-        return found
+            result = work(_clone(self._task, self._report, from_scratch=True))
+        return result
 
     def _measure(self, clone: Path) -> Measured:
         self._repository = open_repository(clone)
-        store = facts_path(self._order.folder, self._repository)
-        recipe = _RECIPES[self._order.recipe]
-        tracked = tracked_of(self._order)
-        miner = Miner(self._repository, recipe, store, 1, self._progress, self._order.overlay, tracked)
+        store = facts_path(self._task.folder, self._repository)
+        recipe = _RECIPES[self._task.recipe]
+        tracked = tracked_of(self._task)
+        miner = Miner(self._repository, recipe, store, 1, self._progress, self._task.overlay, tracked)
         self._miner = self._open.enter_context(miner)
-        return measure_open(miner, recipe, self._order.seen_at)
+        return measure_open(miner, recipe, self._task.seen_at)
 
-    def _gather(self, clone: Path) -> Gathered:
-        os.putenv("OMP_NUM_THREADS", "1")  # for scikit-learn: a child may start no thread
-        from bot.sandbox.pair_child import gather_file  # Parquet and scorers, which nobody needs who only screens
+    def _write_pair_file(self, clone: Path) -> PairResult:
+        os.putenv("OMP_NUM_THREADS", "1")  # for scikit-learn: a child may not start threads
+        from bot.sandbox.pair_child import write_pair_file  # loads Parquet and scorers, which screenings do without
 
-        assert self._order.gather is not None
-        recipe = _RECIPES[self._order.recipe]
-        return gather_file(open_repository(clone), self._order, self._order.gather, recipe, self._progress)
+        assert self._task.pair_task is not None
+        recipe = _RECIPES[self._task.recipe]
+        return write_pair_file(open_repository(clone), self._task, self._task.pair_task, recipe, self._progress)
 
     def _progress(self, stage: str, done: int, total: int | None) -> None:
-        self._tell(f"{stage} {done:,}" + (f" of {total:,}" if total else ""))
+        self._report(f"{stage} {done:,}" + (f" of {total:,}" if total else ""))
 
     def rank(self) -> Shortlist:
-        """The head that was measured, with what mining found out. Raises whatever goes wrong."""
+        """Rank the functions and files of the measured head. May raise anything."""
         with self._repository.reader() as reader:
 
             def read(blob: str) -> bytes:
                 return reader.blob(bytes.fromhex(blob), MESSAGES.most_file_bytes)
 
-            return shortlist_of(subjects_at_head(self._miner, read, seen_at=self._order.seen_at))
+            return shortlist_of(subjects_at_head(self._miner, read, seen_at=self._task.seen_at))
 
 
-def _receive(order: ScreeningTask, tell: Tell, *, afresh: bool = False) -> Path:
+def _clone(task: ScreeningTask, report: Report, *, from_scratch: bool = False) -> Path:
     return clone_or_fetch(
-        parse_url(order.url),
-        order.folder / CLONE,
-        credentials=(USER, order.token) if order.token else None,
-        progress=tell,
-        max_bytes=order.most_bytes,
-        ca_bundle=order.ca_bundle,
-        proxies=_by_scheme(order.proxies),
-        from_scratch=afresh,
+        parse_url(task.url),
+        task.folder / CLONE,
+        credentials=(USER, task.token) if task.token else None,
+        progress=report,
+        max_bytes=task.max_pack_bytes,
+        ca_bundle=task.ca_bundle,
+        proxies=_by_scheme(task.proxies),
+        from_scratch=from_scratch,
     )
 
 
 def _by_scheme(proxies: Mapping[str, str]) -> dict[str, str]:
-    """HTTPS_PROXY and the like as "https" and the like."""
+    """Map names such as HTTPS_PROXY to schemes such as "https"."""
     return {name.lower().removesuffix("_proxy"): value for name, value in proxies.items()}
 
 
 class _Reporter:
-    """Passes on what is going on, a line a second at most."""
+    """Sends progress, at most one line a second."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._next_s = 0.0
 
-    def tell(self, line: str) -> None:
+    def report(self, line: str) -> None:
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + REPORT_EVERY_S

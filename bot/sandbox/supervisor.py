@@ -1,10 +1,10 @@
-"""The worker's side of screenings in child processes: an order goes in, a measurement or a reason comes out.
+"""Run screenings in child processes: a task goes in, a measurement or a failure comes out.
 
-A ranking may follow the measurement. Whatever becomes of it, the measurement stands. What a fine-tuning run reads is
-gathered in the same way: the child writes it into a file of the repository's folder.
+A ranking may follow the measurement; if it fails, the measurement stands. The input file of a fine-tuning run is built
+in the same way: the child writes it into the repository's folder.
 
-worker ── control socket ── supervisor (imports once) ── forks ── child (one repository)
-   └───────────── a socket for each child ─────────────────────────┘
+worker ── control socket ── fork server (imports once) ── forks ── child (one repository)
+   └────────────── one socket per child ────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from bot.sandbox.child_replies import (
-    MOST_ANSWER_BYTES,
+    MAX_REPLY_BYTES,
     Progress,
-    answer,
-    converse,
-    hear_ranking,
-    in_time,
-    made_of,
-    silent,
+    exchange,
+    ignore_progress,
+    parse_reply,
+    receive_measurement,
+    receive_ranking,
+    within_time,
 )
 from bot.sandbox.limits import Ending
-from bot.sandbox.pair_task import Gathered, load_gathered
+from bot.sandbox.pair_task import PairResult, load_pair_result
 from bot.sandbox.screening_task import Screened, ScreeningFailed, ScreeningTask
 
 __all__ = ["Screened", "ScreeningFailed", "ScreeningTask", "Supervisor"]
 
 START_WITHIN_S: Final = 60.0
-END_WITHIN_S: Final = 10.0  # a child that was killed, and the supervisor itself
+END_WITHIN_S: Final = 10.0  # after a kill: a child, and the fork server
 
 _COMMAND: Final = (sys.executable, "-I", "-X", "utf8", "-m", "bot.sandbox.fork_server")
 _INTERRUPTED: Final = "the process that starts screenings ended: the screening is started again"
 
-_Child = tuple[asyncio.StreamReader, asyncio.StreamWriter, "asyncio.Future[Ending]", float]  # the last: when it ends
+_Child = tuple[asyncio.StreamReader, asyncio.StreamWriter, "asyncio.Future[Ending]", float]  # float: its deadline
 
 
 class Supervisor:
@@ -52,7 +52,7 @@ class Supervisor:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._listener: asyncio.Task[None] | None = None
+        self._receiver: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
         self._endings: dict[int, asyncio.Future[Ending]] = {}
@@ -68,18 +68,18 @@ class Supervisor:
 
     @property
     def pid(self) -> int:
-        """Of the supervisor process; 0 while there is none."""
+        """The fork server's process id; 0 while none runs."""
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start the supervisor process, or start it anew where it ended. Raises ScreeningFailed where that fails."""
+        """Start the fork server unless it is running. Raises ScreeningFailed if it cannot be started."""
         async with self._starting:
-            if self._listener is not None and not self._listener.done():
+            if self._receiver is not None and not self._receiver.done():
                 return
             await self._clear()
             ours, theirs = socket.socketpair()
             try:
-                # From this thread, which lasts: the supervisor dies with the thread that started it.
+                # From this thread, which lasts: the kernel kills the fork server with the thread that started it.
                 self._process = subprocess.Popen(_COMMAND, stdin=theirs.fileno(), env={}, start_new_session=True)
             except BaseException:
                 ours.close()
@@ -89,7 +89,7 @@ class Supervisor:
             ours.setblocking(False)
             self._control = ours
             ready = asyncio.get_running_loop().create_future()
-            self._listener = asyncio.create_task(self._listen(ours, ready))
+            self._receiver = asyncio.create_task(self._receive(ours, ready))
             try:
                 await asyncio.wait_for(ready, START_WITHIN_S)
             except BaseException as error:
@@ -99,86 +99,86 @@ class Supervisor:
                 raise
 
     async def close(self) -> None:
-        """End the supervisor process and with it every child."""
+        """Kill the fork server and with it every child."""
         async with self._starting:
             await self._clear()
 
-    async def screen(self, order: ScreeningTask, progress: Progress = silent) -> Screened:
-        """Clone or fetch, measure and rank, in a child; cancelling kills it. Returns only when the child is gone.
+    async def screen(self, task: ScreeningTask, progress: Progress = ignore_progress) -> Screened:
+        """Clone or fetch, measure and rank in a child. Returns only after the child ended; cancelling kills it.
 
         Raises ScreeningFailed.
         """
-        async with self._child(order) as (reader, writer, ending, ends_at):
-            measurement = await in_time(order, ends_at, converse(order, reader, writer, ending, progress))
-            return await hear_ranking(order, measurement, reader, ends_at, progress)
+        async with self._child(task) as (reader, writer, ending, ends_at):
+            measurement = await within_time(task, ends_at, receive_measurement(task, reader, writer, ending, progress))
+            return await receive_ranking(task, measurement, reader, ends_at, progress)
 
-    async def gather(self, order: ScreeningTask, progress: Progress = silent) -> Gathered:
-        """Clone or fetch, and write the file that `order.gather` asks for, in the same way. Raises ScreeningFailed."""
-        async with self._child(order) as (reader, writer, ending, ends_at):
-            said = await in_time(order, ends_at, answer(order, reader, writer, ending, progress))
-            return made_of(said, "gathered", load_gathered)
+    async def prepare_pairs(self, task: ScreeningTask, progress: Progress = ignore_progress) -> PairResult:
+        """Clone or fetch, and write the file of `task.pair_task`, in the same way. Raises ScreeningFailed."""
+        async with self._child(task) as (reader, writer, ending, ends_at):
+            reply = await within_time(task, ends_at, exchange(task, reader, writer, ending, progress))
+            return parse_reply(reply, "pair_result", load_pair_result)
 
     @contextlib.asynccontextmanager
-    async def _child(self, order: ScreeningTask) -> AsyncIterator[_Child]:
-        """A child that is gone afterwards, however that came."""
+    async def _child(self, task: ScreeningTask) -> AsyncIterator[_Child]:
+        """Fork a child for the context; afterwards it has ended."""
         await self.start()
         number = next(self._numbers)
-        reader, writer = await self._fork(number, order)
+        reader, writer = await self._fork(number, task)
         ending = self._endings[number] = asyncio.get_running_loop().create_future()
         try:
-            yield reader, writer, ending, asyncio.get_running_loop().time() + order.wall_s
+            yield reader, writer, ending, asyncio.get_running_loop().time() + task.wall_s
         finally:
             writer.close()
             await self._end(number, ending)
 
-    async def _fork(self, number: int, order: ScreeningTask) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Ask for a child; return our end of its socket."""
+    async def _fork(self, number: int, task: ScreeningTask) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Request a child and return our end of its socket."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
+                reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MAX_REPLY_BYTES)
             except BaseException:
                 ours.close()
                 raise
             try:
-                await self._tell({"start": number, "limits": dataclasses.asdict(order.limits)}, theirs)
+                await self._send({"start": number, "limits": dataclasses.asdict(task.limits)}, theirs)
             except BaseException:
                 writer.close()
                 raise
         return reader, writer
 
     async def _end(self, number: int, ending: asyncio.Future[Ending]) -> None:
-        """See a child off, killed first unless it has ended."""
+        """Wait until a child ended; kill it first if it is still running."""
         try:
             if not ending.done():
                 with contextlib.suppress(ScreeningFailed):
-                    await self._tell({"kill": number})
+                    await self._send({"kill": number})
                 await asyncio.wait([ending], timeout=END_WITHIN_S)
         finally:
             del self._endings[number]
             if ending.done():
-                ending.exception()  # told by whoever waited for the answer
+                ending.exception()  # mark it as retrieved: the caller of `exchange` has raised it
 
-    async def _tell(self, message: dict[str, Any], attached: socket.socket | None = None) -> None:
+    async def _send(self, message: dict[str, Any], attached: socket.socket | None = None) -> None:
         line = json.dumps(message).encode() + b"\n"
         while self._control is not None:
             try:
                 socket.send_fds(self._control, [line], [attached.fileno()] if attached else [])
                 return
-            except BlockingIOError:  # lines are far shorter than a socket's room: all of it goes, or nothing
+            except BlockingIOError:  # lines are far shorter than the socket's buffer, so nothing was sent
                 await asyncio.sleep(0.01)
             except OSError:
                 break
         raise ScreeningFailed("interrupted", _INTERRUPTED)
 
-    async def _listen(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
-        """Pass on what the supervisor says, until it ends."""
-        loop, heard = asyncio.get_running_loop(), b""
+    async def _receive(self, control: socket.socket, ready: asyncio.Future[None]) -> None:
+        """Handle the fork server's messages until it ends."""
+        loop, buffer = asyncio.get_running_loop(), b""
         try:
             while data := await loop.sock_recv(control, 65_536):
-                *lines, heard = (heard + data).split(b"\n")
+                *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
-                    self._hear(json.loads(line), ready)
+                    self._handle(json.loads(line), ready)
         except OSError:
             pass
         finally:
@@ -187,7 +187,7 @@ class Supervisor:
                 if not future.done():
                     future.set_exception(ScreeningFailed("interrupted", _INTERRUPTED))
 
-    def _hear(self, message: dict[str, Any], ready: asyncio.Future[None]) -> None:
+    def _handle(self, message: dict[str, Any], ready: asyncio.Future[None]) -> None:
         if "ready" in message:
             ready.set_result(None)
             return
@@ -200,15 +200,15 @@ class Supervisor:
             ending.set_result(Ending(message["exit_code"], message["cpu_s"], message["peak_mb"]))
 
     async def _clear(self) -> None:
-        """End the process, if there is one, and everything that belongs to it."""
+        """Kill the process, if one runs, and release everything that belongs to it."""
         process, self._process = self._process, None
         control, self._control = self._control, None
-        listener, self._listener = self._listener, None
+        receiver, self._receiver = self._receiver, None
         if process is not None:
             process.kill()
             await asyncio.to_thread(process.wait, END_WITHIN_S)
-        if listener is not None:
-            listener.cancel()
-            await asyncio.wait([listener])
+        if receiver is not None:
+            receiver.cancel()
+            await asyncio.wait([receiver])
         if control is not None:
             control.close()

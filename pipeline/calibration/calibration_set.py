@@ -1,6 +1,6 @@
-"""The calibration set as it stands: what the ledger's lines add up to, and what changes when one is added.
+"""The calibration set that results from replaying the ledger, and the effect of changing it.
 
-Pure functions of the ledger's entries and the seed data; reading and writing them is `ledger.py`.
+Pure functions of ledger entries and seed data; `ledger.py` reads and writes the entries.
 """
 
 from __future__ import annotations
@@ -10,53 +10,54 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.calibration.ledger_entries import Adopted, Entry, Excluded, Included, Moved, Prediction, Recorded
 from pipeline.calibration.seed_records import Seed
-from pipeline.calibration.threshold import Calibration, Share, borrow, decided, fit, is_win, share
+from pipeline.calibration.threshold import Calibration, Share, borrow, fit, is_win, parse_time, share
 from pipeline.records import AssayError, Outcome, Threshold
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Everything the ledger remembers, and the seed outcomes and threshold of each label recipe that has some."""
+    """The state of the ledger, together with the seed outcomes and threshold of each label recipe that has a seed."""
 
-    deciding: str  # the label recipe that decides
-    outcomes: tuple[Outcome, ...]  # of all label recipes, seed first, exclusions applied
+    deciding: str  # id of the label recipe that decides verdicts
+    outcomes: tuple[Outcome, ...]  # of all label recipes, seed outcomes first, exclusions applied
     exclusions: Mapping[str, str]  # repository -> reason
     seed_thresholds: Mapping[str, Threshold]  # by label recipe
-    messages_id: str  # the label recipe of the shipped seed, which others borrow from
-    previous: Mapping[str, float] = field(default_factory=dict)  # the newest threshold of each label recipe
+    messages_id: str  # label recipe of the shipped seed, from which other recipes borrow
+    previous: Mapping[str, float] = field(default_factory=dict)  # newest threshold by label recipe
     predictions: tuple[Prediction, ...] = ()  # oldest first
     history: tuple[Entry, ...] = ()
     pinned: bool = False
-    base_model_family: str | None = None  # whose outcomes count; none: of all families
+    base_model_family: str | None = None  # only its outcomes count; None: those of all families
 
     def of_recipe(self, label_recipe_id: str) -> tuple[Outcome, ...]:
+        """Return the outcomes measured under a label recipe."""
         return tuple(o for o in self.outcomes if o.label_recipe_id == label_recipe_id)
 
     def calibrate(self, label_recipe_id: str | None = None) -> Calibration:
-        """The calibration of the deciding label recipe, or of another one."""
+        """Fit the threshold of a label recipe, by default the deciding one."""
         recipe = label_recipe_id or self.deciding
         return fit(
             self.outcomes,
-            previous=self._in_force(recipe),
-            seed_threshold=self._stand_in(recipe),
+            previous=self._current_threshold(recipe),
+            seed_threshold=self._fallback(recipe),
             label_recipe_id=recipe,
             base_model_family=self.base_model_family,
         )
 
-    def _in_force(self, recipe: str) -> float | None:
-        """The threshold before this fit, which decides ties: the last one recorded, else the seed's."""
+    def _current_threshold(self, recipe: str) -> float | None:
+        """Return the last recorded threshold, else that of the seed; it decides ties of the next fit."""
         shipped = self.seed_thresholds.get(recipe)
         return self.previous.get(recipe, shipped.value if shipped else None)
 
-    def _stand_in(self, recipe: str) -> Threshold | None:
-        """What answers where the set lacks a class: the recipe's own seed, else the threshold of `messages`."""
+    def _fallback(self, recipe: str) -> Threshold | None:
+        """Return the threshold to use if a class is missing: the recipe's own seed, else that of `messages`."""
         if recipe in self.seed_thresholds or recipe == self.messages_id:
             return self.seed_thresholds.get(recipe)
         return borrow(self.calibrate(self.messages_id).threshold)
 
 
 def replay(entries: Sequence[Entry], seed: Seed) -> CalibrationSet:
-    """The set after all entries. Until a label recipe was adopted, that of the shipped seed decides."""
+    """Return the set after all entries. Until a label recipe is adopted, that of the shipped seed decides."""
     seeds: dict[str, tuple[Outcome, ...]] = {}
     thresholds: dict[str, Threshold] = {}
     exclusions: dict[str, str] = {}
@@ -74,11 +75,11 @@ def replay(entries: Sequence[Entry], seed: Seed) -> CalibrationSet:
         elif isinstance(entry, Moved):
             previous[entry.label_recipe_id] = entry.threshold
     seeds[seed.label_recipe_id], thresholds[seed.label_recipe_id] = seed.outcomes(), seed.threshold
-    own = [outcome for entry in entries if isinstance(entry, Recorded) for outcome in entry.outcomes]
+    recorded = [outcome for entry in entries if isinstance(entry, Recorded) for outcome in entry.outcomes]
     shipped = [outcome for outcomes in seeds.values() for outcome in outcomes]
     return CalibrationSet(
         deciding=deciding,
-        outcomes=tuple(_exclude(outcome, exclusions) for outcome in _distinct(shipped + own)),
+        outcomes=tuple(_exclude(outcome, exclusions) for outcome in _distinct(shipped + recorded)),
         exclusions=exclusions,
         seed_thresholds=thresholds,
         messages_id=seed.label_recipe_id,
@@ -98,14 +99,14 @@ def _distinct(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
 
 
 def adoption(seed: Seed, label_recipe_id: str, at: str) -> Adopted:
-    """The line that lets a label recipe decide, with its seed where the shipped one is its own."""
+    """Return the entry that adopts a label recipe, including the shipped seed if it was measured under that recipe."""
     own = seed.label_recipe_id == label_recipe_id
     return Adopted(at, label_recipe_id, seed.outcomes() if own else (), seed.threshold if own else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A repository whose verdict another threshold turns."""
+    """A repository whose verdict changes with the threshold."""
 
     repo: str
     density_before: float
@@ -116,23 +117,23 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What replacing one calibration by another does to the newest predictions."""
+    """The effect on the newest predictions of replacing one calibration by another."""
 
     before: Calibration
     after: Calibration
     flips: tuple[Flip, ...]
-    not_measured: tuple[str, ...]  # known under the old label recipe, not yet screened under the new one
+    not_measured: tuple[str, ...]  # predicted under the old label recipe, not yet screened under the new one
 
 
 def change(predictions: Sequence[Prediction], before: Calibration, after: Calibration) -> Change:
-    """The flips between two calibrations, which may be of different label recipes: each judges its own densities."""
+    """Compare two calibrations; if their label recipes differ, each judges the densities measured under its own."""
     old = _newest(predictions, before.label_recipe_id)
     new = _newest(predictions, after.label_recipe_id)
     flips = []
     for repo in sorted(old.keys() & new.keys()):
-        was, now = _verdict(old[repo], before.threshold), _verdict(new[repo], after.threshold)
-        if was != now:
-            flips.append(Flip(repo, old[repo].density or 0.0, new[repo].density or 0.0, was, now))
+        old_verdict, new_verdict = _verdict(old[repo], before.threshold), _verdict(new[repo], after.threshold)
+        if old_verdict != new_verdict:
+            flips.append(Flip(repo, old[repo].density or 0.0, new[repo].density or 0.0, old_verdict, new_verdict))
     return Change(before, after, tuple(flips), tuple(sorted(old.keys() - new.keys())))
 
 
@@ -147,7 +148,7 @@ def _verdict(prediction: Prediction, threshold: Threshold) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A prediction whose outcome came in later."""
+    """A prediction and the outcome that settled it."""
 
     prediction: Prediction
     outcome: Outcome
@@ -159,33 +160,33 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """How the predictions of one label recipe have done: what would falsify the screener."""
+    """How the predictions of one label recipe turned out; this is what could falsify the screener."""
 
-    settled: tuple[Settled, ...]  # one a repository
+    settled: tuple[Settled, ...]  # one per repository
     false_positives: tuple[str, ...]  # RUN, and the adapter lost
     false_negatives: tuple[str, ...]  # SKIP, and the adapter won
     accuracy: Share | None
 
 
 def track_record(calibration_set: CalibrationSet, label_recipe_id: str) -> TrackRecord:
-    """Each measured conclusive outcome against the newest prediction that stood before it was known."""
+    """Compare each measured, conclusive outcome with the newest prediction made before it was known."""
     settled: dict[str, Settled] = {}
-    standing: dict[str, list[Prediction]] = {}
+    predictions: dict[str, list[Prediction]] = {}
     for entry in calibration_set.history:
         if isinstance(entry, Prediction) and entry.label_recipe_id == label_recipe_id:
-            standing.setdefault(entry.repo, []).append(entry)
+            predictions.setdefault(entry.repo, []).append(entry)
         elif isinstance(entry, Recorded):
             for outcome in entry.outcomes:
-                prediction = _before(standing.get(outcome.repo, ()), outcome)
+                prediction = _newest_before(predictions.get(outcome.repo, ()), outcome)
                 if prediction and _settles(outcome, label_recipe_id, calibration_set.exclusions):
                     settled[outcome.repo] = Settled(prediction, outcome)
-    found = tuple(settled[repo] for repo in sorted(settled))
-    wrong = [s for s in found if not s.right]
+    ordered = tuple(settled[repo] for repo in sorted(settled))
+    wrong = [s for s in ordered if not s.right]
     return TrackRecord(
-        settled=found,
+        settled=ordered,
         false_positives=tuple(s.prediction.repo for s in wrong if s.prediction.verdict == "RUN"),
         false_negatives=tuple(s.prediction.repo for s in wrong if s.prediction.verdict == "SKIP"),
-        accuracy=share(len(found) - len(wrong), len(found)) if found else None,
+        accuracy=share(len(ordered) - len(wrong), len(ordered)) if ordered else None,
     )
 
 
@@ -195,15 +196,15 @@ def _settles(outcome: Outcome, label_recipe_id: str, exclusions: Mapping[str, st
     return counts and not excluded and outcome.label_recipe_id == label_recipe_id
 
 
-def _before(predictions: Sequence[Prediction], outcome: Outcome) -> Prediction | None:
-    """The newest prediction made before the outcome was decided: a later one may have known it."""
-    known_at = decided(outcome.decided_at) if outcome.decided_at else None
-    earlier = [p for p in predictions if known_at is None or decided(p.at) <= known_at]
+def _newest_before(predictions: Sequence[Prediction], outcome: Outcome) -> Prediction | None:
+    """Return the newest prediction made before the outcome was decided, so that it cannot have known the outcome."""
+    known_at = parse_time(outcome.decided_at) if outcome.decided_at else None
+    earlier = [p for p in predictions if known_at is None or parse_time(p.at) <= known_at]
     return earlier[-1] if earlier else None
 
 
 def require_known(calibration_set: CalibrationSet, repo: str) -> None:
-    """Raises AssayError with the names there are, where `repo` has no outcome."""
+    """Raise AssayError with the known names if `repo` has no outcome."""
     known = sorted({o.repo for o in calibration_set.outcomes})
     if repo not in known:
         shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")

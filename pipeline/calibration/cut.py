@@ -1,7 +1,7 @@
-"""Where to cut densities into RUN and SKIP: the threshold rule of DESIGN.md section 2, for many sets of points at once.
+"""The threshold rule (docs/development/design.md, Threshold rule), vectorised over many sets of points.
 
-One vectorised rule serves the threshold itself, every leave-one-out set and all bootstrap resamples, so that they
-cannot come to differ.
+The threshold itself, every leave-one-out set and all bootstrap resamples go through the same code, so they cannot
+diverge.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# Sums and differences of floats that are equal on paper differ in the last digits; such costs and widths are ties.
+# Costs and widths that differ only by floating-point rounding are ties.
 _TIE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """One density a repository, in any order, with what a wrong answer about it costs (weight x cost)."""
+    """One density per repository, in any order, with the cost of a wrong verdict (weight × cost)."""
 
     densities: Floats  # (n,)
     won: NDArray[np.bool_]  # (n,)
     costs: Floats  # (n,)
 
     def has_both_classes(self) -> bool:
+        """Return whether there are winners and losers."""
         return bool(self.won.any()) and not bool(self.won.all())
 
 
 def place_cuts(points: Points, counts: Floats, previous: float | None) -> Floats:
-    """The cut of each multiset of the points.
+    """Return the cut of each multiset of points, shape (sets,).
 
-    `counts` has shape (sets, n): how often each point stands in each set. Every set must hold a winner and a loser.
-    A cut lies in the middle between two neighbouring distinct densities of its set, where a winner below and a loser
-    above cost least; of several such gaps the widest, then the one nearest `previous`, then the lowest. Where no cut
-    costs less than answering the same always, it is the midpoint of weakest winner and strongest loser.
-    Returns shape (sets,). Separable sets need no case of their own: the gap between the classes alone costs nothing.
+    `counts` has shape (sets, n) and says how often each point is in each set; every set must have both classes.
+    A cut is the midpoint between two neighbouring distinct densities of its set that minimises the cost of winners
+    below and losers above it. Of several such gaps it takes the widest, then the one nearest `previous`, then the
+    lowest. If no cut costs less than a constant verdict, it is the midpoint of weakest winner and strongest loser.
+    Separable sets need no special case, because only the gap between the classes costs nothing.
     """
     order = np.argsort(points.densities, kind="stable")
     distinct, starts = np.unique(points.densities[order], return_index=True)
@@ -65,9 +66,9 @@ def place_cuts(points: Points, counts: Floats, previous: float | None) -> Floats
 
 
 def _next_present(distinct: Floats, present: NDArray[np.bool_]) -> Floats:
-    """For each set and density the next higher density in that set; infinity after the last."""
-    standing = np.where(present, distinct, np.inf)
-    following = np.minimum.accumulate(standing[:, ::-1], axis=1)[:, ::-1]
+    """Return for each set and density the next higher density in that set; infinity after the last."""
+    in_set = np.where(present, distinct, np.inf)
+    following = np.minimum.accumulate(in_set[:, ::-1], axis=1)[:, ::-1]
     return np.concatenate([following[:, 1:], np.full((len(present), 1), np.inf)], axis=1)
 
 
@@ -89,12 +90,12 @@ def _inverted_midpoint(points: Points, counts: Floats) -> Floats:
 
 
 def leave_one_out_counts(size: int) -> Floats:
-    """Shape (size, size): row i holds every point but the i-th."""
+    """Return counts of shape (size, size) whose row i leaves out point i."""
     return np.asarray(1.0 - np.eye(size))
 
 
 def bootstrap_counts(points: Points, resamples: int, seed: int) -> Floats:
-    """Class-stratified resamples with replacement, shape (resamples, n); the same seed gives the same resamples."""
+    """Return counts of seeded, class-stratified resamples with replacement, shape (resamples, n)."""
     generator = np.random.default_rng(seed)
     counts = np.zeros((resamples, len(points.densities)))
     for members in (np.flatnonzero(points.won), np.flatnonzero(~points.won)):

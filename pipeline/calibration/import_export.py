@@ -1,4 +1,4 @@
-"""A calibration set as a file that one installation writes and another reads: `assay calibration export|import`."""
+"""The file format of `assay calibration export` and `import`, which moves a calibration set between installations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT = "assay-calibration"
 
 
 def render_exchange(outcomes: Sequence[Outcome]) -> str:
-    """Every outcome with all its fields, exclusions and their reasons included."""
+    """Render outcomes with all their fields, including exclusions and their reasons."""
     whole = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -27,32 +27,33 @@ def render_exchange(outcomes: Sequence[Outcome]) -> str:
 
 
 def parse_exchange(raw: bytes, where: str) -> tuple[Outcome, ...]:
-    """The outcomes in such a file. Raises MalformedError with the place of the first thing that is wrong."""
+    """Parse the outcomes in an exported file. Raises MalformedError that names the first bad field."""
     fields = parse_object(raw, where)
     if fields.text("format") != FORMAT:
-        fields.fail("format", f"{FORMAT} is wanted: this is no file of `assay calibration export`")
+        fields.fail("format", f"expected {FORMAT}: this file was not written by `assay calibration export`")
     fields.require_schema(SCHEMA_VERSION)
     return tuple(parse_outcome(item) for item in fields.objects("outcomes"))
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What an import adds. What is known already is passed over, so importing twice changes nothing."""
+    """What an import adds. Known outcomes are skipped, so importing twice changes nothing."""
 
     outcomes: tuple[Outcome, ...]
     exclusions: tuple[tuple[str, str], ...]  # (repository, reason)
-    known: int
+    known: int  # outcomes skipped
 
     def entries(self, at: str) -> tuple[Entry, ...]:
+        """Return the ledger entries that carry out the import; `at` is ISO 8601."""
         recorded = (Recorded(at, self.outcomes),) if self.outcomes else ()
         return (*recorded, *(Excluded(at, repo, reason) for repo, reason in self.exclusions))
 
 
 def plan_import(outcomes: Sequence[Outcome], calibration_set: CalibrationSet) -> Import:
-    """Exclusions are added, never lifted: what an operator here has excluded stays out."""
+    """Plan an import. It adds exclusions and never lifts those made here."""
     known = {replace(outcome, excluded_because="") for outcome in calibration_set.outcomes}
     plain = dict.fromkeys(replace(outcome, excluded_because="") for outcome in outcomes)
     new = tuple(outcome for outcome in plain if outcome not in known)
     excluded = {o.repo: o.excluded_because for o in outcomes if o.excluded_because}
-    added = tuple((repo, why) for repo, why in excluded.items() if repo not in calibration_set.exclusions)
+    added = tuple((repo, reason) for repo, reason in excluded.items() if repo not in calibration_set.exclusions)
     return Import(new, added, len(plain) - len(new))

@@ -1,8 +1,8 @@
-"""The ledger on disk: `ledger.jsonl` in the calibration folder of the data directory, one JSON object a line.
+"""The ledger on disk: `ledger.jsonl` in the calibration folder of the data directory, one JSON object per line.
 
-Lines are only ever added, under a file lock and synced to disk before the call returns. A crash in the middle of a
-line leaves a last line without its end: readers pass over it and the next writer cuts it off. Damage anywhere else is
-an error that names the line, never silently skipped.
+The file is append-only; lines are written under a lock and synced to disk before the call returns. A crash in the
+middle of a line leaves an incomplete last line, which readers skip and the next writer truncates. Any other damage is
+an error that names the line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; there a single process at a time has to do
+except ImportError:  # Windows has no flock; only one process may use the ledger there
     fcntl = None  # type: ignore[assignment]
 
 from pipeline.calibration.calibration_set import CalibrationSet, Change, adoption, change, replay
@@ -24,10 +24,10 @@ from pipeline.calibration.ledger_entries import (
     Entry,
     Moved,
     Prediction,
+    equal_except_time,
     parse_entry,
     predict,
     render_entry,
-    same_but_time,
 )
 from pipeline.calibration.seed_records import Seed
 from pipeline.calibration.threshold import Calibration
@@ -37,7 +37,7 @@ from pipeline.records import AssayError, Screening
 FOLDER = "calibration"
 LEDGER = "ledger.jsonl"
 LOCK = "ledger.lock"
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 
 
 class LedgerError(AssayError):
@@ -49,14 +49,14 @@ def calibration_folder(data_dir: Path) -> Path:
 
 
 def read_entries(folder: Path) -> tuple[Entry, ...]:
-    """All entries, oldest first; none where there is no ledger yet. Changes nothing on disk.
+    """Read all entries, oldest first; empty if there is no ledger yet.
 
-    Raises LedgerError for a damaged line and for a file that cannot be read.
+    Raises LedgerError for a damaged line or an unreadable file.
     """
     path = folder / LEDGER
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise LedgerError(f"{path} is larger than {MOST_BYTES >> 30} GB: move it away")
+        if path.stat().st_size > MAX_BYTES:
+            raise LedgerError(f"{path} is larger than {MAX_BYTES >> 30} GB: move it away")
         raw = path.read_bytes()
     except FileNotFoundError:
         return ()
@@ -79,9 +79,9 @@ def _parse(raw: bytes, path: Path) -> tuple[Entry, ...]:
 
 
 def _whole_bytes(raw: bytes) -> int:
-    """The length up to which lines are whole. A last line whose newline alone is missing is whole."""
+    """Return the length of the complete lines; a last line that lacks only its newline is complete."""
     end = raw.rfind(b"\n") + 1
-    # No proper prefix of a JSON object is one, so a tail that parses was written to its end.
+    # No proper prefix of a JSON object is valid, so a tail that parses was written completely.
     with suppress(MalformedError):
         parse_entry(raw[end:], "tail")
         return len(raw)
@@ -90,15 +90,15 @@ def _whole_bytes(raw: bytes) -> int:
 
 @dataclass
 class OpenLedger:
-    """The ledger under its lock: what was there, and a way to add to it."""
+    """The locked ledger: its entries, and a way to append."""
 
     folder: Path
     entries: tuple[Entry, ...]
 
     def append(self, *added: Entry) -> None:
-        """Add entries, all or none but for a power cut, and sync.
+        """Append entries and sync, all or none (except on power loss).
 
-        Raises OSError where the disk does not take them, MalformedError for what could not be read back.
+        Raises OSError if writing fails, MalformedError for an entry that could not be read back.
         """
         if not added:
             return
@@ -115,9 +115,9 @@ class OpenLedger:
 
 
 def _append(descriptor: int, path: Path, lines: bytes) -> None:
-    size, ending = _mend(descriptor, path)
+    size, newline = _repair(descriptor, path)
     try:
-        _write_at(descriptor, ending + lines, size)
+        _write_at(descriptor, newline + lines, size)
         os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, size)
@@ -126,8 +126,8 @@ def _append(descriptor: int, path: Path, lines: bytes) -> None:
         _sync_folder(path.parent)
 
 
-def _mend(descriptor: int, path: Path) -> tuple[int, bytes]:
-    """Cut off a torn last line; the size that is left, and the newline that it lacks, if it lacks one."""
+def _repair(descriptor: int, path: Path) -> tuple[int, bytes]:
+    """Truncate an incomplete last line; return the remaining size and the newline to add first, if one is missing."""
     raw = path.read_bytes()
     whole = _whole_bytes(raw)
     if whole < len(raw):
@@ -143,7 +143,7 @@ def _write_at(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the name of a new file as durable as its content; not every file system can."""
+    """Sync the directory entry of a new file, where the file system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -154,9 +154,9 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def open_ledger(folder: Path) -> Iterator[OpenLedger]:
-    """The ledger for reading and adding; other writers wait. Makes the folder.
+    """Open the ledger for appending and lock out other writers; create the folder if needed.
 
-    Raises LedgerError where the folder cannot be made or the ledger is damaged.
+    Raises LedgerError if the folder cannot be created or the ledger is damaged.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,24 +165,24 @@ def open_ledger(folder: Path) -> Iterator[OpenLedger]:
         raise LedgerError(f"cannot write to {folder}: {error.strerror}; set ASSAY_DATA_DIR to another folder") from None
     try:
         if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # given back when the descriptor closes, however we end
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # released when the descriptor closes, even on a crash
         yield OpenLedger(folder, read_entries(folder))
     finally:
         os.close(descriptor)
 
 
 def load_calibration_set(folder: Path, seed: Seed) -> CalibrationSet:
-    """The calibration set as it stands, without writing anything."""
+    """Load the current calibration set without writing anything."""
     return replay(read_entries(folder), seed)
 
 
 def amend(
     folder: Path, seed: Seed, at: str, decide: Callable[[CalibrationSet], Sequence[Entry]]
 ) -> tuple[CalibrationSet, Change]:
-    """Add what `decide` makes of the set as it stands, and the threshold that it moves to; the new set and the change.
+    """Append the entries that `decide` returns for the current set, and the resulting threshold; return set and change.
 
-    The first change pins the label recipe that decides: a release with another default does not replace it.
-    Adds nothing where `decide` returns nothing.
+    The first change pins the deciding label recipe, so that a release with another default does not replace it.
+    Appends nothing if `decide` returns nothing.
     """
     with open_ledger(folder) as ledger:
         before = replay(ledger.entries, seed)
@@ -201,9 +201,9 @@ def _moved(calibration: Calibration, at: str) -> Moved:
 
 
 def record_prediction(folder: Path, screening: Screening, calibration: Calibration, at: str) -> None:
-    """Remember a verdict before its outcome is known; saying the same again adds nothing. `at` is ISO 8601."""
+    """Append the prediction of a screening unless it repeats the last one of the repository. `at` is ISO 8601."""
     prediction = predict(screening, calibration, at)
     with open_ledger(folder) as ledger:
         known = [e for e in ledger.entries if isinstance(e, Prediction) and e.repo == prediction.repo]
-        if not known or not same_but_time(known[-1], prediction):
+        if not known or not equal_except_time(known[-1], prediction):
             ledger.append(prediction)

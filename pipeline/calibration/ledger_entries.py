@@ -1,6 +1,6 @@
-"""The lines of the ledger: what was predicted, what came of it, and what an operator decided. Values and their JSON.
+"""Ledger entries and their JSON: predictions, outcomes and an operator's decisions.
 
-A line is one JSON object whose `kind` names its type. The order of the lines is the order in which things happened.
+An entry is one JSON object whose `kind` names its type; entries are in chronological order.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from pipeline.calibration.seed_json import recipe_id
-from pipeline.calibration.threshold import Calibration, decided
+from pipeline.calibration.seed_json import parse_recipe_id
+from pipeline.calibration.threshold import Calibration, parse_time
 from pipeline.json_fields import Fields, parse_object
 from pipeline.records import AssayError, Outcome, OutcomeKind, Provenance, Screening, Threshold
 
 OUTCOME_KINDS: tuple[OutcomeKind, ...] = get_args(OutcomeKind)
-PROVENANCES: tuple[Provenance, ...] = ("published", "measured")  # what is shared stands in no file and no ledger
+PROVENANCES: tuple[Provenance, ...] = ("published", "measured")  # shared outcomes are kept in no file and no ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A verdict as it stood before its outcome was known."""
+    """A verdict recorded before its outcome was known."""
 
     at: str
     repo: str
@@ -40,7 +40,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Outcomes that came in together: all of them stand in one line, so a crash leaves all or none."""
+    """Outcomes recorded together, in one line so that a crash leaves all or none."""
 
     at: str
     outcomes: tuple[Outcome, ...]
@@ -48,7 +48,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """From here on no outcome of the repository counts, until it is included again."""
+    """From here on no outcome of the repository counts, until an `Included` entry."""
 
     at: str
     repo: str
@@ -57,13 +57,15 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class Included:
+    """The outcomes of the repository count again."""
+
     at: str
     repo: str
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """From here on this label recipe decides. Its seed is kept with it: a later release may ship another one's."""
+    """From here on this label recipe decides. Its seed is stored because a later release may ship another."""
 
     at: str
     label_recipe_id: str
@@ -73,7 +75,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The threshold that the set gave after a change; the newest one decides ties of the next."""
+    """The threshold after a change; the newest decides ties of the next fit."""
 
     at: str
     label_recipe_id: str
@@ -95,7 +97,7 @@ _NAMES = {entry: kind for kind, entry in _KINDS.items()}
 
 
 def predict(screening: Screening, calibration: Calibration, at: str) -> Prediction:
-    """The ledger line of a screening that was judged by `calibration`; `at` is the time now, in ISO 8601."""
+    """Return the ledger entry of a screening judged by `calibration`; `at` is the current time in ISO 8601."""
     density, verdict = screening.density, screening.verdict
     return Prediction(
         at=at,
@@ -115,26 +117,26 @@ def predict(screening: Screening, calibration: Calibration, at: str) -> Predicti
 
 
 def dump_entry(entry: Entry) -> dict[str, Any]:
-    """JSON values, but for tuples that JSON makes lists of."""
+    """Return JSON values, except that tuples are not lists yet."""
     return {"kind": _NAMES[type(entry)], **dataclasses.asdict(entry)}
 
 
 def render_entry(entry: Entry) -> bytes:
-    """One line of ASCII with its newline."""
+    """Render an entry as one line of ASCII, including the newline."""
     return json.dumps(dump_entry(entry), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def parse_entry(line: bytes, where: str) -> Entry:
-    """Raises MalformedError for anything that `render_entry` does not write."""
+    """Parse a line written by `render_entry`. Raises MalformedError."""
     return load_entry(parse_object(line, where))
 
 
 def load_entry(fields: Fields) -> Entry:
-    """Of the values that `dump_entry` makes, once they were JSON. Raises MalformedError."""
+    """Parse the values of `dump_entry` after a JSON round trip. Raises MalformedError."""
     kind = fields.text("kind")
     if kind not in _KINDS:
         fields.fail("kind", f"unknown kind {kind[:40]!a}: was it written by a newer version of Assay?")
-    at = moment(fields, "at")
+    at = parse_time_field(fields, "at")
     if kind == "prediction":
         return _parse_prediction(fields, at)
     if kind == "outcomes":
@@ -145,13 +147,16 @@ def load_entry(fields: Fields) -> Entry:
         return Included(at, fields.text("repo"))
     if kind == "adopt":
         return _parse_adopted(fields, at)
-    return Moved(at, recipe_id(fields, "label_recipe_id"), fields.number("threshold", 0, 1), fields.text("version"))
+    return Moved(
+        at, parse_recipe_id(fields, "label_recipe_id"), fields.number("threshold", 0, 1), fields.text("version")
+    )
 
 
-def moment(fields: Fields, key: str) -> str:
+def parse_time_field(fields: Fields, key: str) -> str:
+    """Return the text of a field that holds an ISO 8601 time or nothing. Raises MalformedError."""
     text = fields.text(key, empty=True)
     try:
-        decided(text)
+        parse_time(text)
     except AssayError as error:
         fields.fail(key, str(error))
     return text
@@ -170,7 +175,7 @@ def _parse_prediction(fields: Fields, at: str) -> Prediction:
         verdict=fields.choice("verdict", ("RUN", "SKIP")),
         measurable=fields.flag("measurable"),
         near_boundary=fields.flag("near_boundary"),
-        label_recipe_id=recipe_id(fields, "label_recipe_id"),
+        label_recipe_id=parse_recipe_id(fields, "label_recipe_id"),
         config_hash=fields.text("config_hash", empty=True),
     )
 
@@ -178,13 +183,14 @@ def _parse_prediction(fields: Fields, at: str) -> Prediction:
 def _parse_adopted(fields: Fields, at: str) -> Adopted:
     return Adopted(
         at=at,
-        label_recipe_id=recipe_id(fields, "label_recipe_id"),
+        label_recipe_id=parse_recipe_id(fields, "label_recipe_id"),
         seed_outcomes=tuple(parse_outcome(item) for item in fields.objects("seed_outcomes")),
         seed_threshold=fields.optional("seed_threshold", lambda: parse_threshold(fields.inner("seed_threshold"))),
     )
 
 
 def parse_threshold(fields: Fields) -> Threshold:
+    """Parse a threshold with its band. Raises MalformedError."""
     return Threshold(
         value=fields.number("value", 0, 1),
         band_low=fields.number("band_low", 0, 1),
@@ -195,14 +201,14 @@ def parse_threshold(fields: Fields) -> Threshold:
 
 
 def parse_outcome(fields: Fields) -> Outcome:
-    """An outcome from outside: density and ρ in their ranges, a known kind, a time that is one."""
+    """Parse an outcome, checking kind, time and the ranges of density and ρ. Raises MalformedError."""
     return Outcome(
         repo=fields.text("repo"),
         density=fields.number("density", 0, 1),
         outcome=fields.choice("outcome", OUTCOME_KINDS),
         provenance=fields.choice("provenance", PROVENANCES),
-        label_recipe_id=recipe_id(fields, "label_recipe_id"),
-        decided_at=moment(fields, "decided_at") if "decided_at" in fields else "",
+        label_recipe_id=parse_recipe_id(fields, "label_recipe_id"),
+        decided_at=parse_time_field(fields, "decided_at") if "decided_at" in fields else "",
         base_model_family=fields.text("base_model_family") if "base_model_family" in fields else "published",
         density_low=_optional_number(fields, "density_low", 0, 1),
         density_high=_optional_number(fields, "density_high", 0, 1),
@@ -218,8 +224,8 @@ def _optional_number(fields: Fields, key: str, low: float, high: float) -> float
     return fields.optional(key, lambda: fields.number(key, low, high))
 
 
-def same_but_time(one: Entry, other: Entry) -> bool:
-    """Whether nothing but the time distinguishes two entries."""
+def equal_except_time(one: Entry, other: Entry) -> bool:
+    """Return whether two entries differ at most in their time."""
     return type(one) is type(other) and dataclasses.replace(cast(Any, one), at="") == dataclasses.replace(
         cast(Any, other), at=""
     )

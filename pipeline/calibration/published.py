@@ -1,4 +1,4 @@
-"""The published outcomes as facts: what was said about which repository, and where its history can be had."""
+"""Published fine-tuning outcomes: what was reported about which repository, and where its history is available."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Published:
     density_class: str = ""
     rho_adapter: float | None = None
     rho_baseline: float | None = None
-    history_to: str = ""  # month such as 2020-03, where the history ends before the project's own
+    history_to: str = ""  # month such as 2020-03, if the history ends before the project's own
 
     @property
     def kind(self) -> OutcomeKind:
-        """The outcome in the words of DESIGN.md; as published, so +0.032 stays a win whatever the rho's say."""
+        """The outcome in our terms, taken as published: +0.032 stays a win regardless of the rho's."""
         if self.outcome == "win":
             return "WIN"
         adapter, baseline = self.rho_adapter, self.rho_baseline
@@ -39,12 +39,14 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFacts:
+    """All published outcomes."""
+
     repositories: tuple[Published, ...]
-    published_as_of: int  # seconds since 1970, the end of that day
+    published_as_of: int  # Unix seconds, the end of that day
 
 
 def parse_published(text: str) -> PublishedFacts:
-    """The facts in a TOML text of the packaged layout. Raises tomllib.TOMLDecodeError, KeyError or TypeError."""
+    """Parse the packaged TOML file. Raises tomllib.TOMLDecodeError, KeyError or TypeError."""
     table: dict[str, Any] = tomllib.loads(text)
     day: date = table["published_as_of"]
     end = datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
@@ -52,4 +54,5 @@ def parse_published(text: str) -> PublishedFacts:
 
 
 def load_published() -> PublishedFacts:
+    """Load the published outcomes shipped with this release."""
     return parse_published((files("pipeline.calibration") / RESOURCE).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What fine-tuning gave here on the repositories of the published table: reproduced.json, which the bench writes."""
+"""Our own fine-tuning results on the repositories of the published table: reproduced.json, written by the bench."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Reproduced:
     rho_frozen: float | None  # frozen embeddings + ridge of the same base model
     best_cheap: str | None
     rho_best_cheap: float | None
-    rho_shuffled: float | None  # of the adapter trained on shuffled labels; none: not run
+    rho_shuffled: float | None  # of an adapter trained on shuffled labels; None if not run
 
 
 def parse_reproduced(text: str) -> dict[str, Reproduced]:
-    """By name. Raises AssayError for a text that is none of ours."""
+    """Parse reproduced.json into rows by name. Raises AssayError for any other text."""
     try:
         rows: list[dict[str, Any]] = json.loads(text)
         return {row["name"]: Reproduced(**row) for row in rows}
@@ -48,11 +48,12 @@ def parse_reproduced(text: str) -> dict[str, Reproduced]:
 
 
 def render_reproduced(rows: Iterable[Reproduced]) -> str:
+    """Render rows as the text of reproduced.json."""
     return json.dumps([dataclasses.asdict(row) for row in rows], indent=1, ensure_ascii=False) + "\n"
 
 
 def reproduced_of(name: str, result: Mapping[str, Any], shuffled: Mapping[str, Any] | None) -> Reproduced:
-    """The row of one run, from what `assay finetune --json` printed, and from the control's where there is one."""
+    """Build the row of one run from the JSON of `assay finetune` and of its shuffled-label control, if any."""
     scorers = result["scorers"]
     frozen = next((row["rho"] for key, row in scorers.items() if key.startswith("frozen embeddings")), None)
     best = result["best_cheap"]
@@ -79,5 +80,5 @@ def reproduced_of(name: str, result: Mapping[str, Any], shuffled: Mapping[str, A
 
 
 def load_reproduced() -> dict[str, Reproduced]:
-    """What ships with this release. Raises AssayError where it is damaged."""
+    """Load the rows shipped with this release. Raises AssayError if the file is damaged."""
     return parse_reproduced((files("pipeline.calibration") / RESOURCE).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The seed data: shipped with the package as seed.json, written by `assay calibration seed`."""
+"""The seed data shipped as seed.json and written by `assay calibration seed`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 from pipeline.calibration.published import PublishedFacts
 from pipeline.calibration.seed_json import parse_seed
 from pipeline.calibration.seed_records import Seed, SeedMeasurement, SeedRecord, fit_records
-from pipeline.records import AssayError, Threshold
+from pipeline.records import AssayError
 
 __all__ = ["Seed", "SeedError", "SeedMeasurement", "SeedRecord", "assemble", "load_seed"]
 
@@ -17,30 +17,26 @@ RESOURCE = "seed.json"
 
 
 class SeedError(AssayError):
-    """The seed data cannot be used."""
+    """The seed data is missing, broken or incomplete."""
 
 
 def assemble(facts: PublishedFacts, measurements: Mapping[str, SeedMeasurement], label_recipe_id: str) -> Seed:
-    """The seed of `measurements`, by the repository's published name. Raises SeedError where one is missing."""
+    """Build the seed from measurements by published name. Raises SeedError if one is missing."""
     missing = [p.name for p in facts.repositories if p.name not in measurements]
     if missing:
         raise SeedError(f"not measured: {', '.join(missing)}")
     records = tuple(SeedRecord(p, measurements[p.name]) for p in facts.repositories)
-    threshold = as_seed_threshold(fit_records(records, label_recipe_id).threshold)
+    threshold = replace(fit_records(records, label_recipe_id).threshold, source="seed")
     return Seed(label_recipe_id, facts.published_as_of, threshold, records)
 
 
-def as_seed_threshold(threshold: Threshold) -> Threshold:
-    return replace(threshold, source="seed")
-
-
 def load_seed() -> Seed:
-    """The seed data shipped with this release. Raises SeedError where it is missing or broken."""
+    """Load the seed data shipped with this release. Raises SeedError if it is missing, MalformedError if broken."""
     try:
         raw = (files("pipeline.calibration") / RESOURCE).read_bytes()
     except OSError:
         raise SeedError(
-            "the seed data that ships with Assay (pipeline/calibration/seed.json) is missing: install Assay again, or "
+            "the seed data that ships with Assay (pipeline/calibration/seed.json) is missing: reinstall Assay, or "
             "measure it with `assay calibration seed`"
         ) from None
     return parse_seed(raw, RESOURCE)

@@ -1,7 +1,7 @@
-"""seed.json: written by `assay calibration seed`, read back with every field checked.
+"""The format of seed.json, which is read back with every field checked.
 
-One object: schema_version, label_recipe_id, published_as_of, threshold{} and repositories[], a repository being
-what was published (name, outcome, rho's), where it was measured (head_sha, windows) and what (density and the rest).
+One object: schema_version, label_recipe_id, published_as_of, threshold{} and repositories[]. Each repository has what
+was published (name, outcome, rho's), where it was measured (head_sha, windows) and the results (density and so on).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pipeline.records import DAY_S, Density, Threshold, Windows
 SCHEMA_VERSION = 1
 _EVIDENCE = ("issue", "label", "prefix", "keyword")
 _LAST_S = 253_370_764_800  # 9999-01-01
-_LONG = 1e6  # days
+_MAX_DAYS = 1e6
 
 
 def render_seed(seed: Seed) -> str:
-    """JSON with a line a field, so that a new measurement shows as a readable diff."""
+    """Render JSON with one field per line, so that a new measurement gives a readable diff."""
     whole = {
         "schema_version": SCHEMA_VERSION,
         "label_recipe_id": seed.label_recipe_id,
@@ -71,14 +71,14 @@ def _record_fields(record: SeedRecord) -> dict[str, Any]:
 
 
 def parse_seed(raw: bytes, where: str) -> Seed:
-    """Raises MalformedError with the place of the first thing that is wrong."""
+    """Parse seed.json. Raises MalformedError that names the first bad field."""
     fields = parse_object(raw, where)
     fields.require_schema(SCHEMA_VERSION)
-    label_recipe_id = recipe_id(fields, "label_recipe_id")
+    label_recipe_id = parse_recipe_id(fields, "label_recipe_id")
     records = tuple(_parse_record(record, label_recipe_id) for record in fields.objects("repositories"))
     names = [record.published.name for record in records]
     if len(set(names)) < len(names):
-        fields.fail("repositories", "a repository stands in it twice")
+        fields.fail("repositories", "contains a repository twice")
     threshold = fields.inner("threshold")
     low, high = _pair(threshold, "band")
     return Seed(
@@ -89,17 +89,18 @@ def parse_seed(raw: bytes, where: str) -> Seed:
     )
 
 
-def recipe_id(fields: Fields, key: str) -> str:
+def parse_recipe_id(fields: Fields, key: str) -> str:
+    """Parse the id of a recipe, 12 hexadecimal digits. Raises MalformedError."""
     value = fields.text(key)
     if not re.fullmatch(r"[0-9a-f]{12}", value):
-        fields.fail(key, "12 hexadecimal digits are wanted")
+        fields.fail(key, "expected 12 hexadecimal digits")
     return value
 
 
 def _pair(fields: Fields, key: str) -> tuple[float, float]:
     values = fields.numbers(key, 0, 2)
     if len(values) != 2 or values[0] > values[1]:
-        fields.fail(key, "two numbers are wanted, the lower first")
+        fields.fail(key, "expected two numbers, the lower first")
     return values[0], values[1]
 
 
@@ -107,7 +108,7 @@ def _end_of_day(fields: Fields) -> int:
     try:
         day = datetime.strptime(fields.text("published_as_of"), "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        fields.fail("published_as_of", "a day such as 2026-01-31 is wanted")
+        fields.fail("published_as_of", "expected a day such as 2026-01-31")
     return int(day.timestamp()) + DAY_S - 1
 
 
@@ -115,13 +116,13 @@ def _parse_record(fields: Fields, label_recipe_id: str) -> SeedRecord:
     record = SeedRecord(_parse_published(fields), _parse_measurement(fields))
     measured = record.measured
     if measured.label_recipe_id != label_recipe_id:
-        fields.fail("label_recipe_id", "is another than the file's")
+        fields.fail("label_recipe_id", "differs from that of the file")
     if fields.text("as_of") != _iso(measured.windows.as_of):
-        fields.fail("as_of", "is another time than windows.as_of")
+        fields.fail("as_of", "differs from windows.as_of")
     if fields.flag("measurable") != measured.measurable:
         fields.fail("measurable", "does not follow from the held-out functions")
     if not math.isclose(measured.density.value, measured.curves[measured.density.curve], rel_tol=1e-9):
-        fields.fail("density", f"is another than curves.{measured.density.curve}")
+        fields.fail("density", f"differs from curves.{measured.density.curve}")
     return record
 
 
@@ -142,14 +143,14 @@ def _parse_published(fields: Fields) -> Published:
 def _parse_measurement(fields: Fields) -> SeedMeasurement:
     head_sha = fields.text("head_sha")
     if not re.fullmatch(r"[0-9a-f]{40}", head_sha):
-        fields.fail("head_sha", "40 hexadecimal digits are wanted")
+        fields.fail("head_sha", "expected 40 hexadecimal digits")
     curves, samples, evidence = fields.inner("curves"), fields.inner("samples"), fields.inner("evidence")
     for curve in CURVES:
         if len(samples.numbers(curve, 0, 1)) != SAMPLES:
-            samples.fail(curve, f"{SAMPLES} densities are wanted")
+            samples.fail(curve, f"expected {SAMPLES} densities")
     return SeedMeasurement(
         head_sha=head_sha,
-        label_recipe_id=recipe_id(fields, "label_recipe_id"),
+        label_recipe_id=parse_recipe_id(fields, "label_recipe_id"),
         windows=_parse_windows(fields.inner("windows")),
         commits=fields.whole("commits"),
         fix_commits=fields.whole("fix_commits", 0, fields.whole("commits")),
@@ -184,9 +185,9 @@ def _parse_windows(fields: Fields) -> Windows:
         train_start=fields.whole("train_start", -_LAST_S, _LAST_S),
         eval_start=fields.whole("eval_start", -_LAST_S, _LAST_S),
         as_of=fields.whole("as_of", -62_000_000_000, _LAST_S),
-        window_days=fields.number("window_days", 0, _LONG),
-        horizon_days=fields.number("horizon_days", 0, _LONG),
-        history_days=fields.number("history_days", 0, _LONG),
+        window_days=fields.number("window_days", 0, _MAX_DAYS),
+        horizon_days=fields.number("horizon_days", 0, _MAX_DAYS),
+        history_days=fields.number("history_days", 0, _MAX_DAYS),
         too_little_history=fields.flag("too_little_history"),
         shortened=fields.flag("shortened"),
     )
@@ -196,4 +197,4 @@ def _iso(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
-        raise MalformedError(f"as_of: {seconds} is no time of our calendar") from None
+        raise MalformedError(f"as_of: {seconds} is not in the years 1 to 9999") from None

@@ -1,4 +1,4 @@
-"""P(win | log density): a logistic curve through the outcomes, once there are enough of them to draw one."""
+"""P(win | log density): logistic regression on the outcomes, once there are enough of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-FEWEST_OUTCOMES = 30
+MIN_OUTCOMES = 30
 _STEPS = 100
 _CONVERGED = 1e-10
 
@@ -21,26 +21,27 @@ class WinCurve:
 
     intercept: float
     slope: float
-    smallest_density: float  # a density of nothing is read as this one
+    smallest_density: float  # a density of 0 is read as this one
 
     def probability(self, density: float) -> float:
+        """Return the probability of a win at a density."""
         score = self.intercept + self.slope * math.log(max(density, self.smallest_density))
         return 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
 
 
 def fit_win_curve(densities: Floats, won: NDArray[np.bool_], weights: Floats) -> WinCurve:
-    """Weighted logistic regression on ln density with the ridge penalty slope^2 / 2, by Newton's method.
+    """Fit a weighted logistic regression on ln density with the ridge penalty slope^2 / 2, by Newton's method.
 
-    The penalty is scikit-learn's default (C = 1, free intercept): it keeps the slope finite where the classes are
-    separable. Densities of zero have no logarithm and are read as half the smallest positive one.
-    All arrays have shape (n,); raises ValueError unless both classes and a positive density are there.
+    The penalty is scikit-learn's default (C = 1, free intercept); it keeps the slope finite if the classes are
+    separable. Densities of 0 are read as half the smallest positive one. All arrays have shape (n,). Raises ValueError
+    unless there are both classes and a positive density.
     """
     positive = densities[densities > 0]
     if not len(positive) or won.all() or not won.any():
         raise ValueError("a win curve needs winners, losers and a positive density")
     smallest = float(positive.min()) / 2
     logs = np.log(np.maximum(densities, smallest))
-    centre = float(logs.mean())  # Newton's steps are better conditioned around zero; the penalty leaves this free
+    centre = float(logs.mean())  # centring improves conditioning and does not affect the penalty
     intercept, slope = _newton(logs - centre, won.astype(float), weights)
     return WinCurve(intercept - slope * centre, slope, smallest)
 
@@ -60,7 +61,7 @@ def _newton(x: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
 
 
 def _descend(beta: Floats, step: Floats, design: Floats, y: Floats, weights: Floats) -> Floats:
-    """The full Newton step, halved until the loss does not rise: far from the optimum a full step can overshoot."""
+    """Take a Newton step, halved until the loss does not rise, since a full step can overshoot far from the optimum."""
     before = _loss(beta, design, y, weights)
     for _ in range(40):
         if _loss(beta - step, design, y, weights) <= before:

@@ -1,1 +1,1 @@
-"""Pairs -> adapter -> outcome: a LoRA adapter of a local language model, and what it is worth."""
+"""Fine-tune a LoRA adapter on the bug fixes of a repository and compare its ranking with the baseline."""

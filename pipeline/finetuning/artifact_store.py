@@ -1,7 +1,7 @@
-"""A folder of files where a run keeps what must outlive it: a directory of this machine, or any fsspec URL.
+"""Store the files that must outlive a run: in a local directory, or at any fsspec URL.
 
-A file is there as a whole or not at all. Locally it is written beside its place, synced and renamed; an object store
-shows an object only once it is complete. A folder has one writer at a time.
+Files are atomic: written beside their place, synced and renamed locally; object stores show an object only once it is
+complete. A folder has one writer at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StoreError(AssayError):
 
 
 class MissingError(StoreError):
-    """There is no file of that name."""
+    """A file does not exist."""
 
 
 class Store(Protocol):
@@ -40,24 +40,24 @@ class Store(Protocol):
     where: str  # for messages, without secrets
 
     def write(self, name: str, data: bytes) -> str:
-        """Put the file there, in place of one of that name, and return its SHA-256 (64 hexadecimal digits)."""
+        """Write or replace the file and return its SHA-256 (64 hexadecimal digits)."""
         ...
 
     def read(self, name: str) -> bytes:
-        """The whole file. Raises MissingError where there is none."""
+        """Return the whole file. Raises MissingError if it does not exist."""
         ...
 
     def names(self) -> tuple[str, ...]:
-        """Every file, sorted; none where the folder does not exist yet."""
+        """Return all names, sorted; none if the folder does not exist yet."""
         ...
 
     def delete(self, name: str) -> None:
-        """Take the file away; nothing happens where there is none."""
+        """Delete the file if it exists."""
         ...
 
 
 def open_store(url: str | Path) -> Store:
-    """The store at a directory (it need not exist yet) or at an fsspec URL (`s3://bucket/folder`)."""
+    """Open the store in a directory (it need not exist yet) or at an fsspec URL (`s3://bucket/folder`)."""
     text = str(url)
     if text.startswith("file://"):
         return LocalStore(Path(text.removeprefix("file://")))
@@ -78,7 +78,7 @@ class LocalStore:
     def write(self, name: str, data: bytes) -> str:
         path = self._path(name)
         partial = path.with_name(f".{path.name}{_PARTIAL}")
-        with _told(f"cannot write {path}", self.where):
+        with _explained(f"cannot write {path}", self.where):
             path.parent.mkdir(parents=True, exist_ok=True)
             for stale in path.parent.glob(f".*{_PARTIAL}"):  # of a process that was killed
                 stale.unlink(missing_ok=True)
@@ -94,17 +94,17 @@ class LocalStore:
 
     def read(self, name: str) -> bytes:
         path = self._path(name)
-        with _told(f"cannot read {path}", self.where):
+        with _explained(f"cannot read {path}", self.where):
             return path.read_bytes()
 
     def names(self) -> tuple[str, ...]:
-        with _told(f"cannot list {self._folder}", self.where):
-            found = (p.relative_to(self._folder).as_posix() for p in self._folder.rglob("*") if p.is_file())
-            return tuple(sorted(name for name in found if _NAME.fullmatch(name)))
+        with _explained(f"cannot list {self._folder}", self.where):
+            names = (p.relative_to(self._folder).as_posix() for p in self._folder.rglob("*") if p.is_file())
+            return tuple(sorted(name for name in names if _NAME.fullmatch(name)))
 
     def delete(self, name: str) -> None:
         path = self._path(name)
-        with _told(f"cannot delete {path}", self.where):
+        with _explained(f"cannot delete {path}", self.where):
             path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -112,44 +112,44 @@ class LocalStore:
 
 
 class RemoteStore:
-    """A folder behind fsspec. Credentials come from where the library for that kind of URL finds them."""
+    """A folder behind fsspec, which finds credentials in its usual places."""
 
     def __init__(self, url: str) -> None:
         self.where = _SECRET.sub("", url)
         try:
             self._files: Any
             self._files, root = fsspec.url_to_fs(url)
-        except (ImportError, ValueError) as error:  # fsspec says which package to install
+        except (ImportError, ValueError) as error:  # fsspec names the package to install
             raise StoreError(f"cannot open {self.where}: {_one_line(error)}") from None
         self._root = str(root).rstrip("/")
 
     def write(self, name: str, data: bytes) -> str:
         path = self._path(name)
-        with _told(f"cannot write {self.where}/{name}", self.where):
+        with _explained(f"cannot write {self.where}/{name}", self.where):
             try:
                 self._files.pipe_file(path, data)
-            except FileNotFoundError:  # a kind of store that has folders
+            except FileNotFoundError:  # a store that has folders
                 self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
                 self._files.pipe_file(path, data)
         return sha256(data)
 
     def read(self, name: str) -> bytes:
         path = self._path(name)
-        with _told(f"cannot read {self.where}/{name}", self.where):
+        with _explained(f"cannot read {self.where}/{name}", self.where):
             return bytes(self._files.cat_file(path))
 
     def names(self) -> tuple[str, ...]:
-        with _told(f"cannot list {self.where}", self.where):
+        with _explained(f"cannot list {self.where}", self.where):
             self._files.invalidate_cache()  # another process may have written
             try:
-                found = [str(path).removeprefix(self._root).lstrip("/") for path in self._files.find(self._root)]
+                names = [str(path).removeprefix(self._root).lstrip("/") for path in self._files.find(self._root)]
             except FileNotFoundError:
                 return ()
-        return tuple(sorted(name for name in found if _NAME.fullmatch(name)))
+        return tuple(sorted(name for name in names if _NAME.fullmatch(name)))
 
     def delete(self, name: str) -> None:
         path = self._path(name)
-        with _told(f"cannot delete {self.where}/{name}", self.where), suppress(FileNotFoundError):
+        with _explained(f"cannot delete {self.where}/{name}", self.where), suppress(FileNotFoundError):
             self._files.rm_file(path)
 
     def _path(self, name: str) -> str:
@@ -158,19 +158,19 @@ class RemoteStore:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise StoreError(f"{name!r} is no name for a file of a store")
+        raise StoreError(f"{name!r} is not a valid file name in a store")
     return name
 
 
 @contextmanager
-def _told(failure: str, where: str) -> Iterator[None]:
-    """Turn what a file system says into one line that says what to do."""
+def _explained(failure: str, where: str) -> Iterator[None]:
+    """Turn errors of a file system into one line that says what to do."""
     try:
         yield
     except StoreError:
         raise
     except FileNotFoundError:
-        raise MissingError(f"{failure}: there is no such file") from None
+        raise MissingError(f"{failure}: no such file") from None
     except OSError as error:
         if error.errno in _FULL:
             raise StoreError(f"disk full: {failure}; free some space there, the last good checkpoint is kept") from None
@@ -190,7 +190,7 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut, where the system knows how."""
+    """Make a rename survive a power cut, on systems that support it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,14 +1,13 @@
-"""Which functions make up each step of the optimiser, and in which pieces they go through the model.
+"""Plan which functions make up each optimizer step, and into which micro-batches they are cut.
 
-Few functions have a signal, so a step holds more of them than the repository does: every positive (target > 0) once an
-epoch, and beside them as many negatives as keep positives at the least share or above. The negatives are drawn again
-for each epoch, first those that were drawn least often, so that over the epochs as many as possible are seen. Where
-positives are frequent enough, every function is used once an epoch, but for a few that whole numbers leave over for the
-next; where they are too frequent, all the same.
+Few functions have a signal, so steps oversample them: every positive (target > 0) once per epoch, with as many
+negatives as keep the share of positives at its minimum or above. The negatives are drawn anew for each epoch, the least
+drawn first, so that over the epochs as many as possible are seen. If positives are frequent enough, or too frequent,
+every function is used once per epoch, except for a few that rounding leaves to the next.
 
-Padding is computed for nothing, so functions of similar length go together. The positives of a step are neighbours in
-length and so are its negatives, but which positives meet which negatives is chance: the ranking loss compares
-functions of every length with each other. What pads more than a tenth all the same is cut in two.
+Padding is wasted work, so functions of similar length are batched. The positives of a step are neighbours in length and
+so are its negatives, but which positives meet which negatives is random: the ranking loss compares functions of all
+lengths. A batch that still pads more than a tenth is cut in two.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.records import AssayError
 
-MOST_PADDING = 0.1  # of the tokens of a micro-batch
+MAX_PADDING = 0.1  # of the tokens of a micro-batch
 
-# How far chance moves a length before functions are sorted by it (standard deviation of its logarithm): neighbours
-# differ from epoch to epoch, and padding hardly grows.
+# Random jitter of lengths before functions are sorted by them (standard deviation of the logarithm): neighbours differ
+# from epoch to epoch, and padding hardly grows.
 _JITTER = 0.05
 
 Members = tuple[int, ...]  # of a step or a micro-batch: positions in the training set
@@ -34,10 +33,10 @@ Ints = NDArray[np.int64]
 def plan_steps(
     lengths: Sequence[int], targets: ArrayLike, recipe: FinetuneRecipe, seed: int, *, steps: int | None = None
 ) -> tuple[Members, ...]:
-    """The members of every step of all epochs, at most `recipe.batch_size` each; the same for the same arguments.
+    """Return the members of every step of all epochs, at most `recipe.batch_size` each. Deterministic.
 
-    `lengths` (n,) in tokens, `targets` (n,) in [0, 1]. With `steps`, that many: epochs are added where the recipe's do
-    not suffice. Raises AssayError where there is nothing to learn from.
+    `lengths` (n,) in tokens, `targets` (n,) in [0, 1]. With `steps`, exactly that many: epochs are added if the recipe
+    has too few. Raises AssayError if there is nothing to learn from.
     """
     epochs = _epochs(np.asarray(lengths, dtype=np.float64), np.asarray(targets, dtype=np.float64), recipe, seed)
     planned: list[Members] = []
@@ -60,7 +59,7 @@ def _epochs(
         random = np.random.default_rng((seed, epoch))
         sizes = _batch_sizes(len(positives), len(negatives), recipe)
         wanted = sum(size for _, size in sizes)
-        # Least drawn first, equals by chance.
+        # Least drawn first, ties in random order.
         chosen = negatives[np.lexsort((random.random(len(negatives)), drawn[negatives]))[:wanted]]
         drawn[chosen] += 1
         parts = (
@@ -72,7 +71,7 @@ def _epochs(
 
 
 def _batch_sizes(positives: int, negatives: int, recipe: FinetuneRecipe) -> list[tuple[int, int]]:
-    """Positives and negatives of each step of an epoch: all positives, spread evenly."""
+    """Return the number of positives and negatives of each step of an epoch: all positives, spread evenly."""
     least, most = recipe.least_positives, recipe.batch_size
     used = min(negatives, _beside(positives, least)) if least else negatives
     steps = max(1, -(-(positives + used) // most))
@@ -87,7 +86,7 @@ def _batch_sizes(positives: int, negatives: int, recipe: FinetuneRecipe) -> list
 
 
 def _beside(positives: int, least: float) -> int:
-    """How many negatives go with these positives at most."""
+    """Return the most negatives that these positives allow."""
     return int(positives * (1 - least) / least + 1e-9)
 
 
@@ -96,10 +95,10 @@ def _share(whole: int, parts: int, part: int) -> int:
 
 
 def _runs(members: Ints, sizes: list[int], lengths: NDArray[np.float64], random: np.random.Generator) -> list[Members]:
-    """The members cut into runs of neighbours in length, of these sizes, dealt out by chance."""
+    """Cut the members into runs of neighbours in length, of these sizes, in random order."""
     jittered = np.log(np.maximum(lengths[members], 1)) + random.normal(0, _JITTER, len(members))
     ordered = members[np.argsort(jittered, kind="stable")]
-    # Sizes differ by one or two: which run is the longer one is chance as well.
+    # Sizes differ by one or two: which run is longer is random as well.
     dealt = random.permutation(len(sizes))
     ends = np.cumsum([sizes[step] for step in dealt])
     runs: list[Members] = [()] * len(sizes)
@@ -108,16 +107,16 @@ def _runs(members: Ints, sizes: list[int], lengths: NDArray[np.float64], random:
     return runs
 
 
-def micro_batches(members: Members, lengths: Sequence[int], most_tokens: int) -> tuple[Members, ...]:
-    """The members of a step in pieces, each of at most `most_tokens` with padding and a tenth of it padding.
+def micro_batches(members: Members, lengths: Sequence[int], max_tokens: int) -> tuple[Members, ...]:
+    """Cut the members of a step into pieces of at most `max_tokens` with padding, a tenth of them padding.
 
-    A function that is longer than `most_tokens` goes alone. Every member is in one piece; shortest first.
+    A function longer than `max_tokens` gets a piece of its own. Every member is in one piece; shortest first.
     """
     pending = [sorted(members, key=lambda member: (lengths[member], member))]
     pieces = []
     while pending:
         piece = pending.pop()
-        left = _cut([lengths[member] for member in piece], most_tokens)
+        left = _cut([lengths[member] for member in piece], max_tokens)
         if left:
             pending += (piece[left:], piece[:left])
         else:
@@ -125,17 +124,17 @@ def micro_batches(members: Members, lengths: Sequence[int], most_tokens: int) ->
     return tuple(pieces)
 
 
-def _cut(ordered: list[int], most_tokens: int) -> int:
-    """Where lengths in ascending order are cut in two; 0 where they are one piece."""
+def _cut(ordered: list[int], max_tokens: int) -> int:
+    """Return where to cut ascending lengths in two; 0 if they fit in one piece."""
     count, padded = len(ordered), len(ordered) * ordered[-1]
     if count == 1:
         return 0
-    if padded - sum(ordered) > MOST_PADDING * padded:  # where the fewest tokens are left
+    if padded - sum(ordered) > MAX_PADDING * padded:  # where the fewest tokens remain
         lengths, sizes = np.asarray(ordered), np.arange(1, count)
         return int(np.argmin(sizes * lengths[:-1] + (count - sizes) * lengths[-1])) + 1
-    return count // 2 if padded > most_tokens else 0
+    return count // 2 if padded > max_tokens else 0
 
 
 def padded_tokens(piece: Members, lengths: Sequence[int]) -> int:
-    """What the model computes for a micro-batch, with padding."""
+    """Return the tokens that the model computes for a micro-batch, padding included."""
     return len(piece) * max(lengths[member] for member in piece)

@@ -1,4 +1,4 @@
-"""What an adapter is worth: beside the baseline officially, beside everything cheap for whoever has to pay. Pure."""
+"""Compare an adapter with the baseline, which decides the outcome, and with every ranking that is cheaper. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pipeline.finetuning.ranker import ACTIVITY, ADAPTER, BLEND
 from pipeline.finetuning.result import Judgement
 from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.evaluate import BASELINE, Row
 from pipeline.ranking.outcome import Decision, decide_outcome
 from pipeline.ranking.statistics import Comparison, Quality, assess, ceiling, compare, rank_average
 
-ADAPTER = "adapter"
 FROZEN = "frozen embeddings + ridge"
-BLEND = "blend of adapter and activity"
-_ACTIVITY = "decayed touches"
 
 
 def seed_name(seed: int) -> str:
@@ -35,12 +33,12 @@ def judge(
 ) -> Judgement:
     """Compare the rank average over the seeds with every other ranking of the same holdout.
 
-    `scores` are the baseline's and the cheap scorers' by name, `seeds` those of each completed seed, `frozen` those of
-    the untouched base model. `control` names what was spoilt on purpose: then no outcome follows. `missing` says why
-    there is no seed. Raises ValueError where lengths differ or there is no baseline.
+    `scores` has the baseline and the cheap scorers by name, `seeds` the scores of each completed seed, `frozen` those
+    of the untouched base model. `control` names what was spoilt on purpose: then the outcome is INCONCLUSIVE.
+    `missing` explains an empty `seeds`. Raises ValueError if lengths differ or the baseline is missing.
     """
     cheap = {BASELINE: scores[BASELINE], **scores, **({} if frozen is None else {FROZEN: frozen})}
-    tuned = _tuned(seeds, scores.get(_ACTIVITY, scores[BASELINE]))
+    tuned = _tuned(seeds, scores.get(ACTIVITY, scores[BASELINE]))
     qualities = assess(cheap | tuned, labels, paths, lines)
     # The official ones, then the cheap ones, then the seeds.
     order = dict.fromkeys([name for name in (BASELINE, ADAPTER, BLEND) if name in qualities]) | cheap | tuned
@@ -73,7 +71,7 @@ def judge(
 
 
 def _tuned(seeds: Mapping[int, Floats], activity: Floats) -> dict[str, Floats]:
-    """The adapter's official score, its blend with activity, and where there are several seeds each of them."""
+    """Return the adapter's official score, its blend with activity, and every single seed if there are several."""
     if not seeds:
         return {}
     adapter = rank_average(list(seeds.values()))
@@ -82,15 +80,15 @@ def _tuned(seeds: Mapping[int, Floats], activity: Floats) -> dict[str, Floats]:
 
 
 def best_of(qualities: Mapping[str, Quality]) -> str | None:
-    """The name of the highest ρ; the first of equals, none where there is no ρ."""
+    """Return the name with the highest ρ, the first one of a tie; None if no ρ is defined."""
     known = {name: quality.rho for name, quality in qualities.items() if quality.rho is not None}
     return max(known, key=lambda name: known[name]) if known else None
 
 
 def _decide(baseline: Quality, adapter: Quality | None, comparison: Comparison, control: str) -> Decision:
     if control:
-        found = "no ρ" if adapter is None or adapter.rho is None else _interval(adapter)
-        return Decision("INCONCLUSIVE", f"a control run ({control}): {found}; it never counts as an outcome")
+        measured = "no ρ" if adapter is None or adapter.rho is None else _interval(adapter)
+        return Decision("INCONCLUSIVE", f"a control run ({control}): {measured}; it never counts as an outcome")
     return decide_outcome(
         n=baseline.n,
         positives=baseline.positives,

@@ -1,10 +1,10 @@
-"""What a run will cost, before it starts. Pure.
+"""Estimate the cost of a run before it starts. Pure.
 
-FLOPs as in Kaplan et al., "Scaling laws for neural language models" (2020): 2N a token forward, N being the parameters
-without embeddings. With LoRA the way back needs the gradients of activations but none of the frozen weights: 2N more,
-so 4N a trained token instead of 6N. Attention adds 2·2·layers·hidden·T² a sequence of T tokens forward (queries times
-keys, and weights times values; a causal mask is not subtracted) and twice that on the way back. LoRA's own matrices
-(about 1 % of N) are left out.
+FLOPs follow Kaplan et al., "Scaling laws for neural language models" (2020): 2N per token forward, where N counts the
+parameters without embeddings. With LoRA the backward pass needs the gradients of activations but not of the frozen
+weights: 2N more, so 4N per trained token instead of 6N. Attention adds 2·2·layers·hidden·T² per sequence of T tokens
+forward (queries times keys, and weights times values; a causal mask is not subtracted) and twice that backward. LoRA's
+own matrices (about 1 % of N) are left out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from pipeline.finetuning.recipe import FinetuneRecipe
 
-# Dense bf16 matrix products in FLOP/s without sparsity, from the makers' data sheets; fp16 where there is no bf16. The
-# longest name that a device's own name contains is the one.
+# Dense bf16 matrix products in FLOP/s without sparsity, from the vendors' data sheets; fp16 where bf16 is missing. The
+# longest name that is part of the device's name counts.
 _PEAKS = {
     "B200": 2.25e15,
     "H200": 989e12,
@@ -36,19 +36,19 @@ EXPECTED_UTILISATION = 0.3
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """What of a base model costs time."""
+    """The dimensions of a base model that determine its cost."""
 
     parameters: int  # without embeddings
-    layers: int = 0  # 0: attention is not counted
+    layers: int = 0  # 0 leaves attention out
     hidden: int = 0
 
     def forward_flops(self, lengths: Sequence[int]) -> float:
-        """One pass over sequences of these lengths in tokens."""
+        """Return the FLOPs of a forward pass over sequences of these lengths in tokens."""
         attention = 4.0 * self.layers * self.hidden * sum(length * length for length in lengths)
         return 2.0 * self.parameters * sum(lengths) + attention
 
     def training_flops(self, lengths: Sequence[int], *, checkpointing: bool = False) -> float:
-        """One pass there and back; with gradient checkpointing the way there is gone twice."""
+        """Return the FLOPs of a forward and a backward pass; gradient checkpointing repeats the forward pass."""
         tokens = 2.0 * self.parameters * sum(lengths)
         attention = self.forward_flops(lengths) - tokens
         return (3.0 if checkpointing else 2.0) * tokens + (4.0 if checkpointing else 3.0) * attention
@@ -56,7 +56,7 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many FLOP a second to count on, and why."""
+    """The expected speed in FLOP/s and its source."""
 
     flops_per_s: float
     source: str
@@ -64,12 +64,12 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run costs at most: training may need fewer steps than planned, never more."""
+    """The most that a run can cost: training may need fewer steps than planned, never more."""
 
-    trained_tokens: int  # over epochs, both fits of every seed
+    trained_tokens: int  # over all epochs and both fits of every seed
     scored_tokens: int  # validations, holdout, frozen embeddings
     flops: float
-    minutes: float | None  # none where nothing is known of the device
+    minutes: float | None  # None for a device of unknown speed
     rate: Rate | None
 
 
@@ -83,10 +83,10 @@ def estimate(
     validated_lengths: Sequence[int] | None = None,
     embedded: bool = True,
 ) -> Estimate:
-    """The cost of a job from the lengths of its prompts in tokens.
+    """Return the cost of a run from the lengths of its prompts in tokens.
 
     Each seed is fitted twice, on early labels and on all. `validated_lengths` are the functions that every validation
-    scores: all of training where None. `embedded` counts frozen embeddings of training and holdout, once.
+    scores: all training functions if None. `embedded` adds frozen embeddings of training and holdout, once.
     """
     validated = train_lengths if validated_lengths is None else validated_lengths
     seeds, passes = len(recipe.seeds), 2 * recipe.epochs * len(recipe.seeds)
@@ -107,14 +107,14 @@ def estimate(
 
 
 def peak_of(device: str) -> float | None:
-    """The peak of a device by the name that its driver gives ("NVIDIA H200"), in FLOP/s; None for an unknown one."""
+    """Return the peak in FLOP/s of a device by its driver's name ("NVIDIA H200"); None for an unknown one."""
     words = device.replace("-", " ").split()
     known = [name for name in _PEAKS if _contains(words, name.split())]
     return _PEAKS[max(known, key=len)] if known else None
 
 
 def rate_of(device: str, measured_flops_per_s: float | None = None) -> Rate | None:
-    """The rate to count on: measured in training where it was, else a share of the device's peak; None if unknown."""
+    """Return the measured rate if given, else a share of the device's peak; None for an unknown device."""
     if measured_flops_per_s is not None and measured_flops_per_s > 0:
         return Rate(measured_flops_per_s, "measured on this device")
     peak = peak_of(device)

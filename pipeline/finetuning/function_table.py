@@ -1,6 +1,6 @@
-"""Functions and the numbers beside them as one Parquet file: a row a function, one part after the other.
+"""Functions and the numbers beside them as one Parquet file: one row per function, one part after the other.
 
-What is read is what was written, or it is refused: whoever reads compares the content with the id that was written.
+A file is accepted only if its content still matches the digests that were written with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.finetuning.prompts import Prompted
 from pipeline.ranking.bootstrap import Floats
-from pipeline.records import PairMetrics
+from pipeline.records import AssayError, PairMetrics
 
 _TEXTS = ("path", "qualified_name", "language", "code")
 _METRICS = tuple(field.name for field in dataclasses.fields(PairMetrics))
@@ -26,19 +26,32 @@ _REPEATED = [_SIDE, "path", "language"]
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """A kind of set that is kept in such a file."""
+
+    name: str
+    version: int
+    marker: str = ""  # metadata `kind`; empty for files that have none
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return ({"kind": self.marker} if self.marker else {}) | {"schema_version": str(self.version)}
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Functions that belong together. Columns are by name and in the order of the functions."""
+    """Functions that belong together, with columns by name in the order of the functions."""
 
     functions: tuple[Prompted, ...]
-    floats: Mapping[str, Floats] = field(default_factory=dict)  # NaN is a number here
+    floats: Mapping[str, Floats] = field(default_factory=dict)  # NaN is a value here
     wholes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     optional: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
 
-class ReadPart:
-    """A part as it is in a file. Raises LookupError for a column that is not there, ValueError for a missing value."""
+class StoredPart:
+    """A part as read. Raises LookupError for a missing column and ValueError for a missing value."""
 
     def __init__(self, table: Any) -> None:
         self._table = table
@@ -63,41 +76,58 @@ class ReadPart:
         return values
 
 
-def encode_parts(parts: Mapping[str, Part], metadata: Mapping[str, str]) -> bytes:
-    """The content of the file; equal parts make equal bytes. Raises ValueError for text that UTF-8 cannot hold."""
-    table = pa.concat_tables([_table(side, part) for side, part in parts.items()], promote_options="default")
-    sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(dict(metadata)), sink, compression="zstd", use_dictionary=_REPEATED)
-    return sink.getvalue()
-
-
-class ReadTable:
-    """A file of `encode_parts`, before its rows are looked at."""
+class StoredTable:
+    """A file of `encode_set`: its metadata, and its rows by part."""
 
     def __init__(self, table: Any) -> None:
         self._table = table
         self.metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
 
-    def parts(self, *sides: str) -> Iterator[ReadPart]:
-        """The part of each side, in their order. Raises ValueError where rows of a side stand elsewhere."""
-        found, begin = self._table.column(_SIDE).to_pylist(), 0
-        counts = [found.count(side) for side in sides]
-        if found != [side for side, count in zip(sides, counts, strict=True) for _ in range(count)]:
+    def parts(self, *sides: str) -> Iterator[StoredPart]:
+        """Yield the part of each side. Raises ValueError unless the rows stand in that order."""
+        stored, begin = self._table.column(_SIDE).to_pylist(), 0
+        counts = [stored.count(side) for side in sides]
+        if stored != [side for side, count in zip(sides, counts, strict=True) for _ in range(count)]:
             raise ValueError("the sides are mixed")
         for count in counts:
-            yield ReadPart(self._table.slice(begin, count))
+            yield StoredPart(self._table.slice(begin, count))
             begin += count
 
 
-def decode_parts(content: bytes, read: Callable[[ReadTable], _T]) -> _T:
-    """What `read` makes of a file; its AssayError passes through.
+def encode_set(kind: FileKind, parts: Mapping[str, Part], metadata: Mapping[str, str]) -> bytes:
+    """Return the content of the file; equal sets give equal bytes. Raises ValueError for text that is not UTF-8."""
+    table = pa.concat_tables([_table(side, part) for side, part in parts.items()], promote_options="default")
+    table = table.replace_schema_metadata(kind.metadata | dict(metadata))
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=_REPEATED)
+    return sink.getvalue()
 
-    Raises ValueError for a file that is not of `encode_parts`, or that `read` misses something in.
+
+def decode_set(
+    content: bytes,
+    name: str,
+    kind: FileKind,
+    read: Callable[[StoredTable], _T],
+    digests: Callable[[_T], Mapping[str, str]],
+) -> _T:
+    """Return the set that `read` builds from the content of a file called `name`.
+
+    Raises AssayError for a file of another kind or version, and if its `digests` differ from the stored ones.
     """
     try:
-        return read(ReadTable(pq.read_table(pa.BufferReader(content), use_threads=False)))
+        table = StoredTable(pq.read_table(pa.BufferReader(content), use_threads=False))
+        if table.metadata.get("kind", "") != kind.marker:
+            raise ValueError("another kind of file")
+        version = table.metadata.get("schema_version")
+        if version != str(kind.version):
+            raise AssayError(f"{name!r} is a {kind.name} of version {version}, not {kind.version}: build it again")
+        decoded = read(table)
+        intact = all(table.metadata[key] == digest for key, digest in digests(decoded).items())
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
-        raise ValueError("not what was written") from error
+        raise AssayError(f"{name!r} is not a readable {kind.name}: build it again") from error
+    if not intact:
+        raise AssayError(f"{name!r} is damaged: its content does not match its id; build it again")
+    return decoded
 
 
 def _table(side: str, part: Part) -> Any:

@@ -1,13 +1,13 @@
-"""What a job remembers between its processes: which seeds are fitted, which are done, and for which pairs and recipe.
+"""The state of an unfinished job: its data and recipe, which seeds are fitted, and which are done.
 
-    job.json                 pair set (of a training once more: ranking set), recipe
+    job.json                 pair set (of a refit: ranking set), recipe
     frozen.json              scores of the frozen embeddings
-    seed-1/fit.json          how many steps were chosen, with the curves
-    seed-1/adapter           what was trained, as safetensors
-    seed-1/done.json         scores on the holdout, SHA-256 of the adapter; written last
-    seed-1/fit/, refit/      checkpoints of what is being trained
+    seed-1/fit.json          the chosen number of steps, with the curves
+    seed-1/adapter           the trained tensors, as safetensors
+    seed-1/done.json         scores, SHA-256 of the adapter; written last
+    seed-1/fit/, refit/      checkpoints of the training in progress
 
-All of it goes through one store, so that another machine can go on. Floats are written so that they come back the same.
+All of it goes through one store, so that another machine can resume. Floats survive the round trip exactly.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """How the untouched base model did: its scores, or why there are none."""
+    """The scores of the untouched base model, or why there are none."""
 
     scores: Floats | None
     seconds: float
@@ -41,26 +41,26 @@ class Embedded:
 
 
 class JobState:
-    """The state of one job in a store. Raises AssayError where the store holds another job, or a damaged one."""
+    """The state of one job in a store. Raises AssayError if the store holds another job, or a damaged one."""
 
     def __init__(self, store: Store, *, pair_set_id: str, recipe_id: str) -> None:
         self.store = store
         ids = {"pair_set_id": pair_set_id, "recipe_id": recipe_id}
         self._names = set(store.names())
-        found = self._read(_JOB, dict)
-        if found is None:
+        stored = self._read(_JOB, dict)
+        if stored is None:
             self._write(_JOB, ids)
-        elif found != ids:
-            raise AssayError(_another_job(found, ids, store.where))
+        elif stored != ids:
+            raise AssayError(_another_job(stored, ids, store.where))
 
     def seconds_spent(self, seeds: Sequence[int]) -> float:
-        """On the device, in what is finished."""
+        """Return the device time of all finished parts."""
         fits, runs = [self.fit(seed) for seed in seeds], [self.run(seed) for seed in seeds]
         known = sum(fit.work.seconds for fit in fits if fit)
         return known + sum(run.seconds - run.fit.work.seconds for run in runs if run)
 
     def forget(self) -> None:
-        """Delete what this class writes, the job's name first: from then on there is nothing to resume."""
+        """Delete everything that this class writes, job.json first: from then on there is nothing to resume."""
         for name in sorted(self.store.names(), key=lambda name: name != _JOB):
             if name in (_JOB, _FROZEN) or _OF_A_SEED.match(name):
                 self.store.delete(name)
@@ -82,10 +82,10 @@ class JobState:
         fit = self.fit(seed)
         if fit is None:
             return None
-        return self._read(_named(seed, "done.json"), lambda found: _parse_run(seed, fit, found))
+        return self._read(_named(seed, "done.json"), lambda stored: _parse_run(seed, fit, stored))
 
     def keep_run(self, run: SeedRun, adapter: bytes) -> None:
-        """Remember a completed seed; its checkpoints have had their day."""
+        """Keep a completed seed and delete its checkpoints."""
         self.store.write(_named(run.seed, "adapter"), adapter)
         digest = hashlib.sha256(adapter).hexdigest()
         self._write(_named(run.seed, "done.json"), _run_json(run) | {"adapter_sha256": digest})
@@ -94,11 +94,11 @@ class JobState:
                 self.store.delete(name)
 
     def adapter(self, seed: int) -> bytes:
-        """What was trained with a completed seed. Raises AssayError where it is not what was written."""
+        """Return the trained tensors of a completed seed. Raises AssayError if they changed since they were written."""
         name = _named(seed, "adapter")
-        wanted = self._read(_named(seed, "done.json"), lambda found: str(found["adapter_sha256"]))
+        expected = self._read(_named(seed, "done.json"), lambda stored: str(stored["adapter_sha256"]))
         content = self.store.read(name)
-        if hashlib.sha256(content).hexdigest() != wanted:
+        if hashlib.sha256(content).hexdigest() != expected:
             raise self._damaged(name)
         return content
 
@@ -122,9 +122,9 @@ class JobState:
 
 
 def open_state(work: str, checkpoints: str, *, pair_set_id: str, recipe_id: str) -> JobState:
-    """The state in the folder `work`, or where they are given in `checkpoints` (a folder or fsspec URL).
+    """Open the state in the folder `work`, or in `checkpoints` (a folder or fsspec URL) if given.
 
-    The job is named in `work` in any case, so that nothing else is begun there.
+    `work` names the job in either case, so that no other one begins there.
     """
     state = JobState(open_store(work), pair_set_id=pair_set_id, recipe_id=recipe_id)
     return JobState(open_store(checkpoints), pair_set_id=pair_set_id, recipe_id=recipe_id) if checkpoints else state
@@ -142,9 +142,9 @@ def _named(seed: int, name: str) -> str:
     return f"seed-{seed}/{name}"
 
 
-def _another_job(found: dict[str, Any], wanted: dict[str, str], where: str) -> str:
-    was = f"set {str(found.get('pair_set_id'))[:12]}, recipe {found.get('recipe_id')}"
-    now = f"set {wanted['pair_set_id'][:12]}, recipe {wanted['recipe_id']}"
+def _another_job(stored: dict[str, Any], ids: dict[str, str], where: str) -> str:
+    was = f"set {str(stored.get('pair_set_id'))[:12]}, recipe {stored.get('recipe_id')}"
+    now = f"set {ids['pair_set_id'][:12]}, recipe {ids['recipe_id']}"
     return f"{where} holds an unfinished job of {was}; this one is of {now}: name another folder, or delete that one"
 
 
@@ -152,14 +152,14 @@ def _fit_json(fit: Fit) -> dict[str, Any]:
     return dataclasses.asdict(fit)
 
 
-def _parse_fit(found: dict[str, Any]) -> Fit:
+def _parse_fit(stored: dict[str, Any]) -> Fit:
     return Fit(
-        planned_steps=int(found["planned_steps"]),
-        steps=int(found["steps"]),
-        losses=_curve(found["losses"]),
-        validations=_curve(found["validations"]),
-        ended=str(found["ended"]),
-        work=Work(**found["work"]),
+        planned_steps=int(stored["planned_steps"]),
+        steps=int(stored["steps"]),
+        losses=_curve(stored["losses"]),
+        validations=_curve(stored["validations"]),
+        ended=str(stored["ended"]),
+        work=Work(**stored["work"]),
     )
 
 
@@ -174,23 +174,23 @@ def _run_json(run: SeedRun) -> dict[str, Any]:
     }
 
 
-def _parse_run(seed: int, fit: Fit, found: dict[str, Any]) -> SeedRun:
+def _parse_run(seed: int, fit: Fit, stored: dict[str, Any]) -> SeedRun:
     return SeedRun(
         seed=seed,
         fit=fit,
-        refit_steps=int(found["refit_steps"]),
-        refit_losses=_curve(found["refit_losses"]),
-        refit_ended=str(found["refit_ended"]),
-        refit_work=Work(**found["refit_work"]),
-        scores=np.array(found["scores"], dtype=np.float64),
-        scoring_seconds=float(found["scoring_seconds"]),
+        refit_steps=int(stored["refit_steps"]),
+        refit_losses=_curve(stored["refit_losses"]),
+        refit_ended=str(stored["refit_ended"]),
+        refit_work=Work(**stored["refit_work"]),
+        scores=np.array(stored["scores"], dtype=np.float64),
+        scoring_seconds=float(stored["scoring_seconds"]),
     )
 
 
-def _parse_embedded(found: dict[str, Any]) -> Embedded:
-    scores = None if found["scores"] is None else np.array(found["scores"], dtype=np.float64)
-    return Embedded(scores, float(found["seconds"]), str(found["reason"]))
+def _parse_embedded(stored: dict[str, Any]) -> Embedded:
+    scores = None if stored["scores"] is None else np.array(stored["scores"], dtype=np.float64)
+    return Embedded(scores, float(stored["seconds"]), str(stored["reason"]))
 
 
-def _curve(found: list[list[float]]) -> tuple[tuple[int, float], ...]:
-    return tuple((int(step), float(value)) for step, value in found)
+def _curve(stored: list[list[float]]) -> tuple[tuple[int, float], ...]:
+    return tuple((int(step), float(value)) for step, value in stored)

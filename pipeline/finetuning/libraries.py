@@ -1,4 +1,4 @@
-"""What models need beyond the rest: whether it is installed, and how it is kept quiet before it is imported."""
+"""Check that the optional model libraries are installed, and silence them before they are imported."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline.records import AssayError
 
 FOR_SCORING = ("torch", "transformers", "peft", "safetensors")
 FOR_TRAINING = (*FOR_SCORING, "fsspec", "matplotlib")
-_INSTALL = "install what fine-tuning needs: pip install 'assay[finetune]' (in a checkout: make setup-finetune)"
+_INSTALL = "install it with: pip install 'assay[finetune]' (in a checkout: make setup-finetune)"
 
-# Before any of them is imported. Nothing is reported to anyone, and no bars are drawn through ours.
+# Set before any of them is imported: no telemetry, and no progress bars that break ours.
 _ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
@@ -27,7 +27,7 @@ _NOISY = ("transformers", "huggingface_hub", "peft", "torch", "accelerate", "mat
 
 
 def require_libraries(names: Sequence[str], what: str = "") -> None:
-    """Raises AssayError that names the first one missing and says how to install it. Imports none."""
+    """Raise AssayError that names the first missing one and how to install it. Imports none."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise AssayError(f"{what}{missing[0]} is not installed: {_INSTALL}")
@@ -35,7 +35,7 @@ def require_libraries(names: Sequence[str], what: str = "") -> None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """What they say of themselves is nobody's concern here, and nothing is sent anywhere."""
+    """Silence the logs and warnings of the libraries and disable their telemetry."""
     os.environ.update(_ENVIRONMENT)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""A function with every name taken away, for the question how much of a score lives on names alone. Pure.
+"""Mask every name in a function, to measure how much of a score relies on names alone. Pure.
 
-Each name becomes id0, id1, ... in the order of first sight, the same name always the same one; keywords, literals,
-operators and the shape of the code stay. Comments go, and so do strings that stand alone as a statement (Python's
+Each name becomes id0, id1, ... by first occurrence, the same name always the same id; keywords, literals, operators and
+the shape of the code stay. Comments are removed, and so are strings that are statements of their own (Python's
 docstrings): both name things in plain words. Names inside other strings stay, because literals do.
 """
 
@@ -18,7 +18,7 @@ from pipeline.syntax.parser import ParsedFile, parse_file
 
 _BY_NAME = {language.name: language for language in LANGUAGES}
 
-# A method is no file of its own: what to put around it so that its grammar reads it. The first that fits is taken.
+# A method is not a file of its own: what to wrap around it so that its grammar can parse it. The first that fits wins.
 _CLASS = ("class _ {\n", "\n}")
 _OBJECT = ("({\n", "\n})")
 _AROUND = {
@@ -50,7 +50,7 @@ _NAMES = frozenset(
         "metavariable",
     }
 )
-_READ_AS_TEXT = frozenset({"ERROR", "preproc_arg"})  # what the grammar does not take apart
+_TEXT_NODES = frozenset({"ERROR", "preproc_arg"})  # not parsed any further by the grammar
 _LITERAL = re.compile("string|char_literal|character_literal|regex|heredoc|nowdoc")
 
 _WORD = re.compile(r"(?<!\w)[^\W\d]\w*")
@@ -74,7 +74,7 @@ class _Piece(NamedTuple):
 
 
 class Node(Protocol):
-    """What is asked of a node of a syntax tree."""
+    """The interface needed of a syntax tree node."""
 
     @property
     def type(self) -> str: ...
@@ -87,9 +87,10 @@ class Node(Protocol):
 
 
 def mask_names(language: str, path: str, qualified_name: str, code: str) -> Masked:
-    """The same function without a name; a path keeps its depth and its extension.
+    """Return the function with all names masked; the path keeps its depth and extension.
 
-    Code that its grammar cannot read loses every word that is no keyword. Raises KeyError for an unknown language.
+    In code that its grammar cannot parse, every word that is not a keyword is masked. Raises KeyError for an unknown
+    language.
     """
     names = _Names()
     stem, dot, extension = path.rpartition(".")
@@ -106,13 +107,13 @@ class _Names:
     def of(self, name: str) -> str:
         return self._ids.setdefault(name, f"id{len(self._ids)}")
 
-    def of_match(self, found: re.Match[str]) -> str:
-        return self.of(found[0])
+    def of_match(self, match: re.Match[str]) -> str:
+        return self.of(match[0])
 
     def of_leaf(self, leaf: str) -> str:
-        """A name as its grammar gives it, with what marks its kind: `$total`, `@total`, `:total`."""
-        found = _SIGIL.fullmatch(leaf)
-        return found[1] + self.of(found[2]) if found and found[2] else self.of(leaf)
+        """Mask a leaf of the tree, keeping its sigil: `$total`, `@total`, `:total`."""
+        match = _SIGIL.fullmatch(leaf)
+        return match[1] + self.of(match[2]) if match and match[2] else self.of(leaf)
 
 
 def _masked_code(language: Language, code: str, names: _Names) -> str:
@@ -120,33 +121,33 @@ def _masked_code(language: Language, code: str, names: _Names) -> str:
     parsed, shift = _parsed(language, data)
     keywords = _keywords(parsed.language)
     out: list[str] = []
-    at = shift
+    position = shift
     for start, end, kind in _pieces(parsed, shift + len(data)):
-        start, end = max(start, at), min(end, shift + len(data))
+        start, end = max(start, position), min(end, shift + len(data))
         if start >= end:
             continue
-        out.append(parsed.data[at:start].decode("utf-8", "replace"))
+        out.append(parsed.data[position:start].decode("utf-8", "replace"))
         text = parsed.data[start:end].decode("utf-8", "replace")
         if kind == "name":
             out.append(names.of_leaf(text))
         elif kind == "text":
-            out.append(_WORD.sub(lambda found: found[0] if found[0] in keywords else names.of(found[0]), text))
+            out.append(_WORD.sub(lambda match: match[0] if match[0] in keywords else names.of(match[0]), text))
         elif kind == "docstring":
             out.append('""')
-        at = end
-    out.append(parsed.data[at : shift + len(data)].decode("utf-8", "replace"))
+        position = end
+    out.append(parsed.data[position : shift + len(data)].decode("utf-8", "replace"))
     return "".join(out)
 
 
 def _parsed(language: Language, data: bytes) -> tuple[ParsedFile, int]:
-    """The code read as a file, with as little around it as its grammar needs; and at which byte it begins."""
-    readings = []
+    """Parse the code as a file, wrapped as its grammar needs, and return the byte at which it begins."""
+    attempts = []
     for before, after in _AROUND.get(language.name, (("", ""),)):
         parsed = parse_file(language, before.encode() + data + after.encode())
         if not parsed.problem and not parsed.tree.root_node.has_error:
             return parsed, len(before)
-        readings.append((parsed, len(before)))
-    return readings[0]
+        attempts.append((parsed, len(before)))
+    return attempts[0]
 
 
 @cache
@@ -157,7 +158,7 @@ def _keywords(language: Language) -> frozenset[str]:
 
 
 def _pieces(parsed: ParsedFile, end: int) -> Iterator[_Piece]:
-    """What is to be replaced, in order; trees may be deeper than Python's stack."""
+    """Yield what to replace, in order. Iterative, because trees may be deeper than Python's stack."""
     cursor = parsed.tree.walk()
     around = [""]
     at = 0
@@ -182,19 +183,19 @@ def _pieces(parsed: ParsedFile, end: int) -> Iterator[_Piece]:
 
 
 def _kind(language: Language, node: Node) -> Kind | None:
-    """What a node is replaced as; None: its children decide, and a leaf stays."""
+    """Return how to replace a node; None leaves it to its children, and keeps a leaf."""
     if node.type in language.comments:
         return "comment"
     if node.type == "expression_statement" and node.child_count == 1 and node.children[0].type == "string":
         return "docstring"
     if node.child_count:
         return None
-    if node.type in _READ_AS_TEXT:
+    if node.type in _TEXT_NODES:
         return "text"
     return "name" if node.is_named and (node.type.endswith("identifier") or node.type in _NAMES) else None
 
 
 def _uncovered(start: int, end: int, inside: str) -> Iterator[_Piece]:
-    """Text that no leaf covers: part of a literal, or what the grammar skipped."""
+    """Yield text that no leaf covers, such as what the grammar skipped, unless it is part of a literal."""
     if start < end and not _LITERAL.search(inside):
         yield _Piece(start, end, "text")

@@ -1,4 +1,4 @@
-"""The page that goes with an adapter: what was learned from is named by its hash, never by a path, a name or code."""
+"""Render the model card of an adapter; training data appear as hashes only, never as paths, names or code."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.records import OutcomeKind
 
 _NONE = "–"
-_LONGEST_WORD = 200
+_MAX_LENGTH = 200
 _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # the years 1 and 9999
 
 _INTENDED = """\
-It orders the functions of one repository by how likely they are to need a bug fix, so that a reviewer knows where to
-look first. A score is no probability and means nothing beside the score of another repository."""
+Rank the functions of one repository by how likely they are to need a bug fix, so that reviewers know where to look
+first. A score is not a probability, and scores of different repositories cannot be compared."""
 
 _LIMITS = """\
-- It was trained on the history of one repository{judged}. Do not use it for another.
-- Labels come from commit messages: a fix that nobody called a fix counts as none.
-- It is not meant to judge people, to block a merge, or to certify that code without a high score is sound.
-- It reads path, name, structure and source of a function, cut to {tokens:,} tokens; nothing of its history."""
+- It was trained{evaluated} on the history of one repository. Do not use it for another one.
+- Labels come from commit messages: a fix that is not described as one does not count.
+- It is not meant to judge people, to block merges, or to certify that code with a low score is sound.
+- It reads the path, name, structure and source of a function, cut to {tokens:,} tokens; nothing of its history."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardScore:
-    """How one ranking did on the holdout."""
+    """The quality of one ranking on the holdout."""
 
     name: str
     rho: float | None
@@ -38,7 +38,7 @@ class CardScore:
 
 @dataclass(frozen=True, slots=True)
 class CardMetrics:
-    """The judgement of a run. The adapter of one seed is a part of what was judged: the average over all seeds."""
+    """The result of a run. It was measured on the average over all seeds, of which an adapter is one part."""
 
     outcome: OutcomeKind
     n: int  # held-out functions
@@ -48,14 +48,14 @@ class CardMetrics:
     delta_low: float | None = None
     delta_high: float | None = None
     rho_max: float | None = None
-    control: str = ""  # what was spoilt on purpose: then there is nothing to use
+    control: str = ""  # what was spoilt on purpose; such an adapter is useless
 
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """That an adapter was trained once more, on the latest window, after a run of the same recipe had won."""
+    """The winning run behind an adapter that was refitted on the latest window with the same recipe."""
 
-    judged_by: str  # that run, by the name it has where it is kept
+    judged_by: str  # name of that run in its store
     judged_at: str  # ISO 8601
     judged_head_sha: str
     labels_until: int  # seconds since 1970
@@ -63,30 +63,30 @@ class Refit:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where an adapter comes from."""
+    """The origin of an adapter."""
 
     repo: str
     head_sha: str
-    pair_set_id: str  # of what was trained on: where `refit` is set the id of a ranking set
+    pair_set_id: str  # of the training data; with `refit`, the id of a ranking set
     label_recipe_id: str
     seed: int
     trained_on: int  # functions
-    repository_id: int | None = None  # GitHub's, where it is known
+    repository_id: int | None = None  # GitHub's, if known
     config_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)  # of assay, torch, transformers, peft, ...
-    refit: Refit | None = None  # none: the adapter was judged itself
+    refit: Refit | None = None  # None: the adapter was evaluated itself
 
 
 def render_model_card(recipe: FinetuneRecipe, provenance: Provenance, metrics: CardMetrics) -> str:
-    """The README.md of an adapter directory, in Markdown with the header that model hubs read."""
+    """Render the README.md of an adapter directory: Markdown with the header that model hubs read."""
     parts = (
         _header(recipe),
         f"# Defect ranking for {_word(provenance.repo)}",
         _warning(metrics),
-        _unjudged(provenance.refit),
+        _refit_note(provenance.refit),
         f"## Intended use\n\n{_INTENDED}",
         f"## Limits\n\n{_limits(recipe, provenance)}",
-        f"## Metrics\n\n{_judged(metrics, provenance)}\n\n{_scores(metrics)}",
+        f"## Metrics\n\n{_summary(metrics, provenance)}\n\n{_scores(metrics)}",
         f"## Recipe\n\n{_table(('setting', 'value'), _settings(recipe, provenance))}",
         f"## Provenance\n\n{_table(('what', 'value'), _origin(provenance))}",
     )
@@ -94,49 +94,51 @@ def render_model_card(recipe: FinetuneRecipe, provenance: Provenance, metrics: C
 
 
 def _header(recipe: FinetuneRecipe) -> str:
-    # JSON is YAML, and has one way to quote.
+    # JSON is valid YAML and has only one way to quote.
     base = json.dumps(model_name(recipe.base_model))
     return f"---\nbase_model: {base}\ntags: [assay, lora, defect-ranking]\n---"
 
 
 def _warning(metrics: CardMetrics) -> str:
     if metrics.control:
-        return f"**A control run ({_plain(metrics.control)}): made to fail, not to be used.**"
+        return f"**Control run ({_plain(metrics.control)}): meant to fail. Do not use this adapter.**"
     if metrics.outcome == "WIN":
         return ""
-    return f"**{metrics.outcome}: this adapter was not shown to rank better than the baseline, which costs nothing.**"
+    return f"**{metrics.outcome}: this adapter was not shown to rank better than the baseline, which is free.**"
 
 
-def _unjudged(refit: Refit | None) -> str:
+def _refit_note(refit: Refit | None) -> str:
     if refit is None:
         return ""
     return (
-        f"**Trained once more on all labels up to {_day(refit.labels_until)}; never judged itself.** Judged was run "
-        f"{_word(refit.judged_by)} ({_plain(refit.judged_at)}): the same recipe on an earlier window, at commit "
-        f"{_word(refit.judged_head_sha)}."
+        f"**Refitted on all labels up to {_day(refit.labels_until)}; not evaluated itself.** The metrics are those of "
+        f"run {_word(refit.judged_by)} ({_plain(refit.judged_at)}), which used the same recipe on an earlier window, "
+        f"at commit {_word(refit.judged_head_sha)}."
     )
 
 
 def _limits(recipe: FinetuneRecipe, provenance: Provenance) -> str:
-    judged = " and judged by the same one" if provenance.refit is None else ""
-    return _LIMITS.format(tokens=recipe.max_tokens, judged=judged)
+    evaluated = " and evaluated" if provenance.refit is None else ""
+    return _LIMITS.format(tokens=recipe.max_tokens, evaluated=evaluated)
 
 
-def _judged(metrics: CardMetrics, provenance: Provenance) -> str:
-    ceiling = "" if metrics.rho_max is None else f" With ties among the labels ρ can reach {metrics.rho_max:.3f}."
+def _summary(metrics: CardMetrics, provenance: Provenance) -> str:
+    ceiling = (
+        "" if metrics.rho_max is None else f" Because of ties among the labels, ρ cannot exceed {metrics.rho_max:.3f}."
+    )
     delta = _with_interval(metrics.delta, metrics.delta_low, metrics.delta_high, "+")
     return (
-        f"Outcome: {metrics.outcome}. Spearman's ρ with the fixes of the horizon on {metrics.n:,} held-out functions, "
-        f"{metrics.positives:,} of them fixed; 95 % intervals from a bootstrap clustered by file. Δρ against the "
-        f"baseline: {delta}.{ceiling} The adapter's score is the rank average over all seeds of the run; "
-        f"{_held(provenance)}"
+        f"Outcome: {metrics.outcome}. Spearman's ρ with the fixes in the horizon, over {metrics.n:,} held-out "
+        f"functions, {metrics.positives:,} of them fixed; 95 % intervals from a bootstrap clustered by file. Δρ "
+        f"against the baseline: {delta}.{ceiling} The adapter's score is the rank average over all seeds of the run; "
+        f"{_content(provenance)}"
     )
 
 
-def _held(provenance: Provenance) -> str:
+def _content(provenance: Provenance) -> str:
     if provenance.refit is None:
         return "this directory holds one of them."
-    return "this directory holds none of them, but what one of its seeds learned later."
+    return "this directory holds the refit of one of them."
 
 
 def _scores(metrics: CardMetrics) -> str:
@@ -167,18 +169,18 @@ def _origin(provenance: Provenance) -> list[tuple[str, str]]:
         ("commit", _word(provenance.head_sha)),
         ("ranking set" if provenance.refit else "pair set", _word(provenance.pair_set_id)),
         ("trained on", f"{provenance.trained_on:,} functions"),
-        ("configuration", _word(provenance.config_hash) if provenance.config_hash else "none of its own"),
+        ("configuration", _word(provenance.config_hash) if provenance.config_hash else "none"),
         *((_plain(name), _plain(version)) for name, version in sorted(provenance.versions.items())),
     ]
 
 
 def model_name(model: BaseModel) -> str:
-    """A name on a hub; of a directory only its last part: where it lies is nobody's business."""
+    """Return the hub name, or the last part of a directory: its location is private."""
     return model.name if model.revision else model.family
 
 
 def _day(seconds: int) -> str:
-    """`2024-05-01`; a time outside our calendar becomes the nearest inside."""
+    """Return `2024-05-01`; times outside of the calendar are clamped."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(max(seconds, _FIRST_S), _LAST_S))
     return moment.date().isoformat()
 
@@ -189,14 +191,14 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _word(text: str) -> str:
-    """Text of others as code that ends nowhere early: no back-tick, no pipe, nothing that does not print."""
-    kept = "".join(c if c.isprintable() and c not in "`|\\" else "?" for c in text[:_LONGEST_WORD])
+    """Render untrusted text as inline code, without back-ticks, pipes and unprintable characters."""
+    kept = "".join(c if c.isprintable() and c not in "`|\\" else "?" for c in text[:_MAX_LENGTH])
     return f"`{kept or '?'}`"
 
 
 def _plain(text: str) -> str:
-    """Text of others as words: what Markdown or HTML would read as markup becomes a question mark."""
-    return re.sub(r"[^\w .,:;+()%Δρα@/-]", "?", text[:_LONGEST_WORD])
+    """Render untrusted text as prose; characters of Markdown or HTML markup become question marks."""
+    return re.sub(r"[^\w .,:;+()%Δρα@/-]", "?", text[:_MAX_LENGTH])
 
 
 def _number(value: float | None, sign: str = "") -> str:

@@ -1,16 +1,16 @@
-"""What tells one model directory from another, wherever it lies: a hash of what it holds."""
+"""Identify a model directory by a hash of its content, wherever it lies."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-_READ = ("*.safetensors", "config.json", "tokenizer.json")  # what scores depend on
+_PATTERNS = ("*.safetensors", "config.json", "tokenizer.json")  # the files that scores depend on
 
 
 def weights_digest(folder: Path) -> str:
-    """64 hexadecimal digits over names and contents; empty where there are no weights, which loading will tell."""
-    files = sorted(file for pattern in _READ for file in folder.glob(pattern) if file.is_file())
+    """Return 64 hexadecimal digits over names and contents; empty without weights, which loading reports."""
+    files = sorted(file for pattern in _PATTERNS for file in folder.glob(pattern) if file.is_file())
     if not any(file.suffix == ".safetensors" for file in files):
         return ""
     whole = hashlib.sha256()

@@ -1,19 +1,18 @@
-"""A pair set as one Parquet file, for the machine that trains. What is read is what was written, or it is refused."""
+"""Read and write a pair set as one Parquet file, for the machine that trains."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.finetuning.function_table import Part, ReadPart, ReadTable, decode_parts, encode_parts
+from pipeline.finetuning.function_table import FileKind, Part, StoredTable, decode_set, encode_set
 from pipeline.finetuning.pair_set import PairSet
 from pipeline.records import AssayError
 
-SCHEMA_VERSION = 1
+_KIND = FileKind("pair set", version=1)
 
 _LABELS = {"train": ("signals", "early_signals", "late_credits"), "holdout": ("labels",)}
 _SCORE = "score of "
@@ -22,7 +21,7 @@ _TIMES = ("train_start", "eval_start", "as_of")
 
 
 def save_pairs(pair_set: PairSet, file: Path) -> None:
-    """Write the file whole or not at all. Raises AssayError where it cannot be written."""
+    """Write the file whole or not at all. Raises AssayError if it cannot be written."""
     unfinished = file.parent / f".assay-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         with unfinished.open("xb") as sink:
@@ -31,14 +30,14 @@ def save_pairs(pair_set: PairSet, file: Path) -> None:
             os.fsync(sink.fileno())
         os.replace(unfinished, file)
     except OSError as error:
-        raise AssayError(f"cannot write {file.name!r}: {error.strerror}; make room, or name another place") from error
+        raise AssayError(f"cannot write {file.name!r}: {error.strerror}; free space or name another file") from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink()
 
 
 def load_pairs(file: Path) -> PairSet:
-    """Read a file of `save_pairs`. Raises AssayError where it cannot be read, is damaged, or is of another version."""
+    """Read a file of `save_pairs`. Raises AssayError if it is unreadable, damaged, or of another version."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -47,44 +46,33 @@ def load_pairs(file: Path) -> PairSet:
 
 
 def encode_pairs(pair_set: PairSet) -> bytes:
-    """The content of the file. Equal pair sets make equal bytes. Raises ValueError for text that UTF-8 cannot hold."""
+    """Return the content of the file; equal pair sets give equal bytes. Raises ValueError for text not in UTF-8."""
     labels = {side: {label: getattr(pair_set, label) for label in _LABELS[side]} for side in _LABELS}
     scores = {_SCORE + name: values for name, values in pair_set.scores.items()}
-    metadata = {"schema_version": str(SCHEMA_VERSION), "id": pair_set.id, "scores": pair_set.scores_digest}
-    metadata |= {name: str(getattr(pair_set, name)) for name in (*_WORDS, *_TIMES)}
-    return encode_parts(
-        {
-            "train": Part(pair_set.train, labels["train"]),
-            "holdout": Part(pair_set.holdout, labels["holdout"] | scores, {"holdout_lines": pair_set.lines}),
-        },
-        metadata,
+    parts = {
+        "train": Part(pair_set.train, labels["train"]),
+        "holdout": Part(pair_set.holdout, labels["holdout"] | scores, {"holdout_lines": pair_set.lines}),
+    }
+    return encode_set(
+        _KIND, parts, _digests(pair_set) | {name: str(getattr(pair_set, name)) for name in (*_WORDS, *_TIMES)}
     )
 
 
 def decode_pairs(content: bytes, name: str = "pairs") -> PairSet:
-    """The pair set of a file's content; `name` is what an AssayError calls the file."""
-
-    def read(table: ReadTable) -> tuple[PairSet, bool]:
-        version = table.metadata.get("schema_version")
-        if version != str(SCHEMA_VERSION):
-            raise AssayError(f"{name!r} holds pairs of version {version}, not {SCHEMA_VERSION}: gather the pairs again")
-        pair_set = _pair_set(table.metadata, *table.parts("train", "holdout"))
-        return pair_set, (pair_set.id, pair_set.scores_digest) == (table.metadata["id"], table.metadata["scores"])
-
-    try:
-        pair_set, whole = decode_parts(content, read)
-    except ValueError as error:
-        raise AssayError(f"{name!r} holds no pairs that can be read: gather the pairs again") from error
-    if not whole:
-        raise AssayError(f"{name!r} is damaged, its content is not what its id says: gather the pairs again")
-    return pair_set
+    """Return the pair set of a file's content. Raises AssayError, which calls the file `name`."""
+    return decode_set(content, name, _KIND, _pair_set, _digests)
 
 
-def _pair_set(metadata: Mapping[str, str], train: ReadPart, holdout: ReadPart) -> PairSet:
+def _digests(pair_set: PairSet) -> dict[str, str]:
+    return {"id": pair_set.id, "scores": pair_set.scores_digest}
+
+
+def _pair_set(table: StoredTable) -> PairSet:
+    train, holdout = table.parts("train", "holdout")
     parts = {"train": train, "holdout": holdout}
     labels: dict[str, Any] = {label: parts[side].floats(label) for side in _LABELS for label in _LABELS[side]}
-    origin: dict[str, Any] = {name: metadata[name] for name in _WORDS}
-    origin |= {name: int(metadata[name]) for name in _TIMES}
+    origin: dict[str, Any] = {name: table.metadata[name] for name in _WORDS}
+    origin |= {name: int(table.metadata[name]) for name in _TIMES}
     scorers = [name for name in holdout.names if name.startswith(_SCORE)]
     return PairSet(
         **origin,

@@ -1,8 +1,8 @@
-"""Everything that a fine-tuning run reads of a repository, frozen: no clone is needed from here on.
+"""A pair set: everything that a run reads of a repository, frozen, so that no clone is needed from here on.
 
-Training sees the functions of the train groups as they were at T_train. Their labels come three times: up to T_eval for
-the final fit; up to T_val = T_eval - W/4 for the fit that chooses how long to train; and what landed in between, which
-that choice is judged by. The held-out functions are there with their labels and the scores of every cheap ranking.
+Training sees the functions of the train groups as of T_train, with three labels: up to T_eval for the final fit; up to
+T_val = T_eval - W/4 for the fit that chooses how long to train; and the rest, by which that choice is validated. The
+held-out functions come with their labels and the scores of every cheap ranking.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import dataclasses
 import hashlib
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
-from pipeline.finetuning.prompts import Prompted, code_of
+from pipeline.finetuning.prompts import Prompted, cache_blobs, prompted_of
 from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.miner import Miner
 from pipeline.ranking.baseline import Baseline
@@ -25,35 +26,56 @@ from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.competitors import competitors
 from pipeline.ranking.dataset import Dataset
 from pipeline.ranking.evaluate import predictions
-from pipeline.ranking.scorer import Scorer, Subject
+from pipeline.ranking.scorer import Scorer
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import FunctionHistory, Windows
 from pipeline.screening.density import signals_of
 
 VALIDATION_SHARE = 1 / 4  # of the training window: its last part, by which the number of steps is chosen
 
-_BLOBS_AT_HAND = 4
 
-
-@dataclass(frozen=True, eq=False)
-class PairSet:
-    """Training pairs and holdout. Arrays are float64 in the order of their functions; times in seconds since 1970.
-
-    Raises ValueError where an array has another length than its functions.
-    """
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingSet(ABC):
+    """What a pair set and a ranking set share: functions to train on. Times in seconds since 1970."""
 
     repo: str
     head_sha: str
-    train_start: int  # T_train
-    eval_start: int  # T_eval
+    train_start: int  # T_train, the snapshot of `train`
     as_of: int
     label_recipe_id: str
     config_hash: str
-    train: tuple[Prompted, ...]  # of the train groups, as they were at T_train
-    signals: Floats  # of `train`, in [0, 1], from (T_train, T_eval]
-    early_signals: Floats  # the same from (T_train, T_val]
-    late_credits: Floats  # of `train`: credit of (T_val, T_eval], not capped
-    holdout: tuple[Prompted, ...]  # as they were at T_eval
+    train: tuple[Prompted, ...]
+    signals: Floats  # (n,) of `train`, float64, in [0, 1]
+
+    @property
+    def positives(self) -> int:
+        """Return how many functions of `train` have a signal."""
+        return int((self.signals > 0).sum())
+
+    @cached_property
+    def id(self) -> str:
+        """Return the SHA-256 (hexadecimal) of `canonical`, each value as UTF-8 JSON without white space on a line."""
+        digest = hashlib.sha256()
+        for line in self.canonical():
+            digest.update(json.dumps(line, separators=(",", ":"), sort_keys=True).encode() + b"\n")
+        return digest.hexdigest()
+
+    @abstractmethod
+    def canonical(self) -> Iterator[object]:
+        """Yield everything that the id covers, as JSON values: a header, then the functions in their order."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairSet(TrainingSet):
+    """Training pairs and holdout. Arrays are float64 in the order of their functions.
+
+    Raises ValueError for an array whose length differs from that of its functions.
+    """
+
+    eval_start: int  # T_eval: `signals` count (T_train, T_eval]
+    early_signals: Floats  # of `train`, from (T_train, T_val]
+    late_credits: Floats  # of `train`: credit in (T_val, T_eval], not capped
+    holdout: tuple[Prompted, ...]  # as of T_eval
     labels: Floats  # of `holdout`: credit in (T_eval, as_of], not capped
     lines: tuple[int, ...]  # of `holdout`
     scores: Mapping[str, Floats]  # of `holdout`, by scorer; the baseline comes first
@@ -62,30 +84,21 @@ class PairSet:
         of_train: tuple[Sized, ...] = (self.signals, self.early_signals, self.late_credits)
         of_holdout: tuple[Sized, ...] = (self.labels, self.lines, *self.scores.values())
         if {len(values) for values in of_train} != {len(self.train)}:
-            raise ValueError("the labels of training are not as many as its functions")
+            raise ValueError("there is not one training label of each kind per function")
         if {len(values) for values in of_holdout} != {len(self.holdout)}:
-            raise ValueError("labels, lines or scores of the holdout are not as many as its functions")
-
-    @cached_property
-    def id(self) -> str:
-        """SHA-256 in hexadecimal of what is learned and what it is judged by: origin, code, labels, in their order.
-
-        It covers UTF-8 lines of JSON without white space, each ended by a line feed: the header, then a line for each
-        training function, then one for each held-out one. Numbers that are not whole are written as `float.hex` does,
-        -0.0 as 0.0. Scores are left out: another version of a library may round them otherwise.
-        """
-        digest = hashlib.sha256()
-        for line in self._canonical():
-            digest.update(json.dumps(line, separators=(",", ":"), sort_keys=True).encode() + b"\n")
-        return digest.hexdigest()
+            raise ValueError("there is not one label, line count and score of each scorer per held-out function")
 
     @cached_property
     def scores_digest(self) -> str:
-        """SHA-256 in hexadecimal of the scores, whatever the order of the scorers."""
+        """Return the SHA-256 (hexadecimal) of the scores, whatever the order of the scorers."""
         written = {name: _hexes(values) for name, values in self.scores.items()}
         return hashlib.sha256(json.dumps(written, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
 
-    def _canonical(self) -> Iterator[object]:
+    def canonical(self) -> Iterator[object]:
+        """Yield origin, code and labels; numbers that are not whole as `float.hex` writes them, -0.0 as 0.0.
+
+        The scores are left out: another version of a library may round them differently.
+        """
         yield {
             "repo": self.repo,
             "head_sha": self.head_sha,
@@ -121,7 +134,7 @@ def build_pair_set(
     config_hash: str = "",
     scorers: Sequence[Scorer] | None = None,
 ) -> PairSet:
-    """The pair set of a repository from what `gather` found with the same miner, which must still be open.
+    """Build the pair set of a repository from the dataset that the same miner, still open, produced.
 
     `scorers` are what the adapter will be compared with beside the baseline: the competitors by default.
 
@@ -133,7 +146,7 @@ def build_pair_set(
     early = _early(miner, mined.windows, mined.train)
     credits, early_credits = (np.array([f.credit for f in functions]) for functions in (mined.train, early))
     scores = predictions(dataset, (Baseline(), *(competitors() if scorers is None else scorers)))
-    content = lru_cache(_BLOBS_AT_HAND)(read)
+    content = cache_blobs(read)
     return PairSet(
         repo=mined.repo.encode("utf-8", "backslashreplace").decode(),
         head_sha=mined.head_sha,
@@ -142,11 +155,11 @@ def build_pair_set(
         as_of=mined.windows.as_of,
         label_recipe_id=recipe.id,
         config_hash=config_hash,
-        train=tuple(_prompted(dataset.train[i], content) for i in chosen),
+        train=tuple(prompted_of(dataset.train[i], content) for i in chosen),
         signals=dataset.train_signals[chosen],
         early_signals=signals_of(early, recipe)[chosen],
         late_credits=np.maximum(0.0, credits - early_credits)[chosen],
-        holdout=tuple(_prompted(dataset.evaluated[i], content) for i in held_out),
+        holdout=tuple(prompted_of(dataset.evaluated[i], content) for i in held_out),
         labels=dataset.labels[held_out],
         lines=tuple(dataset.evaluated[i].metrics.lines for i in held_out),
         scores={name: values[held_out] for name, values in scores.items()},
@@ -154,28 +167,18 @@ def build_pair_set(
 
 
 def validation_start(windows: Windows) -> int:
-    """T_val: where the last quarter of the training window begins."""
+    """Return T_val: the start of the last quarter of the training window."""
     return windows.eval_start - round(VALIDATION_SHARE * (windows.eval_start - windows.train_start))
 
 
 def _early(miner: Miner, windows: Windows, train: Sequence[FunctionHistory]) -> tuple[FunctionHistory, ...]:
-    """The functions at T_train with their credit up to T_val only."""
+    """Return the functions as of T_train with their credit up to T_val."""
     early = dataclasses.replace(windows, eval_start=validation_start(windows), as_of=windows.eval_start)
     functions = miner.mine(early).train
     if [_identity(f) for f in functions] != [_identity(f) for f in train]:
-        raise ValueError("the miner is not the one that the material was gathered with")
+        raise ValueError("another miner produced the dataset")
     return functions
 
 
 def _identity(function: FunctionHistory) -> tuple[str, str, int, str]:
     return function.path, function.qualified_name, function.ordinal, function.blob
-
-
-def _prompted(subject: Subject, read: ReadBlob) -> Prompted:
-    return Prompted(
-        path=subject.path,
-        qualified_name=subject.qualified_name,
-        language=subject.language,
-        metrics=subject.metrics,
-        code=code_of(read(subject.blob), subject.start_line, subject.end_line),
-    )

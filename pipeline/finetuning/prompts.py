@@ -1,12 +1,13 @@
-"""A function -> the text that a model reads: path, name, language, structure, source; nothing of its history.
+"""Render a function as the text that a model reads: path, name, language, structure, source; nothing of its history.
 
 `Prompted` is all that a prompt can be made of, and it has no field for anything that git remembers: no touches, dates,
-authors or messages. Adapters that were shown such fields relayed them instead of reading the code.
+authors or messages. Adapters trained with such fields relayed them instead of reading the code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.finetuning.mask import mask_names
 from pipeline.finetuning.recipe import Ablation
@@ -14,10 +15,12 @@ from pipeline.ranking.scorer import Subject
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import PairMetrics
 
+_CACHED_BLOBS = 4  # functions come file by file
+
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
-    """A function as the model may know it: one version of its code and where that stands."""
+    """A function as the model may know it: one version of its code and where it stands."""
 
     path: str
     qualified_name: str
@@ -27,10 +30,10 @@ class Prompted:
 
 
 def render_prompt(prompted: Prompted, ablation: Ablation = "none") -> str:
-    """The text of a function (the form that `PROMPT_VERSION` numbers); the source is its last part, as it stands.
+    """Render the prompt (the form that `PROMPT_VERSION` numbers); the source is its last part, as it stands.
 
-    With "names", path, name and code are masked (masking.py); with "code", there is no source. Any text is taken: what
-    cannot be encoded becomes "?", and a path or name stays on its line.
+    With "names", path, name and code are masked (mask.py); with "code", the source is left out. Any text is accepted:
+    characters that cannot be encoded become "?", and a path or name stays on its line.
     """
     path, name, code = prompted.path, prompted.qualified_name, prompted.code
     if ablation == "names":
@@ -46,9 +49,20 @@ def render_prompt(prompted: Prompted, ablation: Ablation = "none") -> str:
     return "\n".join(lines).encode("utf-8", "replace").decode()
 
 
+def prompted_of(subject: Subject, read: ReadBlob) -> Prompted:
+    """Return a function without its history. Whatever `read` raises passes through."""
+    code = code_of(read(subject.blob), subject.start_line, subject.end_line)
+    return Prompted(subject.path, subject.qualified_name, subject.language, subject.metrics, code)
+
+
 def code_of(content: bytes, start_line: int, end_line: int) -> str:
-    """The lines of a file (from 1, inclusive) as text; bytes that are not UTF-8 become U+FFFD."""
+    """Return the lines of a file (from 1, inclusive) as text; bytes that are not UTF-8 become U+FFFD."""
     return b"\n".join(content.split(b"\n")[start_line - 1 : end_line]).decode("utf-8", "replace")
+
+
+def cache_blobs(read: ReadBlob) -> ReadBlob:
+    """Return `read` with a cache of the last few blobs."""
+    return lru_cache(_CACHED_BLOBS)(read)
 
 
 def _structure(metrics: PairMetrics) -> str:
@@ -64,14 +78,8 @@ def _structure(metrics: PairMetrics) -> str:
 
 
 def _one_line(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else _spelled(c) for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
-def _spelled(character: str) -> str:
+def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
-
-
-def prompted_of(subject: Subject, read: ReadBlob) -> Prompted:
-    """A function as a prompt may know it: nothing of its past. Whatever `read` raises passes through."""
-    code = code_of(read(subject.blob), subject.start_line, subject.end_line)
-    return Prompted(subject.path, subject.qualified_name, subject.language, subject.metrics, code)

@@ -1,4 +1,4 @@
-"""Every choice of a fine-tuning run, validated at birth. An outcome means something only within one of these."""
+"""The recipe of a run: every choice, validated on construction. Outcomes are comparable only within one recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 
 from pipeline.records import AssayError
 
-# Raised whenever another text would be made of the same function.
+# Increased whenever the prompt of the same function changes.
 PROMPT_VERSION = 1
 
 Head = Literal["logit", "digits"]
@@ -21,20 +21,25 @@ Ablation = Literal["none", "names", "code"]
 
 CPU_MICRO_BATCH_TOKENS = 4_096
 
+# The least that a run needs to learn from: functions to train on, and those of them that were fixed.
+MIN_TRAINED_ON, MIN_POSITIVES = 100, 10
+# Validation only orders functions: more of them cost time and choose no other step.
+MAX_VALIDATED = 1_000
+
 _HASH = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A model on a hub at a pinned commit; or a directory, where a digest of what it holds stands for the commit."""
+    """A model on a hub at a pinned commit, or in a directory, identified by a digest of its content."""
 
     name: str
     revision: str = ""
-    digest: str = ""  # weights.weights_digest
+    digest: str = ""  # model_digest.weights_digest
 
     @property
     def family(self) -> str:
-        """What outcomes are calibrated by: the last part of the name."""
+        """Return the last part of the name, by which outcomes are calibrated."""
         return self.name.rstrip("/").rpartition("/")[2]
 
 
@@ -47,7 +52,7 @@ PRESETS = MappingProxyType(
 )
 DEFAULT_MODEL = PRESETS["Qwen/Qwen2.5-Coder-1.5B"]
 
-# What decides how a run fits its machine and not which numbers come out of it.
+# Settings that fit a run to its machine and change no number.
 _NOT_IN_THE_ID = frozenset(
     {"max_minutes", "memory_limit_gb", "micro_batch_tokens", "gradient_checkpointing", "compiled"}
 )
@@ -55,22 +60,22 @@ _NOT_IN_THE_ID = frozenset(
 
 @dataclass(frozen=True)
 class FinetuneRecipe:
-    """How an adapter is trained. Raises AssayError for a value that makes no sense, naming it."""
+    """How an adapter is trained. Raises AssayError for an invalid value, naming it."""
 
     base_model: BaseModel = DEFAULT_MODEL
     # Prompt
-    max_tokens: int = 1_024  # of a prompt; longer ones keep head and tail
-    ablation: Ablation = "none"  # "names" or "code" masked: what does the adapter live on?
+    max_tokens: int = 1_024  # per prompt; longer ones keep head and tail
+    ablation: Ablation = "none"  # masks names or code, to see what the adapter relies on
     # Adapter
     head: Head = "logit"
     lora_rank: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.05
     # Objective
-    ranking_weight: float = 1.0  # of the pairwise loss, beside cross-entropy
-    least_positives: float = 0.3  # of a batch
+    ranking_weight: float = 1.0  # of the pairwise loss, relative to cross-entropy
+    least_positives: float = 0.3  # share of a batch
     most_positives: float = 0.5
-    shuffled_labels: bool = False  # the control: what is learned from labels dealt out at random?
+    shuffled_labels: bool = False  # the control: with labels assigned at random nothing can be learned
     # Optimisation
     learning_rate: float = 2e-4
     head_learning_rate: float = 1e-3
@@ -78,12 +83,12 @@ class FinetuneRecipe:
     max_gradient_norm: float = 1.0
     warmup_share: float = 0.03
     epochs: int = 3
-    batch_size: int = 32  # effective: of one step of the optimiser
+    batch_size: int = 32  # effective: per optimizer step
     validations: int = 8  # evenly spaced over the steps, to choose how many of them
     seeds: tuple[int, ...] = (1, 2, 3)
     # Limits, and what fits the machine
     max_minutes: float = 360.0
-    memory_limit_gb: float | None = None  # of the device; none: all of it
+    memory_limit_gb: float | None = None  # of the device; None: all of it
     micro_batch_tokens: int = 16_384  # with padding; halved when memory runs out
     gradient_checkpointing: bool = False
     compiled: bool = False
@@ -92,24 +97,24 @@ class FinetuneRecipe:
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise AssayError(f"{name} = {value}: it must be between {low:g} and {high:g}")
+                raise AssayError(f"{name} = {value}: must be between {low:g} and {high:g}")
         if self.least_positives > self.most_positives:
             raise AssayError(
                 f"least_positives = {self.least_positives} is above most_positives = {self.most_positives}"
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise AssayError(f"seeds = {self.seeds}: at least one is needed, none twice and none below 0")
+            raise AssayError(f"seeds = {self.seeds}: must be one or more different numbers from 0")
         if self.base_model.revision and not _HASH.fullmatch(self.base_model.revision):
-            raise AssayError(f"revision = {self.base_model.revision!r}: it must be a commit hash of 40 digits")
+            raise AssayError(f"revision = {self.base_model.revision!r}: must be a commit hash of 40 digits")
 
     def fitted_to(self, device: str) -> FinetuneRecipe:
-        """With micro-batches that the device computes in a short time: only between two of them can a job stop."""
+        """Return the recipe with micro-batches small enough for the device: a job can stop only between two of them."""
         if device != "cpu":
             return self
         return replace(self, micro_batch_tokens=min(self.micro_batch_tokens, CPU_MICRO_BATCH_TOKENS))
 
     def recipe_id(self, label_recipe_id: str) -> str:
-        """12 hexadecimal digits that name every choice that changes a number, the labels' too."""
+        """Return 12 hexadecimal digits that identify every choice that changes a number, the label recipe included."""
         chosen = {k: v for k, v in dataclasses.asdict(self).items() if k not in _NOT_IN_THE_ID}
         model = self.base_model
         chosen["base_model"] = [model.name, model.revision] if model.revision else [model.family, model.digest]
@@ -141,9 +146,9 @@ _RANGES = (
 
 
 def base_model(name: str, revision: str = "") -> BaseModel:
-    """The model of that name at its pinned revision, or a directory (a name that begins with `/` or `.`).
+    """Return the model of that name at its pinned revision, or a directory (a name that begins with `/` or `.`).
 
-    Raises AssayError for a name on a hub that is neither pinned here nor comes with a revision.
+    Raises AssayError for a hub name that is neither pinned here nor given with a revision.
     """
     if name.startswith(("/", ".")):
         return BaseModel(name)

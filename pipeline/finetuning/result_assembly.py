@@ -1,47 +1,58 @@
-"""What was done in the parts of a job -> its result, the card of its adapters, and what has to be said beside. Pure."""
+"""Assemble results from the parts of a run or refit, with the provenance and the model card of their adapters. Pure."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 
-from pipeline.finetuning.comparison import ADAPTER, judge
-from pipeline.finetuning.job_events import Planned
+from pipeline.finetuning.comparison import judge
+from pipeline.finetuning.events import Planned
 from pipeline.finetuning.job_state import Embedded
-from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance
+from pipeline.finetuning.model_card import CardMetrics, CardScore, Provenance, Refit
 from pipeline.finetuning.pair_set import PairSet
+from pipeline.finetuning.ranker import ADAPTER, BLEND, RankerName, select_ranker
+from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.result import TIME_LIMIT, Costs, FinetuneResult, SeedRun, Work
+from pipeline.finetuning.result import (
+    TIME_LIMIT,
+    Costs,
+    FinetuneResult,
+    RefitRecord,
+    SeedRun,
+    SeedSteps,
+    WinningRun,
+    Work,
+)
 from pipeline.ranking.statistics import Comparison
 
 _VERSIONED = ("assay", "torch", "transformers", "peft", "safetensors", "numpy", "scikit-learn")
 
 NO_VALIDATION = (
-    "no function of the train groups was fixed in the last quarter of the training window (or none before it): nothing "
-    "to choose the number of steps by, so all planned ones were taken"
+    "no training function was fixed in the last quarter of the training window, or none before it, so validation could "
+    "not choose the number of steps: all planned steps were taken"
 )
 
 
 def control_of(recipe: FinetuneRecipe) -> str:
-    """What was spoilt on purpose, in words; empty where nothing was."""
+    """Describe what the recipe spoils on purpose; empty for an ordinary run."""
     spoilt = ["shuffled labels"] if recipe.shuffled_labels else []
     if recipe.ablation != "none":
         spoilt.append(f"{recipe.ablation} masked")
     return ", ".join(spoilt)
 
 
-def assemble(
+def assemble_result(
     pairs: PairSet,
     recipe: FinetuneRecipe,
     runs: Sequence[SeedRun],
     embedded: Embedded,
     planned: Planned,
     *,
-    flops_a_token: float,
+    flops_per_token: float,
     notes: Sequence[str] = (),
 ) -> FinetuneResult:
-    """The result of a job whose adapters are not written yet."""
+    """Return the result of a run, before its adapters are written."""
     control = control_of(recipe)
     judgement = judge(
         pairs.scores,
@@ -65,11 +76,11 @@ def assemble(
         recipe_id=recipe.recipe_id(pairs.label_recipe_id),
         pair_set_id=pairs.id,
         trained_on=len(pairs.train),
-        training_positives=int((pairs.signals > 0).sum()),
+        training_positives=pairs.positives,
         judgement=judgement,
         control=control,
         runs=tuple(runs),
-        costs=costs_of(runs, embedded, planned, flops_a_token),
+        costs=costs_of(runs, embedded, planned, flops_per_token),
         adapters={},
         device=planned.device,
         versions=versions(),
@@ -79,7 +90,34 @@ def assemble(
     )
 
 
-def costs_of(runs: Sequence[SeedRun], embedded: Embedded, planned: Planned, flops_a_token: float) -> Costs:
+def assemble_record(
+    ranking: RankingSet, recipe: FinetuneRecipe, winner: WinningRun, runs: Sequence[SeedRun], device: str
+) -> RefitRecord:
+    """Return the record of a refit, before its adapters are written; `device` is the device's name."""
+    return RefitRecord(
+        repo=ranking.repo,
+        head_sha=ranking.head_sha,
+        train_start=ranking.train_start,
+        as_of=ranking.as_of,
+        config_hash=ranking.config_hash,
+        label_recipe_id=ranking.label_recipe_id,
+        recipe=recipe,
+        recipe_id=winner.recipe_id,
+        ranking_set_id=ranking.id,
+        judged=winner,
+        trained_on=len(ranking.train),
+        training_positives=ranking.positives,
+        ranked=len(ranking.head),
+        adapters=(),
+        seconds=sum(run.seconds for run in runs),
+        tokens=sum(run.training.tokens for run in runs),
+        device=device,
+        versions=versions(),
+        ended=TIME_LIMIT if len(runs) < len(winner.steps) else "",
+    )
+
+
+def costs_of(runs: Sequence[SeedRun], embedded: Embedded, planned: Planned, flops_per_token: float) -> Costs:
     training = sum((run.training for run in runs), Work())
     return Costs(
         training=training,
@@ -87,20 +125,25 @@ def costs_of(runs: Sequence[SeedRun], embedded: Embedded, planned: Planned, flop
         expected_tokens=planned.tokens,
         expected_flops=planned.flops,
         expected_minutes=planned.minutes,
-        flops=flops_a_token * training.tokens,
+        flops=flops_per_token * training.tokens,
     )
 
 
-def provenance_of(result: FinetuneResult, seed: int) -> Provenance:
+def provenance_of(data: PairSet | RankingSet, seed: int, winner: WinningRun | None = None) -> Provenance:
+    """Return the provenance of the adapter of `seed`; `winner` is the run that a refit relies on."""
+    refit = None
+    if winner is not None:
+        refit = Refit(winner.run_id, winner.judged_at, winner.head_sha, labels_until=data.as_of)
     return Provenance(
-        repo=result.repo,
-        head_sha=result.head_sha,
-        pair_set_id=result.pair_set_id,
-        label_recipe_id=result.label_recipe_id,
+        repo=data.repo,
+        head_sha=data.head_sha,
+        pair_set_id=data.id,
+        label_recipe_id=data.label_recipe_id,
         seed=seed,
-        trained_on=result.trained_on,
-        config_hash=result.config_hash,
-        versions=result.versions,
+        trained_on=len(data.train),
+        config_hash=data.config_hash,
+        versions=versions(),
+        refit=refit,
     )
 
 
@@ -123,15 +166,49 @@ def card_of(result: FinetuneResult) -> CardMetrics:
     )
 
 
-def versions() -> Mapping[str, str]:
-    """Of what computes; a library that is not installed as a package is left out."""
-    found = {"python": platform.python_version()}
+def ranker_after(result: FinetuneResult) -> RankerName:
+    """Return what ranks the repository after a run (`select_ranker`)."""
+    adapter, blend = (result.judgement.row(name) for name in (ADAPTER, BLEND))
+    return select_ranker(
+        result.judgement.outcome,
+        rho_adapter=adapter.quality.rho if adapter else None,
+        rho_blend=blend.quality.rho if blend else None,
+        control=result.control,
+    )
+
+
+def winning_run(result: FinetuneResult, *, run_id: str, judged_at: str) -> WinningRun:
+    """Return what a refit needs of a run that won. Raises ValueError for any other outcome."""
+    ranker = ranker_after(result)
+    if ranker == "baseline":
+        raise ValueError(f"the outcome is {result.judgement.outcome}: only a WIN is refitted")
+    return WinningRun(
+        run_id=run_id,
+        judged_at=judged_at,
+        head_sha=result.head_sha,
+        pair_set_id=result.pair_set_id,
+        recipe_id=result.recipe_id,
+        scorer=ranker,
+        window_s=result.eval_start - result.train_start,
+        steps=tuple(map(_steps, result.runs)),
+        metrics=card_of(result),
+    )
+
+
+def _steps(run: SeedRun) -> SeedSteps:
+    """Return the steps that were taken, also where the time limit cut them short: those won."""
+    return SeedSteps(run.seed, run.refit_steps, max(run.fit.planned_steps, run.refit_steps))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute; one that is not installed as a package is left out."""
+    known = {"python": platform.python_version()}
     for name in _VERSIONED:
         try:
-            found[name] = metadata.version(name)
+            known[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 def _notes(runs: Sequence[SeedRun], embedded: Embedded) -> list[str]:
@@ -139,7 +216,7 @@ def _notes(runs: Sequence[SeedRun], embedded: Embedded) -> list[str]:
     if any(not run.fit.planned_steps for run in runs):
         notes.append(NO_VALIDATION)
     elif any(not run.fit.validations for run in runs):
-        notes.append("a validation gave no ρ, so the last step was taken: all scores were equal, or there was no time")
+        notes.append("no validation gave a ρ (equal scores, or no time left), so the last step was taken")
     if embedded.reason:
         notes.append(f"frozen embeddings + ridge: {embedded.reason}")
     return notes

@@ -1,1 +1,1 @@
-"""Functions to scores, scores to how good they are: metrics, holdout, baseline, competitors, statistics."""
+"""Ranking functions and files by risk, and evaluating rankings: dataset, holdout, scorers, statistics."""

@@ -1,8 +1,8 @@
 """The deterministic baseline: a sum of logarithms with fixed weights, the same for every repository.
 
-A term is weight × ln(1 + min(value, cap)). The logarithm, because the tenth fix says less than the second; the cap,
-so that one enormous function or one busy file does not outweigh all else. docs/concepts/ranking.md explains the terms
-and how the weights were chosen; files have a sum of their own (pipeline/ranking/files.py).
+A term is weight × ln(1 + min(value, cap)). The logarithm reflects diminishing returns (a tenth fix says less than a
+second); the cap keeps one enormous function or busy file from outweighing everything else. docs/concepts/ranking.md
+explains the terms and how the weights were chosen. Files have a separate sum (pipeline/ranking/files.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.ranking.scorer import Subject
 
 @dataclass(frozen=True)
 class Term:
-    """One part of the sum."""
+    """One weighted term of the sum."""
 
     name: str
     weight: float
@@ -32,13 +32,13 @@ class Term:
 
 
 def recency(subject: Subject) -> float:
-    """1 for a function that was touched just now, halved every 180 days since, 0 without a touch in 730 days."""
+    """Return 1 for a function touched just now, halving every 180 days; 0 without a touch in 730 days."""
     days = subject.process.days_since_touch
     return 0.0 if days is None else 0.5 ** (days / HALF_LIFE_DAYS)
 
 
 def youth(subject: Subject) -> float:
-    """1 for a function that was born just now, falling evenly to 0 for one that is 730 days old, or older."""
+    """Return 1 for a function born just now, falling linearly to 0 at an age of 730 days."""
     age = subject.process.age_days
     return 0.0 if age is None else max(0.0, 1 - age / LOOK_BACK_DAYS)
 
@@ -52,36 +52,36 @@ TERMS = (
     Term("youth", 2.0, 1, youth),
 )
 
-_WORTH_SAYING = {"complexity": 5, "lines": 30}
+_MIN_REPORTED_COMPLEXITY, _MIN_REPORTED_LINES = 5, 30
 
 
 class Baseline:
-    """Learns nothing: what it says of a function depends on that function alone."""
+    """The baseline scorer; learns nothing, so the score of a function depends on that function alone."""
 
     name = "baseline"
 
     def fit(self, functions: Sequence[Subject], signals: Floats) -> None:
-        """Nothing to learn."""
+        """Do nothing: there is nothing to learn."""
 
     def predict(self, functions: Sequence[Subject]) -> Floats:
         return np.array([math.fsum(term.of(subject) for term in TERMS) for subject in functions], dtype=np.float64)
 
 
 def reasons(subject: Subject) -> tuple[str, ...]:
-    """Why a function stands where it stands, in words: what happened to it first, then what it is like."""
+    """Return the reasons for a function's rank in words: its history first, then its structure."""
     process, metrics = subject.process, subject.metrics
-    said = []
+    texts = []
     if process.touches:
-        said.append(f"touched {times(process.touches)} in a year by {people(process.authors)}")
+        texts.append(f"touched {times(process.touches)} in a year by {people(process.authors)}")
     if process.fixes:
-        said.append(fixes(process.fixes))
+        texts.append(fixes(process.fixes))
     elif process.file_fixes:
-        said.append(f"{fixes(process.file_fixes)} elsewhere in its file")
-    if (metrics.cyclomatic_complexity or 0) >= _WORTH_SAYING["complexity"]:
-        said.append(f"complexity {metrics.cyclomatic_complexity}")
-    if metrics.lines >= _WORTH_SAYING["lines"] or not said:
-        said.append(f"{metrics.lines:,} lines")
-    return tuple(said)
+        texts.append(f"{fixes(process.file_fixes)} elsewhere in its file")
+    if (metrics.cyclomatic_complexity or 0) >= _MIN_REPORTED_COMPLEXITY:
+        texts.append(f"complexity {metrics.cyclomatic_complexity}")
+    if metrics.lines >= _MIN_REPORTED_LINES or not texts:
+        texts.append(f"{metrics.lines:,} lines")
+    return tuple(texts)
 
 
 def times(count: int) -> str:

@@ -1,8 +1,8 @@
-"""Rank correlation and AUC of many scorers over the same resamples of whole files. Numpy only, no re-sorting.
+"""Rank correlation and AUC of several scorers over shared bootstrap resamples of whole files.
 
-A resample that draws files with replacement is a vector of weights: how often each function was drawn. With the values
-presorted once, the average ranks of a resample are cumulative sums of weights, so a thousand resamples are a few passes
-over one matrix. Clusters are drawn as in Field and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
+A resample is a vector of weights: how often each function was drawn. With the values presorted, the average ranks of a
+resample are cumulative sums of weights, so a thousand resamples take a few passes over one matrix and no re-sorting.
+Clusters are drawn as in Field and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_MOST_WEIGHTS_AT_ONCE = 1_000_000  # 8 MB a matrix, of which some ten live at once
+_MAX_WEIGHTS_PER_CHUNK = 1_000_000  # 8 MB per matrix, about ten of which are alive at a time
 
 
 class Presorted:
-    """Values sorted once, with their groups of ties."""
+    """Values sorted once, with their tie groups."""
 
     def __init__(self, values: Floats) -> None:
         self.order: Integers = np.argsort(values, kind="stable")
@@ -32,10 +32,10 @@ class Presorted:
         self.group[self.order] = np.cumsum(begins) - 1
 
     def centred_ranks(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Average ranks less their mean, and their sum of squares, where column i counts weights[:, i] times.
+        """Return centred average ranks and their weighted sums of squares under each row of weights.
 
-        `weights` is (resamples, functions); so are the ranks, in the order of the values. Ranks of columns of weight
-        zero are where they would be inserted.
+        `weights` and the ranks have shape (resamples, functions), in the order of the values; the sums have shape
+        (resamples,). A value of weight zero gets the rank at which it would be inserted.
         """
         of_group = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
         middle = np.cumsum(of_group, axis=1)
@@ -47,14 +47,14 @@ class Presorted:
 
 
 class Resampled(NamedTuple):
-    """One row a scorer, one column a resample; NaN where a resample has nothing to compare."""
+    """Arrays of shape (scorers, resamples); NaN where a resample is constant."""
 
     rho: Floats
     auc: Floats
 
 
 def correlate(scores: Sequence[Floats], labels: Floats, weights: Floats) -> Resampled:
-    """Spearman's ρ and the AUC (label > 0, ties half) of each scorer under each row of weights."""
+    """Return Spearman's ρ and the AUC (label > 0, ties count half) of each scorer under each row of weights."""
     label_ranks, label_squares = Presorted(labels).centred_ranks(weights)
     weighted_labels = weights * label_ranks
     positive = labels > 0
@@ -71,31 +71,31 @@ def correlate(scores: Sequence[Floats], labels: Floats, weights: Floats) -> Resa
     return Resampled(np.clip(rho, -1, 1), auc)
 
 
-def _ratio(over: Floats, under: Floats) -> Floats:
-    """NaN where there is nothing to divide by."""
-    ratio: Floats = np.full(len(over), np.nan)
-    np.divide(over, under, out=ratio, where=under > 0)
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide, with NaN where the denominator is 0."""
+    ratio: Floats = np.full(len(numerator), np.nan)
+    np.divide(numerator, denominator, out=ratio, where=denominator > 0)
     return ratio
 
 
 def resample(
     scores: Sequence[Floats], labels: Floats, clusters: Sequence[str], *, resamples: int, seed: int
 ) -> Resampled:
-    """`correlate` over seeded resamples of whole clusters; every scorer meets the same ones, so differences pair."""
+    """Correlate over seeded resamples of whole clusters, shared by all scorers so that differences are paired."""
     parts = [correlate(scores, labels, weights) for weights in cluster_weights(clusters, resamples, seed)]
     return Resampled(np.concatenate([p.rho for p in parts], axis=1), np.concatenate([p.auc for p in parts], axis=1))
 
 
 def cluster_weights(clusters: Sequence[str], resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each member of a cluster was drawn, (resamples, members), in chunks that bound memory.
+    """Yield how often each member was drawn, shape (resamples, members), in chunks that bound memory.
 
-    Clusters are numbered in the order of their names, so that the order of the members does not matter.
+    Clusters are numbered by name, so the result does not depend on the order of the members.
     """
     names, member = np.unique(np.array(clusters, dtype=np.str_), return_inverse=True)
     random = np.random.Generator(np.random.PCG64(seed))
-    at_once = max(1, _MOST_WEIGHTS_AT_ONCE // len(clusters))
-    for start in range(0, resamples, at_once):
-        rows = min(at_once, resamples - start)
+    chunk = max(1, _MAX_WEIGHTS_PER_CHUNK // len(clusters))
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
         drawn = random.integers(0, len(names), size=(rows, len(names)))
         drawn += len(names) * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * len(names)).reshape(rows, len(names))

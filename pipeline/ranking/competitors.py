@@ -1,4 +1,4 @@
-"""The cheap scorers that a learned one has to beat: single signals, a tabular model, a blend of ranks."""
+"""Cheap scorers that a fine-tuned model has to beat: single signals, a tabular model, a blend of ranks."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
 TABULAR_SEED = 20_260_101
-_FEWEST_ROWS = 20
-_LONG_AGO_DAYS = 2.0 * LOOK_BACK_DAYS
+_MIN_ROWS = 20
+_MISSING_AGE_DAYS = 2.0 * LOOK_BACK_DAYS
 
 
 class Signal:
-    """One number of a function, as it is."""
+    """Score a function by a single number, unchanged."""
 
     def __init__(self, name: str, value: Callable[[Subject], float]) -> None:
         self.name = name
         self._value = value
 
     def fit(self, functions: Sequence[Subject], signals: Floats) -> None:
-        """Nothing to learn."""
+        """Do nothing: there is nothing to learn."""
 
     def predict(self, functions: Sequence[Subject]) -> Floats:
         return np.array([self._value(subject) for subject in functions], dtype=np.float64)
 
 
 class Tabular:
-    """Gradient-boosted trees over structure and past (scikit-learn's, seeded, a fixed number of them)."""
+    """Gradient-boosted trees over structure and process metrics (scikit-learn, seeded, fixed size)."""
 
     name = "gradient-boosted trees"
 
@@ -44,10 +44,10 @@ class Tabular:
         self._model: HistGradientBoostingRegressor | None = None
 
     def fit(self, functions: Sequence[Subject], signals: Floats) -> None:
-        """With too few functions, or nothing to tell them apart, it learns nothing: then all scores are equal."""
+        """Fit the trees; with too few functions or no positive signal, fit nothing and score all functions equally."""
         self._model = None
-        if len(functions) >= _FEWEST_ROWS and signals.any():
-            from sklearn.ensemble import HistGradientBoostingRegressor  # a second, which a GPU worker need not wait
+        if len(functions) >= _MIN_ROWS and signals.any():
+            from sklearn.ensemble import HistGradientBoostingRegressor  # slow to import
 
             model = HistGradientBoostingRegressor(
                 learning_rate=0.05,
@@ -67,7 +67,7 @@ class Tabular:
 
 
 class Blend:
-    """The mean rank of other scorers."""
+    """Score by the mean rank over other scorers."""
 
     def __init__(self, name: str, parts: Sequence[Scorer]) -> None:
         self.name = name
@@ -84,7 +84,7 @@ class Blend:
 
 
 def competitors() -> tuple[Scorer, ...]:
-    """New ones, that have learned nothing yet."""
+    """Return new, unfitted competitors."""
     return (
         Signal("size", lambda s: s.metrics.lines),
         Signal("decayed touches", lambda s: s.process.decayed_touches),
@@ -95,12 +95,12 @@ def competitors() -> tuple[Scorer, ...]:
 
 
 def _table(functions: Sequence[Subject]) -> Floats:
-    """A row a function."""
+    """Return one row per function."""
     return np.array([_row(subject) for subject in functions], dtype=np.float64)
 
 
 def _row(subject: Subject) -> list[float]:
-    """Numbers only: scikit-learn 1.9 cannot bin a column without any, and a quiet history has such columns."""
+    """Return numbers only: scikit-learn 1.9 cannot bin an all-missing column, which a quiet history has."""
     m, p = subject.metrics, subject.process
     counted = (
         m.lines, m.cyclomatic_complexity, m.nesting_depth, m.fan_out, m.exits, m.parameters,
@@ -110,5 +110,5 @@ def _row(subject: Subject) -> list[float]:
     ages = (p.days_since_touch, p.age_days)
     return [
         *(-1.0 if value is None else float(value) for value in counted),
-        *(_LONG_AGO_DAYS if days is None else days for days in ages),
+        *(_MISSING_AGE_DAYS if days is None else days for days in ages),
     ]

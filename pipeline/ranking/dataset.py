@@ -1,12 +1,13 @@
-"""From a repository to what scorers learn from and are judged by.
+"""Build the training and evaluation data of a repository.
 
-    1. place the windows, mine the credit of both                          screening.windows, mining.mine
-    2. join the functions of both snapshots along their lineages           mining.snapshot
-    3. measure the code of each, and find near-copies                      metrics, clones
-    4. read what happened to each before its snapshot                      mining.past
+    1. place the windows and mine the credit in both                       screening.windows, mining.miner
+    2. match the functions of the two snapshots by lineage                 mining.snapshot
+    3. measure the structure of each and find near-clones                  structure_metrics, near_clones
+    4. read process metrics up to each snapshot                            mining.process_metrics
     5. split by groups                                                     holdout
 
-A subject carries only what was known at its snapshot. Labels are kept beside it, training's and the holdout's apart.
+A subject carries only what was known at its snapshot. Labels are kept separately, those of training and of the holdout
+apart.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pipeline.screening.windows import fit_windows
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A repository's functions at both snapshots. Arrays and places are in the order of the functions."""
+    """A repository's functions at both snapshots; arrays and places are in the order of the functions."""
 
     mined: Mined
     train: tuple[Subject, ...]  # alive at T_train
@@ -39,26 +40,26 @@ class Dataset:
     evaluated: tuple[Subject, ...]  # alive at T_eval
     labels: Floats  # credit in (T_eval, as_of]
     evaluated_places: tuple[Place, ...]
-    lineages: tuple[int | None, ...]  # of each evaluated function its index in `train`; none: born later
+    lineages: tuple[int | None, ...]  # for each evaluated function its index in `train`, or None if born later
 
     @property
     def learned_from(self) -> list[int]:
-        """Indices of the functions at T_train on the side of training."""
+        """Indices into `train` of the functions in the training split."""
         return [i for i, place in enumerate(self.train_places) if place.side == "train"]
 
     @property
     def held_out(self) -> list[int]:
-        """Indices of the functions at T_eval on the side of the holdout."""
+        """Indices into `evaluated` of the functions in the holdout split."""
         return [i for i, place in enumerate(self.evaluated_places) if place.side == "holdout"]
 
 
 def build_dataset(
     miner: Miner, recipe: LabelRecipe, read: ReadBlob, *, as_of: int | None = None, seen_at: int | None = None
 ) -> Dataset:
-    """Everything about a repository as it stood at `as_of` (seconds since 1970; now where None).
+    """Build the dataset of a repository as of `as_of` (Unix seconds; the present if None).
 
-    `seen_at` is when its head was first seen, for whoever remembers that: no window ends later. Raises AssayError
-    where the repository has no commit that old; whatever `read` raises passes through.
+    No window ends after `seen_at`, the time the head was first seen, if known. Raises AssayError if the repository has
+    no commit that old; exceptions from `read` propagate.
     """
     if as_of is not None:
         miner.cut(as_of)

@@ -1,7 +1,7 @@
-"""How good each ranking of a repository's functions and files is: every scorer on one holdout, each with its interval.
+"""Evaluate all scorers on the same holdout of a repository, at function and file level, with intervals.
 
-An evaluation is always an answer: where it is none to rely on, `reasons` say why and what would be needed. A scorer
-that gives no ranking says so in its own row, and the others stand.
+There is always a result: if it is inconclusive, `reasons` says why and what would be needed. A scorer without a ranking
+has the reason in its own row and does not affect the others.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ BASELINE = Baseline.name
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One scorer."""
+    """The result of one scorer."""
 
     name: str
     quality: Quality
-    against_baseline: Comparison | None  # none for the baseline itself
+    against_baseline: Comparison | None  # None for the baseline itself
     scores: Floats  # in the order of the table's labels
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """All scorers on the same functions, or files. The baseline comes first."""
+    """All scorers on the same functions or files, the baseline first."""
 
     n: int
     positives: int
@@ -50,13 +50,13 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `assay evaluate` knows when it is done."""
+    """The complete result of `assay evaluate`."""
 
     mined: Mined
-    learned_from: int  # functions that fitted scorers learned from
-    functions: Table  # held out
+    learned_from: int  # number of functions that scorers were fitted on
+    functions: Table  # the held-out functions
     files: Table  # all files at T_eval
-    reasons: tuple[str, ...]  # why it is inconclusive; empty where it is not
+    reasons: tuple[str, ...]  # why it is inconclusive; empty if conclusive
 
     @property
     def conclusive(self) -> bool:
@@ -64,44 +64,44 @@ class Evaluation:
 
 
 def evaluate(dataset: Dataset, recipe: LabelRecipe, scorers: Sequence[Scorer] | None = None) -> Evaluation:
-    """Fit each scorer on the functions of training and judge it by the held-out ones.
+    """Fit each scorer on the training functions and evaluate it on the held-out ones.
 
-    `scorers` are compared with the baseline, which is always there; by default they are the competitors. At file level
-    nothing is held out: all files at T_eval are ranked, and only time parts what was learned from what is asked.
+    `scorers` (by default the competitors) are compared with the baseline, which is always included. At file level
+    nothing is held out: all files at T_eval are ranked, and only time separates training from evaluation.
     """
-    rivals = competitors() if scorers is None else scorers
-    scores = predictions(dataset, (Baseline(), *rivals))
-    chosen = dataset.held_out
+    others = competitors() if scorers is None else scorers
+    scores = predictions(dataset, (Baseline(), *others))
+    held_out = dataset.held_out
     functions = _table(
-        {name: values[chosen] for name, values in scores.items()},
-        dataset.labels[chosen],
-        [dataset.evaluated[i].path for i in chosen],
-        [dataset.evaluated[i].metrics.lines for i in chosen],
+        {name: values[held_out] for name, values in scores.items()},
+        dataset.labels[held_out],
+        [dataset.evaluated[i].path for i in held_out],
+        [dataset.evaluated[i].metrics.lines for i in held_out],
     )
     return Evaluation(
         mined=dataset.mined,
         learned_from=len(dataset.learned_from),
         functions=functions,
         files=_file_table(files_of(dataset.evaluated), scores, dataset.labels),
-        reasons=tuple(_hindrances(dataset.mined.windows, functions, recipe)),
+        reasons=tuple(_why_inconclusive(dataset.mined.windows, functions, recipe)),
     )
 
 
 def predictions(dataset: Dataset, scorers: Sequence[Scorer]) -> dict[str, Floats]:
-    """The scores of all functions at T_eval by the name of the scorer, each fitted on the functions of training.
+    """Fit each scorer on the training functions; return its scores of all functions at T_eval, by scorer name.
 
-    Raises ValueError where two scorers have one name, or one gives another number of scores.
+    Raises ValueError if two scorers share a name or a scorer returns the wrong number of scores.
     """
-    chosen = dataset.learned_from
-    learned_from, signals = [dataset.train[i] for i in chosen], dataset.train_signals[chosen]
+    split = dataset.learned_from
+    functions, signals = [dataset.train[i] for i in split], dataset.train_signals[split]
     scores: dict[str, Floats] = {}
     for scorer in scorers:
         if scorer.name in scores:
-            raise ValueError(f"two scorers are called {scorer.name!r}")
-        scorer.fit(learned_from, signals)
+            raise ValueError(f"two scorers are named {scorer.name!r}")
+        scorer.fit(functions, signals)
         scores[scorer.name] = np.asarray(scorer.predict(dataset.evaluated), dtype=np.float64)
         if scores[scorer.name].shape != (len(dataset.evaluated),):
-            raise ValueError(f"{scorer.name} gave {scores[scorer.name].shape} scores, not {len(dataset.evaluated)}")
+            raise ValueError(f"{scorer.name} returned {scores[scorer.name].shape} scores, not {len(dataset.evaluated)}")
     return scores
 
 
@@ -129,25 +129,25 @@ def _table(scores: Mapping[str, Floats], labels: Floats, paths: Sequence[str], l
     )
 
 
-def _hindrances(windows: Windows, functions: Table, recipe: LabelRecipe) -> list[str]:
-    """Why the table of functions answers nothing yet, and what would be needed."""
-    found = []
+def _why_inconclusive(windows: Windows, functions: Table, recipe: LabelRecipe) -> list[str]:
+    """Return why the function table is inconclusive, and what would be needed."""
+    reasons = []
     if windows.too_little_history:
-        found.append(
-            f"{windows.history_days:,.0f} days of history give a training window of {windows.window_days:.0f} days: "
+        reasons.append(
+            f"{windows.history_days:,.0f} days of history leave a training window of {windows.window_days:.0f} days: "
             f"{recipe.shortest_training_days} are needed"
         )
     if functions.n < MIN_HELD_OUT:
-        found.append(
+        reasons.append(
             f"{functions.n:,} held-out functions: at least {MIN_HELD_OUT} are needed, "
-            f"some {math.ceil(MIN_HELD_OUT / HOLDOUT_SHARE)} functions in all"
+            f"about {math.ceil(MIN_HELD_OUT / HOLDOUT_SHARE)} functions in all"
         )
     if functions.positives < MIN_HELD_OUT_POSITIVES:
-        found.append(
-            f"{functions.positives:,} of the held-out functions were fixed in the {windows.horizon_days:.0f} days that "
-            f"were looked at: at least {MIN_HELD_OUT_POSITIVES} are needed; messages that name what they fix "
-            "(`fix: ...`) are what is counted"
+        reasons.append(
+            f"{functions.positives:,} of the held-out functions were fixed in the {windows.horizon_days:.0f} days of "
+            f"the horizon: at least {MIN_HELD_OUT_POSITIVES} are needed; only commits whose message names a fix "
+            "(`fix: ...`) count"
         )
     if functions.rows[0].quality.rho is None:
-        found.append(f"{BASELINE}: {functions.rows[0].quality.reason}")
-    return found
+        reasons.append(f"{BASELINE}: {functions.rows[0].quality.reason}")
+    return reasons

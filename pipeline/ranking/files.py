@@ -1,7 +1,7 @@
-"""The same question asked of files: which hold the functions that will be fixed? Pure.
+"""Rank files: which of them contain functions that will be fixed. Pure.
 
-Files have a baseline of their own, a sum like that of functions: on the histories it was chosen on it ranks files
-better than their riskiest function does. Any other scorer of functions makes a file as risky as its riskiest one.
+Files have a separate baseline, a sum like that of functions, which ranked files better than their riskiest function did
+on the histories it was chosen on. Under any other scorer a file is as risky as its riskiest function.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pipeline.ranking.scorer import Subject
 
 @dataclass(frozen=True, slots=True)
 class FileSubject:
-    """A file at a snapshot: its functions (their indices) and what they have in common."""
+    """A file at a snapshot: the indices of its functions and the metrics they share."""
 
     path: str
     functions: tuple[int, ...]
-    lines: int  # of its functions; lines of a function inside another count twice
-    fan_out: int  # of its functions
+    lines: int  # sum over its functions; lines of nested functions count twice
+    fan_out: int  # sum over its functions
     touches: int  # in 365 days
     authors: int
     decayed_touches: float  # in 730 days
@@ -34,7 +34,7 @@ class FileSubject:
 
 @dataclass(frozen=True)
 class FileTerm:
-    """weight × ln(1 + min(value, cap)), as a term of functions."""
+    """One weighted term of the sum, as for functions: weight × ln(1 + min(value, cap))."""
 
     name: str
     weight: float
@@ -54,7 +54,7 @@ FILE_TERMS = (
 
 
 def files_of(functions: Sequence[Subject]) -> list[FileSubject]:
-    """The files in which the functions stand, by path."""
+    """Group functions by file, sorted by path."""
     members: dict[str, list[int]] = defaultdict(list)
     for index, subject in enumerate(functions):
         members[subject.path].append(index)
@@ -76,29 +76,29 @@ def _file(path: str, indices: Sequence[int], functions: Sequence[Subject]) -> Fi
 
 
 def file_baseline(files: Sequence[FileSubject]) -> Floats:
-    """The baseline's score of each file."""
+    """Return the baseline score of each file."""
     return np.array([math.fsum(term.of(file) for term in FILE_TERMS) for file in files], dtype=np.float64)
 
 
 def file_reasons(file: FileSubject) -> tuple[str, ...]:
-    """Why a file stands where it stands, in words."""
-    said = []
+    """Return the reasons for a file's rank in words."""
+    texts = []
     if file.touches:
-        said.append(f"touched {times(file.touches)} in a year by {people(file.authors)}")
+        texts.append(f"touched {times(file.touches)} in a year by {people(file.authors)}")
     if file.fixes:
-        said.append(fixes(file.fixes))
+        texts.append(fixes(file.fixes))
     count = len(file.functions)
-    said.append(f"{file.lines:,} lines in {count:,} {'function' if count == 1 else 'functions'}")
-    return tuple(said)
+    texts.append(f"{file.lines:,} lines in {count:,} {'function' if count == 1 else 'functions'}")
+    return tuple(texts)
 
 
 def riskiest(files: Sequence[FileSubject], scores: Floats) -> Floats:
-    """The highest score of a function for each file: a file is as risky as its riskiest function."""
+    """Return the highest function score in each file."""
     return np.array([scores[list(file.functions)].max() for file in files], dtype=np.float64)
 
 
 def file_scores(files: Sequence[FileSubject], function_scores: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Every scorer of files by name, the baseline of files first."""
+    """Return the scores of every file scorer by name, the baseline first."""
     return {
         "baseline": file_baseline(files),
         "size": np.array([file.lines for file in files], dtype=np.float64),
@@ -110,5 +110,5 @@ def file_scores(files: Sequence[FileSubject], function_scores: Mapping[str, Floa
 
 
 def file_labels(files: Sequence[FileSubject], labels: Floats) -> Floats:
-    """The credit of all functions of each file."""
+    """Return the total credit of each file's functions."""
     return np.array([math.fsum(labels[list(file.functions)]) for file in files], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The functions and files of a repository, riskiest first, each with its reasons."""
+"""Rank the functions and files of a repository, riskiest first, with reasons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.ranking.structure_metrics import ReadBlob, measure_functions
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A place in the ranking. Of a file, the function is its riskiest one."""
+    """A place in the ranking. For a file, the function is its riskiest one."""
 
     path: str
     qualified_name: str
@@ -28,9 +28,9 @@ class Ranked:
 def subjects_at_head(
     miner: Miner, read: ReadBlob, *, as_of: int | None = None, seen_at: int | None = None
 ) -> tuple[Subject, ...]:
-    """The functions of a repository as they stood at `as_of` (seconds since 1970; now where None).
+    """Return the functions of a repository as of `as_of` (Unix seconds; the present if None).
 
-    Raises AssayError where the repository has no commit that old; whatever `read` raises passes through.
+    Raises AssayError if the repository has no commit that old; exceptions from `read` propagate.
     """
     if as_of is not None:
         miner.cut(as_of)
@@ -39,20 +39,20 @@ def subjects_at_head(
     functions = miner.functions(head)
     measured = measure_functions(functions, read)
     process = miner.process_metrics(head, now)
-    return tuple(subject_of(*known) for known in zip(functions, measured, process, strict=True))
+    return tuple(subject_of(*facts) for facts in zip(functions, measured, process, strict=True))
 
 
 def rank_functions(subjects: Sequence[Subject], scorer: Scorer | None = None) -> list[Ranked]:
-    """Every function, highest score first, then by path and line; those without a score at the end."""
+    """Rank every function by score, then path and line; functions without a score come last."""
     scores = (scorer or Baseline()).predict(subjects).tolist()
     order = sorted(range(len(subjects)), key=lambda i: (*_best_first(scores[i]), *_place(subjects[i])))
     return [_ranked(subjects[i], scores[i]) for i in order]
 
 
 def rank_files(subjects: Sequence[Subject], scorer: Scorer | None = None) -> list[Ranked]:
-    """Every file with a function, highest score first; its riskiest function stands for it.
+    """Rank every file that has a function, each represented by its riskiest one.
 
-    The baseline has a sum of its own for files. By any other scorer a file is as risky as its riskiest function.
+    The baseline has a separate sum for files. Under any other scorer a file is as risky as its riskiest function.
     """
     first: dict[str, Ranked] = {}
     for ranked in rank_functions(subjects, scorer):

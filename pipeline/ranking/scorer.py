@@ -1,4 +1,4 @@
-"""What a scorer sees of a function, and what every scorer can do: baseline, competitors and adapters alike."""
+"""The scorer interface, shared by the baseline, the competitors and adapters, and its input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.records import FunctionHistory, PairMetrics
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A function at a snapshot and all that is known of it then: no label, and nothing that landed later."""
+    """A function with everything known about it at a snapshot: no label, nothing that landed later."""
 
     path: str
     qualified_name: str
@@ -27,7 +27,7 @@ class Subject:
 
 
 def subject_of(function: FunctionHistory, metrics: PairMetrics, process: ProcessMetrics) -> Subject:
-    """The function without what the window that follows the snapshot brought it."""
+    """Return a function without its labels, which come from the window after the snapshot."""
     return Subject(
         path=function.path,
         qualified_name=function.qualified_name,
@@ -42,7 +42,7 @@ def subject_of(function: FunctionHistory, metrics: PairMetrics, process: Process
 
 
 class Scorer(Protocol):
-    """Gives every function a score: the higher, the sooner it should be looked at. Only the order counts."""
+    """Scores functions by risk, higher meaning riskier. Only the order matters."""
 
     @property
     def name(self) -> str: ...
@@ -51,5 +51,5 @@ class Scorer(Protocol):
         """Learn from functions as they were at T_train and their signals up to T_eval, in [0, 1]."""
 
     def predict(self, functions: Sequence[Subject]) -> Floats:
-        """A score for each function, in their order; NaN where there is none."""
+        """Return a score per function, shape (len(functions),); NaN if a function cannot be scored."""
         ...

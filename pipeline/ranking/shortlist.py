@@ -1,36 +1,35 @@
-"""What is kept of a ranking: its first places, few and of bounded length, as JSON and back.
+"""The stored top of a ranking, bounded in size, to and from JSON.
 
-Importing this module takes neither numpy nor anything that reads a history: what shows a ranking computes none.
+This module imports neither numpy nor the miner at load time, because the web process shows rankings and computes none.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.json_fields import Fields
-from pipeline.screening.measurement import plain
+from pipeline.screening.measurement import json_values, plain
 
 if TYPE_CHECKING:
     from pipeline.ranking.rank import Ranked
     from pipeline.ranking.scorer import Scorer, Subject
 
-ELLIPSIS = "…"  # where a text was cut
-MOST_FUNCTIONS = 20
-MOST_FILES = 10
-LONGEST_PATH = 300
-LONGEST_NAME = 160
-LONGEST_REASON = 120
-MOST_REASONS = 8
-_HUGE = 1 << 62  # a history may be dated anywhere
+ELLIPSIS = "…"  # ends truncated text
+MAX_FUNCTIONS = 20
+MAX_FILES = 10
+MAX_REASONS = 8
+MAX_PATH_LENGTH = 300
+MAX_NAME_LENGTH = 160
+MAX_REASON_LENGTH = 120
+_MAX_WHOLE = 1 << 62  # commit dates can be anything
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in the ranking. Of a file the function is its riskiest one. Texts are printable; cut ones end in `…`."""
+    """A place in the ranking; for a file, its riskiest function. Texts are printable and truncated with `…`."""
 
     path: str
     qualified_name: str
@@ -40,31 +39,31 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """The adapter behind a ranking: its recipe won once, and it was trained once more on a later window."""
+    """The adapter behind a ranking: its recipe won, and it was retrained on a later window."""
 
-    run_id: str  # of the run that was judged; plain text
+    run_id: str  # of the run that won; plain text
     judged_at: str  # ISO 8601
-    trained_from: int  # seconds since 1970: the window whose labels it learned
+    trained_from: int  # Unix seconds: the window that its labels come from
     trained_until: int
     model: str  # name of the base model
 
 
 @dataclass(frozen=True, slots=True)
 class Shortlist:
-    """The riskiest functions and files of a repository, riskiest first, out of how many, and what ranked them."""
+    """The riskiest functions and files of a repository, riskiest first, with totals and the scorer."""
 
     scorer: str
     ranked_functions: int
     ranked_files: int
     functions: tuple[Place, ...]
     files: tuple[Place, ...]
-    retrained: Retrained | None = None  # where an adapter has a part in it
+    retrained: Retrained | None = None  # set if an adapter contributed
 
 
 def shortlist_of(
     subjects: Sequence[Subject], scorer: Scorer | None = None, retrained: Retrained | None = None
 ) -> Shortlist:
-    """The first places of the ranking that `scorer` gives, the baseline where None."""
+    """Return the top of the ranking by `scorer` (the baseline if None)."""
     from pipeline.ranking.baseline import Baseline
     from pipeline.ranking.rank import rank_files, rank_functions
 
@@ -74,88 +73,87 @@ def shortlist_of(
         scorer=scorer.name,
         ranked_functions=len(functions),
         ranked_files=len(files),
-        functions=_places(functions[:MOST_FUNCTIONS]),
-        files=_places(files[:MOST_FILES]),
-        retrained=retrained and _printable(retrained),
+        functions=_places(functions[:MAX_FUNCTIONS]),
+        files=_places(files[:MAX_FILES]),
+        retrained=retrained and _truncate_fields(retrained),
     )
 
 
 def _places(ranked: Iterable[Ranked]) -> tuple[Place, ...]:
     return tuple(
         Place(
-            _kept(each.path, LONGEST_PATH),
-            _kept(each.qualified_name, LONGEST_NAME),
-            each.start_line,
-            tuple(_kept(reason, LONGEST_REASON) for reason in each.reasons[:MOST_REASONS]),
+            _truncate(place.path, MAX_PATH_LENGTH),
+            _truncate(place.qualified_name, MAX_NAME_LENGTH),
+            place.start_line,
+            tuple(_truncate(reason, MAX_REASON_LENGTH) for reason in place.reasons[:MAX_REASONS]),
         )
-        for each in ranked
+        for place in ranked
     )
 
 
-def _printable(retrained: Retrained) -> Retrained:
+def _truncate_fields(retrained: Retrained) -> Retrained:
     return dataclasses.replace(
         retrained,
-        run_id=_kept(retrained.run_id, LONGEST_NAME),
-        judged_at=_kept(retrained.judged_at, LONGEST_NAME),
-        model=_kept(retrained.model, LONGEST_NAME),
+        run_id=_truncate(retrained.run_id, MAX_NAME_LENGTH),
+        judged_at=_truncate(retrained.judged_at, MAX_NAME_LENGTH),
+        model=_truncate(retrained.model, MAX_NAME_LENGTH),
     )
 
 
-def _kept(text: str, longest: int) -> str:
-    shown = plain(text[: longest + 1])
-    return shown if len(shown) <= longest else shown[: longest - 1] + ELLIPSIS
+def _truncate(text: str, max_length: int) -> str:
+    shown = plain(text[: max_length + 1])
+    return shown if len(shown) <= max_length else shown[: max_length - 1] + ELLIPSIS
 
 
 def dump_shortlist(shortlist: Shortlist) -> dict[str, Any]:
-    """JSON values: lists for tuples, so that what is compared before and after the database is equal."""
-    made: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(shortlist)))
-    return made
+    """Return JSON values, with lists for tuples so that they compare equal after a round trip through the database."""
+    return json_values(dataclasses.asdict(shortlist))
 
 
 def load_shortlist(value: object, where: str = "shortlist") -> Shortlist:
-    """A shortlist from JSON values; fields that are not known are ignored. Raises MalformedError."""
+    """Parse a shortlist from JSON values, ignoring unknown fields. Raises MalformedError."""
     fields = Fields(value, where)
     return Shortlist(
         scorer=fields.text("scorer"),
         ranked_functions=fields.whole("ranked_functions"),
         ranked_files=fields.whole("ranked_files"),
-        functions=_load_places(fields, "functions", MOST_FUNCTIONS),
-        files=_load_places(fields, "files", MOST_FILES),
-        retrained=fields.optional("retrained", lambda: _load_retrained(fields.inner("retrained"))),
+        functions=_parse_places(fields, "functions", MAX_FUNCTIONS),
+        files=_parse_places(fields, "files", MAX_FILES),
+        retrained=fields.optional("retrained", lambda: _parse_retrained(fields.inner("retrained"))),
     )
 
 
-def _load_retrained(fields: Fields) -> Retrained:
+def _parse_retrained(fields: Fields) -> Retrained:
     return Retrained(
-        run_id=_bounded(fields, "run_id", LONGEST_NAME),
-        judged_at=_bounded(fields, "judged_at", LONGEST_NAME),
-        trained_from=fields.whole("trained_from", -_HUGE),
-        trained_until=fields.whole("trained_until", -_HUGE),
-        model=_bounded(fields, "model", LONGEST_NAME),
+        run_id=_bounded_text(fields, "run_id", MAX_NAME_LENGTH),
+        judged_at=_bounded_text(fields, "judged_at", MAX_NAME_LENGTH),
+        trained_from=fields.whole("trained_from", -_MAX_WHOLE),
+        trained_until=fields.whole("trained_until", -_MAX_WHOLE),
+        model=_bounded_text(fields, "model", MAX_NAME_LENGTH),
     )
 
 
-def _load_places(fields: Fields, key: str, most: int) -> tuple[Place, ...]:
-    places = tuple(map(_load_place, fields.objects(key)))
-    if len(places) > most:
-        fields.fail(key, f"at most {most} are wanted")
+def _parse_places(fields: Fields, key: str, max_places: int) -> tuple[Place, ...]:
+    places = tuple(map(_parse_place, fields.objects(key)))
+    if len(places) > max_places:
+        fields.fail(key, f"expected at most {max_places} places")
     return places
 
 
-def _load_place(fields: Fields) -> Place:
+def _parse_place(fields: Fields) -> Place:
     reasons = fields.texts("reasons")
-    if len(reasons) > MOST_REASONS:
-        fields.fail("reasons", f"at most {MOST_REASONS} are wanted")
+    if len(reasons) > MAX_REASONS:
+        fields.fail("reasons", f"expected at most {MAX_REASONS} reasons")
     return Place(
-        path=_bounded(fields, "path", LONGEST_PATH),
-        qualified_name=_bounded(fields, "qualified_name", LONGEST_NAME),
+        path=_bounded_text(fields, "path", MAX_PATH_LENGTH),
+        qualified_name=_bounded_text(fields, "qualified_name", MAX_NAME_LENGTH),
         start_line=fields.whole("start_line", 1),
         reasons=reasons,
     )
 
 
-def _bounded(fields: Fields, key: str, longest: int) -> str:
+def _bounded_text(fields: Fields, key: str, max_length: int) -> str:
     text = fields.text(key, empty=True)
-    if len(text) > longest:
-        fields.fail(key, f"at most {longest} characters are wanted")
+    if len(text) > max_length:
+        fields.fail(key, f"expected at most {max_length} characters")
     return text

@@ -1,6 +1,6 @@
-"""How good a ranking is, and how much better than another: point values, intervals, and why there is none.
+"""Quality of rankings and differences between them, with intervals, or the reason why there are none.
 
-Definitions are those of DESIGN.md section 2, "ρ". A label is a credit, 0 for most functions; a positive has more.
+docs/development/design.md, ρ, defines the measures. A label is a credit: 0 for most functions, more for positives.
 """
 
 from __future__ import annotations
@@ -8,50 +8,51 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
 from pipeline.label_recipe import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED
 from pipeline.ranking.bootstrap import Floats, correlate, resample
-from pipeline.ranking.inspection import precision_at, recall_at_lines
 from pipeline.ranking.outcome import is_win
 
 INSPECTED_SHARE = 0.2  # of all lines
 _SIGNIFICANCE, _POWER = 0.05, 0.8
-_LEAST_USABLE = 0.9  # of the resamples; fewer and an interval would be one of the lucky ones
+_MIN_USABLE_SHARE = 0.9  # of the resamples; an interval from fewer would be biased towards defined ones
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quality:
-    """One scorer on one holdout. Where a value is none, `reason` says why."""
+    """Quality of one scorer on one holdout. If a value is None, `reason` says why."""
 
     n: int
     positives: int
-    prevalence: float  # positives / n, 0 without a function
+    prevalence: float  # positives / n; 0 without functions
     rho: float | None = None
     rho_low: float | None = None  # 95 % intervals from the resamples
     rho_high: float | None = None
-    rho_max: float | None = None  # the highest ρ that scores without ties can reach on these labels
+    rho_max: float | None = None  # the highest ρ that untied scores can reach on these labels
     rho_share: float | None = None  # ρ / ρ_max
     auc: float | None = None
     auc_low: float | None = None
     auc_high: float | None = None
     precision_at_10: float | None = None
     precision_at_20: float | None = None
-    recall_at_20_percent: float | None = None  # of the lines
+    recall_at_20_percent: float | None = None  # of lines
     reason: str = ""
     resampled_rho: Floats = field(default_factory=lambda: np.empty(0), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Δρ of two scorers over the same holdout and the same resamples. Where a value is none, `reason` says why."""
+    """Δρ of two scorers on the same holdout and resamples. If a value is None, `reason` says why."""
 
     delta: float | None = None
     low: float | None = None  # 95 % interval
     high: float | None = None
-    smallest_detectable: float | None = None  # Δρ that would be seen with 80 % power at 5 %, two-sided
+    smallest_detectable: float | None = None  # Δρ detectable with 80 % power at a two-sided 5 % level
     win_share: float | None = None  # of the resamples in which the first scorer wins
     reason: str = ""
 
@@ -65,29 +66,29 @@ def assess(
     resamples: int = BOOTSTRAP_RESAMPLES,
     seed: int = BOOTSTRAP_SEED,
 ) -> dict[str, Quality]:
-    """The quality of each scorer, by its name: all on the same functions, all under the same resamples of whole files.
+    """Return the quality of each scorer by name, all on the same functions and the same resamples of whole files.
 
-    A score is higher where more risk is expected. Raises ValueError where lengths differ or a label is no credit.
+    Higher scores mean higher risk. Raises ValueError if lengths differ or a label is negative or not finite.
     """
     credit = np.asarray(labels, dtype=np.float64)
     values = {name: np.asarray(s, dtype=np.float64) for name, s in scores.items()}
     if {credit.shape, (len(files),), (len(lines),), *(s.shape for s in values.values())} != {(len(files),)}:
         raise ValueError("scores, labels, files and lines differ in length")
     if not (np.isfinite(credit).all() and (credit >= 0).all()):
-        raise ValueError("a label is negative or no number")
+        raise ValueError("a label is negative or not a number")
     reasons = {name: why_no_rho(s, credit) for name, s in values.items()}
     usable = {name: s for name, s in values.items() if not reasons[name]}
-    drawn = _resampled(usable, credit, files, resamples, seed)
-    known = _known(credit)
-    measured = {
-        name: _measured(known, s, credit, np.asarray(lines, dtype=np.float64), *drawn[name])
+    drawn = _resample(usable, credit, files, resamples, seed)
+    counts = _counts(credit)
+    qualities = {
+        name: _quality(counts, s, credit, np.asarray(lines, dtype=np.float64), *drawn[name])
         for name, s in usable.items()
     }
-    return {name: measured.get(name) or Quality(*known, reason=reasons[name]) for name in values}
+    return {name: qualities.get(name) or Quality(*counts, reason=reasons[name]) for name in values}
 
 
 def why_no_rho(scores: Floats, labels: Floats) -> str:
-    """Why these scores have no rank correlation with these labels, empty where they have one."""
+    """Return why these scores have no rank correlation with these labels; empty if they have one."""
     n = len(labels)
     unusable = int(np.count_nonzero(~np.isfinite(scores)))
     if n < 2:
@@ -104,9 +105,9 @@ def why_no_rho(scores: Floats, labels: Floats) -> str:
 
 
 def ceiling(labels: Floats) -> float | None:
-    """ρ_max = √(1 − Σ(t³ − t)/(n³ − n)) over the groups of equal labels, none for fewer than two labels.
+    """Return ρ_max = √(1 − Σ(t³ − t)/(n³ − n)) over groups of t equal labels, or None for fewer than two labels.
 
-    No scores without ties correlate better; scores with the same ties as the labels can.
+    It bounds scores without ties; scores with the same ties as the labels can exceed it.
     """
     n = float(len(labels))
     if n < 2:
@@ -116,13 +117,13 @@ def ceiling(labels: Floats) -> float | None:
 
 
 def compare(scorer: Quality, other: Quality) -> Comparison:
-    """ρ of the first less ρ of the second, which were assessed together."""
+    """Compare ρ of two scorers that were assessed together: first minus second."""
     if scorer.rho is None or other.rho is None:
         return Comparison(reason=scorer.reason or other.reason)
     delta = scorer.rho - other.rho
     differences = scorer.resampled_rho - other.resampled_rho
     usable = np.isfinite(differences)
-    if len(usable) < 2 or usable.mean() < _LEAST_USABLE:
+    if len(usable) < 2 or usable.mean() < _MIN_USABLE_SHARE:
         return Comparison(delta, reason=scorer.reason or other.reason or _TOO_FEW_USABLE)
     low, high = np.quantile(differences[usable], [_SIGNIFICANCE / 2, 1 - _SIGNIFICANCE / 2])
     standard_error = float(differences[usable].std(ddof=1))
@@ -139,24 +140,61 @@ def compare(scorer: Quality, other: Quality) -> Comparison:
 
 
 def rank_average(scores: Sequence[Sequence[float] | Floats]) -> Floats:
-    """One score of several: the mean of their average ranks, scaled to (0, 1]. NaN in one is NaN in the mean."""
+    """Combine scores into the mean of their average ranks, scaled to (0, 1]. NaN in any score propagates."""
     ranks = [rankdata(s, method="average", nan_policy="propagate") for s in scores]
     return np.asarray(np.mean(ranks, axis=0) / max(len(ranks[0]), 1), dtype=np.float64)
 
 
-_ONE_FILE = "all held-out functions stand in one file: no interval"
+class _TieGroups(NamedTuple):
+    """Groups of equal score, best first."""
+
+    sizes: Floats
+    positives: Floats
+
+
+def precision_at(count: int, scores: Floats, positive: NDArray[np.bool_]) -> float | None:
+    """Return the share of positives among the top `count` functions, averaged over tie orders; None with fewer."""
+    if len(scores) < count:
+        return None
+    return _positives_within(_tie_groups(scores, np.ones(len(scores)), positive), float(count)) / count
+
+
+def recall_at_lines(share: float, scores: Floats, positive: NDArray[np.bool_], lines: Floats) -> float | None:
+    """Return the share of positives found by reading `share` of all lines, best score first; None without positives.
+
+    Ties are averaged over all orders. The function in which the budget ends counts in proportion to the part read.
+    """
+    if not positive.any():
+        return None
+    return _positives_within(_tie_groups(scores, lines, positive), share * float(lines.sum())) / float(positive.sum())
+
+
+def _tie_groups(scores: Floats, sizes: Floats, positive: NDArray[np.bool_]) -> _TieGroups:
+    _, group = np.unique(-scores, return_inverse=True)
+    sums = (np.bincount(group, weights=values).astype(np.float64) for values in (sizes, positive.astype(np.float64)))
+    return _TieGroups(*sums)
+
+
+def _positives_within(groups: _TieGroups, budget: float) -> float:
+    """Return the positives within a size budget, spread evenly over each tie group."""
+    before = np.cumsum(groups.sizes) - groups.sizes
+    read = np.clip((budget - before) / np.maximum(groups.sizes, 1e-9), 0, 1)
+    return float((read * groups.positives).sum())
+
+
+_ONE_FILE = "all held-out functions are in one file: no interval"
 _TOO_FEW_USABLE = "the fixes are in too few files for an interval"
 
 
-def _known(labels: Floats) -> tuple[int, int, float]:
+def _counts(labels: Floats) -> tuple[int, int, float]:
     positives = int(np.count_nonzero(labels))
     return len(labels), positives, positives / len(labels) if len(labels) else 0.0
 
 
-def _resampled(
+def _resample(
     scores: Mapping[str, Floats], labels: Floats, files: Sequence[str], resamples: int, seed: int
 ) -> dict[str, tuple[Floats, Floats]]:
-    """ρ and AUC of each scorer under each resample; empty where all functions stand in one file."""
+    """Return ρ and AUC of each scorer per resample; empty if all functions are in one file."""
     if not scores:
         return {}
     if len(set(files)) < 2:
@@ -165,8 +203,8 @@ def _resampled(
     return dict(zip(scores, zip(drawn.rho, drawn.auc, strict=True), strict=True))
 
 
-def _measured(
-    known: tuple[int, int, float], scores: Floats, labels: Floats, lines: Floats, rhos: Floats, aucs: Floats
+def _quality(
+    counts: tuple[int, int, float], scores: Floats, labels: Floats, lines: Floats, rhos: Floats, aucs: Floats
 ) -> Quality:
     point = correlate([scores], labels, np.ones((1, len(labels))))
     rho, auc = float(point.rho[0, 0]), float(point.auc[0, 0])
@@ -175,7 +213,7 @@ def _measured(
     rho_max = ceiling(labels)
     positive = labels > 0
     return Quality(
-        *known,
+        *counts,
         rho=rho,
         rho_low=rho_low,
         rho_high=rho_high,
@@ -193,9 +231,9 @@ def _measured(
 
 
 def _interval(values: Floats) -> tuple[float | None, float | None]:
-    """The middle 95 % of the resamples; none where too many of them had nothing to compare."""
+    """Return the middle 95 % of the resamples, or None if too many of them are undefined."""
     usable = values[np.isfinite(values)]
-    if not len(values) or len(usable) < _LEAST_USABLE * len(values):
+    if not len(values) or len(usable) < _MIN_USABLE_SHARE * len(values):
         return None, None
     low, high = np.quantile(usable, [_SIGNIFICANCE / 2, 1 - _SIGNIFICANCE / 2])
     return float(low), float(high)

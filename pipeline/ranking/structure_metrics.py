@@ -1,4 +1,4 @@
-"""Functions of a snapshot -> their structure metrics (docs/reference/metrics.md). Each file is read and parsed once."""
+"""Structural metrics of functions (docs/reference/metrics.md); each file is read and parsed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BY_NAME = {language.name: language for language in LANGUAGES}
 
 
 def parsed_files(functions: Sequence[FunctionHistory], read: ReadBlob) -> Iterator[tuple[ParsedFile, list[int]]]:
-    """Each file once, and which of `functions` (their indices) stand in it; copies of a file are one file."""
+    """Yield each distinct file once, parsed, with the indices of the `functions` in it."""
     files: dict[tuple[str, str], list[int]] = {}
     for index, function in enumerate(functions):
         files.setdefault((function.blob, function.language), []).append(index)
@@ -26,48 +26,50 @@ def parsed_files(functions: Sequence[FunctionHistory], read: ReadBlob) -> Iterat
 
 
 class Examined(NamedTuple):
+    """The metrics and code tokens of a function."""
+
     metrics: PairMetrics
-    tokens: tuple[bytes, ...]  # of its code
+    tokens: tuple[bytes, ...]
 
 
 def measure_functions(functions: Sequence[FunctionHistory], read: ReadBlob) -> list[PairMetrics]:
-    """The metrics of each function, in the order of `functions`; whatever `read` raises passes through.
+    """Return the metrics of each function, in order; exceptions from `read` propagate.
 
-    Raises ValueError for a function that is not in its blob: mining and measuring parse alike, so that is our mistake.
+    Raises ValueError for a function that is not in its blob: mining uses the same parser, so that would be a bug.
     """
     metrics: list[PairMetrics | None] = [None] * len(functions)
     for parsed, indices in parsed_files(functions, read):
-        for index, found in _found(functions, parsed, indices):
-            metrics[index] = found
-    return [_measured(function, m) for function, m in zip(functions, metrics, strict=True)]
+        for index, measured in _metrics_in(parsed, functions, indices):
+            metrics[index] = measured
+    return [_require(function, m) for function, m in zip(functions, metrics, strict=True)]
 
 
 def examine_functions(functions: Sequence[FunctionHistory], read: ReadBlob) -> list[Examined]:
-    """As `measure_functions`, with the code tokens of each function; equal tokens are one object."""
+    """Do the same, returning code tokens too; equal tokens are the same object to save memory."""
     examined: list[Examined | None] = [None] * len(functions)
-    keep: dict[bytes, bytes] = {}
+    interned: dict[bytes, bytes] = {}
     for parsed, indices in parsed_files(functions, read):
         tokens: dict[tuple[int, int], tuple[bytes, ...]] = {}
-        for index, metrics in _found(functions, parsed, indices):
+        for index, metrics in _metrics_in(parsed, functions, indices):
             lines = (functions[index].start_line, functions[index].end_line)
             if lines not in tokens:
-                tokens[lines] = tuple(keep.setdefault(token, token) for token in code_tokens(parsed, *lines))
-            examined[index] = Examined(_measured(functions[index], metrics), tokens[lines])
+                tokens[lines] = tuple(interned.setdefault(token, token) for token in code_tokens(parsed, *lines))
+            examined[index] = Examined(_require(functions[index], metrics), tokens[lines])
     return [e for e in examined if e is not None]
 
 
-def _found(
-    functions: Sequence[FunctionHistory], parsed: ParsedFile, indices: Sequence[int]
+def _metrics_in(
+    parsed: ParsedFile, functions: Sequence[FunctionHistory], indices: Sequence[int]
 ) -> Iterator[tuple[int, PairMetrics | None]]:
-    """The metrics of each of `functions` that stand in a file."""
-    found = dict(zip(parsed.functions, measure_structure(parsed), strict=True))
+    """Yield the metrics of the functions at `indices`, which are in the parsed file."""
+    metrics = dict(zip(parsed.functions, measure_structure(parsed), strict=True))
     for index in indices:
-        wanted = functions[index]
-        lines = (wanted.start_line, wanted.end_line)
-        yield index, found.get(Function(wanted.qualified_name, wanted.ordinal, *lines))
+        function = functions[index]
+        lines = (function.start_line, function.end_line)
+        yield index, metrics.get(Function(function.qualified_name, function.ordinal, *lines))
 
 
-def _measured(function: FunctionHistory, metrics: PairMetrics | None) -> PairMetrics:
+def _require(function: FunctionHistory, metrics: PairMetrics | None) -> PairMetrics:
     if metrics is None:
         raise ValueError(f"{function.path}::{function.qualified_name} is not in blob {function.blob}")
     return metrics

@@ -1,1 +1,1 @@
-"""Values to HTML, plots, JSON, plain text and Parquet. Computes no figure that a verdict rests on."""
+"""Reports: values to HTML, plots, JSON, SARIF, Parquet and terminal text. No figure of a verdict is computed here."""

@@ -1,7 +1,7 @@
-"""The curves of a fine-tuning job as a PNG: loss and validation ρ by step, and every ranking with its interval.
+"""Render the files beside the adapters of a run: result.json, and curves.png with losses, validations and rankings.
 
-Colours are those of Okabe and Ito, "Color Universal Design" (2008), which people with any kind of colour blindness tell
-apart; each seed has a line style and a marker of its own, too, so that a grey print is enough.
+The colours are those of Okabe and Ito, "Color Universal Design" (2008), which remain distinct with any kind of colour
+blindness; each seed also has its own line style and marker, so that a grey print is enough.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.finetuning.comparison import ADAPTER, BLEND
+from pipeline.finetuning.ranker import ADAPTER, BLEND
 from pipeline.finetuning.result import Curve, FinetuneResult, SeedRun
 from pipeline.ranking.evaluate import BASELINE, Row
 from pipeline.reports.escape import inert
+from pipeline.reports.finetune_json import RESULT_FILE, finetune_json, render_result_file
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _ADAPTER, _BASELINE, _OTHER = "#D55E00", "#0072B2", "#666666"
 _DPI = 120
-_SMOOTHED = 40  # points of a loss curve: a step's loss is noisy
+_MAX_POINTS = 40  # of a loss curve: the loss of a single step is noisy
+
+
+def render_files(result: FinetuneResult) -> dict[str, bytes]:
+    """Render the files by name; result.json holds what `assay finetune --json` prints."""
+    return {"curves.png": render_curves(result), RESULT_FILE: render_result_file(finetune_json(result))}
 
 
 def render_curves(result: FinetuneResult) -> bytes:
-    """A PNG of three panels, the same bytes for the same result; a panel without a value says so."""
+    """Render a PNG of three panels, deterministically; an empty panel says so."""
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     figure.suptitle(_heading(result), fontsize=11)
     grid = figure.add_gridspec(2, 2)
@@ -42,17 +48,17 @@ def render_curves(result: FinetuneResult) -> bytes:
 def _heading(result: FinetuneResult) -> str:
     judgement = result.judgement
     name = plain(inert(result.repo, 60))
-    what = f"control: {result.control}" if result.control else judgement.outcome
-    return f"{name}: {what} ({judgement.n:,} held-out functions, {judgement.positives:,} of them fixed)"
+    outcome = f"control: {result.control}" if result.control else judgement.outcome
+    return f"{name}: {outcome} ({judgement.n:,} held-out functions, {judgement.positives:,} of them fixed)"
 
 
 def plain(text: str) -> str:
-    """Text that is drawn as it stands: a dollar sign begins no formula."""
+    """Escape dollar signs, which would begin a formula."""
     return text.replace("$", r"\$")
 
 
 def _draw_losses(axes: Axes, runs: Sequence[SeedRun]) -> None:
-    axes.set(title="Loss of training (all labels)", xlabel="step", ylabel="loss")
+    axes.set(title="Training loss (all labels)", xlabel="step", ylabel="loss")
     for place, run in enumerate(runs):
         curve = smoothed(run.refit_losses or run.fit.losses)
         _line(axes, curve, place, f"seed {run.seed}")
@@ -70,9 +76,9 @@ def _draw_validations(axes: Axes, runs: Sequence[SeedRun]) -> None:
 
 
 def _draw_rankings(axes: Axes, rows: Sequence[Row]) -> None:
-    """ρ of each on the holdout, best on top."""
+    """Draw ρ of each ranking on the holdout, best on top."""
     known = sorted((row for row in rows if row.quality.rho is not None), key=lambda row: row.quality.rho or 0.0)
-    axes.set(title="Holdout: ρ with its 95 % interval", xlabel="Spearman's ρ")
+    axes.set(title="Holdout: ρ with 95 % intervals", xlabel="Spearman's ρ")
     for height, row in enumerate(known):
         quality = row.quality
         rho = quality.rho or 0.0
@@ -87,8 +93,8 @@ def _draw_rankings(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def smoothed(curve: Curve) -> Curve:
-    """At most 40 points: the means of equal stretches, each at its last step."""
-    width = -(-len(curve) // _SMOOTHED) if curve else 1
+    """Return at most 40 points: the means of equal stretches, each at its last step."""
+    width = -(-len(curve) // _MAX_POINTS) if curve else 1
     stretches = [curve[start : start + width] for start in range(0, len(curve), width)]
     return tuple((part[-1][0], sum(value for _, value in part) / len(part)) for part in stretches)
 
@@ -105,12 +111,12 @@ def _line(axes: Axes, curve: Curve, place: int, label: str, markers: Sequence[st
         )
 
 
-def _finish(axes: Axes, anything: bool) -> None:
+def _finish(axes: Axes, has_data: bool) -> None:
     axes.grid(alpha=0.3)
     if axes.get_xlabel() == "step":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    if not anything:
-        axes.text(0.5, 0.5, "nothing was measured", ha="center", va="center", transform=axes.transAxes)
+    if not has_data:
+        axes.text(0.5, 0.5, "no data", ha="center", va="center", transform=axes.transAxes)
     elif axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)

@@ -1,4 +1,4 @@
-"""What a diagnosis says to a person, in sentences: why the density is what it is, and what would change it."""
+"""Sentences that explain a density, and advice on how to make it more accurate."""
 
 from __future__ import annotations
 
@@ -7,79 +7,81 @@ from collections.abc import Iterator
 from pipeline.records import Density, Diagnosis, IssueLabels, OtherDensity, Screening
 from pipeline.reports import numbers
 
-MANY_UNLABELLED = 0.5  # of the closed issues
-FEW_BUGS = 0.02  # of the closed issues: fewer are hardly all that there were
-KEYWORDS_ALONE = 0.5  # of the fix commits: from here on the subjects' words decide most of it
+# Advice is given from these shares of closed issues or of fix commits on.
+MIN_UNLABELLED = 0.5
+MIN_PLAUSIBLE_BUGS = 0.02  # below this, bugs are probably labelled differently
+MIN_KEYWORD_ALONE = 0.5
 
 
-def because(screening: Screening) -> list[str]:
-    """Everything that is to be said of why."""
-    told = [] if screening.diagnosis is None else why(screening.diagnosis, screening.density)
-    return [line for line in (*told, compared(screening.other, screening.density)) if line]
+def explain_screening(screening: Screening) -> list[str]:
+    """Explain the density of a screening, including the comparison with the other label recipe."""
+    sentences = [] if screening.diagnosis is None else explain_density(screening.diagnosis, screening.density)
+    return [line for line in (*sentences, compare_recipes(screening.other, screening.density)) if line]
 
 
-def why(diagnosis: Diagnosis, density: Density | None) -> list[str]:
-    """What the density is made of."""
-    found = []
+def explain_density(diagnosis: Diagnosis, density: Density | None) -> list[str]:
+    """Explain the evidence and the concentration behind a density."""
+    sentences = []
     if diagnosis.credited:
         share = diagnosis.keyword_alone / diagnosis.credited
-        found.append(
-            f"For {diagnosis.keyword_alone:,} of {numbers.counted(diagnosis.credited, 'fix commit')} "
-            f"({numbers.share(share)}) nothing but a word in the subject speaks."
+        sentences.append(
+            f"A keyword in the subject is the only evidence for {diagnosis.keyword_alone:,} of "
+            f"{numbers.counted(diagnosis.credited, 'fix commit')} ({numbers.share(share)})."
         )
     if density is not None and density.positives:
-        effective = diagnosis.effective_positives
-        found.append(
-            f"The {numbers.counted(density.positives, 'fixed function')} {'say' if density.positives > 1 else 'says'} "
-            f"as much as {effective:,.0f} that {'are' if round(effective) != 1 else 'is'} equally fix-prone."
+        sentences.append(
+            f"The effective sample size is {diagnosis.effective_positives:,.0f} of "
+            f"{numbers.counted(density.positives, 'fixed function')}; it falls as fixes concentrate in a few."
         )
     if diagnosis.inflation is not None:
-        found.append(
-            f"Labels taken from files would call {diagnosis.inflation:.1f} times as many functions positive: Assay "
-            "counts the lines that a fix changed."
+        sentences.append(
+            f"Labelling whole files would mark {diagnosis.inflation:.1f} times as many functions as fixed; Assay "
+            "labels only functions whose lines a fix changed."
         )
     if diagnosis.issues is not None and diagnosis.issues.closed:
         issues = diagnosis.issues
-        found.append(
-            f"Of {numbers.counted(issues.closed, 'closed issue')} of these years {issues.bugs:,} "
+        sentences.append(
+            f"Of {numbers.counted(issues.closed, 'issue')} closed in these years, {issues.bugs:,} "
             f"{'is' if issues.bugs == 1 else 'are'} labelled as {'a bug' if issues.bugs == 1 else 'bugs'} and "
-            f"{issues.unlabelled:,} {'carries' if issues.unlabelled == 1 else 'carry'} no label."
+            f"{issues.unlabelled:,} {'has' if issues.unlabelled == 1 else 'have'} no label."
         )
-    return found
+    return sentences
 
 
-def compared(other: OtherDensity | None, density: Density | None) -> str:
-    """The density under the other label recipe; nothing where there is none."""
+def compare_recipes(other: OtherDensity | None, density: Density | None) -> str:
+    """State the density under the other label recipe; empty if there is none."""
     if other is None or density is None or other.density is None:
         return ""
-    evidence = "messages alone" if other.label_recipe == "messages" else "issues, pull requests and labels too"
+    evidence = (
+        "commit messages alone" if other.label_recipe == "messages" else "issues, pull requests and labels as well"
+    )
     return (
-        f"With evidence from {evidence} (label recipe {other.label_recipe}) the density would be "
-        f"{numbers.density(other.density.value)}; it decides nothing here."
+        f"With evidence from {evidence} (label recipe {other.label_recipe}), the density would be "
+        f"{numbers.density(other.density.value)}; this does not affect the verdict."
     )
 
 
 def advice(diagnosis: Diagnosis) -> list[str]:
-    """What a maintainer could do for a truer density; the most useful first."""
-    found: list[str] = []
+    """Advise a maintainer how to make the density more accurate, most useful first."""
+    sentences: list[str] = []
     issues = diagnosis.issues
     if issues is not None and issues.closed:
-        found.extend(_labels(issues))
-    if diagnosis.credited and diagnosis.keyword_alone / diagnosis.credited >= KEYWORDS_ALONE:
-        found.append(
-            "Name the bug that a commit fixes (`Fixes #123`), or begin its subject with `fix:`: most fix commits are "
-            "known by a word in the subject alone."
+        sentences.extend(_label_advice(issues))
+    if diagnosis.credited and diagnosis.keyword_alone / diagnosis.credited >= MIN_KEYWORD_ALONE:
+        sentences.append(
+            "Reference the bug that a commit fixes (`Fixes #123`) or start its subject with `fix:`: most fix commits "
+            "are recognized only by a keyword in the subject."
         )
-    return found
+    return sentences
 
 
-def _labels(issues: IssueLabels) -> Iterator[str]:
+def _label_advice(issues: IssueLabels) -> Iterator[str]:
     closed = numbers.counted(issues.closed, "closed issue")
-    if issues.unlabelled / issues.closed >= MANY_UNLABELLED:
-        carry = "carries" if issues.unlabelled == 1 else "carry"
-        yield f"Label bug issues: {issues.unlabelled:,} of {closed} {carry} no label."
-    elif issues.bugs / issues.closed < FEW_BUGS:
+    if issues.unlabelled / issues.closed >= MIN_UNLABELLED:
+        have = "has" if issues.unlabelled == 1 else "have"
+        yield f"Label bug issues: {issues.unlabelled:,} of {closed} {have} no label."
+    elif issues.bugs / issues.closed < MIN_PLAUSIBLE_BUGS:
         yield (
-            f"Label bugs as bugs: {issues.bugs:,} of {closed} {'is' if issues.bugs == 1 else 'are'}. Where another "
-            "word is used, name it in `bug_labels` of `.github/assay.yml`."
+            f"Label bug issues as bugs: only {issues.bugs:,} of {closed} {'is' if issues.bugs == 1 else 'are'}. If you "
+            "use another label, add it to `bug_labels` in `.github/assay.yml`."
         )

@@ -1,4 +1,4 @@
-"""What `assay evaluate --json` prints, documented in docs/reference/json.md."""
+"""The JSON of `assay evaluate`, documented in docs/reference/json.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.reports.numbers import iso
 
 
 def evaluation_json(evaluation: Evaluation, label_recipe_id: str) -> dict[str, Any]:
-    """The documented fields but for the costs of the run; null where a number does not exist."""
+    """Return the documented fields except the costs of the run; null for numbers that do not exist."""
     mined = evaluation.mined
     windows = mined.windows
     return {
@@ -43,7 +43,7 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def scorer_json(row: Row) -> dict[str, Any]:
-    """A scorer without its name, here as in the result of a fine-tuning run."""
+    """Return the fields of one scorer without its name, as used in fine-tuning results too."""
     quality = row.quality
     return {
         "rho": quality.rho,
@@ -62,6 +62,7 @@ def scorer_json(row: Row) -> dict[str, Any]:
 
 
 def comparison_json(against: Comparison) -> dict[str, Any]:
+    """Return the fields of a comparison of two scorers."""
     return {
         "delta": against.delta,
         "low": against.low,

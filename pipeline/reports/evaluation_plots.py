@@ -1,7 +1,7 @@
-"""Where things stand in the plots of an evaluation: scores and labels to shares from 0 to 1. Draws nothing.
+"""Layout of the plots of an evaluation: scores and labels to positions from 0 to 1. Draws nothing.
 
-Functions of equal score have no order. What is found among them grows in a straight line: for counts of functions that
-is the mean over all their orders; for lines it is the rule by which `recall_at_20_percent` is measured.
+Functions of equal score have no order, so curves run in a straight line through each tie group. For counts of functions
+that is the mean over all orders; for lines it is how `recall_at_20_percent` is defined.
 """
 
 from __future__ import annotations
@@ -17,39 +17,40 @@ from pipeline.reports.plots import Tick
 CURVE_STEPS = 200
 TENTHS = 10
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-_MOST_TICKS = 9
+_MAX_TICKS = 9
 
 
 @dataclass(frozen=True, slots=True)
 class LinearScale:
-    """An axis from `low` to `high`; what lies outside stands at the end."""
+    """A linear axis from `low` to `high`; values outside are clamped."""
 
     low: float
     high: float
 
     @classmethod
     def around(cls, values: Iterable[float]) -> LinearScale:
-        """An axis with some air left and right of all values and of 0, never narrower than 0.2."""
+        """Return an axis with a margin around all values and 0, at least 0.2 wide."""
         known = [0.0, *values]
         low, high = min(known), max(known)
-        air = 0.06 * (high - low) + max(0.0, 0.2 - (high - low)) / 2
-        return cls(low - air, high + air)
+        margin = 0.06 * (high - low) + max(0.0, 0.2 - (high - low)) / 2
+        return cls(low - margin, high + margin)
 
     def position(self, value: float) -> float:
+        """Return the position of a value, from 0 to 1."""
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def ticks(self) -> tuple[float, ...]:
-        """Multiples of the finest round step of which at most nine are inside."""
+        """Return multiples of the finest round step with at most nine of them on the axis."""
         for step in _STEPS:
             first, last = math.ceil(self.low / step), math.floor(self.high / step)
-            if last - first < _MOST_TICKS:
+            if last - first < _MAX_TICKS:
                 break
         return tuple(round(i * step, 9) for i in range(first, last + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Whisker:
-    """ρ of one scorer with its interval, as positions on the axis. Without a ranking there is a reason instead."""
+    """ρ of one scorer with its interval as axis positions, or the reason why it has no ranking."""
 
     name: str
     baseline: bool
@@ -62,14 +63,16 @@ class Whisker:
 
 @dataclass(frozen=True, slots=True)
 class Whiskers:
+    """The intervals of all scorers on one axis of ρ."""
+
     rows: tuple[Whisker, ...]  # highest ρ first, those without a ranking last
     ticks: tuple[Tick, ...]
     zero: float
-    ceiling: float | None  # where ρ_max stands
+    ceiling: float | None  # position of ρ_max
 
 
 def whiskers(table: Table) -> Whiskers:
-    """Every scorer of a table on one axis of ρ."""
+    """Lay out every scorer of a table on one axis of ρ."""
     ranking = [row for row in table.rows if row.quality.rho is not None]
     ends = [(row.quality.rho, row.quality.rho_low, row.quality.rho_high) for row in ranking]
     known = [value for row in ends for value in (*row, table.rho_max) if value is not None]
@@ -97,13 +100,13 @@ def whiskers(table: Table) -> Whiskers:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What inspecting from the best score down has found, at each place between groups of equal scores."""
+    """Cumulative positives when inspecting from the best score down, at each boundary between tie groups."""
 
     inspected: tuple[float, ...]  # ascending from 0
     found: tuple[float, ...]
 
     def at(self, inspected: float) -> float:
-        """How much is found by then; a straight line between two places."""
+        """Return the positives found after inspecting that much, interpolated linearly."""
         begin = bisect_right(self.inspected, inspected) - 1
         if begin + 1 == len(self.inspected):
             return self.found[-1]
@@ -112,9 +115,9 @@ class Found:
 
 
 def found_by(scores: Sequence[float], sizes: Sequence[float], positive: Sequence[bool]) -> Found:
-    """Positives found against size inspected, highest score first. Raises ValueError for a score that is no number."""
+    """Accumulate positives against size inspected, highest score first. Raises ValueError for a non-finite score."""
     if not all(math.isfinite(score) for score in scores):
-        raise ValueError("a score is no number")
+        raise ValueError("a score is not a number")
     inspected, found = [0.0], [0.0]
     order = sorted(range(len(scores)), key=lambda i: -scores[i])
     for rank, i in enumerate(order):
@@ -128,18 +131,19 @@ def found_by(scores: Sequence[float], sizes: Sequence[float], positive: Sequence
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Share of the positives found after each of `CURVE_STEPS` equal shares of the lines, 0 first."""
+    """Recall after each of `CURVE_STEPS` equal shares of the lines, starting at 0."""
 
     name: str
     recalls: tuple[float, ...]
 
     @property
     def at_20_percent(self) -> float:
+        """Recall after the first 20 % of the lines."""
         return self.recalls[CURVE_STEPS // 5]
 
 
 def recall_curves(table: Table) -> tuple[Curve, ...]:
-    """A curve for every scorer that ranks, in the order of the table; none without a line or a positive."""
+    """Return a curve per scorer with a ranking, in table order; empty without lines or positives."""
     positive = [label > 0 for label in table.labels.tolist()]
     if not any(positive) or not sum(table.lines):
         return ()
@@ -151,7 +155,7 @@ def recall_curves(table: Table) -> tuple[Curve, ...]:
 
 
 def best_possible(table: Table) -> Curve | None:
-    """The curve of whoever knows what will be fixed, and inspects that first, shortest first."""
+    """Return the curve of an oracle that inspects all positives first, shortest first."""
     positive = [label > 0 for label in table.labels.tolist()]
     if not any(positive) or not sum(table.lines):
         return None
@@ -167,14 +171,14 @@ def _curve(name: str, scores: Sequence[float], lines: Sequence[int], positive: S
 
 @dataclass(frozen=True, slots=True)
 class Tenths:
-    """Observed rate of positives in each tenth of the functions, highest scores first."""
+    """Rate of positives in each tenth of the functions, highest scores first."""
 
     name: str
     rates: tuple[float, ...]
 
 
 def rates_by_tenth(row: Row, labels: Sequence[float]) -> Tenths:
-    """A tenth is n/10 functions, a function on a border belongs to both by its parts. Needs at least one function."""
+    """Return the rate of positives per tenth of n/10 functions, splitting functions on a border. Needs n ≥ 1."""
     found = found_by(row.scores.tolist(), [1.0] * len(labels), [label > 0 for label in labels])
     size = len(labels) / TENTHS
     upto = [found.at(i * size) for i in range(TENTHS + 1)]
@@ -182,7 +186,7 @@ def rates_by_tenth(row: Row, labels: Sequence[float]) -> Tenths:
 
 
 def compared_by_tenth(table: Table) -> tuple[Tenths, ...]:
-    """The baseline and the other scorer of highest ρ, as far as they rank; nothing without a positive."""
+    """Return the tenths of the baseline and of the other scorer with the highest ρ, where they have a ranking."""
     baseline, *others = table.rows
     ranking = [row for row in others if row.quality.rho is not None]
     best = max(ranking, key=lambda row: row.quality.rho or 0.0, default=None)

@@ -1,21 +1,40 @@
-"""What `assay finetune --json` prints and `result.json` holds; docs/reference/json.md documents the fields."""
+"""The JSON of runs and refits: `assay finetune --json`, `result.json`, and what the App stores.
+
+docs/reference/json.md documents the fields of a run. A refit and its winning run are read back as well.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from typing import Any, TypeVar
 
-from pipeline.finetuning.comparison import ADAPTER, FROZEN
-from pipeline.finetuning.result import Costs, Curve, FinetuneResult, Judgement, SeedRun
+from pipeline.finetuning.comparison import FROZEN
+from pipeline.finetuning.ranker import ADAPTER
+from pipeline.finetuning.result import (
+    Costs,
+    Curve,
+    FinetuneResult,
+    Judgement,
+    RefitRecord,
+    SeedRun,
+    WinningRun,
+)
+from pipeline.json_fields import MalformedError, parse_record
 from pipeline.ranking.evaluate import BASELINE
 from pipeline.ranking.statistics import Comparison
 from pipeline.reports.escape import encodable
 from pipeline.reports.evaluation_json import comparison_json, scorer_json
 from pipeline.reports.numbers import iso
 
+RESULT_FILE = "result.json"
+
+_T = TypeVar("_T")
+
 
 def finetune_json(result: FinetuneResult) -> dict[str, object]:
-    """The promised fields first; times in ISO 8601 (UTC), shares in [0, 1], null where there is no number.
+    """Return the JSON of a run; times in ISO 8601 (UTC), shares in [0, 1], null for missing numbers.
 
     Raises ValueError for a number that is not finite: JSON has none, and such an outcome must not pass silently.
     """
@@ -126,3 +145,48 @@ def _require_finite(name: str, value: object) -> None:
     elif isinstance(value, list):
         for inner in value:
             _require_finite(name, inner)
+
+
+def refit_json(record: RefitRecord) -> dict[str, Any]:
+    """Return the JSON of a refit; times in seconds since 1970. Raises ValueError for a number that is not finite."""
+    values = _json_values(record)
+    values["repo"] = encodable(record.repo)
+    return values
+
+
+def load_refit(value: object, where: str = "refit") -> RefitRecord:
+    """Parse what `refit_json` returned, ignoring unknown fields. Raises MalformedError."""
+    return _parse_known(RefitRecord, value, where)
+
+
+def winning_run_json(winner: WinningRun) -> dict[str, Any]:
+    """Return the JSON of a winning run. Raises ValueError for a number that is not finite."""
+    return _json_values(winner)
+
+
+def load_winning_run(value: object, where: str = "judged") -> WinningRun:
+    """Parse what `winning_run_json` returned, ignoring unknown fields. Raises MalformedError."""
+    return _parse_known(WinningRun, value, where)
+
+
+def render_result_file(values: dict[str, Any]) -> bytes:
+    """Render result.json."""
+    return json.dumps(values, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def render_refit_files(record: RefitRecord) -> dict[str, bytes]:
+    """Render the files beside the adapters of a refit, by name."""
+    return {RESULT_FILE: render_result_file(refit_json(record))}
+
+
+def _json_values(value: RefitRecord | WinningRun) -> dict[str, Any]:
+    """Turn tuples into lists, so that a value equals itself after a trip through the database."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), allow_nan=False))
+    return values
+
+
+def _parse_known(kind: type[_T], value: object, where: str) -> _T:
+    if not isinstance(value, dict):
+        raise MalformedError(f"{where}: expected an object")
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return parse_record(kind, {name: part for name, part in value.items() if name in known}, where)

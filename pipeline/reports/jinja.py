@@ -1,4 +1,4 @@
-"""The one Jinja environment: everything printed is made inert and escaped, whether a template asks for it or not."""
+"""The shared Jinja environment, which makes all output inert and escapes it, whether or not a template does."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ EVIDENCE_WORDS = {
 
 @cache
 def environment() -> Environment:
-    """Templates beside this module, with the spellings of `numerals` as filters of the same names."""
-    made = Environment(
+    """Return the environment for the templates of this package, with the formats of `numbers` as filters."""
+    created = Environment(
         loader=PackageLoader("pipeline.reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -28,9 +28,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    spelled = ("iso", "day", "density", "count", "counted", "share", "span", "size_mb", "short")
-    made.filters.update({name: getattr(numbers, name) for name in spelled})
-    made.filters.update(
+    formats = ("iso", "day", "density", "count", "counted", "share", "span", "size_mb", "short")
+    created.filters.update({name: getattr(numbers, name) for name in formats})
+    created.filters.update(
         inert=inert,
         percent=_percent,
         anchor=_anchor,
@@ -39,11 +39,11 @@ def environment() -> Environment:
         evidence_words=lambda kind: EVIDENCE_WORDS.get(kind, kind),
         part_number=_part_number,
     )
-    return made
+    return created
 
 
 def _finalize(value: object) -> object:
-    """Plain text becomes inert before it is escaped; markup that a macro made has been through here already."""
+    """Make plain text inert before it is escaped; markup from macros has been through here already."""
     return inert(value, longest=2_000) if type(value) is str else value
 
 
@@ -52,7 +52,7 @@ def _percent(position: float) -> str:
 
 
 def _anchor(position: float) -> str:
-    """Which side of a label to pin, so that it stays inside the plot."""
+    """Return the text anchor that keeps a label inside the plot."""
     return "start" if position < 0.2 else "end" if position > 0.8 else "middle"
 
 
@@ -61,7 +61,7 @@ def _sentence(text: str) -> str:
 
 
 def _function_name(touched: str) -> str:
-    """`a/b.py::C.m` without its path, which would fill the column."""
+    """Return `a/b.py::C.m` without its path, which would fill the column."""
     return touched.rpartition("::")[2] or touched
 
 

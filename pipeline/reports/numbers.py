@@ -1,31 +1,24 @@
-"""Numbers and times as a person reads them; one spelling for the page, the terminal and the JSON."""
+"""Format numbers and times for people, the same way on pages, in terminals and in JSON."""
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_S = -62_135_596_800  # 0001-01-01, the first that `datetime` knows
-_LAST_S = 253_402_300_799  # 9999-12-31T23:59:59
+from pipeline.records import iso_time
 
 MINUS = "−"
 NONE = "–"
 
-
-def iso(seconds: int) -> str:
-    """Seconds since 1970 as `2024-05-01T12:00:00Z`; a time outside the years 1 to 9999 becomes the nearest inside."""
-    moment = _EPOCH + timedelta(seconds=min(max(seconds, _FIRST_S), _LAST_S))
-    return moment.isoformat().replace("+00:00", "Z")
+iso = iso_time
 
 
 def day(seconds: int) -> str:
-    """Seconds since 1970 as `2024-05-01`."""
+    """Format Unix seconds as `2024-05-01`."""
     return iso(seconds)[:10]
 
 
 def density(value: float) -> str:
-    """Four decimals, and as many more as three significant digits need: `0.0412`, `0.000310`, `0`."""
+    """Format with four decimals, or more if three significant digits need them: `0.0412`, `0.000310`, `0`."""
     if value == 0:
         return "0"
     decimals = min(max(4, 2 - math.floor(math.log10(abs(value)))), 9)
@@ -33,36 +26,39 @@ def density(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
+    """Format a density interval: `0.0350 to 0.0474`."""
     return f"{density(low)} to {density(high)}"
 
 
 def rho(value: float | None, signed: bool = False) -> str:
-    """A correlation or a difference of two: `0.241`, `−0.004`, `+0.004` where signed, `–` where there is none."""
+    """Format a correlation or a difference of two: `0.241`, `−0.004`, `+0.004` if signed, `–` if None."""
     if value is None:
         return NONE
     return (f"{value:+.3f}" if signed else f"{value:.3f}").replace("-", MINUS)
 
 
 def rho_interval(low: float | None, high: float | None, signed: bool = False) -> str:
+    """Format an interval of correlations: `0.201 to 0.281`, `–` if an end is None."""
     return NONE if low is None or high is None else f"{rho(low, signed=signed)} to {rho(high, signed=signed)}"
 
 
 def minutes(value: float) -> str:
-    """Rounded up, so that nobody is promised less: `1 minute`, `1,440 minutes`, `0 minutes` only for none at all."""
+    """Format minutes, rounded up so as not to promise less: `1 minute`, `1,440 minutes`; `0 minutes` only for 0."""
     return counted(math.ceil(value - 1e-9), "minute")
 
 
 def count(value: int) -> str:
+    """Format a count: `1,440`."""
     return f"{value:,}"
 
 
 def counted(value: int, one: str, many: str = "") -> str:
-    """`1 commit`, `2 commits`, `3,000 branches`."""
+    """Format a count with its noun: `1 commit`, `2 commits`, `3,000 branches`."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
 def share(value: float) -> str:
-    """A percentage with a digit more where it is small: `83 %`, `4.2 %`, `0.03 %`; never 0 or 100 unless it is."""
+    """Format a percentage, with more digits if small: `83 %`, `4.2 %`, `0.03 %`; `0 %` and `100 %` only if exact."""
     percent = 100 * value
     if percent in (0.0, 100.0):
         return f"{percent:.0f} %"
@@ -73,8 +69,13 @@ def share(value: float) -> str:
     return f"{percent:.1f} %" if percent >= 0.95 else f"{max(percent, 0.01):.2f} %"
 
 
+def percentage(value: float | None) -> str:
+    """Format a share as a whole percentage: `8 %`, `–` if None."""
+    return NONE if value is None else f"{100 * value:.0f} %"
+
+
 def span(days: float) -> str:
-    """A stretch of time: `3.0 years`, `14 months`, `20 days`."""
+    """Format a duration: `3.0 years`, `14 months`, `20 days`."""
     if days >= 730:
         return f"{days / 365.25:.1f} years"
     if days >= 92:
@@ -83,11 +84,12 @@ def span(days: float) -> str:
 
 
 def size_mb(megabytes: float) -> str:
+    """Format a size: `1,024 MB`."""
     return f"{megabytes:,.0f} MB"
 
 
 def short(value: int) -> str:
-    """A count that fits over a narrow bar: `950`, `1.2k`, `34k`, `1.5M`; exact below a thousand."""
+    """Format a count to fit a narrow bar: `950`, `1.2k`, `34k`, `1.5M`; exact below a thousand."""
     if value < 1_000:
         return str(value)
     scaled, unit = (value / 1_000, "k") if value < 999_500 else (value / 1_000_000, "M")

@@ -1,7 +1,7 @@
-"""Training pairs and holdout functions as one Parquet file; docs/reference/pairs.md describes every column.
+"""Write training pairs and holdout functions to one Parquet file; docs/reference/pairs.md describes the columns.
 
-Rows are written in groups as they come, so memory does not grow with their number, and under another name until all
-is well, so that nobody ever reads half a file.
+Rows are written in groups as they arrive, so memory is bounded, and to a temporary name first, so that readers never
+see a partial file.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ COLUMNS = pa.schema(
     ]
 )
 
-# `code` hardly repeats, numbers are short: a dictionary pays for the names only.
+# Dictionary encoding pays off only for repeated names, not for `code` or numbers.
 _DICTIONARY_COLUMNS = ["snapshot", "path", "language", "split"]
 
 
 @dataclass(frozen=True, slots=True)
 class PairsOrigin:
-    """What the rows were measured from, kept in the file's metadata. Times are seconds since 1970."""
+    """The origin of the rows, stored in the file's metadata. Times are Unix seconds."""
 
     repo: str
     head_sha: str
@@ -72,12 +72,12 @@ class PairsOrigin:
 
     @classmethod
     def of(cls, mined: Mined, label_recipe_id: str, config_hash: str) -> PairsOrigin:
-        times = mined.windows
-        return cls(
-            mined.repo, mined.head_sha, times.as_of, times.train_start, times.eval_start, label_recipe_id, config_hash
-        )
+        """Return the origin of the pairs of a mined repository."""
+        w = mined.windows
+        return cls(mined.repo, mined.head_sha, w.as_of, w.train_start, w.eval_start, label_recipe_id, config_hash)
 
     def metadata(self) -> dict[str, str]:
+        """Return the file metadata, with times in ISO 8601."""
         return {
             "schema_version": str(SCHEMA_VERSION),
             "repo": encodable(self.repo),
@@ -91,25 +91,25 @@ class PairsOrigin:
 
 
 def write_pairs(rows: Iterable[PairRow], out: Path, origin: PairsOrigin) -> int:
-    """Write all rows to `out`, replacing what was there only once the last row is on disk; returns how many.
+    """Write all rows to `out` and return their number; an existing file is replaced once the last row is on disk.
 
-    Raises AssayError when the file cannot be written (no such folder, no permission, disk full). Whatever `rows`
-    raises passes through. In every such case `out` is left as it was.
+    Raises AssayError if the file cannot be written (missing folder, no permission, full disk); exceptions from `rows`
+    propagate. In either case `out` is unchanged.
     """
     written = 0
-    unfinished = _Unfinished(out, COLUMNS.with_metadata(origin.metadata()))
+    partial = _PartialFile(out, COLUMNS.with_metadata(origin.metadata()))
     try:
         for group in _groups(rows):
-            unfinished.write(group)
+            partial.write(group)
             written += len(group)
-        unfinished.finish()
+        partial.finish()
     finally:
-        unfinished.discard()
+        partial.discard()
     return written
 
 
 def read_pairs(path: Path) -> tuple[list[PairRow], dict[str, str]]:
-    """All rows of a file that `write_pairs` wrote, in its order, and its metadata (see PairsOrigin)."""
+    """Read the rows and the metadata (see PairsOrigin) of a file that `write_pairs` wrote."""
     table = pq.read_table(path)
     rows = [PairRow(**{**row, "metrics": PairMetrics(**row["metrics"])}) for row in table.to_pylist()]
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
@@ -117,7 +117,7 @@ def read_pairs(path: Path) -> tuple[list[PairRow], dict[str, str]]:
 
 
 def _groups(rows: Iterable[PairRow]) -> Iterator[list[PairRow]]:
-    """Rows in lists that fit into memory, whatever the size of a function."""
+    """Batch rows so that a batch fits into memory, even with huge functions."""
     group: list[PairRow] = []
     characters = 0
     for row in rows:
@@ -130,25 +130,25 @@ def _groups(rows: Iterable[PairRow]) -> Iterator[list[PairRow]]:
         yield group
 
 
-class _Unfinished:
-    """The file while it is being written: beside its destination, so that the last step is a rename."""
+class _PartialFile:
+    """The file while it is being written, in the folder of its destination so that it can be renamed."""
 
     def __init__(self, out: Path, schema: Any) -> None:
         self._out = out
         self._path = out.parent / f".assay-{os.getpid()}-{secrets.token_hex(4)}.part"
-        with self._explained():
-            if out.exists() and not out.is_file():  # a rename would replace even a device
+        with self._explain_errors():
+            if out.exists() and not out.is_file():  # a rename would even replace a device
                 raise OSError(errno.EEXIST, "there is something that is not a file")
             self._sink = open(self._path, "xb")  # noqa: SIM115 (`discard` closes it)
         self._writer = pq.ParquetWriter(self._sink, schema, compression="zstd", use_dictionary=_DICTIONARY_COLUMNS)
 
     def write(self, group: list[PairRow]) -> None:
         arrays = [pa.array([_cell(row, field.name) for row in group], field.type) for field in COLUMNS]
-        with self._explained():
+        with self._explain_errors():
             self._writer.write_batch(pa.record_batch(arrays, schema=COLUMNS))
 
     def finish(self) -> None:
-        with self._explained():
+        with self._explain_errors():
             self._writer.close()
             self._sink.flush()
             os.fsync(self._sink.fileno())
@@ -156,13 +156,13 @@ class _Unfinished:
             os.replace(self._path, self._out)
 
     def discard(self) -> None:
-        """Leave nothing behind; after `finish` there is nothing to leave."""
+        """Clean up; does nothing after `finish`."""
         for step in (self._writer.close, self._sink.close, self._path.unlink):
-            with contextlib.suppress(OSError):  # on a full disk closing fails for the same reason as writing did
+            with contextlib.suppress(OSError):  # on a full disk, closing fails like writing did
                 step()
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

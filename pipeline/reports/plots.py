@@ -1,7 +1,7 @@
-"""Where things stand in a plot: values to positions, all horizontal positions as a share of the width from 0 to 1.
+"""Layout of the plots of a screening: values to horizontal positions from 0 to 1, as shares of the width.
 
-Drawn by templates/plots.html.j2 on the page and by screen_text on a terminal. Relative widths let one drawing fit a
-wide screen, a phone and paper without its labels shrinking.
+templates/plots.html.j2 draws them on the page and screen_text in a terminal. Relative widths let a plot fit a wide
+screen, a phone and paper without shrinking its labels.
 """
 
 from __future__ import annotations
@@ -13,41 +13,42 @@ from typing import Literal
 
 from pipeline.records import CountedFix, Density, Standing, Threshold, Windows
 
-MOST_ROWS = 24
-_SMALLEST = 1e-9  # a log axis has no zero: what is smaller stands at its left end
+MAX_ROWS = 24
+_MIN_VALUE = 1e-9  # a log axis has no zero; smaller values are at its left end
 
 Mark = Literal["winner", "loser", "here"]
 
 
 @dataclass(frozen=True, slots=True)
 class LogScale:
-    """A logarithmic axis from `low` to `high`, both positive; what lies outside stands at the end."""
+    """A logarithmic axis from `low` to `high`, both positive; values outside are clamped."""
 
     low: float
     high: float
 
     @classmethod
     def around(cls, values: Iterable[float]) -> LogScale:
-        """An axis with some air left and right of all positive values, never narrower than a factor of four."""
-        positive = [value for value in values if value > _SMALLEST] or [0.01, 0.1]
+        """Return an axis with a margin around all positive values, spanning at least a factor of four."""
+        positive = [value for value in values if value > _MIN_VALUE] or [0.01, 0.1]
         low, high = min(positive) / 1.35, max(positive) * 1.35
-        air = max(1.0, math.sqrt(4 * low / high))
-        return cls(low / air, high * air)
+        margin = max(1.0, math.sqrt(4 * low / high))
+        return cls(low / margin, high * margin)
 
     def position(self, value: float) -> float:
+        """Return the position of a value, from 0 to 1."""
         if value <= self.low:
             return 0.0
         return min(1.0, math.log(value / self.low) / math.log(self.high / self.low))
 
-    def ticks(self, most: int = 7) -> tuple[float, ...]:
-        """Round numbers inside: 1, 2, 5 of each decade where there is room for them, else 1 of each."""
+    def ticks(self, max_ticks: int = 7) -> tuple[float, ...]:
+        """Return round numbers on the axis: 1, 2, 5 of each decade if they fit, else fewer."""
         for steps in ((1, 2, 5), (1, 3), (1,)):
-            found = tuple(self._rounds(steps))
-            if len(found) <= most:
-                return found
-        return found[:: math.ceil(len(found) / most)]
+            values = tuple(self._round_numbers(steps))
+            if len(values) <= max_ticks:
+                return values
+        return values[:: math.ceil(len(values) / max_ticks)]
 
-    def _rounds(self, steps: Sequence[int]) -> Iterable[float]:
+    def _round_numbers(self, steps: Sequence[int]) -> Iterable[float]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         for exponent in range(first, last + 1):
             for step in steps:
@@ -58,13 +59,15 @@ class LogScale:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
+    """A labelled position on an axis."""
+
     at: float
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One repository on the density axis, on a line of its own so that no label covers another."""
+    """One repository on the density axis, on a row of its own so that labels do not overlap."""
 
     mark: Mark
     name: str
@@ -83,25 +86,27 @@ class Row:
 
     @property
     def label_left(self) -> bool:
-        """Whether the name stands left of the mark, where more room is."""
+        """Whether the name goes to the left of the mark because there is more room."""
         return (self.left + self.right) / 2 > 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class DensityAxis:
+    """Repositories, threshold and band on one logarithmic density axis."""
+
     rows: tuple[Row, ...]  # densest first
     ticks: tuple[Tick, ...]
     threshold: float
     band: tuple[float, float]
-    unnamed: int  # outcomes left out because there are more than MOST_ROWS
+    unnamed: int  # outcomes omitted beyond MAX_ROWS
 
 
 def density_axis(name: str, density: Density | None, threshold: Threshold, standing: Standing) -> DensityAxis:
-    """This repository among the calibration set; of many outcomes only the ones nearest the threshold have a row."""
+    """Lay out this repository among the calibration set, limited to the outcomes nearest the threshold."""
     outcomes: list[tuple[Mark, str, float]] = [("winner", *winner) for winner in standing.winners]
     outcomes += [("loser", *loser) for loser in standing.losers]
     outcomes.sort(key=lambda outcome: (abs(_log(outcome[2]) - _log(threshold.value)), outcome[1]))
-    kept = outcomes[:MOST_ROWS]
+    kept = outcomes[:MAX_ROWS]
     own = [density.value, density.low, density.high] if density else []
     scale = LogScale.around([value for _, _, value in kept] + own + [threshold.band_low, threshold.band_high])
     rows = [Row(mark, repo, value, scale.position(value)) for mark, repo, value in kept]
@@ -119,11 +124,13 @@ def density_axis(name: str, density: Density | None, threshold: Threshold, stand
 
 
 def _log(value: float) -> float:
-    return math.log(max(value, _SMALLEST))
+    return math.log(max(value, _MIN_VALUE))
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
+    """A bar of a histogram, positioned as shares of width and height."""
+
     at: float
     width: float
     height: float  # share of the tallest
@@ -132,7 +139,7 @@ class Bar:
 
 
 def histogram(signals: Iterable[float], bins: int = 10) -> tuple[Bar, ...]:
-    """Positive signals by equal bins (0, 0.1], (0.1, 0.2], ..., (0.9, 1]; zeros are for the caller to state."""
+    """Bin positive signals into (0, 0.1], (0.1, 0.2], ..., (0.9, 1]; zeros are not shown."""
     counts = [0] * bins
     for signal in signals:
         if signal > 0:
@@ -150,7 +157,7 @@ def _bars(counts: Sequence[int], labels: Sequence[str]) -> tuple[Bar, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The windows to scale, after a lead of fixed width that stands for all that came before."""
+    """The windows to scale, after a stretch of fixed width for everything earlier."""
 
     train_start: float
     eval_start: float
@@ -158,11 +165,11 @@ class Timeline:
     fixes: tuple[Bar, ...]  # positions are shares of the training window
 
 
-_LEAD = 0.16
+_EARLIER_WIDTH = 0.16
 
 
 def timeline(windows: Windows, counted: Sequence[CountedFix], slices: int = 24) -> Timeline:
-    """Both windows in proportion, and how many counted fixes landed in each slice of the training window."""
+    """Lay out both windows in proportion, with the counted fixes per slice of the training window."""
     total_s = max(windows.as_of - windows.train_start, 1)
     training_s = max(windows.eval_start - windows.train_start, 1)
     counts = [0] * slices
@@ -170,8 +177,8 @@ def timeline(windows: Windows, counted: Sequence[CountedFix], slices: int = 24) 
         into = (fix.landed_at - windows.train_start) / training_s
         counts[min(max(math.ceil(into * slices) - 1, 0), slices - 1)] += 1
     return Timeline(
-        train_start=_LEAD,
-        eval_start=_LEAD + (1 - _LEAD) * min(1.0, training_s / total_s),
+        train_start=_EARLIER_WIDTH,
+        eval_start=_EARLIER_WIDTH + (1 - _EARLIER_WIDTH) * min(1.0, training_s / total_s),
         earlier_days=max(0.0, windows.history_days - windows.window_days - windows.horizon_days),
         fixes=_bars(counts, [f"slice {i + 1} of {slices}" for i in range(slices)]),
     )
@@ -179,13 +186,15 @@ def timeline(windows: Windows, counted: Sequence[CountedFix], slices: int = 24) 
 
 @dataclass(frozen=True, slots=True)
 class Part:
+    """One share of a stacked bar."""
+
     name: str
     at: float
     share: float
 
 
 def mix(shares: dict[str, float]) -> tuple[Part, ...]:
-    """Shares of a whole laid end to end, in the order strongest evidence first; unknown kinds come last."""
+    """Stack shares by evidence kind, strongest first, unknown kinds last."""
     order = ("issue", "label", "prefix", "keyword")
     names = [name for name in order if name in shares] + sorted(set(shares) - set(order))
     parts, at = [], 0.0

@@ -1,7 +1,7 @@
-"""A ranking as SARIF 2.1.0 that GitHub's code scanning takes: one result a function, or a file, riskiest first.
+"""Render a ranking as SARIF 2.1.0 for GitHub code scanning: one result per function or file, riskiest first.
 
-Every property is there that GitHub requires or makes use of ("SARIF support for code scanning" in its documentation).
-Results are notes, the mildest level there is: a ranking says where to look, and finds nothing wrong.
+Includes every property that GitHub requires or uses ("SARIF support for code scanning" in its documentation). Results
+are notes, the mildest level, because a ranking says where to look and does not find defects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.ranking.rank import Ranked
 from pipeline.reports.escape import inert
 from pipeline.reports.numbers import count, iso
 
-MOST_RESULTS = 25_000  # GitHub refuses a file with more, and shows the first 5,000
+MAX_RESULTS = 25_000  # GitHub rejects files with more, and displays only the first 5,000
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 Level = Literal["function", "file"]
@@ -26,40 +26,40 @@ LEVELS: tuple[Level, ...] = ("function", "file")
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A place in the ranking, and what tells it apart and bounds it in its file."""
+    """A place in the ranking with its exact location in the file."""
 
     ranked: Ranked
-    ordinal: int  # among functions of one name in one file, from 0
-    end_column: int  # after the last character of its last line, from 1, in UTF-16 code units
+    ordinal: int  # 0-based, among functions of the same name in the file
+    end_column: int  # 1-based, after its last line, in UTF-16 code units
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What was ranked, and how."""
+    """What was ranked, by which scorer."""
 
     level: Level
-    ranked: int  # functions or files in all
+    ranked: int  # total number of functions or files
     scorer: str
     head_sha: str
-    as_of: int  # seconds since 1970
+    as_of: int  # Unix seconds
     label_recipe_id: str
-    repository_uri: str = ""  # empty where it is not known
+    repository_uri: str = ""  # empty if unknown
 
 
 def end_column(code: bytes, line: int) -> int:
-    """The column after the last character of `line` (from 1) in UTF-16 code units; 1 for a line that is not there."""
+    """Return the column after the last character of 1-based `line` in UTF-16 code units; 1 for a missing line."""
     lines = code.split(b"\n")[line - 1 : line] if line > 0 else []
     text = b"".join(lines).removesuffix(b"\r").decode("utf-8", "replace")
     return len(text.encode("utf-16-le")) // 2 + 1
 
 
 def ranking_sarif(places: Sequence[Located], ranking: Ranking, *, version: str) -> dict[str, Any]:
-    """The whole file, as a JSON object: the same ranking gives the same one. `version` is Assay's own.
+    """Return the SARIF file as a deterministic JSON object. `version` is that of Assay.
 
-    Raises ValueError for more places than GitHub takes.
+    Raises ValueError for more places than GitHub accepts.
     """
-    if len(places) > MOST_RESULTS:
-        raise ValueError(f"{len(places)} results: GitHub takes {MOST_RESULTS}")
+    if len(places) > MAX_RESULTS:
+        raise ValueError(f"{len(places)} results: GitHub accepts at most {MAX_RESULTS}")
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(places, ranking, version)]}
 
 
@@ -73,7 +73,7 @@ def _run(places: Sequence[Located], ranking: Ranking, version: str) -> dict[str,
                 "rules": [_rule(level) for level in LEVELS],
             }
         },
-        "automationDetails": {"id": f"assay/rank/{ranking.level}/"},  # a category of its own for each level
+        "automationDetails": {"id": f"assay/rank/{ranking.level}/"},  # one category per level
         "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "The root of the repository."}}},
         "columnKind": "utf16CodeUnits",
         "results": [_result(place, located, ranking) for place, located in enumerate(places, 1)],
@@ -93,21 +93,20 @@ def _run(places: Sequence[Located], ranking: Ranking, version: str) -> dict[str,
 
 def _rule(level: Level) -> dict[str, Any]:
     text = (
-        f"Assay ranks every {level} of a repository by how likely it is to need a fix next: by its structure (size, "
-        "complexity, calls) and its past (how often it was changed and fixed, by how many people), or by a language "
-        "model that was fine-tuned on past fixes where one was asked for. The ranking points "
-        "at places that deserve a look, a test or a careful review. It has found no defect: most of what it points at "
-        "is in order."
+        f"Assay ranks every {level} of a repository by how likely it is to need a fix next, based on its structure "
+        "(size, complexity, calls) and history (how often it was changed and fixed, by how many people), or on a "
+        "language model fine-tuned on past fixes if one was requested. The ranking points to code that deserves a "
+        "look, a test or a careful review. It has found no defect, and most of the code it points to is correct."
     )
     advice = (
-        "Read what the message says about the place. Where it is long, changed often and fixed before, a test of its "
-        "edge cases or a split may pay. Dismiss the note where you have looked and all is well. `assay evaluate` tells "
-        "how good the ranking of this repository would have been a year ago."
+        "Read the reasons in the message. If the code is long, changes often and has been fixed before, testing its "
+        "edge cases or splitting it may pay off. Dismiss the note once you have looked and found nothing wrong. `assay "
+        "evaluate` measures how good the ranking of this repository would have been a year ago."
     )
     return {
         "id": f"assay/look-here-first/{level}",
         "name": f"LookHereFirst{level.title()}",
-        "shortDescription": {"text": f"A {level} that is likelier than others to need a fix"},
+        "shortDescription": {"text": f"A {level} that is more likely than others to need a fix"},
         "fullDescription": {"text": text},
         "help": {
             "text": f"{text}\n\nWhat to do: {advice}",
@@ -151,28 +150,31 @@ def _result(place: int, located: Located, ranking: Ranking) -> dict[str, Any]:
 
 def _message(place: int, located: Located, ranking: Ranking) -> str:
     ranked = located.ranked
-    of = f"{count(place)} of {count(ranking.ranked)} {ranking.level}s"
+    position = f"{count(place)} of {count(ranking.ranked)} {ranking.level}s"
     name = _plain(ranked.qualified_name)
-    what = name if ranking.level == "function" else f"{_plain(ranked.path)}, most of all {name}"
-    why = _plain(", ".join(ranked.reasons))
-    return f"Look here first ({of}): {what}: {why}. A ranking of where fixes are likeliest; no defect was found here."
+    what = name if ranking.level == "function" else f"{_plain(ranked.path)}, especially {name}"
+    reasons = _plain(", ".join(ranked.reasons))
+    return (
+        f"Look here first ({position}): {what}: {reasons}. This ranks where fixes are most likely; no defect was found "
+        "here."
+    )
 
 
 def _plain(text: str) -> str:
-    """Text in which a reader of SARIF sees no placeholder and no link (SARIF 2.1.0, 3.11.5 and 3.11.6)."""
+    """Escape text so that SARIF viewers see no placeholders or links in it (SARIF 2.1.0, 3.11.5 and 3.11.6)."""
     return re.sub(r"\](?=\()", "] ", inert(text)).replace("{", "{{").replace("}", "}}")
 
 
 def uri_of(path: str) -> str:
-    """A path relative to the root of the repository as a URI reference; a colon in it ends no scheme.
+    """Return a repository-relative path as a URI reference, in which a colon does not end a scheme.
 
-    Paths that are not UTF-8 come written with escapes; their URI names no file.
+    Paths that are not UTF-8 contain escapes, so their URI does not name a file.
     """
     return quote(path.encode("utf-8", "backslashreplace"), safe="/")
 
 
 def _fingerprint(located: Located, level: Level) -> str:
-    """Stays the same while the function keeps its name and its file, whatever becomes of its lines, rank or score."""
+    """Return a fingerprint that depends on name and file only, not on lines, rank or score."""
     ranked = located.ranked
     parts = [level, ranked.path] if level == "file" else [level, ranked.path, ranked.qualified_name]
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()

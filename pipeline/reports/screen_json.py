@@ -1,23 +1,23 @@
-"""What `assay screen --json` prints; docs/reference/json.md documents the fields."""
+"""The JSON of `assay screen`, documented in docs/reference/json.md."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from pipeline.label_recipe import MESSAGES, MESSAGES_API
 from pipeline.records import Screening, Windows
 from pipeline.reports.diagnosis_text import advice
 from pipeline.reports.escape import encodable
+from pipeline.reports.finite import require_finite
 from pipeline.reports.numbers import iso
 
-MOST_EXCLUDED = 5  # groups of commits
+MAX_EXCLUDED = 5  # groups of commits
 
 
 def screen_json(screening: Screening) -> dict[str, object]:
-    """The fields in the promised order; times in ISO 8601 (UTC), shares in [0, 1], null where there is no pair.
+    """Return the fields in documented order: times in ISO 8601 (UTC), shares in [0, 1], null without pairs.
 
-    Raises ValueError for a number that is not finite: JSON has none, and such a verdict must not pass silently.
+    Raises ValueError that names a field whose number is not finite.
     """
     mined, density, verdict = screening.mined, screening.density, screening.verdict
     fields: dict[str, object] = {
@@ -52,12 +52,12 @@ def screen_json(screening: Screening) -> dict[str, object]:
         "seconds": round(screening.seconds, 3),
         "peak_rss_mb": round(screening.peak_rss_mb, 1),
     }
-    _require_finite("screen", fields)
+    require_finite("screen", fields)
     return fields
 
 
 def _densities(screening: Screening) -> dict[str, float | None]:
-    """By name of the label recipe: the one that decides, and the other where it was measured."""
+    """Return densities by label recipe name: the deciding one, and the other if it was measured."""
     deciding = MESSAGES_API if screening.label_recipe_id == MESSAGES_API.id else MESSAGES
     densities = {deciding.name: screening.density}
     if screening.other is not None:
@@ -77,7 +77,7 @@ def _diagnosis(screening: Screening) -> dict[str, object] | None:
         "issues": None if diagnosis.issues is None else dataclasses.asdict(diagnosis.issues),
         "excluded": [
             {"reason": encodable(group.reason), "commits": group.commits}
-            for group in screening.mined.excluded[:MOST_EXCLUDED]
+            for group in screening.mined.excluded[:MAX_EXCLUDED]
         ],
         "advice": advice(diagnosis),
     }
@@ -94,14 +94,3 @@ def _windows(windows: Windows) -> dict[str, object]:
         "too_little_history": windows.too_little_history,
         "shortened": windows.shortened,
     }
-
-
-def _require_finite(name: str, value: object) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} is not a finite number: {value}")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _require_finite(str(key), inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _require_finite(name, inner)

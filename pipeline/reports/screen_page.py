@@ -1,6 +1,6 @@
-"""One screening as one HTML page that needs nothing else: no script, no font, no image, no link out.
+"""Render a screening as one self-contained HTML page: no scripts, fonts, images or external links.
 
-Safe to open and to send on whatever a repository holds: see `templating` for how its text is kept inert.
+The page is safe to open and share whatever the repository contains; `jinja` makes all text inert.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ from dataclasses import dataclass
 from pipeline.label_recipe import LabelRecipe
 from pipeline.records import FunctionHistory, Screening
 from pipeline.reports import numbers
-from pipeline.reports.diagnosis_text import advice, because
+from pipeline.reports.diagnosis_text import advice, explain_screening
 from pipeline.reports.jinja import EVIDENCE_WORDS, environment
 from pipeline.reports.plots import Bar, DensityAxis, Part, density_axis, histogram, mix, timeline
 from pipeline.screening.density import signals_of
 
-MOST_FUNCTIONS = 20
-MOST_COMMITS = 200
+MAX_FUNCTIONS = 20
+MAX_COMMITS = 200
 
 OUTCOME_WORDS = {"winner": "fine-tuning won", "loser": "fine-tuning did not win", "here": "this repository"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
+    """A function with its signal."""
+
     function: FunctionHistory
     signal: float
 
 
 def render_screen_page(screening: Screening, label_recipe: LabelRecipe, *, version: str = "") -> str:
-    """The page as text to be written as UTF-8. `version` is Assay's own, for the footer."""
+    """Return the page, to be written as UTF-8. `version` is that of Assay, for the footer."""
     mined, density = screening.mined, screening.density
     scored = score(screening, label_recipe)
     axis = density_axis(mined.repo, density, screening.threshold, screening.standing)
@@ -57,15 +59,15 @@ def render_screen_page(screening: Screening, label_recipe: LabelRecipe, *, versi
             line=timeline(mined.windows, mined.counted),
             timeline_title=_timeline_title(screening),
             worst=most_fix_prone(scored),
-            because=because(screening),
+            explanation=explain_screening(screening),
             advice=advice(screening.diagnosis) if screening.diagnosis else [],
-            newest=mined.counted[: -MOST_COMMITS - 1 : -1],
+            newest=mined.counted[: -MAX_COMMITS - 1 : -1],
         )
     )
 
 
 def score(screening: Screening, label_recipe: LabelRecipe) -> list[Scored]:
-    """Every function alive at T_train with its signal; nothing without a density."""
+    """Return every function alive at T_train with its signal; empty without a density."""
     train, density = screening.mined.train, screening.density
     if density is None:
         return []
@@ -73,15 +75,15 @@ def score(screening: Screening, label_recipe: LabelRecipe) -> list[Scored]:
     return [Scored(function, signal) for function, signal in zip(train, signals, strict=True)]
 
 
-def most_fix_prone(scored: Sequence[Scored], most: int = MOST_FUNCTIONS) -> list[Scored]:
-    """Functions with credit, most credit first; equal credit in the order of path and line."""
+def most_fix_prone(scored: Sequence[Scored], limit: int = MAX_FUNCTIONS) -> list[Scored]:
+    """Return the functions with the most credit, ties in the order of path and line; none without credit."""
     fixed = [row for row in scored if row.function.credit > 0]
     fixed.sort(key=lambda row: (-row.function.credit, row.function.path, row.function.start_line))
-    return fixed[:most]
+    return fixed[:limit]
 
 
 def _tone(screening: Screening) -> str:
-    """The colour of the answer: none where nothing could be measured."""
+    """Return the CSS class for the colour of the verdict."""
     if not screening.verdict.measurable:
         return "quiet"
     return "run" if screening.verdict.verdict == "RUN" else "skip"
@@ -110,5 +112,5 @@ def _timeline_title(screening: Screening) -> str:
     windows = screening.mined.windows
     return (
         f"Training window from {numbers.day(windows.train_start)} to {numbers.day(windows.eval_start)}, "
-        f"horizon from there to {numbers.day(windows.as_of)}."
+        f"horizon to {numbers.day(windows.as_of)}."
     )

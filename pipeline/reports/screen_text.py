@@ -1,4 +1,4 @@
-"""One screening as lines for a terminal: the answer first, then what it rests on."""
+"""Render a screening as lines for a terminal: the verdict first, then its basis."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 from pipeline.records import Density, Screening
 from pipeline.reports import numbers
-from pipeline.reports.diagnosis_text import advice, compared
+from pipeline.reports.diagnosis_text import advice, compare_recipes
 from pipeline.reports.escape import inert
 from pipeline.reports.jinja import EVIDENCE_WORDS
 from pipeline.reports.plots import DensityAxis, density_axis
 
 WIDTH = 92
-NARROWEST = 72
-MOST_NOTES = 5
-MOST_EXCLUDED = 6
+MIN_WIDTH = 72
+MAX_NOTES = 5
+MAX_EXCLUDED = 6
 
-_LABEL = 11
+_LABEL_WIDTH = 11
 _ASCII = str.maketrans(
     {"●": "W", "○": "L", "◆": "#", "─": "-", "├": "|", "┤": "|", "│": "|", "┼": "+", "┴": "+", "░": ":", "•": "*"}
     | {"…": "...", "±": "+/-", "−": "-", "’": "'"}
@@ -25,9 +25,9 @@ _ASCII = str.maketrans(
 
 
 def lines(screening: Screening, *, width: int = WIDTH, unicode: bool = True) -> list[str]:
-    """Plain lines of at most `width` (72 or more) columns, without colour; ASCII where a terminal knows no more."""
-    width = max(width, NARROWEST)
-    found = [
+    """Return uncoloured lines of at most `width` columns (at least 72), in ASCII if `unicode` is false."""
+    width = max(width, MIN_WIDTH)
+    rendered = [
         f"{inert(screening.mined.repo, 60)}: {inert(screening.verdict.words)}",
         "",
         *_figures(screening),
@@ -38,7 +38,7 @@ def lines(screening: Screening, *, width: int = WIDTH, unicode: bool = True) -> 
         "",
         *(line for label, text in _facts(screening) for line in _labelled(label, text, width)),
     ]
-    return found if unicode else [_ascii(line) for line in found]
+    return rendered if unicode else [_ascii(line) for line in rendered]
 
 
 def _ascii(line: str) -> str:
@@ -49,7 +49,7 @@ def _figures(screening: Screening) -> list[str]:
     density, threshold = screening.density, screening.threshold
     band = f"too close to call from {numbers.density(threshold.band_low)} to {numbers.density(threshold.band_high)} (░)"
     if density is None:
-        measured = "none     not one function was alive when the training window began"
+        measured = "none     no function was alive at the start of the training window"
     else:
         low, high = numbers.density(density.low), numbers.density(density.high)
         measured = f"{numbers.density(density.value):<9}95 % interval {low} to {high}"
@@ -57,17 +57,17 @@ def _figures(screening: Screening) -> list[str]:
 
 
 def _axis(screening: Screening, width: int) -> list[str]:
-    """Winners above, this repository with its interval in the middle, losers below, on one logarithmic axis."""
+    """Draw winners, this repository with its interval, and losers on one logarithmic axis."""
     axis = density_axis(screening.mined.repo, screening.density, screening.threshold, screening.standing)
-    columns = width - 2 - _LABEL - 4
-    drawn = [
+    columns = width - 2 - _LABEL_WIDTH - 4
+    rows = [
         _line("winners", _row(axis, columns, "winner", "●")),
-        _line("this one", _own_row(axis, columns)),
+        _line("this repo", _own_row(axis, columns)),
         _line("losers", _row(axis, columns, "loser", "○")),
         _line("", _scale(axis, columns)),
         _line("", _tick_labels(axis, columns)),
     ]
-    return drawn if screening.density else drawn[:1] + drawn[2:]
+    return rows if screening.density else rows[:1] + rows[2:]
 
 
 def _column(position: float, columns: int) -> int:
@@ -75,7 +75,7 @@ def _column(position: float, columns: int) -> int:
 
 
 def _blank(axis: DensityAxis, columns: int) -> list[str]:
-    """An empty row with the band and the threshold in it."""
+    """Return an empty row that shows the band and the threshold."""
     cells = [" "] * columns
     low, high = (_column(at, columns) for at in axis.band)
     cells[low : high + 1] = "░" * (high + 1 - low)
@@ -110,7 +110,7 @@ def _scale(axis: DensityAxis, columns: int) -> str:
 
 
 def _tick_labels(axis: DensityAxis, columns: int) -> str:
-    """Labels under their ticks, left out where two would touch; the last may stand out a little to the right."""
+    """Put labels under their ticks, omitting those that would touch; the last may extend to the right."""
     text = ""
     for tick in axis.ticks:
         start = max(0, _column(tick.at, columns) - len(tick.label) // 2)
@@ -120,21 +120,21 @@ def _tick_labels(axis: DensityAxis, columns: int) -> str:
 
 
 def _facts(screening: Screening) -> list[tuple[str, str]]:
-    """Labels and what they label; a fact without a text is left out."""
+    """Return labelled facts, without those that have no text."""
     mined = screening.mined
-    exceptions = ", ".join(_capped(screening.standing.counterexamples, MOST_NOTES))
+    exceptions = ", ".join(_capped(screening.standing.counterexamples, MAX_NOTES))
     facts = [
-        ("stands", _stands(screening)),
+        ("position", _position(screening)),
         ("functions", _functions(screening.density)),
         ("windows", _windows(screening)),
         ("commits", _commits(screening)),
         ("left out", _excluded(screening)),
         ("evidence", _evidence(screening)),
-        ("compared", compared(screening.other, screening.density)),
+        ("compared", compare_recipes(screening.other, screening.density)),
         *(("advice", sentence) for sentence in (advice(screening.diagnosis) if screening.diagnosis else [])),
         ("issues", screening.evidence_note),
         ("exceptions", f"{exceptions}: on the wrong side of the threshold" if exceptions else ""),
-        *(("note", note) for note in _capped(mined.notes, MOST_NOTES)),
+        *(("note", note) for note in _capped(mined.notes, MAX_NOTES)),
         ("measured", _provenance(screening)),
     ]
     return [(label, text) for label, text in facts if text]
@@ -166,51 +166,51 @@ def _provenance(screening: Screening) -> str:
     own = f", this repository’s own configuration {screening.config_hash}" if screening.config_hash else ""
     return (
         f"at {screening.mined.head_sha[:12]}, label recipe {screening.label_recipe_id}{own}, "
-        f"in {screening.seconds:.1f} s and {numbers.size_mb(screening.peak_rss_mb)}"
+        f"in {screening.seconds:.1f} s using {numbers.size_mb(screening.peak_rss_mb)}"
     )
 
 
-def _stands(screening: Screening) -> str:
-    """Its two neighbours in the calibration set; nothing without a density or without a set."""
+def _position(screening: Screening) -> str:
+    """Name the two neighbours in the calibration set; empty without a density or outcomes."""
     density, standing = screening.density, screening.standing
     outcomes = [(value, name, "won") for name, value in standing.winners]
     outcomes += [(value, name, "did not win") for name, value in standing.losers]
     if density is None or not outcomes:
         return ""
     denser = min((o for o in outcomes if o[0] >= density.value), default=None)
-    thinner = max((o for o in outcomes if o[0] < density.value), default=None)
+    sparser = max((o for o in outcomes if o[0] < density.value), default=None)
     sides = [
-        f"{side} {o[1]} ({numbers.density(o[0])}, {o[2]})" for side, o in (("below", denser), ("above", thinner)) if o
+        f"{side} {o[1]} ({numbers.density(o[0])}, {o[2]})" for side, o in (("below", denser), ("above", sparser)) if o
     ]
-    ends = "" if denser and thinner else f", the {'densest' if thinner else 'thinnest'} of all"
+    ends = "" if denser and sparser else f", the {'densest' if sparser else 'least dense'} of all"
     return f"{' and '.join(sides)}{ends}"
 
 
 def _windows(screening: Screening) -> str:
     windows = screening.mined.windows
     return (
-        f"fixes from {numbers.day(windows.train_start)} to {numbers.day(windows.eval_start)} give the signal, "
-        f"the time to {numbers.day(windows.as_of)} is kept to judge a run"
+        f"training {numbers.day(windows.train_start)} to {numbers.day(windows.eval_start)} (the signal), "
+        f"horizon to {numbers.day(windows.as_of)} (kept to judge a run)"
     )
 
 
 def _excluded(screening: Screening) -> str:
     groups = screening.mined.excluded
-    named = [f"{group.reason} ({group.commits:,})" for group in groups[:MOST_EXCLUDED]]
-    rest = sum(group.commits for group in groups[MOST_EXCLUDED:])
+    named = [f"{group.reason} ({group.commits:,})" for group in groups[:MAX_EXCLUDED]]
+    rest = sum(group.commits for group in groups[MAX_EXCLUDED:])
     return "; ".join([*named, f"other reasons ({rest:,})"] if rest else named)
 
 
-def _capped(texts: Sequence[str], most: int) -> list[str]:
-    return [*texts[:most], f"and {len(texts) - most} more"] if len(texts) > most else list(texts)
+def _capped(texts: Sequence[str], limit: int) -> list[str]:
+    return [*texts[:limit], f"and {len(texts) - limit} more"] if len(texts) > limit else list(texts)
 
 
 def _line(label: str, text: str) -> str:
-    return f"  {label:<{_LABEL}}{text}".rstrip()
+    return f"  {label:<{_LABEL_WIDTH}}{text}".rstrip()
 
 
 def _labelled(label: str, text: str, width: int) -> list[str]:
-    wrapped = _wrapped(text, width - 2 - _LABEL) or [""]
+    wrapped = _wrapped(text, width - 2 - _LABEL_WIDTH) or [""]
     return [_line(label, wrapped[0]), *(_line("", more) for more in wrapped[1:])]
 
 

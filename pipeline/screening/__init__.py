@@ -1,1 +1,1 @@
-"""Function touches to a density, a density to a verdict: windows, signal, calibration, screener, ledger, seed data."""
+"""Screening: windows, signal, density, measurement and verdict."""

@@ -1,4 +1,4 @@
-"""A repository screened: measured, compared with the threshold of its label recipe, judged."""
+"""Compare a measured repository with the threshold of its label recipe."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pipeline.records import Screening, Verdict
 from pipeline.screening.measure import Measured
 from pipeline.screening.verdict import MEASURED_WITH_CONFIGURATION, judge
 
-# A repository's own configuration is an overlay on the recipe; this stands for having none.
+# The hash of a repository's configuration overlay when it has no configuration.
 NO_CONFIG_HASH = ""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a screening took, told by whoever can look at the process."""
+    """Time and memory that a screening took, as measured by the caller."""
 
     seconds: float
     peak_rss_mb: float
@@ -26,7 +26,7 @@ class Cost:
 def judge_measured(
     measured: Measured, recipe: LabelRecipe, calibration: Calibration, cost: Cost, evidence_note: str = ""
 ) -> Screening:
-    """The verdict on a measured repository, with everything that goes on show beside it."""
+    """Return the screening of a measured repository: the verdict and everything shown beside it."""
     mined = measured.mined
     verdict = judge(measured.density, mined.windows, measured.held_out, measured.held_out_positives, calibration)
     return Screening(
@@ -47,7 +47,7 @@ def judge_measured(
 
 
 def _with_configuration(verdict: Verdict, config_hash: str) -> Verdict:
-    """The verdict saying that the repository's own configuration decided what counts, where it did."""
+    """Add a reason to the verdict if the repository's own configuration affected the measurement."""
     if config_hash == NO_CONFIG_HASH:
         return verdict
     return dataclasses.replace(verdict, reasons=(*verdict.reasons, MEASURED_WITH_CONFIGURATION))

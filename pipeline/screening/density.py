@@ -1,4 +1,4 @@
-"""The mean defect signal density, with its interval (DESIGN.md section 2, "Density"). Pure."""
+"""Mean defect signal density and its interval (docs/development/design.md, Density). Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.label_recipe import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, LabelReci
 from pipeline.records import Curve, Density, FunctionHistory
 from pipeline.screening.signal import Floats, scale_of, signals
 
-_MOST_DRAWS_AT_ONCE = 2_000_000  # 16 MB of file numbers
+_MAX_DRAWS_PER_CHUNK = 2_000_000  # bounds each chunk to 16 MB
 
 
 def signals_of(pairs: Sequence[FunctionHistory], recipe: LabelRecipe, curve: Curve | None = None) -> Floats:
-    """The signal of each pair, in the order of `pairs`."""
+    """Return the signal of each pair, shape (len(pairs),)."""
     credits = np.array([p.credit for p in pairs], dtype=np.float64)
     touches = np.array([p.touches for p in pairs], dtype=np.int64)
     return signals(credits, touches, curve or recipe.curve, recipe.scale_top)
@@ -28,10 +28,10 @@ def measure_density(
     recipe: LabelRecipe,
     curve: Curve | None = None,
 ) -> Density | None:
-    """Mean signal over all pairs; None without a pair.
+    """Return the mean signal over all pairs, or None if there are no pairs.
 
-    `file_positive_share` is the share of pairs that would be positive if labels were taken from files: those in a file
-    that a credited fix changed. Its distance from `positive_share` is how much file labels inflate.
+    `file_positive_share` is the share of pairs in a file that a credited fix changed, that is, the share that would be
+    positive under file-level labels. Its excess over `positive_share` is the inflation of file-level labels.
     """
     if not pairs:
         return None
@@ -53,15 +53,15 @@ def measure_density(
 
 
 def clustered_interval(values: Floats, clusters: Sequence[str]) -> tuple[float, float]:
-    """95 % percentile interval of the mean under a seeded bootstrap that draws whole clusters (files).
+    """Return the 95 % percentile interval of the mean under a seeded bootstrap of whole clusters (files).
 
-    After Field and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007): clusters are drawn with replacement and
-    the mean is that of all drawn members, so the number of members varies.
+    Clusters are drawn with replacement and the mean is taken over all members drawn, whose number varies (Field and
+    Welsh, "Bootstrapping clustered data", JRSS B 69, 2007).
     """
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
-    cluster = np.array([numbers[name] for name in clusters], dtype=np.int64)
-    sums: Floats = np.bincount(cluster, weights=values, minlength=len(numbers)).astype(np.float64)
-    sizes = np.bincount(cluster, minlength=len(numbers)).astype(np.float64)
+    indices = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
+    cluster = np.array([indices[name] for name in clusters], dtype=np.int64)
+    sums: Floats = np.bincount(cluster, weights=values, minlength=len(indices)).astype(np.float64)
+    sizes = np.bincount(cluster, minlength=len(indices)).astype(np.float64)
     means = _resampled_means(sums, sizes)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
@@ -70,9 +70,9 @@ def clustered_interval(values: Floats, clusters: Sequence[str]) -> tuple[float, 
 def _resampled_means(sums: Floats, sizes: Floats) -> Floats:
     random = np.random.Generator(np.random.PCG64(BOOTSTRAP_SEED))
     count = len(sums)
-    at_once = max(1, _MOST_DRAWS_AT_ONCE // count)
+    chunk = max(1, _MAX_DRAWS_PER_CHUNK // count)
     means: list[NDArray[np.float64]] = []
-    for start in range(0, BOOTSTRAP_RESAMPLES, at_once):
-        draws = random.integers(0, count, size=(min(at_once, BOOTSTRAP_RESAMPLES - start), count), dtype=np.int32)
+    for start in range(0, BOOTSTRAP_RESAMPLES, chunk):
+        draws = random.integers(0, count, size=(min(chunk, BOOTSTRAP_RESAMPLES - start), count), dtype=np.int32)
         means.append(sums[draws].sum(axis=1) / sizes[draws].sum(axis=1))
     return np.concatenate(means)

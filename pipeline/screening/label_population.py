@@ -1,4 +1,4 @@
-"""The commits of a training window as the labels see them: those taken for bug fixes, and all others."""
+"""The commits of a training window, divided into fix commits and others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.screening.windows import fit_windows
 
 @dataclass(frozen=True)
 class Population:
-    """The non-merge commits landing in a training window, as SHAs in the order of landing."""
+    """The non-merge commits landing in a training window, as SHAs in landing order."""
 
     head_sha: str
     windows: Windows
@@ -22,20 +22,20 @@ class Population:
 
 
 class ClassifyingMiner(Miner):
-    """A miner that says of each commit whether it counts as a fix commit (DESIGN.md section 2)."""
+    """A miner that classifies commits (docs/development/design.md, Fix commit)."""
 
     def fix_commits(self, after: int, upto: int, until: int) -> frozenset[int]:
-        """The fix commits landing at chain positions (after, upto], credit or not, as indexes of the graph."""
+        """Return graph indices of the fix commits landing at chain positions (after, upto], with or without credit."""
         messages, changes = self._read_messages(after, upto, until), self._chain_changes(after, upto)
         attribution = self._attribution(self.snapshot(after), upto, messages, changes)
         while not attribution.advance():
             self._compute("parsing changes")
-        found = attribution.credits({}).fixes
-        return frozenset((*found.examined, *found.oversized))
+        fixes = attribution.credits({}).fixes
+        return frozenset((*fixes.examined, *fixes.oversized))
 
 
 def read_population(miner: ClassifyingMiner, recipe: LabelRecipe) -> Population:
-    """The population of the training window that ends a year before the head. Raises AssayError without a window."""
+    """Return the commits of the training window. Raises AssayError if the history is too short for a window."""
     history = miner.history
     windows = fit_windows(
         history.effective_at[0], min(history.effective_at[-1], miner.first_seen()), recipe, miner.count_alive

@@ -1,8 +1,9 @@
-"""How good the fix labels are: a sample for labelling by hand, and precision and recall from its answers.
+"""Quality of the fix labels: a sample to label by hand, and precision and recall from the answers.
 
-The sample is stratified: half of it commits that count as fixes, half all others, each drawn by a seeded hash. Whoever
-labels sees SHAs in an order that tells nothing. Precision is a share of one stratum; recall is weighted back to the
-population, N1·p1 / (N1·p1 + N0·p0), where p1 and p0 are the shares of true fixes among the two strata. Pure.
+The sample is stratified: half from the fix commits and half from all others, each drawn by a seeded hash and presented
+in shuffled order so that the labeller is blind to the stratum. Precision is the share of true fixes in the first
+stratum; recall is weighted back to the population, N1·p1 / (N1·p1 + N0·p0), where p1 and p0 are the shares of true
+fixes in the two strata. Pure.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ _TAIL: Final = 0.025
 
 @dataclass(frozen=True, slots=True)
 class LabelSample:
-    """What was drawn, and from how many. `others` may hold commits that fix bugs: that is what recall is about."""
+    """A stratified sample. `others` may contain true fixes, which is what recall measures."""
 
     fixes: tuple[str, ...]  # SHAs that count as fix commits
     others: tuple[str, ...]
-    fixes_in_all: int
+    fixes_in_all: int  # size of each stratum in the population
     others_in_all: int
     seed: int
 
     @property
     def order(self) -> tuple[str, ...]:
-        """All SHAs, shuffled: any beginning of it is a random sample too."""
+        """All SHAs, shuffled, so that any prefix is a random sample too."""
         return tuple(_by_hash((*self.fixes, *self.others), self.seed, "order"))
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Answers for the commits drawn from one stratum of `population` commits."""
+    """The answers for one stratum of `population` commits."""
 
     population: int
     fix: int
@@ -59,7 +60,7 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A share with its 95 % interval; all of them None where nothing was judged that it could rest on."""
+    """A share with its 95 % interval; all None if there are too few answers to compute it."""
 
     value: float | None
     low: float | None
@@ -68,18 +69,21 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class LabelQuality:
-    """Precision and recall of the fix labels of one repository, or of several together."""
+    """Precision and recall of the fix labels over one or more repositories."""
 
-    fixes: tuple[Stratum, ...]  # one a repository
+    fixes: tuple[Stratum, ...]  # one per repository
     others: tuple[Stratum, ...]
     precision: Estimate
     recall: Estimate
 
 
 def draw_sample(fixes: Sequence[str], others: Sequence[str], n: int, seed: int) -> LabelSample:
-    """Half from each; where one has too few, the other fills up. Raises AssayError where both have."""
+    """Draw `n` SHAs, half from each stratum; if one is too small, fill up from the other.
+
+    Raises AssayError if both together are too small.
+    """
     if n > len(fixes) + len(others):
-        raise AssayError(f"there are only {len(fixes) + len(others)} commits to draw from: ask for fewer with --n")
+        raise AssayError(f"there are only {len(fixes) + len(others)} commits to sample from: use a smaller --n")
     from_fixes = min(len(fixes), max(n - n // 2, n - len(others)))
     return LabelSample(
         fixes=tuple(_by_hash(fixes, seed, "draw")[:from_fixes]),
@@ -95,11 +99,11 @@ def _by_hash(shas: Iterable[str], seed: int, purpose: str) -> list[str]:
 
 
 def score(samples: Sequence[tuple[LabelSample, Mapping[str, Answer]]]) -> LabelQuality:
-    """Precision and recall from answers by SHA; commits without an answer, or "unsure", are left out.
+    """Return precision and recall from answers by SHA; missing and "unsure" answers are ignored.
 
-    Over several repositories each counts with its population. Of one repository the precision has a Wilson interval.
-    The other intervals are the 2.5th and 97.5th percentiles of 20,000 seeded draws, each share from its Jeffreys
-    posterior Beta(fixes + 1/2, others + 1/2): a bootstrap that does not take nought of fifty for a certainty.
+    Repositories are weighted by population. The precision of a single repository has a Wilson interval. All other
+    intervals are the 2.5th and 97.5th percentiles of 20,000 seeded draws in which each share comes from its Jeffreys
+    posterior Beta(fixes + 1/2, others + 1/2), so that 0 of 50 is not taken for certainty, as in a plain bootstrap.
     """
     fixes = tuple(_stratum(s.fixes, s.fixes_in_all, answers) for s, answers in samples)
     others = tuple(_stratum(s.others, s.others_in_all, answers) for s, answers in samples)
@@ -107,39 +111,38 @@ def score(samples: Sequence[tuple[LabelSample, Mapping[str, Answer]]]) -> LabelQ
 
 
 def _stratum(shas: Iterable[str], population: int, answers: Mapping[str, Answer]) -> Stratum:
-    said = [answers.get(sha) for sha in shas]
-    return Stratum(population, said.count("fix"), said.count("not"), said.count("unsure"))
+    given = [answers.get(sha) for sha in shas]
+    return Stratum(population, given.count("fix"), given.count("not"), given.count("unsure"))
 
 
 def _precision(fixes: Sequence[Stratum]) -> Estimate:
     if not all(s.judged for s in fixes if s.population) or not sum(s.population for s in fixes):
         return Estimate(None, None, None)
     if len(fixes) == 1:
-        found = share(fixes[0].fix, fixes[0].judged)
-        return Estimate(found.value, found.low, found.high)
+        precision = share(fixes[0].fix, fixes[0].judged)
+        return Estimate(precision.value, precision.low, precision.high)
     value = _true_fixes(fixes) / sum(s.population for s in fixes)
-    return Estimate(value, *_interval(_drawn(fixes) / sum(s.population for s in fixes)))
+    return Estimate(value, *_interval(_draw_true_fixes(fixes) / sum(s.population for s in fixes)))
 
 
 def _recall(fixes: Sequence[Stratum], others: Sequence[Stratum]) -> Estimate:
-    found, missed = _true_fixes(fixes), _true_fixes(others)
-    if not all(s.judged for s in (*fixes, *others) if s.population) or not found + missed:
+    labelled, missed = _true_fixes(fixes), _true_fixes(others)
+    if not all(s.judged for s in (*fixes, *others) if s.population) or not labelled + missed:
         return Estimate(None, None, None)
-    drawn = _drawn((*fixes, *others))
-    of_fixes = _drawn(fixes)
-    return Estimate(found / (found + missed), *_interval(of_fixes / drawn))
+    intervals = _interval(_draw_true_fixes(fixes) / _draw_true_fixes((*fixes, *others)))
+    return Estimate(labelled / (labelled + missed), *intervals)
 
 
 def _true_fixes(strata: Sequence[Stratum]) -> float:
-    """How many fixes the strata hold, weighted back to their populations."""
+    """Estimate the number of true fixes in the populations of the strata."""
     return math.fsum(s.population * s.fix / s.judged for s in strata if s.judged)
 
 
-def _drawn(strata: Sequence[Stratum]) -> NDArray[np.float64]:
-    """Draws of the same; a stratum's draws are the same wherever it stands, because each has a generator of its own."""
+def _draw_true_fixes(strata: Sequence[Stratum]) -> NDArray[np.float64]:
+    """Draw the same number from its posterior, with one generator per position so that draws can be paired."""
     total = np.zeros(DRAWS)
-    for place, s in enumerate(strata):
-        generator = np.random.Generator(np.random.PCG64([DRAWS_SEED, place]))
+    for position, s in enumerate(strata):
+        generator = np.random.Generator(np.random.PCG64([DRAWS_SEED, position]))
         total += s.population * generator.beta(s.fix + 0.5, s.not_fix + 0.5, DRAWS)
     return total
 

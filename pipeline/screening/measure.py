@@ -1,4 +1,4 @@
-"""A repository measured: windows, functions, density, and what a run could be judged on. The front door to mining."""
+"""Measure a repository: mine it, compute the density and explain it."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ from pipeline.calibration.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, Seed
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
 from pipeline.git.repository import Repository
 from pipeline.label_recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, MESSAGES, MESSAGES_API, LabelRecipe
-from pipeline.mining.issue_links import Tracked
+from pipeline.mining.issue_links import IssueFact, Tracked, Tracker
 from pipeline.mining.miner import Miner, Progress, silent
-from pipeline.records import Curve, Density, Diagnosis, Mined, OtherDensity, Windows
-from pipeline.screening.density import measure_density
-from pipeline.screening.diagnosis import diagnose
+from pipeline.records import Curve, Density, Diagnosis, IssueLabels, Mined, OtherDensity, Windows
+from pipeline.screening.density import measure_density, signals_of
 from pipeline.screening.signal import signals
 from pipeline.screening.windows import fit_windows
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A mined repository with its density, and what its holdout is expected to hold."""
+    """A mined repository, its density, and the expected size of its holdout."""
 
     mined: Mined
     density: Density | None
     evidence: dict[str, float]  # share of credit by evidence kind
-    held_out: int
+    held_out: int  # expected number of held-out functions
     held_out_positives: int
-    config_hash: str = ""  # of the repository's own configuration, empty without one
+    config_hash: str = ""  # of the repository's own configuration; empty without one
     diagnosis: Diagnosis | None = None
-    other: OtherDensity | None = None  # under the other label recipe that ships, where both can be told
+    other: OtherDensity | None = None  # under the other shipped label recipe, if both could be measured
 
 
 def facts_path(data_dir: Path, repository: Repository) -> Path:
-    """Where mining remembers a repository between runs."""
-    place = hashlib.sha256(str(repository.git_dir.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return data_dir / "facts" / f"{place}.sqlite"
+    """Return the path of the cache that mining keeps for a repository between runs."""
+    digest = hashlib.sha256(str(repository.git_dir.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return data_dir / "facts" / f"{digest}.sqlite"
 
 
 def measure(
@@ -56,10 +55,10 @@ def measure(
     overlay: Overlay = NO_OVERLAY,
     tracked: Tracked | None = None,
 ) -> Measured:
-    """Mine a repository as it stood at `as_of` (seconds since 1970; now where None) and measure its density.
+    """Mine a repository as of `as_of` (Unix seconds; the present if None) and measure its density.
 
-    `seen_at` is when its head was first seen, for whoever remembers that: no window ends later. `overlay` is the
-    repository's own configuration; `tracked` its issues and pull requests: the recipe says whether they decide.
+    No window ends after `seen_at`, the time the head was first seen, if known. `overlay` is the repository's own
+    configuration. `tracked` holds its issues and pull requests; the recipe determines whether they count as evidence.
     """
     store = facts_path(data_dir, repository) if data_dir else None
     with Miner(repository, recipe, store, jobs, progress, overlay, tracked) as miner:
@@ -69,7 +68,7 @@ def measure(
 
 
 def measure_open(miner: Miner, recipe: LabelRecipe, seen_at: int | None = None) -> Measured:
-    """The same of a repository that is open for mining, and stays open."""
+    """Do the same with a miner that the caller has opened; it stays open."""
     history = miner.history
     head_at, seen_at = history.effective_at[-1], miner.first_seen(seen_at)
     windows = fit_windows(history.effective_at[0], min(head_at, seen_at), recipe, miner.count_alive)
@@ -92,26 +91,58 @@ def measure_open(miner: Miner, recipe: LabelRecipe, seen_at: int | None = None) 
 
 
 def _mine(miner: Miner, windows: Windows, recipe: LabelRecipe) -> tuple[Mined, OtherDensity | None]:
-    """What decides, and the density under the other recipe; that is none without issues and pull requests."""
+    """Mine under both recipes; return the result under `recipe` and the other density (None without `tracked`)."""
     if miner.tracked is None:
         return miner.mine(windows), None
     by_messages, by_all = miner.mine_messages(windows), miner.mine(windows)
     messages_decide = recipe.evidence_sources == MESSAGES.evidence_sources
-    deciding, other, named = (by_messages, by_all, MESSAGES_API) if messages_decide else (by_all, by_messages, MESSAGES)
-    return deciding, OtherDensity(named.name, named.id, measure_density(other.train, other.fix_files, recipe))
+    mined, other, named = (by_messages, by_all, MESSAGES_API) if messages_decide else (by_all, by_messages, MESSAGES)
+    return mined, OtherDensity(named.name, named.id, measure_density(other.train, other.fix_files, recipe))
+
+
+def diagnose(mined: Mined, density: Density | None, recipe: LabelRecipe, tracker: Tracker | None) -> Diagnosis:
+    """Return figures that explain a density.
+
+    The effective number of positives is Kish's effective sample size, (Σy)² / Σy² (Survey Sampling, 1965), which is at
+    most the number of positives.
+    """
+    signals = signals_of(mined.train, recipe)
+    squares = math.fsum(signals * signals)
+    return Diagnosis(
+        credited=len(mined.counted),
+        keyword_alone=sum(fix.evidence.kind == "keyword" for fix in mined.counted),
+        effective_positives=math.fsum(signals) ** 2 / squares if squares else 0.0,
+        inflation=density.file_positive_share / density.positive_share if density and density.positives else None,
+        issues=None if tracker is None else label_coverage(tracker, mined.windows),
+    )
+
+
+def label_coverage(tracker: Tracker, windows: Windows) -> IssueLabels:
+    """Count labels on the issues closed between the start of the training window and the end of the horizon."""
+    closed = [fact for fact in tracker.facts.values() if _closed_in(fact, windows)]
+    return IssueLabels(
+        closed=len(closed),
+        unlabelled=sum(not fact.labels and fact.issue_type is None for fact in closed),
+        bugs=sum(tracker.nature(fact.number) == "bug" for fact in closed),
+    )
+
+
+def _closed_in(fact: IssueFact, windows: Windows) -> bool:
+    closed_at = fact.closed_at
+    return not fact.is_pull_request and closed_at is not None and windows.train_start < closed_at <= windows.as_of
 
 
 def evidence_mix(mined: Mined) -> dict[str, float]:
-    """Share of the given credit by kind of evidence; empty without credit."""
+    """Return the share of credit by evidence kind; empty without credit."""
     total = math.fsum(credit for _, credit in mined.credit_by_kind)
     return {kind: credit / total for kind, credit in mined.credit_by_kind} if total else {}
 
 
 def seed_measurement(measured: Measured, recipe: LabelRecipe) -> SeedMeasurement:
-    """What the seed data keeps of a measured history, for every curve. Raises ValueError without a pair."""
+    """Return the seed record of a measured history, for every curve. Raises ValueError if it has no pairs."""
     mined, density = measured.mined, measured.density
     if density is None:
-        raise ValueError(f"{mined.repo} has no function at the beginning of its training window")
+        raise ValueError(f"{mined.repo} has no functions at the start of its training window")
     credits = np.array([p.credit for p in mined.train])
     touches = np.array([p.touches for p in mined.train])
 

@@ -1,7 +1,7 @@
-"""What is remembered of a screening: what was measured, and what was said about it then, as JSON and back.
+"""Stored screenings: the measurement and the judgement made at the time, to and from JSON.
 
-A measurement is enough to judge the repository again, whatever the calibration set is by then. Importing this module
-takes neither numpy nor anything that reads a history: the web process shows verdicts and measures nothing.
+A measurement is enough to judge the repository again against a later calibration set. This module imports neither
+numpy nor the miner, because the web process shows verdicts and measures nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from pipeline.json_fields import LONGEST_TEXT, Fields
+from pipeline.json_fields import MAX_TEXT_LENGTH, Fields
 from pipeline.records import (
     Curve,
     Density,
@@ -24,6 +23,7 @@ from pipeline.records import (
     Standing,
     Threshold,
     Windows,
+    iso_time,
 )
 from pipeline.screening.verdict import MEASURED_WITH_CONFIGURATION, judge
 
@@ -36,13 +36,12 @@ T = TypeVar("T")
 _CURVES: tuple[Curve, ...] = get_args(Curve)
 _KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)
 _VERDICTS: tuple[Literal["RUN", "SKIP"], ...] = ("RUN", "SKIP")
-_HUGE = 1 << 62  # a history may be dated anywhere
-_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # the years 1 and 9999
+_MAX_WHOLE = 1 << 62  # commit dates can be anything
 
 
 @dataclass(frozen=True, slots=True)
 class ExcludedCount:
-    """Commits that carried fix evidence and gave no credit."""
+    """How many commits with fix evidence gave no credit, for one reason."""
 
     reason: str
     commits: int
@@ -50,14 +49,14 @@ class ExcludedCount:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A repository measured, without its functions and without a verdict."""
+    """What is kept of a measured repository: no functions and no verdict."""
 
-    repo: str  # owner/name when it was measured
+    repo: str  # owner/name at the time
     head_sha: str
     commits: int  # reachable from the head
     landings: int
     window_commits: int
-    fix_commits: int  # of the commits that landed in the training window
+    fix_commits: int  # of those landing in the training window
     windows: Windows
     density: Density | None
     evidence: Mapping[str, float]  # share of credit by kind
@@ -68,20 +67,20 @@ class Measurement:
     seconds: float = 0.0
     peak_rss_mb: float = 0.0
     clone_bytes: int = 0
-    config_hash: str = ""  # of the repository's own configuration, empty without one
+    config_hash: str = ""  # of the repository's own configuration; empty without one
     diagnosis: Diagnosis | None = None
     other: OtherDensity | None = None
-    evidence_note: str = ""  # why there is no evidence from issues and pull requests, or how far it goes
+    evidence_note: str = ""  # why evidence from issues and pull requests is missing or incomplete
 
     @property
     def as_of(self) -> str:
-        """The end of the windows in ISO 8601."""
-        return _iso(self.windows.as_of)
+        """The end of the horizon in ISO 8601."""
+        return iso_time(self.windows.as_of)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with the threshold that it was measured against and what that rests on."""
+    """A verdict with the threshold it was compared with and the outcomes behind that."""
 
     verdict: Literal["RUN", "SKIP"]
     words: str
@@ -90,13 +89,13 @@ class Judgement:
     reasons: tuple[str, ...]
     threshold: Threshold
     standing: Standing
-    threshold_version: str = ""  # empty where an earlier release judged
+    threshold_version: str = ""  # empty if written by an earlier release
 
 
 def measurement_of(
     measured: Measured, seconds: float, peak_rss_mb: float, clone_bytes: int, evidence_note: str = ""
 ) -> Measurement:
-    """What is kept of a measured repository."""
+    """Return the part of a measured repository that is stored."""
     mined = measured.mined
     return Measurement(
         repo=plain(mined.repo),
@@ -123,7 +122,7 @@ def measurement_of(
 
 
 def judge_measurement(measurement: Measurement, calibration: Calibration) -> Judgement:
-    """The verdict that a measurement gets from the calibration set as it is now."""
+    """Judge a stored measurement against a calibration."""
     m = measurement
     verdict = judge(m.density, m.windows, m.held_out, m.held_out_positives, calibration)
     own = (MEASURED_WITH_CONFIGURATION,) if m.config_hash else ()
@@ -140,19 +139,19 @@ def judge_measurement(measurement: Measurement, calibration: Calibration) -> Jud
 
 
 def dump_measurement(measurement: Measurement) -> dict[str, Any]:
-    """JSON values. Raises ValueError for a number that is not finite."""
+    """Return JSON values. Raises ValueError for a number that is not finite."""
     values = dataclasses.asdict(measurement)
-    return _as_json(
+    return json_values(
         {"repo": values.pop("repo"), "head_sha": values.pop("head_sha"), "as_of": measurement.as_of} | values
     )
 
 
 def load_measurement(value: object, where: str = "measurement") -> Measurement:
-    """A measurement from JSON values; fields that are not known are ignored. Raises MalformedError."""
+    """Parse a measurement from JSON values, ignoring unknown fields. Raises MalformedError."""
     fields = Fields(value, where)
     windows = _parse_windows(fields.inner("windows"))
-    if fields.text("as_of") != _iso(windows.as_of):
-        fields.fail("as_of", "is another time than windows.as_of")
+    if fields.text("as_of") != iso_time(windows.as_of):
+        fields.fail("as_of", "differs from windows.as_of")
     evidence = fields.inner("evidence")
     return Measurement(
         repo=fields.text("repo"),
@@ -179,12 +178,12 @@ def load_measurement(value: object, where: str = "measurement") -> Measurement:
 
 
 def dump_judgement(judgement: Judgement) -> dict[str, Any]:
-    """JSON values. Raises ValueError for a number that is not finite."""
-    return _as_json(dataclasses.asdict(judgement))
+    """Return JSON values. Raises ValueError for a number that is not finite."""
+    return json_values(dataclasses.asdict(judgement))
 
 
 def load_judgement(value: object, where: str = "judgement") -> Judgement:
-    """A judgement from JSON values; fields that are not known are ignored. Raises MalformedError."""
+    """Parse a judgement from JSON values, ignoring unknown fields. Raises MalformedError."""
     fields = Fields(value, where)
     return Judgement(
         verdict=fields.choice("verdict", _VERDICTS),
@@ -200,12 +199,12 @@ def load_judgement(value: object, where: str = "judgement") -> Judgement:
 
 def _parse_windows(fields: Fields) -> Windows:
     return Windows(
-        train_start=fields.whole("train_start", -_HUGE),
-        eval_start=fields.whole("eval_start", -_HUGE),
-        as_of=fields.whole("as_of", -_HUGE),
-        window_days=fields.number("window_days", 0, _HUGE),
-        horizon_days=fields.number("horizon_days", 0, _HUGE),
-        history_days=fields.number("history_days", 0, _HUGE),
+        train_start=fields.whole("train_start", -_MAX_WHOLE),
+        eval_start=fields.whole("eval_start", -_MAX_WHOLE),
+        as_of=fields.whole("as_of", -_MAX_WHOLE),
+        window_days=fields.number("window_days", 0, _MAX_WHOLE),
+        horizon_days=fields.number("horizon_days", 0, _MAX_WHOLE),
+        history_days=fields.number("history_days", 0, _MAX_WHOLE),
         too_little_history=fields.flag("too_little_history"),
         shortened=fields.flag("shortened"),
     )
@@ -226,7 +225,7 @@ def _parse_density(fields: Fields) -> Density:
 
 
 def _optional(fields: Fields, key: str, parse: Callable[[Fields], T]) -> T | None:
-    """None too where an earlier release wrote nothing."""
+    """Parse an object that may be null, or missing if an earlier release wrote it."""
     return fields.optional(key, lambda: parse(fields.inner(key))) if key in fields else None
 
 
@@ -280,25 +279,20 @@ def _parse_standing(fields: Fields) -> Standing:
 
 
 def _parse_points(fields: Fields, key: str) -> tuple[tuple[str, float], ...]:
-    points = []
-    for point in fields.rows(key, ("name", "density")):
-        points.append((point.text("name"), point.number("density", 0, 1)))
-    return tuple(points)
+    rows = fields.rows(key, ("name", "density"))
+    return tuple((row.text("name"), row.number("density", 0, 1)) for row in rows)
 
 
-def _as_json(values: dict[str, Any]) -> dict[str, Any]:
-    """The same with lists for tuples, so that what is compared before and after the database is equal."""
-    made: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
-    return made
+def json_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace tuples by lists, so that values compare equal after a round trip through the database.
+
+    Raises ValueError for a number that is not finite.
+    """
+    converted: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+    return converted
 
 
 def plain(text: str) -> str:
-    """A text that a history decides about, as `Fields` reads it back: printable and not endless."""
+    """Return untrusted text from a history as `Fields` accepts it: printable and bounded in length."""
     shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return shown if len(shown) <= LONGEST_TEXT else shown[: LONGEST_TEXT - 1] + "…"
-
-
-def _iso(seconds: int) -> str:
-    """`2024-05-01T12:00:00Z`; a time outside our calendar becomes the nearest inside."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(max(seconds, _FIRST_S), _LAST_S))
-    return moment.isoformat().replace("+00:00", "Z")
+    return shown if len(shown) <= MAX_TEXT_LENGTH else shown[: MAX_TEXT_LENGTH - 1] + "…"

@@ -1,4 +1,4 @@
-"""The published table against our own measurements: verdicts, separation by curve, and why a verdict disagrees."""
+"""Check the published outcomes against measured densities: verdicts, separation by curve, causes of disagreement."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pipeline.screening.verdict import judge
 
 YEAR_DAYS = 365.25
 LONG_LAG_DAYS = 365.0
-# A share or a size this many times its peers' median is named as a cause.
-FAR = 2.0
+# A share or size that differs from its peers' median by this factor is named as a cause.
+OUTLIER_FACTOR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A published outcome and what Assay would have said."""
+    """A published outcome and the verdict Assay would have given."""
 
     record: SeedRecord
     verdict: Verdict
-    left_out_verdict: str | None  # by the threshold of the others; none where the repository is not fitted
+    left_out_verdict: str | None  # by the threshold fitted on the others; None if the repository is not fitted
     left_out_threshold: float | None
 
     @property
@@ -41,12 +41,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """How far a density tells winners from losers."""
+    """How well a density separates winners from losers."""
 
     weakest_winner: str
     strongest_loser: str
-    ratio: float  # of their densities, above 1 where separable; infinite where no loser has any
-    errors: int  # outcomes on the wrong side of the best cut; a cut may also lie below or above all
+    ratio: float  # of their densities: above 1 if separable, infinite if every loser has density 0
+    errors: int  # outcomes on the wrong side of the best cut, which may also lie below or above all
 
     @property
     def separable(self) -> bool:
@@ -58,16 +58,16 @@ SETS = ("table", "all", "rest")
 
 @dataclass(frozen=True, slots=True)
 class CurveCheck:
-    """One curve on each of SETS, whole and on samples of 1,000 functions each."""
+    """One curve on each of SETS, over all functions and on samples of 1,000 per repository."""
 
     curve: Curve
-    whole: Mapping[str, Separation | None]  # none where a class is missing
+    whole: Mapping[str, Separation | None]  # None if a class is missing
     sampled: Mapping[str, tuple[Separation, ...]]
     size_correlation: float | None  # Spearman of density and log(pairs) over all repositories
 
 
 def check(seed: Seed, calibration: Calibration) -> tuple[Checked, ...]:
-    """Every record judged by `calibration`, and the fitted ones by the threshold that never saw them."""
+    """Judge every record by `calibration`, and each fitted one by its leave-one-out threshold too."""
     left_out = {left.repo: left.threshold for left in calibration.left_out}
     return tuple(_check(record, calibration, left_out.get(record.published.name)) for record in seed.records)
 
@@ -82,12 +82,12 @@ def _check(record: SeedRecord, calibration: Calibration, threshold: float | None
 
 
 def lag_days(measured: SeedMeasurement, published_as_of: int) -> float:
-    """How long before the publication's last possible day the mined history ends; 0 where it ends later."""
+    """Return how many days before `published_as_of` the mined history ends; 0 if it ends later."""
     return max(0.0, (published_as_of - measured.windows.as_of) / DAY_S)
 
 
 def separate(points: Sequence[tuple[str, bool, float]]) -> Separation | None:
-    """The separation of (name, won, density) triples; None where a class is missing."""
+    """Return the separation of (name, won, density) triples, or None if a class is missing."""
     ordered = sorted(points, key=lambda point: (point[2], point[0]))
     winners, losers = [p for p in ordered if p[1]], [p for p in ordered if not p[1]]
     if not winners or not losers:
@@ -106,26 +106,28 @@ def _errors(points: Sequence[tuple[str, bool, float]], cut: float) -> int:
 
 
 def check_curves(seed: Seed) -> tuple[CurveCheck, ...]:
-    """Every curve on the fitted repositories, on all with enough held-out functions, and on the rest of those without
-    the counter-examples of the fitted threshold: one of them is enough to hide how far the others lie apart.
+    """Check every curve on three sets of repositories.
+
+    "table" holds the fitted repositories, "all" those with enough held-out functions, and "rest" all but the
+    counter-examples to the fitted threshold, a single one of which can hide how far apart the others lie.
     """
-    aside = set(seed.calibrate().standing.counterexamples)
-    able = [record for record in seed.records if record.measured.calibrates]
+    counterexamples = set(seed.calibrate().standing.counterexamples)
+    measurable = [record for record in seed.records if record.measured.calibrates]
     members = {
-        "table": [record for record in able if record.calibrates],
-        "all": able,
-        "rest": [record for record in able if record.published.name not in aside],
+        "table": [record for record in measurable if record.calibrates],
+        "all": measurable,
+        "rest": [record for record in measurable if record.published.name not in counterexamples],
     }
     return tuple(_check_curve(curve, seed, members) for curve in CURVES)
 
 
 def _check_curve(curve: Curve, seed: Seed, members: Mapping[str, Sequence[SeedRecord]]) -> CurveCheck:
-    def separation(of: str, density: Callable[[SeedMeasurement], float]) -> Separation | None:
-        return separate([(r.published.name, r.published.outcome == "win", density(r.measured)) for r in members[of]])
+    def separation(name: str, density: Callable[[SeedMeasurement], float]) -> Separation | None:
+        return separate([(r.published.name, r.published.outcome == "win", density(r.measured)) for r in members[name]])
 
-    def samples(of: str) -> tuple[Separation, ...]:
-        found = [separation(of, lambda m, i=i: m.samples[curve][i]) for i in range(SAMPLES)]  # type: ignore[misc]
-        return tuple(s for s in found if s is not None)
+    def samples(name: str) -> tuple[Separation, ...]:
+        drawn = [separation(name, lambda m, i=i: m.samples[curve][i]) for i in range(SAMPLES)]  # type: ignore[misc]
+        return tuple(s for s in drawn if s is not None)
 
     densities = [record.measured.curves[curve] for record in seed.records]
     sizes = [math.log(record.measured.density.pairs) for record in seed.records]
@@ -138,7 +140,7 @@ def _check_curve(curve: Curve, seed: Seed, members: Mapping[str, Sequence[SeedRe
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Spearman's ρ with average ranks for ties; None where one side is constant or there are fewer than two."""
+    """Return Spearman's ρ with average ranks for ties, or None if a side is constant or has fewer than two values."""
     if len(set(x)) < 2 or len(set(y)) < 2:
         return None
     return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
@@ -155,58 +157,58 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def likely_causes(checked: Checked, everyone: Sequence[Checked], published_as_of: int) -> tuple[str, ...]:
-    """What was measured of a repository that may explain why its verdict disagrees; each a clause without a full stop.
+    """Return measured properties that may explain a disagreement, each a clause without a full stop.
 
-    Peers are the others with the same published outcome: a cause is what sets the repository apart from them.
+    A cause is a property that sets the repository apart from its peers, the others with the same published outcome.
     """
     peers = [c.record.measured for c in everyone if c.won == checked.won and c is not checked]
-    found = [
+    causes = [
         *_too_few_held_out(checked.record.measured),
         *_fix_share(checked, peers),
         *_size(checked, [c.record.measured for c in everyone if c is not checked]),
         *_lag(checked.record.measured, published_as_of),
         *_closeness(checked.verdict),
     ]
-    return tuple(found) or ("nothing that was measured sets it apart: a counter-example to the rule",)
+    return tuple(causes) or ("no measured property sets it apart: a counter-example to the rule",)
 
 
 def _too_few_held_out(measured: SeedMeasurement) -> list[str]:
     if measured.held_out < MIN_HELD_OUT:
-        return [f"a run cannot be judged: {measured.held_out:,} held-out functions, and {MIN_HELD_OUT} are needed"]
+        return [f"a run cannot be judged: {measured.held_out:,} held-out functions; {MIN_HELD_OUT} are needed"]
     if measured.held_out_positives < MIN_HELD_OUT_POSITIVES:
-        few, needed = measured.held_out_positives, MIN_HELD_OUT_POSITIVES
-        return [f"a run cannot be judged: {few} of the held-out functions have a fix, and {needed} are needed"]
+        positives, needed = measured.held_out_positives, MIN_HELD_OUT_POSITIVES
+        return [f"a run cannot be judged: {positives} of the held-out functions have a fix; {needed} are needed"]
     return []
 
 
 def _fix_share(checked: Checked, peers: Sequence[SeedMeasurement]) -> list[str]:
-    """Evidence that is much rarer than among other winners, or much more frequent than among other losers."""
+    """Name fix evidence much rarer than among other winners, or much more frequent than among other losers."""
     if not peers:
         return []
     own, usual = checked.record.measured.fix_share, median(peer.fix_share for peer in peers)
     shares = f"{100 * own:.1f} % of the commits in its training window"
-    if checked.won and own * FAR <= usual:
+    if checked.won and own * OUTLIER_FACTOR <= usual:
         return [
-            f"its commits name issues and not fixes: only {shares} carry fix evidence in their message, against a "
+            f"its commits name issues rather than fixes: only {shares} carry fix evidence in their message, against a "
             f"median of {100 * usual:.1f} % among the other published wins"
         ]
-    if not checked.won and own >= usual * FAR:
+    if not checked.won and own >= usual * OUTLIER_FACTOR:
         return [
-            f"its messages speak of fixes more than those of its peers: {shares} carry fix evidence, against a median "
-            f"of {100 * usual:.1f} % among the other published losses"
+            f"its messages mention fixes more often than those of its peers: {shares} carry fix evidence, against a "
+            f"median of {100 * usual:.1f} % among the other published losses"
         ]
     return []
 
 
 def _size(checked: Checked, others: Sequence[SeedMeasurement]) -> list[str]:
-    """The relative curve falls with size: a large winner can look sparse, a small loser dense."""
+    """Name an unusual size: the relative curve makes a large winner look sparse and a small loser dense."""
     density = checked.record.measured.density
     if density.curve != "relative" or not others:
         return []
     usual = median(other.density.pairs for other in others)
-    if checked.won and density.pairs >= FAR * usual:
+    if checked.won and density.pairs >= OUTLIER_FACTOR * usual:
         return [f"it is large ({density.pairs:,} pairs, median {usual:,.0f}), and a relative density falls with size"]
-    if not checked.won and density.pairs * FAR <= usual:
+    if not checked.won and density.pairs * OUTLIER_FACTOR <= usual:
         return [
             f"it is small ({density.pairs:,} pairs, median {usual:,.0f}), and a relative density rises as size falls"
         ]
@@ -221,4 +223,4 @@ def _lag(measured: SeedMeasurement, published_as_of: int) -> list[str]:
 
 
 def _closeness(verdict: Verdict) -> list[str]:
-    return ["it is near the boundary, where a verdict can turn either way"] if verdict.near_boundary else []
+    return ["it is near the boundary, where a verdict can go either way"] if verdict.near_boundary else []

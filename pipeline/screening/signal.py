@@ -1,4 +1,4 @@
-"""Credit to signal: the curves (DESIGN.md section 2, "Signal"). Pure; arrays have one entry a function."""
+"""Curves from credit to signal (docs/development/design.md, Signal). Pure; arrays have one entry per function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def scale_of(credits: Floats, top: int) -> float:
-    """S = max(1, mean of the `top` largest credits, zeros counted where there are fewer)."""
+    """Return S = max(1, mean of the `top` largest credits), padding with zeros if there are fewer."""
     if len(credits) == 0:
         return 1.0
     largest = np.sort(credits)[::-1][:top]
@@ -22,13 +22,15 @@ def scale_of(credits: Floats, top: int) -> float:
 
 
 def signals(credits: Floats, touches: NDArray[Any], curve: Curve, top: int) -> Floats:
-    """Signal in [0, 1] of each function; no credit at all gives 0 under every curve.
+    """Return the signal of each function, in [0, 1]; without credit it is 0 under every curve.
 
-    relative    c / S, at most 1: 1 is as fix-prone as the repository's `top` worst
+    relative    c / S, at most 1, which means as fix-prone as the repository's `top` worst
     saturating  1 - 2^(-c)
-    maximum     c over the largest credit (at least 1)
-    share       c over the landings that changed the function, at most 1
-    presence    1 where there is any credit
+    maximum     c / max(1, largest credit)
+    share       c / number of landings that changed the function, at most 1
+    presence    1 if there is any credit
+
+    Raises ValueError for an unknown curve.
     """
     if curve == "relative":
         return np.asarray(np.minimum(1.0, credits / scale_of(credits, top)))
@@ -40,4 +42,4 @@ def signals(credits: Floats, touches: NDArray[Any], curve: Curve, top: int) -> F
         return np.asarray(np.minimum(1.0, credits / np.maximum(1, touches)))
     if curve == "presence":
         return (credits > 0).astype(np.float64)
-    raise ValueError(f"no such curve: {curve}")
+    raise ValueError(f"unknown curve: {curve}")

@@ -1,4 +1,4 @@
-"""Density and threshold to a verdict, with the words and the reasons that a person reads."""
+"""Decide RUN or SKIP from density and threshold, with the reasons shown to users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.label_recipe import MESSAGES, MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.records import Density, Standing, Threshold, Verdict, Windows
 
-if TYPE_CHECKING:  # which imports numpy, and a stored measurement is judged where that is not wanted
+if TYPE_CHECKING:  # imports numpy, which the web process does without
     from pipeline.calibration.threshold import Calibration
 
 WORDS = {
@@ -23,58 +23,65 @@ MEASURED_WITH_CONFIGURATION = "Measured with this repository's own configuration
 def judge(
     density: Density | None, windows: Windows, held_out: int, held_out_positives: int, calibration: Calibration
 ) -> Verdict:
-    """RUN where the density reaches the threshold and a run could be judged, else SKIP.
+    """Return RUN if the density reaches the threshold and a run could be judged, else SKIP.
 
     `held_out` is the expected number of held-out functions (40 % of those alive at T_eval), `held_out_positives`
-    the expected number of positives among them. `density` is None where there is not one pair.
+    the expected number of positives among them. `density` is None without pairs.
     """
     threshold = calibration.threshold
-    hindrances = _hindrances(density, windows, held_out, held_out_positives)
+    obstacles = _obstacles(density, windows, held_out, held_out_positives)
     closeness = _closeness(density, windows, threshold)
-    runs = density is not None and density.value >= threshold.value and not hindrances
+    runs = density is not None and density.value >= threshold.value and not obstacles
     return Verdict(
         verdict="RUN" if runs else "SKIP",
-        words=NOT_MEASURABLE if hindrances else WORDS["RUN" if runs else "SKIP", bool(closeness)],
-        measurable=not hindrances,
+        words=NOT_MEASURABLE if obstacles else WORDS["RUN" if runs else "SKIP", bool(closeness)],
+        measurable=not obstacles,
         near_boundary=bool(closeness),
         reasons=(
-            *hindrances,
-            *_comparison(density, threshold),
+            *obstacles,
+            *_comparison(density, threshold, judged=not obstacles),
             *closeness,
             *(["Expect a modest result from a run."] if runs and closeness else []),
             *_origin(threshold),
-            stand(threshold, calibration.standing),
+            render_standing(threshold, calibration.standing),
         ),
     )
 
 
-def _hindrances(density: Density | None, windows: Windows, held_out: int, held_out_positives: int) -> list[str]:
-    """Why a run could not be judged, worst first; nothing where it could."""
+def _obstacles(density: Density | None, windows: Windows, held_out: int, held_out_positives: int) -> list[str]:
+    """Return why a run could not be judged, worst first; empty if it could."""
     if windows.too_little_history:
+        leave = "leaves" if round(windows.history_days) == 1 else "leave"
         return [
-            f"There is too little history: {_days(windows.history_days)} give no training window of "
+            f"There is too little history: {_days(windows.history_days)} {leave} no room for a training window of "
             f"{MESSAGES.shortest_training_days} days."
         ]
     if density is None:
-        return ["There is too little code: not one function was alive at the start of the training window."]
-    found = []
+        return ["There is too little code: no function was alive at the start of the training window."]
+    obstacles = []
     if held_out < MIN_HELD_OUT:
-        found.append(
-            f"A run could not be judged: about {held_out:,} functions would be held out, and at least "
+        obstacles.append(
+            f"A run could not be judged: it would hold out about {held_out:,} functions, and at least "
             f"{MIN_HELD_OUT} are needed."
         )
     if held_out_positives < MIN_HELD_OUT_POSITIVES:
-        found.append(
+        obstacles.append(
             f"A run could not be judged: about {held_out_positives:,} of the held-out functions would have a fix, and "
             f"at least {MIN_HELD_OUT_POSITIVES} are needed."
         )
-    return found
+    return obstacles
 
 
-def _comparison(density: Density | None, threshold: Threshold) -> list[str]:
+def _comparison(density: Density | None, threshold: Threshold, *, judged: bool) -> list[str]:
+    """Compare density and threshold; only state both if the verdict does not follow from them."""
     if density is None:
         return []
     interval = f"{_number(density.low)} to {_number(density.high)}"
+    if not judged:
+        return [
+            f"The mean defect signal density is {_number(density.value)} ({interval}); the threshold is "
+            f"{_number(threshold.value)}."
+        ]
     side = "reaches" if density.value >= threshold.value else "is below"
     return [
         f"The mean defect signal density of {_number(density.value)} ({interval}) {side} the threshold of "
@@ -83,47 +90,47 @@ def _comparison(density: Density | None, threshold: Threshold) -> list[str]:
 
 
 def _closeness(density: Density | None, windows: Windows, threshold: Threshold) -> list[str]:
-    """Why the verdict is near the boundary; nothing where it is not."""
-    found = []
+    """Return why the verdict is near the boundary; empty if it is not."""
+    reasons = []
     if density is not None and threshold.band_low <= density.value <= threshold.band_high:
-        found.append(
+        reasons.append(
             f"The density lies in the band of {_number(threshold.band_low)} to {_number(threshold.band_high)} around "
-            "the threshold, where a few outcomes more could turn the verdict."
+            "the threshold, where a few more outcomes could change the verdict."
         )
     if density is not None and density.low <= threshold.value <= density.high:
-        found.append("The interval of the density contains the threshold.")
+        reasons.append("The density's 95 % interval contains the threshold.")
     if windows.shortened and not windows.too_little_history:
-        found.append(
-            f"The windows of {windows.window_days:.0f} + {windows.horizon_days:.0f} days, in a history of "
+        reasons.append(
+            f"The windows of {windows.window_days:.0f} + {windows.horizon_days:.0f} days, from a history of "
             f"{_days(windows.history_days)}, are shorter than the default of {MESSAGES.training_days} + "
             f"{MESSAGES.horizon_days} days."
         )
-    return found
+    return reasons
 
 
 def _origin(threshold: Threshold) -> list[str]:
     if threshold.source == "borrowed":
         return [
-            "This label recipe has no calibration set of its own, so the threshold is borrowed from the recipe "
-            f"`{MESSAGES.name}` and the band is widened to ±30 % or more."
+            "This label recipe has no calibration set of its own, so its threshold is borrowed from the recipe "
+            f"`{MESSAGES.name}`, with the band widened to at least ±30 %."
         ]
     if threshold.source == "seed":
-        return ["The threshold is that of the seed data shipped with Assay: no outcome measured here has moved it yet."]
+        return ["The threshold comes from the seed data shipped with Assay; no outcome measured here has moved it yet."]
     return []
 
 
-def stand(threshold: Threshold, standing: Standing) -> str:
-    """What the threshold rests on, in one sentence: it stands beside every verdict."""
+def render_standing(threshold: Threshold, standing: Standing) -> str:
+    """Return the sentence beside every verdict that says which outcomes the threshold rests on."""
     one = standing.outcomes == 1
-    shared = f", {standing.shared} shared by others of this server" if standing.shared else ""
+    shared = f", {standing.shared} shared by others on this server" if standing.shared else ""
     counts = (
         f"{standing.outcomes} outcome{'' if one else 's'} ({standing.published} published, "
         f"{standing.measured} measured here{shared})"
     )
     both = standing.winners and standing.losers
-    if not both and threshold.source != "calibration":  # which it is where those that are not named have both
-        what = f"only {counts}" if standing.outcomes else "no outcome"
-        return f"The calibration set has {what}, too few to fit a threshold: wins and losses are both needed."
+    if not both and threshold.source != "calibration":  # shared outcomes are unnamed and may supply the missing class
+        what = f"only {counts}" if standing.outcomes else "no outcomes"
+        return f"The calibration set has {what}: fitting a threshold takes at least one win and one loss."
     right = "none" if standing.leave_one_out is None else f"{100 * standing.leave_one_out:.0f} %"
     return f"The threshold rests on {counts}; leave-one-out gets {right} of them right."
 

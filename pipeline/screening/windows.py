@@ -1,4 +1,4 @@
-"""The training window and the horizon of a history (DESIGN.md section 2, "Windows"). Pure."""
+"""Placement of the training window and the horizon (docs/development/design.md, Windows). Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.records import DAY_S, Windows
 
 
 def place_windows(first: int, as_of: int, recipe: LabelRecipe, scale: float = 1.0) -> Windows:
-    """Windows of a first-parent chain from `first` to `as_of`, times `scale` where too few functions were alive."""
+    """Return the windows of a first-parent chain from `first` to `as_of`, shrunk by the factor `scale`."""
     history_s = max(0, as_of - first)
     both_s = min(recipe.default_window_s, recipe.history_share * history_s) * scale
     training_share = recipe.training_days / (recipe.training_days + recipe.horizon_days)
@@ -29,10 +29,10 @@ def place_windows(first: int, as_of: int, recipe: LabelRecipe, scale: float = 1.
 
 
 def fit_windows(first: int, as_of: int, recipe: LabelRecipe, count_alive: Callable[[int], int]) -> Windows:
-    """The longest windows with enough functions alive at T_train.
+    """Return the longest windows with enough functions alive at T_train.
 
-    Both shrink by the factor `recipe.shrink` at a time until at least `recipe.alive_share` as many functions are alive
-    at T_train as at T_eval, or the training window is too short to be used (`too_little_history`).
+    Shrinks both windows by `recipe.shrink` at a time until the functions alive at T_train are at least
+    `recipe.alive_share` of those alive at T_eval, or the training window is too short (`too_little_history`).
     """
     scale = 1.0
     while True:

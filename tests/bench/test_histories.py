@@ -1,4 +1,4 @@
-"""The split of the histories into those that are fitted on and those that are reported."""
+"""The split of the histories into a tune set and a report set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/results/rankings.md: derived again from its figures, and by hand on two small histories."""
+"""docs/results/rankings.md follows from its figures; checked by hand on small histories too."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TWO = [
 ]
 
 
-def test_the_page_says_what_its_figures_say():
+def test_the_page_follows_from_its_figures():
     assert PAGE.read_text(encoding="utf-8") == render_rankings(json.loads(JSON_FILE.read_text(encoding="utf-8")))
 
 
@@ -54,7 +54,7 @@ def test_only_conclusive_histories_of_the_report_set_are_compared():
     assert "| size | single signal | +0.025 | −0.050 to +0.100 | 1 of 2 |" in render_rankings(TWO)
 
 
-def test_the_mean_leaves_out_what_is_not_conclusive():
+def test_the_mean_excludes_inconclusive_histories():
     page = render_rankings(TWO)
     assert "| **mean of 2** | | | | **0.200** | **0.175** |" in page
     assert "| *d/thin* | 250 | 10.0% | 0.52 | 0.800 | 0.000 |" in page
@@ -68,14 +68,14 @@ def test_a_scorer_without_a_ranking_is_left_out_of_its_comparison():
     assert differences([history("a", baseline=0.3, size=None), TWO[0]], "functions", "size") == [pytest.approx(0.1)]
 
 
-def test_what_was_found_among_the_first_ten_stands_beside_what_chance_finds():
+def test_the_hit_rate_of_the_top_ten_is_compared_with_chance():
     assert "| a/won | 2025-01-02 | 40% | 25% | 10.0% | 40% | 25% | 10.0% |" in render_rankings(TWO)
 
 
-def test_what_is_found_in_a_fifth_of_the_lines_is_the_mean_over_what_counts():
+def test_recall_by_lines_is_the_mean_over_conclusive_histories():
     assert "| baseline | 20% | 20% |\n| size | 18% | 18% |" in render_rankings(TWO)
 
 
-def test_a_page_without_a_report_cannot_be_written():
+def test_a_page_needs_a_conclusive_history_in_the_report_set():
     with pytest.raises(ValueError, match="report set"):
         render_rankings([TWO[2]])

@@ -1,4 +1,4 @@
-"""What the benchmark compares, and how it is called."""
+"""What the benchmark compares, and its command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.bench.test_figures import figures
 from tests.builders.history import DAY_S, START, History
 
 
-def test_json_has_the_ratios_beside_what_they_were_made_of() -> None:
+def test_json_has_the_ratios_and_their_inputs() -> None:
     fields = json.loads(json.dumps(as_json(figures())))
     assert fields["cold"]["ratio"]["median"] == 2.0
     assert fields["pydriller"]["ratio"] == pytest.approx(30.5)
@@ -23,7 +23,7 @@ def test_json_has_the_ratios_beside_what_they_were_made_of() -> None:
 @pytest.mark.parametrize(
     ("most", "expected"), [(0, 10), (-1, 10), (3, 3), (10, 10), (99, 10)], ids=["all", "none", "some", "equal", "more"]
 )
-def test_a_sample_keeps_the_order_and_is_the_same_in_every_run(most: int, expected: int) -> None:
+def test_a_sample_keeps_the_order_and_is_reproducible(most: int, expected: int) -> None:
     hashes = [f"{number:040x}" for number in range(10)]
     chosen = sample(hashes, most)
     assert len(chosen) == expected
@@ -48,7 +48,7 @@ def test_a_path_with_an_equals_sign_that_exists_is_a_path(tmp_path: Path) -> Non
     assert parse_named(str(folder)) == ("", folder)
 
 
-def test_the_commits_compared_are_those_that_land_in_the_windows_without_merges(tmp_path: Path) -> None:
+def test_the_commits_compared_are_the_non_merges_landing_in_the_windows(tmp_path: Path) -> None:
     history = History()
     root = history.commit("start", {"a.py": "x = 1\n"}, day=0)
     history.commit("too early", {"a.py": "x = 2\n"}, day=10)
@@ -77,14 +77,12 @@ def test_a_copy_borrows_the_objects_and_moves_its_own_branch(tmp_path: Path) -> 
     assert list((copy / "objects").rglob("*.pack")) == []
 
 
-def test_without_a_repository_it_says_how_to_call_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_repository_the_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "make bench REPOS=" in capsys.readouterr().err
 
 
-def test_a_path_that_is_no_repository_is_an_error_of_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_path_without_a_repository_is_a_one_line_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nowhere"), "--runs", "1"]) == 2
     told = capsys.readouterr().err.strip()
     assert told.count("\n") == 0

@@ -49,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
 each_format = pytest.mark.parametrize("log_format", ["console", "json"])
 
 
-def test_a_line_carries_what_is_bound_and_where_it_comes_from() -> None:
+def test_a_line_includes_bound_values_and_its_logger() -> None:
     log = Log("json")
     with bound_contextvars(delivery="72d3162e", installation=10):
         structlog.get_logger("bot.x").info("delivery", result="stored")
@@ -65,7 +65,7 @@ def test_a_line_carries_what_is_bound_and_where_it_comes_from() -> None:
     }
 
 
-def test_the_standard_library_goes_the_same_way() -> None:
+def test_the_standard_library_logs_in_the_same_format() -> None:
     log = Log("json")
     with bound_contextvars(delivery="72d3162e"):
         logging.getLogger("uvicorn.error").info("Started server process [%d]", 3)
@@ -73,7 +73,7 @@ def test_the_standard_library_goes_the_same_way() -> None:
 
 
 @each_format
-def test_what_names_urls_statements_or_requests_is_not_said(log_format: Format) -> None:
+def test_urls_statements_and_requests_are_not_logged(log_format: Format) -> None:
     log = Log(log_format)
     for name in ("httpx", "httpcore.http11", "hishel", "uvicorn.access"):
         logging.getLogger(name).error("GET %s", "https://api.github.com/repos/acme/shop")
@@ -84,7 +84,7 @@ def test_what_names_urls_statements_or_requests_is_not_said(log_format: Format) 
 
 
 @each_format
-def test_a_library_that_set_up_its_own_handler_says_nothing_twice(log_format: Format) -> None:
+def test_a_library_with_its_own_handler_logs_once(log_format: Format) -> None:
     own = io.StringIO()
     logger = logging.getLogger("uvicorn")
     logger.addHandler(logging.StreamHandler(own))
@@ -97,7 +97,7 @@ def test_a_library_that_set_up_its_own_handler_says_nothing_twice(log_format: Fo
 
 
 @each_format
-def test_a_traceback_shows_no_local_variable(log_format: Format) -> None:
+def test_a_traceback_shows_no_local_variables(log_format: Format) -> None:
     log = Log(log_format)
 
     def fail(value: str) -> None:
@@ -116,7 +116,7 @@ def test_a_traceback_shows_no_local_variable(log_format: Format) -> None:
 
 @each_format
 @pytest.mark.parametrize("secret", [TOKEN, PEM, JWT, "github_pat_11ABCDEFG0123456789", "hunter2"])
-def test_what_looks_like_a_secret_is_not_said(log_format: Format, secret: str) -> None:
+def test_secrets_are_redacted(log_format: Format, secret: str) -> None:
     log = Log(log_format)
     said = f"https://x:{secret}@github.com/acme/shop.git" if secret == "hunter2" else f"got {secret}, gave up"
     structlog.get_logger().warning(said, detail=said, inner={"deep": [said]})
@@ -134,7 +134,7 @@ def without_source(text: str) -> str:
 
 
 @each_format
-def test_nobody_can_begin_a_line_or_move_the_cursor(log_format: Format) -> None:
+def test_control_characters_are_escaped(log_format: Format) -> None:
     log = Log(log_format)
     hostile = "acme/\x1b[2Jshop\r\n2026-11-22 [info] all is well\u202e"
     structlog.get_logger().warning(hostile, name=hostile)
@@ -148,7 +148,7 @@ def test_nobody_can_begin_a_line_or_move_the_cursor(log_format: Format) -> None:
     assert not {"\x1b", "\r", "\u202e"} & set(log.text)
 
 
-def test_an_object_is_named_and_not_printed() -> None:
+def test_objects_are_rendered_by_type() -> None:
     class Key:
         def __repr__(self) -> str:
             return "hunter2"

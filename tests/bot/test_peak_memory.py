@@ -15,7 +15,7 @@ print(before, own_peak_rss_mb())
 """
 
 
-def test_a_process_that_grows_has_a_larger_peak_and_its_parent_has_not() -> None:
+def test_a_growing_process_has_a_larger_peak_and_its_parent_does_not() -> None:
     before = own_peak_rss_mb()
     done = subprocess.run([sys.executable, "-c", GROWS], capture_output=True, text=True, check=True)
     small, large = map(float, done.stdout.split())

@@ -7,19 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.run_progress import EMBEDDING, HEAD, STARTING, Meter, Pace, Progress, dump_progress, load_progress
-from pipeline.finetuning.events import CheckpointSaved, MicroBatchHalved, Resumed, TrainingStep, Validated
-from pipeline.finetuning.job_events import EmbeddingStarted, JobEvent, PhaseStarted, Planned, SeedCompleted
-from pipeline.finetuning.refit_events import HeadScoring, RefitEvent, RefitPlanned
+from pipeline.finetuning.events import (
+    CheckpointSaved,
+    EmbeddingStarted,
+    JobEvent,
+    MicroBatchHalved,
+    PhaseStarted,
+    Planned,
+    Resumed,
+    SeedCompleted,
+    TrainingStep,
+    Validated,
+)
 
 # Two seeds, each fitted twice: 60,000 tokens a fit, planned to take 10 minutes each.
-PLAN = Planned(tokens=240_000, flops=1e15, minutes=40.0, device="NVIDIA H200", trained_on=400, held_out=300, seeds=2)
-ONCE_MORE = RefitPlanned(
-    tokens=120_000, flops=1e15, minutes=20.0, device="NVIDIA H200", trained_on=400, ranked=300, seeds=2
+PLAN = Planned(tokens=240_000, flops=1e15, minutes=40.0, device="NVIDIA H200", trained_on=400, scored=300, seeds=2)
+REFIT = Planned(
+    tokens=120_000, flops=1e15, minutes=20.0, device="NVIDIA H200", trained_on=400, scored=300, seeds=2, fits=1
 )
 
 
 def step(number: int, of: int = 10, *, tokens: int | None = None, seconds: float | None = None) -> TrainingStep:
-    """6,000 tokens a minute and step, unless another pace is said."""
+    """Return a step of 6,000 tokens and one minute unless given otherwise."""
     return TrainingStep(
         number, of, 0.5, 1.0, 1e-4, tokens or number * 6_000, seconds or number * 60.0, 0.1, memory_mb=None
     )
@@ -46,13 +55,13 @@ SECOND = PhaseStarted(2, 2, 2, "choosing the steps")
         ([PLAN, EmbeddingStarted(700)], EMBEDDING, 0, (0, 0), None),
         ([PLAN, CHOOSE, Resumed(7)], "choosing the steps", 1, (7, 0), 40.0),
         ([PLAN, CHOOSE, CheckpointSaved(1, "m", "0" * 64), MicroBatchHalved(9)], "choosing the steps", 1, (0, 0), 40.0),
-        ([ONCE_MORE, ALL], "training on all labels", 1, (0, 0), 20.0),
-        ([ONCE_MORE, ALL, step(5)], "training on all labels", 1, (5, 10), 15.0),
-        ([ONCE_MORE, ALL, step(10), HeadScoring(1, 1, 2, 300)], HEAD, 1, (0, 0), 10.0),
+        ([REFIT, ALL], "training on all labels", 1, (0, 0), 20.0),
+        ([REFIT, ALL, step(5)], "training on all labels", 1, (5, 10), 15.0),
+        ([REFIT, ALL, step(10), PhaseStarted(1, 1, 2, HEAD)], HEAD, 1, (0, 0), 10.0),
     ],
 )
-def test_a_run_tells_what_it_does_and_about_how_long_it_will_take(
-    events: list[JobEvent | RefitEvent], phase: str, seed: int, at: tuple[int, int], minutes_left: float | None
+def test_progress_shows_the_phase_and_estimates_the_time_left(
+    events: list[JobEvent], phase: str, seed: int, at: tuple[int, int], minutes_left: float | None
 ) -> None:
     meter = Meter()
     for event in events:
@@ -69,30 +78,30 @@ def test_the_validation_of_a_fit_is_shown_until_the_next_fit_begins() -> None:
     assert meter.see(ALL).rho is None
 
 
-EVENTS = st.sampled_from([PLAN, ONCE_MORE, CHOOSE, ALL, SCORE, SECOND, Resumed(3), Validated(2, None)]) | st.builds(
+EVENTS = st.sampled_from([PLAN, REFIT, CHOOSE, ALL, SCORE, SECOND, Resumed(3), Validated(2, None)]) | st.builds(
     step, st.integers(1, 50), st.integers(50, 60), tokens=st.integers(0, 10**9), seconds=st.floats(0, 1e6)
 )
 
 
 @given(st.lists(EVENTS, max_size=20))
-def test_whatever_happens_what_is_told_can_be_read_back(events: list[JobEvent | RefitEvent]) -> None:
+def test_progress_round_trips_after_any_events(events: list[JobEvent]) -> None:
     meter = Meter()
     for event in events:
-        told = meter.see(event)
-        assert load_progress(json.loads(json.dumps(dump_progress(told), allow_nan=False))) == told
-        assert told.minutes_left is None or told.minutes_left >= 0
+        progress = meter.see(event)
+        assert load_progress(json.loads(json.dumps(dump_progress(progress), allow_nan=False))) == progress
+        assert progress.minutes_left is None or progress.minutes_left >= 0
 
 
 @pytest.mark.parametrize(
     "value", [None, {}, [], "x", {"phase": "p"}, dump_progress(Progress()) | {"step": -1}, {"phase": 1}]
 )
-def test_what_another_release_wrote_is_nothing(value: object) -> None:
+def test_progress_of_another_release_is_ignored(value: object) -> None:
     assert load_progress(value) is None
 
 
-def test_news_are_passed_on_at_a_pace_and_at_once_where_the_phase_changes() -> None:
+def test_reports_are_throttled_unless_the_phase_changes() -> None:
     pace = Pace(5.0)
-    told = [
+    due = [
         pace.is_due({"phase": phase, "seed": seed}, now_s)
         for phase, seed, now_s in [
             ("a", 1, 0.0),
@@ -103,4 +112,4 @@ def test_news_are_passed_on_at_a_pace_and_at_once_where_the_phase_changes() -> N
             ("b", 2, 6.0),
         ]
     ]
-    assert told == [True, False, True, True, True, False]
+    assert due == [True, False, True, True, True, False]

@@ -14,7 +14,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_without_any_variable_there_are_defaults() -> None:
+def test_defaults_apply_without_variables() -> None:
     settings = load_settings()
     assert (settings.data_dir, settings.ca_bundle, settings.log_format) == (default_data_dir(), None, "console")
 
@@ -30,7 +30,7 @@ def test_without_any_variable_there_are_defaults() -> None:
         ("win32", {"LOCALAPPDATA": "/local"}, "/local/assay"),
     ],
 )
-def test_the_data_folder_is_where_the_platform_wants_it(
+def test_the_data_folder_follows_the_platform(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, environment: dict[str, str], expected: str
 ) -> None:
     monkeypatch.setattr("sys.platform", platform)
@@ -51,7 +51,7 @@ def test_the_data_folder_can_be_chosen(
     assert str(load_settings().data_dir) == expected.format(home=tmp_path, here=Path.cwd())
 
 
-def test_without_a_home_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_directory_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -73,7 +73,7 @@ def test_unknown_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ASSAY_DATA_DIR", "~nobody-of-this-name/x", "home directory"),
     ],
 )
-def test_a_wrong_value_is_reported_with_the_variables_name(
+def test_an_invalid_value_is_reported_with_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -83,7 +83,7 @@ def test_a_wrong_value_is_reported_with_the_variables_name(
     assert words in str(raised.value)
 
 
-def test_all_wrong_values_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_invalid_values_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_LOG_FORMAT", "xml")
     monkeypatch.setenv("ASSAY_CA_BUNDLE", "/no/such/file.pem")
     with pytest.raises(AssayError, match=r"ASSAY_CA_BUNDLE: .*; ASSAY_LOG_FORMAT: "):
@@ -93,25 +93,25 @@ def test_all_wrong_values_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"ASSAY_APP_ID": "0"}, "ASSAY_APP_ID: must be the number that GitHub shows"),
+        ({"ASSAY_APP_ID": "0"}, "ASSAY_APP_ID: must be the App ID that GitHub shows"),
         ({"ASSAY_APP_ID": "my-app"}, "ASSAY_APP_ID: "),
-        ({"ASSAY_GITHUB_URL": "github.com"}, "ASSAY_GITHUB_URL: must be an http:// or https:// address"),
-        ({"ASSAY_GITHUB_API_URL": "https://u:p@ghes.example"}, "ASSAY_GITHUB_API_URL: must be an address without user"),
-        ({"ASSAY_PUBLIC_URL": "https://assay.example/?a=b"}, "ASSAY_PUBLIC_URL: must be an address without user"),
+        ({"ASSAY_GITHUB_URL": "github.com"}, "ASSAY_GITHUB_URL: must be an http:// or https:// URL"),
+        ({"ASSAY_GITHUB_API_URL": "https://u:p@ghes.example"}, "ASSAY_GITHUB_API_URL: must be a URL without user"),
+        ({"ASSAY_PUBLIC_URL": "https://assay.example/?a=b"}, "ASSAY_PUBLIC_URL: must be a URL without user"),
         ({"ASSAY_MODE": "shout"}, "ASSAY_MODE: input should be 'post' or 'observe'"),
         ({"ASSAY_SCREENINGS": "0"}, "ASSAY_SCREENINGS: "),
         ({"ASSAY_SCREENING_MEMORY_MB": "lots"}, "ASSAY_SCREENING_MEMORY_MB: "),
         (
             {"ASSAY_PRIVATE_KEY": "inline", "ASSAY_PRIVATE_KEY_FILE": __file__},
-            "ASSAY_PRIVATE_KEY and ASSAY_PRIVATE_KEY_FILE are both set: keep one",
+            "ASSAY_PRIVATE_KEY and ASSAY_PRIVATE_KEY_FILE are both set: unset one",
         ),
         (
             {"ASSAY_WEBHOOK_SECRET": "inline", "ASSAY_WEBHOOK_SECRET_FILE": __file__},
-            "ASSAY_WEBHOOK_SECRET and ASSAY_WEBHOOK_SECRET_FILE are both set: keep one",
+            "ASSAY_WEBHOOK_SECRET and ASSAY_WEBHOOK_SECRET_FILE are both set: unset one",
         ),
     ],
 )
-def test_what_the_app_cannot_run_with_is_refused(
+def test_invalid_app_settings_are_refused(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
 ) -> None:
     for name, value in variables.items():
@@ -135,7 +135,7 @@ def test_what_the_app_cannot_run_with_is_refused(
         ),
     ],
 )
-def test_the_api_follows_from_the_web_address(
+def test_the_api_url_is_derived_from_the_web_url(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], api: str
 ) -> None:
     for name, value in variables.items():
@@ -143,7 +143,7 @@ def test_the_api_follows_from_the_web_address(
     assert load_settings().api_url == api
 
 
-def test_allowed_accounts_are_separated_by_commas_whatever_their_case(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allowed_accounts_are_comma_separated_and_lower_cased(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_ALLOWED_ACCOUNTS", " Acme, ,initech ")
     assert load_settings().allowed_accounts == ("acme", "initech")
 

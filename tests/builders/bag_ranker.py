@@ -1,4 +1,4 @@
-"""The smallest thing that can be trained like a model: the mean of token embeddings, with dropout, and a line."""
+"""The smallest model that can be trained: the mean of token embeddings, dropout, and a linear layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNAL_TOKEN = 7
 
 
 class BagRanker(nn.Module):
-    """Stands for a Ranker. `before` sees the shape of each micro-batch and may raise what a device would."""
+    """A stand-in for Ranker. `before` receives each micro-batch and may raise what a device would."""
 
     pad_id = 0
 
@@ -55,7 +55,7 @@ class BagRanker(nn.Module):
 
 
 def planted(count: int, *, seed: int = 0, longest: int = 60, share: float = 0.3) -> tuple[list[list[int]], Floats]:
-    """Token sequences, and signals that grow with how often one token is in them."""
+    """Return token sequences, and signals that grow with the frequency of one token."""
     random = np.random.default_rng(seed)
     sequences, targets = [], np.zeros(count)
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Synthetic evaluations for tests of everything that shows one: scores and labels are given, the rest follows.
+"""Synthetic evaluations for tests: scores and labels are given, the rest follows.
 
 evaluation()                                  conclusive, over 240 functions in 40 files
 evaluation(functions=table({"baseline": [3, 2, 1]}, [1, 0, 0]))
@@ -23,7 +23,7 @@ def table(
     lines: Sequence[int] | None = None,
     files: Sequence[str] | None = None,
 ) -> Table:
-    """All scorers on the same functions, the first of them as the baseline; each in a file of its own if not said."""
+    """Evaluate scorers on the same functions, the first as the baseline; by default each function has its own file."""
     n, credit = len(labels), np.array(labels, dtype=np.float64)
     sizes = tuple(lines if lines is not None else [10] * n)
     qualities = assess(scores, credit, files or [f"f{i}.py" for i in range(n)], sizes, resamples=60)
@@ -37,7 +37,7 @@ def table(
 
 
 def functions(n: int = 240) -> Table:
-    """Every fifth function was fixed; `size` finds that well, the baseline less so, `nothing` gives no ranking."""
+    """Every fifth function was fixed; `size` ranks well, the baseline less so, `nothing` gives no ranking."""
     labels = [float(i % 5 == 0) for i in range(n)]
     wave = [(i * 7919) % 97 / 97 for i in range(n)]
     scores = {

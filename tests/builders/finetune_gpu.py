@@ -1,12 +1,12 @@
-"""A GPU worker of the whole story as a process of its own, and what trains in its child: nothing is learned there.
+"""A GPU worker for end-to-end tests, in a process of its own, whose child learns nothing.
 
 python -m tests.builders.finetune_gpu worker DATABASE ARTIFACTS SCRATCH GATES CLOCK NAME REDIS
 python -m tests.builders.finetune_gpu train GATES
 
-What is read, saved, resumed, judged, ranked and delivered is real, and the outcome follows from the pairs of the run:
-the made-up scores know the held-out labels as well as the file `strength` in GATES says (`strength-RUN` for one run).
-Where `result.json` is there, that is the result of every other run: it takes no time, and many a fault does not care.
-`hold-RUN-POINT` holds one run at a point where `hold-POINT` would hold them all.
+Reading, saving, resuming, judging, ranking and delivering are real, and the outcome follows from the run's pairs: the
+made-up scores correlate with the held-out labels as strongly as the file `strength` in GATES says (`strength-RUN` for
+one run). If `result.json` exists, it is the result of every other run, which saves time where a test ignores it.
+`hold-RUN-POINT` holds one run at a point where `hold-POINT` holds all.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ MINUTES = 60.0  # of training that a run may take
 LEASE_S = 1.2
 WINS, LOSES, CANNOT_TELL = 3.0, -3.0, 0.0  # strengths
 
-Say = Callable[[Mapping[str, Any]], None]
+Send = Callable[[Mapping[str, Any]], None]
 
 
 class WrittenClock(SettableClock):
-    """A clock that stands still until a test moves it, for several processes: it stands in a file, too."""
+    """A clock that a test sets, shared with other processes through a file."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class WrittenClock(SettableClock):
 
 
 class ReadClock(SettableClock):
-    """The same in another process."""
+    """A WrittenClock as seen by another process."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -72,7 +72,7 @@ class ReadClock(SettableClock):
 
 
 class RunGates(Gates):
-    """Gates of which some are for one run alone."""
+    """Gates that can also hold a single run."""
 
     def reach(self, run: str, point: str) -> None:
         super().reach(run, point)
@@ -94,12 +94,12 @@ class RunGates(Gates):
 
 
 async def work(database_url: str, artifacts: str, scratch: str, gates: str, clock: str, name: str, redis: str) -> None:
-    """Until it is told to stop. `clock`: a file of WrittenClock, or empty for the machine's own."""
+    """Run a worker until it is stopped. `clock`: the file of a WrittenClock; empty: the system clock."""
     from bot.cli.server.gpu_worker import stopped_by_signals
     from bot.disk.artifacts import Artifacts
-    from bot.gpu_worker.environment import child_environment
-    from bot.gpu_worker.parts import GpuParts
+    from bot.gpu_worker.attempt import GpuParts
     from bot.gpu_worker.scratch import scratch_folder
+    from bot.gpu_worker.training_child import child_environment
     from bot.gpu_worker.worker import GpuWorker
     from bot.store.database import Database
 
@@ -115,7 +115,7 @@ async def work(database_url: str, artifacts: str, scratch: str, gates: str, cloc
             scratch=own,
             name=name,
             lease_s=LEASE_S,
-            looks_every_s=0.3,
+            poll_every_s=0.3,
             environment=child_environment(os.environ),
             command=(sys.executable, "-X", "utf8", "-m", __spec__.name, "train", gates),
         )
@@ -126,32 +126,31 @@ async def work(database_url: str, artifacts: str, scratch: str, gates: str, cloc
 
 
 def judge(session: TrainingSession, gates: RunGates) -> None:
-    """As bot.gpu_worker.purposes has it, but for the training; or what a file says."""
-    if (given := gates.given(session.order.name)) is not None:
-        told = given | {"pair_set_id": session.order.input_id}
-        pretend(replace(session, say=_telling(session.say, told, told["recipe_id"])), gates)
+    """Like `bot.gpu_worker.purposes.judge` without training; or deliver the given result."""
+    if (given := gates.given(session.task.name)) is not None:
+        result = given | {"pair_set_id": session.task.input_id}
+        pretend(replace(session, send=_delivering(session.send, result, result["recipe_id"])), gates)
     else:
         judge_pairs(session, gates)
 
 
 def judge_pairs(session: TrainingSession, gates: RunGates) -> None:
     from pipeline.finetuning.pair_file import load_pairs
-    from pipeline.finetuning.refit_result import judged_of
-    from pipeline.reports.finetune_json import finetune_json
-    from pipeline.reports.refit_json import judged_json
+    from pipeline.finetuning.result_assembly import winning_run
+    from pipeline.reports.finetune_json import finetune_json, winning_run_json
 
-    order = session.order
-    pairs = load_pairs(order.input_file)
-    session.read(pairs.id)
-    result = made_up_result(pairs, order.recipe, gates.strength(order.name))
-    told = finetune_json(result)
+    task = session.task
+    pairs = load_pairs(task.input_file)
+    session.require_input(pairs.id)
+    result = made_up_result(pairs, task.recipe, gates.strength(task.name))
+    values = finetune_json(result)
     if result.judgement.outcome == "WIN":
-        told["judged"] = judged_json(judged_of(result, run_id=order.name, judged_at=order.asked_at))
-    pretend(replace(session, say=_telling(session.say, told, result.recipe_id)), gates)
+        values["judged"] = winning_run_json(winning_run(result, run_id=task.name, judged_at=task.requested_at))
+    pretend(replace(session, send=_delivering(session.send, values, result.recipe_id)), gates)
 
 
 def made_up_result(pairs: Any, recipe: Any, strength: float) -> Any:
-    """The result of a run (FinetuneResult) whose adapters know the labels by `strength`."""
+    """Return a FinetuneResult whose scores correlate with the labels as strongly as `strength` says."""
     import numpy as np
 
     from pipeline.finetuning.comparison import judge as judged
@@ -177,15 +176,15 @@ _OF_PAIRS = ("repo", "head_sha", "train_start", "eval_start", "as_of", "config_h
 
 
 def refit(session: TrainingSession, gates: RunGates) -> None:
-    """A ranking of the head by scores that nothing learned: the longest code first."""
+    """Rank the head by made-up scores: the longest code first."""
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.finetuning.refit_result import KeptAdapter, RefitRecord
-    from pipeline.reports.refit_json import load_judged, refit_json
+    from pipeline.finetuning.result import RefitRecord, SavedAdapter
+    from pipeline.reports.finetune_json import load_winning_run, refit_json
 
-    order = session.order
-    ranking = decode_ranking_set(order.input_file.read_bytes())
-    session.read(ranking.id)
-    judged = load_judged(order.judged)
+    task = session.task
+    ranking = decode_ranking_set(task.input_file.read_bytes())
+    session.require_input(ranking.id)
+    judged = load_winning_run(task.judged)
     record = RefitRecord(
         repo=ranking.repo,
         head_sha=ranking.head_sha,
@@ -193,36 +192,36 @@ def refit(session: TrainingSession, gates: RunGates) -> None:
         as_of=ranking.as_of,
         config_hash=ranking.config_hash,
         label_recipe_id=ranking.label_recipe_id,
-        recipe=order.recipe,
+        recipe=task.recipe,
         recipe_id=judged.recipe_id,
         ranking_set_id=ranking.id,
         judged=judged,
         trained_on=len(ranking.train),
         training_positives=int((ranking.signals > 0).sum()),
         ranked=len(ranking.head),
-        adapters=(KeptAdapter(1, {"adapter.safetensors": "c" * 64}),),
+        adapters=(SavedAdapter(1, {"adapter.safetensors": "c" * 64}),),
         seconds=2.0,
         tokens=1_000,
         device="pretended",
         versions={},
     )
-    told = refit_json(record) | {"shortlist": _shortlist(ranking, record)}
-    pretend(replace(session, say=_telling(session.say, told, record.recipe_id)), gates)
+    values = refit_json(record) | {"shortlist": _shortlist(ranking, record)}
+    pretend(replace(session, send=_delivering(session.send, values, record.recipe_id)), gates)
 
 
 def score(session: TrainingSession, gates: RunGates) -> None:
-    """The same of a newer head, by what the refit left."""
+    """Rank a newer head likewise, after checking that the refit's adapters are there."""
     from pipeline.finetuning.artifact_store import open_store
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.reports.refit_json import refit_of
+    from pipeline.reports.finetune_json import load_refit
 
-    order = session.order
-    ranking = decode_ranking_set(order.input_file.read_bytes())
-    session.read(ranking.id)
-    record = refit_of(order.refitted)
-    assert "adapter-seed-1/adapter.safetensors" in open_store(order.adapters).names()
-    told = {"head_sha": ranking.head_sha, "ranked": len(ranking.head), "shortlist": _shortlist(ranking, record)}
-    pretend(replace(session, say=_telling(session.say, told, record.recipe_id)), gates)
+    task = session.task
+    ranking = decode_ranking_set(task.input_file.read_bytes())
+    session.require_input(ranking.id)
+    record = load_refit(task.refitted)
+    assert "adapter-seed-1/adapter.safetensors" in open_store(task.adapters_url).names()
+    values = {"head_sha": ranking.head_sha, "ranked": len(ranking.head), "shortlist": _shortlist(ranking, record)}
+    pretend(replace(session, send=_delivering(session.send, values, record.recipe_id)), gates)
 
 
 def _shortlist(ranking: Any, record: Any) -> dict[str, Any]:
@@ -235,16 +234,16 @@ def _shortlist(ranking: Any, record: Any) -> dict[str, Any]:
     return dump_shortlist(rank_by(ranking, scores, record.judged.scorer, retrained_of(record)))
 
 
-def _telling(say: Say, result: Mapping[str, Any], recipe_id: str) -> Say:
-    """What is said in the end is this result, as it comes out of JSON."""
+def _delivering(send: Send, result: Mapping[str, Any], recipe_id: str) -> Send:
+    """Wrap `send` to deliver this result, round-tripped through JSON."""
 
-    def tell(values: Mapping[str, Any]) -> None:
+    def deliver(values: Mapping[str, Any]) -> None:
         if "done" in values:
             done = {**values["done"], "result": json.loads(json.dumps(result)), "recipe_id": recipe_id}
             values = {**values, "done": done}
-        say(values)
+        send(values)
 
-    return tell
+    return deliver
 
 
 def main(command: str, *arguments: str) -> None:
@@ -253,11 +252,11 @@ def main(command: str, *arguments: str) -> None:
     else:
         gates = RunGates(Path(arguments[0]))
         purposes = {"judge": judge, "refit": refit, "score": score}
-        train({purpose: _at(gates, does) for purpose, does in purposes.items()})  # type: ignore[misc]
+        train({purpose: _with_gates(gates, job) for purpose, job in purposes.items()})  # type: ignore[misc]
 
 
-def _at(gates: RunGates, does: Callable[[TrainingSession, RunGates], None]) -> Callable[[TrainingSession], None]:
-    return lambda session: does(session, gates)
+def _with_gates(gates: RunGates, job: Callable[[TrainingSession, RunGates], None]) -> Callable[[TrainingSession], None]:
+    return lambda session: job(session, gates)
 
 
 if __name__ == "__main__":

@@ -30,11 +30,11 @@ from tests.simulator.github import GitHub
 PERIODIC = ("reconcile", "purge", "recalibrate")
 OF_WHO_IS_GONE = {"removed_minutes", "shared_outcomes", "jobs", "content_writes"}  # what may stay, or goes by itself
 SAYS = {  # the reply to a run that ended; of a finished one it is the outcome
-    "crashed": "Crashed",
-    "cancelled": "Cancelled",
-    "timed_out": "Timed out",
-    "out_of_budget": "Out of budget",
-    "refused": "Refused",
+    "crashed": "Crashed without a result.",
+    "cancelled": "Cancelled without a result.",
+    "timed_out": "Timed out without a result.",
+    "out_of_budget": "Not started: the GPU budget does not cover it.",
+    "refused": "Not started.",
 }
 
 

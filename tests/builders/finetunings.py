@@ -1,4 +1,4 @@
-"""Results of fine-tuning jobs that nobody ran."""
+"""Made-up results of fine-tuning runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LINES = [10] * N
 
 
 def labels() -> Floats:
-    """Every fifth function was fixed."""
+    """Return labels in which every fifth function was fixed."""
     return np.where(np.arange(N) % 5 == 0, 1.0 + np.arange(N) / N, 0.0)
 
 
 def noisy(strength: float, seed: int) -> Floats:
-    """Scores that know the labels: not at all (0), nearly (10)."""
+    """Return scores that know the labels not at all (strength 0) to almost perfectly (10)."""
     return np.asarray(strength * labels() + np.random.default_rng(seed).normal(size=N), dtype=np.float64)
 
 
@@ -47,7 +47,7 @@ def run(seed: int, scores: Floats, *, ended: str = "") -> SeedRun:
 
 
 def result(*, strength: float = 3.0, seeds: int = 2, completed: int | None = None, **changed: Any) -> FinetuneResult:
-    """A job whose adapters know the labels by `strength`, beside a baseline that hardly does."""
+    """Return a run whose adapters know the labels by `strength`, beside a baseline that hardly does."""
     runs = tuple(run(seed, noisy(strength, seed)) for seed in range(1, (completed or seeds) + 1))
     cheap = {"baseline": noisy(0.3, 100), "size": noisy(0.1, 101), "decayed touches": noisy(0.8, 102)}
     judgement = judge(

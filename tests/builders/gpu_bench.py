@@ -1,6 +1,6 @@
-"""Where GPU workers are tried: a database, a store of artifacts, runs in the queue, and workers of real processes.
+"""Test bench for GPU workers: a database, an artifact store, queued runs, and workers in real processes.
 
-python -m tests.builders.gpu_bench DATABASE ARTIFACTS SCRATCH GATES NAME     a worker, until it is told to stop
+python -m tests.builders.gpu_bench DATABASE ARTIFACTS SCRATCH GATES NAME     run a worker until it is stopped
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from typing import Any, TypeVar
 
 from bot.clock import SystemClock
 from bot.disk.artifacts import Artifacts
-from bot.gpu_worker.environment import child_environment
-from bot.gpu_worker.parts import GpuParts
+from bot.gpu_worker.attempt import GpuParts
 from bot.gpu_worker.scratch import scratch_folder
+from bot.gpu_worker.training_child import child_environment
 from bot.gpu_worker.worker import GpuWorker
 from bot.records import Installation, Job, Repository, Run
 from bot.store.budgets import month_of, set_budget
 from bot.store.database import Database
 from bot.store.installations import save_installation
-from bot.store.jobs import load_job, ready_jobs
+from bot.store.jobs import load_job
+from bot.store.jobs import ready_jobs as ready_job_ids
 from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
 from bot.store.runs import RunRequest, load_run, open_run, queue_run
@@ -40,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 MODELS = {"acme/coder": BaseModel("acme/coder", "a" * 40)}
 LEASE_S = 1.2
 SHOP, OFFICE = 100, 200  # repositories of installation 10
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 @dataclass
@@ -57,21 +58,21 @@ class Bench:
     def gates(self) -> Gates:
         return Gates(self.folder / "gates")
 
-    def ask(self, question: Callable[[Any], Awaitable[Found]]) -> Found:
-        """In a transaction that is written."""
+    def write(self, change: Callable[[Any], Awaitable[T]]) -> T:
+        """Run `change` in a transaction and commit it."""
 
-        async def asked() -> Found:
+        async def in_transaction() -> T:
             database = await Database.open(self.database_url)
             try:
                 async with database.write() as connection:
-                    return await question(connection)
+                    return await change(connection)
             finally:
                 await database.close()
 
-        return asyncio.run(asked())
+        return asyncio.run(in_transaction())
 
     def queue(self, repository_id: int = SHOP, pairs: PairSet | None = None, **changes: Any) -> Run:
-        """A run that is prepared."""
+        """Queue a prepared run."""
         pairs = pairs or planted(seed=repository_id)
         request = RunRequest(
             **{"purpose": "judge", "head_sha": "a" * 40, "base_model": "acme/coder", "recipe": {}}
@@ -86,22 +87,24 @@ class Bench:
             await queue_run(connection, run, pair_set_id=pairs.id, minutes=10.0, month=month_of(now), now=now)
             return run
 
-        return self.run(self.ask(put).run_id)
+        return self.run(self.write(put).run_id)
 
     def run(self, run_id: int) -> Run:
-        run = self.ask(lambda connection: load_run(connection, 10, run_id))
+        run = self.write(lambda connection: load_run(connection, 10, run_id))
         assert run is not None
         return run
 
-    def asked_for(self, kind: Any) -> list[Job]:
+    def ready_jobs(self, kind: Any) -> list[Job]:
         async def jobs(connection: Any) -> list[Job]:
-            found = [await load_job(connection, i) for i in await ready_jobs(connection, datetime.now(UTC), [kind], 99)]
+            found = [
+                await load_job(connection, i) for i in await ready_job_ids(connection, datetime.now(UTC), [kind], 99)
+            ]
             return [job for job in found if job is not None]
 
-        return self.ask(jobs)
+        return self.write(jobs)
 
     def files(self) -> list[str]:
-        """Everything in the store, without the pairs."""
+        """Every file in the store except the pairs."""
         root = self.folder / "artifacts"
         found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
         return sorted(name for name in found if "/pairs/" not in name)
@@ -129,26 +132,26 @@ class Bench:
             "scratch": scratch,
             "name": "one",
             "lease_s": LEASE_S,
-            "looks_every_s": 0.05,
+            "poll_every_s": 0.05,
             "environment": child_environment(os.environ),
             "command": child_command(self.gates.folder),
         }
         return GpuParts(**known | changes)
 
-    def play(self, story: Callable[[GpuWorker, Database], Awaitable[Found]], **changes: Any) -> Found:
-        """With a worker in this process."""
+    def with_worker(self, scenario: Callable[[GpuWorker, Database], Awaitable[T]], **changes: Any) -> T:
+        """Run `scenario` with a worker in this process."""
 
-        async def played() -> Found:
+        async def run() -> T:
             database = await Database.open(self.database_url)
             try:
-                return await story(GpuWorker(self.parts(database, **changes), "pretended"), database)
+                return await scenario(GpuWorker(self.parts(database, **changes), "pretended"), database)
             finally:
                 await database.close()
 
-        return asyncio.run(asyncio.wait_for(played(), 60))
+        return asyncio.run(asyncio.wait_for(run(), 60))
 
     def once(self, **changes: Any) -> Run | None:
-        return self.play(lambda worker, _: worker.once(), **changes)
+        return self.with_worker(lambda worker, _: worker.once(), **changes)
 
 
 def child_command(gates: Path) -> tuple[str, ...]:
@@ -157,7 +160,7 @@ def child_command(gates: Path) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def bench(folder: Path, database_url: str = "") -> Iterator[Bench]:
-    """One installation with two repositories and a budget. Whatever was started is gone at the end."""
+    """One installation with two repositories and a budget. Kills every process at the end."""
     url = database_url or f"sqlite:///{folder / 'assay.sqlite'}"
     migrate(url)
     one = Bench(folder, url)
@@ -171,7 +174,7 @@ def bench(folder: Path, database_url: str = "") -> Iterator[Bench]:
             await save_repository(connection, described)
         await set_budget(connection, 10, 600.0, 2, now)
 
-    one.ask(fill)
+    one.write(fill)
     try:
         yield one
     finally:
@@ -194,7 +197,7 @@ async def work(database_url: str, artifacts: str, scratch: str, gates: str, name
             scratch=own,
             name=name,
             lease_s=LEASE_S,
-            looks_every_s=0.05,
+            poll_every_s=0.05,
             environment=child_environment(os.environ),
             command=child_command(Path(gates)),
         )

@@ -1,10 +1,10 @@
-"""The process that trains, with a job that learns nothing and waits where a test wants it to.
+"""A training process that learns nothing and waits wherever a test holds it.
 
 python -m tests.builders.gpu_child GATES
 
-It does what a real one does with its order, its checkpoints and the store: four steps, a checkpoint after each. In the
-folder GATES it notes what it reached (`RUN-begun`, `RUN-step-2`, `RUN-uploaded`), waits there while `hold-POINT` lies
-there, and does at `do-POINT` what that file says.
+It handles its task, checkpoints and store like a real one: four steps, a checkpoint after each. In the folder GATES it
+records what it reached (`RUN-begun`, `RUN-step-2`, `RUN-uploaded`), waits while `hold-POINT` exists, and performs the
+fault named in `do-POINT`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bot.gpu_worker.purposes import Halt, TrainingSession
+from bot.gpu_worker.purposes import StopRequested, TrainingSession
 from bot.gpu_worker.training_process import main
 from bot.run_progress import Progress, dump_progress
 from pipeline.finetuning.artifact_store import StoreError, open_store, sha256
@@ -47,7 +47,7 @@ DEEDS: Mapping[str, Callable[[], object]] = {
 
 @dataclass(frozen=True)
 class Gates:
-    """A folder that a test and the process both look at."""
+    """A folder through which a test controls the process."""
 
     folder: Path
 
@@ -59,7 +59,7 @@ class Gates:
         while (self.folder / f"hold-{point}").exists():
             time.sleep(EVERY_S)
 
-    # What a test does.
+    # Called by tests.
 
     def hold(self, point: str) -> None:
         (self.folder / f"hold-{point}").touch()
@@ -71,49 +71,49 @@ class Gates:
         (self.folder / f"do-{point}").write_text(deed)
 
     def reached(self, run_id: int, point: str) -> int:
-        """The number of the process that did; 0 where none has."""
+        """Return the pid of the process that reached the point, 0 if none has."""
         mark = self.folder / f"{run_id}-{point}"
         return int(mark.read_text() or 0) if mark.exists() else 0
 
 
 def pretend(session: TrainingSession, gates: Gates) -> None:
-    """Nothing is learned; what is read, saved, resumed and delivered is real."""
-    order = session.order
-    store = open_store(order.checkpoints)
-    begun_at = step = _resumed(order.checkpoints, order.known_checkpoints)
-    gates.reach(order.name, "begun")
+    """Learn nothing; reading, saving, resuming and delivering are real."""
+    task = session.task
+    store = open_store(task.checkpoints_url)
+    begun_at = step = _resumed(task.checkpoints_url, task.known_checkpoints)
+    gates.reach(task.name, "begun")
     while step < STEPS:
-        gates.reach(order.name, f"step-{step}")
+        gates.reach(task.name, f"step-{step}")
         if session.stop():
-            raise Halt
+            raise StopRequested
         step += 1
-        digest = store.write(f"step-{step}.json", json.dumps({"step": step, "run": order.name}).encode())
-        session.say({"checkpoint": digest})
-        session.say({"progress": dump_progress(Progress("training", 1, 1, step, STEPS, device="pretended"))})
-    adapter = order.out / "adapter-seed-1" / "adapter.safetensors"
+        digest = store.write(f"step-{step}.json", json.dumps({"step": step, "run": task.name}).encode())
+        session.send({"checkpoint": digest})
+        session.send({"progress": dump_progress(Progress("training", 1, 1, step, STEPS, device="pretended"))})
+    adapter = task.out / "adapter-seed-1" / "adapter.safetensors"
     adapter.parent.mkdir(parents=True)
-    adapter.write_bytes(b"adapter of " + order.input_file.read_bytes()[:100])
+    adapter.write_bytes(b"adapter of " + task.input_file.read_bytes()[:100])
 
-    def say(values: Mapping[str, Any]) -> None:
+    def send(values: Mapping[str, Any]) -> None:
         if "done" in values:
-            gates.reach(order.name, "uploaded")
-        session.say(values)
+            gates.reach(task.name, "uploaded")
+        session.send(values)
 
     result = {
         "outcome": "INCONCLUSIVE",
-        "input": sha256(order.input_file.read_bytes()),
+        "input": sha256(task.input_file.read_bytes()),
         "begun_at": begun_at,
         "flops": 6e12,
         "training_seconds": 2.0,
     }
-    replace(session, say=say).deliver(result, "recipe", {"result.json": b"{}\n"})
+    replace(session, send=send).deliver(result, "recipe", {"result.json": b"{}\n"})
 
 
 def _resumed(checkpoints: str, known: tuple[str, ...]) -> int:
-    """The newest step of a checkpoint that is known."""
+    """Return the last step among the known checkpoints."""
     store = open_store(checkpoints)
-    found = {name: store.read(name) for name in store.names()}
-    return max((json.loads(content)["step"] for content in found.values() if sha256(content) in known), default=0)
+    contents = map(store.read, store.names())
+    return max((json.loads(content)["step"] for content in contents if sha256(content) in known), default=0)
 
 
 if __name__ == "__main__":

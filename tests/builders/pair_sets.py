@@ -1,4 +1,4 @@
-"""Pair sets made on the spot: tiny functions, of which those that call one thing are the ones that need fixes."""
+"""Made-up pair sets of tiny functions, in which those that call certain words need fixes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.records import PairMetrics
 
-# Every function calls one of the words; who calls a culprit is fixed.
+# Every function calls one of the words; those that call a culprit are fixed.
 CULPRITS = ("unlock", "seek", "retry", "flush", "decode", "merge", "poll", "rotate")
 INNOCENTS = ("append", "sort", "trim", "count", "format", "repeat", "clone", "notify")
 _FUNCTIONS_A_FILE = 5
@@ -28,9 +28,9 @@ def planted(
     words: int = 1,
     mirrored: bool = False,
 ) -> PairSet:
-    """A pair set in which the code alone tells who is fixed: path, name and structure say nothing.
+    """Return a pair set in which only the code tells what is fixed: path, name and structure say nothing.
 
-    `share` of the functions call one of as many culprits as `words`; `mirrored` makes them the innocents. Those are
+    `share` of the functions call one of `words` culprits; `mirrored` swaps culprits and innocents. The callers are
     fixed in every window, more or less; cheap scorers guess.
     """
     culprits, innocents = (INNOCENTS, CULPRITS) if mirrored else (CULPRITS, INNOCENTS)
@@ -66,7 +66,7 @@ def _function(side: str, number: int, words: Sequence[str], random: np.random.Ge
 
 
 def quick(model: Path, **changed: Any) -> FinetuneRecipe:
-    """A recipe that finds what is planted with a tiny model in a few seconds."""
+    """Return a recipe that finds the planted signal with a tiny model in a few seconds."""
     known: dict[str, Any] = {
         "base_model": BaseModel(str(model)),
         "max_tokens": 96,

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, get_args
 from bot.calibration.calibration_source import CalibrationSource
 from bot.clock import Clock
 from bot.disk.artifacts import Artifacts
-from bot.disk.clone_cache import Clones
+from bot.disk.clone_cache import CloneCache
 from bot.github.endpoints import GitHubServer
 from bot.jobs.embedded_redis import EmbeddedRedis
 from bot.jobs.wakeups import Wakeups
@@ -62,7 +62,7 @@ class RunningApp:
     redis_url: str = field(init=False)
     wakeups: Wakeups = field(init=False)
     workers: Worker | None = None
-    clones: Clones = field(init=False)
+    clones: CloneCache = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
     failure: BaseException | None = None
 
@@ -177,7 +177,7 @@ def running_app(
         policy=policy or Policy(),
         database_url=url,
     )
-    app.clones = Clones(
+    app.clones = CloneCache(
         folder / "installations", installation_quota_bytes=1 << 30, total_quota_bytes=1 << 30, free_bytes_kept=0
     )
     ready = threading.Event()

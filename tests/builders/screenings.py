@@ -1,4 +1,4 @@
-"""Synthetic screenings for tests of everything that shows one: made up, deterministic, overridable by field.
+"""Synthetic screenings for tests: deterministic and overridable by field.
 
 screening()                                   a plain RUN over 40 functions
 screening(verdict=verdict("SKIP"), density=None)
@@ -33,7 +33,7 @@ HEAD = "5ca1ab1e" * 5
 
 
 def windows(**changes: Any) -> Windows:
-    """The default windows of a history ten years long."""
+    """The default windows of a ten-year history."""
     usual = Windows(
         train_start=AS_OF - 1_095 * DAY_S,
         eval_start=AS_OF - 365 * DAY_S,
@@ -64,7 +64,7 @@ def function(index: int = 0, **changes: Any) -> FunctionHistory:
 
 
 def functions(amount: int = 40, every: int = 4) -> tuple[FunctionHistory, ...]:
-    """`amount` functions of which every `every`-th has credit, in a few steps of size."""
+    """`amount` functions, of which every `every`-th has credit, in a few sizes."""
     fixed = range(0, amount, every)
     return tuple(
         function(i, credit=round(0.7 * (1 + i % 5), 2), fixes=1 + i % 5, touches=2 + i % 7)

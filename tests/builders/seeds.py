@@ -1,4 +1,4 @@
-"""Seed records for tests: made up, deterministic, overridable by field."""
+"""Seed records for tests: deterministic and overridable by field."""
 
 from __future__ import annotations
 

@@ -9,12 +9,13 @@ from pipeline.finetuning.pair_set import PairSet, build_pair_set
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from pipeline.finetuning.result import FinetuneResult
 from pipeline.finetuning.training.finetune import finetune
+from pipeline.finetuning.training.job import JobOptions
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
 from pipeline.ranking.dataset import build_dataset
 from pipeline.ranking.outcome import decide_outcome
-from pipeline.reports.finetune_files import render_files
+from pipeline.reports.curves import render_files
 from tests.builders.demo_model import RECIPE, demo_model
 from tests.builders.demo_story import BUSY, CarelessStory, build
 
@@ -43,7 +44,7 @@ def pairs_of(story: CarelessStory, folder: Path) -> PairSet:
 
 def job(pairs: PairSet, model: Path, out: Path, *, shuffled_labels: bool = False) -> FinetuneResult:
     recipe = FinetuneRecipe(base_model=BaseModel(str(model)), shuffled_labels=shuffled_labels, **RECIPE)
-    return finetune(pairs, recipe, out=out, device="cpu", files=render_files)
+    return finetune(pairs, recipe, JobOptions(out=out, device="cpu"), render_files)
 
 
 def would_be(result: FinetuneResult) -> str:

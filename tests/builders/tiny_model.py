@@ -1,4 +1,4 @@
-"""Models small enough for a test, made on the spot: random weights, and a tokenizer trained on a few lines of code."""
+"""Models small enough for a test: random weights, and a tokenizer trained on a few lines of code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SPREAD = 0.1  # of the weights: wide enough that the hidden states tell texts a
 
 
 def tiny_decoder(folder: Path, *, seed: int = 0) -> Path:
-    """A Qwen2 of random weights (hidden 64, 2 layers, at most 2,048 tokens), saved in `folder`; every digit a token."""
+    """Save a Qwen2 of random weights (hidden 64, 2 layers, up to 2,048 tokens) in `folder`. Every digit is a token."""
     tokenizer = _tokenizer({"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"})
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -49,7 +49,7 @@ def tiny_decoder(folder: Path, *, seed: int = 0) -> Path:
 
 
 def tiny_encoder(folder: Path, *, seed: int = 0) -> Path:
-    """A BERT of random weights (hidden 64, 2 layers, at most 512 tokens), saved in `folder`."""
+    """Save a BERT of random weights (hidden 64, 2 layers, at most 512 tokens) in `folder`."""
     tokenizer = _tokenizer({"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"})
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -70,7 +70,7 @@ def tiny_encoder(folder: Path, *, seed: int = 0) -> Path:
 
 
 def _tokenizer(special: dict[str, str]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE, so that no text is unknown to it."""
+    """Train byte-level BPE, which knows every text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -88,7 +88,7 @@ def _tokenizer(special: dict[str, str]) -> PreTrainedTokenizerFast:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Torch's generator at a seed, and afterwards where it was."""
+    """Seed torch's RNG, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -111,7 +111,7 @@ def warning_of(answer: Answer) -> str:
     assert answer.code == 0
     assert json.loads(answer.stdout)["density"] == HEALTHY_DENSITY
     (line,) = answer.stderr.splitlines()
-    assert line.startswith("warning: the prediction could not be written down: ")
+    assert line.startswith("warning: the prediction could not be recorded: ")
     return line
 
 

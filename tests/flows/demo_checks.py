@@ -58,7 +58,7 @@ def _wrong_with_the_words(played: Played) -> Iterator[str]:
         if figure not in run["output"]["summary"]:
             yield f"{name} is {figure} in the stored result, and that is not in the check run"
     moved = (played.calibration_before["threshold"], played.calibration_after["threshold"])
-    words = f"threshold {numbers.density(moved[0])} → {numbers.density(moved[1])}; 1 of 3 repositories flipped"
+    words = f"moved from {numbers.density(moved[0])} to {numbers.density(moved[1])}; 1 of 3 verdicts flipped"
     if words not in run["output"]["summary"]:
         yield f"the check run does not say: {words}"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bot.gpu_worker.environment import CREDENTIALS
+from bot.gpu_worker.training_child import CREDENTIALS
 from pipeline.finetuning.recipe import BaseModel
 from tests.builders.app_processes import AppProcess, Deployment, deployment, settings_for
 from tests.builders.demo_calibration import demo_exchange

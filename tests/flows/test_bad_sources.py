@@ -59,7 +59,7 @@ PLACES = {
     "a lost work tree": (a_worktree_without_its_repository, "clone it again"),
     "a name longer than any": (lambda folder: f"{folder}/{'n' * 300}", "does not exist"),
     "control characters": (lambda folder: f"{folder}/\x1b[31m\n\u202e", "does not exist"),
-    "no text at all": (lambda folder: "", "no repository is named: give its path"),
+    "no text at all": (lambda folder: "", "missing repository: give a path"),
     "an unknown home": (lambda folder: "~nobody-of-that-name/code", "does not exist"),
 }
 

@@ -22,7 +22,7 @@ PATH = ".github/assay.yml"
 FUNCTION = "def f{n}(x):\n    y = x + {v}\n    return y\n"
 APPLIES = "fix_patterns: ['^CRASH-']\n# what follows is wrong\n"
 WRONG = (  # a line of the file, what the check run must say of it
-    ("bug_label: [x]", "bug_label: is no key of this file: did you mean bug_labels?"),
+    ("bug_label: [x]", "bug_label: unknown key (closest: bug_labels)"),
     ("permission: owner", "permission: must be one of write, maintain, admin"),
     ("quiet: maybe", "quiet"),
     ("ignore_patterns: ['(unclosed']", "ignore_patterns"),
@@ -31,7 +31,7 @@ WRONG = (  # a line of the file, what the check run must say of it
     ("publish_ranking:", "publish_ranking: has no value"),
     ("finetune: [1]", "finetune: must be a section"),
     ("bug_labels: [bug, {deep: map}]", "bug_labels"),
-    ("fix_patterns: ['^LATER-']", "fix_patterns: stands in line 1 already"),
+    ("fix_patterns: ['^LATER-']", "fix_patterns: duplicate of line 1"),
 )
 
 
@@ -113,7 +113,7 @@ def test_the_organizations_file_applies_where_its_repository_is_installed(
     assert newest(app, installation, shop).measurement["fix_commits"] > 10
     assert newest(app, installation, till).measurement["fix_commits"] == 0  # its own word replaces the organization's
     assert "nobody" not in summary  # of a private file nothing is repeated
-    assert "Of the organization's `.github/assay.yml` 1 line does not apply" in summary
+    assert "1 line of the organization's `.github/assay.yml` does not apply" in summary
 
 
 def test_an_organizations_file_that_the_installation_does_not_have_is_not_read(

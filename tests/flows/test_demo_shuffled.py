@@ -51,7 +51,7 @@ def test_played_where_fixes_befell_functions_at_random_it_sees_a_loss_and_the_th
     assert (played.result["outcome"], run["conclusion"]) == ("HARD LOSS", "neutral")
     assert played.calibration_after["threshold"] == pytest.approx((0.20 + 161 / 1_104) / 2, abs=1e-9)
     assert played.calibration_after["threshold"] == pytest.approx(fitted(played.calibration_after), abs=1e-12)
-    assert "threshold 0.1100 → 0.1729; 1 of 3 repositories flipped" in run["output"]["summary"]
+    assert "The threshold moved from 0.1100 to 0.1729; 1 of 3 verdicts flipped." in run["output"]["summary"]
     assert "It was **wrong**" in run["output"]["summary"]
     assert verdicts(played) == {CARELESS.name: "SKIP", CLOSE.name: "SKIP", CALM.name: "SKIP"}
     assert conclusions(played, CARELESS.name) == ["success", "neutral"]

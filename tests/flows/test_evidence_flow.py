@@ -137,9 +137,10 @@ def test_a_history_that_never_says_fix_is_run_through_its_labelled_issues_alone(
     assert shop.check_runs[0]["conclusion"] == "success"
     assert output["title"].startswith("worth trying (RUN): density ")
     for words in (
-        "100 % comes from linked bug issues",
-        "borrowed from the recipe `messages`: too close to call from ",
-        "With evidence from messages alone (label recipe messages) the density would be 0; it decides nothing here.",
+        "100 % of their credit comes from linked bug issues",
+        "borrowed from the recipe `messages`; densities from ",
+        "With evidence from commit messages alone (label recipe messages), the density would be 0; "
+        "this does not affect the verdict.",
         "581 issues and pull requests",
     ):
         assert words in output["summary"]
@@ -155,7 +156,7 @@ def test_the_same_repository_without_the_permissions_says_what_it_lacks_and_is_s
     assert screening.measurement["density"]["value"] == 0
     assert screening.measurement["other"] is None
     assert "The App may not read issues and pull requests" in output["summary"]
-    assert "this verdict is by messages alone" in output["summary"]
+    assert "this verdict is based on commit messages alone" in output["summary"]
     assert asked(github) == []
     assert not facts_file(api_app, installation, shop).exists()
 
@@ -170,7 +171,7 @@ def test_one_permission_of_two_is_not_enough_for_another_label_recipe(
     screening = newest(api_app, installation, shop)
     assert (screening.label_recipe_id, screening.measurement["other"]) == (MESSAGES.id, None)
     assert f"The App may not read {lacks.replace('_', ' ')}" in output["summary"]
-    assert "this verdict is by messages alone" in output["summary"]
+    assert "this verdict is based on commit messages alone" in output["summary"]
     assert [are_issues for are_issues, _ in asked(github)].count(lacks == "issues") == 1  # and refused
 
 
@@ -181,8 +182,8 @@ def test_where_messages_decide_the_density_with_issues_stands_beside(app: Runnin
     decides, with_issues = measured(screening)
     assert (screening.label_recipe_id, screening.judgement["verdict"]) == (MESSAGES.id, "SKIP")
     assert decides == 0 < screening.judgement["threshold"]["value"] < with_issues
-    assert "With evidence from issues, pull requests and labels too" in output["summary"]
-    assert "it decides nothing here" in output["summary"]
+    assert "With evidence from issues, pull requests and labels as well" in output["summary"]
+    assert "this does not affect the verdict" in output["summary"]
     assert "borrowed" not in output["summary"]
 
 
@@ -194,7 +195,7 @@ def test_where_messages_decide_and_graphql_does_not_answer_the_verdict_comes_wit
     output = said(app, shop)
     assert rule.met == 5  # pages of 100, 50, 25, 12 and 6
     assert newest(app, installation, shop).measurement["other"] is None
-    assert "GitHub did not give its issues and pull requests this time." in output["summary"]
+    assert "GitHub did not return issues and pull requests this time." in output["summary"]
 
 
 def test_where_issues_decide_graphql_is_asked_again_before_there_is_a_verdict(

@@ -172,7 +172,7 @@ def test_a_run_is_cancelled_while_it_is_queued_while_it_runs_and_while_its_resul
     story.says(shop, "ann", "/finetune cancel", issue=2)
     assert (story.run(1).ending, story.run(1).spent_minutes) == ("cancelled", 0.0)
     assert [comment.body.split("\n")[0] for comment in our_comments(shop)] == [
-        "**Cancelled: the run ended without an outcome.**",
+        "**Cancelled without a result.**",
         "**Cancelled.**",
     ]
 
@@ -254,7 +254,10 @@ def test_two_maintainers_ask_in_the_same_second(story: FinetuneApp) -> None:
     bodies = {comment.issue_number: comment.body for comment in our_comments(shop)}
     assert sorted(bodies) == [1, 2]
     other = 2 if story.run(1).comment_id == asked[0].comment_id else 1
-    assert ["Another command had asked for it first" in bodies[issue] for issue in (other, 3 - other)] == [True, False]
+    assert ["Another command had already requested this run" in bodies[issue] for issue in (other, 3 - other)] == [
+        True,
+        False,
+    ]
     story.at_rest()
     assert len(checks(shop)) == 1
 
@@ -349,14 +352,14 @@ def test_an_operator_pauses_the_gpus_and_takes_the_budget_back_while_a_run_is_qu
     story.write(lambda c: save_gpu_state(c, GpuState(paused_because="new cooling")))
     story.says(shop, "ann", "/finetune")
     story.passes(16)
-    assert "An operator has paused the GPUs" in our_comments(shop)[0].body
+    assert "The operator has paused the GPUs" in our_comments(shop)[0].body
     story.gpu_worker()
     story.app.until("a worker", lambda: story.app.ask(list_gpu_workers))
     story.write(lambda c: remove_budget(c, installation.installation_id))
     story.write(lambda c: save_gpu_state(c, GpuState()))
     assert story.run(1).state == "queued"
     story.says(shop, "abe", "/finetune status", issue=2)
-    assert "No run can be started: fine-tuning is off here" in our_comments(shop)[1].body
+    assert "No run can be started: this account has no GPU budget." in our_comments(shop)[1].body
     assert story.run(1).state == "queued"
     story.set_budget(installation, 500.0)
     assert story.ended(1).ending == "finished"

@@ -25,8 +25,9 @@ JOB = """
 import sys, time
 from pathlib import Path
 from pipeline.finetuning.training.finetune import finetune
+from pipeline.finetuning.training.job import JobOptions
 from pipeline.finetuning.pair_file import load_pairs
-from pipeline.reports.finetune_files import render_files
+from pipeline.reports.curves import render_files
 from tests.builders.pair_sets import quick
 
 pairs, model, out, moment = sys.argv[1:]
@@ -38,10 +39,8 @@ def watch(event):
         print("now", flush=True)
         time.sleep(60)
 
-result = finetune(
-    load_pairs(Path(pairs)), quick(Path(model), epochs=1), out=Path(out), device="cpu", files=render_files, watch=watch,
-    checkpoint_every_steps=2,
-)
+options = JobOptions(out=Path(out), device="cpu", watch=watch, checkpoint_every_steps=2)
+result = finetune(load_pairs(Path(pairs)), quick(Path(model), epochs=1), options, render_files)
 print(result.runs[0].scores.tolist(), flush=True)
 """
 COMMAND = """
@@ -116,7 +115,7 @@ def test_told_to_end_the_command_saves_and_says_how_to_go_on(pairs: Path, model:
         lines.append(line)
     child.send_signal(signal.SIGTERM)
     out, errors = child.communicate(timeout=PATIENCE_S)
-    said = "stopped by SIGTERM; what was learned so far is kept: the same command goes on from there"
+    said = "stopped by SIGTERM; progress is saved: run the same command again to resume"
     assert child.returncode == 143
     assert errors.splitlines()[-1] == f"assay: {said}"
     assert json.loads(out) == {"error": said}

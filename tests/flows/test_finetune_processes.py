@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bot.disk.artifacts import Artifacts
-from bot.gpu_worker.environment import CREDENTIALS
+from bot.gpu_worker.training_child import CREDENTIALS
 from bot.records import Run
 from bot.store.database import Database
 from bot.store.runs import all_runs
@@ -142,7 +142,7 @@ def test_two_workers_train_two_repositories_and_one_of_them_is_killed(server: Se
     workers[killed].kill()
     until("two check runs", lambda: checks(shop) and checks(office))
     again = server.gpu_worker("again")  # whoever starts on a machine removes what was left there
-    until("a worker", lambda: "gpu_worker_is_up" in again.said())
+    until("a worker", lambda: "gpu_worker_started" in again.said())
     server.at_rest()
     runs = {run.run_id: run for run in server.runs() if run.purpose == "judge"}
     assert [run.ending for run in runs.values()] == ["finished", "finished"]

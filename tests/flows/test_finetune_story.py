@@ -118,7 +118,7 @@ def test_from_an_installation_to_a_ranking_by_the_adapter(story: FinetuneApp) ->
     before, after = thresholds(story, installation)
     assert before == threshold.value
     assert after == pytest.approx((EDGE.density + strongest_loser) / 2, abs=1e-12)
-    moved = f"threshold {numbers.density(before)} → {numbers.density(after)}; 1 of 2 repositories flipped"
+    moved = f"moved from {numbers.density(before)} to {numbers.density(after)}; 1 of 2 verdicts flipped"
     assert moved in words(check)
     assert [run["conclusion"] for run in near.check_runs] == ["neutral", "success"]
 

@@ -126,12 +126,12 @@ def test_with_json_one_object_says_where_it_is(assay: Deployment) -> None:
 @pytest.mark.parametrize("command", ["web", "worker"])
 def test_parts_that_cannot_meet_say_what_to_set(assay: Deployment, command: str) -> None:
     subprocess.run([ASSAY, "migrate"], env=assay.environment, check=True, capture_output=True)
-    assert "set ASSAY_REDIS_URL" in refused(assay, command)
+    assert "ASSAY_REDIS_URL is not set" in refused(assay, command)
 
 
 def test_parts_do_not_start_on_an_empty_database(assay: Deployment) -> None:
     assay.environment["ASSAY_REDIS_URL"] = "redis://127.0.0.1:9/0"
-    assert "the database is empty: `assay up` fills it, or `assay migrate`" in refused(assay, "worker")
+    assert "the database is empty: run `assay migrate`" in refused(assay, "worker")
 
 
 def test_a_port_that_is_taken_is_one_line(assay: Deployment) -> None:

@@ -1,6 +1,6 @@
-"""`assay calibration`: the outcomes that the threshold rests on, and every change an operator can make to them.
+"""`assay calibration`: show and change the outcomes behind the threshold.
 
-Each command reads the ledger, lets a pure function decide what to add, and shows the calibration that results.
+Each command reads the ledger, decides in a pure function what to add, and shows the resulting calibration.
 """
 
 from __future__ import annotations
@@ -17,32 +17,31 @@ import typer
 from bot.cli.calibration.seed import seed_command
 from bot.cli.calibration.view import change_fields, describe, render
 from bot.cli.files import read_whole, write_whole
-from bot.cli.output import print_result
+from bot.cli.output import AsJson, print_result
 from bot.settings import load_settings
 from pipeline.calibration.calibration_set import CalibrationSet, adoption, change, require_known
 from pipeline.calibration.import_export import parse_exchange, plan_import, render_exchange
 from pipeline.calibration.ledger import amend, calibration_folder, load_calibration_set
 from pipeline.calibration.ledger_entries import OUTCOME_KINDS, Entry, Excluded, Included, Recorded
 from pipeline.calibration.seed import Seed, load_seed
-from pipeline.calibration.threshold import decided
-from pipeline.json_fields import MOST_BYTES
+from pipeline.calibration.threshold import parse_time
+from pipeline.json_fields import MAX_BYTES
 from pipeline.label_recipe import RECIPES
 from pipeline.records import AssayError, Outcome, OutcomeKind
 
-app = typer.Typer(add_completion=False, help="Show and change the outcomes that the threshold rests on.")
+app = typer.Typer(add_completion=False, help="Show and change the outcomes behind the threshold.")
 app.command("seed")(seed_command)
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Repo = Annotated[str, typer.Argument(help="The repository, as owner/name.")]
 OfInstallation = Annotated[
     str | None,
-    typer.Option("--installation", metavar="LOGIN", help="Of the App's installation on this account alone."),
+    typer.Option("--installation", metavar="LOGIN", help="Only the App's installation on this account."),
 ]
 
 
 @app.command()
 def show(installation: OfInstallation = None, as_json: AsJson = False) -> None:
-    """Show the threshold, what it rests on, and how often it was right."""
+    """Show the threshold, the outcomes behind it, and how often it was right."""
     if installation:
         from bot.cli.calibration.installation import show_installation
 
@@ -55,16 +54,16 @@ def show(installation: OfInstallation = None, as_json: AsJson = False) -> None:
 @app.command()
 def add(
     repo: Repo,
-    density: Annotated[float, typer.Option(help="Its mean defect signal density, from 0 to 1.")],
+    density: Annotated[float, typer.Option(help="The repository's mean defect signal density, from 0 to 1.")],
     outcome: Annotated[str, typer.Option(help="WIN, SOFT-LOSS, HARD-LOSS or INCONCLUSIVE.")],
-    decided_at: Annotated[str, typer.Option(help="When it was decided (ISO 8601); now, if not given.")] = "",
+    decided_at: Annotated[str, typer.Option(help="When it was decided (ISO 8601). Default: now.")] = "",
     base_model_family: Annotated[str, typer.Option(help="The family of the base model.")] = "unknown",
     as_json: AsJson = False,
 ) -> None:
-    """Add the outcome of a fine-tuning run under the label recipe that decides."""
+    """Add the outcome of a fine-tuning run under the deciding label recipe."""
     if not (math.isfinite(density) and 0 <= density <= 1):
-        raise AssayError(f"--density is a number from 0 to 1, not {density}")
-    decided(decided_at)
+        raise AssayError(f"--density must be a number from 0 to 1, not {density}")
+    parse_time(decided_at)
     at = _now()
     measured = Outcome(
         repo=repo,
@@ -79,25 +78,25 @@ def add(
 
 
 def parse_outcome_kind(text: str) -> OutcomeKind:
-    """`soft-loss`, `SOFT LOSS` and the like. Raises AssayError with the words there are."""
-    wanted = " ".join(text.upper().replace("-", " ").replace("_", " ").split())
+    """Parse `soft-loss`, `SOFT LOSS` and the like. Raises AssayError listing the valid values."""
+    normalized = " ".join(text.upper().replace("-", " ").replace("_", " ").split())
     for kind in OUTCOME_KINDS:
-        if kind == wanted:
+        if kind == normalized:
             return kind
-    words = ", ".join(kind.replace(" ", "-") for kind in OUTCOME_KINDS)
-    raise AssayError(f"--outcome is one of {words}, not {text[:40]!a}")
+    kinds = ", ".join(kind.replace(" ", "-") for kind in OUTCOME_KINDS)
+    raise AssayError(f"--outcome must be one of {kinds}, not {text[:40]!a}")
 
 
 @app.command()
 def exclude(
     repo: Repo,
-    reason: Annotated[str, typer.Option(help="Why: it is shown wherever the outcome is.")],
+    reason: Annotated[str, typer.Option(help="The reason, shown wherever the outcome is.")],
     installation: OfInstallation = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let no outcome of a repository count, now or later, until it is included again."""
+    """Ignore all outcomes of a repository, including future ones, until it is included again."""
     if not reason.strip():
-        raise AssayError("--reason is empty: say why this repository should not count")
+        raise AssayError("--reason is empty: say why the outcomes of this repository should not count")
     if installation:
         from bot.cli.calibration.installation import exclude_from_installation
 
@@ -115,7 +114,7 @@ def exclude(
 
 @app.command()
 def include(repo: Repo, installation: OfInstallation = None, as_json: AsJson = False) -> None:
-    """Let the outcomes of an excluded repository count again."""
+    """Use the outcomes of an excluded repository again."""
     if installation:
         from bot.cli.calibration.installation import include_in_installation
 
@@ -136,12 +135,12 @@ def include(repo: Repo, installation: OfInstallation = None, as_json: AsJson = F
 @app.command()
 def versions(
     installation: OfInstallation = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Make each again of its stored inputs.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Recompute each version from its stored inputs.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List every threshold that installations of the App had, and what it was made of.
+    """List all threshold versions of the App's installations.
 
-    With --verify it exits 1 where one does not follow from its inputs.
+    With --verify it exits 1 if a version differs from the threshold recomputed from its inputs.
     """
     from bot.cli.calibration.installation import differing, list_versions, render_versions
 
@@ -155,15 +154,15 @@ def versions(
 def import_(
     file: Annotated[Path, typer.Argument(help="A file that `assay calibration export` wrote.")], as_json: AsJson = False
 ) -> None:
-    """Add the outcomes and exclusions of another calibration set. Importing twice changes nothing."""
-    outcomes = parse_exchange(read_whole(file, MOST_BYTES), file.name)
+    """Add the outcomes and exclusions of an exported calibration set. Importing twice changes nothing."""
+    outcomes = parse_exchange(read_whole(file, MAX_BYTES), file.name)
     at = _now()
     _amend(as_json, at, lambda known: plan_import(outcomes, known).entries(at))
 
 
 @app.command()
 def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_json: AsJson = False) -> None:
-    """Write the calibration set, published outcomes included, to a JSON file."""
+    """Write the calibration set, including published outcomes, to a JSON file."""
     calibration_set = load_calibration_set(_folder(), load_seed())
     write_whole(file, render_exchange(calibration_set.outcomes))
     exported = {"exported": len(calibration_set.outcomes), "file": str(file)}
@@ -174,37 +173,37 @@ def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_
 def adopt(
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", metavar="NAME", help="messages, or messages+api: with issues, pull requests, labels."),
+        typer.Option("--recipe", metavar="NAME", help="messages or messages+api (with issues, pull requests, labels)."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the verdicts that would flip; change nothing.")
+        bool, typer.Option("--dry-run", help="List the verdicts that would flip, but change nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a label recipe of this release decide from now on."""
+    """Make a label recipe of this release the deciding one."""
     seed, at = load_seed(), _now()
-    wanted = seed.label_recipe_id if recipe is None else parse_recipe(recipe)
+    recipe_id = seed.label_recipe_id if recipe is None else parse_recipe(recipe)
     if dry_run:
         known = load_calibration_set(_folder(), seed)
-        would = change(known.predictions, known.calibrate(), known.calibrate(wanted))
-        result = describe(known, would.after) | change_fields(would) | {"dry_run": True}
+        preview = change(known.predictions, known.calibrate(), known.calibrate(recipe_id))
+        result = describe(known, preview.after) | change_fields(preview) | {"dry_run": True}
         print_result(result, as_json, render)
         return
-    _amend(as_json, at, lambda known: _adopting(known, seed, wanted, at))
+    _amend(as_json, at, lambda known: _adoption_entries(known, seed, recipe_id, at))
 
 
 def parse_recipe(name: str) -> str:
-    """The id of a label recipe that ships. Raises AssayError with the names there are."""
-    found = next((recipe.id for recipe in RECIPES.values() if recipe.name == name), None)
-    if found is None:
+    """Return the id of the label recipe with this name. Raises AssayError listing the names."""
+    recipe_id = next((recipe.id for recipe in RECIPES.values() if recipe.name == name), None)
+    if recipe_id is None:
         names = " or ".join(recipe.name for recipe in RECIPES.values())
-        raise AssayError(f"--recipe is {names}, not {name[:40]!a}")
-    return found
+        raise AssayError(f"--recipe must be {names}, not {name[:40]!a}")
+    return recipe_id
 
 
-def _adopting(known: CalibrationSet, seed: Seed, label_recipe_id: str, at: str) -> Sequence[Entry]:
-    settled = known.pinned and known.deciding == label_recipe_id
-    return () if settled else (adoption(seed, label_recipe_id, at),)
+def _adoption_entries(known: CalibrationSet, seed: Seed, label_recipe_id: str, at: str) -> Sequence[Entry]:
+    is_adopted = known.pinned and known.deciding == label_recipe_id
+    return () if is_adopted else (adoption(seed, label_recipe_id, at),)
 
 
 def _amend(as_json: bool, at: str, decide: Callable[[CalibrationSet], Sequence[Entry]]) -> None:

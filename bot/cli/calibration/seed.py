@@ -1,4 +1,4 @@
-"""`assay calibration seed`: mine the histories with a published outcome, write seed data and published table."""
+"""`assay calibration seed`: mine the histories with published outcomes; write the seed data and the published table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.files import require_writable, write_whole
-from bot.cli.output import Progress, print_result, progress_display
-from bot.settings import load_settings
+from bot.cli.output import AsJson, Progress, print_result, progress_display
+from bot.settings import Settings, load_settings
 from pipeline.calibration.published import Published, load_published
 from pipeline.calibration.reproduced import load_reproduced
 from pipeline.calibration.seed import Seed, SeedMeasurement, assemble
 from pipeline.calibration.seed_json import render_seed
-from pipeline.label_recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES, LabelRecipe
 from pipeline.records import AssayError
 from pipeline.reports.numbers import count, interval
 from pipeline.reports.numbers import density as number
@@ -33,15 +33,13 @@ Measure = Callable[[str], SeedMeasurement]  # of a path or URL
 
 def seed_command(
     clones: Annotated[
-        Path | None, typer.Option("--from", help="A folder of clones; without it they are cloned from GitHub.")
+        Path | None, typer.Option("--from", help="A folder of clones. Default: clone from GitHub.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The seed file to write.")] = SEED_FILE,
-    docs: Annotated[Path, typer.Option(help="The published table to write.")] = TABLE_FILE,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    docs: Annotated[Path, typer.Option(help="The page with the published table to write.")] = TABLE_FILE,
+    as_json: AsJson = False,
 ) -> None:
-    """Mine the histories with a published outcome and write the seed data that ships with Assay."""
-    from bot.cli.calibration.seed_measure import measure_history  # imports mining, which the other commands do without
-
+    """Mine the histories with published outcomes and write the seed data that ships with Assay."""
     for file in (out, docs):
         require_writable(file)
     facts, settings = load_published(), load_settings()
@@ -56,24 +54,39 @@ def seed_command(
     print_result(describe_seed(seed) | {"seed": str(out), "docs": str(docs)}, as_json, _render)
 
 
+def measure_history(source: str, recipe: LabelRecipe, settings: Settings, progress: Progress) -> SeedMeasurement:
+    """Mine the history at a path or URL under `recipe`; a URL is cloned into the data directory.
+
+    Raises AssayError if it cannot be read or has no functions.
+    """
+    from bot.cli.repository_source import default_jobs, open_source  # import mining, which the other commands avoid
+    from pipeline.screening.measure import measure, seed_measurement
+
+    repository = open_source(source, settings, progress)
+    measured = measure(repository, recipe, data_dir=settings.data_dir, jobs=default_jobs(), progress=progress)
+    if measured.density is None:
+        raise AssayError(f"{measured.mined.repo} has no functions at the start of its training window")
+    return seed_measurement(measured, recipe)
+
+
 def urls(repositories: Sequence[Published]) -> dict[str, str]:
-    """Where GitHub has every history, by published name."""
+    """Map published names to the URLs of their histories on GitHub."""
     return {published.name: f"https://github.com/{published.history}.git" for published in repositories}
 
 
 def locate_all(repositories: Sequence[Published], clones: Path) -> dict[str, str]:
-    """The folder in `clones` of every history, by published name. Raises AssayError that names all that are missing."""
+    """Map published names to their folders in `clones`. Raises AssayError naming all that are missing."""
     if not clones.is_dir():
-        raise AssayError(f"--from: there is no folder {clones}")
-    found = {published.name: locate(published.history, clones) for published in repositories}
-    missing = [published.history for published in repositories if found[published.name] is None]
+        raise AssayError(f"--from: the folder {clones} does not exist")
+    folders = {published.name: locate(published.history, clones) for published in repositories}
+    missing = [published.history for published in repositories if folders[published.name] is None]
     if missing:
         raise AssayError(f"--from {clones}: not found: {', '.join(missing)}; clone each as {clones}/OWNER/NAME.git")
-    return {name: str(folder) for name, folder in found.items()}
+    return {name: str(folder) for name, folder in folders.items()}
 
 
 def locate(history: str, clones: Path) -> Path | None:
-    """The git directory or work tree of `owner/name` among the usual ways to name one; None where there is none."""
+    """Find the git directory or work tree of `owner/name` under one of the usual names; None if there is none."""
     owner, _, name = history.partition("/")
     candidates = (
         clones / f"{owner}+{name}" / "repo",
@@ -90,7 +103,7 @@ def _is_repository(folder: Path) -> bool:
 
 
 def measure_all(sources: Mapping[str, str], measure: Measure, progress: Progress) -> dict[str, SeedMeasurement]:
-    """One after the other: mining splits its own work over processes."""
+    """Measure one source after another, since mining itself runs in several processes."""
     measurements = {}
     for done, (name, source) in enumerate(sources.items()):
         progress("histories", done, len(sources))
@@ -99,7 +112,7 @@ def measure_all(sources: Mapping[str, str], measure: Measure, progress: Progress
 
 
 def describe_seed(seed: Seed) -> dict[str, Any]:
-    """What the command prints as JSON: the threshold that the seed gives and every verdict under it."""
+    """Return the command's JSON values: the seed's threshold and every verdict under it."""
     calibration = seed.calibrate()
     threshold, standing = calibration.threshold, calibration.standing
     return {

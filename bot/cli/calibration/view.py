@@ -1,4 +1,4 @@
-"""A calibration as fields for JSON and as a page for a terminal."""
+"""Render a calibration: fields for JSON, and text for a terminal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pipeline.reports.escape import inert
 from pipeline.reports.numbers import counted, interval, share
 from pipeline.reports.numbers import density as number
 from pipeline.reports.plots import LogScale
-from pipeline.screening.verdict import stand
+from pipeline.screening.verdict import render_standing
 
 SELECTION = (
-    "Only repositories that were told RUN are normally fine-tuned, so a wrong SKIP is rarely found out and these "
+    "Normally only repositories with the verdict RUN are fine-tuned, so wrong SKIPs are rarely discovered and these "
     "shares say little about SKIP."
 )
 AXIS_COLUMNS = 72
 
 
 def describe(calibration_set: CalibrationSet, calibration: Calibration | None = None) -> dict[str, Any]:
-    """The fields of every `assay calibration` command; of the deciding label recipe unless a calibration is given."""
+    """Return the fields of every `assay calibration` command, by default of the deciding label recipe."""
     calibration = calibration or calibration_set.calibrate()
     threshold, standing = calibration.threshold, calibration.standing
     recipe = calibration.label_recipe_id
@@ -45,7 +45,7 @@ def describe(calibration_set: CalibrationSet, calibration: Calibration | None = 
         **_share_fields("accuracy", calibration.accuracy),
         "leave_one_out": standing.leave_one_out,
         "selection": SELECTION,
-        "stands_on": stand(threshold, standing),
+        "stands_on": render_standing(threshold, standing),
         "win_curve": _win_curve(calibration),
         "predictions": _track_fields(track_record(calibration_set, recipe)),
         "exclusions": dict(sorted(calibration_set.exclusions.items())),
@@ -54,11 +54,11 @@ def describe(calibration_set: CalibrationSet, calibration: Calibration | None = 
     }
 
 
-def _share_fields(name: str, found: Share | None) -> dict[str, Any]:
+def _share_fields(name: str, value: Share | None) -> dict[str, Any]:
     return {
-        name: found.value if found else None,
-        f"{name}_low": found.low if found else None,
-        f"{name}_high": found.high if found else None,
+        name: value.value if value else None,
+        f"{name}_low": value.low if value else None,
+        f"{name}_high": value.high if value else None,
     }
 
 
@@ -99,7 +99,7 @@ def _outcome_fields(outcome: Outcome, calibration: Calibration) -> dict[str, Any
 
 
 def change_fields(change: Change) -> dict[str, Any]:
-    """What a change did to the threshold and to the newest verdicts."""
+    """Return the fields of a change: the threshold before and after, and the verdicts that flipped."""
     return {
         "threshold_before": change.before.threshold.value,
         "threshold_after": change.after.threshold.value,
@@ -119,7 +119,7 @@ def change_fields(change: Change) -> dict[str, Any]:
 
 
 def render(result: dict[str, Any]) -> RenderableType:
-    """The page: the threshold, a density axis, the outcomes, and what speaks for and against it."""
+    """Render the threshold, a density axis, the outcomes and notes on accuracy."""
     parts: list[RenderableType] = [*_change_lines(result), _headline(result)]
     if result["winners"] or result["losers"]:
         parts += [Text(), *density_axis(result), Text(), _table(result["outcomes"])]
@@ -133,7 +133,7 @@ def _headline(result: dict[str, Any]) -> Text:
     low, high = result["band"]
     source = {
         "calibration": "from the calibration set",
-        "seed": "of the seed data shipped with Assay",
+        "seed": "from the shipped seed data",
         "borrowed": "borrowed from the label recipe `messages`",
     }[result["threshold_source"]]
     line = Text.assemble(("Threshold ", "bold"), (number(result["threshold"]), "bold"))
@@ -158,7 +158,7 @@ def _change_lines(result: dict[str, Any]) -> list[Text]:
 
 
 def density_axis(result: dict[str, Any], columns: int = AXIS_COLUMNS) -> list[Text]:
-    """Winners above, losers below a logarithmic axis with the threshold and its band."""
+    """Render winners above and losers below a logarithmic axis with the threshold and its band."""
     winners = [winner["density"] for winner in result["winners"]]
     losers = [loser["density"] for loser in result["losers"]]
     low, high = result["band"]
@@ -184,14 +184,16 @@ def density_axis(result: dict[str, Any], columns: int = AXIS_COLUMNS) -> list[Te
 
 
 def _marks(at: list[int], mark: str, columns: int) -> str:
-    """A mark for each, and the number where several fall on one column."""
+    """Render a mark per value, or their number if several share a column."""
     counts = [at.count(column) for column in range(columns)]
     shown = {0: " ", 1: mark}
     return "".join(shown.get(count, str(min(count, 9))) for count in counts).rstrip()
 
 
 def _table(outcomes: list[dict[str, Any]]) -> Table:
-    table = Table("repository", "density", "outcome", "from", "counts", "leave-one-out", box=None, header_style="bold")
+    table = Table(
+        "repository", "density", "outcome", "source", "counts", "leave-one-out", box=None, header_style="bold"
+    )
     for row in sorted(outcomes, key=lambda row: (-row["density"], row["repo"])):
         table.add_row(
             Text(inert(row["repo"])),
@@ -216,17 +218,17 @@ def _notes(result: dict[str, Any]) -> list[str]:
     notes = [result["stands_on"]]
     if result["accuracy"] is not None:
         ends = f"{share(result['accuracy_low'])} to {share(result['accuracy_high'])}"
-        notes.append(f"On these outcomes it is right for {share(result['accuracy'])} (95 % Wilson interval {ends}).")
+        notes.append(f"It is right for {share(result['accuracy'])} of these outcomes (95 % Wilson interval {ends}).")
     track = result["predictions"]
     if track["settled"]:
         wrong = f"{len(track['false_positives'])} wrong RUN, {len(track['false_negatives'])} wrong SKIP"
         settled = counted(track["settled"], "prediction")
-        notes.append(f"Of {settled} with an outcome since, {share(track['accuracy'])} were right ({wrong}).")
+        notes.append(f"Of {settled} with a later outcome, {share(track['accuracy'])} were right ({wrong}).")
     if result["counterexamples"]:
         names = ", ".join(inert(name) for name in result["counterexamples"])
         notes.append(f"On the wrong side of the threshold: {names}.")
     notes.append(result["selection"])
     if result["other_label_recipes"]:
         others = counted(result["other_label_recipes"], "outcome")
-        notes.append(f"Not shown: {others} of other label recipes, which cannot be compared.")
+        notes.append(f"Not shown: {others} of other label recipes, which are not comparable.")
     return notes

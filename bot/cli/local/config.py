@@ -1,4 +1,4 @@
-"""`assay config`: look at a repository's own configuration before it is committed."""
+"""`assay config`: check a repository's configuration file before committing it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from rich.text import Text
 
 from bot.cli.config_option import read_config
 from bot.cli.errors import BAD_INPUT
-from bot.cli.output import print_result
+from bot.cli.output import AsJson, print_result
 from bot.repo_config.keys import KEYS
 from bot.repo_config.repository_config import ConfigProblem, ParsedConfig
 from pipeline.reports.escape import inert
 
-_LONGEST_LINE = 600
+_MAX_LINE_LENGTH = 600
 
-app = typer.Typer(add_completion=False, help="Check a repository's own configuration, `.github/assay.yml`.")
+app = typer.Typer(add_completion=False, help="Check a repository's configuration file, `.github/assay.yml`.")
 
 
 @app.callback()
 def config() -> None:
-    """Check a repository's own configuration, `.github/assay.yml`."""
+    """Check a repository's configuration file, `.github/assay.yml`."""
 
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, .github/assay.yml for one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to check, such as .github/assay.yml.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Say what of a configuration file applies, and what does not, by line. Exits 2 if anything does not."""
+    """Show the valid keys of a configuration file and its problems by line. Exits 2 if there is a problem."""
     parsed = read_config(file)
     print_result(describe(parsed, str(file)), as_json, render)
     if parsed.problems:
@@ -39,7 +39,7 @@ def check(
 
 
 def describe(parsed: ParsedConfig, file: str) -> dict[str, Any]:
-    """The answer as JSON has it. A key that the file does not say is null."""
+    """Return the result as JSON values; null for keys that are not in the file."""
     return {
         "file": file,
         "ok": not parsed.problems,
@@ -50,20 +50,22 @@ def describe(parsed: ParsedConfig, file: str) -> dict[str, Any]:
 
 
 def render(result: dict[str, Any]) -> Text:
-    """The same for a person."""
+    """Render the result for a terminal."""
     applies = [(name, value) for name, value in result["applies"].items() if value is not None]
     problems = [ConfigProblem(**problem) for problem in result["problems"]]
-    said = [f"{inert(result['file'])}: {_verdict(len(applies), len(problems))}"]
-    said += [f"  {name:<21} {inert(_shown(value), _LONGEST_LINE)}" for name, value in applies]
+    lines = [f"{inert(result['file'])}: {_summary(len(applies), len(problems))}"]
+    lines += [f"  {name:<21} {inert(_shown(value), _MAX_LINE_LENGTH)}" for name, value in applies]
     if result["config_hash"]:
-        said.append(f"  changes labels: its hash is {result['config_hash']}")
-    said += [f"  {problem}" for problem in problems]
-    return Text("\n".join(said))
+        lines.append(f"  changes labels (configuration hash {result['config_hash']})")
+    lines += [f"  {problem}" for problem in problems]
+    return Text("\n".join(lines))
 
 
-def _verdict(applies: int, problems: int) -> str:
-    keys = f"{applies} {'key applies' if applies == 1 else 'keys apply'}"
-    return f"{keys}, {problems} {'problem' if problems == 1 else 'problems'}" if problems else f"{keys}, no problem"
+def _summary(keys: int, problems: int) -> str:
+    applied = f"{keys} {'key applies' if keys == 1 else 'keys apply'}"
+    return (
+        f"{applied}, {problems} {'problem' if problems == 1 else 'problems'}" if problems else f"{applied}, no problems"
+    )
 
 
 def _shown(value: object) -> str:

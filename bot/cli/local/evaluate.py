@@ -1,4 +1,4 @@
-"""`assay evaluate`: how good each ranking of a repository's functions and files is, on what happened since."""
+"""`assay evaluate`: compare rankings of a past snapshot with the fixes that followed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.text import Text
 
 from bot import __version__
 from bot.cli.config_option import OwnConfig, read_overlay
+from bot.cli.files import check_report, write_report
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import Progress, print_result, progress_display
+from bot.cli.output import AsJson, Progress, print_result, progress_display
 from bot.cli.rankings_table import rankings_table
-from bot.cli.report_file import check_report, write_report
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.cli.scorers import embeddings_of, parse_adapters, parse_base_model, scorer_of
 from bot.peak_memory import peak_rss_mb
@@ -44,8 +44,8 @@ def evaluate_source(
         typer.Option(
             "--scorer",
             metavar="ADAPTER_DIR",
-            help="Also judge the adapter in this folder; may be given several times. The baseline and the cheap "
-            "scorers are always judged.",
+            help="Also evaluate the adapter in this folder; may be repeated. The baseline and the simple scorers are "
+            "always evaluated.",
         ),
     ] = None,
     model: Annotated[
@@ -53,20 +53,20 @@ def evaluate_source(
         typer.Option(
             "--base-model",
             metavar="NAME|DIR",
-            help="Also judge what this model knows untrained: its embeddings and a ridge regression.",
+            help="Also evaluate this untrained model: its embeddings with a ridge regression.",
         ),
     ] = None,
     config: OwnConfig = None,
     jobs: Jobs = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Also write a page with plots to look at; - writes it to stdout."),
+        typer.Option("--html", metavar="FILE", help="Also write an HTML page with plots; - writes it to stdout."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Rank the functions of a year ago as they were then, and compare with what has been fixed since.
+    """Rank the functions of a year ago and compare the ranking with what has been fixed since.
 
-    Every scorer is judged by the same held-out functions, and by all files.
+    Every scorer is evaluated on the same held-out functions, and on all files.
 
     Examples:
 
@@ -105,14 +105,14 @@ def material_of(
     progress: Progress,
     overlay: Overlay = NO_OVERLAY,
 ) -> Dataset:
-    """What scorers learn from and are judged by; what mining finds out is remembered in the data directory."""
+    """Build the dataset that scorers are fitted to and evaluated on. Mined facts are cached in the data directory."""
     store = facts_path(settings.data_dir, repository)
     with Miner(repository, MESSAGES, store, jobs, progress, overlay) as miner, repository.reader() as reader:
         return build_dataset(miner, MESSAGES, blobs_of(reader), as_of=as_of)
 
 
 def blobs_of(reader: ObjectReader) -> ReadBlob:
-    """Contents by hexadecimal id. Raises AssayError for an object that mining could read and that is gone now."""
+    """Return a function that reads blobs by hexadecimal id. It raises AssayError if a blob has become unreadable."""
 
     def read(blob: str) -> bytes:
         try:
@@ -124,15 +124,15 @@ def blobs_of(reader: ObjectReader) -> ReadBlob:
 
 
 def _page(evaluation: Evaluation, seconds: float, memory_mb: float) -> str:
-    from pipeline.reports.evaluation_page import render_evaluation_page  # and Jinja2, only for who wants a page
+    from pipeline.reports.evaluation_page import render_evaluation_page  # imports Jinja2
 
     return render_evaluation_page(evaluation, MESSAGES, seconds=seconds, peak_rss_mb=memory_mb, version=__version__)
 
 
 def render(result: dict[str, Any]) -> RenderableType:
-    """Both tables, and what they are worth."""
+    """Render the tables of functions and files, with notes on their significance."""
     head = f"{inert(result['repo'])} at {result['head_sha'][:10]}: ranked as of {result['eval_start'][:10]}, "
-    head += f"judged by the fixes of the {result['horizon_days']:.0f} days up to {result['as_of'][:10]}"
+    head += f"evaluated on the fixes of the {result['horizon_days']:.0f} days up to {result['as_of'][:10]}"
     parts: list[RenderableType] = [Text(head)]
     if not result["conclusive"]:
         parts.append(Text("INCONCLUSIVE"))

@@ -1,7 +1,6 @@
-"""`--github-token`: issues and pull requests for a screening on a terminal.
+"""`--github-token`: fetch issues and pull requests as evidence for `assay screen`.
 
-What was read is kept in the data directory, so the next time only what changed since is asked for; also where GitHub's
-limit broke it off.
+Facts are cached in the data directory, so fetching is incremental, also after an interruption by GitHub's rate limit.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ GitHubToken = Annotated[
     typer.Option(
         "--github-token",
         metavar="FILE|-",
-        help="Also ask GitHub for issues, pull requests and labels, with the token in this file (- is standard input; "
-        "without the option ASSAY_GITHUB_TOKEN is used).",
+        help="Also use issues, pull requests and labels from GitHub, with the token in this file (-: standard input). "
+        "Default: ASSAY_GITHUB_TOKEN.",
     ),
 ]
 GitHubRepo = Annotated[
     str | None,
-    typer.Option("--github-repo", metavar="OWNER/NAME", help="What PATH is called on GitHub; a URL says it itself."),
+    typer.Option("--github-repo", metavar="OWNER/NAME", help="The repository's name on GitHub, for a local PATH."),
 ]
 
-WITHOUT_TOKEN: Final = "By messages alone: without --github-token nothing is known of issues, pull requests and labels."
+WITHOUT_TOKEN: Final = "From commit messages only: --github-token adds issues, pull requests and labels."
 _NAME = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 
 def token_of(option: str | None, environment: str) -> str | None:
-    """Raises AssayError for an option that is the token itself, and for a file that holds none."""
+    """Read the token. Raises AssayError if the option is the token itself, or if the file holds none."""
     if option is None and not environment.strip():
         return None
     from bot.github.evidence.graphql_client import read_token
@@ -53,10 +52,10 @@ def token_of(option: str | None, environment: str) -> str | None:
 
 
 def name_of(source: str, repo: str | None, settings: Settings) -> str:
-    """`owner/name` on GitHub. Raises AssayError where it cannot be told."""
+    """Return `owner/name` on GitHub. Raises AssayError if it is unknown."""
     if repo is not None:
         if not _NAME.fullmatch(repo):
-            raise AssayError("--github-repo takes OWNER/NAME, such as acme/shop")
+            raise AssayError("--github-repo must be OWNER/NAME, such as acme/shop")
         return repo
     host = urlsplit(settings.github_url).netloc
     if looks_like_url(source):
@@ -64,14 +63,16 @@ def name_of(source: str, repo: str | None, settings: Settings) -> str:
         name = parts.path.strip("/").removesuffix(".git")
         if parts.netloc == host and _NAME.fullmatch(name):
             return name
-    raise AssayError(f"what {source!r} is called on {host} cannot be told: add --github-repo OWNER/NAME")
+    raise AssayError(f"the name of {source!r} on {host} is unknown: add --github-repo OWNER/NAME")
 
 
 def fetch_evidence(
     name: str, token: str, settings: Settings, until: datetime, progress: Progress
 ) -> tuple[Tracked | None, str]:
-    """Issues and pull requests of the windows that end at `until` at the latest, as they are known now, and what is to
-    be said of them. None where the token may not read them all: half of them is no evidence. Raises AssayError."""
+    """Fetch issues and pull requests up to `until`; return the tracker and a note for the report.
+
+    The tracker is None if the token may not read all of them, since partial evidence is misleading. Raises AssayError.
+    """
     from bot.github.errors import GitHubError, RateLimited
     from bot.github.evidence.evidence_facts import tracker_of
     from bot.github.evidence.fact_file import FactFile, evidence_path
@@ -90,19 +91,19 @@ def fetch_evidence(
                 ask, RepositoryRef(owner, short), store, since=since, now=lambda: datetime.now(UTC), share=1
             )
 
-    progress("asking GitHub for issues and pull requests", 0, None)
+    progress("fetching issues and pull requests from GitHub", 0, None)
     try:
         fetched = asyncio.run(fetch())
     except RateLimited as limit:
         raise AssayError(
-            f"GitHub's rate limit is used up until {limit.until:%H:%M} UTC: what was read is kept; run it again then"
+            f"GitHub's rate limit is exhausted until {limit.until:%H:%M} UTC: run the command again then; it continues"
         ) from None
     except GitHubError as problem:
-        raise AssayError(f"GitHub does not give the issues of {name}: {problem}") from None
+        raise AssayError(f"cannot fetch the issues of {name} from GitHub: {problem}") from None
     if fetched.lacks:
         names = " and ".join(lacking.replace("_", " ") for lacking in fetched.lacks)
-        return None, f"By messages alone: the token may not read {names}."
+        return None, f"From commit messages only: the token may not read {names}."
     tracker = tracker_of(fetched.facts, int(until.timestamp()))
     requests = numbers.counted(fetched.requests, "request")
-    known = f"{len(tracker.facts):,} issues and pull requests are known, by {requests} now."
-    return Tracked(tracker, Home(name, host)), known
+    note = f"Uses {len(tracker.facts):,} issues and pull requests ({requests} to GitHub)."
+    return Tracked(tracker, Home(name, host)), note

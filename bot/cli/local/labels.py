@@ -1,7 +1,7 @@
-"""`assay labels`: how good the fix labels are, told by commits that somebody labelled by hand.
+"""`assay labels`: estimate the quality of the fix labels from hand-labelled commits.
 
-1. `sample` draws commits and writes a file to fill in, and a second one that says which of them count as fixes
-2. somebody reads each diff and writes fix, not or unsure behind its SHA, without a look at the second file
+1. `sample` draws commits and writes a file to fill in, and a sealed file that says which commits count as fixes
+2. a person reads each diff and writes fix, not or unsure after its SHA, without opening the sealed file
 3. `score` reads both and prints precision and recall
 """
 
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bot.cli.files import read_whole, require_writable, write_whole
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import print_result, progress_display
+from bot.cli.output import AsJson, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.calibration.seed_records import iso_day
@@ -27,31 +27,31 @@ from pipeline.screening.label_population import ClassifyingMiner, read_populatio
 from pipeline.screening.label_quality import ANSWERS, Answer, Estimate, LabelQuality, LabelSample, draw_sample, score
 from pipeline.screening.measure import facts_path
 
-app = typer.Typer(add_completion=False, help="Tell how good the fix labels are, by commits that were labelled by hand.")
+app = typer.Typer(add_completion=False, help="Estimate the quality of the fix labels from hand-labelled commits.")
 
 SCHEMA = "assay-labels/1"
-LARGEST_FILE_BYTES = 8 << 20
+MAX_FILE_BYTES = 8 << 20
 _TSV_HEAD = "# sha\tanswer: fix, not or unsure. Judge by the diff; do not look into {}\n"
 
 
 @app.command("sample")
 def sample(
     source: Source,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="To be filled in: .tsv or .json.")],
-    n: Annotated[int, typer.Option("--n", min=2, max=100_000, help="How many commits.")] = 200,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other commits.")] = 0,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to fill in: .tsv or .json.")],
+    n: Annotated[int, typer.Option("--n", min=2, max=100_000, help="Number of commits.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the sample.")] = 0,
     as_of: AsOf = None,
     jobs: Jobs = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Draw commits of the training window to be labelled by hand: half of them count as fixes, half do not."""
+    """Draw commits of the training window to label by hand: half count as fixes, half do not."""
     if out.suffix not in (".tsv", ".json"):
         raise AssayError(f"--out {out}: the name must end in .tsv or .json")
     sealed = sealed_path(out)
     for path in (out, sealed):
         require_writable(path)
         if path.exists():
-            raise AssayError(f"{path} is there already and may hold answers: give another name")
+            raise AssayError(f"{path} already exists and may hold answers: give another name")
     settings = load_settings()
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
@@ -74,16 +74,16 @@ def sample(
     write_whole(out, _to_fill_in(drawn, out))
     result = {"commits": n, "file": str(out), "sealed": str(sealed), "repo": repository.name, "seed": seed}
     print_result(
-        result, as_json, lambda _: Text(f"{n} commits to label in {out}; which of them count as fixes: {sealed}")
+        result, as_json, lambda _: Text(f"Wrote {n} commits to label to {out}, and which count as fixes to {sealed}")
     )
 
 
 @app.command("score")
 def score_files(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files that `sample` wrote, filled in.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Filled-in files of `sample`.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Precision and recall of the fix labels, with 95 % intervals; of several repositories also together."""
+    """Print precision and recall of the fix labels with 95 % intervals; for several repositories also combined."""
     read = [read_filled_in(path) for path in files]
     rows = [(repo, score([(drawn, answers)])) for repo, drawn, answers in read]
     if len(read) > 1:
@@ -93,7 +93,7 @@ def score_files(
 
 
 def sealed_path(out: Path) -> Path:
-    """Where the strata of a file to be filled in are kept: labels.tsv has labels.strata.json."""
+    """Return the path of the sealed file: labels.strata.json for labels.tsv."""
     return out.with_name(f"{out.stem}.strata.json")
 
 
@@ -104,21 +104,21 @@ def _to_fill_in(drawn: LabelSample, out: Path) -> str:
 
 
 def read_filled_in(path: Path) -> tuple[str, LabelSample, dict[str, Answer]]:
-    """(repository, what was drawn, answers by SHA). Raises AssayError naming the line or commit that makes no sense."""
+    """Return (repository, sample, answers by SHA). Raises AssayError naming the invalid line or commit."""
     repo, drawn = _read_sealed(sealed_path(path))
-    text = read_whole(path, LARGEST_FILE_BYTES).decode("utf-8-sig", "replace")
+    text = read_whole(path, MAX_FILE_BYTES).decode("utf-8-sig", "replace")
     pairs = _json_answers(text, path) if path.suffix == ".json" else _tsv_answers(text)
     known, answers = {*drawn.fixes, *drawn.others}, dict[str, Answer]()
     for sha, written in pairs:
-        told = written.strip().casefold()
+        answer = written.strip().casefold()
         if sha not in known:
-            raise AssayError(f"{path}: {_shown(sha)} is none of the commits that were drawn")
+            raise AssayError(f"{path}: {_shown(sha)} is not in the sample")
         if sha in answers:
-            raise AssayError(f"{path}: {sha} stands there twice")
-        if told and told not in ANSWERS:
+            raise AssayError(f"{path}: {sha} is listed twice")
+        if answer and answer not in ANSWERS:
             raise AssayError(f"{path}: {sha} has the answer {_shown(written)}: write fix, not or unsure")
-        if told:
-            answers[sha] = told
+        if answer:
+            answers[sha] = answer
     return repo, drawn, answers
 
 
@@ -131,12 +131,12 @@ def _json_answers(text: str, path: Path) -> list[tuple[str, str]]:
     try:
         return [(str(row["sha"]), str(row["answer"])) for row in json.loads(text)["commits"]]
     except (ValueError, KeyError, TypeError):
-        raise AssayError(f'{path} is no file of answers: {{"commits": [{{"sha": ..., "answer": ...}}]}}') from None
+        raise AssayError(f'{path} must have the form {{"commits": [{{"sha": ..., "answer": ...}}]}}') from None
 
 
 def _read_sealed(path: Path) -> tuple[str, LabelSample]:
     try:
-        record = json.loads(read_whole(path, LARGEST_FILE_BYTES))
+        record = json.loads(read_whole(path, MAX_FILE_BYTES))
         drawn = LabelSample(
             fixes=tuple(map(str, record["fixes"])),
             others=tuple(map(str, record["others"])),
@@ -146,7 +146,7 @@ def _read_sealed(path: Path) -> tuple[str, LabelSample]:
         )
         return str(record["repo"]), drawn
     except (ValueError, KeyError, TypeError):
-        raise AssayError(f"{path} does not say what was drawn: draw again with `assay labels sample`") from None
+        raise AssayError(f"{path} is damaged: draw a new sample with `assay labels sample`") from None
 
 
 def _row(name: str, quality: LabelQuality) -> dict[str, Any]:
@@ -162,13 +162,13 @@ def _row(name: str, quality: LabelQuality) -> dict[str, Any]:
 def _line(name: str, quality: LabelQuality) -> str:
     judged = sum(s.judged for s in (*quality.fixes, *quality.others))
     unsure = sum(s.unsure for s in (*quality.fixes, *quality.others))
-    told = f"precision {_percent(quality.precision)}, recall {_percent(quality.recall)}"
-    return f"{_shown(name)}: {told}; {judged} commits judged, {unsure} unsure and left out"
+    figures = f"precision {_percent(quality.precision)}, recall {_percent(quality.recall)}"
+    return f"{_shown(name)}: {figures}; {judged} commits judged, {unsure} unsure and left out"
 
 
 def _percent(estimate: Estimate) -> str:
     if estimate.value is None or estimate.low is None or estimate.high is None:
-        return "not known"
+        return "unknown"
     return f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
 
 

@@ -1,4 +1,4 @@
-"""`assay pairs`: the training pairs and the holdout of a repository as a Parquet file."""
+"""`assay pairs`: write a repository's training pairs and holdout functions to a Parquet file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from bot.cli.config_option import OwnConfig, read_overlay
 from bot.cli.local.evaluate import blobs_of
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import print_result, progress_display
+from bot.cli.output import AsJson, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.finetuning.prompts import code_of
@@ -25,18 +25,18 @@ from pipeline.records import FunctionHistory, PairMetrics, PairRow
 from pipeline.reports.pairs_parquet import PairsOrigin, write_pairs
 from pipeline.screening.measure import facts_path
 
-_BLOBS_AT_HAND = 4
+_CACHED_BLOBS = 4
 
 
 def pairs(
     source: Source,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where to write; replaced when whole.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="The file to write, atomically.")],
     as_of: AsOf = None,
     config: OwnConfig = None,
     jobs: Jobs = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Write the training pairs and the holdout functions of a repository; docs/reference/pairs.md has the columns."""
+    """Write a repository's training pairs and holdout functions. docs/reference/pairs.md describes the columns."""
     settings = load_settings()
     overlay = read_overlay(config)
     with progress_display() as progress:
@@ -64,8 +64,8 @@ def pairs(
 
 
 def rows(dataset: Dataset, read: ReadBlob) -> Iterator[PairRow]:
-    """The rows of both snapshots, training first, each with its code, its structure and its place in the split."""
-    content = lru_cache(_BLOBS_AT_HAND)(read)
+    """Yield the rows of both snapshots, training first, with code, structure metrics and place in the split."""
+    content = lru_cache(_CACHED_BLOBS)(read)
     mined = dataset.mined
     trained = zip(mined.train, dataset.train, dataset.train_signals.tolist(), dataset.train_places, strict=True)
     for lineage, (function, subject, signal, place) in enumerate(trained):
@@ -105,7 +105,7 @@ def _row(
 
 
 def _sentence(result: dict[str, Any]) -> str:
-    counted = f"{result['pairs']:,} training pairs ({result['learned_from']:,} of them to learn from) and "
+    counted = f"{result['pairs']:,} training pairs ({result['learned_from']:,} of them used for training) and "
     counted += f"{result['holdout']:,} holdout functions ({result['held_out']:,} of them held out)"
-    young = "; too little history for a fine-tuning run" if result["too_little_history"] else ""
-    return f"{counted} written to {result['file']}{young}"
+    note = "; too little history for a fine-tuning run" if result["too_little_history"] else ""
+    return f"Wrote {counted} to {result['file']}{note}"

@@ -1,4 +1,4 @@
-"""`assay rank`: where to look first, with reasons."""
+"""`assay rank`: list the riskiest functions or files, with reasons."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rich.text import Text
 
 from bot import __version__
 from bot.cli.config_option import OwnConfig, read_overlay
+from bot.cli.files import check_report, write_report
 from bot.cli.local.evaluate import blobs_of
 from bot.cli.local.screen import AsOf, Jobs, Source
-from bot.cli.output import Progress, print_result, progress_display
-from bot.cli.report_file import check_report, write_report
+from bot.cli.output import AsJson, Progress, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.cli.scorers import Choice, parse_scorer, scorer_of
 from bot.peak_memory import peak_rss_mb
@@ -38,7 +38,7 @@ from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
 from pipeline.reports.escape import encodable, inert
 from pipeline.reports.numbers import iso
-from pipeline.reports.ranking_sarif import MOST_RESULTS, Located, Ranking, end_column, ranking_sarif
+from pipeline.reports.ranking_sarif import MAX_RESULTS, Located, Ranking, end_column, ranking_sarif
 from pipeline.screening.measure import facts_path
 
 
@@ -52,9 +52,12 @@ def rank(
     as_of: AsOf = None,
     level: Annotated[Level, typer.Option("--level", help="What to rank.")] = Level.function,
     scorer: Annotated[
-        str, typer.Option("--scorer", metavar="baseline|ADAPTER_DIR", help="What ranks: the baseline, or an adapter.")
+        str,
+        typer.Option(
+            "--scorer", metavar="baseline|ADAPTER_DIR", help="The scorer: the baseline, or an adapter's folder."
+        ),
     ] = Baseline.name,
-    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many to show, or to write.")] = 20,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many to list.")] = 20,
     config: OwnConfig = None,
     jobs: Jobs = None,
     sarif: Annotated[
@@ -63,11 +66,11 @@ def rank(
             "--sarif", metavar="FILE", help="Also write SARIF for GitHub's code scanning; - writes it to stdout."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """List the functions or files that are likeliest to need a fix, riskiest first, with reasons.
+    """List the functions or files most likely to need a fix, riskiest first, with reasons.
 
-    A ranking says where to look; it has found no defect. `assay evaluate` tells how good it would have been so far.
+    A ranking says where to look first; it does not find defects. `assay evaluate` measures how good it is.
 
     Examples:
 
@@ -79,21 +82,21 @@ def rank(
     settings = load_settings()
     check_report("--sarif", sarif, as_json)
     overlay = read_overlay(config)
-    if sarif is not None and top > MOST_RESULTS:
-        raise AssayError(f"--top {top}: GitHub takes at most {MOST_RESULTS:,} results in a SARIF file")
-    wanted = Wanted(parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs(), overlay)
+    if sarif is not None and top > MAX_RESULTS:
+        raise AssayError(f"--top {top}: GitHub takes at most {MAX_RESULTS:,} results in a SARIF file")
+    options = RankOptions(parse_as_of(as_of), level.value, parse_scorer(scorer), top, jobs or default_jobs(), overlay)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
-        found = rank_repository(repository, settings, wanted, progress)
-    if sarif is not None and write_report(sarif, _sarif(found, source)):
+        top_places = rank_repository(repository, settings, options, progress)
+    if sarif is not None and write_report(sarif, _sarif(top_places, source)):
         return
-    result = _json(found) | {"seconds": round(time.perf_counter() - started, 3), "peak_rss_mb": round(peak_rss_mb(), 1)}
-    print_result(result, as_json, render)
+    cost = {"seconds": round(time.perf_counter() - started, 3), "peak_rss_mb": round(peak_rss_mb(), 1)}
+    print_result(_json(top_places) | cost, as_json, render)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What was asked for."""
+class RankOptions:
+    """How to rank a repository."""
 
     as_of: int | None
     level: Literal["function", "file"]
@@ -104,8 +107,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The first places of a ranking, and what it is a ranking of."""
+class TopPlaces:
+    """The first places of a ranking, with its description."""
 
     repo: str
     ranking: Ranking
@@ -114,54 +117,54 @@ class Found:
     places: tuple[Located, ...]
 
 
-def rank_repository(repository: Repository, settings: Settings, wanted: Wanted, progress: Progress) -> Found:
-    """Mine, measure and rank; what mining finds out is remembered in the data directory."""
+def rank_repository(repository: Repository, settings: Settings, options: RankOptions, progress: Progress) -> TopPlaces:
+    """Mine, measure and rank. Mined facts are cached in the data directory."""
     store = facts_path(settings.data_dir, repository)
-    miner = Miner(repository, MESSAGES, store, wanted.jobs, progress, wanted.overlay)
+    miner = Miner(repository, MESSAGES, store, options.jobs, progress, options.overlay)
     with miner, repository.reader() as reader:
         read = blobs_of(reader)
-        subjects = subjects_at_head(miner, read, as_of=wanted.as_of)
-        scorer = scorer_of(wanted.scorer, read)
-        ranked = (rank_functions if wanted.level == "function" else rank_files)(subjects, scorer)
+        subjects = subjects_at_head(miner, read, as_of=options.as_of)
+        scorer = scorer_of(options.scorer, read)
+        ranked = (rank_functions if options.level == "function" else rank_files)(subjects, scorer)
         scored = [place for place in ranked if math.isfinite(place.score)]
         ranking = Ranking(
-            level=wanted.level,
+            level=options.level,
             ranked=len(ranked),
             scorer=scorer.name,
             head_sha=miner.history.graph.ids[miner.history.head].hex(),
             as_of=miner.history.effective_at[-1],
             label_recipe_id=MESSAGES.id,
         )
-        places = tuple(locate(scored[: wanted.top], subjects, read))
-    return Found(repository.name, ranking, len(ranked) - len(scored), wanted.overlay.config_hash, places)
+        places = tuple(locate(scored[: options.top], subjects, read))
+    return TopPlaces(repository.name, ranking, len(ranked) - len(scored), options.overlay.config_hash, places)
 
 
 def locate(places: Sequence[Ranked], subjects: Sequence[Subject], read: ReadBlob) -> Iterator[Located]:
-    """Each place with what tells it apart and where its last line ends."""
+    """Yield each place with its ordinal and the end column of its last line."""
     known = {(s.path, s.qualified_name, s.start_line, s.end_line): s for s in subjects}
     for place in places:
         subject = known[place.path, place.qualified_name, place.start_line, place.end_line]
         yield Located(place, subject.ordinal, end_column(read(subject.blob), place.end_line))
 
 
-def _sarif(found: Found, source: str) -> str:
-    """Ends with a line break. The address is known where the repository was named by one."""
-    ranking = replace(found.ranking, repository_uri=parse_url(source).text if looks_like_url(source) else "")
-    return json.dumps(ranking_sarif(found.places, ranking, version=__version__), allow_nan=False, indent=1) + "\n"
+def _sarif(top_places: TopPlaces, source: str) -> str:
+    """Render SARIF with a final newline; the repository's URI is known only if `source` is a URL."""
+    ranking = replace(top_places.ranking, repository_uri=parse_url(source).text if looks_like_url(source) else "")
+    return json.dumps(ranking_sarif(top_places.places, ranking, version=__version__), allow_nan=False, indent=1) + "\n"
 
 
-def _json(found: Found) -> dict[str, Any]:
-    """What `--json` prints but for the costs; docs/reference/json.md has the fields."""
+def _json(top_places: TopPlaces) -> dict[str, Any]:
+    """Return the values of `--json` except the costs; docs/reference/json.md describes them."""
     return {
-        "repo": encodable(found.repo),
-        "head_sha": found.ranking.head_sha,
-        "as_of": iso(found.ranking.as_of),
-        "level": found.ranking.level,
-        "scorer": found.ranking.scorer,
-        "ranked": found.ranking.ranked,
-        "without_score": found.without_score,
-        "config_hash": found.config_hash,
-        "items": [_item(located.ranked) for located in found.places],
+        "repo": encodable(top_places.repo),
+        "head_sha": top_places.ranking.head_sha,
+        "as_of": iso(top_places.ranking.as_of),
+        "level": top_places.ranking.level,
+        "scorer": top_places.ranking.scorer,
+        "ranked": top_places.ranking.ranked,
+        "without_score": top_places.without_score,
+        "config_hash": top_places.config_hash,
+        "items": [_item(located.ranked) for located in top_places.places],
     }
 
 
@@ -177,7 +180,7 @@ def _item(ranked: Ranked) -> dict[str, Any]:
 
 
 def render(result: dict[str, Any]) -> RenderableType:
-    """The places in order, with their reasons."""
+    """Render the places in order, with their reasons."""
     head = f"{inert(result['repo'])} at {result['head_sha'][:10]}: {len(result['items'])} of {result['ranked']:,} "
     head += f"{result['level']}s, riskiest first"
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -190,5 +193,5 @@ def render(result: dict[str, Any]) -> RenderableType:
         table.add_row(*(Text(inert(cell)) for cell in cells))
     parts: list[RenderableType] = [Text(head), table]
     if result["without_score"]:
-        parts.append(Text(f"{result['without_score']:,} have no score by {inert(result['scorer'])} and are not listed"))
+        parts.append(Text(f"Not listed: {result['without_score']:,} without a score by {inert(result['scorer'])}"))
     return Group(*parts)

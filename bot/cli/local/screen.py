@@ -1,4 +1,4 @@
-"""`assay screen`: from a clone to RUN or SKIP."""
+"""`assay screen`: predict RUN or SKIP for a repository."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot import __version__
 from bot.cli.config_option import OwnConfig, read_overlay
 from bot.cli.files import write_whole
 from bot.cli.local.github_evidence import WITHOUT_TOKEN, GitHubRepo, GitHubToken, fetch_evidence, name_of, token_of
-from bot.cli.output import print_result, progress_display
+from bot.cli.output import AsJson, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
@@ -35,12 +35,15 @@ from pipeline.reports.screen_text import lines
 from pipeline.screening.assess import Cost, judge_measured
 from pipeline.screening.measure import measure
 
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, max=64, help="Processes; by default one a core.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, max=64, help="Number of processes. Default: one per core, at most 8."),
+]
 AsOf = Annotated[
     str | None,
-    typer.Option("--as-of", metavar="ISO", help="See nothing that landed after this date or time, as if it were then."),
+    typer.Option("--as-of", metavar="ISO", help="Ignore everything that landed after this date or time."),
 ]
-Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="A repository on this machine, or an https:// URL.")]
+Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="The path of a local repository, or an https:// URL.")]
 
 
 def screen(
@@ -50,22 +53,22 @@ def screen(
     github_token: GitHubToken = None,
     github_repo: GitHubRepo = None,
     jobs: Jobs = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a report to look at.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Tell whether fine-tuning on this repository's bug-fix history is worth trying: RUN or SKIP.
+    """Predict whether fine-tuning on a repository's bug-fix history is worth trying: RUN or SKIP.
 
-    A repository on this machine is only ever read. A URL is cloned into the data directory, default branch only, and
-    fetched incrementally the next time. With a token, issues, pull requests and labels are evidence, too.
+    A local repository is only read. Of a URL, the default branch is cloned into the data directory and fetched
+    incrementally the next time. With a GitHub token, issues, pull requests and labels are used as evidence too.
     """
     settings = load_settings()
     if html is not None and not html.absolute().parent.is_dir():
-        raise AssayError(f"--html {html}: there is no folder {html.absolute().parent}")
+        raise AssayError(f"--html {html}: the folder {html.absolute().parent} does not exist")
     environment = settings.github_token.get_secret_value() if settings.github_token else ""
     token = token_of(github_token, environment)
-    named = None if token is None else name_of(source, github_repo, settings)
-    wanted = Wanted(parse_as_of(as_of), jobs or default_jobs(), read_overlay(config), token, named)
-    screening = screen_source(source, settings, wanted)
+    name = None if token is None else name_of(source, github_repo, settings)
+    options = ScreenOptions(parse_as_of(as_of), jobs or default_jobs(), read_overlay(config), token, name)
+    screening = screen_source(source, settings, options)
     if html is not None:
         from pipeline.reports.screen_page import render_screen_page
 
@@ -74,72 +77,72 @@ def screen(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How a repository is to be screened."""
+class ScreenOptions:
+    """How to screen a repository."""
 
     as_of: int | None
     jobs: int
     overlay: Overlay = NO_OVERLAY
     token: str | None = field(default=None, repr=False)  # for GitHub's API
-    name: str | None = None  # owner/name there
+    name: str | None = None  # owner/name on GitHub
 
 
-def screen_source(source: str, settings: Settings, wanted: Wanted) -> Screening:
-    """Screen what PATH or URL names and write the prediction down, unless it looks at the past.
+def screen_source(source: str, settings: Settings, options: ScreenOptions) -> Screening:
+    """Screen the repository at a path or URL, and record the prediction unless it is as of a past time.
 
-    Under the label recipe that decides on this machine; under `messages` where that asks for issues and there is no
-    token.
+    Uses this machine's deciding label recipe, or `messages` if that recipe needs issues and there is no token.
     """
     started = time.perf_counter()
     calibration_set = effective_calibration_set(settings)
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         tracked, note = None, WITHOUT_TOKEN
-        if wanted.token is not None and wanted.name is not None:
-            until = end_of_windows(repository, wanted.as_of)
-            tracked, note = fetch_evidence(wanted.name, wanted.token, settings, until, progress)
-            tracked = tracked and tracked.labelled(wanted.overlay.bug_labels)
+        if options.token is not None and options.name is not None:
+            until = end_of_windows(repository, options.as_of)
+            tracked, note = fetch_evidence(options.name, options.token, settings, until, progress)
+            tracked = tracked and tracked.labelled(options.overlay.bug_labels)
         recipe = recipe_of(calibration_set.deciding) if tracked is not None else MESSAGES
         measured = measure(
             repository,
             recipe,
             data_dir=settings.data_dir,
-            as_of=wanted.as_of,
-            jobs=wanted.jobs,
+            as_of=options.as_of,
+            jobs=options.jobs,
             progress=progress,
-            overlay=wanted.overlay,
+            overlay=options.overlay,
             tracked=tracked,
         )
     calibration = calibration_set.calibrate(recipe.id)
     cost = Cost(time.perf_counter() - started, peak_rss_mb())
     screening = judge_measured(measured, recipe, calibration, cost, note)
-    if wanted.as_of is None:
+    if options.as_of is None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
             record_prediction(calibration_folder(settings.data_dir), screening, calibration, now)
-        except (AssayError, OSError) as error:  # the verdict stands, and may have taken long
-            print(f"warning: the prediction could not be written down: {error}", file=sys.stderr)
+        except (AssayError, OSError) as error:  # still show the verdict, which may have taken long
+            print(f"warning: the prediction could not be recorded: {error}", file=sys.stderr)
     return screening
 
 
 def end_of_windows(repository: Repository, as_of: int | None) -> datetime:
-    """No window ends later: the time of the head or of --as-of, whichever comes first."""
+    """Return the time of the head or of --as-of, whichever is earlier: no window ends later."""
     seconds = int(time.time()) if as_of is None else as_of
-    with repository.reader() as reader, suppress(ObjectProblem, ValueError):  # mining says what is wrong with it
+    with repository.reader() as reader, suppress(ObjectProblem, ValueError):  # mining reports such errors
         seconds = min(seconds, parse_commit(reader.commit(repository.head)).committed_at)
     return datetime.fromtimestamp(max(seconds, 0), UTC)
 
 
 def effective_calibration_set(settings: Settings) -> CalibrationSet:
-    """The calibration set of this machine. Raises AssayError where a label recipe decides that this version has not."""
+    """Load this machine's calibration set. Raises AssayError if this version lacks its deciding label recipe."""
     calibration_set = load_calibration_set(calibration_folder(settings.data_dir), load_seed())
     if calibration_set.deciding not in RECIPES:
         raise AssayError(
-            f"label recipe {calibration_set.deciding} decides here, and this version measures {', '.join(RECIPES)}: "
-            "look at `assay calibration adopt --dry-run`, then adopt it, or go back to the version before"
+            f"this machine uses label recipe {calibration_set.deciding}, but this version measures "
+            f"{', '.join(RECIPES)}: run `assay calibration adopt` (--dry-run shows what changes), or downgrade"
         )
     return calibration_set
 
 
 def recipe_of(label_recipe_id: str) -> LabelRecipe:
+    """Return the label recipe with this id."""
     return RECIPES[label_recipe_id]

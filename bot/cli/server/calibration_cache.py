@@ -1,4 +1,4 @@
-"""The calibration in force, for a worker that judges often: read again only when somebody changed it."""
+"""The server's calibration set, cached for the worker until its files change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 def calibration_source(settings: Settings) -> CalibrationSource:
-    """Calibrations for every installation. Raises AssayError for a setting of base models that makes no sense."""
+    """Create the calibrations of all installations. Raises AssayError for invalid settings of base models."""
     base_models = parse_base_models(settings.base_models)
     name = default_base_model(base_models, settings.base_model)
     family = base_models[name].family if name else ""
@@ -23,7 +23,7 @@ def calibration_source(settings: Settings) -> CalibrationSource:
 
 
 class CachedCalibrationSet:
-    """Called for the server's own calibration set; safe to be called from several threads."""
+    """A callable that returns the server's calibration set. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,15 +32,15 @@ class CachedCalibrationSet:
         self._set: CalibrationSet | None = None
 
     def __call__(self) -> CalibrationSet:
-        """Raises AssayError where a label recipe is pinned that this release has not."""
+        """Return the current set. Raises AssayError if it pins a label recipe that this release lacks."""
         with self._lock:
-            stamp = self._look()
+            stamp = self._current_stamp()
             if self._set is None or stamp != self._stamp:
                 self._set, self._stamp = effective_calibration_set(self._settings), stamp
             return self._set
 
-    def _look(self) -> Stamp:
-        """What changes when the calibration's files do."""
+    def _current_stamp(self) -> Stamp:
+        """Return a value that changes with the calibration's files."""
         folder = calibration_folder(self._settings.data_dir)
-        found = ((path.name, path.stat()) for path in sorted(folder.glob("*")) if path.is_file())
-        return tuple((name, seen.st_mtime_ns, seen.st_size) for name, seen in found)
+        stats = ((path.name, path.stat()) for path in sorted(folder.glob("*")) if path.is_file())
+        return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

@@ -1,7 +1,6 @@
-"""What `assay doctor` says of the App: is it registered, does GitHub know it, is what it runs on there?
+"""The checks of `assay doctor` for the App: credentials, database, Redis, and its registration on GitHub.
 
-Where no App is registered nothing of this is required, for screening on this machine needs none of it, and GitHub is
-not asked.
+Without a registered App none of this is required, since local screening does not need it, and GitHub is not contacted.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from bot.cli.app_settings import (
     github_server,
     source_of_credentials,
 )
-from bot.cli.check import Check
+from bot.cli.output import Check
 from bot.cli.server.setup import what_to_do
 from bot.clock import SystemClock
 from bot.github.credentials import parse_private_key
@@ -30,17 +29,17 @@ from bot.setup.app_status import AppStatus, fetch_app_status
 from bot.setup.manifest import WEBHOOK_PATH, unreachable_reason
 from pipeline.records import AssayError
 
-TIMEOUT_S = 5.0  # of each question asked over a network
-SETUP = "assay up (or assay setup) registers one; screening on this machine needs none"
+TIMEOUT_S = 5.0  # per network request
+SETUP = "run assay up (or assay setup) to register one; local screening does not need it"
 T = TypeVar("T")
 
 
 def check_app(settings: Settings) -> Iterator[Check]:
-    """Every check of the App, in the order in which a person would look. Raises nothing: a failed one is an answer."""
+    """Run the checks of the App. Never raises: failures are results."""
     try:
         credentials = effective_credentials(settings)
     except AssayError as error:
-        yield Check("App", False, "its credentials cannot be used", str(error))
+        yield Check("App", False, "its credentials are invalid", str(error))
         credentials = None
     else:
         yield check_credentials(credentials, source_of_credentials(settings))
@@ -53,8 +52,9 @@ def check_app(settings: Settings) -> Iterator[Check]:
 
 
 def check_credentials(credentials: AppCredentials | None, source: str) -> Check:
+    """Check that an App is registered and that its private key is valid."""
     if credentials is None:
-        return Check("App", False, "none is registered", SETUP, required=False)
+        return Check("App", False, "not registered", SETUP, required=False)
     name = f"App {credentials.app_id}" + (f" ({credentials.slug})" if credentials.slug else "")
     try:
         parse_private_key(credentials.private_key, "its private key")
@@ -64,103 +64,103 @@ def check_credentials(credentials: AppCredentials | None, source: str) -> Check:
 
 
 def check_database(url: str, *, required: bool) -> Check:
-    """Is it reached, and at the tables of this release? One that is not there yet is made when Assay starts."""
-    from bot.store.migrate import current, newest  # slow to import, as is all that follows
+    """Check that the database is reachable and migrated. A missing SQLite file is fine: it is created at start."""
+    from bot.store.migrate import current, newest  # slow to import, like the imports below
     from bot.store.urls import parse, path_of
 
-    to_do = "check ASSAY_DATABASE_URL, and that the server runs and lets this machine in"
+    to_do = "check ASSAY_DATABASE_URL, and that the server runs and accepts connections from this machine"
     try:
         parsed = parse(url)
         file = path_of(parsed)
         if file is not None and not Path(file).exists():
-            return Check("database", True, f"{file}, not made yet", required=required)
-        at = current(url)  # has limits of its own
+            return Check("database", True, f"{file}, not created yet", required=required)
+        revision = current(url)  # has its own timeout
     except AssayError as error:
         return Check("database", False, str(error), to_do, required)
     kind = str(file) if file is not None else "PostgreSQL"
-    if at == newest():
-        return Check("database", True, f"{kind}, at revision {at}", required=required)
-    found = f"{kind}, at revision {at or 'none'} and not {newest()}"
-    return Check("database", False, found, "assay up migrates it, or by hand: assay migrate", required)
+    if revision == newest():
+        return Check("database", True, f"{kind}, at revision {revision}", required=required)
+    found = f"{kind}, at revision {revision or 'none'} instead of {newest()}"
+    return Check("database", False, found, "run assay migrate (assay up does it by itself)", required)
 
 
 def check_redis(url: str, *, required: bool) -> Check:
-    """Does the operator's answer, or is there a server to be started?"""
+    """Check that the configured Redis responds, or that a redis-server can be started."""
     from bot.jobs.embedded_redis import find_server
 
     if not url:
         server = find_server()
         if server is not None:
-            return Check("Redis", True, f"{server}, started when it is needed", required=required)
-        to_do = "set ASSAY_REDIS_URL to one that runs, install Redis, or on x86-64 Linux: pip install assay[embedded]"
-        return Check("Redis", False, "no redis-server is found", to_do, required)
+            return Check("Redis", True, f"{server}, started when needed", required=required)
+        to_do = "set ASSAY_REDIS_URL, install Redis, or on x86-64 Linux run pip install assay[embedded]"
+        return Check("Redis", False, "no redis-server found", to_do, required)
     try:
-        answers = _within_time(_ping(url))
-    except (TimeoutError, ValueError):  # ValueError: no address
-        answers = False
-    if answers:
-        return Check("Redis", True, "the one of ASSAY_REDIS_URL answers", required=required)
-    to_do = "check ASSAY_REDIS_URL (redis://, rediss:// or unix://), and that the server runs and lets this machine in"
-    return Check("Redis", False, "the one of ASSAY_REDIS_URL does not answer", to_do, required)
+        responds = _within_time(_ping(url))
+    except (TimeoutError, ValueError):  # ValueError: not a URL
+        responds = False
+    if responds:
+        return Check("Redis", True, "ASSAY_REDIS_URL responds", required=required)
+    to_do = "check ASSAY_REDIS_URL (redis://, rediss:// or unix://), and that the server runs and accepts connections"
+    return Check("Redis", False, "ASSAY_REDIS_URL does not respond", to_do, required)
 
 
 def check_github(credentials: AppCredentials, settings: Settings) -> Iterator[Check]:
-    """Does GitHub know the App, and is it there as this release needs it?"""
+    """Check that GitHub knows the App, and its permissions, webhook and public address."""
     try:
         known = _within_time(fetch_app_status(credentials, github_server(settings), SystemClock(), TIMEOUT_S))
     except GitHubError as problem:
         yield Check("GitHub", False, str(problem), what_to_do(problem, settings))
         return
     except (AssayError, TimeoutError) as problem:
-        yield Check("GitHub", False, str(problem) or "no answer", what_to_do(None, settings))
+        yield Check("GitHub", False, str(problem) or "no response", what_to_do(None, settings))
         return
-    yield Check("GitHub", True, f"{settings.api_url} knows it as {known.app.name or known.app.slug}")
+    yield Check("GitHub", True, f"{settings.api_url} knows the App as {known.app.name or known.app.slug}")
     yield check_permissions(known)
     yield check_webhook(known, settings.public_url or "")
     yield check_public_url(settings.public_url or "", settings.github_url)
 
 
 def check_permissions(known: AppStatus) -> Check:
-    """Are permissions and events those of a subset? More than the App needs is said as well as less."""
+    """Check that permissions and events match a subset: neither fewer nor more."""
     subset = closest_subset(known)
-    wanted = {each.name: each.access for each in permissions_of(subset)}
-    missing = [f"{name}: {access}" for name, access in wanted.items() if known.app.permissions.get(name) != access]
-    surplus = [name for name in known.app.permissions if name not in wanted]
+    required = {each.name: each.access for each in permissions_of(subset)}
+    missing = [f"{name}: {access}" for name, access in required.items() if known.app.permissions.get(name) != access]
+    surplus = [name for name in known.app.permissions if name not in required]
     events = [f"event {event}" for event in events_of(subset) if event not in known.app.events]
     if missing or events:
         lacking = ", ".join((*missing, *events))
-        to_do = f"on the App's page set {lacking} (subset {subset}), then accept them where it is installed"
-        return Check("permissions", False, f"less than subset {subset}: {lacking}", to_do)
+        to_do = f"on the App's page, set {lacking} (subset {subset}), then accept them in each installation"
+        return Check("permissions", False, f"missing for subset {subset}: {lacking}", to_do)
     if surplus:
-        to_do = "take them away on the App's page: nothing here needs them"
-        return Check("permissions", False, f"more than subset {subset}: {', '.join(surplus)}", to_do, required=False)
-    return Check("permissions", True, f"those of subset {subset}")
+        to_do = "remove them on the App's page: Assay does not use them"
+        return Check("permissions", False, f"not in subset {subset}: {', '.join(surplus)}", to_do, required=False)
+    return Check("permissions", True, f"match subset {subset}")
 
 
 def closest_subset(known: AppStatus) -> Subset:
-    """The largest subset that the App's permissions hold; the smallest where they hold none."""
-    held = known.app.permissions.items()
+    """Return the largest subset that the App's permissions cover, the smallest subset if they cover none."""
+    granted = known.app.permissions.items()
     for subset in reversed(SUBSETS):
-        if {(each.name, each.access) for each in permissions_of(subset)} <= held:
+        if {(each.name, each.access) for each in permissions_of(subset)} <= granted:
             return subset
     return SUBSETS[0]
 
 
 def check_webhook(known: AppStatus, public_url: str) -> Check:
-    """Do deliveries go where this server is said to be?"""
+    """Check that deliveries go to this server."""
     if not known.webhook_url:
-        to_do = "on the App's page switch the webhook on, with this server's address and /webhook at its end"
+        to_do = f"on the App's page, activate the webhook with this server's URL followed by {WEBHOOK_PATH}"
         return Check("webhook", False, "the App has none", to_do)
     if public_url and known.webhook_url != public_url + WEBHOOK_PATH:
-        to_do = f"on the App's page set it to {public_url}{WEBHOOK_PATH}, or change ASSAY_PUBLIC_URL"
+        to_do = f"on the App's page, set it to {public_url}{WEBHOOK_PATH}, or change ASSAY_PUBLIC_URL"
         return Check("webhook", False, f"deliveries go to {known.webhook_url}", to_do)
     return Check("webhook", True, known.webhook_url)
 
 
 def check_public_url(public_url: str, github_url: str) -> Check:
-    """Can GitHub reach this server, as far as its address tells?"""
+    """Check whether GitHub can reach this server, judging by its URL."""
     if not public_url:
-        to_do = "set it to the address at which GitHub and people reach this server"
+        to_do = "set it to the URL at which GitHub and people reach this server"
         return Check("public address", False, "ASSAY_PUBLIC_URL is not set", to_do, required=False)
     why = unreachable_reason(public_url, github_url)
     return Check("public address", not why, public_url, why)
@@ -176,12 +176,12 @@ async def _ping(url: str) -> bool:
         await wakeups.close()
 
 
-def _within_time(asked: Coroutine[object, object, T]) -> T:
+def _within_time(request: Coroutine[object, object, T]) -> T:
     """Raises TimeoutError."""
 
     async def limited() -> T:
         async with asyncio.timeout(TIMEOUT_S + 1):
-            return await asked
+            return await request
 
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, limited()).result()

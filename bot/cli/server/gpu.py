@@ -1,9 +1,7 @@
-"""`assay gpu`: the GPU workers of this server, what waits for them, and a switch that keeps new runs from starting."""
+"""`assay gpu`: show the GPU workers and their queue, and pause or resume them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.database import existing_database
-from bot.cli.output import print_result
+from bot.cli.database import in_transaction
+from bot.cli.output import AsJson, print_result
+from bot.messages.reasons import NO_REASON_GIVEN
 from bot.records import GpuWorker, Run
-from bot.settings import load_settings
 from bot.store.budgets import list_gpu_workers, load_gpu_state, save_gpu_state
 from bot.store.database import Connection
 from bot.store.repositories import all_repositories
@@ -27,34 +25,31 @@ from pipeline.reports.numbers import counted
 
 app = typer.Typer(add_completion=False, help="Show the GPU workers and their queue; pause and resume them.")
 
-LONGEST_REASON = 200
-BY_AN_OPERATOR = "whoever runs this server paused them"
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+MAX_REASON_LENGTH = 200
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show the GPU workers that were seen, what runs, and what waits."""
-    print_result(_do(_read), as_json, render)
+    """Show the known GPU workers and the running, queued and waiting runs."""
+    print_result(in_transaction(_read), as_json, render)
 
 
 @app.command()
 def pause(
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Shown to everybody whose run waits.")
-    ] = BY_AN_OPERATOR,
+        str, typer.Option("--reason", metavar="TEXT", help="Shown to the users whose runs wait.")
+    ] = NO_REASON_GIVEN,
     as_json: AsJson = False,
 ) -> None:
-    """Let no GPU worker take another run; what runs goes on to its end."""
-    if not reason.strip() or len(reason) > LONGEST_REASON or not reason.isprintable():
-        raise AssayError(f"--reason is one line of at most {LONGEST_REASON} characters")
+    """Stop GPU workers from starting new runs. Running ones finish."""
+    if not reason.strip() or len(reason) > MAX_REASON_LENGTH or not reason.isprintable():
+        raise AssayError(f"--reason must be one line of at most {MAX_REASON_LENGTH} characters")
     _switch(reason.strip(), as_json)
 
 
 @app.command()
 def resume(as_json: AsJson = False) -> None:
-    """Let GPU workers take runs again."""
+    """Let GPU workers start runs again."""
     _switch("", as_json)
 
 
@@ -64,7 +59,7 @@ def _switch(paused_because: str, as_json: bool) -> None:
         await save_gpu_state(connection, replace(state, paused_because=paused_because))
         return await _read(connection)
 
-    print_result(_do(change), as_json, render)
+    print_result(in_transaction(change), as_json, render)
 
 
 async def _read(connection: Connection) -> dict[str, Any]:
@@ -78,7 +73,7 @@ async def _read(connection: Connection) -> dict[str, Any]:
 def describe(
     paused_because: str, workers: list[GpuWorker], runs: list[Run], names: dict[int, str], now: datetime
 ) -> dict[str, Any]:
-    """JSON values: what every command shows."""
+    """Return the JSON values that every `assay gpu` command shows."""
     rows = [_run_fields(run, names.get(run.repository_id, "")) for run in runs]
     return {
         "paused": bool(paused_because),
@@ -122,7 +117,7 @@ def _iso(at: datetime) -> str:
 
 
 def render(result: dict[str, Any]) -> RenderableType:
-    """Workers, then runs, then whether anything is taken."""
+    """Render the workers, the runs and whether the workers are paused."""
     parts: list[RenderableType] = []
     if result["workers"]:
         parts += [_workers(result["workers"]), Text()]
@@ -130,9 +125,9 @@ def render(result: dict[str, Any]) -> RenderableType:
     if runs:
         parts += [_runs(runs), Text()]
     counts = ", ".join(f"{len(result[state])} {state}" for state in ("running", "queued", "waiting"))
-    parts.append(Text(f"{counted(len(result['workers']), 'GPU worker')} seen; runs: {counts}."))
+    parts.append(Text(f"{counted(len(result['workers']), 'GPU worker')} known; runs: {counts}."))
     if result["paused"]:
-        parts.append(Text(f"Paused, nothing new is taken: {inert(result['paused_because'])}", style="bold"))
+        parts.append(Text(f"Paused, no new run starts: {inert(result['paused_because'])}", style="bold"))
     return Group(*parts)
 
 
@@ -146,19 +141,11 @@ def _workers(rows: list[dict[str, Any]]) -> Table:
 
 def _runs(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "state", "repository", "purpose", "worker", "minutes", "at most"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("run", "minutes", "at most") else "left")
+    for name in ("run", "state", "repository", "purpose", "worker", "minutes", "limit"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("run", "minutes", "limit") else "left")
     for row in rows:
         purpose = f"{row['purpose']} (audit)" if row["audit"] else row["purpose"]
-        told = (row["state"], inert(row["repository"]), purpose, inert(row["worker"]) or "–")
-        at_most = f"{row['estimated_minutes']:,.1f}" if row["estimated_minutes"] else "–"
-        table.add_row(str(row["run_id"]), *map(Text, told), f"{row['spent_minutes']:,.1f}", at_most)
+        cells = (row["state"], inert(row["repository"]), purpose, inert(row["worker"]) or "–")
+        limit = f"{row['estimated_minutes']:,.1f}" if row["estimated_minutes"] else "–"
+        table.add_row(str(row["run_id"]), *map(Text, cells), f"{row['spent_minutes']:,.1f}", limit)
     return table
-
-
-def _do(question: Callable[[Any], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        async with existing_database(load_settings()) as database, database.write() as connection:
-            return await question(connection)
-
-    return asyncio.run(ask())

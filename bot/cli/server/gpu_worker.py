@@ -1,7 +1,7 @@
-"""`assay gpu-worker`: train what was asked for, on as many machines as there are GPUs.
+"""`assay gpu-worker`: train queued runs. Start one per GPU, on any number of machines.
 
-It knows the database, the store of artifacts and a list of models, and nothing of the App on GitHub: whatever of that
-is in its environment is taken out before anything else happens.
+It uses the database, the artifact store and the list of base models. It does not need the App's credentials and removes
+them from its environment first.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from bot.base_models import LIST, parse_base_models
+from bot.base_models import MODELS_VARIABLE, parse_base_models
 from bot.cli.app_settings import database_url
 from bot.cli.database import check_revision, private_folder, usable_database_url
 from bot.cli.server.up import run
 from bot.clock import SystemClock
 from bot.disk.artifacts import Artifacts
-from bot.gpu_worker.environment import child_environment, credentials_in
-from bot.gpu_worker.parts import GpuParts
+from bot.gpu_worker.attempt import GpuParts
 from bot.gpu_worker.scratch import scratch_folder
-from bot.gpu_worker.training_child import device_of
+from bot.gpu_worker.training_child import child_environment, credentials_in, probe_device
 from bot.gpu_worker.worker import GpuWorker
 from bot.logs import set_up_logs
 from bot.records import Run
@@ -40,12 +39,12 @@ from pipeline.records import AssayError
 
 log = structlog.get_logger(__name__)
 
-LOOKS_EVERY_S = 1.0  # whether `assay up` has filled its database
+POLL_EVERY_S = 1.0  # while waiting for `assay up` to create the database
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the command line says."""
+class Options:
+    """The command's options."""
 
     name: str
     device: str
@@ -55,45 +54,45 @@ class Wanted:
 
 def gpu_worker(
     name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="What it is called in lists; by default the machine's name.")
+        str, typer.Option("--name", metavar="NAME", help="Name of the worker. Default: the host name.")
     ] = "",
     device: Annotated[
-        str, typer.Option("--device", metavar="cpu|cuda|cuda:N", help="By default a GPU if there is any.")
+        str, typer.Option("--device", metavar="cpu|cuda|cuda:N", help="Default: a GPU if there is one.")
     ] = "",
-    once: Annotated[bool, typer.Option("--once", help="Do the one run whose turn it is, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Process the next run, then exit.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout: as soon as it is up, or of the one run.")
+        bool, typer.Option("--json", help="Print one JSON object when ready; with --once, after the run.")
     ] = False,
 ) -> None:
-    """Train and judge the runs that `/finetune` asks for, one at a time.
+    """Train and judge the runs requested by `/finetune`, one at a time.
 
-    Run one for each GPU, on as many machines as you like. Needs ASSAY_DATABASE_URL and ASSAY_ARTIFACTS_URL, or the
-    data folder of an `assay up` on the same machine, and the same ASSAY_BASE_MODELS. With ASSAY_REDIS_URL it is told
-    of a run at once; without, it looks every few seconds. It needs nothing of the App on GitHub.
+    Start one per GPU, on any number of machines. It needs ASSAY_DATABASE_URL and ASSAY_ARTIFACTS_URL, or the data
+    folder of an `assay up` on the same machine, and the server's ASSAY_BASE_MODELS. With ASSAY_REDIS_URL it starts
+    runs immediately; without, it polls every few seconds. It does not need the App's credentials.
     """
-    superfluous = credentials_in(os.environ)
-    for variable in superfluous:
+    credentials = credentials_in(os.environ)
+    for variable in credentials:
         del os.environ[variable]
     settings = load_settings()
     set_up_logs(settings.log_format)
-    if superfluous:
-        log.warning("credentials_not_needed", taken_out=superfluous)
+    if credentials:
+        log.warning("credentials_removed", variables=credentials)
     require_libraries(FOR_TRAINING)
     device = device or settings.gpu_device
-    run(serve_gpu(settings, Wanted(name or _own_name(device), device, once, as_json)))
+    run(serve_gpu(settings, Options(name or _default_name(device), device, once, as_json)))
 
 
-def _own_name(device: str) -> str:
-    """The same after a restart; of several on a machine each names its device."""
+def _default_name(device: str) -> str:
+    """Return a name that is stable across restarts and unique per device of a machine."""
     host = platform.node() or "gpu-worker"
     return f"{host}/{device}" if device.startswith("cuda:") else host
 
 
-async def serve_gpu(settings: Settings, wanted: Wanted) -> None:
-    """Until told to stop, or until the one run is done. Raises AssayError where something is missing to begin with."""
+async def serve_gpu(settings: Settings, options: Options) -> None:
+    """Run the worker until it is stopped, or with `once` until one run ended. Raises AssayError if it cannot start."""
     base_models = parse_base_models(settings.base_models)
     if not base_models:
-        raise AssayError(f"set {LIST} as it is set for the other parts of Assay: it lists the models that may be used")
+        raise AssayError(f"{MODELS_VARIABLE} is not set: set it to the same base models as on the server")
     environment = child_environment(os.environ)
     async with _database(settings) as database:
         with scratch_folder(private_folder(settings.data_dir) / "gpu") as scratch:
@@ -104,48 +103,48 @@ async def serve_gpu(settings: Settings, wanted: Wanted) -> None:
                 base_models=base_models,
                 minutes=settings.finetune_minutes,
                 scratch=scratch,
-                name=wanted.name,
-                device=wanted.device,
+                name=options.name,
+                device=options.device,
                 lease_s=settings.gpu_lease_s,
                 environment=environment,
             )
-            device_name = await device_of(parts.command, environment, wanted.device)
-            await _serve(GpuWorker(parts, device_name), settings, wanted, device_name)
+            device_name = await probe_device(parts.command, environment, options.device)
+            await _serve(GpuWorker(parts, device_name), settings, options, device_name)
 
 
-async def _serve(worker: GpuWorker, settings: Settings, wanted: Wanted, device_name: str) -> None:
+async def _serve(worker: GpuWorker, settings: Settings, options: Options, device_name: str) -> None:
     redis_url = "" if settings.redis_url is None else settings.redis_url.get_secret_value()
-    known = {"name": wanted.name, "device": device_name}
+    identity = {"name": options.name, "device": device_name}
     with stopped_by_signals(worker):
-        if wanted.once:
-            done = await worker.once()
-            log.info("gpu_worker_did", **known, run_id=done.run_id if done else None)
-            _tell(known | _described(done), wanted.as_json)
+        if options.once:
+            run = await worker.once()
+            log.info("gpu_worker_finished_once", **identity, run_id=run.run_id if run else None)
+            _print_json(identity | _run_fields(run), options.as_json)
             return
-        log.info("gpu_worker_is_up", **known, told_by_redis=bool(redis_url))
-        _tell(known, wanted.as_json)
+        log.info("gpu_worker_started", **identity, uses_redis=bool(redis_url))
+        _print_json(identity, options.as_json)
         await worker.run(redis_url)
 
 
-def _described(done: Run | None) -> dict[str, Any]:
-    if done is None:
+def _run_fields(run: Run | None) -> dict[str, Any]:
+    if run is None:
         return {"run_id": None, "state": None, "ending": None, "reason": "no run is waiting for a GPU worker"}
-    return {"run_id": done.run_id, "state": done.state, "ending": done.ending, "reason": done.reason}
+    return {"run_id": run.run_id, "state": run.state, "ending": run.ending, "reason": run.reason}
 
 
-def _tell(said: dict[str, Any], as_json: bool) -> None:
+def _print_json(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(said), flush=True)
+        print(json.dumps(values), flush=True)
 
 
 @contextlib.asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Database]:
-    """Migrated by others. Where it is a file of ours, `assay up` may be just about to make it."""
+    """Open the database, which other processes migrate. Waits for `assay up` to create the default database file."""
     url = usable_database_url(settings)
     if settings.database_url is None and current(url) is None:
-        log.info("waits_for_assay_up", data_dir=str(settings.data_dir))
+        log.info("waiting_for_assay_up", data_dir=str(settings.data_dir))
         while current(url) is None:
-            await asyncio.sleep(LOOKS_EVERY_S)
+            await asyncio.sleep(POLL_EVERY_S)
     await asyncio.to_thread(check_revision, url)
     database = await Database.open(database_url(settings))
     try:
@@ -156,6 +155,7 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 
 @contextlib.contextmanager
 def stopped_by_signals(worker: GpuWorker) -> Iterator[None]:
+    """Stop the worker on SIGTERM and SIGINT within the context."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)

@@ -1,4 +1,4 @@
-"""`assay repos`: every repository that the App knows, with what it found."""
+"""`assay repos`: list the App's repositories with their latest screening."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.database import existing_database
-from bot.cli.output import print_result
+from bot.cli.output import AsJson, print_result
 from bot.records import RepositoryMemory, StoredScreening
 from bot.settings import Settings, load_settings
 from bot.store.budgets import spent_by_repository
@@ -28,24 +28,24 @@ NOT_YET = "not screened yet"
 
 def repos(
     verdict: Annotated[
-        str | None, typer.Option("--verdict", metavar="RUN|SKIP", help="Only those with this verdict.")
+        str | None, typer.Option("--verdict", metavar="RUN|SKIP", help="Only repositories with this verdict.")
     ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only those whose last screening failed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only repositories whose last screening failed.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """List every repository: verdict, density, reason, when it was measured, GPU minutes, what went wrong last."""
-    wanted = verdict.upper() if verdict else None
-    if wanted not in (None, "RUN", "SKIP"):
-        raise AssayError("--verdict: RUN or SKIP")
+    """List all repositories of the App: verdict, density, date, GPU minutes, reason or last error."""
+    only = verdict.upper() if verdict else None
+    if only not in (None, "RUN", "SKIP"):
+        raise AssayError(f"--verdict must be RUN or SKIP, not {inert(verdict or '')}")
     rows = asyncio.run(read(load_settings()))
-    shown = [row for row in rows if wanted in (None, row["verdict"]) and (row["last_error"] or not failed)]
+    shown = [row for row in rows if only in (None, row["verdict"]) and (row["last_error"] or not failed)]
     print_result({"repositories": shown, "known": len(rows)}, as_json, render)
 
 
 async def read(settings: Settings) -> list[dict[str, Any]]:
-    """One row a repository, in the order of their names."""
+    """Read one row per repository, sorted by name."""
     async with existing_database(settings) as database, database.read() as connection:
-        states = {found.installation_id: found.state for found in await list_installations(connection)}
+        states = {each.installation_id: each.state for each in await list_installations(connection)}
         minutes = await spent_by_repository(connection)
         rows = []
         for memory in await all_repositories(connection):
@@ -59,7 +59,7 @@ async def read(settings: Settings) -> list[dict[str, Any]]:
 def row_of(
     memory: RepositoryMemory, newest: StoredScreening | None, installation_state: str, gpu_minutes: float
 ) -> dict[str, Any]:
-    """What is known of a repository, as JSON values. `gpu_minutes`: what all of its runs have spent so far."""
+    """Return a repository's JSON values. `gpu_minutes`: spent by all of its runs so far."""
     judged: Mapping[str, Any] = newest.judgement if newest else {}
     density = (newest.measurement.get("density") if newest else None) or {}
     reasons = judged.get("reasons") or []
@@ -88,7 +88,7 @@ def row_of(
 
 
 def _minutes(row: Mapping[str, Any]) -> str:
-    """Nothing was spent: a dash. Less than a minute is not nothing."""
+    """Render minutes: a dash for none, "< 1" for less than one."""
     spent: float = row["gpu_minutes"]
     return f"{spent:,.0f}" if spent >= 1 else "< 1" if spent else "–"
 
@@ -98,7 +98,7 @@ def _iso(at: Any) -> str:
 
 
 def render(result: dict[str, Any]) -> RenderableType:
-    """A line a repository, and how many there are."""
+    """Render one line per repository and a summary."""
     rows = result["repositories"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("repository", "verdict", "density", "measured", "GPU minutes", "reason"):
@@ -111,5 +111,5 @@ def render(result: dict[str, Any]) -> RenderableType:
         cells = (row["repository"] + state, row["words"] or "–", density, measured, _minutes(row), reason)
         table.add_row(*(Text(inert(cell)) for cell in cells))
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("RUN", "SKIP")}
-    ending = f"{len(rows)} of {result['known']} repositories: {counts['RUN']} RUN, {counts['SKIP']} SKIP"
-    return Group(table, Text(ending)) if rows else Group(Text(ending))
+    summary = f"{len(rows)} of {result['known']} repositories: {counts['RUN']} RUN, {counts['SKIP']} SKIP"
+    return Group(table, Text(summary)) if rows else Group(Text(summary))

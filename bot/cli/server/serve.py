@@ -1,10 +1,10 @@
-"""The servers, put together from the settings: what `assay up`, `assay web` and `assay worker` have in common.
+"""Run the servers behind `assay up`, `assay web` and `assay worker`.
 
-1. the database: migrated (`up`), or seen to be of this release
-2. Redis: the operator's, or a server of our own (`up`)
-3. the web server: receiver, health, pages; the setup page where the App is not registered yet
-4. the worker, as soon as the App is registered
-5. SIGTERM or Ctrl-C: everything ends tidily, at once the second time
+1. the database: migrate it (`up`), or check that its schema is that of this release
+2. Redis: the operator's, or an embedded server (`up`)
+3. the web server: receiver, health, pages; the setup page until the App is registered
+4. the worker, once the App is registered
+5. SIGTERM or Ctrl-C: shut down gracefully, the second time immediately
 """
 
 from __future__ import annotations
@@ -34,90 +34,91 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LOOKS_EVERY_S = 2.0  # for credentials that another process stores
+POLL_EVERY_S = 2.0  # for credentials stored by another process
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What one process is to do."""
+    """What one process does."""
 
-    listening: socket.socket | None = None  # serve the web on it
+    listening: socket.socket | None = None  # serve the web on this socket
     work: bool = False
-    all_in_one: bool = False  # migrate the database, run a Redis of our own where none is named
-    tell: Callable[[dict[str, object]], None] = lambda ready: None  # called once, with what is there to be used
+    all_in_one: bool = False  # migrate the database, and embed Redis unless a URL is set
+    on_ready: Callable[[dict[str, object]], None] = lambda ready: None  # called once with the address and state
 
 
 @dataclass
-class Registered:
-    """The credentials in force, as soon as there are some."""
+class Registration:
+    """The App's credentials, once it is registered. Call it to get them."""
 
     settings: Settings
-    known: AppCredentials | None = None
+    credentials: AppCredentials | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.look()
+        self.reload()
 
     def __call__(self) -> AppCredentials | None:
-        return self.known
+        return self.credentials
 
-    def look(self) -> bool:
-        """Read them again. Raises AssayError where they cannot be used."""
-        found = effective_credentials(self.settings)
-        if found is not None:
-            self.take(found)
-        return found is not None
+    def reload(self) -> None:
+        """Read stored credentials again. Raises AssayError if they are invalid."""
+        credentials = effective_credentials(self.settings)
+        if credentials is not None:
+            self.set(credentials)
 
-    def take(self, credentials: AppCredentials) -> None:
-        self.known = credentials
+    def set(self, credentials: AppCredentials) -> None:
+        """Use these credentials, and wake those who wait for them."""
+        self.credentials = credentials
         self.arrived.set()
 
     async def wait(self) -> None:
-        """Until there are some, whoever stored them."""
-        while self.known is None:
+        """Wait until this or another process has stored credentials."""
+        while self.credentials is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.arrived.wait(), LOOKS_EVERY_S)
-            if self.known is None:
-                self.look()
+                await asyncio.wait_for(self.arrived.wait(), POLL_EVERY_S)
+            if self.credentials is None:
+                self.reload()
 
 
-class Stopping:
-    """Tells everything that runs to end: tidily the first time, at once the second."""
+class Shutdown:
+    """Stops all servers of this process: gracefully the first time, immediately the second."""
 
     def __init__(self) -> None:
-        self._stops: list[Callable[[bool], None]] = []
-        self.begun = asyncio.Event()
+        self._callbacks: list[Callable[[bool], None]] = []
+        self.requested = asyncio.Event()
 
     def on_stop(self, stop: Callable[[bool], None]) -> None:
-        """`stop` is called with whether it is to be at once; now, if it was asked for already."""
-        self._stops.append(stop)
-        if self.begun.is_set():
+        """Call `stop(immediately)` on every request, and now if one came before."""
+        self._callbacks.append(stop)
+        if self.requested.is_set():
             stop(False)
 
-    def ask(self) -> None:
-        at_once = self.begun.is_set()
-        self.begun.set()
-        for stop in self._stops:
-            stop(at_once)
+    def request(self) -> None:
+        """Request a graceful stop; an immediate one when called again."""
+        immediately = self.requested.is_set()
+        self.requested.set()
+        for stop in self._callbacks:
+            stop(immediately)
 
 
 async def serve(settings: Settings, roles: Roles, clock: Clock | None = None) -> None:
-    """Run until told to stop. Raises AssayError where something is missing to begin with."""
-    registered, stopping, clock = Registered(settings), Stopping(), clock or SystemClock()
-    with _signals(stopping):
+    """Run until stopped. Raises AssayError if something needed to start is missing."""
+    registration, shutdown, clock = Registration(settings), Shutdown(), clock or SystemClock()
+    with _signals(shutdown):
         async with (
             _database(settings, roles.all_in_one) as database,
             _redis_url(settings, roles.all_in_one) as redis_url,
             asyncio.TaskGroup() as group,
         ):
-            serving = _Serving(settings, registered, stopping, clock, database, redis_url)
-            roles.tell({"address": _address(roles), "works": roles.work, "registered": registered() is not None})
+            servers = _Servers(settings, registration, shutdown, clock, database, redis_url)
+            roles.on_ready({"address": _address(roles), "works": roles.work, "registered": registration() is not None})
             if roles.listening is not None:
-                group.create_task(serving.web(roles.listening))
+                group.create_task(servers.web(roles.listening))
             if roles.work:
-                group.create_task(serving.worker())
+                group.create_task(servers.worker())
             if settings.metrics_address != "off":
-                group.create_task(serving.metrics())
+                group.create_task(servers.metrics())
 
 
 def _address(roles: Roles) -> str | None:
@@ -129,18 +130,18 @@ def _address(roles: Roles) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Serving:
-    """The parts that the tasks of one process share."""
+class _Servers:
+    """The tasks of one process, with what they share."""
 
     settings: Settings
-    registered: Registered
-    stopping: Stopping
+    registration: Registration
+    shutdown: Shutdown
     clock: Clock
     database: Database
     redis_url: str = field(repr=False)
 
     async def web(self, listening: socket.socket) -> None:
-        """Deliveries, health and pages, and the setup page while there are no credentials."""
+        """Serve deliveries, health and pages, and the setup page until the App is registered."""
         from bot.cli.server.setup_server import local_address
         from bot.jobs.wakeups import Wakeups
         from bot.web_process import create_app
@@ -151,69 +152,73 @@ class _Serving:
             database=self.database,
             redis=wakeups,
             clock=self.clock,
-            credentials=self.registered,
-            on_loopback=self._is_for_this_machine(listening),
-            extra_routes=[] if self.registered.known else self._setup_routes(local_url),
+            credentials=self.registration,
+            on_loopback=self._is_local(listening),
+            extra_routes=[] if self.registration.credentials else self._setup_routes(local_url),
         )
-        log.info("web_listens", address=local_url, registered=self.registered.known is not None)
-        looking = asyncio.create_task(self.registered.wait())
+        log.info("web_server_started", address=local_url, registered=self.registration.credentials is not None)
+        polling = asyncio.create_task(self.registration.wait())
         try:
             await self._listen(app, listening)
         finally:
-            looking.cancel()
-            await asyncio.wait([looking])
+            polling.cancel()
+            await asyncio.wait([polling])
             await wakeups.close()
-            if not self.stopping.begun.is_set():  # asking again would end the others at once
-                self.stopping.ask()
+            if not self.shutdown.requested.is_set():  # a second request would stop the others immediately
+                self.shutdown.request()
 
-    def _is_for_this_machine(self, listening: socket.socket) -> bool:
-        """A public address says that a proxy stands before us, whose visitors look as if they came from here."""
+    def _is_local(self, listening: socket.socket) -> bool:
+        """Return whether only this machine can connect. A public URL implies a proxy, whose clients appear local."""
         from bot.web.loopback import is_loopback_name
 
         public = urlsplit(self.settings.public_url or "http://localhost").hostname or ""
         return is_loopback_name(listening.getsockname()[0]) and is_loopback_name(public)
 
     def _setup_routes(self, local_url: str) -> Sequence[BaseRoute]:
-        from bot.cli.server.setup_server import make_setup_state, tell_address
+        from bot.cli.server.setup_server import make_setup_state, print_address
         from bot.setup.page import setup_routes
 
-        known = self.registered
+        registration = self.registration
         state = make_setup_state(
-            self.settings, local_url, known.take, "Assay goes on by itself.", lambda: known() is not None
+            self.settings,
+            local_url,
+            registration.set,
+            "Assay continues by itself.",
+            lambda: registration() is not None,
         )
-        tell_address(state, local_url)
+        print_address(state, local_url)
         return setup_routes(state)
 
     async def worker(self) -> None:
-        """Wait for credentials, then work."""
+        """Wait for credentials, then run the worker."""
         from bot.cli.server.calibration_cache import calibration_source
         from bot.worker_process import run_worker, worker_parts
 
-        if self.registered.known is None:
-            log.info("worker_waits_for_registration")
-        waiting = [asyncio.create_task(wait) for wait in (self.registered.wait(), self.stopping.begun.wait())]
+        if self.registration.credentials is None:
+            log.info("worker_waiting_for_registration")
+        waiting = [asyncio.create_task(wait) for wait in (self.registration.wait(), self.shutdown.requested.wait())]
         done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         for task in done:
             task.result()
-        if self.stopping.begun.is_set():
+        if self.shutdown.requested.is_set():
             return
         parts = worker_parts(
             self.settings,
             database=self.database,
             redis_url=self.redis_url,
-            credentials=self.registered,
+            credentials=self.registration,
             server=github_server(self.settings),
             clock=self.clock,
             calibrations=calibration_source(self.settings),
         )
         await run_worker(
-            parts, on_start=lambda workers: self.stopping.on_stop(lambda at_once: workers.stop()), signals=False
+            parts, on_start=lambda workers: self.shutdown.on_stop(lambda immediately: workers.stop()), signals=False
         )
 
     async def metrics(self) -> None:
-        """A port of its own. One that is taken (another process of Assay has it) is said and does no harm."""
+        """Serve metrics on a separate port; log a warning if another Assay process already uses the port."""
         from bot.cli.server.setup_server import listen
         from bot.web.loopback import is_loopback_name
         from bot.web_process import create_metrics_app
@@ -225,7 +230,7 @@ class _Serving:
         try:
             listening = listen(host.strip("[]"), int(port))
         except AssayError as problem:
-            log.warning("no_metrics", problem=str(problem))
+            log.warning("metrics_disabled", problem=str(problem))
             return
         with listening:
             await self._listen(create_metrics_app(self.database, self.clock), listening)
@@ -234,22 +239,22 @@ class _Serving:
         from bot.web_process import make_server
 
         server = make_server(app, *listening.getsockname()[:2])
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # ours see to it
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # see _signals
 
-        def stop(at_once: bool) -> None:
+        def stop(immediately: bool) -> None:
             server.should_exit = True
-            server.force_exit = at_once
+            server.force_exit = immediately
 
-        self.stopping.on_stop(stop)
+        self.shutdown.on_stop(stop)
         await server.serve(sockets=[listening])
 
 
 @contextlib.contextmanager
-def _signals(stopping: Stopping) -> Iterator[None]:
+def _signals(shutdown: Shutdown) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
-        loop.add_signal_handler(number, stopping.ask)
+        loop.add_signal_handler(number, shutdown.request)
     try:
         yield
     finally:
@@ -279,7 +284,7 @@ async def _redis_url(settings: Settings, embedded: bool) -> AsyncIterator[str]:
         yield settings.redis_url.get_secret_value()
         return
     if not embedded:
-        raise AssayError("set ASSAY_REDIS_URL: web and worker meet there (`assay up` brings a Redis of its own)")
+        raise AssayError("ASSAY_REDIS_URL is not set: web and worker need a shared Redis (`assay up` embeds one)")
     from bot.jobs.embedded_redis import EmbeddedRedis
 
     server = EmbeddedRedis(private_folder(settings.data_dir) / "redis")

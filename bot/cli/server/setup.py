@@ -1,4 +1,4 @@
-"""`assay setup`: register the App on GitHub, store the credentials of one there is, or look at the one in force."""
+"""`assay setup`: register the App on GitHub, import an existing one, or show the registered one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from bot.cli.app_settings import effective_credentials, github_server, given_credentials, source_of_credentials
-from bot.cli.output import print_result
+from bot.cli.output import AsJson, print_result
 from bot.clock import SystemClock
 from bot.github.credentials import (
     credentials_path,
@@ -28,24 +28,24 @@ from bot.setup.app_status import fetch_app_status
 from bot.setup.manifest import install_page_url
 from pipeline.records import AssayError
 
-START = "assay up serves it; assay doctor checks that everything is in place"
+START = "run assay doctor to check the installation, and assay up to start the App"
 
 
 def setup(
-    host: Annotated[str, typer.Option(help="Where the setup page listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Its port; 0: any that is free.")] = 8_000,
+    host: Annotated[str, typer.Option(help="Host of the setup page.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the setup page; 0: any free port.")] = 8_000,
     import_: Annotated[
-        Path | None, typer.Option("--import", help="Store an App there is: the .pem file of its private key.")
+        Path | None, typer.Option("--import", help="Import an existing App: the .pem file of its private key.")
     ] = None,
-    app_id: Annotated[int | None, typer.Option(min=1, help="With --import: the App's number.")] = None,
+    app_id: Annotated[int | None, typer.Option(min=1, help="With --import: the App ID.")] = None,
     webhook_secret_file: Annotated[
-        Path | None, typer.Option(help="With --import: a file that holds the App's webhook secret.")
+        Path | None, typer.Option(help="With --import: a file with the App's webhook secret.")
     ] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Delete the stored credentials.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --forget: do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --forget: do not ask for confirmation.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Register the App on GitHub, or look at the one there is."""
+    """Register the App on GitHub, or show the registered one."""
     settings = load_settings()
     if forget:
         _forget(settings, yes, as_json)
@@ -53,27 +53,26 @@ def setup(
     if import_ is not None or app_id is not None or webhook_secret_file is not None:
         credentials = _import(settings, import_, app_id, webhook_secret_file)
     else:
-        found = effective_credentials(settings)
-        credentials = found or _register(settings, host, port)
+        credentials = effective_credentials(settings) or _register(settings, host, port)
     _show(settings, credentials, as_json)
 
 
 def _register(settings: Settings, host: str, port: int) -> AppCredentials:
-    from bot.cli.server.setup_server import serve_setup  # slow to import, and needed only here
+    from bot.cli.server.setup_server import serve_setup  # slow to import
 
     print("No App is registered yet.", file=sys.stderr)
     return serve_setup(settings, host, port)
 
 
 def _import(settings: Settings, key_file: Path | None, app_id: int | None, secret_file: Path | None) -> AppCredentials:
-    """Store an App that exists. A new secret of the App that is stored stands beside the one it follows."""
+    """Store the credentials of an existing App. A new webhook secret is stored beside the one it replaces."""
     if key_file is None or app_id is None or secret_file is None:
-        raise AssayError("give all three: --import FILE.pem --app-id NUMBER --webhook-secret-file FILE")
+        raise AssayError("all three are required: --import FILE.pem --app-id NUMBER --webhook-secret-file FILE")
     if given_credentials(settings).any:
-        raise AssayError("the environment names an App, which would win over a stored one: unset its ASSAY_ variables")
+        raise AssayError("the environment sets an App, which would override a stored one: unset its ASSAY_ variables")
     stored = load_credentials(settings.data_dir)
     if stored is not None and stored.app_id != app_id:
-        raise AssayError(f"App {stored.app_id} is stored already: assay setup --forget deletes its credentials")
+        raise AssayError(f"App {stored.app_id} is already stored: run assay setup --forget first")
     secret = read_secret(secret_file, "--webhook-secret-file")
     previous = [] if stored is None or stored.webhook_secrets[0] == secret else [stored.webhook_secrets[0]]
     credentials = AppCredentials(
@@ -92,15 +91,15 @@ def _forget(settings: Settings, yes: bool, as_json: bool) -> None:
     path = credentials_path(settings.data_dir)
     if not yes:
         if as_json or not sys.stdin.isatty():
-            raise AssayError("--forget deletes credentials that GitHub does not show again: say --yes too")
-        typer.confirm(f"Delete {path}? GitHub does not show these credentials again.", abort=True, err=True)
-    gone = forget_credentials(settings.data_dir)
-    result = {"forgotten": gone, "file": str(path), "in_environment": given_credentials(settings).any}
+            raise AssayError("--forget deletes credentials that GitHub will not show again: confirm with --yes")
+        typer.confirm(f"Delete {path}? GitHub will not show these credentials again.", abort=True, err=True)
+    forgotten = forget_credentials(settings.data_dir)
+    result = {"forgotten": forgotten, "file": str(path), "in_environment": given_credentials(settings).any}
     print_result(result, as_json, _render_forgotten)
 
 
 def _show(settings: Settings, credentials: AppCredentials, as_json: bool) -> None:
-    """The App in force as GitHub knows it. Ends with 1 where GitHub does not."""
+    """Show the App as GitHub knows it. Exits with 1 if GitHub does not confirm it."""
     result = describe(settings, credentials)
     print_result(result, as_json, render)
     if not result["ok"]:
@@ -108,11 +107,11 @@ def _show(settings: Settings, credentials: AppCredentials, as_json: bool) -> Non
 
 
 def describe(settings: Settings, credentials: AppCredentials) -> dict[str, Any]:
-    """Numbers and names, where they come from, and what GitHub says to them."""
+    """Return the App's JSON values: identity, source of its credentials, and GitHub's confirmation or the problem."""
     slug, name, problem, to_do = credentials.slug, "", "", ""
     try:
-        found = asyncio.run(fetch_app_status(credentials, github_server(settings), SystemClock()))
-        slug, name = found.app.slug, found.app.name
+        registered = asyncio.run(fetch_app_status(credentials, github_server(settings), SystemClock()))
+        slug, name = registered.app.slug, registered.app.name
     except GitHubError as error:
         problem, to_do = str(error), what_to_do(error, settings)
     return {
@@ -129,16 +128,17 @@ def describe(settings: Settings, credentials: AppCredentials) -> dict[str, Any]:
 
 
 def what_to_do(problem: GitHubError | None, settings: Settings) -> str:
-    """What an operator can do where GitHub does not answer as it should."""
+    """Return what the operator can do about a failed request to GitHub."""
     if isinstance(problem, BadToken | NotFound):
         return (
-            f"check that number and key are of one App on {settings.github_url}, and that this machine's clock is "
-            "right; assay setup --import stores a new key"
+            f"check that App ID and key belong to the same App on {settings.github_url}, and that this machine's "
+            "clock is correct; assay setup --import stores a new key"
         )
     return f"check ASSAY_GITHUB_URL, ASSAY_GITHUB_API_URL ({settings.api_url}), the proxy and ASSAY_CA_BUNDLE"
 
 
 def render(result: dict[str, Any]) -> Text:
+    """Render the App and the next step."""
     name = f" ({result['name'] or result['slug']})" if result["name"] or result["slug"] else ""
     lines = [f"App {result['app_id']}{name}, from {result['source']}"]
     if not result["ok"]:
@@ -149,7 +149,7 @@ def render(result: dict[str, Any]) -> Text:
 
 
 def _render_forgotten(result: dict[str, Any]) -> Text:
-    what = f"Deleted {result['file']}." if result["forgotten"] else f"There is no {result['file']}."
+    line = f"Deleted {result['file']}." if result["forgotten"] else f"{result['file']} does not exist."
     if result["in_environment"]:
-        what += " The environment still names an App: unset its ASSAY_ variables too."
-    return Text(what)
+        line += " The environment still sets an App: unset its ASSAY_ variables too."
+    return Text(line)

@@ -1,4 +1,4 @@
-"""Serves the setup page alone, until the App is registered."""
+"""Serve the setup page until the App is registered."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from bot.setup.page import SetupState, setup_app
 from bot.web_process import make_server
 from pipeline.records import AssayError
 
-BACKLOG = 2_048  # connections that wait to be accepted
+BACKLOG = 2_048  # pending connections
 
 
 def serve_setup(settings: Settings, host: str, port: int) -> AppCredentials:
-    """Print the address of the page and wait until the App is registered. Raises AssayError where it cannot be served.
+    """Print the page's address, wait until the App is registered, and return the credentials, which are then stored.
 
-    The credentials are stored when this returns.
+    Raises AssayError if the page cannot be served.
     """
     with listen(host, port) as listening:
         return asyncio.run(_serve(settings, listening))
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, so that a port that is taken is said in one line. Port 0: any that is free."""
+    """Open a listening socket; port 0: any free port. Raises AssayError, for example if the port is in use."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
-        # With its protocol named: else asyncio leaves Nagle's algorithm on, and kept-alive answers wait for 40 ms.
+        # With an explicit protocol: otherwise asyncio leaves Nagle's algorithm on, which delays responses by 40 ms.
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,12 +52,12 @@ def listen(host: str, port: int) -> socket.socket:
         number = getattr(error, "errno", None) or 0
         why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
         raise AssayError(
-            f"cannot listen on {host}, port {port} ({why}): choose others with --host and --port"
+            f"cannot listen on {host}, port {port} ({why}): choose another with --host and --port"
         ) from None
 
 
 def local_address(listening: socket.socket) -> str:
-    """What a browser on this machine opens."""
+    """Return the URL for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     address = ipaddress.ip_address(host)
     if address.is_unspecified:
@@ -72,9 +72,9 @@ def make_setup_state(
     afterwards: str,
     is_known: Callable[[], bool] = lambda: False,
 ) -> SetupState:
-    """The setup page for these settings: reached where the operator says, else at `local_url`.
+    """Create the setup page, reachable at the public URL of the settings, else at `local_url`.
 
-    It ends where `is_known` says that there are credentials by now. Raises AssayError where none could be stored.
+    The page closes once `is_known` returns that there are credentials. Raises AssayError if they could not be stored.
     """
     require_private_folder(settings.data_dir)
     return SetupState(
@@ -87,8 +87,8 @@ def make_setup_state(
     )
 
 
-def tell_address(state: SetupState, local_url: str) -> None:
-    """Print the address with its token. It is printed once, here, and logged nowhere."""
+def print_address(state: SetupState, local_url: str) -> None:
+    """Print the address with its token, which is never logged."""
     other = f"\n   (on this machine: {local_url}{state.path})" if state.base_url != local_url else ""
     print(f"Open {state.base_url}{state.path}{other}", file=sys.stderr, flush=True)
 
@@ -96,15 +96,15 @@ def tell_address(state: SetupState, local_url: str) -> None:
 async def _serve(settings: Settings, listening: socket.socket) -> AppCredentials:
     registered: list[AppCredentials] = []
 
-    def go_on(credentials: AppCredentials) -> None:
+    def on_registered(credentials: AppCredentials) -> None:
         registered.append(credentials)
         server.should_exit = True
 
     local_url = local_address(listening)
-    state = make_setup_state(settings, local_url, go_on, "Start Assay with assay up.")
+    state = make_setup_state(settings, local_url, on_registered, "Start Assay with assay up.")
     server = make_server(setup_app(state), *listening.getsockname()[:2])
-    tell_address(state, local_url)
+    print_address(state, local_url)
     await server.serve(sockets=[listening])
     if not registered:
-        raise KeyboardInterrupt  # the server was told to end before anybody registered
+        raise KeyboardInterrupt  # the server was stopped before the App was registered
     return registered[0]

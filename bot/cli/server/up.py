@@ -1,4 +1,4 @@
-"""`assay up`, `assay web`, `assay worker`: the App, whole on one machine or in parts."""
+"""`assay up`, `assay web`, `assay worker`: run the App on one machine, or its parts separately."""
 
 from __future__ import annotations
 
@@ -15,60 +15,59 @@ import typer
 from bot.logs import set_up_logs
 from bot.settings import Settings, load_settings
 
-# The event loop and the thread that writes hand the interpreter to each other for every batch of deliveries; Python's
-# 5 ms of politeness in between would be most of what a delivery takes.
+# The event loop and the writer thread alternate for every batch of deliveries; Python's default switch interval of 5 ms
+# would be most of the time of a delivery.
 SWITCH_EVERY_S = 0.0005
 
-Host = Annotated[str, typer.Option("--host", help="Where to listen; on a loopback address it also shows pages.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout as soon as it is up.")]
-Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: any that is free.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; pages are shown only on a loopback address.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object when ready.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0: any free port.")]
 
 
 def up(host: Host = "127.0.0.1", port: Port = 8_000, as_json: AsJson = False) -> None:
-    """Run the whole App on this machine: receiver, pages, worker, a database and a Redis of its own.
+    """Run the whole App on this machine: web server, worker, and its own database and Redis.
 
-    Without credentials it prints the address of a setup page that registers the App on GitHub, and goes on with them.
+    Without credentials it first prints the address of a setup page that registers the App on GitHub.
     """
     from bot.cli.server.serve import Roles, serve
     from bot.cli.server.setup_server import listen
 
-    settings = _begin()
+    settings = _prepare()
     with listen(host, port) as listening:
-        run(serve(settings, Roles(listening, work=True, all_in_one=True, tell=_teller(as_json))))
+        run(serve(settings, Roles(listening, work=True, all_in_one=True, on_ready=_on_ready(as_json))))
 
 
 def web(host: Host = "127.0.0.1", port: Port = 8_000, as_json: AsJson = False) -> None:
-    """Receive deliveries and serve pages; `assay worker` does the work.
+    """Receive webhook deliveries and serve pages. Needs `assay worker`.
 
-    Needs ASSAY_REDIS_URL, and ASSAY_DATABASE_URL where the parts run on several machines.
+    Needs ASSAY_REDIS_URL, and ASSAY_DATABASE_URL if web and worker run on different machines.
     """
     from bot.cli.server.serve import Roles, serve
     from bot.cli.server.setup_server import listen
 
-    settings = _begin()
+    settings = _prepare()
     with listen(host, port) as listening:
-        run(serve(settings, Roles(listening, tell=_teller(as_json))))
+        run(serve(settings, Roles(listening, on_ready=_on_ready(as_json))))
 
 
 def worker(as_json: AsJson = False) -> None:
-    """Do the work that deliveries ask for.
+    """Process deliveries: screen repositories and post check runs.
 
-    Screens repositories, posts check runs, follows what happens to them.
-    Run as many as you like, on as many machines. Needs ASSAY_REDIS_URL.
+    Start any number of workers, on any number of machines. Needs ASSAY_REDIS_URL.
     """
     from bot.cli.server.serve import Roles, serve
 
-    run(serve(_begin(), Roles(work=True, tell=_teller(as_json))))
+    run(serve(_prepare(), Roles(work=True, on_ready=_on_ready(as_json))))
 
 
-def _begin() -> Settings:
+def _prepare() -> Settings:
     settings = load_settings()
     set_up_logs(settings.log_format)
     sys.setswitchinterval(SWITCH_EVERY_S)
     return settings
 
 
-def _teller(as_json: bool) -> Callable[[dict[str, object]], None]:
+def _on_ready(as_json: bool) -> Callable[[dict[str, object]], None]:
     return _print_line if as_json else lambda ready: None
 
 
@@ -77,7 +76,7 @@ def _print_line(ready: dict[str, object]) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's event loop where the `prod` extra brings it, for it does the same in half the time; else Python's."""
+    """Return uvloop's event loop if the `prod` extra is installed, since it takes half the time; else None."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
@@ -85,7 +84,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
-    """Raises the first error of a group of tasks as itself, so that a user's mistake stays one line."""
+    """Run in a new event loop. Unwraps the first error of an exception group, so that a user error stays one line."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serving)

@@ -6,7 +6,6 @@ A comment gets a comment in reply. A button has no issue to reply on, so the job
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from bot.commands.decide import Action, Join, Measure, RefusalKey, Refuse, Say, Start, Stop
 from bot.commands.facts import Facts, recipe_here
@@ -20,14 +19,14 @@ from bot.jobs.arguments import (
     request,
 )
 from bot.jobs.context import Done, JobContext, Outcome
-from bot.messages.replies import render_answer, render_cancelled, render_refusal
+from bot.messages.reasons import CANCELLED_BY_COMMAND
+from bot.messages.refusals import render_refusal_reply
+from bot.messages.replies import render_answer, render_cancelled
 from bot.records import Run
 from bot.runs.end_run import cancel
 from bot.store.database import Connection
 from bot.store.replies import create_reply
 from bot.store.runs import RunRequest, load_run, open_run, open_runs
-
-BY_A_COMMAND: Final = "it was cancelled by a command"
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ async def _start(
 async def _stop(connection: Connection, context: JobContext, requester: Requester, facts: Facts) -> None:
     cancelled: list[Run] = []
     for run in await open_runs(connection, *_ids(context)):
-        await cancel(connection, run, context.now(), BY_A_COMMAND)
+        await cancel(connection, run, context.now(), CANCELLED_BY_COMMAND)
         after = await load_run(connection, context.installation_id, run.run_id)
         if after is not None:
             cancelled.append(after)
@@ -113,7 +112,7 @@ async def _refuse(
     connection: Connection, context: JobContext, requester: Requester, key: RefusalKey, facts: Facts
 ) -> None:
     if requester.comment_id:
-        await _reply(connection, context, requester, render_refusal(key, facts))
+        await _reply(connection, context, requester, render_refusal_reply(key, facts))
     else:
         await request(connection, *_ids(context), RunRefused(key, requester.head_sha), context.now())
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.calibration.threshold_change import load_change
 from bot.commands.facts import Facts, models_here
 from bot.messages.outcome_text import render_change
-from bot.messages.run_comment import Told
+from bot.messages.run_comment import RunContext
 from bot.policy import Policy
 from bot.records import Installation, Repository, Run
 from bot.repo_config.effective import load_effective_config
@@ -47,10 +47,10 @@ async def load_facts(
     )
 
 
-async def load_run_context(connection: Connection, run: Run, full_name: str, now: datetime) -> Told:
+async def load_run_context(connection: Connection, run: Run, full_name: str, now: datetime) -> RunContext:
     """Load what a comment about a run shows beside the run itself."""
     open_here = await open_runs(connection, run.installation_id, run.repository_id)
-    return Told(
+    return RunContext(
         now=now,
         full_name=full_name,
         budget=await load_budget(connection, run.installation_id),

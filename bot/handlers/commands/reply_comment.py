@@ -22,7 +22,7 @@ from bot.handlers.commands.load_facts import load_run_context
 from bot.jobs.arguments import ReplyAboutRun, ReplyWithText, parse_reply
 from bot.jobs.context import Done, JobContext, Later, Outcome
 from bot.messages.replies import marker
-from bot.messages.run_comment import Told, render_run
+from bot.messages.run_comment import RunContext, render_run
 from bot.records import Installation, Reply, Repository, Run
 from bot.store.content_writes import reserve_write
 from bot.store.installations import load_installation
@@ -52,7 +52,7 @@ class ReplyState:
     repository: Repository
     replies: tuple[Reply, ...]
     run: Run | None = None
-    shown: Told | None = None  # beside the run
+    shown: RunContext | None = None  # beside the run
 
     def body(self, reply: Reply) -> str:
         """Render the comment as it should be now."""

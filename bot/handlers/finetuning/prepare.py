@@ -17,7 +17,6 @@ import structlog
 from bot.github.errors import NotFound
 from bot.handlers.finetuning.prepare_budget import require_enough, reserve_and_queue
 from bot.handlers.finetuning.prepare_checks import (
-    SUSPENDED,
     EndRun,
     PrepareState,
     check,
@@ -29,6 +28,7 @@ from bot.handlers.screening.screen import decide as decide_after
 from bot.jobs.arguments import parse_prepare
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.retry import Again, Failed, Gone, NotYet
+from bot.messages.reasons import SUSPENDED, history_unreadable
 from bot.records import Run, RunEnding
 from bot.runs.end_run import end_and_report
 from bot.sandbox.screening_task import ScreeningFailed
@@ -81,7 +81,7 @@ def _after(context: JobContext, failure: ScreeningFailed) -> Exception:
             return NotFound(reason)
         case Failed(reason):
             ending: RunEnding = "crashed" if failure.kind in _OUR_FAULT else "refused"
-            return EndRun(ending, reason if failure.kind == "moved" else f"its history could not be read: {reason}")
+            return EndRun(ending, reason if failure.kind == "moved" else history_unreadable(reason))
 
 
 async def _end(context: JobContext, run: Run, end: EndRun) -> Outcome:

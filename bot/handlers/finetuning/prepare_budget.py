@@ -11,8 +11,9 @@ import structlog
 from bot.handlers.finetuning.prepare_checks import EndRun, Preparation
 from bot.jobs.arguments import ReplyAboutRun, request
 from bot.jobs.context import Done, JobContext, Outcome
+from bot.messages.reasons import NO_BUDGET, too_few_fixes, too_few_functions
 from bot.records import Run
-from bot.runs.budget_rule import NO_BUDGET, OutOfBudget, decide_reservation
+from bot.runs.budget_rule import OutOfBudget, decide_reservation
 from bot.runs.estimate import (
     LOADING_MINUTES,
     Minutes,
@@ -21,7 +22,7 @@ from bot.runs.estimate import (
     load_model_size,
     seconds_per_token,
 )
-from bot.sandbox.pair_task import Gathered
+from bot.sandbox.pair_task import PairResult
 from bot.store.budgets import (
     list_gpu_workers,
     load_budget,
@@ -35,27 +36,24 @@ from bot.store.budgets import (
 from bot.store.database import Connection
 from bot.store.runs import queue_run
 from pipeline.finetuning.cost import ModelSize, rate_of
+from pipeline.finetuning.recipe import MIN_POSITIVES, MIN_TRAINED_ON
 
 log = structlog.get_logger(__name__)
 
-MIN_TRAINING_FUNCTIONS: Final = 100  # as in pipeline.finetuning.training.finetune, which imports torch
-MIN_POSITIVES: Final = 10
 MAX_RESULTS: Final = 5  # of earlier runs, from which the speed is estimated
 
 
-def require_enough(run: Run, gathered: Gathered) -> None:
+def require_enough(run: Run, gathered: PairResult) -> None:
     """Raise EndRun if a GPU worker would refuse to train on so little."""
     if run.purpose == "score":
         return
-    if gathered.trained_on < MIN_TRAINING_FUNCTIONS:
-        found = f"{gathered.trained_on:,} functions to train on, and at least {MIN_TRAINING_FUNCTIONS} are needed"
-        raise EndRun("refused", f"there is too little to train on: {found}")
+    if gathered.trained_on < MIN_TRAINED_ON:
+        raise EndRun("refused", too_few_functions(gathered.trained_on, MIN_TRAINED_ON))
     if gathered.positives < MIN_POSITIVES:
-        found = f"{gathered.positives:,} of {gathered.trained_on:,} functions to train on were fixed"
-        raise EndRun("refused", f"there is too little to train on: {found}, and at least {MIN_POSITIVES} are needed")
+        raise EndRun("refused", too_few_fixes(gathered.positives, gathered.trained_on, MIN_POSITIVES))
 
 
-async def reserve_and_queue(context: JobContext, prepared: Preparation, gathered: Gathered) -> Outcome:
+async def reserve_and_queue(context: JobContext, prepared: Preparation, gathered: PairResult) -> Outcome:
     """Estimate, reserve and queue in one transaction. Raises EndRun, with nothing written."""
     run, now = prepared.run, context.now()
     size = await asyncio.to_thread(load_model_size, prepared.recipe.base_model)
@@ -88,7 +86,7 @@ async def reserve(connection: Connection, run: Run, minutes: float, now: datetim
 
 
 async def _estimate(
-    connection: Connection, prepared: Preparation, gathered: Gathered, size: ModelSize | None
+    connection: Connection, prepared: Preparation, gathered: PairResult, size: ModelSize | None
 ) -> Minutes:
     workers = await list_gpu_workers(connection)
     return estimate_minutes(

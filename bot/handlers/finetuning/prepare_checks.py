@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from bot.base_models import recipe_of
 from bot.commands.facts import models_here
 from bot.handlers.finetuning.recheck import why_not_allowed
 from bot.jobs.context import READ, JobContext
+from bot.messages.reasons import (
+    ARCHIVED,
+    MODEL_NOT_ALLOWED,
+    NO_BUDGET,
+    NOT_SERVED,
+    REPOSITORY_UNKNOWN,
+    SUSPENDED,
+    SWITCHED_OFF,
+    WINNER_UNKNOWN,
+)
 from bot.records import Budget, Installation, Repository, RepositoryMemory, Run, RunEnding, StoredScreening
 from bot.repo_config.effective import load_effective_config
 from bot.repo_config.precedence import EffectiveConfig
-from bot.runs.budget_rule import NO_BUDGET
-from bot.sandbox.pair_task import Gathering
+from bot.sandbox.pair_task import PairTask
 from bot.store.budgets import load_budget
 from bot.store.installations import load_installation
 from bot.store.repositories import load_repository
@@ -22,12 +30,6 @@ from bot.store.runs import load_run
 from bot.store.screenings import load_screening
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.records import AssayError
-
-SUSPENDED: Final = "the installation was suspended on GitHub: ask again once it is active"
-NOT_SERVED: Final = "this server does not serve the installation"
-SWITCHED_OFF: Final = "fine-tuning is switched off for this repository"
-MODEL_GONE: Final = "its base model may not be used here any more"
-WINNER_GONE: Final = "the run whose adapter it goes on with is not known any more"
 
 
 class EndRun(Exception):
@@ -61,7 +63,7 @@ class Preparation:
     repository: Repository
     config: EffectiveConfig
     recipe: FinetuneRecipe
-    gathering: Gathering
+    gathering: PairTask
     seen_at: datetime  # when the pinned head was first seen
     token: str = field(default="", repr=False)
 
@@ -95,7 +97,7 @@ async def check(context: JobContext, state: PrepareState) -> Preparation:
     """Check the run against the store and GitHub as they are now. Raises EndRun."""
     run, ids = state.run, (context.installation_id, context.repository_id)
     if state.memory is None or state.installation is None:
-        raise EndRun("cancelled", "the repository is not known any more")
+        raise EndRun("cancelled", REPOSITORY_UNKNOWN)
     if state.budget is None:
         raise EndRun("refused", NO_BUDGET)
     recipe = _recipe(context, run, state.config)
@@ -106,7 +108,7 @@ async def check(context: JobContext, state: PrepareState) -> Preparation:
     client = context.parts.github.installation_client(context.installation_id, token)
     repository = await client.repository(state.memory.repository.full_name, context.repository_id)
     if repository.archived:
-        raise EndRun("refused", "the repository is archived")
+        raise EndRun("refused", ARCHIVED)
     predicted = state.predicted
     seen_before = predicted is not None and predicted.head_sha == run.head_sha
     seen_at = predicted.measured_at if predicted is not None and seen_before else run.made_at
@@ -119,7 +121,7 @@ def _recipe(context: JobContext, run: Run, config: EffectiveConfig) -> FinetuneR
     if not config.finetune:
         raise EndRun("refused", SWITCHED_OFF)
     if run.base_model not in models_here(tuple(policy.base_models), policy.base_model, config):
-        raise EndRun("refused", MODEL_GONE)
+        raise EndRun("refused", MODEL_NOT_ALLOWED)
     minutes = policy.finetune_minutes
     try:
         return recipe_of(run, policy.base_models, min(minutes, config.max_minutes or minutes))
@@ -127,14 +129,14 @@ def _recipe(context: JobContext, run: Run, config: EffectiveConfig) -> FinetuneR
         raise EndRun("refused", str(error)) from None
 
 
-def _gathering(run: Run, winner: Run | None) -> Gathering:
+def _gathering(run: Run, winner: Run | None) -> PairTask:
     """Return what to gather: pairs to judge by, or the functions that the winning adapter ranks."""
     if run.purpose == "judge":
-        return Gathering("pairs", run.head_sha)
+        return PairTask("pairs", run.head_sha)
     window_s = _window_s(winner)
     if window_s is None:
-        raise EndRun("refused", WINNER_GONE)
-    return Gathering("ranking", run.head_sha, window_s if run.purpose == "refit" else 0)
+        raise EndRun("refused", WINNER_UNKNOWN)
+    return PairTask("ranking", run.head_sha, window_s if run.purpose == "refit" else 0)
 
 
 def _window_s(winner: Run | None) -> int | None:

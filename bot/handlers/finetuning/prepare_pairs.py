@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Final
 
 from bot.handlers.finetuning.prepare_checks import Preparation
 from bot.handlers.screening.clone_slot import CloneSlot, clone_slot
 from bot.handlers.screening.evidence import evidence_file, read_evidence
 from bot.jobs.context import JobContext
-from bot.sandbox.pair_task import MOST_FILE_BYTES, Gathered
+from bot.messages.reasons import EVIDENCE_UNREADABLE, too_much_to_read
+from bot.sandbox.pair_task import MAX_PAIR_FILE_BYTES, PairResult
 from bot.sandbox.screening_task import EvidenceFile, ScreeningFailed, ScreeningTask
 from pipeline.label_recipe import MESSAGES_API
 
-_NO_ISSUES: Final = (
-    "the verdict was given with issues and pull requests, and the App may not read all of them now: look at its "
-    "permissions"
-)
 
-
-async def gather(context: JobContext, prepared: Preparation) -> Gathered:
+async def gather(context: JobContext, prepared: Preparation) -> PairResult:
     """Gather the file and store it. Raises ScreeningFailed and StoreError."""
     ids = context.installation_id, context.repository_id
     async with clone_slot(context) as slot:
         evidence = await _evidence(context, prepared, slot)
-        gathered = await context.parts.supervisor.gather(_task(context, prepared, slot, evidence))
+        gathered = await context.parts.supervisor.prepare_pairs(_task(context, prepared, slot, evidence))
         file = slot.folder / prepared.gathering.file_name
         content = await asyncio.to_thread(_read, file)
         await asyncio.to_thread(context.parts.artifacts.put_pairs, *ids, content, gathered.id)
@@ -44,7 +39,7 @@ async def _evidence(context: JobContext, prepared: Preparation, slot: CloneSlot)
         context, prepared.installation, client, repository, head_sha, slot.folder, api_decides=True
     )
     if fetched.label_recipe != MESSAGES_API.name:
-        raise ScreeningFailed("unreadable", _NO_ISSUES)
+        raise ScreeningFailed("unreadable", EVIDENCE_UNREADABLE)
     return evidence_file(context, fetched, repository, prepared.seen_at)
 
 
@@ -53,7 +48,7 @@ def _task(context: JobContext, prepared: Preparation, slot: CloneSlot, evidence:
     return ScreeningTask(
         url=f"{policy.web_url}/{prepared.repository.full_name}.git",
         folder=slot.folder,
-        most_bytes=slot.most_bytes,
+        max_pack_bytes=slot.most_bytes,
         token=prepared.token,
         seen_at=int(prepared.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,
@@ -64,7 +59,7 @@ def _task(context: JobContext, prepared: Preparation, slot: CloneSlot, evidence:
         overlay=prepared.config.overlay,
         recipe="messages+api" if prepared.run.label_recipe_id == MESSAGES_API.id else "messages",
         evidence=evidence,
-        gather=prepared.gathering,
+        pair_task=prepared.gathering,
     )
 
 
@@ -72,9 +67,9 @@ def _read(file: Path) -> bytes:
     """Read the file, refusing a link that a compromised child may have left. Raises ScreeningFailed."""
     try:
         with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-            content = opened.read(MOST_FILE_BYTES + 1)
+            content = opened.read(MAX_PAIR_FILE_BYTES + 1)
     except OSError as error:
         raise ScreeningFailed("crash", f"left no file that can be read ({error.strerror})") from None
-    if len(content) > MOST_FILE_BYTES:
-        raise ScreeningFailed("unreadable", f"there is more to learn from than {MOST_FILE_BYTES >> 30} GB")
+    if len(content) > MAX_PAIR_FILE_BYTES:
+        raise ScreeningFailed("unreadable", too_much_to_read(MAX_PAIR_FILE_BYTES))
     return content

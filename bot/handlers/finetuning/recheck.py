@@ -8,15 +8,16 @@ from bot.commands.permission import may
 from bot.github.client import InstallationClient
 from bot.github.errors import NotFound
 from bot.jobs.context import ASK, JobContext
+from bot.messages.reasons import (
+    ACCOUNT_DELETED,
+    COMMENT_DELETED,
+    COMMENT_EDITED,
+    COMMENTS_UNREADABLE,
+    NOT_SERVED,
+    ROLE_LOST,
+)
 from bot.records import Installation, RepositoryMemory, Run
 from bot.repo_config.precedence import EffectiveConfig
-
-GONE = "the comment that asked for it is not there any more"
-EDITED = "the comment that asked for it says something else now"
-NOBODY = "whoever asked for it has no account any more"
-NO_ROLE = "the role of whoever asked for it does not permit it any more"
-UNREADABLE = "the comment that asked for it cannot be read: the permission is missing"
-NOT_SERVED = "the installation is not served any more"
 
 
 async def why_not_allowed(
@@ -33,14 +34,14 @@ async def why_not_allowed(
         return NOT_SERVED
     issues = installation.permissions.get("issues", "")
     if run.comment_id and issues not in ("read", "write"):
-        return UNREADABLE
+        return COMMENTS_UNREADABLE
     client = await context.client({**ASK, "issues": "read"} if run.comment_id else ASK)
     full_name = memory.repository.full_name
     login, why = await _login(client, full_name, run, run.asked_by)
     if why:
         return why
     role = await client.role(full_name, login, run.asked_by)
-    return "" if may(role, Finetune(), config.permission) else NO_ROLE
+    return "" if may(role, Finetune(), config.permission) else ROLE_LOST
 
 
 async def _login(client: InstallationClient, full_name: str, run: Run, asked_by: int) -> tuple[str, str]:
@@ -50,10 +51,10 @@ async def _login(client: InstallationClient, full_name: str, run: Run, asked_by:
             return await client.user_login(asked_by), ""
         comment = await client.comment(full_name, run.comment_id)
     except NotFound:
-        return "", GONE if run.comment_id else NOBODY
+        return "", COMMENT_DELETED if run.comment_id else ACCOUNT_DELETED
     if comment.author_id != run.asked_by:  # GitHub hands the comments of deleted accounts to `ghost`
-        return "", NOBODY
-    return (comment.author_login, "") if asks_for(comment.body, run) else ("", EDITED)
+        return "", ACCOUNT_DELETED
+    return (comment.author_login, "") if asks_for(comment.body, run) else ("", COMMENT_EDITED)
 
 
 def asks_for(body: str, run: Run) -> bool:

@@ -19,8 +19,9 @@ from bot.handlers.finetuning.apply_outcome import apply_outcome
 from bot.jobs.arguments import ReplyAboutRun, RunEnded, RunQueued, RunRefused, ShowAgain, parse_result, request
 from bot.jobs.check_run_writer import adopt, create, reserve
 from bot.jobs.context import WRITE_CHECKS, Done, JobContext, Later, Outcome
-from bot.messages.finetune_check import FINETUNE, finetune_check, nothing_check, refusal_check, started_check
-from bot.messages.finetune_context import Shown, ThresholdChange
+from bot.messages.check_run import FINETUNE
+from bot.messages.finetune_check import finetune_check, nothing_check, refusal_check, started_check
+from bot.messages.finetune_context import FinetuneContext, ThresholdChange
 from bot.records import CheckRunFields, Installation, RepositoryMemory, Run, StoredCheckRun
 from bot.runs.active_ranking import is_visible, load_active_ranking
 from bot.store.check_runs import mark_posted, posted_as, posted_for_run, posted_on, unposted_check_run
@@ -44,7 +45,7 @@ class ResultState:
     run: Run | None  # the run that it is about
     posted: StoredCheckRun | None  # the check run that shows the run's end, or is to be shown again
     unposted: StoredCheckRun | None  # one that GitHub may or may not have
-    shown: Shown  # what the check run says beside the run
+    shown: FinetuneContext  # what the check run says beside the run
 
     @property
     def full_name(self) -> str:
@@ -82,7 +83,7 @@ async def _load(context: JobContext, arguments: ResultArguments) -> ResultState 
         run, posted = await _load_subject(connection, ids, arguments)
         head_sha = _head_sha(arguments, run, posted)
         hears_comments = installation.permissions.get("issues") == "write"
-        shown = Shown(memory.repository.full_name, head_sha, "", hears_comments=hears_comments)
+        shown = FinetuneContext(memory.repository.full_name, head_sha, "", hears_comments=hears_comments)
         if run is not None and run.ending == "finished":
             shown = await _load_shown(connection, context, run, shown)
         unposted = await unposted_check_run(connection, *ids, FINETUNE)
@@ -121,7 +122,7 @@ def _head_sha(arguments: ResultArguments, run: Run | None, posted: StoredCheckRu
             return run.head_sha if run is not None else ""
 
 
-async def _load_shown(connection: Connection, context: JobContext, run: Run, shown: Shown) -> Shown:
+async def _load_shown(connection: Connection, context: JobContext, run: Run, shown: FinetuneContext) -> FinetuneContext:
     ids = run.installation_id, run.repository_id
     active = await load_active_ranking(connection, *ids)
     next_step, why_not = active.next_step(run, visible=await is_visible(connection, context.parts.policy, *ids))

@@ -10,6 +10,13 @@ import structlog
 
 from bot.jobs.arguments import ReplyAboutRun, parse_prepare, request
 from bot.jobs.context import Parts
+from bot.messages.reasons import (
+    CANCELLED_WITH_WORKER,
+    NO_GPU_WORKER,
+    WORKER_VANISHED,
+    not_prepared,
+    worker_vanished,
+)
 from bot.records import Job, Run, RunEnding
 from bot.runs.end_run import end_and_report
 from bot.store.database import Connection
@@ -21,9 +28,6 @@ log = structlog.get_logger(__name__)
 MAX_WAKEUPS: Final = 50
 MAX_VANISHED: Final = 5  # GPU workers per run
 MAX_QUEUED: Final = timedelta(days=14)
-VANISHED: Final = "its GPU worker vanished: it goes on from its last checkpoint"
-NOBODY: Final = "no GPU worker took it within 14 days: ask whoever runs this server whether one is at work"
-NOT_PREPARED: Final = "its functions could not be gathered"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ async def sweep_runs(parts: Parts) -> None:
     for run, reason in sweep.stranded:
         await _end(parts, run, "crashed", reason)
     for run in sweep.overdue:
-        await _end(parts, run, "refused", NOBODY)
+        await _end(parts, run, "refused", NO_GPU_WORKER)
     await parts.announcer.announce_runs(sweep.ready)
 
 
@@ -76,11 +80,10 @@ async def _requeue_expired(parts: Parts) -> None:
 async def _requeue_or_end(connection: Connection, run: Run, now: datetime) -> None:
     log.warning("gpu_worker_vanished", run_id=run.run_id, worker=run.worker, attempts=run.attempts)
     if run.cancel_asked:
-        await end_and_report(connection, run, "cancelled", "it was cancelled, and its GPU worker had vanished", now)
+        await end_and_report(connection, run, "cancelled", CANCELLED_WITH_WORKER, now)
     elif run.attempts >= MAX_VANISHED:
-        reason = f"its GPU worker vanished, and it had been begun {run.attempts} times"
-        await end_and_report(connection, run, "crashed", reason, now)
-    elif await requeue_run(connection, run, VANISHED, now):
+        await end_and_report(connection, run, "crashed", worker_vanished(run.attempts), now)
+    elif await requeue_run(connection, run, WORKER_VANISHED, now):
         await request(connection, run.installation_id, run.repository_id, ReplyAboutRun(run.run_id), now)
 
 
@@ -94,5 +97,4 @@ def is_open(jobs: list[Job]) -> bool:
 
 
 def why_unprepared(jobs: list[Job]) -> str:
-    reason = next((job.reason for job in jobs if job.reason), "")
-    return f"{NOT_PREPARED}: {reason}" if reason else NOT_PREPARED
+    return not_prepared(next((job.reason for job in jobs if job.reason), ""))

@@ -37,4 +37,4 @@ async def clone_slot(context: JobContext) -> AsyncIterator[CloneSlot]:
                 raise ScreeningFailed("disk_full", "other clones take the room that it needs") from None
             raise
         finally:
-            await asyncio.to_thread(clones.used, *ids)
+            await asyncio.to_thread(clones.mark_used, *ids)

@@ -6,7 +6,6 @@ job, which continues with what was fetched. No title, text or person is stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from bot.github.evidence.fact_file import FactFile
 from bot.github.evidence.fetch import FetchResult, fetch_facts
 from bot.github.evidence.queries import RepositoryRef
 from bot.jobs.context import JobContext
+from bot.messages.screen_notes import EVIDENCE_UNAVAILABLE, evidence_known, evidence_missing
 from bot.records import Installation, Repository
 from bot.sandbox.screening_task import EvidenceFile, RecipeName
 from pipeline.label_recipe import MESSAGES
@@ -63,18 +63,18 @@ async def read_evidence(
     provided that the evidence is complete. Raises RateLimited.
     """
     if len(lacking(installation)) == len(WANTED):
-        return Evidence(None, _missing(lacking(installation), api_decides))
+        return Evidence(None, evidence_missing(lacking(installation), api_decides))
     try:
         fetched = await _fetch(context, installation, client, repository, head_sha, folder)
     except (Forbidden, Unavailable) as error:
         log.info("no_evidence", problem=type(error).__name__)
         if api_decides and isinstance(error, Unavailable):
             raise  # retry, rather than change the verdict because GitHub is slow
-        return Evidence(None, f"{_ALONE} GitHub did not give its issues and pull requests this time.")
+        return Evidence(None, EVIDENCE_UNAVAILABLE)
     lacks = [name for name in WANTED if name in {*fetched.lacks, *lacking(installation)}]
-    known = _known(fetched)
+    known = evidence_known(len(fetched.facts.facts))
     if lacks:
-        return Evidence(folder / FACTS, f"{known} {_missing(lacks, api_decides)}", is_whole=False)
+        return Evidence(folder / FACTS, f"{known} {evidence_missing(lacks, api_decides)}", is_whole=False)
     return Evidence(folder / FACTS, known, "messages+api" if api_decides else "messages")
 
 
@@ -122,22 +122,3 @@ def evidence_file(
 def earliest(head_at: datetime, now: datetime) -> datetime:
     """Return the earliest start of a window. Windows end with the head, which may be old or dated in the future."""
     return min(head_at, now) - timedelta(seconds=MESSAGES.default_window_s)
-
-
-_ALONE: Final = "By messages alone."
-
-
-def _known(fetched: FetchResult) -> str:
-    facts = len(fetched.facts.facts)
-    if facts == 1:
-        return "1 issue or pull request of these years is known."
-    return f"{facts:,} issues and pull requests of these years are known."
-
-
-def _missing(lacks: Sequence[str], api_decides: bool) -> str:
-    names = " and ".join(name.replace("_", " ") for name in lacks)
-    consequence = "so this verdict is by messages alone" if api_decides else "so what they say of fixes is not known"
-    return (
-        f"The App may not read {names}, {consequence}. That takes permissions that the App asks for and an owner of "
-        "the account accepts."
-    )

@@ -6,7 +6,7 @@ installation includes it. Both are stored for commands and postings, and a commi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -14,12 +14,12 @@ import structlog
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
 from bot.jobs.context import READ, JobContext
+from bot.messages.screen_notes import config_notes
 from bot.policy import Policy
 from bot.records import Repository, RepositoryMemory
 from bot.repo_config.effective import effective_config
-from bot.repo_config.parse import parse_config
+from bot.repo_config.parse import CONFIG_PATH, parse_config
 from bot.repo_config.precedence import EffectiveConfig
-from bot.repo_config.repository_config import ParsedConfig
 from bot.repo_config.stored import StoredConfig, dump_config, load_config
 from bot.store.configs import load_configs, save_organization_config, save_repository_config
 from bot.store.database import Connection
@@ -28,7 +28,6 @@ from bot.store.repositories import list_repositories
 
 log = structlog.get_logger(__name__)
 
-PATH: Final = ".github/assay.yml"
 ORGANIZATION_REPOSITORY: Final = ".github"
 
 
@@ -63,7 +62,7 @@ async def _read(client: InstallationClient, full_name: str, head_sha: str, known
     if known.head_sha == head_sha:
         return known
     try:
-        raw = await client.file(full_name, PATH, head_sha)
+        raw = await client.file(full_name, CONFIG_PATH, head_sha)
     except Rejected:  # a folder of that name, or a file that the API does not serve
         raw = None
     if raw is None:
@@ -98,22 +97,7 @@ async def load_notes(connection: Connection, policy: Policy, repository: Reposit
         connection, repository.installation_id, repository.repository_id
     )
     organization, own = load_config(organization_row), load_config(repository_row)
-    return "\n".join(notes(organization.parsed, own.parsed, effective_config(policy, organization, own)))
-
-
-def notes(organization: ParsedConfig, own: ParsedConfig, effective: EffectiveConfig) -> Iterator[str]:
-    """Yield the notes. The organization's file is not quoted, because its repository may be private."""
-    for problem in own.problems:
-        yield f"{PATH}, {problem}. The rest of the file applies."
-    for overruled in effective.overruled:
-        if overruled.level == "repository":
-            yield f"{overruled}."
-    count = len(organization.problems) + sum(overruled.level == "organization" for overruled in effective.overruled)
-    if count:
-        yield (
-            f"Of the organization's {PATH} {count:,} {'line does' if count == 1 else 'lines do'} not apply: assay "
-            "config check tells why."
-        )
+    return "\n".join(config_notes(organization.parsed, own.parsed, effective_config(policy, organization, own)))
 
 
 def changes_labels(effective: EffectiveConfig, measured_with: str) -> bool:

@@ -23,6 +23,7 @@ from bot.jobs.arguments import parse_screen
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.failures import save_failure
 from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, retry
+from bot.messages.reasons import CODE_UNREADABLE
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, RepositoryMemory, StoredScreening
 from bot.repo_config.precedence import EffectiveConfig
@@ -42,7 +43,6 @@ log = structlog.get_logger(__name__)
 
 RECIPE_IDS: Final = MappingProxyType({recipe.name: recipe.id for recipe in RECIPES.values()})
 DISK_PAUSE: Final = timedelta(minutes=10)
-REFUSED: Final = "GitHub does not give us the code: the App needs the permission to read contents"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ async def _load(context: JobContext) -> ScreenState | None:
         memory = await load_repository(connection, context.installation_id, context.repository_id)
         if installation is None or memory is None:
             return None
-        known = await context.parts.calibrations.known(connection, context.installation_id)
+        known = await context.parts.calibrations.installation_set(connection, context.installation_id)
         return ScreenState(
             installation=installation,
             memory=memory,
@@ -116,7 +116,7 @@ def _task(context: JobContext, source: Source, slot: CloneSlot, evidence: Eviden
     return ScreeningTask(
         url=f"{policy.web_url}/{source.repository.full_name}.git",
         folder=slot.folder,
-        most_bytes=slot.most_bytes,
+        max_pack_bytes=slot.most_bytes,
         token=source.token,
         seen_at=int(source.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,
@@ -196,9 +196,9 @@ def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Fa
         case "disk_full":
             return Again(now + DISK_PAUSE, failure.sentence, counts=False)
         case "refused" if attempts < MAX_TOKENS:  # the token may have expired in the queue
-            return Again(now, REFUSED)
+            return Again(now, CODE_UNREADABLE)
         case "refused":
-            return retry(attempts, now, REFUSED)
+            return retry(attempts, now, CODE_UNREADABLE)
         case "missing" if attempts < MAX_ATTEMPTS:
             return Gone(failure.sentence)
         case "unavailable" | "interrupted":

@@ -1,23 +1,22 @@
-"""Adapters of a finished job as a scorer: what `assay rank` and `assay evaluate` ask like any other ranking.
+"""The adapters of a finished job as a scorer, for `assay rank` and `assay evaluate`.
 
-The base model is the one of the recipe that was saved, the prompts are made as in training, and the score is the rank
-average over the adapters. Ranks are among the functions that are asked about together.
+The base model is the one of the saved recipe, prompts are made as in training, and the score is the rank average over
+the adapters, among the functions that are scored together.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load as load_tensors
 
 from pipeline.finetuning.adapter import MANIFEST, LoadedAdapter, load_adapter
-from pipeline.finetuning.job_folder import adapter_folder
-from pipeline.finetuning.prompts import Prompted, prompted_of
-from pipeline.finetuning.training.loaded import load
+from pipeline.finetuning.job_folder import ADAPTER_PREFIX
+from pipeline.finetuning.prompts import Prompted, cache_blobs, prompted_of
+from pipeline.finetuning.training.load_model import load_model
 from pipeline.finetuning.training.score import score
 from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.scorer import Subject
@@ -25,51 +24,57 @@ from pipeline.ranking.statistics import rank_average
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
 
-_PREFIX = adapter_folder(0)[:-1]
-_BLOBS_AT_HAND = 4
-
 
 class AdapterScorer:
-    """A scorer that has learned already. Raises AssayError for a folder without adapters, or with unequal ones."""
+    """A scorer that is trained already. Raises AssayError for a folder without adapters, or with unrelated ones."""
 
     def __init__(self, name: str, folder: Path, read: ReadBlob, device: str) -> None:
-        """`folder` is that of a job (all of its seeds count) or one adapter's; `read` gives the content of a blob."""
+        """`folder` is that of a job (all seeds count) or of one adapter; `read` returns the content of a blob."""
         self.name = name
-        self._read = lru_cache(_BLOBS_AT_HAND)(read)
+        self._read = cache_blobs(read)
         self._device = device
         self.adapters = load_adapters(folder)
 
     def fit(self, functions: Sequence[Subject], signals: Floats) -> None:
-        """Nothing to learn: that was done."""
+        """Do nothing."""
 
     def predict(self, functions: Sequence[Subject]) -> Floats:
-        """Scores in (0, 1], higher where more risk is expected. Raises AssayError where the base model is missing."""
+        """Return scores (n,) in (0, 1], higher is riskier. Raises AssayError if the base model is missing."""
         return self.score([prompted_of(subject, self._read) for subject in functions])
 
     def score(self, functions: Sequence[Prompted]) -> Floats:
-        """As `predict`, of functions that are at hand already."""
-        if not functions:
-            return np.zeros(0)
-        recipe = self.adapters[0].recipe.fitted_to(self._device)
-        loaded = load(recipe, functions, (), self._device)
-        scores = []
-        for adapter in self.adapters:
-            loaded.ranker.load_trainable(load_tensors(adapter.tensors))
-            scores.append(
-                score(
-                    loaded.ranker,
-                    loaded.train,
-                    micro_batch_tokens=recipe.micro_batch_tokens,
-                    device=self._device,
-                )
+        """Score functions whose code is at hand; otherwise like `predict`."""
+        return rank_average(score_by_each(self.adapters, functions, self._device)) if functions else np.zeros(0)
+
+
+def score_by_each(
+    adapters: Sequence[LoadedAdapter],
+    functions: Sequence[Prompted],
+    device: str,
+    watch: Callable[[int], None] | None = None,
+) -> list[Floats]:
+    """Return the scores (n,) of each adapter. `watch` is called after each batch and may raise to stop."""
+    recipe = adapters[0].recipe.fitted_to(device)
+    loaded = load_model(recipe, (), functions, device)
+    scores = []
+    for adapter in adapters:
+        loaded.ranker.load_trainable(load_tensors(adapter.tensors))
+        scores.append(
+            score(
+                loaded.ranker,
+                loaded.scored,
+                micro_batch_tokens=recipe.micro_batch_tokens,
+                device=device,
+                watch=watch,
             )
-        return rank_average(scores)
+        )
+    return scores
 
 
 def load_adapters(folder: Path) -> tuple[LoadedAdapter, ...]:
-    """The adapters of a job by seed, or the one that `folder` is; each is checked against its manifest.
+    """Load the adapters of a job by seed, or the one in `folder`; each is checked against its manifest.
 
-    Raises AssayError where there is none, or where they are not of one job.
+    Raises AssayError if there are none, or if they come from different jobs.
     """
     adapters = sorted(map(load_adapter, _folders(folder)), key=lambda adapter: adapter.provenance.seed)
     origins = {
@@ -87,7 +92,7 @@ def _folders(folder: Path) -> list[Path]:
         raise AssayError(f"there is no folder {folder}: name the --out of `assay finetune`")
     if (folder / MANIFEST).is_file():
         return [folder]
-    found = sorted(name for name in os.listdir(folder) if name.startswith(_PREFIX))
-    if not found:
-        raise AssayError(f"{folder} holds no adapter: name the --out of `assay finetune`, once that is done")
-    return [folder / name for name in found]
+    names = sorted(name for name in os.listdir(folder) if name.startswith(ADAPTER_PREFIX))
+    if not names:
+        raise AssayError(f"{folder} holds no adapter: name the --out of a finished `assay finetune`")
+    return [folder / name for name in names]

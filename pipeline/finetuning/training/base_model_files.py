@@ -1,4 +1,4 @@
-"""Opens a base model and its tokenizer, from a hub or a directory: safetensors only, no code of theirs is run."""
+"""Open a base model and its tokenizer from a hub or a directory: safetensors only, and never with code of its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipeline.records import AssayError
 
 _PROBE = "def f(x): return 1"
 _NO_LIMIT = 10**9
-# What transformers raises for files that are absent, damaged or of another kind: it has no error of its own.
+# Raised by transformers for missing, damaged or unsuitable files: it has no error class of its own.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -46,7 +46,7 @@ _logging: Any = logging  # has no types
 
 @dataclass(frozen=True, eq=False)
 class OpenedModel:
-    """A network without its language-model head, on the CPU; `digit_rows` and `digit_bias` are of that head."""
+    """A network without its language-model head, on the CPU; `digit_rows` and `digit_bias` are that head's."""
 
     network: PreTrainedModel
     is_decoder: bool
@@ -56,7 +56,7 @@ class OpenedModel:
 
 
 def load_tokenizer(model: BaseModel) -> PreTrainedTokenizerBase:
-    """The tokenizer of `model`, with a pad token. Raises AssayError where there is none that works."""
+    """Load the tokenizer of `model`, with a pad token. Raises AssayError if none works."""
     _check(model)
     with _quiet():
         try:
@@ -65,20 +65,20 @@ def load_tokenizer(model: BaseModel) -> PreTrainedTokenizerBase:
         except _UNREADABLE as error:
             raise _refused(model, f"its tokenizer cannot be loaded ({_first_line(error)})") from error
     if not ids or set(ids) == {tokenizer.unk_token_id}:
-        raise _refused(model, "its tokenizer makes nothing of source text: tokenizer.json is missing or not its own")
+        raise _refused(model, "its tokenizer cannot tokenize source text: tokenizer.json is missing or not its own")
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
             raise _refused(model, "its tokenizer has neither a pad token nor an end token: set one in its tokenizer")
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.model_max_length = _NO_LIMIT  # prompts are cut after they are counted; it would warn of each
+    tokenizer.model_max_length = _NO_LIMIT  # prompts are truncated later; it would warn of each
     return tokenizer
 
 
 def open_model(model: BaseModel, dtype: torch.dtype, digit_ids: list[int] | None = None) -> OpenedModel:
-    """The network of `model` in `dtype`; with `digit_ids` also those rows of its output embedding.
+    """Load the network of `model` in `dtype`, and with `digit_ids` those rows of its output embedding.
 
-    Raises AssayError where it is missing, unreachable, pickled, damaged, neither an encoder nor a decoder, or comes
-    with code of its own.
+    Raises AssayError if it is missing, unreachable, pickled, damaged, neither an encoder nor a decoder, or comes with
+    code of its own.
     """
     _check(model)
     with _quiet():
@@ -88,7 +88,7 @@ def open_model(model: BaseModel, dtype: torch.dtype, digit_ids: list[int] | None
             raise _refused(model, f"its config.json cannot be used ({_first_line(error)})") from error
         is_decoder = _is_decoder(model, config)
         if digit_ids is not None and not is_decoder:
-            raise _refused(model, 'an encoder writes no next token: use head = "logit", or a decoder')
+            raise _refused(model, 'an encoder predicts no next token: use head = "logit", or a decoder')
         whole, attention = _load(model, dtype, AutoModel if digit_ids is None else AutoModelForCausalLM)
     if digit_ids is None:
         _drop_pooler(whole)
@@ -105,11 +105,11 @@ def open_model(model: BaseModel, dtype: torch.dtype, digit_ids: list[int] | None
 
 
 def _load(model: BaseModel, dtype: torch.dtype, kind: Any) -> tuple[Any, str]:
-    """The model, and how it attends: by SDPA where its architecture can."""
+    """Return the model and its attention: SDPA if its architecture supports that."""
     reason = ""
     for attention in ("sdpa", "eager"):
         try:
-            network, found = kind.from_pretrained(
+            network, loading = kind.from_pretrained(
                 model.name,
                 revision=_revision(model),
                 trust_remote_code=False,
@@ -123,37 +123,37 @@ def _load(model: BaseModel, dtype: torch.dtype, kind: Any) -> tuple[Any, str]:
                 reason = ": this architecture has no SDPA attention"
                 continue
             raise _refused(model, f"its weights cannot be loaded ({_first_line(error)})") from error
-        missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)
+        missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
         if missing:
             raise _refused(model, f"{len(missing)} of its weights are missing, {missing[0]} among them")
         return network, attention + reason
-    raise AssertionError("eager attention is always there")
+    raise AssertionError("eager attention is always available")
 
 
 def _drop_pooler(network: Any) -> None:
-    """A BERT's pooler stands beside the states that are used here; an adapter on it would never learn."""
+    """Drop BERT's pooler: the states used here bypass it, and an adapter on it would never learn."""
     if isinstance(getattr(network, "pooler", None), nn.Module):
         network.pooler = None
 
 
 def _is_decoder(model: BaseModel, config: PreTrainedConfig) -> bool:
-    """One that transformers knows as a causal and not as a masked language model, or that says so of itself."""
+    """Return whether transformers knows it as a causal and not as a masked model, or its configuration says so."""
     if getattr(config, "is_encoder_decoder", False):
-        raise _refused(model, "an encoder and a decoder in one; name one that is either")
+        raise _refused(model, "it is an encoder-decoder; name an encoder or a decoder")
     causal = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     return (causal and not masked) or bool(getattr(config, "is_decoder", False))
 
 
 def _check(model: BaseModel) -> None:
-    """What can be said before anything is loaded."""
+    """Refuse what can be refused before anything is loaded."""
     if is_directory(model):
         _check_directory(model)
     elif Path(model.name).exists():
-        # transformers would take it, whatever revision is pinned.
-        raise _refused(model, f"something here has that name: write ./{model.name} to mean it, or start elsewhere")
+        # transformers would load it, whatever revision is pinned.
+        raise _refused(model, f"a local file has that name: write ./{model.name} to mean it, or start elsewhere")
     try:
-        # The plain content of config.json: nothing in it is acted on.
+        # The plain content of config.json, not interpreted.
         content, _ = PreTrainedConfig.get_config_dict(model.name, revision=_revision(model))
     except _UNREADABLE as error:
         if is_directory(model):
@@ -164,9 +164,9 @@ def _check(model: BaseModel) -> None:
             "and revision and the connection (HF_HUB_OFFLINE, HF_ENDPOINT), or name a directory that holds the model",
         ) from error
     if "auto_map" in content:
-        raise _refused(model, "it comes with code of its own (auto_map), which is never run: choose another")
+        raise _refused(model, "it needs code of its own (auto_map), which is never run: choose another")
     if "quantization_config" in content:
-        raise _refused(model, "its weights are quantised: name the model that they were made from")
+        raise _refused(model, "its weights are quantised: name the original model")
 
 
 def _check_directory(model: BaseModel) -> None:
@@ -182,7 +182,7 @@ def _check_directory(model: BaseModel) -> None:
 
 
 def is_directory(model: BaseModel) -> bool:
-    """By its name, as in the recipe: a directory is never looked for on a hub, nor a name among the directories."""
+    """Decide by the name, as the recipe does: directories are never looked up on a hub, nor hub names on disk."""
     return model.name.startswith(("/", "."))
 
 
@@ -200,7 +200,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the reports of transformers on weights that are left out on purpose."""
+    """Silence the reports of transformers on weights that are left out on purpose."""
     before, bars = _logging.get_verbosity(), _logging.is_progress_bar_enabled()
     _logging.set_verbosity_error()
     _logging.disable_progress_bar()

@@ -1,255 +1,164 @@
-"""The whole job: from a pair set to adapters and what they are worth.
+"""A run: train adapters on a pair set and compare them with every other ranking of its holdout.
 
-    1. check that there is enough to learn from; load the model; say what it will cost at most
-    2. for each seed: fit on early labels and choose the number of steps by ρ on the late ones, begin anew and fit on
-       all labels for as many steps, score the holdout                                       seed_job.py, training.py
-    3. ask the untouched base model the same (frozen embeddings + ridge)                          embeddings.py
-    4. compare the rank average over the seeds with every other ranking, name the outcome          judgement.py
-    5. write adapters, curves and result.json, the last one last                          job_folder.py, adapter.py
-
-What is done is remembered after each part, so that a job that was killed goes on where it was; nothing but its working
-files is in the folder before 5. The first seed is given all the time there is, half of it to choose its steps; another
-one is begun only if there is time for all of it.
+1. check that there is enough to learn from
+2. for each seed: fit on early labels, choose the number of steps by ρ on the late ones, train from scratch on all
+   labels for as many steps, score the holdout                                    job.py, choose_steps.py
+3. score the holdout with the untouched base model (frozen embeddings + ridge)              embeddings.py
+4. compare the rank average over the seeds with every other ranking, decide the outcome     comparison.py
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import ClassVar
 
-from pipeline.finetuning.adapter import save_adapter
 from pipeline.finetuning.cost import Rate, estimate
-from pipeline.finetuning.job_events import EmbeddingStarted, JobEvent, Planned, SeedCompleted
-from pipeline.finetuning.job_folder import adapter_folder, publish, remove_leftovers, remove_work, working_folder
-from pipeline.finetuning.job_state import Embedded, JobState, open_state
+from pipeline.finetuning.events import EmbeddingStarted, Phase, Planned
+from pipeline.finetuning.job_state import Embedded
+from pipeline.finetuning.model_card import CardMetrics, Provenance
 from pipeline.finetuning.pair_set import PairSet
-from pipeline.finetuning.recipe import FinetuneRecipe
-from pipeline.finetuning.result import FinetuneResult, SeedRun
-from pipeline.finetuning.result_assembly import assemble, card_of, provenance_of
+from pipeline.finetuning.prompts import Prompted
+from pipeline.finetuning.recipe import MAX_VALIDATED, MIN_POSITIVES, MIN_TRAINED_ON, FinetuneRecipe
+from pipeline.finetuning.result import FinetuneResult, Fit, Hashes, SeedRun
+from pipeline.finetuning.result_assembly import assemble_result, card_of, provenance_of
+from pipeline.finetuning.training.choose_steps import choose_steps, targets_of
+from pipeline.finetuning.training.device import device_name
 from pipeline.finetuning.training.embeddings import FrozenEmbeddings
-from pipeline.finetuning.training.loaded import Loaded, Sequences, device_name, expected_rate, load, size_of
-from pipeline.finetuning.training.loop import Stopped, never
-from pipeline.finetuning.training.seed import MOST_VALIDATED, SeedJob, targets_of
-from pipeline.finetuning.training.train_seed import SeedTraining
+from pipeline.finetuning.training.job import MARGIN, Job, JobOptions, SeedTraining, run_job
+from pipeline.finetuning.training.load_model import LoadedModel, Sequences, expected_rate, load_model, size_of
+from pipeline.finetuning.training.loop import raise_if_stopped
+from pipeline.ranking.bootstrap import Floats
 from pipeline.records import AssayError
-
-FEWEST_TRAINED_ON, FEWEST_POSITIVES = 100, 10
-
-_FIT_SHARE = 0.5  # of the first seed's time: to choose the steps; as many are done again on all labels
-_SPARE = 1.1  # what the next part may take, by what the last one took
 
 Files = Callable[[FinetuneResult], Mapping[str, bytes]]
 
 
-def ignore(event: JobEvent) -> None:
-    """Nobody watches."""
-
-
 def require_enough(pairs: PairSet) -> None:
-    """Raises AssayError where there is too little to learn from. Too small a holdout is told by the outcome."""
-    positives = int((pairs.signals > 0).sum())
-    if len(pairs.train) < FEWEST_TRAINED_ON:
+    """Raise AssayError if there is too little to learn from. A holdout that is too small shows in the outcome."""
+    if len(pairs.train) < MIN_TRAINED_ON:
         raise AssayError(
-            f"too few pairs: {len(pairs.train):,} functions to train on, at least {FEWEST_TRAINED_ON} are needed; name "
+            f"too few pairs: {len(pairs.train):,} functions to train on, at least {MIN_TRAINED_ON} are needed; name "
             "a repository with more code at the start of its training window"
         )
-    if positives < FEWEST_POSITIVES:
+    if pairs.positives < MIN_POSITIVES:
         raise AssayError(
-            f"too few pairs: {positives:,} of {len(pairs.train):,} functions to train on were fixed, at least "
-            f"{FEWEST_POSITIVES} are needed; messages that name what they fix (`fix: ...`) are what is counted"
+            f"too few pairs: {pairs.positives:,} of {len(pairs.train):,} functions to train on were fixed, at least "
+            f"{MIN_POSITIVES} are needed; only commits whose message says what they fix (`fix: ...`) count"
         )
 
 
 def plan(
     pairs: PairSet, recipe: FinetuneRecipe, device: str, *, clock: Callable[[], float] = time.monotonic
 ) -> Planned:
-    """What the job would cost at most. Raises AssayError as `finetune` does before it trains."""
+    """Return the most that a run can cost. Raises AssayError as `finetune` does before it trains."""
     require_enough(pairs)
-    loaded = load(recipe, pairs.train, pairs.holdout, device)
-    return planned_of(loaded, recipe, expected_rate(loaded, recipe, clock))
+    job = _Run(data=pairs, recipe=recipe)
+    loaded = load_model(recipe, pairs.train, pairs.holdout, device)
+    return job.plan(loaded, expected_rate(loaded, recipe, clock))
 
 
-def finetune(
-    pairs: PairSet,
-    recipe: FinetuneRecipe,
-    *,
-    out: Path,
-    device: str,
-    files: Files,
-    watch: Callable[[JobEvent], None] = ignore,
-    stop: Callable[[], str | None] = never,
-    clock: Callable[[], float] = time.monotonic,
-    checkpoints: str = "",
-    checkpoint_every_steps: int | None = None,
-    known_checkpoints: Collection[str] | None = None,
-) -> FinetuneResult:
-    """Train, judge, and write everything to `out`: a folder that is new, or of an unfinished job of the same ids.
+def finetune(pairs: PairSet, recipe: FinetuneRecipe, options: JobOptions, files: Files) -> FinetuneResult:
+    """Train, compare, and write everything to `options.out`; `files` renders `result.json` and what goes with it.
 
-    `files` renders what stands beside the adapters, `result.json` among it. `stop` is asked often; its answer ends the
-    job with Stopped after a checkpoint. `checkpoints` is a folder or fsspec URL to resume from elsewhere, by default
-    it is within `out`; with `known_checkpoints` (hashes from CheckpointSaved) no other is taken. Raises AssayError,
-    naming the setting to change, with nothing but working files in `out`.
+    Raises Stopped with a checkpoint saved, and AssayError, naming the setting to change, with only working files in
+    `options.out`.
     """
     require_enough(pairs)
-    recipe_id = recipe.recipe_id(pairs.label_recipe_id)
-    with working_folder(out) as work:
-        state = open_state(str(work), checkpoints, pair_set_id=pairs.id, recipe_id=recipe_id)
-        job = _Job(
-            pairs=pairs,
-            recipe=recipe,
-            device=device,
-            state=state,
-            watch=watch,
-            stop=stop,
-            clock=clock,
-            checkpoint_every_steps=checkpoint_every_steps,
-            known_checkpoints=known_checkpoints,
-            until=clock() + recipe.max_minutes * 60 - state.seconds_spent(recipe.seeds),
-        )
-        result = _write(out, job.result(), state, files)
-    if checkpoints:
-        state.forget()
-    return result
-
-
-def _write(out: Path, result: FinetuneResult, state: JobState, files: Files) -> FinetuneResult:
-    """Adapters first, because their hashes are in the result."""
-    remove_leftovers(out)
-    card = card_of(result)
-    adapters = {
-        run.seed: save_adapter(
-            out / adapter_folder(run.seed),
-            state.adapter(run.seed),
-            result.recipe,
-            provenance_of(result, run.seed),
-            card,
-        )
-        for run in result.runs
-    }
-    result = replace(result, adapters=adapters)
-    publish(out, files(result))
-    remove_work(out)
-    return result
+    return run_job(_Run(data=pairs, recipe=recipe), options, files)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Job:
-    pairs: PairSet
-    recipe: FinetuneRecipe
-    device: str
-    state: JobState
-    watch: Callable[[JobEvent], None]
-    stop: Callable[[], str | None]
-    clock: Callable[[], float]
-    checkpoint_every_steps: int | None
-    known_checkpoints: Collection[str] | None
-    until: float  # reading of the clock at which the time is up
+class _Run(Job[FinetuneResult]):
+    data: PairSet
 
-    def result(self) -> FinetuneResult:
-        loaded = load(self.recipe, self.pairs.train, self.pairs.holdout, self.device)
-        rate = expected_rate(loaded, self.recipe, self.clock)
-        planned = planned_of(loaded, self.recipe, rate)
-        self.watch(planned)
-        lengths = [len(sequence) for sequence in loaded.train]
-        size = size_of(loaded.ranker)
-        runs = self._runs(loaded, _forward_seconds(loaded, rate))
-        embedded = self._embedded(loaded, _embedding_seconds(loaded, rate))
-        return assemble(
-            self.pairs,
+    scoring: ClassVar[Phase] = "scoring the holdout"
+    whole_seeds_only: ClassVar[bool] = False
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.recipe.seeds
+
+    @property
+    def scored(self) -> Sequence[Prompted]:
+        return self.data.holdout
+
+    def plan(self, loaded: LoadedModel, rate: Rate | None) -> Planned:
+        """Return the cost of all planned steps."""
+        train, holdout = ([len(sequence) for sequence in sequences] for sequences in (loaded.train, loaded.scored))
+        expected = estimate(
+            train, holdout, self.recipe, size_of(loaded.ranker), rate, validated_lengths=train[:MAX_VALIDATED]
+        )
+        return Planned(
+            tokens=expected.trained_tokens,
+            flops=expected.flops,
+            minutes=expected.minutes,
+            device=device_name(loaded.device),
+            trained_on=len(train),
+            scored=len(holdout),
+            seeds=len(self.seeds),
+        )
+
+    def reserved_s(self, loaded: LoadedModel, rate: Rate | None) -> float:
+        """Return the time to score the holdout and to embed everything."""
+        return _forward_s(loaded, [*loaded.scored, *loaded.scored, *loaded.train], rate)
+
+    def signals(self, seed: int) -> Floats:
+        return targets_of(self.data, self.recipe, seed).signals
+
+    def choose_steps(self, training: SeedTraining, seed: int, known: Fit | None, until: float) -> Fit:
+        return known or choose_steps(training, targets_of(self.data, self.recipe, seed), seed, until)
+
+    def result(
+        self, training: SeedTraining, runs: Sequence[SeedRun], planned: Planned, rate: Rate | None, until: float
+    ) -> FinetuneResult:
+        ranker = training.loaded.ranker
+        lengths = [len(sequence) for sequence in training.loaded.train]
+        return assemble_result(
+            self.data,
             self.recipe,
             runs,
-            embedded,
+            self._embedded(training, rate, until),
             planned,
-            flops_a_token=size.training_flops(lengths) / sum(lengths),
-            notes=() if loaded.ranker.attention == "sdpa" else (f"attention: {loaded.ranker.attention}",),
+            flops_per_token=size_of(ranker).training_flops(lengths) / sum(lengths),
+            notes=() if ranker.attention == "sdpa" else (f"attention: {ranker.attention}",),
         )
 
-    def _runs(self, loaded: Loaded, reserved_s: float) -> list[SeedRun]:
-        """Every seed that is completed in time, the first one at any rate."""
-        training = SeedTraining(
-            loaded=loaded,
-            recipe=self.recipe,
-            seeds=len(self.recipe.seeds),
-            state=self.state,
-            watch=self.watch,
-            stop=self.stop,
-            clock=self.clock,
-            checkpoint_every_steps=self.checkpoint_every_steps,
-            known_checkpoints=self.known_checkpoints,
-        )
-        job = SeedJob(training=training, pairs=self.pairs)
-        runs: list[SeedRun] = []
-        for number, seed in enumerate(self.recipe.seeds, 1):
-            run = self.state.run(seed)
-            earlier = run is not None
-            if run is None:
-                now = self.clock()
-                left = self.until - now
-                until = self.until - min(reserved_s, left / 3)
-                if runs and until - now < _SPARE * max(run.seconds for run in runs):
-                    break
-                fit_until = now + _FIT_SHARE * (until - now)
-                run = job.run(seed, number, fit_until=fit_until, until=until, all_or_nothing=bool(runs))
-            if run is None:
-                break
-            runs.append(run)
-            self.watch(SeedCompleted(seed, number, len(self.recipe.seeds), earlier))
-        return runs
-
-    def _embedded(self, loaded: Loaded, expected_s: float) -> Embedded:
-        """What the untouched model knows, where there is time to ask."""
-        known = self.state.embedded()
+    def _embedded(self, training: SeedTraining, rate: Rate | None, until: float) -> Embedded:
+        """Return what the untouched base model scores, if there is time."""
+        state, options, loaded = training.state, training.options, training.loaded
+        known = state.embedded()
         if known is not None:
             return known
-        self._raise_if_stopped()
-        if self.clock() + _SPARE * expected_s > self.until:
+        raise_if_stopped(options.stop)
+        if options.clock() + MARGIN * _forward_s(loaded, [*loaded.scored, *loaded.train], rate) > until:
             return Embedded(None, 0.0, "not measured, the time was up")
-        self.watch(EmbeddingStarted(len(loaded.train) + len(loaded.holdout)))
-        began = self.clock()
+        options.watch(EmbeddingStarted(len(loaded.train) + len(loaded.scored)))
+        began = options.clock()
         ridge = FrozenEmbeddings(
             loaded.ranker,
             micro_batch_tokens=self.recipe.micro_batch_tokens,
-            device=self.device,
-            watch=lambda done: self._raise_if_stopped(),
+            device=loaded.device,
+            watch=lambda done: raise_if_stopped(options.stop),
         )
-        ridge.fit(loaded.train, targets_of(self.pairs, self.recipe, self.recipe.seeds[0]).signals)
-        embedded = Embedded(ridge.predict(loaded.holdout), self.clock() - began)
-        self.state.keep_embedded(embedded)
+        ridge.fit(loaded.train, self.signals(self.seeds[0]))
+        embedded = Embedded(ridge.predict(loaded.scored), options.clock() - began)
+        state.keep_embedded(embedded)
         return embedded
 
-    def _raise_if_stopped(self) -> None:
-        reason = self.stop()
-        if reason:
-            raise Stopped(reason)
+    def with_adapters(self, result: FinetuneResult, adapters: Mapping[int, Hashes]) -> FinetuneResult:
+        return replace(result, adapters=adapters)
+
+    def card(self, result: FinetuneResult) -> CardMetrics:
+        return card_of(result)
+
+    def provenance(self, seed: int) -> Provenance:
+        return provenance_of(self.data, seed)
 
 
-def planned_of(loaded: Loaded, recipe: FinetuneRecipe, rate: Rate | None) -> Planned:
-    """What the job costs at most, with all of its steps."""
-    train, holdout = ([len(sequence) for sequence in sequences] for sequences in (loaded.train, loaded.holdout))
-    expected = estimate(train, holdout, recipe, size_of(loaded.ranker), rate, validated_lengths=train[:MOST_VALIDATED])
-    return Planned(
-        tokens=expected.trained_tokens,
-        flops=expected.flops,
-        minutes=expected.minutes,
-        device=device_name(loaded.device),
-        trained_on=len(train),
-        held_out=len(holdout),
-        seeds=len(recipe.seeds),
-    )
-
-
-def _forward_seconds(loaded: Loaded, rate: Rate | None) -> float:
-    """What scoring the holdout and embedding everything may take."""
-    return _seconds(loaded, [*loaded.holdout, *loaded.holdout, *loaded.train], rate)
-
-
-def _embedding_seconds(loaded: Loaded, rate: Rate | None) -> float:
-    return _seconds(loaded, [*loaded.holdout, *loaded.train], rate)
-
-
-def _seconds(loaded: Loaded, sequences: Sequences, rate: Rate | None) -> float:
+def _forward_s(loaded: LoadedModel, sequences: Sequences, rate: Rate | None) -> float:
+    """Return the seconds that one pass over the sequences takes; 0 for a device of unknown speed."""
     if rate is None:
         return 0.0
     return size_of(loaded.ranker).forward_flops([len(sequence) for sequence in sequences]) / rate.flops_per_s

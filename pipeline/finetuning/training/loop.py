@@ -1,22 +1,23 @@
 """The training loop.
 
-    1. plan every step: which functions, in which order (sampling.py)
-    2. go on from the newest checkpoint, if there is one (checkpoints.py)
+    1. plan every step: which functions, in which order (batches.py)
+    2. resume from the newest checkpoint, if there is one (checkpoints.py)
     3. for each step: gradient (gradients.py), clip, learning rate, AdamW
-    4. at even distances: ρ on the validation slice; the best step is remembered
-    5. from time to time, and when told to stop: a checkpoint
-    6. end with what was trained: as it was at the best step where there is a validation, else as it is
+    4. at even distances: ρ on the validation slice; the best step is kept
+    5. at intervals, and when stopped: a checkpoint
+    6. return the trained tensors: of the best step if there is validation, else of the last one
 
-The same seed on the same CPU with as many threads gives the same numbers to the last bit, interrupted or not. On a GPU
-kernels add up in any order, and in several processes each draws its own dropout: there runs agree but for rounding.
+The same seed on the same CPU with the same number of threads gives the same numbers to the last bit, interrupted or
+not. GPU kernels sum in any order, and several processes each draw their own dropout: there, runs agree up to rounding.
 
-To choose a number of steps and then train on everything: train with `validate`, and then a fresh ranker with `steps` as
-found best and `planned` as before. The learning rate then takes the same course and is broken off at the same step.
+To choose a number of steps and then train on everything: train with `validate`, then train a fresh ranker with `steps`
+set to the best step and `planned` as before. The learning rate follows the same schedule and ends at the same step.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +30,12 @@ from torch import Tensor
 from pipeline.finetuning.batches import plan_steps
 from pipeline.finetuning.events import TrainingEvent
 from pipeline.finetuning.recipe import FinetuneRecipe
+from pipeline.finetuning.result import TIME_LIMIT, Curve, Work
 from pipeline.finetuning.training.checkpoints import Checkpoints, CurvePoint, TrainState
 from pipeline.finetuning.training.device import device_problem, limit_memory
 from pipeline.finetuning.training.gradients import Examples, Ranker
 from pipeline.finetuning.training.parallel import Alone, Processes
-from pipeline.finetuning.training.run import TIME_LIMIT, Interrupted, TrainingRun, padding_share
+from pipeline.finetuning.training.run import Interrupted, TrainingRun, padding_share
 from pipeline.ranking.bootstrap import Floats
 
 COMPLETED = "completed"
@@ -42,37 +44,60 @@ R = TypeVar("R", bound=Ranker)
 
 
 class Stopped(Exception):
-    """Training was told to stop, and a checkpoint of where it stood is saved. The argument is the reason."""
+    """Training was stopped, with a checkpoint saved. The argument is the reason."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The end of a training run."""
+    """A finished training run."""
 
     ended: str  # COMPLETED or TIME_LIMIT
-    planned: int  # steps that the learning rate was laid out for
+    planned: int  # steps of the learning-rate schedule
     steps_done: int
-    best_step: int  # the last one where nothing was validated
+    best_step: int  # the last one without validation
     best_rho: float | None
     curve: tuple[CurvePoint, ...]
     tokens: int  # without padding
     padding_share: float  # of all tokens computed
     seconds: float
-    state: dict[str, Tensor]  # what was trained, at the best step; on the CPU. The ranker holds the same
+    state: dict[str, Tensor]  # the trained tensors at the best step, on the CPU; the ranker holds the same
 
     @property
     def tokens_per_second(self) -> float:
-        """Padding not counted, validation and checkpoints included."""
+        """Return the rate without padding, validation and checkpoints included."""
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def losses(self) -> Curve:
+        return tuple((point.step, point.loss) for point in self.curve)
 
-def ignore(event: TrainingEvent) -> None:
-    """Nobody watches."""
+    @property
+    def shortened_by(self) -> str:
+        """Return TIME_LIMIT if it was cut short, else an empty string."""
+        return "" if self.ended == COMPLETED else TIME_LIMIT
+
+    @property
+    def work(self) -> Work:
+        share = self.padding_share
+        return Work(self.seconds, self.tokens, round(self.tokens * share / (1 - share)) if share < 1 else 0)
+
+
+def ignore(event: object) -> None:
+    """Drop an event."""
 
 
 def never() -> str | None:
-    """Nothing stops it."""
+    """Never stop."""
     return None
+
+
+def raise_if_stopped(
+    stop: Callable[[], str | None], clock: Callable[[], float] | None = None, until: float = math.inf
+) -> None:
+    """Raise Stopped if `stop` returns a reason, or if the clock reads `until` or later."""
+    reason = stop() or (TIME_LIMIT if clock is not None and clock() >= until else None)
+    if reason:
+        raise Stopped(reason)
 
 
 def train(
@@ -93,13 +118,13 @@ def train(
     deadline_s: float | None = None,
     processes: Processes | None = None,
 ) -> Trained:
-    """Train what is trainable of `ranker` on token `sequences` (n) with `targets` (n,) in [0, 1].
+    """Train the trainable part of `ranker` on token `sequences` (n) with `targets` (n,) in [0, 1].
 
-    Takes `steps` steps (default: the recipe's epochs) of a learning rate laid out for `planned` (default: as many).
-    `clock` gives seconds, and at its reading `deadline_s` training ends with what it has. `stop` is asked between
-    micro-batches; its answer ends training with a checkpoint and Stopped, which `validate` may raise as well. Seeds
-    torch's random numbers. Raises AssayError for a loss that is no number, memory too small for one sequence, a lost
-    GPU, a full disk, or checkpoints of another run.
+    Takes `steps` steps (default: the recipe's epochs) of a learning-rate schedule of `planned` steps (default: as
+    many). `clock` reads seconds; at `deadline_s` training ends with what it has. `stop` is polled between
+    micro-batches; a reason ends training with a checkpoint and Stopped, which `validate` may raise as well. Seeds
+    torch's RNG. Raises AssayError for a loss that is not finite, memory too small for one sequence, a lost GPU, a full
+    disk, and checkpoints of another run.
     """
     plan = plan_steps([len(sequence) for sequence in sequences], targets, recipe, seed, steps=steps)
     planned = max(planned or 0, len(plan))
@@ -162,12 +187,12 @@ def _trained(run: TrainingRun, ended: str) -> Trained:
 
 
 def _evenly(steps: int, validations: int) -> frozenset[int]:
-    """Steps to validate after, the last one among them."""
+    """Return the steps after which to validate, the last one included."""
     return frozenset(-(-steps * number // validations) for number in range(1, validations + 1))
 
 
 def _fingerprint(examples: Examples, recipe: FinetuneRecipe, seed: int, steps: int, planned: int) -> str:
-    """Names everything that decides what each step does."""
+    """Return a digest of everything that determines what each step does."""
     digest = hashlib.sha256(repr((recipe.recipe_id(""), seed, steps, planned, len(examples.sequences))).encode())
     for sequence in examples.sequences:
         digest.update(np.asarray([len(sequence), *sequence], dtype="<i8").tobytes())

@@ -1,6 +1,6 @@
-"""A base model with a LoRA adapter and a head: prompts in, one logit each out. Encoders and decoders alike.
+"""The ranker: a base model (encoder or decoder) with a LoRA adapter and a head that gives one logit per prompt.
 
-Prompts are padded on the right. A decoder is read at the last token of a prompt, an encoder at the mean of all.
+Prompts are padded on the right. The head reads a decoder at the last token, an encoder at the mean of all tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.training.base_model_files import OpenedModel, load_tokenizer, open_model
-from pipeline.finetuning.training.devices import base_precision, is_out_of_memory
+from pipeline.finetuning.training.device import base_precision, is_out_of_memory
 from pipeline.finetuning.training.heads import DigitsHead, LogitHead, initial
 from pipeline.records import AssayError
 
@@ -27,24 +27,24 @@ _ADAPTER = "default"
 
 
 class Ranker(nn.Module):
-    """A frozen base model, an adapter on all of its linear layers, and a head. `load_ranker` makes one.
+    """A frozen base model, an adapter on all of its linear layers, and a head; created by `load_ranker`.
 
-    `parameters_total` counts the base without its embeddings, `most_tokens` is the longest prompt that it can read,
-    `pad_id` fills shorter ones up, `precision` and `attention` say how it computes.
+    `parameters_total` counts the base without its embeddings, `max_tokens` is the longest prompt that it can read,
+    `pad_id` fills shorter ones; `precision` and `attention` tell how it computes.
     """
 
     def __init__(self, opened: OpenedModel, recipe: FinetuneRecipe, *, pad_id: int, device: str, seed: int) -> None:
-        """Raises AssayError for a base without linear layers, or one that does not fit the device."""
+        """Raise AssayError for a base without linear layers, or one that does not fit the device."""
         super().__init__()
         network = opened.network
         self.is_decoder = opened.is_decoder
         self.attention = opened.attention
         self.pad_id = pad_id
-        self.most_tokens = _most_tokens(network, pad_id)
+        self.max_tokens = _max_tokens(network, pad_id)
         self.parameters_total = _parameters(network)
         self.precision = network.dtype
         self._autocasts = network.dtype == torch.bfloat16
-        network.config.use_cache = False  # of keys and values, which only generation reads again
+        network.config.use_cache = False  # keys and values are read again by generation only
         self.adapted = _adapted(network, recipe)
         if recipe.gradient_checkpointing:
             _checkpoint_activations(network, recipe)
@@ -59,24 +59,24 @@ class Ranker(nn.Module):
             _compile(network)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Ids and mask (B, T), int64, padded on the right, to logits (B,), float32."""
+        """Map ids and mask (B, T), int64, padded on the right, to logits (B,), float32."""
         states = self._states(input_ids, attention_mask)
         logits: Tensor = self.head(_last(states, attention_mask) if self.is_decoder else _mean(states, attention_mask))
         return logits
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Ids and mask (B, T) to the mean states of their tokens (B, width), float32."""
+        """Map ids and mask (B, T) to the mean states of their tokens (B, width), float32."""
         return _mean(self._states(input_ids, attention_mask), attention_mask)
 
     def reset(self, seed: int) -> None:
-        """Adapter and head as they begin for `seed`, the same on every device; the base stays loaded."""
+        """Initialise adapter and head for `seed`, the same on every device; the base stays loaded."""
         random = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, tensor in sorted(self.trainable().items()):
                 tensor.copy_(initial(name, tensor.shape, random))
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The live float32 parameters of adapter and head; the adapter's under the names that peft saves."""
+        """Return the live float32 parameters of adapter and head; the adapter's under the names that peft saves."""
         adapter = {
             name.replace(f".{_ADAPTER}.", "."): parameter
             for name, parameter in self.adapted.named_parameters()
@@ -85,7 +85,7 @@ class Ranker(nn.Module):
         return adapter | {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
 
     def load_trainable(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `trainable` gave. Raises AssayError where names or shapes are those of another model."""
+        """Copy in what `trainable` returned. Raises AssayError for the names or shapes of another model."""
         own = self.trainable()
         strange = sorted(own.keys() ^ tensors.keys()) or [n for n in own if own[n].shape != tensors[n].shape]
         if strange:
@@ -98,7 +98,7 @@ class Ranker(nn.Module):
                 parameter.copy_(tensors[name])
 
     def parameter_groups(self, recipe: FinetuneRecipe) -> list[dict[str, Any]]:
-        """What an optimiser takes: the adapter, and the head at its own rate; a bias is not decayed."""
+        """Return the optimizer's groups: the adapter, and the head at its own rate; biases are not decayed."""
         adapter: list[nn.Parameter] = []
         weights: list[nn.Parameter] = []
         biases: list[nn.Parameter] = []
@@ -114,15 +114,14 @@ class Ranker(nn.Module):
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """The base model as it was published."""
+        """Compute with the base model as published."""
         with self.adapted.disable_adapter():
             yield
 
     def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The last hidden states (B, T, width).
+        """Return the last hidden states (B, T, width).
 
-        In a decoder no token sees the padding to its right, so it gets no mask: scores stay the same, and SDPA may
-        take its fast causal path.
+        Tokens of a decoder never see the padding to their right: without a mask SDPA may take its fast causal path.
         """
         mask = None if self.is_decoder else attention_mask
         with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=self._autocasts):
@@ -137,17 +136,17 @@ class Ranker(nn.Module):
             if not is_out_of_memory(error):
                 raise
             raise AssayError(
-                f"--base-model {recipe.base_model.name}: it does not fit the memory of {device}; choose a smaller one"
+                f"--base-model {recipe.base_model.name}: does not fit in the memory of {device}; choose a smaller one"
             ) from error
 
 
 def load_ranker(
     recipe: FinetuneRecipe, *, device: str, seed: int, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> Ranker:
-    """The base model of `recipe` on `device` with an adapter and a head that begin at `seed`.
+    """Load the base model of `recipe` on `device`, with adapter and head initialised for `seed`.
 
-    `tokenizer` is the one of `load_tokenizer`, loaded anew where it is not given. The generators of torch stay where
-    they are. Raises AssayError, naming the setting to change, where the model cannot be had or does not fit the recipe.
+    `tokenizer` is the one of `load_tokenizer`, loaded if not given. Torch's RNG state is left alone. Raises AssayError,
+    naming the setting to change, if the model cannot be loaded or does not suit the recipe.
     """
     tokenizer = tokenizer or load_tokenizer(recipe.base_model)
     digit_ids = _digit_ids(recipe, tokenizer) if recipe.head == "digits" else None
@@ -157,7 +156,7 @@ def load_ranker(
     highest = max(tokenizer.get_vocab().values())
     if highest >= rows:
         raise AssayError(
-            f"--base-model {recipe.base_model.name}: its tokenizer knows {highest + 1} tokens and its weights {rows}; "
+            f"--base-model {recipe.base_model.name}: its tokenizer has {highest + 1} tokens and its weights {rows}; "
             "it is not the tokenizer of this model"
         )
     with torch.random.fork_rng(devices=[]):
@@ -177,7 +176,7 @@ def _digit_ids(recipe: FinetuneRecipe, tokenizer: PreTrainedTokenizerBase) -> li
 
 
 def _adapted(network: PreTrainedModel, recipe: FinetuneRecipe) -> PeftModel:
-    """The network with LoRA, in float32, on every linear layer; all else is frozen."""
+    """Return the network with LoRA, in float32, on every linear layer; all else is frozen."""
     targets = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | Conv1D)]
     if not targets:
         raise AssayError(f"--base-model {recipe.base_model.name}: it has no linear layers to put LoRA on")
@@ -195,7 +194,7 @@ def _adapted(network: PreTrainedModel, recipe: FinetuneRecipe) -> PeftModel:
         adapted = get_peft_model(network, lora, adapter_name=_ADAPTER, autocast_adapter_dtype=True)
     assert isinstance(adapted, PeftModel)
     if network.dtype == torch.bfloat16:
-        # Autocast brings input and weights together; peft would first copy every input to float32.
+        # Autocast matches the types of input and weights; peft would first copy every input to float32.
         layers: Iterable[Any] = (module for module in adapted.modules() if isinstance(module, BaseTunerLayer))
         for layer in layers:
             layer.cast_input_dtype_enabled = False
@@ -203,25 +202,25 @@ def _adapted(network: PreTrainedModel, recipe: FinetuneRecipe) -> PeftModel:
 
 
 def _last(states: Tensor, attention_mask: Tensor) -> Tensor:
-    """Of the last token that is not padding; (B, width)."""
+    """Return the state of the last token that is not padding; (B, width)."""
     last = (attention_mask.sum(1) - 1).clamp(min=0)
     return states[torch.arange(len(states), device=states.device), last]
 
 
 def _mean(states: Tensor, attention_mask: Tensor) -> Tensor:
-    """Over the tokens that are not padding; (B, width), float32."""
+    """Return the mean state over the tokens that are not padding; (B, width), float32."""
     with torch.autocast(states.device.type, enabled=False):
         weights = attention_mask.float()
         total = torch.einsum("bt,btw->bw", weights, states.float())
         return total / weights.sum(1, keepdim=True).clamp(min=1)
 
 
-def _most_tokens(network: PreTrainedModel, pad_id: int) -> int:
-    """Positions that the model has; a RoBERTa counts them from behind its padding."""
-    most = int(getattr(network.config, "max_position_embeddings", None) or 1_000_000)
+def _max_tokens(network: PreTrainedModel, pad_id: int) -> int:
+    """Return the number of positions; RoBERTa counts them from after its padding id."""
+    positions = int(getattr(network.config, "max_position_embeddings", None) or 1_000_000)
     learned = (m for name, m in network.named_modules() if name.endswith("position_embeddings"))
     offset = any(isinstance(module, nn.Embedding) and module.padding_idx is not None for module in learned)
-    return most - pad_id - 1 if offset else most
+    return positions - pad_id - 1 if offset else positions
 
 
 def _parameters(network: PreTrainedModel) -> int:
@@ -232,14 +231,14 @@ def _parameters(network: PreTrainedModel) -> int:
 def _checkpoint_activations(network: Any, recipe: FinetuneRecipe) -> None:
     if not network.supports_gradient_checkpointing:
         raise AssayError(
-            f"--base-model {recipe.base_model.name}: its layers cannot be computed twice; set gradient_checkpointing "
-            "to false"
+            f"--base-model {recipe.base_model.name}: its layers do not support gradient checkpointing; "
+            "set gradient_checkpointing to false"
         )
     network.activation_checkpointing_enable()
 
 
 def _compile(network: PreTrainedModel) -> None:
-    """Layer by layer: they are alike, so that one is compiled for all, for any shape."""
+    """Compile layer by layer, for any shape: layers are alike, so one compilation serves all."""
     layers = next((m for m in network.modules() if isinstance(m, nn.ModuleList)), [network])
     for layer in layers:
         layer.compile(dynamic=True)

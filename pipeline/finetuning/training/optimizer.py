@@ -1,4 +1,4 @@
-"""AdamW with a learning rate that warms up and then follows a cosine, and its moments as named tensors."""
+"""AdamW with linear warm-up and cosine decay, and its moments as named tensors."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class Optimizer:
         self._adamw = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
         self._planned = planned
         self._warmup_share = recipe.warmup_share
-        self._most_norm = recipe.max_gradient_norm
+        self._max_norm = recipe.max_gradient_norm
 
     def clip(self) -> float:
-        """Shorten the gradient to the longest that the recipe admits, and return how long it was."""
-        return float(torch.nn.utils.clip_grad_norm_(self.parameters, self._most_norm))
+        """Clip the gradient to the recipe's maximal norm and return its norm before."""
+        return float(torch.nn.utils.clip_grad_norm_(self.parameters, self._max_norm))
 
     def update(self, step: int) -> float:
-        """Step number `step`, from 1, and the gradient is gone. Returns the learning rate of the first group."""
+        """Apply step `step` (1-based), clear gradients, and return the learning rate of the first group."""
         factor = learning_rate_factor(step, self._planned, self._warmup_share)
         for group, peak in zip(self._adamw.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         self._adamw.step()
-        self.forget_gradients()
+        self.clear_gradients()
         return self._peaks[0] * factor
 
-    def forget_gradients(self) -> None:
+    def clear_gradients(self) -> None:
         self._adamw.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The moments as `NUMBER OF THE PARAMETER/NAME`, copied to the CPU."""
+        """Return the moments by `PARAMETER_NUMBER/NAME`, copied to the CPU."""
         return {
             f"{number}/{name}": tensor.detach().to("cpu", copy=True)
             for number, moments in self._adamw.state_dict()["state"].items()
@@ -48,7 +48,7 @@ class Optimizer:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` gave."""
+        """Restore what `tensors` returned."""
         moments: dict[int, dict[str, Tensor]] = {}
         for path, tensor in tensors.items():
             number, _, name = path.partition("/")
@@ -57,9 +57,9 @@ class Optimizer:
 
 
 def learning_rate_factor(step: int, planned: int, warmup_share: float) -> float:
-    """What the learning rate of step `step` (from 1) is multiplied with: up in a line, then down by half a cosine.
+    """Return the factor on the learning rate at step `step` (1-based): linear warm-up, then half a cosine.
 
-    1 at the end of the warm-up, 0 one step after the last one that is planned.
+    1 at the end of the warm-up, 0 one step after the last planned one.
     """
     warmup = math.ceil(warmup_share * planned)
     if step <= warmup:

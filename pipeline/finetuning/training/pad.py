@@ -1,4 +1,4 @@
-"""Sequences of different lengths as one rectangle."""
+"""Pad sequences of different lengths to one rectangle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask (B, T), int64, padded on the right to the longest, on the CPU; T is at least 1."""
+    """Return ids and mask (B, T), int64, padded on the right to the longest, on the CPU; T is at least 1."""
     width = max(1, *(len(sequence) for sequence in sequences))
     ids: NDArray[np.int64] = np.full((len(sequences), width), pad_id, dtype=np.int64)
     mask: NDArray[np.int64] = np.zeros_like(ids)

@@ -1,9 +1,9 @@
-"""One process or several, one a GPU, as `accelerate launch` starts them.
+"""Train in one process, or in several with one GPU each, as `accelerate launch` starts them.
 
-Each process holds the whole model and computes its share of the micro-batches of a step. Two sums make them one: of the
-scores, because the ranking loss compares functions across micro-batches, and of the gradients, which are small, since
-only the adapter has any. So every process takes the same step as one process alone would, but for dropout and rounding.
-What is decided (go on? which ρ?) the first process decides.
+Each process holds the whole model and computes its share of the micro-batches of a step. They exchange two sums: of the
+scores, because the ranking loss compares functions across micro-batches, and of the gradients, which are small because
+only the adapter has any. So every process takes the step that a single process would take, up to dropout and rounding.
+The first process makes every decision, such as whether to stop.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ T = TypeVar("T")
 
 
 class Processes(Protocol):
-    """Those that train one adapter together, as one of them sees it."""
+    """The processes that train one adapter together, as seen by one of them."""
 
-    share: int  # the number of this one, from 0; the first one alone writes and reports
+    share: int  # number of this process, from 0; only the first one writes and reports
     shares: int
 
     def total(self, tensor: Tensor) -> Tensor:
-        """The sum over all processes."""
+        """Return the sum over all processes."""
         ...
 
     def agree(self, value: T) -> T:
-        """What the first process says; the others wait for it."""
+        """Return the first process's value; the others wait for it."""
         ...
 
 
 class Alone:
-    """One process: nothing to add up, nobody to ask."""
+    """A single process."""
 
     share = 0
     shares = 1
@@ -45,17 +45,17 @@ class Alone:
 
 
 class Accelerated:
-    """One of several processes. Where one of them dies the launcher ends the others."""
+    """One of several processes. If one dies, the launcher ends the others."""
 
     def __init__(self, *, cpu: bool = False) -> None:
-        from accelerate import Accelerator  # most runs are alone and need not load it
+        from accelerate import Accelerator  # slow to import, and most runs have one process
         from accelerate.utils import broadcast_object_list
 
         self._broadcast = broadcast_object_list
         self._accelerator = Accelerator(cpu=cpu)
         self.share: int = self._accelerator.process_index
         self.shares: int = self._accelerator.num_processes
-        self.device = str(self._accelerator.device)  # the one that this process has to use
+        self.device = str(self._accelerator.device)  # assigned to this process
 
     def total(self, tensor: Tensor) -> Tensor:
         summed: Tensor = self._accelerator.reduce(tensor, reduction="sum")
@@ -69,5 +69,5 @@ class Accelerated:
 
 
 def processes() -> Processes:
-    """Those that this process was started with."""
+    """Return the processes that this one was started with."""
     return Accelerated() if is_torchelastic_launched() else Alone()

@@ -1,7 +1,7 @@
-"""What a training run does at each of its stages, and where it stands between them.
+"""The stages of the training loop, and the state between them.
 
-A stage is done as a whole or leaves nothing: a step that is broken off takes its gradient with it and puts the random
-numbers back, so that a checkpoint is always of the last step that is done.
+A stage completes or leaves no trace: an interrupted step drops its gradient and restores the RNG state, so that a
+checkpoint always describes the last complete step.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ from pipeline.finetuning.events import (
     Validated,
 )
 from pipeline.finetuning.recipe import FinetuneRecipe
+from pipeline.finetuning.result import TIME_LIMIT
 from pipeline.finetuning.training.checkpoints import Checkpoints, CurvePoint, TrainState, refuse_foreign
-from pipeline.finetuning.training.device import free_memory, peak_memory_mb, random_state, restore_random_state
-from pipeline.finetuning.training.devices import is_out_of_memory
+from pipeline.finetuning.training.device import (
+    free_memory,
+    is_out_of_memory,
+    peak_memory_mb,
+    random_state,
+    restore_random_state,
+)
 from pipeline.finetuning.training.gradients import Examples, Ranker, loss_and_gradients, total_gradients
 from pipeline.finetuning.training.optimizer import Optimizer
 from pipeline.finetuning.training.parallel import Processes
 from pipeline.records import AssayError
 
-TIME_LIMIT = "time limit"
-
 
 class Interrupted(Exception):
-    """In the middle of a step, of which nothing is left. The argument is the reason."""
+    """A step was interrupted and left no trace. The argument is the reason."""
 
 
 @dataclass(kw_only=True)
 class TrainingRun:
-    """One run of training.py: what it was given, and in `state` where it stands."""
+    """The inputs of one training run (loop.py), and in `state` its progress."""
 
     ranker: Ranker
     examples: Examples
@@ -63,31 +67,31 @@ class TrainingRun:
         self.seconds_before = 0.0  # in earlier processes
 
     def resume(self) -> None:
-        """Go on where the newest checkpoint is, if there is one."""
+        """Continue from the newest checkpoint, if there is one."""
         self.ranker.train()
-        found = self.checkpoints.latest() if self.checkpoints else None
-        if found is None:
+        saved = self.checkpoints.latest() if self.checkpoints else None
+        if saved is None:
             return
-        refuse_foreign(found, self.state.run)
-        self.ranker.load_trainable(found.trainable)
-        self.optimizer.load(found.optimizer)
-        restore_random_state(self.device, found.random)
-        most_tokens = min(found.micro_batch_tokens, self.recipe.micro_batch_tokens)
-        self.state = replace(found, trainable={}, optimizer={}, random={}, micro_batch_tokens=most_tokens)
-        self.saved_step, self.seconds_before = found.step, found.seconds
-        self._tell(Resumed(found.step))
+        refuse_foreign(saved, self.state.run)
+        self.ranker.load_trainable(saved.trainable)
+        self.optimizer.load(saved.optimizer)
+        restore_random_state(self.device, saved.random)
+        max_tokens = min(saved.micro_batch_tokens, self.recipe.micro_batch_tokens)
+        self.state = replace(saved, trainable={}, optimizer={}, random={}, micro_batch_tokens=max_tokens)
+        self.saved_step, self.seconds_before = saved.step, saved.seconds
+        self._report(Resumed(saved.step))
 
     def take(self, members: Members) -> None:
-        """One step of the optimiser. Raises Interrupted and AssayError with nothing of it done."""
-        if self.processes.shares > 1:  # alone it is asked before each micro-batch
-            self._ask()
+        """Take one optimizer step. Raises Interrupted and AssayError with nothing of it done."""
+        if self.processes.shares > 1:  # a single process checks before each micro-batch
+            self._check_stop()
         step = self.state.step + 1
         loss, pieces = self._gradient(members)
         total_gradients(self.optimizer.parameters, self.processes)
         norm = self.optimizer.clip()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise AssayError(
-                f"training went astray at step {step} (loss {loss:g}, gradient norm {norm:g}): lower learning_rate, "
+                f"training diverged at step {step} (loss {loss:g}, gradient norm {norm:g}): lower learning_rate, "
                 f"which is {self.recipe.learning_rate:g}; the last good checkpoint is kept"
             )
         learning_rate = self.optimizer.update(step)
@@ -100,15 +104,15 @@ class TrainingRun:
             tokens=tokens,
             padded_tokens=self.state.padded_tokens + _computed(pieces, self.lengths),
         )
-        self._tell_step(point)
+        self._report_step(point)
 
     def _gradient(self, members: Members) -> tuple[float, tuple[Members, ...]]:
-        """Loss and micro-batches of a step; the micro-batches are halved until they fit the memory."""
+        """Return loss and micro-batches of a step, halving micro-batches until they fit in memory."""
         while True:
-            most_tokens = self.state.micro_batch_tokens
-            pieces = micro_batches(members, self.lengths, most_tokens)
+            max_tokens = self.state.micro_batch_tokens
+            pieces = micro_batches(members, self.lengths, max_tokens)
             computed = _computed(pieces, self.lengths)
-            drawn_from = random_state(self.device)
+            rng_state = random_state(self.device)
             try:
                 loss = loss_and_gradients(
                     self.ranker,
@@ -116,20 +120,20 @@ class TrainingRun:
                     self.examples,
                     self.recipe,
                     device=self.device,
-                    at_once=computed <= most_tokens,
-                    between=self._ask if self.processes.shares == 1 else _go_on,
+                    keep_activations=computed <= max_tokens,
+                    between=self._check_stop if self.processes.shares == 1 else _do_nothing,
                     processes=self.processes,
                 )
                 return loss, pieces
             except (Interrupted, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                     raise
-                self.optimizer.forget_gradients()
-                restore_random_state(self.device, drawn_from)
+                self.optimizer.clear_gradients()
+                restore_random_state(self.device, rng_state)
                 if isinstance(error, Interrupted):
                     raise
-            # Out here, where the error no longer holds on to the tensors of the step.
-            self._halve(pieces, min(computed, most_tokens))
+            # Only here, since the error kept the tensors of the step alive.
+            self._halve(pieces, min(computed, max_tokens))
 
     def _halve(self, pieces: tuple[Members, ...], tokens: int) -> None:
         free_memory(self.device)
@@ -140,25 +144,25 @@ class TrainingRun:
                 "a smaller base_model"
             )
         self.state = replace(self.state, micro_batch_tokens=max(1, tokens // 2))
-        self._tell(MicroBatchHalved(self.state.micro_batch_tokens))
+        self._report(MicroBatchHalved(self.state.micro_batch_tokens))
 
     def validate(self, validate: Callable[[], float | None]) -> None:
-        """Try the ranker, unless that was done after this step, and remember it if it is better than ever before."""
+        """Validate after this step, unless that was done, and keep the ranker if it is the best so far."""
         if self.state.validated_step == self.state.step:
             return
-        drawn_from = random_state(self.device)
+        rng_state = random_state(self.device)
         self.ranker.train(False)
         try:
             rho = self.processes.agree(validate())
-        finally:  # it may be stopped, too
+        finally:  # validation may be stopped as well
             self.ranker.train()
-            restore_random_state(self.device, drawn_from)
+            restore_random_state(self.device, rng_state)
         state, rho = self.state, None if rho is None or math.isnan(rho) else float(rho)
         curve = (*state.curve[:-1], replace(state.curve[-1], rho=rho))
         self.state = replace(state, curve=curve, validated_step=state.step)
         if rho is not None and (state.best_rho is None or rho > state.best_rho):
             self.state = replace(self.state, best=self.trainable(), best_step=state.step, best_rho=rho)
-        self._tell(Validated(state.step, rho))
+        self._report(Validated(state.step, rho))
 
     def save_if_due(self) -> None:
         done, since = self.state.step - self.saved_step, self.clock() - self.saved_at
@@ -166,7 +170,7 @@ class TrainingRun:
             self.save()
 
     def save(self) -> None:
-        """A checkpoint of the last step that is done, unless there is one."""
+        """Save a checkpoint of the last complete step, unless there is one."""
         if not self.checkpoints or self.state.step == self.saved_step:
             return
         began = self.clock()
@@ -179,11 +183,11 @@ class TrainingRun:
                 seconds=self.seconds(),
             )
             saved = self.checkpoints.save(state)
-            self._tell(CheckpointSaved(saved.step, saved.manifest, saved.sha256))
+            self._report(CheckpointSaved(saved.step, saved.manifest, saved.sha256))
         self.saved_step, self.saved_at = self.state.step, self.clock()
         self.save_cost_s = self.saved_at - began
 
-    def _ask(self) -> None:
+    def _check_stop(self) -> None:
         reason = self.stop()
         if not reason and self.deadline_s is not None and self.clock() >= self.deadline_s:
             reason = TIME_LIMIT
@@ -197,8 +201,8 @@ class TrainingRun:
     def seconds(self) -> float:
         return self.seconds_before + self.clock() - self.began
 
-    def _tell_step(self, point: CurvePoint) -> None:
-        self._tell(
+    def _report_step(self, point: CurvePoint) -> None:
+        self._report(
             TrainingStep(
                 step=point.step,
                 steps=len(self.plan),
@@ -212,13 +216,13 @@ class TrainingRun:
             )
         )
 
-    def _tell(self, event: TrainingEvent) -> None:
+    def _report(self, event: TrainingEvent) -> None:
         if self.processes.share == 0:
             self.watch(event)
 
 
-def _go_on() -> None:
-    """Nothing is asked in the middle of a step that other processes take, too."""
+def _do_nothing() -> None:
+    """Several processes agree to stop between steps only."""
 
 
 def _computed(pieces: Sequence[Members], lengths: Sequence[int]) -> int:

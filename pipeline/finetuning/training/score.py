@@ -1,4 +1,4 @@
-"""Prompts to scores, in their order: batches of like length, halved where memory runs out."""
+"""Score prompts in batches of similar length, halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.finetuning.training.devices import is_out_of_memory
+from pipeline.finetuning.training.device import is_out_of_memory
 from pipeline.finetuning.training.model import Ranker
 from pipeline.finetuning.training.pad import pad
 from pipeline.ranking.bootstrap import Floats
 from pipeline.records import AssayError
 
-MOST_PADDING = 0.1  # of the tokens of a batch
+MAX_PADDING = 0.1  # of the tokens of a batch
 
 
 def score(
@@ -25,10 +25,10 @@ def score(
     device: str,
     watch: Callable[[int], None] | None = None,
 ) -> Floats:
-    """The logits (N,) of N prompts, each a sequence of token ids. NaN where the model gives NaN.
+    """Return the logits (N,) of N prompts (token ids) in their order. NaN where the model gives NaN.
 
-    At most `micro_batch_tokens` with padding go at once; half as many when memory runs out. `watch` hears after each
-    batch how many prompts are done, and may raise to stop. Raises AssayError where not even one prompt fits.
+    A batch holds at most `micro_batch_tokens` with padding; half as many when memory runs out. `watch` receives the
+    number of prompts done after each batch, and may raise to stop. Raises AssayError if not even one prompt fits.
     """
     return _run(ranker, ranker, sequences, micro_batch_tokens, device, watch)
 
@@ -41,18 +41,18 @@ def embed(
     device: str,
     watch: Callable[[int], None] | None = None,
 ) -> Floats:
-    """The mean states (N, width) that the untouched base model has of N prompts; otherwise as `score`."""
+    """Return the mean states (N, width) of N prompts in the untouched base model; otherwise like `score`."""
     with ranker.without_adapter():
         return _run(ranker, ranker.embed, sequences, micro_batch_tokens, device, watch)
 
 
 def next_batch(lengths: Sequence[int], micro_batch_tokens: int) -> int:
-    """How many of these lengths, longest first, go into one batch: at least one, with at most a tenth of padding."""
+    """Return how many of these lengths, longest first, form a batch: at least one, with at most a tenth of padding."""
     longest, total = max(1, lengths[0]), 0
     for count, length in enumerate(lengths, start=1):
         total += max(1, length)
         padded = count * longest
-        if count > 1 and (padded > micro_batch_tokens or padded - total > MOST_PADDING * padded):
+        if count > 1 and (padded > micro_batch_tokens or padded - total > MAX_PADDING * padded):
             return count - 1
     return len(lengths)
 
@@ -65,7 +65,7 @@ def _run(
     device: str,
     watch: Callable[[int], None] | None,
 ) -> Floats:
-    """Longest first, so that memory runs out at the start or not at all. Results wait on the device to the end."""
+    """Compute longest first, so that memory runs out early or never. Results stay on the device until the end."""
     order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
     lengths = [len(sequences[i]) for i in order]
     parts: list[Tensor] = []
@@ -95,7 +95,7 @@ def _run(
 
 
 def _attempt(compute: Callable[[Tensor, Tensor], Tensor], ids: Tensor, mask: Tensor, device: str) -> Tensor | None:
-    """None when memory ran out: the error, and the tensors that it holds on to, must be gone before the next try."""
+    """Return None when memory ran out: the error and the tensors it keeps alive must be gone before the next try."""
     try:
         with torch.inference_mode():
             return compute(ids.to(device, non_blocking=True), mask.to(device, non_blocking=True))
@@ -106,10 +106,10 @@ def _attempt(compute: Callable[[Tensor, Tensor], Tensor], ids: Tensor, mask: Ten
 
 
 def _halved(ids: Tensor) -> int:
-    """Half the tokens of a batch that did not fit. Raises AssayError where it was a single prompt."""
+    """Return half the tokens of a batch that did not fit. Raises AssayError for a single prompt."""
     if len(ids) == 1:
         raise AssayError(
-            f"one prompt of {ids.numel()} tokens does not fit the memory: lower max_tokens or name a smaller "
+            f"one prompt of {ids.numel()} tokens does not fit in memory: lower max_tokens or name a smaller "
             "--base-model"
         )
     if torch.cuda.is_available():

@@ -1,6 +1,6 @@
-"""Installations whose repositories were screened and fine-tuned, in a real database; the seed is that of the builders.
+"""Installations with screened and fine-tuned repositories in a real database, using the builders' seed.
 
-Its winners have .10 and .06, its losers .03 and .02: the threshold is .045.
+The seed's winners have densities .10 and .06, its losers .03 and .02: the threshold is .045.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BASE: CalibrationSet = replay((), seed())
 
 
 class Scene:
-    """Installation 1 with one repository a number that is named; more where asked for."""
+    """Creates installations and repositories on first use; installation 1 by default."""
 
     def __init__(self, store: Store, scope: Any = "installation", family: str = FAMILY) -> None:
         self.store = store
@@ -51,7 +51,7 @@ class Scene:
     def screened(
         self, repository_id: int, density: float, installation_id: int = 1, *, config_hash: str = "", **changes: Any
     ) -> int:
-        """The number of a screening that the installation's threshold judged."""
+        """Store a screening judged by the installation's threshold; return its id."""
         if installation_id not in self._there:
             self.install(installation_id)
         self.store(save_repository, repository(repository_id, installation_id))

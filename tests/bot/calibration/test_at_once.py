@@ -1,4 +1,4 @@
-"""Two that record, share or judge at the same time: neither waits for ever, and neither overlooks the other."""
+"""Concurrent recording, sharing and recalibration: no deadlocks, no lost updates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bot.calibration.record import record_outcome
-from bot.calibration.sharing_sync import share_anew
+from bot.calibration.sharing_sync import sync_sharing
 from bot.calibration.versions import load_rows, recompute, threshold_of
 from bot.records import Run
 from bot.store.calibrations import calibrations_of
@@ -27,7 +27,7 @@ def scene(store: Store) -> Scene:
     return made
 
 
-def test_outcomes_that_come_in_at_the_same_second_follow_one_on_the_other(scene: Scene) -> None:
+def test_concurrent_outcomes_are_recorded_one_after_another(scene: Scene) -> None:
     runs = [scene.run(number, 0.03 + number / 400, "SOFT LOSS") for number in range(1, 7)]
 
     async def record(run: Run) -> None:
@@ -49,13 +49,13 @@ def test_outcomes_that_come_in_at_the_same_second_follow_one_on_the_other(scene:
     assert len([row for row in scene.store.rows(jobs) if row["kind"] == "recalibrate"]) == 1
 
 
-def test_sharing_at_the_same_second_gives_one_row_of_one_contributor(scene: Scene) -> None:
+def test_concurrent_sharing_adds_one_row(scene: Scene) -> None:
     for number in (1, 2, 3):
         scene.ran(number, 0.05, "SOFT LOSS")
 
     async def give() -> None:
         async with scene.store.database.write() as connection:
-            await share_anew(connection, scene.source, 1, range(9))
+            await sync_sharing(connection, scene.source, 1, range(9))
 
     async def all_at_once() -> None:
         async with asyncio.timeout(60):
@@ -68,7 +68,7 @@ def test_sharing_at_the_same_second_gives_one_row_of_one_contributor(scene: Scen
 
 @pytest.mark.services
 @pytest.mark.parametrize("dialect", ["postgresql"])
-def test_while_a_screening_is_being_stored_nobody_judges_the_one_before_again(scene: Scene, dialect: str) -> None:
+def test_recalibration_waits_for_a_screening_being_stored(scene: Scene, dialect: str) -> None:
     scene.screened(7, 0.05)
 
     async def look() -> tuple[object, object]:

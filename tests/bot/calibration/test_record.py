@@ -1,4 +1,4 @@
-"""An outcome joins the ledger once, moves the threshold as the rule says, and is kept where it moves nothing."""
+"""An outcome is added to the ledger once, moves the threshold by the rule, and is kept even if it moves nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.calibration.record import change_of, reason_not_recorded, record_word
+from bot.calibration.record import change_of, reason_not_recorded, record_exclusion
 from bot.store.calibrations import calibrations_of
 from bot.store.ledger import entries_of
 from bot.store.repositories import save_repository
@@ -34,7 +34,7 @@ def recalibrations(scene: Scene) -> int:
     return sum(row["kind"] == "recalibrate" for row in scene.store.rows(jobs))
 
 
-def test_a_loss_above_the_threshold_moves_it_and_turns_who_lies_in_between(scene: Scene) -> None:
+def test_a_loss_above_the_threshold_moves_it_and_flips_verdicts_in_between(scene: Scene) -> None:
     scene.screened(8, 0.05)
     scene.screened(9, 0.08)
     change = scene.ran(7, 0.05, "SOFT LOSS")
@@ -45,18 +45,18 @@ def test_a_loss_above_the_threshold_moves_it_and_turns_who_lies_in_between(scene
     assert recalibrations(scene) == 1
 
 
-def test_the_ledger_keeps_the_prediction_that_was_made_before(scene: Scene) -> None:
+def test_the_ledger_keeps_the_earlier_prediction(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS")
     prediction, outcome = (row.entry for row in scene.store(entries_of, 1))
     assert (prediction["kind"], prediction["verdict"], prediction["threshold"]) == ("prediction", "RUN", 0.045)
     assert len(prediction["threshold_version"]) == 12
     assert (outcome["kind"], outcome["outcomes"][0]["outcome"]) == ("outcomes", "SOFT LOSS")
     assert outcome["outcomes"][0]["decided_at"] == after_days(1).isoformat()
-    known = scene.store(scene.source.known, 1)
-    assert track_record(known.calibration_set, RECIPE).false_positives == ("acme-1/shop-7",)
+    installation_set = scene.store(scene.source.installation_set, 1)
+    assert track_record(installation_set.calibration_set, RECIPE).false_positives == ("acme-1/shop-7",)
 
 
-def test_the_same_run_is_recorded_once(scene: Scene) -> None:
+def test_a_run_is_recorded_once(scene: Scene) -> None:
     run = scene.run(7, 0.05, "SOFT LOSS")
     first = scene.record(run)
     assert scene.record(run) is None
@@ -89,7 +89,7 @@ def test_an_inconclusive_outcome_is_kept_and_moves_nothing(scene: Scene) -> None
         ({"result": {"rho_adapter": 3.0}}, "cannot read"),
     ],
 )
-def test_what_says_nothing_about_a_prediction_is_not_recorded(scene: Scene, changes: Any, because: str) -> None:
+def test_runs_that_are_no_evidence_are_not_recorded(scene: Scene, changes: Any, because: str) -> None:
     run = scene.run(7, 0.05, "WIN", **changes)
     assert because in scene.store(reason_not_recorded, run)
     assert scene.record(run) is None
@@ -98,7 +98,7 @@ def test_what_says_nothing_about_a_prediction_is_not_recorded(scene: Scene, chan
     assert scene.store(change_of, scene.source, run) is None
 
 
-def test_a_result_that_arrives_after_a_newer_one_overrules_nothing(scene: Scene) -> None:
+def test_a_late_result_does_not_override_a_newer_one(scene: Scene) -> None:
     older = scene.run(7, 0.05, "WIN", day=1)
     newer = scene.ran(7, 0.05, "SOFT LOSS", day=2)
     late = scene.record(older)
@@ -106,14 +106,14 @@ def test_a_result_that_arrives_after_a_newer_one_overrules_nothing(scene: Scene)
     assert (late.after, late.reason) == (newer.after, "a newer outcome of this repository counts")
 
 
-def test_a_newer_outcome_of_a_repository_takes_the_place_of_the_older(scene: Scene) -> None:
+def test_a_newer_outcome_of_a_repository_replaces_the_older(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS", day=1)
     change = scene.ran(7, 0.05, "WIN", day=2)
     assert change.after.value == pytest.approx(0.04)  # the midpoint of .05 and .03
     assert scene.calibration().standing.measured == 1
 
 
-def test_a_renamed_repository_is_the_same_and_shown_by_its_present_name(scene: Scene) -> None:
+def test_a_renamed_repository_keeps_its_outcomes_under_the_new_name(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS", day=1)
     scene.store(save_repository, repository(7, full_name="acme-1/renamed"))
     assert ("acme-1/renamed", 0.05) in scene.calibration().standing.losers
@@ -124,7 +124,7 @@ def test_a_renamed_repository_is_the_same_and_shown_by_its_present_name(scene: S
     assert ("acme-1/renamed", 0.05) in scene.calibration().standing.winners
 
 
-def test_another_family_of_models_moves_its_own_threshold_only(scene: Scene) -> None:
+def test_a_model_family_moves_only_its_own_threshold(scene: Scene) -> None:
     change = scene.ran(7, 0.05, "SOFT LOSS", result={"base_model_family": "large"})
     assert not change.moved
     assert "base model family tiny" in change.reason
@@ -140,7 +140,7 @@ def test_a_recipe_without_a_seed_borrows_the_installations_own_threshold_of_mess
     assert threshold.band_high >= 1.3 * threshold.value
 
 
-def test_one_installation_knows_nothing_of_anothers_outcomes(scene: Scene) -> None:
+def test_installations_do_not_see_each_others_outcomes(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS")
     scene.install(2)
     theirs = scene.calibration(2)
@@ -148,33 +148,33 @@ def test_one_installation_knows_nothing_of_anothers_outcomes(scene: Scene) -> No
     assert theirs.standing.measured == 0
 
 
-def test_an_excluded_repository_does_not_count_until_it_is_included_and_stays_in_the_ledger(scene: Scene) -> None:
+def test_an_excluded_repository_does_not_count_until_included_again(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS", day=1)
-    out = scene.store(record_word, scene.source, 1, 7, Excluded(NOW.isoformat(), "acme-1/shop-7", "a fork"), NOW)
+    out = scene.store(record_exclusion, scene.source, 1, 7, Excluded(NOW.isoformat(), "acme-1/shop-7", "a fork"), NOW)
     assert [out.before.value, out.after.value] == pytest.approx([0.055, 0.045])
     late = scene.ran(7, 0.05, "SOFT LOSS", day=2)
     assert (late.moved, late.reason) == (False, "an operator excluded this repository: a fork")
-    back = scene.store(record_word, scene.source, 1, 7, Included(NOW.isoformat(), "acme-1/shop-7"), NOW)
+    back = scene.store(record_exclusion, scene.source, 1, 7, Included(NOW.isoformat(), "acme-1/shop-7"), NOW)
     assert back.after.value == pytest.approx(0.055)
     assert kinds(scene).count("exclude") == 1
     assert kinds(scene).count("outcomes") == 2
 
 
-def test_a_reason_that_could_not_be_read_back_is_refused(scene: Scene) -> None:
+def test_a_reason_that_cannot_be_parsed_again_is_refused(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS")
     for reason in ("x" * 501, "two\nlines"):
         with pytest.raises(MalformedError, match="reason"):
-            scene.store(record_word, scene.source, 1, 7, Excluded(NOW.isoformat(), "acme-1/shop-7", reason), NOW)
+            scene.store(record_exclusion, scene.source, 1, 7, Excluded(NOW.isoformat(), "acme-1/shop-7", reason), NOW)
 
 
-def test_a_measurement_with_the_repositorys_own_configuration_counts_at_home(scene: Scene) -> None:
+def test_a_measurement_with_own_configuration_counts_in_its_installation(scene: Scene) -> None:
     change = scene.ran(7, 0.05, "SOFT LOSS", config_hash="c" * 12)
     assert change.moved
-    (own,) = scene.store(scene.source.known, 1).own.values()
+    (own,) = scene.store(scene.source.installation_set, 1).own.values()
     assert own.config_hash == "c" * 12
 
 
-def test_the_result_of_the_fixture_is_what_a_run_gives() -> None:
+def test_the_fixture_matches_a_real_result() -> None:
     """Against the reports' own JSON, so that a renamed field is noticed here."""
     from pipeline.reports.finetune_json import finetune_json
     from tests.builders.finetunings import result as finetuned

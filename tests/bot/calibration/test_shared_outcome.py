@@ -1,4 +1,4 @@
-"""What is told of an outcome, and that nobody weighs more than a fifth of what others share."""
+"""What a shared outcome reveals, and that no contributor exceeds a fifth of the total weight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.calibration.shared_outcome import MOST_OF_ONE, capped_weights, figures_of, usable
+from bot.calibration.shared_outcome import MAX_WEIGHT_SHARE, capped_weights, figures_of, weigh_shared
 from bot.store.shared_outcomes import SharedFigures, SharedRow
 from pipeline.calibration.threshold import fit
 from tests.builders.outcomes import RECIPE, outcome
@@ -34,25 +34,25 @@ def named(counts: list[int]) -> dict[str, int]:
         ([1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]),
     ],
 )
-def test_golden_shares(counts: list[int], totals: list[float]) -> None:
+def test_golden_weights(counts: list[int], totals: list[float]) -> None:
     weights = capped_weights(named(counts))
     found = [weights[f"c{index}"] * count for index, count in enumerate(counts)]
     assert found == pytest.approx(totals)
 
 
 @given(COUNTS)
-def test_no_contributor_weighs_more_than_a_fifth_and_the_largest_are_cut_to_one_height(counts: list[int]) -> None:
+def test_no_contributor_exceeds_a_fifth_and_the_largest_are_cut_equally(counts: list[int]) -> None:
     weights = capped_weights(named(counts))
     totals = {name: weights[name] * count for name, count in named(counts).items()}
     whole = sum(totals.values())
-    assert max(totals.values()) <= MOST_OF_ONE * whole * (1 + 1e-9)
+    assert max(totals.values()) <= MAX_WEIGHT_SHARE * whole * (1 + 1e-9)
     assert all(0 < weight <= 1 for weight in weights.values())
     cut = [totals[name] for name, weight in weights.items() if weight < 1]
-    assert all(math.isclose(total, MOST_OF_ONE * whole) for total in cut), "no more is taken than has to be"
+    assert all(math.isclose(total, MAX_WEIGHT_SHARE * whole) for total in cut), "no more is taken than has to be"
 
 
 @given(COUNTS, st.randoms(use_true_random=False))
-def test_the_order_of_contributors_changes_nothing(counts: list[int], random: Any) -> None:
+def test_the_order_of_contributors_is_irrelevant(counts: list[int], random: Any) -> None:
     shuffled = list(named(counts).items())
     random.shuffle(shuffled)
     assert capped_weights(dict(shuffled)) == capped_weights(named(counts))
@@ -76,25 +76,25 @@ def pool(contributors: int) -> list[SharedRow]:
     ]
 
 
-def test_what_four_others_share_is_not_used_and_what_five_share_is() -> None:
-    assert usable(pool(4)) == ()
-    assert len(usable(pool(5))) == 10
+def test_shared_outcomes_need_five_contributors() -> None:
+    assert weigh_shared(pool(4)) == ()
+    assert len(weigh_shared(pool(5))) == 10
 
 
-def test_own_rows_neither_count_nor_make_up_the_five() -> None:
+def test_own_rows_are_ignored() -> None:
     own = [row(90 + number, "me", 0.02, 0.05, own=True) for number in range(3)]
-    assert usable([*pool(4), *own]) == ()
-    assert {point.repo for point in usable([*pool(5), *own])} == {point.repo for point in usable(pool(5))}
+    assert weigh_shared([*pool(4), *own]) == ()
+    assert {point.repo for point in weigh_shared([*pool(5), *own])} == {point.repo for point in weigh_shared(pool(5))}
 
 
-def test_recipes_and_families_are_pools_of_their_own() -> None:
+def test_recipes_and_families_are_pooled_separately() -> None:
     other = replace(pool(1)[0], figures=SharedFigures(RECIPE, "large", 0.5, 0.5, "2026-11"), contributor="c9")
-    assert usable([*pool(4), other]) == ()
+    assert weigh_shared([*pool(4), other]) == ()
 
 
-def test_shared_points_are_counted_and_never_named() -> None:
+def test_shared_points_are_counted_but_never_named() -> None:
     own = [outcome("win", "mine", 0.05), outcome("loss", "yours", 0.03)]
-    calibration = fit([*own, *usable(pool(5))], label_recipe_id=RECIPE)
+    calibration = fit([*own, *weigh_shared(pool(5))], label_recipe_id=RECIPE)
     standing = calibration.standing
     assert (standing.outcomes, standing.measured, standing.shared) == (12, 2, 10)
     assert standing.winners == (("mine/mine", 0.05),)
@@ -102,7 +102,7 @@ def test_shared_points_are_counted_and_never_named() -> None:
     assert calibration.threshold.value == pytest.approx(0.04)
 
 
-def test_a_shared_point_of_less_weight_gives_way() -> None:
+def test_a_lighter_shared_point_yields() -> None:
     """One own win of .05 against one shared loss above it, of half a weight."""
     own = [outcome("win", "a", 0.05), outcome("win", "b", 0.20), outcome("loss", "c", 0.01)]
     shared = replace(outcome("loss", "x", 0.10), provenance="shared", weight=0.4)
@@ -124,7 +124,7 @@ def test_a_shared_point_of_less_weight_gives_way() -> None:
         ("win", None, 0.2, None),
     ],
 )
-def test_only_figures_that_say_what_came_out_are_told(
+def test_only_figures_that_imply_the_outcome_are_shared(
     kind: str, rho_adapter: float | None, rho_baseline: float, told: tuple[float, float] | None
 ) -> None:
     measured = outcome(

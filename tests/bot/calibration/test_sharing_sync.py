@@ -1,4 +1,4 @@
-"""What an installation shares follows its ledger and its configuration, and is used where enough others share."""
+"""Shared rows follow the ledger and the configuration, and are used once enough installations share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot.calibration.record import record_word
-from bot.calibration.sharing_sync import share_anew
-from bot.calibration.versions import NotRecomputable, load_rows, note_inputs, recompute, threshold_of
+from bot.calibration.record import record_exclusion
+from bot.calibration.sharing_sync import sync_sharing
+from bot.calibration.versions import NotRecomputable, load_rows, recompute, save_changed_versions, threshold_of
 from bot.store.calibrations import calibrations_of
 from bot.store.installations import delete_installation
 from bot.store.repositories import delete_repository
@@ -35,7 +35,7 @@ def rows(scene: Scene) -> list[dict[str, Any]]:
 
 
 def give(scene: Scene, willing: Any = ALL, installation_id: int = 1) -> None:
-    scene.store(share_anew, scene.source, installation_id, willing)
+    scene.store(sync_sharing, scene.source, installation_id, willing)
 
 
 def others_share(scene: Scene, installations: range, delta: float = -0.02, density: float = 0.07) -> None:
@@ -44,7 +44,7 @@ def others_share(scene: Scene, installations: range, delta: float = -0.02, densi
         scene.store(share, number, 1, SharedFigures(RECIPE, FAMILY, density, delta, "2026-11"))
 
 
-def test_a_row_tells_three_digits_and_the_month_and_no_more(scene: Scene) -> None:
+def test_a_row_reveals_three_digits_and_the_month(scene: Scene) -> None:
     scene.ran(7, 0.051234, "SOFT LOSS")
     give(scene)
     (row,) = rows(scene)
@@ -56,7 +56,7 @@ def test_a_row_tells_three_digits_and_the_month_and_no_more(scene: Scene) -> Non
     assert len(row["contributor"]) == 32
 
 
-def test_sharing_twice_adds_nothing_and_a_newer_outcome_takes_the_place(scene: Scene) -> None:
+def test_sharing_is_idempotent_and_follows_newer_outcomes(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS", day=1)
     give(scene)
     first = rows(scene)
@@ -68,7 +68,7 @@ def test_sharing_twice_adds_nothing_and_a_newer_outcome_takes_the_place(scene: S
 
 
 @pytest.mark.parametrize("reason", ["inconclusive", "own configuration", "excluded", "unwilling", "not opted in"])
-def test_what_may_not_be_shared_is_not_and_is_taken_back(scene: Scene, reason: str) -> None:
+def test_outcomes_that_may_not_be_shared_are_withdrawn(scene: Scene, reason: str) -> None:
     scene.ran(7, 0.05, "SOFT LOSS", day=1)
     give(scene)
     assert len(rows(scene)) == 1
@@ -80,14 +80,14 @@ def test_what_may_not_be_shared_is_not_and_is_taken_back(scene: Scene, reason: s
     if reason == "own configuration":
         scene.ran(7, 0.05, "SOFT LOSS", day=2, config_hash="c" * 12)
     if reason == "excluded":
-        scene.store(record_word, scene.source, 1, 7, Excluded(NOW.isoformat(), "acme-1/shop-7", "a fork"), NOW)
+        scene.store(record_exclusion, scene.source, 1, 7, Excluded(NOW.isoformat(), "acme-1/shop-7", "a fork"), NOW)
     if reason == "not opted in":
         scene.install(1, shares=False)
     give(scene, willing=() if reason == "unwilling" else ALL)
     assert rows(scene) == []
 
 
-def test_where_the_operator_keeps_installations_apart_nothing_is_shared(store: Store) -> None:
+def test_nothing_is_shared_under_scope_installation(store: Store) -> None:
     scene = Scene(store, scope="installation")
     scene.install(1, shares=True)
     scene.ran(7, 0.05, "SOFT LOSS")
@@ -95,7 +95,7 @@ def test_where_the_operator_keeps_installations_apart_nothing_is_shared(store: S
     assert rows(scene) == []
 
 
-def test_four_others_are_not_used_and_five_are_counted_and_not_named(scene: Scene) -> None:
+def test_five_contributors_are_counted_but_not_named(scene: Scene) -> None:
     scene.ran(7, 0.05, "WIN")  # .05 and .03: .04
     others_share(scene, range(2, 6))
     assert scene.calibration().standing.shared == 0
@@ -108,7 +108,7 @@ def test_four_others_are_not_used_and_five_are_counted_and_not_named(scene: Scen
     assert not any("shared" in name for name in calibration.standing.counterexamples)
 
 
-def test_who_does_not_share_does_not_use_what_others_share(scene: Scene) -> None:
+def test_only_sharing_installations_use_shared_outcomes(scene: Scene) -> None:
     others_share(scene, range(2, 8))
     scene.install(9, shares=False)
     assert scene.calibration(9).standing.shared == 0
@@ -123,7 +123,7 @@ def test_own_outcomes_are_not_counted_twice(scene: Scene) -> None:
     assert (standing.measured, standing.shared) == (1, 6)
 
 
-def test_what_a_deleted_installation_shared_stays_as_figures_of_nobody(scene: Scene) -> None:
+def test_shared_figures_outlive_their_installation_anonymously(scene: Scene) -> None:
     scene.ran(7, 0.05, "SOFT LOSS")
     give(scene)
     scene.store(delete_installation, 1)
@@ -132,7 +132,7 @@ def test_what_a_deleted_installation_shared_stays_as_figures_of_nobody(scene: Sc
     assert (row["density"], row["delta"]) == (0.05, 0.011)
 
 
-def test_the_row_of_a_deleted_repository_is_nobodys_and_does_not_come_back_as_anothers(scene: Scene) -> None:
+def test_the_row_of_a_deleted_repository_stays_anonymous(scene: Scene) -> None:
     others_share(scene, range(2, 8))
     for number in (7, 8):
         scene.ran(number, 0.05, "SOFT LOSS")
@@ -144,7 +144,7 @@ def test_the_row_of_a_deleted_repository_is_nobodys_and_does_not_come_back_as_an
     assert [row.repository_id for row in scene.store(shared_rows, 1) if row.own] == [0, 8]
 
 
-def test_a_version_that_used_a_row_that_was_taken_back_says_so(scene: Scene) -> None:
+def test_a_version_that_used_a_withdrawn_row_says_so(scene: Scene) -> None:
     others_share(scene, range(2, 8))
     scene.ran(7, 0.05, "SOFT LOSS")
     *_, stored = scene.store(calibrations_of, 1)
@@ -152,7 +152,7 @@ def test_a_version_that_used_a_row_that_was_taken_back_says_so(scene: Scene) -> 
     assert recompute(stored, scene.store(load_rows, 1)) == threshold_of(stored)
     give(scene, willing=(), installation_id=2)
     assert recompute(stored, scene.store(load_rows, 1)) == NotRecomputable("not recomputable: inputs deleted")
-    scene.store(note_inputs, scene.source, 1, NOW)
+    scene.store(save_changed_versions, scene.source, 1, NOW)
     *_, newest = scene.store(calibrations_of, 1)
     assert len(newest.inputs["shared"]) == 5
     assert recompute(newest, scene.store(load_rows, 1)) == threshold_of(newest)

@@ -1,4 +1,4 @@
-"""The threshold follows from the outcomes alone, in whatever order they came, and every version from its inputs."""
+"""The threshold depends on the outcomes and not on their order, and every version recomputes from its inputs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.calibration.inputs import dump_inputs, inputs_of, load_inputs, refit
-from bot.calibration.installation_set import put_together
-from bot.calibration.versions import NotRecomputable, load_rows, note_inputs, recompute, threshold_of
+from bot.calibration.installation_set import build_installation_set
+from bot.calibration.versions import NotRecomputable, load_rows, recompute, save_changed_versions, threshold_of
 from bot.store.calibrations import StoredCalibration, calibrations_of, save_calibration
 from bot.store.ledger import LedgerRow
 from bot.store.repositories import delete_repository, save_repository
@@ -68,9 +68,7 @@ def batch(runs: list[tuple[int, float, str, float]]) -> Threshold:
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_fifty_outcomes_in_any_order_give_the_threshold_of_the_batch_and_every_version_can_be_made_again(
-    store: Store, order: int
-) -> None:
+def test_fifty_outcomes_in_any_order_match_the_batch_and_every_version_recomputes(store: Store, order: int) -> None:
     scene, runs = Scene(store), drawn(7)
     shuffled = runs.copy()
     random.Random(order).shuffle(shuffled)
@@ -98,39 +96,39 @@ POINTS = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(POINTS, st.randoms(use_true_random=False))
-def test_the_order_of_the_ledger_changes_no_threshold(points: Any, chance: random.Random) -> None:
+def test_the_order_of_the_ledger_is_irrelevant(points: Any, chance: random.Random) -> None:
     rows = [
         row(index, outcome(kind, "any", step / 400, decided_at=after_days(index).isoformat()), repository_id)
         for index, (repository_id, step, kind) in enumerate(points, 1)
     ]
     shuffled = rows.copy()
     chance.shuffle(shuffled)
-    first, second = (put_together(BASE, order, {}).calibration_set.calibrate() for order in (rows, shuffled))
+    first, second = (build_installation_set(BASE, order, {}).calibration_set.calibrate() for order in (rows, shuffled))
     assert (first.threshold, first.version) == (second.threshold, second.version)
 
 
-def test_the_seed_decides_a_tie_and_not_the_threshold_before() -> None:
+def test_ties_are_broken_by_the_seed_not_the_previous_threshold() -> None:
     """One error in each of .025-.045 and .055-.075, which are equally wide; the seed's .045 is nearer the lower one."""
     none_published = [Excluded(AT, name, "x") for name in ("win/one", "win/two", "loss/one", "loss/two")]
     base = replay([*none_published, Moved(AT, RECIPE, 0.06, "v")], seed())
     tied = outcomes("loss p .005, win q .105, loss a .025, win b .045, loss c .055, win d .075")
     rows = [row(index, measured, index) for index, measured in enumerate(tied, 1)]
-    assert put_together(base, rows, {}).calibration_set.calibrate().threshold.value == pytest.approx(0.035)
+    assert build_installation_set(base, rows, {}).calibration_set.calibrate().threshold.value == pytest.approx(0.035)
 
 
-def test_the_seed_decides_the_same_tie_when_the_threshold_is_made_again() -> None:
+def test_ties_are_broken_likewise_when_recomputing() -> None:
     """The gaps .015-.025 and .045-.055 cost one error each; without the seed's .045 it would be the lower one."""
     none_published = [Excluded(AT, name, "x") for name in ("win/one", "win/two", "loss/one", "loss/two")]
     tied = outcomes("loss a .015, win b .025, loss c .045, win d .055")
     rows = [row(index, measured, index) for index, measured in enumerate(tied, 1)]
-    known = put_together(replay(none_published, seed()), rows, {})
-    calibration = known.calibration_set.calibrate()
+    installation_set = build_installation_set(replay(none_published, seed()), rows, {})
+    calibration = installation_set.calibration_set.calibrate()
     assert calibration.threshold.value == pytest.approx(0.05)
-    inputs = load_inputs(json.loads(json.dumps(dump_inputs(inputs_of(known, calibration)))))
+    inputs = load_inputs(json.loads(json.dumps(dump_inputs(inputs_of(installation_set, calibration)))))
     assert refit(inputs, dict(enumerate(tied, 1)), {}).threshold == calibration.threshold
 
 
-def test_the_first_version_is_what_the_first_outcome_changed(store: Store) -> None:
+def test_the_first_version_is_the_one_before_the_first_outcome(store: Store) -> None:
     scene = Scene(store)
     change = scene.ran(7, 0.05, "SOFT LOSS")
     first, second = scene.store(calibrations_of, 1)
@@ -140,7 +138,7 @@ def test_the_first_version_is_what_the_first_outcome_changed(store: Store) -> No
     assert [given["repo"] for given in second.inputs["given"]] == ["win/one", "win/two", "loss/one", "loss/two"]
 
 
-def test_a_renamed_repository_makes_no_version_another(store: Store) -> None:
+def test_renaming_a_repository_changes_no_version(store: Store) -> None:
     scene = Scene(store)
     scene.ran(7, 0.05, "SOFT LOSS")
     scene.ran(8, 0.05, "WIN")
@@ -148,7 +146,7 @@ def test_a_renamed_repository_makes_no_version_another(store: Store) -> None:
     assert all(again == threshold_of(stored) for stored, again in made_again(scene))
 
 
-def test_versions_that_used_a_deleted_repository_say_so_and_a_new_one_takes_their_place(store: Store) -> None:
+def test_versions_that_used_a_deleted_repository_say_so_and_are_superseded(store: Store) -> None:
     scene = Scene(store)
     for repository_id, density, kind in ((6, 0.07, "WIN"), (7, 0.05, "SOFT LOSS"), (8, 0.04, "SOFT LOSS")):
         scene.ran(repository_id, density, kind, day=repository_id)
@@ -157,23 +155,23 @@ def test_versions_that_used_a_deleted_repository_say_so_and_a_new_one_takes_thei
     assert [again == DELETED for _, again in before] == [False, False, True, True]
     assert all(again == threshold_of(stored) for stored, again in before[:2])
 
-    (change,) = scene.store(note_inputs, scene.source, 1, after_days(9))
+    (change,) = scene.store(save_changed_versions, scene.source, 1, after_days(9))
     assert [change.before.value, change.after.value] == pytest.approx([0.055, 0.05])
     newest, again = made_again(scene)[-1]
     assert again == threshold_of(newest) == change.after == scene.calibration().threshold
-    assert scene.store(note_inputs, scene.source, 1, after_days(9) + timedelta(hours=1)) == []
+    assert scene.store(save_changed_versions, scene.source, 1, after_days(9) + timedelta(hours=1)) == []
 
 
-def test_an_inconclusive_outcome_that_is_deleted_was_no_input(store: Store) -> None:
+def test_deleting_an_inconclusive_outcome_changes_no_version(store: Store) -> None:
     scene = Scene(store)
     scene.ran(6, 0.07, "INCONCLUSIVE")
     scene.ran(7, 0.05, "SOFT LOSS")
     scene.store(delete_repository, 1, 6)
     assert all(again == threshold_of(stored) for stored, again in made_again(scene))
-    assert scene.store(note_inputs, scene.source, 1, NOW) == []
+    assert scene.store(save_changed_versions, scene.source, 1, NOW) == []
 
 
-def test_a_borrowed_threshold_is_made_again_of_what_it_was_borrowed_from(store: Store) -> None:
+def test_a_borrowed_threshold_recomputes_from_its_lender(store: Store) -> None:
     """Another label recipe, whose one outcome is a win: the class that is missing is answered by `messages`."""
     scene = Scene(store)
     scene.ran(7, 0.05, "SOFT LOSS")
@@ -189,7 +187,7 @@ def test_a_borrowed_threshold_is_made_again_of_what_it_was_borrowed_from(store: 
     assert made_again(scene)[-1][1] == DELETED
 
 
-def test_whether_a_version_is_another_threshold_is_noticed(store: Store) -> None:
+def test_a_version_that_differs_from_its_inputs_is_detected(store: Store) -> None:
     scene = Scene(store)
     scene.ran(7, 0.05, "SOFT LOSS")
     *_, newest = scene.store(calibrations_of, 1)

@@ -41,7 +41,7 @@ def run(error: BaseException | None, *args: str) -> int:
         (MemoryError(), 1, "assay: out of memory: try fewer processes (--jobs 1) or a machine with more memory\n"),
     ],
 )
-def test_each_end_has_its_exit_code_and_its_line(
+def test_each_kind_of_exit_has_its_code_and_line(
     capsys: pytest.CaptureFixture[str], error: BaseException | None, code: int, line: str
 ) -> None:
     assert run(error) == code
@@ -58,7 +58,7 @@ def test_each_end_has_its_exit_code_and_its_line(
         (errno.EMFILE, "too many open files"),
     ],
 )
-def test_a_failure_of_the_machine_says_what_to_do_and_leaves_no_report(
+def test_a_system_failure_says_what_to_do_and_writes_no_report(
     capsys: pytest.CaptureFixture[str], data_dir: Path, number: int, words: str
 ) -> None:
     assert run(OSError(number, "?", "/data/x")) == 1
@@ -86,7 +86,7 @@ def test_a_bug_is_one_line_and_a_file_with_the_traceback(capsys: pytest.CaptureF
     assert report.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_bug_where_the_data_folder_cannot_be_used_is_still_reported(
+def test_a_bug_with_an_unusable_data_folder_is_still_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     in_the_way = tmp_path / "file"
@@ -99,7 +99,7 @@ def test_a_bug_where_the_data_folder_cannot_be_used_is_still_reported(
     assert str(report) in capsys.readouterr().err
 
 
-def test_a_bug_that_cannot_be_written_down_is_said_in_one_line(
+def test_a_bug_whose_report_cannot_be_written_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
@@ -112,7 +112,7 @@ def test_a_bug_that_cannot_be_written_down_is_said_in_one_line(
     assert "could not be written" in err
 
 
-def test_a_connection_that_breaks_is_not_taken_for_a_reader_that_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_connection_is_not_a_closed_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(BrokenPipeError(errno.EPIPE, "Broken pipe")) == 1
     assert "BrokenPipeError" in capsys.readouterr().err
 
@@ -127,11 +127,11 @@ def test_a_connection_that_breaks_is_not_taken_for_a_reader_that_left(capsys: py
         ("", ""),
     ],
 )
-def test_no_credential_of_a_url_is_printed(text: str, expected: str) -> None:
+def test_credentials_in_urls_are_redacted(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
-def test_credentials_are_left_out_of_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_credentials_are_redacted_in_the_line(capsys: pytest.CaptureFixture[str]) -> None:
     run(AssayError("no answer from https://x:secret@git.example/r"), "--json")
     assert not re.search("secret", "".join(capsys.readouterr()))
 
@@ -148,7 +148,7 @@ sys.exit(handled(command, []))
 """
 
 
-def test_a_reader_that_leaves_early_hears_nothing() -> None:
+def test_a_reader_that_closes_early_gets_no_error() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PRINTS_MUCH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -160,7 +160,7 @@ def test_a_reader_that_leaves_early_hears_nothing() -> None:
     assert process.returncode == 1
 
 
-def test_a_letter_that_the_locale_lacks_is_escaped() -> None:
+def test_a_character_outside_the_locale_is_escaped() -> None:
     script = "import sys; from bot.cli.errors import handled; sys.exit(handled(lambda: print('\\u03c1 = 1'), []))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONIOENCODING": "ascii"}

@@ -19,12 +19,12 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str], args: list
     assert [name for name in NAMES if name in out] == NAMES
 
 
-def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"assay {__version__}\n"
 
 
-def test_the_console_script_ends_with_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["assay", "no-such-command"])
     with pytest.raises(SystemExit) as ending:
         main.main()
@@ -40,10 +40,10 @@ def test_the_console_script_ends_with_the_exit_code(monkeypatch: pytest.MonkeyPa
         (["doctor", "surplus"], "(see assay doctor --help)"),
         (["screen"], "Missing argument"),
         (["pairs"], "Missing argument"),
-        (["calibration"], "name a command: "),
+        (["calibration"], "missing command, one of: "),
     ],
 )
-def test_wrong_usage_is_one_line_that_names_the_help_page(
+def test_wrong_usage_is_one_line_that_refers_to_the_help(
     capsys: pytest.CaptureFixture[str], args: list[str], words: str
 ) -> None:
     assert run(args) == 2
@@ -60,13 +60,13 @@ def test_every_command_has_a_help_page(capsys: pytest.CaptureFixture[str], name:
 
 
 @pytest.mark.parametrize("name", [name for name, place, _ in COMMANDS if not place.endswith(":app")])
-def test_every_command_speaks_json(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_every_command_has_a_json_option(capsys: pytest.CaptureFixture[str], name: str) -> None:
     run([name, "--help"])
     assert "--json" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "place", "what_it_does"), COMMANDS, ids=NAMES)
-def test_the_list_says_what_the_commands_own_page_says(name: str, place: str, what_it_does: str) -> None:
+def test_the_list_repeats_the_first_line_of_each_commands_help(name: str, place: str, what_it_does: str) -> None:
     module_name, _, attribute = place.partition(":")
     found = getattr(import_module(module_name), attribute)
     own = found.info.help if isinstance(found, typer.Typer) else found.__doc__

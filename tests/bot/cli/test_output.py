@@ -28,35 +28,35 @@ def test_json_is_one_line_of_ascii_on_stdout(capsys: pytest.CaptureFixture[str])
     assert (out.count("\n"), err) == (1, "")
 
 
-def test_what_json_cannot_say_is_refused() -> None:
+def test_values_outside_json_are_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         print_result({"density": float("nan")}, True, render)
 
 
-def test_in_a_pipe_there_is_no_colour(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_colour_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     print_result({"density": 0.05}, False, render)
     assert capsys.readouterr() == ("density 0.05\n", "")
 
 
-def test_in_a_pipe_no_line_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_line_is_wrapped_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     print_result({}, False, lambda _: Text("word " * 60 + "end"))
     assert capsys.readouterr().out == "word " * 60 + "end\n"
 
 
-def test_in_a_pipe_a_table_is_as_wide_as_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_has_a_fixed_width_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table("a", "b")
     table.add_row("word " * 60, "word")
     print_result({}, False, lambda _: table)
     assert max(map(len, capsys.readouterr().out.splitlines())) == PIPE_WIDTH
 
 
-def test_what_a_repository_says_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_of_a_repository_is_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     print_result({}, False, lambda _: "[red]:bug: fixed[/red]")
     assert capsys.readouterr().out == "[red]:bug: fixed[/red]\n"
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])
-def test_on_a_terminal_there_are_colours_unless_they_are_not_wanted(
+def test_a_terminal_has_colours_unless_no_color_is_set(
     monkeypatch: pytest.MonkeyPatch, no_color: str | None, coloured: bool
 ) -> None:
     screen = Terminal()

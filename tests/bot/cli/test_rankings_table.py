@@ -39,13 +39,13 @@ def test_no_number_is_cut_at_80_columns():
     assert max(map(len, told.splitlines())) <= 80
 
 
-def test_a_name_is_whole_even_where_it_takes_two_lines():
+def test_a_long_name_is_folded_not_cut():
     told = shown(FULL)
     assert all(word in told for word in ["blend", "of", "adapter", "and", "activity"])
     assert "blend of adapter and activity" in shown(FULL, width=120)
 
 
-def test_what_gave_no_ranking_says_why_below():
+def test_reasons_for_missing_rankings_follow_below():
     told = shown(row("past fixes", reason="all scores are equal"))
     assert told.splitlines()[-1].rstrip() == "past fixes: all scores are equal"
     assert "–" in told

@@ -32,8 +32,8 @@ def test_a_date_means_its_end_and_a_time_without_zone_is_utc(text: str | None, s
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2024-13-01", "2024-01-01T25:00", "1e9", "٢٠٢٤"])
-def test_what_is_no_date_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(AssayError, match="is no date: write 2026-01-31"):
+def test_an_invalid_date_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(AssayError, match="is not a date: write 2026-01-31"):
         parse_as_of(text)
 
 

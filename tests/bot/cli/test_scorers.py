@@ -16,19 +16,19 @@ def read(blob: str) -> bytes:
     raise AssertionError(f"{blob} was read")
 
 
-def test_the_baseline_is_named_and_reads_nothing() -> None:
+def test_the_baseline_needs_no_folder() -> None:
     assert isinstance(scorer_of(parse_scorer("baseline"), read), Baseline)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("none", "no such folder; name `baseline`, or a folder with an adapter"),
-        ("empty", "there is no adapter; name the --out of `assay finetune`, once that is done"),
+        ("none", "no such folder; give `baseline` or a folder with an adapter"),
+        ("empty", "no adapter found; give the --out folder of a finished `assay finetune`"),
         ("file", "no such folder"),
     ],
 )
-def test_what_holds_no_adapter_is_refused_by_name(tmp_path: Path, name: str, words: str) -> None:
+def test_a_folder_without_an_adapter_is_refused_by_name(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     with pytest.raises(AssayError, match=rf"^--scorer .*/{name}: {words}"):
@@ -43,7 +43,7 @@ def test_an_adapter_needs_the_libraries_of_fine_tuning(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("manifest", ["manifest.json", "adapter-seed-1/manifest.json"])
-def test_one_adapter_and_the_folder_of_a_job_are_both_found_from_where_we_are(
+def test_adapter_folders_may_be_relative_and_of_one_seed_or_a_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: str
 ) -> None:
     adapter(tmp_path, monkeypatch, manifest=manifest)
@@ -53,14 +53,14 @@ def test_one_adapter_and_the_folder_of_a_job_are_both_found_from_where_we_are(
     assert isinstance(scorer_of(chosen, read), Scored)
 
 
-def test_a_folder_counts_once_and_the_baseline_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_are_deduplicated_and_the_baseline_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = adapter(tmp_path, monkeypatch)
     assert parse_adapters([]) == ()
     assert [chosen.path for chosen in parse_adapters([str(folder), "baseline", f"{folder}/"])] == [folder]
 
 
 @pytest.mark.finetune
-def test_a_folder_that_only_looks_like_an_adapter_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+def test_a_damaged_adapter_is_refused_on_loading(tmp_path: Path) -> None:
     from pipeline.finetuning.adapter import MANIFEST
     from pipeline.finetuning.job_folder import adapter_folder
 

@@ -1,4 +1,4 @@
-"""Facts in which a run would be started, overridable by field."""
+"""Facts under which a run would start; each field can be overridden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes of a command: a table of facts."""
+"""The decision about a command, in tables of facts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.commands.decide import REFUSALS, Join, Measure, Refuse, Say, Start, Stop, decide
+from bot.commands.decide import REFUSAL_KEYS, Join, Measure, Refuse, Say, Start, Stop, decide
 from bot.commands.facts import models_here
 from bot.commands.grammar import Cancel, Command, Finetune, Help, Screen, Status, Unclear
 from bot.records import GpuState, Usage
@@ -23,12 +23,12 @@ SKIPPED = screened(at_density(0.0061))
 PLAIN, FORCED = Finetune(), Finetune(force=True)
 
 
-def test_a_run_is_started_with_the_usual_model() -> None:
+def test_a_run_starts_with_the_default_model() -> None:
     assert decide(PLAIN, facts()) == Start("ore/usual", forced=False)
     assert decide(Finetune(base_model="ore/large"), facts()) == Start("ore/large", forced=False)
 
 
-HINDERED: list[tuple[dict[str, Any], str]] = [
+PREVENTED: list[tuple[dict[str, Any], str]] = [
     ({"archived": True}, "archived"),
     ({"observes": True}, "observing"),
     ({"models": ()}, "no_models"),
@@ -40,8 +40,8 @@ HINDERED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "key"), HINDERED)
-def test_what_an_owner_or_operator_has_to_change_comes_first_and_no_force_helps(
+@pytest.mark.parametrize(("changes", "key"), PREVENTED)
+def test_what_an_owner_or_operator_has_to_change_comes_first_and_cannot_be_forced(
     changes: dict[str, Any], key: str
 ) -> None:
     everything_else = {"screening": None, "usage": Usage(500, 0)} | changes
@@ -74,7 +74,7 @@ def test_what_an_owner_or_operator_has_to_change_comes_first_and_no_force_helps(
         (PLAIN, {"gpu": GpuState("power cut")}, Start("ore/usual", forced=False)),
     ],
 )
-def test_what_is_asked_for_is_weighed(command: Command, changes: dict[str, Any], expected: object) -> None:
+def test_the_request_is_weighed_against_the_facts(command: Command, changes: dict[str, Any], expected: object) -> None:
     assert decide(command, facts(**changes)) == expected
 
 
@@ -108,7 +108,7 @@ def test_any_other_run_is_not_joined(other: Any) -> None:
         (Unclear("/screen"), Say(Unclear("/screen"))),
     ],
 )
-def test_the_other_commands_take_no_budget(command: Command, expected: object) -> None:
+def test_the_other_commands_need_no_budget(command: Command, expected: object) -> None:
     assert decide(command, facts(budget=None, models=(), screening=None)) == expected
 
 
@@ -117,15 +117,14 @@ def test_an_archived_repository_is_not_measured_again() -> None:
 
 
 def test_every_refusal_can_happen() -> None:
-    told = {key for _, key in HINDERED}
-    assert set(REFUSALS) == told | {
+    assert set(REFUSAL_KEYS) == {key for _, key in PREVENTED} | {
         "unknown_model", "not_screened", "screening_failed", "cannot_train", "not_measurable", "skip",
         "out_of_budget", "server_out_of_budget",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("usual", "configured", "found"),
+    ("default", "configured", "allowed"),
     [
         ("ore/usual", None, ("ore/usual", "ore/large")),
         ("ore/large", None, ("ore/large", "ore/usual")),
@@ -134,8 +133,8 @@ def test_every_refusal_can_happen() -> None:
         ("ore/usual", "ore/other", ()),
     ],
 )
-def test_which_models_may_be_used(usual: str, configured: str | None, found: tuple[str, ...]) -> None:
-    assert models_here(MODELS, usual, replace(CONFIG, base_model=configured)) == found
+def test_which_models_are_allowed(default: str, configured: str | None, allowed: tuple[str, ...]) -> None:
+    assert models_here(MODELS, default, replace(CONFIG, base_model=configured)) == allowed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Words to commands, and words that are none to what was probably meant."""
+"""Words → commands, and unknown words → the closest usage."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_command_is_parsed(line: str, command: Command) -> None:
         "",
     ],
 )
-def test_what_is_not_clear_is_no_command(line: str) -> None:
+def test_an_unclear_command_is_not_parsed(line: str) -> None:
     assert parse_words(line.split()) is None
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_clear_is_no_command(line: str) -> None:
         ("/assay xyz", "/assay help"),
     ],
 )
-def test_the_nearest_usage_is_found(line: str, usage: str) -> None:
+def test_unknown_words_are_mapped_to_the_closest_usage(line: str, usage: str) -> None:
     assert parse_comment(line) == Unclear(usage)
 
 
@@ -89,14 +89,14 @@ def test_every_usage_is_a_command() -> None:
 
 
 @given(st.sampled_from(NAMES), st.text())
-def test_what_is_nearest_is_always_a_usage_of_ours(name: str, words: str) -> None:
+def test_the_closest_usage_is_always_one_of_ours(name: str, words: str) -> None:
     assert nearest_usage([name, *words.split()]) in USAGES
     command = parse_comment(f"{name} {words}")
     assert not isinstance(command, Unclear) or command.nearest in USAGES
 
 
 @given(st.text())
-def test_ingress_and_command_time_agree_on_every_comment(body: str) -> None:
+def test_the_receiver_and_the_handler_agree_on_every_comment(body: str) -> None:
     for text in (body, f"/finetune {body}", f"/screen{body}", f"/assay help{body}"):
         kept, command = command_of(text), parse_comment(text)
         assert (kept is None) is (command is None)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.commands.parse import LONGEST_LINE, command_of
+from bot.commands.parse import MAX_LINE, command_of
 
 CLEAR = {
     "/screen": "/screen",
@@ -30,7 +30,7 @@ UNCLEAR = {
     "/finetune status cancel": "/finetune",
     "/finetune now, my password is hunter2": "/finetune",
     f"/finetune --base-model {'x' * 65}": "/finetune",
-    f"/screen{' ' * LONGEST_LINE}": "/screen",
+    f"/screen{' ' * MAX_LINE}": "/screen",
     "/screen everything": "/screen",
     "/screen\u2028/finetune": "/screen",
     "/screen \ud800": "/screen",
@@ -65,26 +65,26 @@ def test_a_command_is_kept(body: str, command: str) -> None:
 
 
 @pytest.mark.parametrize(("body", "word"), UNCLEAR.items(), ids=ascii)
-def test_of_what_is_not_understood_only_the_command_word_is_kept_and_it_is_not_clear(body: str, word: str) -> None:
+def test_an_unknown_command_is_reduced_to_its_first_word_and_is_not_clear(body: str, word: str) -> None:
     assert command_of(body) == (word, False)
 
 
 @pytest.mark.parametrize("body", NONE, ids=ascii)
-def test_anything_else_is_no_command(body: str) -> None:
+def test_anything_else_is_not_a_command(body: str) -> None:
     assert command_of(body) is None
 
 
 @given(st.sampled_from(["/screen", "/finetune", "/finetune --base-model ", "/assay help"]), st.text())
-def test_nothing_that_a_person_made_up_is_kept_but_the_name_of_a_base_model(command: str, text: str) -> None:
+def test_nothing_that_a_person_wrote_is_kept_except_the_name_of_a_base_model(command: str, text: str) -> None:
     kept = command_of(command + text)
     if kept is not None:
         line, clear = kept
         assert line.isascii()
         assert line.isprintable()
-        assert len(line) <= LONGEST_LINE
+        assert len(line) <= MAX_LINE
         assert clear or line in ("/screen", "/finetune", "/assay")
 
 
-def test_a_comment_of_a_megabyte_is_looked_at_no_further_than_its_first_line() -> None:
+def test_only_the_first_line_of_a_huge_comment_is_read() -> None:
     assert command_of("/finetune " + "x" * 1_000_000) == ("/finetune", False)
     assert command_of("/screen\n" + "x" * 1_000_000) == ("/screen", True)

@@ -1,4 +1,4 @@
-"""The table itself; how it is asked through GitHub is in tests/bot/handlers/commands/test_command_permissions.py."""
+"""The table itself; test_command_permissions.py tests it through GitHub."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def test_every_role_and_command_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("least", get_args(Permission))
-def test_a_stronger_role_may_whatever_a_weaker_one_may(least: Permission) -> None:
+def test_a_stronger_role_may_do_everything_that_a_weaker_one_may(least: Permission) -> None:
     for command in (Finetune(), Help()):
         allowed = [may(role, command, least) for role in ROLES]
         assert allowed == sorted(allowed)
 
 
 @pytest.mark.parametrize("role", ["", "owner", "Admin", "security"])
-def test_a_role_that_nobody_knows_may_nothing(role: str) -> None:
+def test_unknown_roles_have_no_permissions(role: str) -> None:
     assert not may(role, Finetune(), "write")
     assert not may(role, Help(), "write")
 
@@ -32,5 +32,5 @@ def test_a_role_that_nobody_knows_may_nothing(role: str) -> None:
 @pytest.mark.parametrize(
     ("least", "words"), [("write", "write, maintain or admin"), ("maintain", "maintain or admin"), ("admin", "admin")]
 )
-def test_who_may_is_told_in_words(least: Permission, words: str) -> None:
+def test_the_permitted_roles_are_listed_in_words(least: Permission, words: str) -> None:
     assert who_may(least) == words

@@ -30,7 +30,7 @@ def names(url: str) -> list[str]:
     return list(open_store(url).names())
 
 
-def test_files_lie_by_the_numbers_of_their_repository(url: str) -> None:
+def test_files_are_stored_by_repository_id(url: str) -> None:
     artifacts, run = Artifacts(url), a_run(lease_token=LEASE)
     artifacts.put_pairs(1, 2, b"pairs", ID)
     open_store(artifacts.checkpoints_url(run)).write("job.json", b"{}")
@@ -43,14 +43,14 @@ def test_files_lie_by_the_numbers_of_their_repository(url: str) -> None:
     assert artifacts.run_url(run) == f"{url.rstrip('/')}/installations/1/repositories/2/runs/7"
 
 
-def test_pairs_that_are_there_stay_as_they_are(url: str) -> None:
+def test_existing_pairs_are_not_overwritten(url: str) -> None:
     artifacts = Artifacts(url)
     artifacts.put_pairs(1, 2, b"pairs", ID)
     artifacts.put_pairs(1, 2, b"written by another version of a library", ID)
     assert artifacts.read_pairs(a_run(pair_set_id=ID)) == b"pairs"
 
 
-def test_pairs_are_handed_out_only_where_they_are_what_was_gathered(url: str) -> None:
+def test_pairs_are_verified_before_use(url: str) -> None:
     artifacts, pairs, others = Artifacts(url), planted(seed=1), planted(seed=2)
     artifacts.put_pairs(1, 2, encode_pairs(pairs), pairs.id)
     artifacts.put_pairs(1, 2, encode_pairs(pairs), others.id)
@@ -69,13 +69,13 @@ def test_pairs_of_another_repository_are_not_found(url: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "../../secret", "1" * 63, "1" * 63 + "A", "1" * 64 + "\n"])
-def test_only_a_hash_names_pairs(wrong: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no id"):
+def test_pairs_must_be_named_by_a_hash(wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not the id"):
         Artifacts(tmp_path).put_pairs(1, 2, b"", wrong)
 
 
 @pytest.mark.parametrize("token", ["", "abc", "../../../x/y/z", "ABCDEF0123456789"])
-def test_only_a_lease_names_the_folder_of_a_result(token: str, tmp_path: Path) -> None:
+def test_results_must_be_named_by_a_lease(token: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no lease"):
         Artifacts(tmp_path).done_name(a_run(lease_token=token))
 
@@ -93,29 +93,29 @@ def filled(url: str) -> Artifacts:
     return artifacts
 
 
-def test_a_run_that_is_over_keeps_what_its_winner_wrote(url: str) -> None:
+def test_leftovers_are_removed_and_the_results_kept(url: str) -> None:
     artifacts = filled(url)
     zombie = a_run(lease_token="9" * 32)
     artifacts.open_done(artifacts.done_name(zombie)).write("result.json", b"{}")
     over = a_run(artifacts=artifacts.done_name(a_run(lease_token=LEASE)))
     before = names(url)
-    artifacts.remove_leavings(over)
+    artifacts.remove_leftovers(over)
     gone = set(before) - set(names(url))
     assert {name.removeprefix("installations/1/repositories/2/runs/7/") for name in gone} == {
         "checkpoints/seed-1/fit/step-4.ckpt",
         "done/999999999999/result.json",
     }
-    artifacts.remove_leavings(over)
+    artifacts.remove_leftovers(over)
     assert set(before) - set(names(url)) == gone
 
 
-def test_a_run_that_made_nothing_leaves_nothing(url: str) -> None:
+def test_a_run_without_results_leaves_nothing(url: str) -> None:
     artifacts = filled(url)
-    artifacts.remove_leavings(a_run(artifacts=None))
+    artifacts.remove_leftovers(a_run(artifacts=""))
     assert not any("/2/runs/7/" in name for name in names(url))
 
 
-def test_a_run_is_removed_and_its_pairs_stay(url: str) -> None:
+def test_removing_a_run_keeps_its_pairs(url: str) -> None:
     artifacts = filled(url)
     before = len(names(url))
     artifacts.remove_run(a_run())
@@ -123,7 +123,7 @@ def test_a_run_is_removed_and_its_pairs_stay(url: str) -> None:
     assert artifacts.read_pairs(a_run(pair_set_id=ID))
 
 
-def test_what_lies_in_the_store_is_told_once_and_can_be_removed_alone(url: str) -> None:
+def test_contents_are_listed_once_and_removable_one_by_one(url: str) -> None:
     artifacts = filled(url)
     open_store(artifacts.checkpoints_url(a_run())).write("job.json", b"{}")
     lease, of = LEASE[:12], [s for s in artifacts.contents() if s.repository_id == 2 and s.kind]
@@ -143,7 +143,7 @@ def test_what_lies_in_the_store_is_told_once_and_can_be_removed_alone(url: str) 
     assert len(names(url)) == 7
 
 
-def test_a_repository_and_an_installation_are_removed_with_all_they_have(url: str) -> None:
+def test_removing_a_repository_or_an_installation_removes_everything(url: str) -> None:
     artifacts = filled(url)
     artifacts.remove_repository(1, 2)
     assert not any(name.startswith("installations/1/repositories/2/") for name in names(url))
@@ -153,14 +153,14 @@ def test_a_repository_and_an_installation_are_removed_with_all_they_have(url: st
     artifacts.remove_installation(1)
 
 
-def test_of_a_repository_that_has_only_half_a_file_it_is_told_that_something_is_there(tmp_path: Path) -> None:
+def test_a_repository_with_only_a_partial_file_is_listed(tmp_path: Path) -> None:
     place = tmp_path / "installations/1/repositories/2/pairs"
     place.mkdir(parents=True)
     (place / ".x.parquet.part").write_bytes(b"code")
     assert Artifacts(tmp_path).contents() == (Stored(1, 2, ""),)
 
 
-def test_a_folder_is_made_for_its_user_only_and_holds_nothing_when_all_is_removed(tmp_path: Path) -> None:
+def test_folders_are_private_and_removed_when_empty(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "store"
     artifacts = filled(str(folder))
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -171,7 +171,7 @@ def test_a_folder_is_made_for_its_user_only_and_holds_nothing_when_all_is_remove
     assert list(folder.rglob("*")) == []
 
 
-def test_a_link_in_the_store_is_removed_and_not_followed(tmp_path: Path) -> None:
+def test_links_in_the_store_are_removed_not_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "keep").write_text("me")
@@ -181,7 +181,7 @@ def test_a_link_in_the_store_is_removed_and_not_followed(tmp_path: Path) -> None
     assert (outside / "keep").read_text() == "me"
 
 
-def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
+def test_an_unwritable_folder_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="ASSAY_ARTIFACTS_URL"):
         Artifacts(tmp_path / "file" / "store").put_pairs(1, 2, b"", ID)

@@ -1,4 +1,4 @@
-"""Where clones lie, which of them goes when there is no room, and that nothing else ever does."""
+"""Where clones are stored, which are evicted when room is short, and that nothing else is ever deleted."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any
 
 import pytest
 
-from bot.disk.clone_cache import Clones
+from bot.disk.clone_cache import CloneCache
 from bot.disk.private_folders import size_bytes
 from pipeline.git.errors import DiskFull
 
 PLENTY = 1 << 40
 
 
-def clones_in(root: Path, **changes: Any) -> Clones:
+def clones_in(root: Path, **changes: Any) -> CloneCache:
     limits: dict[str, Any] = {
         "installation_quota_bytes": PLENTY,
         "total_quota_bytes": PLENTY,
         "free_bytes_kept": 0,
         "pack_limit_bytes": 1_000,
     }
-    return Clones(root, **limits | changes)
+    return CloneCache(root, **limits | changes)
 
 
-def fill(clones: Clones, installation_id: int, repository_id: int, size: int = 100) -> Path:
-    """A clone of so many bytes, the most recently used one."""
+def fill(clones: CloneCache, installation_id: int, repository_id: int, size: int = 100) -> Path:
+    """Store a clone of `size` bytes as the most recently used one."""
     folder = clones.prepare(installation_id, repository_id)
     (folder / "clone.git").mkdir(exist_ok=True)
     (folder / "clone.git" / "pack").write_bytes(bytes(size))
     with clones.in_use(installation_id, repository_id):
-        clones.used(installation_id, repository_id)
+        clones.mark_used(installation_id, repository_id)
     return folder
 
 
@@ -42,29 +42,29 @@ def there(root: Path) -> list[str]:
     return sorted(f"{f.parent.name}/{f.name}" for f in root.glob("[0-9]*/*") if f.is_dir())
 
 
-def test_a_folder_is_named_by_ids_alone_and_is_for_this_user_only(tmp_path: Path) -> None:
+def test_a_folder_is_named_by_ids_and_private(tmp_path: Path) -> None:
     clones = clones_in(tmp_path / "clones")
     folder = clones.prepare(7, 21)
     assert folder == clones.folder(7, 21) == tmp_path / "clones" / "7" / "21"
     assert [p.stat().st_mode & 0o777 for p in (folder, folder.parent)] == [0o700, 0o700]
 
 
-def test_what_is_no_number_is_no_folder(tmp_path: Path) -> None:
+def test_ids_must_be_numbers(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         clones_in(tmp_path).folder("../../etc", 1)  # type: ignore[arg-type]
 
 
-def test_past_its_quota_an_installation_loses_what_it_used_least_recently(tmp_path: Path) -> None:
+def test_over_its_quota_an_installation_loses_its_least_recently_used_clone(tmp_path: Path) -> None:
     clones = clones_in(tmp_path, installation_quota_bytes=250)
     for repository_id in (1, 2, 3):
         fill(clones, 7, repository_id)
     fill(clones, 8, 1)
-    clones.used(7, 1)
+    clones.mark_used(7, 1)
     clones.prepare(7, 4)
     assert there(tmp_path) == ["7/1", "7/3", "7/4", "8/1"]
 
 
-def test_past_the_quota_of_all_the_least_recently_used_of_anybody_goes(tmp_path: Path) -> None:
+def test_over_the_total_quota_the_least_recently_used_clone_goes(tmp_path: Path) -> None:
     clones = clones_in(tmp_path, total_quota_bytes=250)
     for installation_id in (1, 2, 3):
         fill(clones, installation_id, 5)
@@ -72,7 +72,7 @@ def test_past_the_quota_of_all_the_least_recently_used_of_anybody_goes(tmp_path:
     assert there(tmp_path) == ["2/5", "3/5", "4/5"]
 
 
-def test_an_order_of_use_outlives_the_process(tmp_path: Path) -> None:
+def test_the_order_of_use_survives_the_process(tmp_path: Path) -> None:
     clones = clones_in(tmp_path)
     for repository_id in (1, 2, 3):
         fill(clones, 7, repository_id)
@@ -82,7 +82,7 @@ def test_an_order_of_use_outlives_the_process(tmp_path: Path) -> None:
     assert there(tmp_path) == ["7/1", "7/3", "7/4"]
 
 
-def test_the_clone_that_is_wanted_stays_however_large_it_is(tmp_path: Path) -> None:
+def test_the_requested_clone_is_never_evicted(tmp_path: Path) -> None:
     clones = clones_in(tmp_path, installation_quota_bytes=50)
     folder = fill(clones, 7, 1, size=500)
     assert clones.prepare(7, 1) == folder
@@ -103,8 +103,8 @@ def test_a_clone_in_use_is_never_evicted(tmp_path: Path) -> None:
 HOLDS = """
 import sys
 from pathlib import Path
-from bot.disk.clone_cache import Clones
-clones = Clones(Path(sys.argv[1]), installation_quota_bytes=1, total_quota_bytes=1, free_bytes_kept=0)
+from bot.disk.clone_cache import CloneCache
+clones = CloneCache(Path(sys.argv[1]), installation_quota_bytes=1, total_quota_bytes=1, free_bytes_kept=0)
 with clones.in_use(7, 1):
     print("held", flush=True)
     sys.stdin.read()
@@ -112,7 +112,7 @@ with clones.in_use(7, 1):
 
 
 @pytest.mark.faults
-def test_a_clone_that_another_process_uses_stays_until_that_process_is_gone_even_if_killed(tmp_path: Path) -> None:
+def test_a_clone_used_by_another_process_stays_until_that_process_ends(tmp_path: Path) -> None:
     clones = clones_in(tmp_path, total_quota_bytes=50)
     fill(clones, 7, 1)
     with subprocess.Popen(
@@ -127,7 +127,7 @@ def test_a_clone_that_another_process_uses_stays_until_that_process_is_gone_even
     assert there(tmp_path) == ["7/2"]
 
 
-def test_a_disk_without_room_gives_up_clones_and_then_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_evicts_clones_and_then_raises(tmp_path: Path) -> None:
     def free_bytes(folder: Path) -> int:
         return 500 - size_bytes(tmp_path)
 
@@ -142,13 +142,13 @@ def test_a_disk_without_room_gives_up_clones_and_then_says_so(tmp_path: Path) ->
     assert there(tmp_path) == ["9/3"]
 
 
-def test_a_place_where_nothing_can_be_made_is_a_full_disk(tmp_path: Path) -> None:
+def test_an_unwritable_root_raises_disk_full(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(DiskFull, match="no folder for a clone can be made"):
         clones_in(tmp_path / "file" / "clones").prepare(7, 1)
 
 
-def test_room_is_the_least_of_all_limits(tmp_path: Path) -> None:
+def test_room_is_the_minimum_of_all_limits(tmp_path: Path) -> None:
     assert clones_in(tmp_path / "none").room_for(7) == 1_000
     assert clones_in(tmp_path, free_bytes=lambda folder: 300, free_bytes_kept=100).room_for(7) == 200
     assert clones_in(tmp_path, free_bytes=lambda folder: 300, free_bytes_kept=400).room_for(7) == 0
@@ -163,7 +163,7 @@ def test_room_is_the_least_of_all_limits(tmp_path: Path) -> None:
             assert limited.room_for(7) == 350
 
 
-def test_a_repository_or_a_whole_installation_is_removed_with_every_trace(tmp_path: Path) -> None:
+def test_removing_a_repository_or_an_installation_leaves_nothing(tmp_path: Path) -> None:
     clones = clones_in(tmp_path)
     for key in ((7, 1), (7, 2), (8, 1)):
         fill(clones, *key)
@@ -177,20 +177,20 @@ def test_a_repository_or_a_whole_installation_is_removed_with_every_trace(tmp_pa
     assert [path for path in tmp_path.rglob("*") if path.name != ".removed"] == []
 
 
-def test_removal_does_not_wait_for_who_uses_it(tmp_path: Path) -> None:
+def test_removal_does_not_wait_for_users(tmp_path: Path) -> None:
     clones = clones_in(tmp_path)
     folder = fill(clones, 7, 1)
     with clones.in_use(7, 1):
         clones.remove(7, 1)
         assert not folder.exists()
-        clones.used(7, 1)
+        clones.mark_used(7, 1)
         clones.prepare(7, 1)
         with clones.in_use(7, 1):  # whoever begins anew has a lock of its own
             assert folder.is_dir()
     assert clones.orphans(set()) == [(7, 1)]
 
 
-def test_many_threads_use_evict_and_remove_at_once(tmp_path: Path) -> None:
+def test_many_threads_use_evict_and_remove_concurrently(tmp_path: Path) -> None:
     problems: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -200,7 +200,7 @@ def test_many_threads_use_evict_and_remove_at_once(tmp_path: Path) -> None:
                 key = (1 + (number + turn) % 2, 1 + turn % 3)
                 with clones.in_use(*key):
                     (clones.prepare(*key) / f"{number}").write_bytes(bytes(100))
-                    clones.used(*key)
+                    clones.mark_used(*key)
                 if turn % 5 == 4:
                     clones.remove(key[0])
                 elif turn % 3 == 2:
@@ -218,7 +218,7 @@ def test_many_threads_use_evict_and_remove_at_once(tmp_path: Path) -> None:
     assert problems == []
 
 
-def test_orphans_are_what_nobody_knows_of(tmp_path: Path) -> None:
+def test_orphans_are_stored_but_unknown(tmp_path: Path) -> None:
     clones = clones_in(tmp_path)
     for key in ((7, 1), (7, 2), (8, 1)):
         fill(clones, *key)
@@ -228,7 +228,7 @@ def test_orphans_are_what_nobody_knows_of(tmp_path: Path) -> None:
     assert clones_in(tmp_path / "nothing").orphans(set()) == []
 
 
-def test_links_in_a_clone_lead_nowhere(tmp_path: Path) -> None:
+def test_links_in_a_clone_are_not_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_bytes(bytes(5_000))
@@ -243,7 +243,7 @@ def test_links_in_a_clone_lead_nowhere(tmp_path: Path) -> None:
     assert (outside / "precious").stat().st_size == 5_000
 
 
-def test_a_link_in_the_place_of_a_folder_or_a_lock_is_taken_away(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_folder_or_lock_is_replaced(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("mine")
@@ -262,7 +262,7 @@ def test_a_link_in_the_place_of_a_folder_or_a_lock_is_taken_away(tmp_path: Path)
     assert os.listdir(tmp_path / "clones") != []
 
 
-def test_folders_without_permissions_and_removals_that_were_broken_off_are_cleared_away(tmp_path: Path) -> None:
+def test_unreadable_folders_and_interrupted_removals_are_deleted(tmp_path: Path) -> None:
     folder = fill(clones_in(tmp_path), 7, 1)
     (folder / "closed" / "inner").mkdir(parents=True)
     (folder / "closed" / "inner").chmod(0)

@@ -1,4 +1,4 @@
-"""One run in the hands of one GPU worker, whose process only pretends to train."""
+"""One attempt at a run, with a process that only pretends to train."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bot.gpu_worker.next_state import CANCELLED, STOPPED
 from bot.gpu_worker.worker import GpuWorker
+from bot.messages.reasons import CANCELLED_AT_WORK, WORKER_STOPPED
 from bot.records import Run
 from bot.run_progress import load_progress
 from bot.runs.end_run import cancel
@@ -23,7 +23,7 @@ from tests.builders.patience import PATIENCE_S
 
 
 async def reached(gpu: Bench, run_id: int, point: str) -> int:
-    """Wait until the process is there; its number."""
+    """Wait until the process reaches the point; return its pid."""
     async with asyncio.timeout(PATIENCE_S):
         while not (pid := gpu.gates.reached(run_id, point)):
             await asyncio.sleep(0.01)
@@ -37,7 +37,7 @@ async def state_of(database: Database, run: Run) -> Run:
     return found
 
 
-def test_a_run_is_trained_and_its_result_and_files_are_kept(gpu: Bench) -> None:
+def test_a_finished_run_keeps_its_result_and_files(gpu: Bench) -> None:
     pairs = planted(seed=SHOP)
     run = gpu.queue(pairs=pairs)
     done = gpu.once()
@@ -51,106 +51,111 @@ def test_a_run_is_trained_and_its_result_and_files_are_kept(gpu: Bench) -> None:
     progress = load_progress(done.progress)
     assert progress is not None
     assert gpu.files() == [f"{done.artifacts}/adapter-seed-1/adapter.safetensors", f"{done.artifacts}/result.json"]
-    (result,) = gpu.asked_for("result")
+    (result,) = gpu.ready_jobs("result")
     assert (result.repository_id, result.arguments) == (SHOP, {"run_id": run.run_id})
     assert list((gpu.folder / "scratch").iterdir()) == []
 
 
-def test_nothing_is_done_where_nothing_waits(gpu: Bench) -> None:
+def test_an_empty_queue_returns_none(gpu: Bench) -> None:
     assert gpu.once() is None
 
 
-def test_a_running_run_is_cancelled_and_its_process_is_gone(gpu: Bench) -> None:
+def test_cancelling_a_running_run_kills_its_process(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
 
-    async def story(worker: GpuWorker, database: Database) -> Run | None:
-        doing = asyncio.create_task(worker.once())
+    async def scenario(worker: GpuWorker, database: Database) -> Run | None:
+        running = asyncio.create_task(worker.once())
         pid = await reached(gpu, run.run_id, "step-2")
         async with database.write() as connection:
             assert await cancel(connection, run, run.made_at, "nobody reads this")
-        done = await doing
+        done = await running
         assert not is_there(pid)
         return done
 
-    done = gpu.play(story)
+    done = gpu.with_worker(scenario)
     assert done is not None
-    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED, None, None)
-    assert [job.arguments for job in gpu.asked_for("result")] == [{"run_id": run.run_id}]
+    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED_AT_WORK, None, "")
+    assert [job.arguments for job in gpu.ready_jobs("result")] == [{"run_id": run.run_id}]
     assert gpu.files() == []
 
 
-def test_whoever_loses_the_lease_writes_nothing_and_ends_its_process(gpu: Bench) -> None:
+def test_losing_the_lease_writes_nothing_and_kills_the_process(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
 
-    async def story(worker: GpuWorker, database: Database) -> Run | None:
-        doing = asyncio.create_task(worker.once())
+    async def scenario(worker: GpuWorker, database: Database) -> Run | None:
+        running = asyncio.create_task(worker.once())
         pid = await reached(gpu, run.run_id, "step-2")
         held = await state_of(database, run)
         async with database.write() as connection:
-            assert await end_run(connection, held, "refused", "as somebody else said", run.made_at)
-        done = await doing
+            assert await end_run(connection, held, "refused", "as somebody else reason_text", run.made_at)
+        done = await running
         assert not is_there(pid)
         return done
 
-    done = gpu.play(story)
+    done = gpu.with_worker(scenario)
     assert done is not None
-    assert (done.ending, done.reason, done.result) == ("refused", "as somebody else said", None)
+    assert (done.ending, done.reason, done.result) == ("refused", "as somebody else reason_text", None)
 
 
-def test_a_worker_that_stops_gives_its_run_back_after_a_checkpoint(gpu: Bench) -> None:
+def test_a_stopping_worker_requeues_its_run_after_a_checkpoint(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
 
-    async def story(worker: GpuWorker, database: Database) -> Run | None:
-        doing = asyncio.create_task(worker.once())
+    async def scenario(worker: GpuWorker, database: Database) -> Run | None:
+        running = asyncio.create_task(worker.once())
         await reached(gpu, run.run_id, "step-2")
         worker.stop()
         gpu.gates.open("step-2")
-        return await doing
+        return await running
 
-    left = gpu.play(story)
-    assert left is not None
-    assert (left.state, left.reason, left.attempts, len(left.checkpoints)) == ("queued", STOPPED, 0, 2)
+    requeued = gpu.with_worker(scenario)
+    assert requeued is not None
+    assert (requeued.state, requeued.reason, requeued.attempts, len(requeued.checkpoints)) == (
+        "queued",
+        WORKER_STOPPED,
+        0,
+        2,
+    )
     done = gpu.once()
     assert done is not None
     assert done.result is not None
     assert (done.ending, done.attempts, done.result["begun_at"]) == ("finished", 1, 2)
-    assert done.spent_minutes > left.spent_minutes
+    assert done.spent_minutes > requeued.spent_minutes
 
 
 @pytest.mark.parametrize("twice", [True, False])
-def test_a_process_that_will_not_stop_is_killed(gpu: Bench, twice: bool) -> None:
+def test_a_process_that_does_not_stop_is_killed(gpu: Bench, twice: bool) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
 
-    async def story(worker: GpuWorker, database: Database) -> Run | None:
-        doing = asyncio.create_task(worker.once())
+    async def scenario(worker: GpuWorker, database: Database) -> Run | None:
+        running = asyncio.create_task(worker.once())
         pid = await reached(gpu, run.run_id, "step-2")
         worker.stop()
         if twice:
             worker.stop()
-        left = await doing
+        requeued = await running
         assert not is_there(pid)
-        return left
+        return requeued
 
-    left = gpu.play(story, stops_within_s=60.0 if twice else 0.1)
-    assert left is not None
-    assert (left.state, left.attempts) == ("queued", 0)
+    requeued = gpu.with_worker(scenario, stop_timeout_s=60.0 if twice else 0.1)
+    assert requeued is not None
+    assert (requeued.state, requeued.attempts) == ("queued", 0)
 
 
 @pytest.mark.parametrize(
-    ("deed", "reason"),
+    ("fault", "reason"),
     [
         ("refuse", "too few pairs: 3 functions to train on"),
         ("fill the memory", "out of memory: lower micro_batch_tokens, or choose a smaller base model"),
-        ("stumble", "it stopped on an error of Assay's own (TypeError in training_process.py, line "),
+        ("stumble", "it stopped on an error in Assay itself (TypeError in training_process.py, line "),
     ],
 )
-def test_what_will_not_go_better_ends_at_once(gpu: Bench, deed: str, reason: str) -> None:
+def test_permanent_failures_end_the_run_immediately(gpu: Bench, fault: str, reason: str) -> None:
     gpu.queue()
-    gpu.gates.do("step-1", deed)
+    gpu.gates.do("step-1", fault)
     done = gpu.once()
     assert done is not None
     assert (done.state, done.ending, done.attempts) == ("ended", "crashed", 1)
@@ -159,47 +164,47 @@ def test_what_will_not_go_better_ends_at_once(gpu: Bench, deed: str, reason: str
 
 
 @pytest.mark.parametrize(
-    ("deed", "said"),
+    ("fault", "reason_text"),
     [
-        ("die", "the process that trains crashed (signal 11)"),
-        ("leave", "the process that trains ended without a word (exit status 7)"),
-        ("say nonsense", "the process that trains was killed: the machine may be short of memory"),
+        ("die", "the training process crashed (signal 11)"),
+        ("leave", "the training process ended without a result (exit status 7)"),
+        ("say nonsense", "the training process was killed: the machine may be short of memory"),
         ("lose the GPU", "the GPU was lost"),
         ("lose the store", "the store of adapters and checkpoints could not be read or written"),
     ],
 )
-def test_what_may_go_better_is_tried_three_times(gpu: Bench, deed: str, said: str) -> None:
+def test_transient_failures_are_tried_three_times(gpu: Bench, fault: str, reason_text: str) -> None:
     gpu.queue()
-    gpu.gates.do("step-1", deed)
+    gpu.gates.do("step-1", fault)
     for attempt in (1, 2):
-        left = gpu.once()
-        assert left is not None
-        assert (left.state, left.reason, left.attempts) == (
+        requeued = gpu.once()
+        assert requeued is not None
+        assert (requeued.state, requeued.reason, requeued.attempts) == (
             "queued",
-            f"{said}: it goes on from its last checkpoint",
+            f"{reason_text}: it resumes from its last checkpoint",
             attempt,
         )
-        gpu.ask(lambda connection: change(connection, "not_before = queued_at"))
+        gpu.write(lambda connection: change(connection, "not_before = queued_at"))
     done = gpu.once()
     assert done is not None
-    assert (done.ending, done.reason) == ("crashed", f"{said}; it was begun 3 times")
+    assert (done.ending, done.reason) == ("crashed", f"{reason_text}; attempt 3 was the last")
 
 
 async def change(connection: Any, what: str) -> None:
     await connection.execute(text(f"UPDATE runs SET {what}"))
 
 
-def test_a_run_ends_after_its_hard_limit_of_time(gpu: Bench) -> None:
+def test_a_run_ends_at_its_hard_time_limit(gpu: Bench) -> None:
     gpu.queue(recipe={"max_minutes": 0.01})
     gpu.gates.hold("step-1")
-    gpu.ask(lambda connection: change(connection, "spent_minutes = 10.1"))
+    gpu.write(lambda connection: change(connection, "spent_minutes = 10.1"))
     done = gpu.once()
     assert done is not None
     assert done.ending == "timed_out"
-    assert (done.reason or "").startswith("it was stopped after 10 minutes: 0.01 minutes of training are allowed")
+    assert (done.reason or "").startswith("it was stopped after 10 minutes: training may take 0.01 minutes")
 
 
-def test_a_model_that_is_not_on_the_list_any_more_is_refused(gpu: Bench) -> None:
+def test_a_base_model_no_longer_listed_is_refused(gpu: Bench) -> None:
     gpu.queue(base_model="acme/older")
     done = gpu.once()
     assert done is not None
@@ -207,7 +212,7 @@ def test_a_model_that_is_not_on_the_list_any_more_is_refused(gpu: Bench) -> None
     assert "is not on the operator's list (ASSAY_BASE_MODELS) any more" in (done.reason or "")
 
 
-def test_pairs_that_are_gone_end_the_run_with_what_to_do(gpu: Bench) -> None:
+def test_missing_pairs_end_the_run_with_advice(gpu: Bench) -> None:
     gpu.queue()
     gpu.artifacts.remove_repository(10, SHOP)
     done = gpu.once()

@@ -1,4 +1,4 @@
-"""Faults that only real workers have: killed at any point, stopped and woken, two at once. Their children pretend."""
+"""Faults of real worker processes: killed at any point, suspended and resumed, two at once. The training is faked."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ def ended(gpu: Bench, run: Run) -> Run:
     return gpu.run(run.run_id)
 
 
-def stop_while_it_writes_nothing(gpu: Bench, worker: subprocess.Popen[bytes]) -> None:
-    """It is our turn to write meanwhile: on SQLite whoever is stopped in the middle of that keeps everybody waiting."""
+def suspend_between_transactions(gpu: Bench, worker: subprocess.Popen[bytes]) -> None:
+    """Suspend the worker while we hold the write lock: otherwise it could block SQLite for everyone."""
 
     async def stop(connection: object) -> None:
         worker.send_signal(signal.SIGSTOP)
 
-    gpu.ask(stop)
+    gpu.write(stop)
 
 
 def sweep(gpu: Bench) -> int:
-    """As a bot worker does it: how many were requeued."""
+    """Requeue expired runs like a bot worker; return how many."""
 
     async def requeue(connection: object) -> int:
         expired = await expired_runs(connection, datetime.now(UTC))  # type: ignore[arg-type]
         return sum([await requeue_run(connection, run, "gone", run.made_at) for run in expired])  # type: ignore[arg-type]
 
-    return gpu.ask(requeue)
+    return gpu.write(requeue)
 
 
 @pytest.mark.parametrize(("point", "begins_at"), [("begun", 0), ("step-2", 2), ("uploaded", 4)])
-def test_a_worker_that_is_killed_is_followed_by_another_that_goes_on(gpu: Bench, point: str, begins_at: int) -> None:
+def test_another_worker_resumes_after_a_kill(gpu: Bench, point: str, begins_at: int) -> None:
     run = gpu.queue()
     gpu.gates.hold(point)
     first = gpu.worker("first")
@@ -68,23 +68,23 @@ def test_a_worker_that_is_killed_is_followed_by_another_that_goes_on(gpu: Bench,
     done = ended(gpu, run)
     assert done.result is not None
     assert (done.ending, done.attempts, done.worker, done.result["begun_at"]) == ("finished", 2, "second", begins_at)
-    until("nothing but the winner's files", lambda: set(gpu.files()) == of(done))
-    assert len(gpu.asked_for("result")) == 1
+    until("nothing but the winner's files", lambda: set(gpu.files()) == files_of(done))
+    assert len(gpu.ready_jobs("result")) == 1
     second.send_signal(signal.SIGTERM)
     assert second.wait(PATIENCE_S) == 0
-    assert list((gpu.folder / "scratch").iterdir()) == []  # also of the one that was killed
+    assert list((gpu.folder / "scratch").iterdir()) == []  # including those of the killed worker
 
 
-def of(run: Run) -> set[str]:
+def files_of(run: Run) -> set[str]:
     return {f"{run.artifacts}/adapter-seed-1/adapter.safetensors", f"{run.artifacts}/result.json"}
 
 
-def test_a_worker_that_comes_back_after_its_lease_writes_nothing_and_ends_its_child(gpu: Bench) -> None:
+def test_a_worker_resumed_after_its_lease_expired_writes_nothing_and_kills_its_child(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
     zombie = gpu.worker("zombie")
     child = reached(gpu, run, "step-2")
-    stop_while_it_writes_nothing(gpu, zombie)
+    suspend_between_transactions(gpu, zombie)
     until("its child has ended itself", lambda: not is_there(child))
     until("its lease runs out", lambda: sweep(gpu) == 1)
     gpu.gates.open("step-2")
@@ -98,11 +98,11 @@ def test_a_worker_that_comes_back_after_its_lease_writes_nothing_and_ends_its_ch
     gpu.gates.open("uploaded")
     done = ended(gpu, run)
     assert (done.ending, done.worker, done.attempts) == ("finished", "heir", 2)
-    assert len(gpu.asked_for("result")) == 1
+    assert len(gpu.ready_jobs("result")) == 1
     assert zombie.poll() is None  # it goes on with other runs
 
 
-def test_a_worker_that_is_told_to_stop_gives_its_run_back_and_ends(gpu: Bench) -> None:
+def test_a_stopped_worker_requeues_its_run_and_exits(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
     worker = gpu.worker()
@@ -116,7 +116,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_run_back_and_ends(gpu: Bench) -
     assert len(left.checkpoints) >= 2
 
 
-def test_two_workers_do_two_repositories_at_once_without_cross_talk(gpu: Bench) -> None:
+def test_two_workers_run_two_repositories_concurrently_without_crosstalk(gpu: Bench) -> None:
     runs = [gpu.queue(SHOP), gpu.queue(OFFICE)]
     gpu.gates.hold("step-1")
     gpu.worker("one")
@@ -129,17 +129,17 @@ def test_two_workers_do_two_repositories_at_once_without_cross_talk(gpu: Bench) 
     done = [ended(gpu, run) for run in runs]
     inputs = [run.result["input"] for run in done if run.result is not None]
     assert len(set(inputs)) == 2
-    assert [name_of_folder(run.artifacts) for run in done] == [
+    assert [run_folder_of(run.artifacts) for run in done] == [
         f"installations/10/repositories/{run.repository_id}/runs/{run.run_id}" for run in runs
     ]
-    until("nothing but their files", lambda: set(gpu.files()) == of(done[0]) | of(done[1]))
+    until("nothing but their files", lambda: set(gpu.files()) == files_of(done[0]) | files_of(done[1]))
 
 
-def name_of_folder(artifacts: str | None) -> str:
+def run_folder_of(artifacts: str | None) -> str:
     return (artifacts or "").partition("/done/")[0]
 
 
-def test_the_process_that_trains_has_no_secret_in_its_environment_and_no_argument(gpu: Bench) -> None:
+def test_the_training_process_has_no_secrets_in_environment_or_arguments(gpu: Bench) -> None:
     secrets = {
         "ASSAY_DATABASE_URL": "postgresql://canary",
         "ASSAY_REDIS_URL": "redis://canary",
@@ -149,27 +149,27 @@ def test_the_process_that_trains_has_no_secret_in_its_environment_and_no_argumen
         "GITHUB_TOKEN": "canary",
         "PGPASSWORD": "canary",
     }
-    passed_on = {"AWS_SECRET_ACCESS_KEY": "of-the-store", "HF_HOME": "/models", "CUDA_VISIBLE_DEVICES": ""}
+    passed = {"AWS_SECRET_ACCESS_KEY": "of-the-store", "HF_HOME": "/models", "CUDA_VISIBLE_DEVICES": ""}
     run = gpu.queue()
     gpu.gates.hold("step-1")
-    gpu.worker(environment=secrets | passed_on)
+    gpu.worker(environment=secrets | passed)
     child = psutil.Process(reached(gpu, run, "step-1"))
     seen = Path(f"/proc/{child.pid}/environ").read_bytes()
     assert b"canary" not in seen
-    assert all(f"{name}={value}".encode() in seen for name, value in passed_on.items())
+    assert all(f"{name}={value}".encode() in seen for name, value in passed.items())
     assert "canary" not in " ".join(child.cmdline())
     assert [os.fspath(gpu.folder) in part for part in child.cmdline()[:-1]] == [False] * (len(child.cmdline()) - 1)
 
 
-def test_a_repository_that_is_deleted_meanwhile_leaves_no_process_behind(gpu: Bench) -> None:
+def test_deleting_a_repository_kills_its_training_process(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
     worker = gpu.worker()
     child = reached(gpu, run, "step-2")
-    gpu.ask(lambda connection: delete_repository(connection, 10, SHOP))
+    gpu.write(lambda connection: delete_repository(connection, 10, SHOP))
     until("its child is gone", lambda: not is_there(child))
     other = gpu.queue(OFFICE)
     gpu.gates.open("step-2")
     assert ended(gpu, other).ending == "finished"
     assert worker.poll() is None
-    assert {job.repository_id for job in gpu.asked_for("result")} == {OFFICE}
+    assert {job.repository_id for job in gpu.ready_jobs("result")} == {OFFICE}

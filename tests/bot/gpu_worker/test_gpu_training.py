@@ -1,4 +1,4 @@
-"""`assay gpu-worker` with a tiny model: it trains, is killed and goes on, refits, scores, and holds no credential."""
+"""`assay gpu-worker` with a tiny model: training, resuming after a kill, refit, score, and no credentials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bot.store.runs import RunRequest, open_run, queue_run
 from pipeline.finetuning.ranking_file import encode_ranking_set
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.ranking.shortlist import load_shortlist
-from pipeline.reports.refit_json import judged_json, load_judged, refit_of
+from pipeline.reports.finetune_json import load_refit, load_winning_run, winning_run_json
 from tests.bot.gpu_worker.test_attempt import is_there
 from tests.bot.gpu_worker.test_gpu_processes import sweep
 from tests.builders.app_processes import ROOT, until
@@ -30,7 +30,7 @@ from tests.builders.gpu_bench import SHOP, Bench, bench
 from tests.builders.pair_sets import planted, quick
 from tests.builders.patience import PATIENCE_S
 from tests.builders.tiny_model import tiny_decoder
-from tests.pipeline.finetuning.ranking_sets import judged, planted_ranking
+from tests.pipeline.finetuning.ranking_sets import planted_ranking, winner_of
 
 pytestmark = pytest.mark.finetune
 
@@ -80,10 +80,10 @@ def start(gpu: Bench, model: Path, *options: str, **environment: str) -> subproc
 
 def once(gpu: Bench, model: Path, **environment: str) -> dict[str, Any]:
     process = start(gpu, model, "--once", "--json", **environment)
-    said, _ = process.communicate(timeout=PATIENCE_S)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
-    told: dict[str, Any] = json.loads(said)
-    return told
+    result: dict[str, Any] = json.loads(output)
+    return result
 
 
 def queue_ranking(gpu: Bench, ranking: RankingSet, purpose: Any, judged_run: Run) -> Run:
@@ -103,25 +103,30 @@ def queue_ranking(gpu: Bench, ranking: RankingSet, purpose: Any, judged_run: Run
         await queue_run(connection, run, pair_set_id=ranking.id, minutes=5.0, month=month, now=run.made_at)
         return run
 
-    return gpu.ask(put)
+    return gpu.write(put)
 
 
-def test_a_run_is_judged_then_trained_once_more_then_scores_a_newer_head(gpu: Bench, model: Path) -> None:
+def test_a_run_is_judged_then_refitted_then_scores_a_newer_head(gpu: Bench, model: Path) -> None:
     first = gpu.queue(pairs=planted(), recipe=RECIPE)
-    told = once(gpu, model)
-    assert (told["run_id"], told["state"], told["ending"], told["reason"]) == (first.run_id, "ended", "finished", "")
+    shown = once(gpu, model)
+    assert (shown["run_id"], shown["state"], shown["ending"], shown["reason"]) == (
+        first.run_id,
+        "ended",
+        "finished",
+        "",
+    )
     won = gpu.run(first.run_id)
     assert won.result is not None
     assert won.result["outcome"] == "WIN"
     assert won.recipe_id == won.result["recipe_id"]
-    kept = load_judged(won.result["judged"])
+    kept = load_winning_run(won.result["judged"])
     assert (kept.run_id, kept.judged_at) == (str(won.run_id), won.made_at.isoformat())
     progress = load_progress(won.progress)
     assert progress is not None
     assert progress.device.startswith("CPU")
     assert {name.rpartition("/")[2] for name in gpu.files()} >= {"adapter.safetensors", "result.json", "curves.png"}
     assert all(name.startswith(won.artifacts or "?") for name in gpu.files())
-    (worker,) = gpu.ask(list_gpu_workers)
+    (worker,) = gpu.write(list_gpu_workers)
     assert worker.device.startswith("CPU")
 
     ranking, guilty = planted_ranking()
@@ -129,7 +134,7 @@ def test_a_run_is_judged_then_trained_once_more_then_scores_a_newer_head(gpu: Be
     assert once(gpu, model)["ending"] == "finished"
     refit = gpu.run(again.run_id)
     assert refit.result is not None
-    record = refit_of(refit.result)
+    record = load_refit(refit.result)
     assert record.judged == kept
     ranked = load_shortlist(refit.result["shortlist"])
     assert ranked.scorer == kept.scorer
@@ -146,9 +151,7 @@ def test_a_run_is_judged_then_trained_once_more_then_scores_a_newer_head(gpu: Be
     assert once(gpu, model)["run_id"] is None
 
 
-def test_a_worker_that_is_killed_in_training_is_followed_by_one_that_comes_to_the_same_result(
-    gpu: Bench, model: Path
-) -> None:
+def test_a_killed_run_resumes_to_the_same_result(gpu: Bench, model: Path) -> None:
     slow = RECIPE | {"epochs": 3, "seeds": [1, 2]}
     run = gpu.queue(pairs=planted(), recipe=slow)
     whole = gpu.queue(200, pairs=planted(), recipe=slow)
@@ -167,7 +170,7 @@ def test_a_worker_that_is_killed_in_training_is_followed_by_one_that_comes_to_th
     assert (gpu.run(run.run_id).attempts, gpu.run(whole.run_id).attempts) == (2, 1)
 
 
-def test_it_takes_credentials_of_the_app_out_of_its_environment_and_its_childs(gpu: Bench, model: Path) -> None:
+def test_app_credentials_are_removed_from_its_environment_and_its_childs(gpu: Bench, model: Path) -> None:
     run = gpu.queue(pairs=planted(), recipe=RECIPE)
     worker = start(gpu, model, **CREDENTIALS)
     until("it trains", lambda: bool(gpu.run(run.run_id).progress))
@@ -176,16 +179,16 @@ def test_it_takes_credentials_of_the_app_out_of_its_environment_and_its_childs(g
     assert b"canary" not in seen
     assert b"ASSAY_" not in seen
     worker.send_signal(signal.SIGTERM)
-    said, _ = worker.communicate(timeout=PATIENCE_S)
+    output, _ = worker.communicate(timeout=PATIENCE_S)
     assert worker.returncode == 0
-    assert b"canary" not in said
+    assert b"canary" not in output
     assert (gpu.run(run.run_id).state, gpu.run(run.run_id).attempts) == ("queued", 0)
 
 
-def test_a_refit_by_another_recipe_than_was_judged_ends_with_what_is_wrong(gpu: Bench, model: Path) -> None:
-    """The recipe of the server has changed since the run won."""
+def test_a_refit_with_a_different_recipe_crashes_with_the_reason(gpu: Bench, model: Path) -> None:
+    """The server's recipe has changed since the run won."""
     won = gpu.queue(pairs=planted(), recipe=RECIPE)
-    result = {"judged": judged_json(judged(quick(model)))}
+    result = {"judged": winning_run_json(winner_of(quick(model)))}
 
     async def pretend(connection: Any) -> None:
         await connection.execute(
@@ -193,7 +196,7 @@ def test_a_refit_by_another_recipe_than_was_judged_ends_with_what_is_wrong(gpu: 
             {"result": json.dumps(result)},
         )
 
-    gpu.ask(pretend)
+    gpu.write(pretend)
     ranking, _ = planted_ranking()
     again = queue_ranking(gpu, ranking, "refit", won)
     assert once(gpu, model)["ending"] == "crashed"

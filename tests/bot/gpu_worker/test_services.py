@@ -1,4 +1,4 @@
-"""A GPU worker on PostgreSQL that goes away meanwhile. `make test-services`."""
+"""A GPU worker whose PostgreSQL becomes unavailable. `make test-services`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.store.budgets import set_budget
-from tests.bot.gpu_worker.test_gpu_processes import ended, of, reached
+from tests.bot.gpu_worker.test_gpu_processes import ended, files_of, reached
 from tests.builders.app_processes import until
 from tests.builders.gpu_bench import LEASE_S, OFFICE, SHOP, Bench, bench
 from tests.builders.servers import Server, postgres_server
@@ -30,27 +30,27 @@ def gpu(tmp_path: Path, server: Server) -> Iterator[Bench]:
         yield one
 
 
-def test_a_database_that_is_away_past_the_lease_ends_no_training(gpu: Bench, server: Server) -> None:
+def test_training_survives_a_database_outage_longer_than_the_lease(gpu: Bench, server: Server) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
     worker = gpu.worker()
     child = reached(gpu, run, "step-2")
     server.kill()
-    away_since_s = time.monotonic()
+    down_since_s = time.monotonic()
     gpu.gates.open("step-2")
     until("it is trained and uploaded", lambda: gpu.gates.reached(run.run_id, "uploaded"))
-    until("the lease has run out", lambda: time.monotonic() - away_since_s > 2 * LEASE_S)
+    until("the lease has run out", lambda: time.monotonic() - down_since_s > 2 * LEASE_S)
     assert worker.poll() is None
     server.start()
     done = ended(gpu, run)
     assert (done.ending, done.attempts, len(done.checkpoints)) == ("finished", 1, 4)
     assert gpu.gates.reached(run.run_id, "uploaded") == child
-    until("nothing but its files", lambda: set(gpu.files()) == of(done))
-    assert len(gpu.asked_for("result")) == 1
+    until("nothing but its files", lambda: set(gpu.files()) == files_of(done))
+    assert len(gpu.ready_jobs("result")) == 1
 
 
-def test_two_workers_respect_how_many_runs_an_installation_may_have_at_once(gpu: Bench) -> None:
-    gpu.ask(lambda connection: set_budget(connection, 10, 600.0, 1, datetime.now(UTC)))
+def test_two_workers_respect_the_concurrency_of_an_installation(gpu: Bench) -> None:
+    gpu.write(lambda connection: set_budget(connection, 10, 600.0, 1, datetime.now(UTC)))
     runs = [gpu.queue(SHOP), gpu.queue(OFFICE)]
     gpu.gates.hold("step-2")
     gpu.worker("one")

@@ -13,10 +13,11 @@ from bot.handlers.commands.command import MAX_PER_REPOSITORY, MAX_PER_USER, why_
 from bot.handlers.installations.reconcile import drifted, parse_cursor
 from bot.handlers.installations.sync import batches, decide_screening, is_allowed
 from bot.handlers.registry import HANDLERS
-from bot.handlers.screening.screen import DISK_PAUSE, REFUSED, decide
+from bot.handlers.screening.screen import DISK_PAUSE, decide
 from bot.jobs.arguments import CommentCommand, ScreenJob, parse_command
 from bot.jobs.lanes import CAPS, KINDS, lane_of
 from bot.jobs.retry import Again, Failed, Gone
+from bot.messages.reasons import CODE_UNREADABLE
 from bot.records import Fact, Installation, Job, JobKind, RepositoryMemory
 from bot.sandbox.screening_task import FAILURE_KINDS, FailureKind, ScreeningFailed
 from tests.bot.conftest import ACME, SHOP
@@ -92,14 +93,14 @@ def test_every_kind_of_failure_ends_eventually(kind: FailureKind) -> None:
     if kind == "disk_full":
         assert last == Again(START + DISK_PAUSE, "why", counts=False)
     else:
-        assert last == Failed(REFUSED if kind == "refused" else "why")
+        assert last == Failed(CODE_UNREADABLE if kind == "refused" else "why")
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
         ("disk_full", Again(START + DISK_PAUSE, "why", counts=False)),
-        ("refused", Again(START, REFUSED)),
+        ("refused", Again(START, CODE_UNREADABLE)),
         ("missing", Gone("why")),
         ("unavailable", Again(START + timedelta(seconds=15), "why")),
         ("interrupted", Again(START + timedelta(seconds=15), "why")),

@@ -1,4 +1,4 @@
-"""Fine-tuning runs that ended, with results that nobody computed."""
+"""Fine-tuning runs that ended, with made-up results."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SHORTLIST: dict[str, Any] = {
 
 
 def stored_result(finished: FinetuneResult | None = None, **changed: Any) -> dict[str, Any]:
-    """As it comes back from the database; `changed`: fields of the JSON."""
+    """Return a result as the database returns it. `changed`: fields of the JSON."""
     made: dict[str, Any] = json.loads(json.dumps(finetune_json(finished or result())))
     return made | changed
 
 
 def ended_run(ending: str | None = "finished", **changed: Any) -> Run:
-    """Run 7 of `acme/shop`, which won where it finished."""
+    """Return run 7 of `acme/shop`, a WIN if it finished."""
     usual: dict[str, Any] = {
         "installation_id": 10,
         "repository_id": 100,
@@ -58,7 +58,7 @@ def ended_run(ending: str | None = "finished", **changed: Any) -> Run:
 
 
 def ranker(purpose: str = "refit", ending: str | None = "finished", **changed: Any) -> Run:
-    """A run that ranks by the adapter of run 7."""
+    """Return a run that ranks with the adapter of run 7."""
     result = {"shortlist": SHORTLIST} if ending == "finished" else None
     usual = {"run_id": 8, "purpose": purpose, "judged_run_id": 7, "result": result, "artifacts": "done"}
     return ended_run(ending, **usual | changed)

@@ -1,4 +1,4 @@
-"""Stored screenings for the tests of the check run: a repository that should be tried, and what is changed of it."""
+"""Stored screenings for the tests of check runs: one that is worth trying, and variations of it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ CALIBRATION = Calibration(
 
 
 def at_density(value: float) -> Measurement:
-    """The example with another density, its interval as wide in proportion, and as many positives in proportion."""
+    """Return the example at another density, with interval and positives in proportion."""
     factor = value / DENSE.value
     density = dataclasses.replace(
         DENSE,
@@ -97,7 +97,7 @@ def at_density(value: float) -> Measurement:
 
 
 def screened(measurement: Measurement = MEASUREMENT, **changes: Any) -> StoredScreening:
-    """As it is stored after measuring and judging."""
+    """Return a measurement as it is stored with its judgement."""
     judgement = judge_measurement(measurement, changes.pop("calibration", CALIBRATION))
     fields: dict[str, Any] = {
         "screening_id": 1,

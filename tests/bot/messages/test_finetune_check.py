@@ -1,4 +1,4 @@
-"""Every end of a run as a maintainer reads it: true, whole, inert, and within GitHub's limits."""
+"""The check run of every ending: whole texts, inert, and within GitHub's limits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.commands.decide import REFUSALS
-from bot.messages.finetune_check import LONGEST_TITLE, finetune_check, nothing_check, refusal_check, started_check
-from bot.messages.finetune_context import NextStep, Shown, ThresholdChange
-from bot.messages.finetune_endings import _REFUSED
-from bot.messages.markdown import MOST_BYTES
+from bot.commands.decide import REFUSAL_KEYS
+from bot.messages.check_run import MAX_TITLE, NEVER_BLOCKS
+from bot.messages.finetune_check import finetune_check, nothing_check, refusal_check, started_check
+from bot.messages.finetune_context import FinetuneContext, NextStep, ThresholdChange
+from bot.messages.markdown import MAX_BYTES
+from bot.messages.refusals import REFUSALS
+from bot.messages.run_text import ENDINGS as ENDING_TEXTS
 from bot.records import CheckRunFields, Run, RunEnding
 from tests.bot.messages.finetune_runs import ended_run, stored_result
 from tests.bot.messages.screenings import HEAD, NEWER_HEAD, at_density, failed, screened
@@ -21,35 +23,36 @@ from tests.bot.messages.test_markdown import HOSTILE, assert_inert
 from tests.bot.messages.test_screen_check import OURS
 from tests.pipeline.reports.test_finetune_figures import ANYTHING
 
-SHOWN = Shown("acme/shop", HEAD, "assay/finetune/1", screened(), ThresholdChange(0.0264, 0.0271, 2, 143), "", "coming")
+CONTEXT = FinetuneContext(
+    "acme/shop", HEAD, "assay/finetune/1", screened(), ThresholdChange(0.0264, 0.0271, 2, 143), "", "coming"
+)
 TABLE = {f"{part}_{end}" for part in ("table", "thead", "tbody", "tr", "th", "td") for end in ("open", "close")}
 WON = stored_result()
-ADVICE = "This holds no merge up. Please never make it a required check."
 
 SUMMARY = """\
-**Fine-tuning a language model on the bug fixes of `acme/shop` paid: the model is better than the baseline at ranking \
-functions that it was not trained on.**
+**Fine-tuning a language model on the bug fixes of `acme/shop` paid off: the model is better than the baseline at \
+ranking functions that it was not trained on.**
 
-The model `tiny` was shown 400 functions as they were on 2017-07-14, and how much bug fixes touched each of them until \
-2019-06-08. Then it had to rank 300 other functions, as they were on that day, by the risk of needing a fix. The fixes \
-that came after that day, up to 2020-05-20, say how good its ranking is; it was shown none of them.
+The model `tiny` was trained on 400 functions as they were on 2017-07-14, and on how much bug fixes touched each of \
+them until 2019-06-08. It then ranked 300 other functions, as they were on that day, by the risk of needing a fix. The \
+ranking is judged by the fixes after that day, up to 2020-05-20, none of which the model has seen.
 
-### What came out
+### Results
 
-- ρ of the adapter 0.696 (95 %: 0.520 to 0.803), ρ of the baseline 0.147 (95 %: 0.043 to 0.250).
-- Δρ +0.549 (95 %: +0.378 to +0.682), the interval from paired resamples. From +0.030 on it counts as a win.
+- Adapter: ρ 0.696 (95 %: 0.520 to 0.803); baseline: ρ 0.147 (95 %: 0.043 to 0.250).
+- Δρ +0.549 (95 %: +0.378 to +0.682), the interval from paired resamples. +0.030 or more counts as a win.
 - 300 held-out functions, 60 of them with a fix (20 %).
-- No ranking can reach more than ρ_max = 0.699 here.
-- The smallest Δρ that so many functions can show is 0.214.
-- Beats the best cheap ranking: **yes** (decayed touches; Δρ against it +0.326, 95 %: +0.190 to +0.457).
-- Why it is called WIN: ρ 0.696 is 0.549 above the baseline; 0.03 counts as a win
+- No ranking can exceed ρ_max = 0.699 here.
+- The smallest Δρ that this many functions can show is 0.214.
+- Better than the best cheap ranking: **yes** (decayed touches; Δρ against it +0.326, 95 %: +0.190 to +0.457).
+- Why WIN: ρ 0.696 is 0.549 above the baseline; 0.03 counts as a win
 
-ρ is the rank correlation (Spearman) between a ranking and the fixes that came: 1 is a perfect order, 0 is none. The \
-baseline is a fixed formula without any learning.
+ρ is the rank correlation (Spearman) between a ranking and the fixes that followed: 1 is a perfect order, 0 is no \
+order. The baseline is a fixed formula without learning.
 
-### Every ranking of the same functions
+### All rankings of the same functions
 
-| ranking | ρ | 95 % | ρ/ρ_max | AUC | right in the first 10 | found in 20 % of the lines |
+| ranking | ρ | 95 % | ρ/ρ_max | AUC | precision at 10 | recall at 20 % of lines |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
 | baseline | 0.147 | 0.043 to 0.250 | 0.210 | 0.605 | 40 % | 32 % |
 | adapter | 0.696 | 0.520 to 0.803 | 0.996 | 1.000 | 100 % | 100 % |
@@ -62,25 +65,25 @@ baseline is a fixed formula without any learning.
 
 ### What to use from now on
 
-The ranking by the adapter. Its recipe is trained once more on all labels up to now, which is under way; the ranking \
-in `assay/screen` changes when that is done. That adapter is not judged itself.
+The ranking by the adapter. The model is being retrained with the same recipe on all labels up to now. Once that is \
+done, it ranks in `assay/screen`. The retrained adapter is not judged again.
 
-### The prediction made before
+### The prediction before the run
 
-Measured on 2026-11-22: density 0.0394 (95 %: 0.0331 to 0.0462), threshold 0.0193, verdict RUN (worth trying (RUN)). \
-It was **right**.
+Measured on 2026-11-22: density 0.0394 (95 %: 0.0331 to 0.0462), threshold 0.0193, verdict: worth trying (RUN). It was \
+**right**.
 
 ### What it changes
 
-It joined the calibration set: threshold 0.0264 → 0.0271; 2 of 143 repositories flipped.
+It joined the calibration set. The threshold moved from 0.0264 to 0.0271; 2 of 143 verdicts flipped.
 
-This holds no merge up. Please never make it a required check."""
+This never blocks a merge. Please do not make it a required check."""
 
 TEXT = """\
 ### How it learned
 
 ```text
-loss (less is better)
+loss (lower is better)
 step 1  1.000  ########################################
 step 2  0.500  ####################
 step 3  0.333  #############
@@ -90,7 +93,7 @@ step 6  0.167  #######
 step 7  0.143  ######
 step 8  0.125  #####
 
-validation ρ (more is better), on labels not trained on
+validation ρ (higher is better), on labels kept out of training
 step 2  0.150  ###############
 step 4  0.150  ###############
 step 6  0.400  ########################################
@@ -102,13 +105,13 @@ seed 2: 6 of 8 steps chosen
 
 ### How it was made
 
-- Commit `abc1234000000000000000000000000000000000`, pinned when it was asked for on 2026-11-22
+- Commit `abc1234000000000000000000000000000000000`, pinned when the run was requested on 2026-11-22
 - Trained on 400 functions, 80 of them with a fix
 - Base model `tiny`
 - Seeds completed: 1, 2; planned: 1, 2
 - Recipe `f368a1455521`, label recipe `0123456789ab`
 - Pairs `bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`
-- GPU time: 120 minutes reserved, 35 minutes spent, from the budget of 2026-11
+- GPU time: 120 minutes reserved, 35 minutes used, from the budget of 2026-11
 - Device `CPU (2 threads)`"""
 
 
@@ -117,17 +120,17 @@ def lost(outcome: str, rho_adapter: float, **said: Any) -> Run:
 
 
 def checked(run: Run | None = None, **shown: Any) -> CheckRunFields:
-    return finetune_check(run or ended_run(), dataclasses.replace(SHOWN, **shown))
+    return finetune_check(run or ended_run(), dataclasses.replace(CONTEXT, **shown))
 
 
 def section_of(fields: CheckRunFields, heading: str) -> str:
-    return fields.summary.partition(f"### {heading}\n\n")[2].partition("\n\n###")[0].partition(f"\n\n{ADVICE}")[0]
+    return fields.summary.partition(f"### {heading}\n\n")[2].partition("\n\n###")[0].partition(f"\n\n{NEVER_BLOCKS}")[0]
 
 
 def test_a_whole_win() -> None:
     fields = checked()
     assert (fields.name, fields.head_sha, fields.conclusion) == ("assay/finetune", HEAD, "success")
-    assert fields.title == "WIN: ρ 0.696 with the adapter, 0.147 by the baseline, 300 held-out functions"
+    assert fields.title == "WIN: ρ 0.696 with the adapter, 0.147 with the baseline, 300 held-out functions"
     assert fields.summary == SUMMARY
     assert fields.text == TEXT
 
@@ -137,49 +140,49 @@ def test_a_whole_win() -> None:
     [
         (
             lost("SOFT LOSS", 0.15),
-            "SOFT LOSS: ρ 0.150 with the adapter, 0.147 by the baseline, 300 held-out functions",
-            "did not pay: the model is hardly better than the baseline at ranking functions that it was not trained",
+            "SOFT LOSS: ρ 0.150 with the adapter, 0.147 with the baseline, 300 held-out functions",
+            "did not pay off: the model is hardly better than the baseline at ranking functions",
         ),
         (
             lost("HARD LOSS", 0.1),
-            "HARD LOSS: ρ 0.100 with the adapter, 0.147 by the baseline, 300 held-out functions",
-            "did not pay: the model is worse than the baseline at ranking",
+            "HARD LOSS: ρ 0.100 with the adapter, 0.147 with the baseline, 300 held-out functions",
+            "did not pay off: the model is worse than the baseline at ranking",
         ),
         (
             lost("HARD LOSS", -0.1),
-            "HARD LOSS: ρ −0.100 with the adapter, 0.147 by the baseline, 300 held-out functions",
-            "did not pay: the model is worse than no order at all at ranking",
+            "HARD LOSS: ρ −0.100 with the adapter, 0.147 with the baseline, 300 held-out functions",
+            "did not pay off: the model is worse than chance at ranking",
         ),
         (
             lost("INCONCLUSIVE", 0.16),
-            "INCONCLUSIVE: ρ 0.160 with the adapter, 0.147 by the baseline, 300 held-out functions",
-            "Whether fine-tuning a language model on the bug fixes of `acme/shop` pays cannot be told from this run.",
+            "INCONCLUSIVE: ρ 0.160 with the adapter, 0.147 with the baseline, 300 held-out functions",
+            "This run cannot tell whether fine-tuning a language model on the bug fixes of `acme/shop` pays off.",
         ),
         (
             ended_run(result=WON | {"control": "shuffled labels"}),
-            "WIN (control): ρ 0.696 with the adapter, 0.147 by the baseline, 300 held-out functions",
-            "A control: fine-tuning a language model on the bug fixes of `acme/shop` with something spoilt on purpose",
+            "WIN (control): ρ 0.696 with the adapter, 0.147 with the baseline, 300 held-out functions",
+            "A control: fine-tuning a language model on the bug fixes of `acme/shop` with something broken on purpose",
         ),
     ],
     ids=["soft", "hard", "below zero", "inconclusive", "control"],
 )
-def test_whatever_is_no_win_is_neutral_and_leaves_the_baseline(run: Run, title: str, answer: str) -> None:
+def test_every_outcome_but_a_win_is_neutral_and_recommends_the_baseline(run: Run, title: str, answer: str) -> None:
     fields = checked(run)
     assert (fields.conclusion, fields.title) == ("neutral", title)
     assert answer in fields.summary.partition("\n")[0]
-    assert section_of(fields, "What to use from now on").startswith("The baseline: **Look here first** in")
+    assert section_of(fields, "What to use from now on").startswith("The baseline: see **Look here first** in")
 
 
 @pytest.mark.parametrize(
     ("run", "title", "mark"),
     [
-        (ended_run(forced=True), "WIN (forced): ", "**Forced**: the verdict was SKIP"),
-        (ended_run(audit=True), "WIN (audit): ", "**Audit**: drawn at random to test a SKIP. Nobody asked for it."),
+        (ended_run(forced=True), "WIN (forced): ", "**Forced**: requested although the verdict was SKIP."),
+        (ended_run(audit=True), "WIN (audit): ", "**Audit**: drawn at random to test a SKIP; nobody requested it."),
         (
             ended_run(result=WON | {"ended": "time limit", "seeds_completed": [1]}),
             "WIN (time limit, fewer seeds): ",
-            "- **Time limit**: less was trained than planned, so more time might have given another result.\n"
-            "- **Fewer seeds**: 1 of 2 seeds were completed.",
+            "- **Time limit**: training was cut short, and more time might have changed the result.\n"
+            "- **Fewer seeds**: only 1 of 2 seeds completed.",
         ),
         (ended_run(result=WON | {"config_hash": "c0ffee"}), "WIN: ", "**Own configuration**: measured with this"),
         (
@@ -190,98 +193,103 @@ def test_whatever_is_no_win_is_neutral_and_leaves_the_baseline(run: Run, title: 
     ],
     ids=["forced", "audit", "time limit", "own configuration", "control"],
 )
-def test_what_sets_a_run_apart_stands_at_the_top(run: Run, title: str, mark: str) -> None:
+def test_what_sets_a_run_apart_is_at_the_top(run: Run, title: str, mark: str) -> None:
     fields = checked(run)
     assert fields.title.startswith(title)
     assert mark in fields.summary.partition("The model `tiny`")[0]
 
 
-ENDINGS: list[tuple[RunEnding, str, str, str]] = [
+ENDINGS: list[tuple[RunEnding, str, str, str, str]] = [
     (
         "crashed",
         "neutral",
-        "crashed before there was a result",
-        "This says nothing about the repository: the run itself broke.\n\nThe reason: out of memory on `cuda:0`\n\n"
-        "No outcome was counted: the threshold and the ranking are what they were.\n\n### What to do\n\n"
-        "Comment `/finetune` on an issue to try once more. If it crashes again, tell whoever runs this server: the "
-        "reason is above, and the log of the GPU worker has the rest.",
+        "crashed without a result",
+        "The run itself failed; this says nothing about the repository.",
+        "Comment `/finetune` on an issue to try again. If it crashes again, tell the operator of this server: the log "
+        "of the GPU worker has the details.",
     ),
     (
         "cancelled",
         "cancelled",
-        "cancelled before there was a result",
-        "Somebody ended it, or what it was started by is not there any more.\n\nThe reason: out of memory on `cuda:0`"
-        "\n\nNo outcome was counted: the threshold and the ranking are what they were.\n\n### What to do\n\n"
-        "Comment `/finetune` on an issue whenever you want it after all.",
+        "cancelled without a result",
+        "Somebody cancelled it, or the request for it is no longer valid.",
+        "Comment `/finetune` on an issue to start a new run.",
     ),
     (
         "timed_out",
         "neutral",
-        "ran out of time before there was a result",
-        "A run may take so long and no longer; it was stopped at its limit.\n\nThe reason: out of memory on `cuda:0`"
-        "\n\nNo outcome was counted: the threshold and the ranking are what they were.\n\n### What to do\n\n"
-        "Whoever runs this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), fewer seeds or a smaller base "
+        "timed out without a result",
+        "The run reached its time limit and was stopped.",
+        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), fewer seeds or a smaller base "
         "model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
     ),
     (
         "out_of_budget",
         "neutral",
-        "not started: the budget of GPU minutes does not cover it",
-        "The most that a run can take is reserved from the month’s budget before it is queued, and that much was not "
-        "left.\n\nThe reason: out of memory on `cuda:0`\n\nNo outcome was counted: the threshold and the ranking are "
-        "what they were.\n\n### What to do\n\nWait for the next month (UTC), take a smaller base model, or ask whoever "
-        "runs this server for more minutes (`assay budget set`).",
+        "not started: the GPU budget does not cover it",
+        "Before a run is queued, the most that it can take is reserved from the month’s budget; there was not enough "
+        "left.",
+        "Wait for the next month (UTC), use a smaller base model, or ask the operator of this server for more minutes "
+        "(`assay budget set`).",
     ),
     (
         "refused",
         "neutral",
         "not started",
-        "Something stood in its way before it could begin.\n\nThe reason: out of memory on `cuda:0`\n\nNo outcome was "
-        "counted: the threshold and the ranking are what they were.\n\n### What to do\n\nOnce that has changed: "
-        "comment `/finetune` on an issue.",
+        "Something prevented the run from starting.",
+        "Once that is resolved, comment `/finetune` on an issue.",
     ),
 ]
-COST = "GPU time: 120 minutes reserved, 35 minutes spent, from the budget of 2026-11."
+COST = "GPU time: 120 minutes reserved, 35 minutes used, from the budget of 2026-11."
 
 
-@pytest.mark.parametrize(("ending", "conclusion", "title", "said"), ENDINGS, ids=[ending[0] for ending in ENDINGS])
+@pytest.mark.parametrize(("ending", "conclusion", "title", "why", "to_do"), ENDINGS, ids=[row[0] for row in ENDINGS])
 def test_an_end_without_a_result_says_why_and_what_to_do(
-    ending: RunEnding, conclusion: str, title: str, said: str
+    ending: RunEnding, conclusion: str, title: str, why: str, to_do: str
 ) -> None:
     fields = checked(ended_run(ending, reason="out of memory on cuda:0"))
     assert (fields.conclusion, fields.title, fields.text) == (conclusion, title, "")
     assert fields.summary == (
-        f"**Fine-tuning a language model on the bug fixes of `acme/shop`: {title}.**\n\n{said}\n\n"
-        f"### What it cost\n\n{COST}\n\n{ADVICE}"
+        f"**Fine-tuning a language model on the bug fixes of `acme/shop` {ENDING_TEXTS[ending].predicate}.**\n\n"
+        f"{why}\n\nReason: out of memory on `cuda:0`\n\n"
+        "No outcome was counted: the threshold and the ranking are unchanged.\n\n"
+        f"### What to do\n\n{to_do}\n\n### What it cost\n\n{COST}\n\n{NEVER_BLOCKS}"
     )
+    assert ENDING_TEXTS[ending].predicate.removeprefix("was ") == title
 
 
 def test_every_ending_has_its_text() -> None:
-    assert {ending[0] for ending in ENDINGS} | {"finished"} == set(get_args(RunEnding))
+    without_result = set(get_args(RunEnding)) - {"", "finished"}
+    assert {row[0] for row in ENDINGS} == without_result
+    assert set(ENDING_TEXTS) == without_result | {""}
 
 
-def test_what_never_reserved_anything_cost_nothing() -> None:
-    summary = checked(ended_run("refused", budget_month=None, spent_minutes=0.0)).summary
-    assert "GPU time: none was reserved and none was spent." in summary
+def test_a_run_that_reserved_nothing_cost_nothing() -> None:
+    summary = checked(ended_run("refused", budget_month="", spent_minutes=0.0)).summary
+    assert "GPU time: none was reserved and none was used." in summary
 
 
-def test_who_cannot_comment_is_told_of_the_button() -> None:
+def test_without_comments_the_text_points_to_the_button() -> None:
     summary = checked(ended_run("crashed"), hears_comments=False).summary
-    assert "Press **Fine-tune** on `assay/screen` to try once more." in summary
+    assert "Press **Fine-tune** on `assay/screen` to try again." in summary
     assert "/finetune" not in summary
 
 
 @pytest.mark.parametrize(
     ("run", "shown", "said"),
     [
-        (ended_run(), {}, "It joined the calibration set: threshold 0.0264 → 0.0271; 2 of 143 repositories flipped."),
+        (
+            ended_run(),
+            {},
+            "It joined the calibration set. The threshold moved from 0.0264 to 0.0271; 2 of 143 verdicts flipped.",
+        ),
         (
             ended_run(config_hash="c0ffee"),
             {"change": ThresholdChange(0.0264, 0.0264, 0, 1)},
-            "It joined the calibration set: the threshold stays at 0.0264; 0 of 1 repository flipped. Measured with a "
-            "configuration of its own, it counts for this installation only.",
+            "It joined the calibration set. The threshold stays at 0.0264; 0 of 1 verdict flipped. Measured with its "
+            "own configuration, it counts for this installation only.",
         ),
-        (ended_run(), {"change": None}, "What it did to the threshold is not stored."),
+        (ended_run(), {"change": None}, "Its effect on the threshold is not stored."),
         (
             ended_run(),
             {"not_counted": "no density had been measured before it"},
@@ -300,7 +308,7 @@ def test_who_cannot_comment_is_told_of_the_button() -> None:
     ],
     ids=["moved", "stays", "unknown", "left out", "inconclusive", "control"],
 )
-def test_what_became_of_the_threshold(run: Run, shown: dict[str, Any], said: str) -> None:
+def test_the_effect_on_the_threshold(run: Run, shown: dict[str, Any], said: str) -> None:
     assert section_of(checked(run, **shown), "What it changes") == said
 
 
@@ -310,37 +318,40 @@ def test_what_became_of_the_threshold(run: Run, shown: dict[str, Any], said: str
         (
             ended_run(),
             screened(at_density(0.0065)),
-            "verdict SKIP (not worth it (SKIP): use the ranking). It was **wrong**.",
+            "verdict: not worth it (SKIP): use the ranking. It was **wrong**.",
         ),
         (lost("SOFT LOSS", 0.15), screened(at_density(0.0065)), "It was **right**."),
         (lost("HARD LOSS", 0.1), screened(), "It was **wrong**."),
-        (lost("INCONCLUSIVE", 0.1), screened(), "This run cannot say whether it was right."),
+        (lost("INCONCLUSIVE", 0.1), screened(), "This run cannot tell whether it was right."),
         (ended_run(), None, "None: no verdict was stored before this run."),
         (ended_run(), failed("too large"), "None: no verdict was stored before this run."),
         (ended_run(head_sha=NEWER_HEAD), screened(), "Measured on 2026-11-22 at `abc1234`: density"),
         (
             ended_run(),
             dataclasses.replace(screened(), judgement={"verdict": "RUN"}),
-            "It was stored by another release of Assay and cannot be read by this one.",
+            "It was stored by another release of Assay, and this one cannot read it.",
         ),
     ],
     ids=["missed win", "right skip", "wrong run", "unknown", "none", "failed", "older head", "unreadable"],
 )
-def test_the_prediction_is_held_against_the_outcome(run: Run, predicted: Any, said: str) -> None:
-    assert said in section_of(checked(run, predicted=predicted), "The prediction made before")
+def test_the_prediction_is_compared_with_the_outcome(run: Run, predicted: Any, said: str) -> None:
+    assert said in section_of(checked(run, predicted=predicted), "The prediction before the run")
 
 
 STEPS: list[tuple[NextStep, str]] = [
     ("", "The ranking by the adapter."),
-    ("coming", "The ranking by the adapter. Its recipe is trained once more"),
+    (
+        "coming",
+        "The ranking by the adapter. The model is being retrained with the same recipe on all labels",
+    ),
     (
         "ranks",
-        "The ranking by the adapter. Its recipe was trained once more on all labels, and ranks in `assay/screen`.",
+        "The ranking by the adapter. Retrained with the same recipe on all labels, it ranks in `assay/screen`.",
     ),
-    ("failed", "could not be trained once more on all labels, so the baseline ranks for now: no room left"),
-    ("unseen", "This repository is public and its ranking is shown to nobody"),
-    ("off", "It is not trained once more, because there are no GPU minutes for it"),
-    ("overruled", "What a newer result says: this one came from an earlier command."),
+    ("failed", "Retraining on all labels failed, so the baseline ranks for now. Reason: no room left"),
+    ("unseen", "It is not retrained, because this repository is public and its ranking is not shown"),
+    ("off", "It is not retrained, because there are no GPU minutes for it"),
+    ("overruled", "A newer result decides: this run was requested before that one."),
 ]
 
 
@@ -349,80 +360,82 @@ def test_what_to_use_from_now_on(step: NextStep, said: str) -> None:
     assert said in section_of(checked(next_step=step, why_not="no room left"), "What to use from now on")
 
 
-def test_every_next_step_has_its_words() -> None:
+def test_every_next_step_has_its_text() -> None:
     assert {step for step, _ in STEPS} == set(get_args(NextStep))
 
 
-def test_the_blend_is_named_where_it_is_better() -> None:
+def test_the_blend_is_named_if_it_is_better() -> None:
     scorers = WON["scorers"] | {"blend of adapter and activity": {"rho": 0.7}}
     fields = checked(ended_run(result=WON | {"scorers": scorers}))
-    assert "The ranking by the blend of adapter and activity, which ranks better still." in fields.summary
+    assert "The ranking by the blend of adapter and activity, which does even better." in fields.summary
 
 
-def test_a_result_that_no_release_of_ours_wrote_is_said_to_be_one() -> None:
+def test_an_unreadable_result_is_reported_as_such() -> None:
     for nonsense in (None, {}, {"outcome": "DRAW"}):
         fields = checked(ended_run(result=nonsense))
-        assert (fields.conclusion, fields.title) == ("neutral", "finished, with a result that cannot be read")
+        assert (fields.conclusion, fields.title) == ("neutral", "finished, but the result cannot be read")
         assert fields.summary.startswith("**The run finished, but its result was stored by another release of Assay")
 
 
 class TestButtons:
-    @pytest.mark.parametrize("key", REFUSALS)
+    def test_the_table_of_refusals_is_complete(self) -> None:
+        assert set(REFUSALS) == set(REFUSAL_KEYS)
+
+    @pytest.mark.parametrize("key", REFUSAL_KEYS)
     def test_every_refusal_says_why_and_what_to_do(self, key: str) -> None:
-        fields = refusal_check(key, SHOWN)
-        assert key in _REFUSED
+        fields = refusal_check(key, CONTEXT)
         assert fields.conclusion == "neutral"
         assert fields.title.startswith("not started: ")
         assert "### What to do\n\n" in fields.summary
         assert_ours(fields)
 
-    def test_a_refusal_of_another_release_is_a_refusal(self) -> None:
-        fields = refusal_check("<b>@bob</b>", SHOWN)
-        assert fields.title == "not started: that cannot be done now"
+    def test_a_refusal_of_another_release_has_a_general_text(self) -> None:
+        fields = refusal_check("<b>@bob</b>", CONTEXT)
+        assert fields.title == "not started: that is not possible now"
         assert "bob" not in fields.summary
 
     @pytest.mark.parametrize(
         ("state", "title"),
         [
-            ("waiting", "queued: its training pairs are being gathered"),
-            ("queued", "queued: it waits for a GPU worker"),
-            ("running", "running: a GPU worker is at it"),
+            ("waiting", "queued: collecting training pairs"),
+            ("queued", "queued: waiting for a GPU worker"),
+            ("running", "running on a GPU worker"),
         ],
     )
-    def test_a_run_on_its_way_says_how_far_it_is(self, state: str, title: str) -> None:
-        fields = started_check(ended_run("", state=state), SHOWN)
+    def test_an_open_run_says_what_it_is_doing(self, state: str, title: str) -> None:
+        fields = started_check(ended_run("", state=state), CONTEXT)
         assert (fields.title, fields.conclusion) == (title, "neutral")
-        assert "At most 120 minutes of GPU time are reserved for it." in fields.summary
+        assert "Up to 120 minutes of GPU time are reserved for it." in fields.summary
         assert_ours(fields)
 
-    def test_where_there_is_nothing_that_is_said(self) -> None:
-        assert nothing_check(SHOWN).title == "nothing is stored to show again"
-        assert_ours(nothing_check(SHOWN))
+    def test_a_commit_without_a_run_says_so(self) -> None:
+        assert nothing_check(CONTEXT).title == "no result is stored"
+        assert_ours(nothing_check(CONTEXT))
 
 
 def assert_ours(fields: CheckRunFields) -> None:
     for markdown in (fields.summary, fields.text):
         assert_inert(markdown, OURS | TABLE)
-        assert len(markdown.encode()) <= MOST_BYTES
-    assert len(fields.title) < LONGEST_TITLE
+        assert len(markdown.encode()) <= MAX_BYTES
+    assert len(fields.title) < MAX_TITLE
     assert fields.title.isprintable()
 
 
 @settings(deadline=None)
 @given(ANYTHING)
-def test_any_result_at_all_is_posted(value: Any) -> None:
+def test_any_stored_value_can_be_posted(value: Any) -> None:
     run = ended_run("finished", result=value)
-    assert_ours(finetune_check(run, SHOWN))
+    assert_ours(finetune_check(run, CONTEXT))
 
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(WON)), ANYTHING)
-def test_so_is_any_with_a_spoilt_field(name: str, value: Any) -> None:
-    assert_ours(finetune_check(ended_run(result=WON | {name: value}), SHOWN))
+def test_a_result_with_any_damaged_field_can_be_posted(name: str, value: Any) -> None:
+    assert_ours(finetune_check(ended_run(result=WON | {name: value}), CONTEXT))
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-def test_nothing_foreign_comes_to_life(hostile: str) -> None:
+def test_hostile_text_is_inert(hostile: str) -> None:
     said: dict[str, Any] = {
         "reason": hostile,
         "device": hostile,
@@ -431,16 +444,16 @@ def test_nothing_foreign_comes_to_life(hostile: str) -> None:
         "notes": [hostile],
     }
     said |= {"scorers": {hostile: {"rho": 0.1, "reason": hostile}}, "recipe_id": hostile, "config_hash": hostile}
-    shown = dataclasses.replace(SHOWN, full_name=hostile, not_counted=hostile, next_step="failed", why_not=hostile)
+    shown = dataclasses.replace(CONTEXT, full_name=hostile, not_counted=hostile, next_step="failed", why_not=hostile)
     run = ended_run(base_model=hostile, label_recipe_id=hostile, result=WON | said)
     assert_ours(finetune_check(run, shown))
     assert_ours(finetune_check(dataclasses.replace(run, ending="crashed", reason=hostile), shown))
 
 
-def test_the_largest_result_that_is_read_fits_as_a_whole() -> None:
+def test_the_largest_readable_result_is_not_truncated() -> None:
     name = "`@bob` " * 60
     said: dict[str, Any] = {"notes": [name * 9] * 30}
     said["scorers"] = {f"{n} {name}": {"rho": 0.5, "reason": name} for n in range(60)}
     fields = checked(ended_run(result=WON | said))
     assert_ours(fields)
-    assert "is left out" not in fields.summary + fields.text
+    assert "Truncated" not in fields.summary + fields.text

@@ -1,4 +1,4 @@
-"""Where to look first, as a check run says it: to whom, in what words, and with nothing foreign alive in it."""
+"""The section "Look here first": who sees it, its whole text, and foreign text in it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.messages.hotspots import render_look_here
-from bot.messages.markdown import MOST_BYTES
+from bot.messages.hotspots import render_hotspots
+from bot.messages.markdown import MAX_BYTES
 from bot.messages.screen_check import screen_check
 from bot.messages.screen_context import ScreenContext, WonAdapter
 from bot.records import StoredScreening
-from pipeline.ranking.shortlist import LONGEST_NAME, LONGEST_PATH, Place, Retrained, Shortlist, dump_shortlist
+from pipeline.ranking.shortlist import MAX_NAME_LENGTH, MAX_PATH_LENGTH, Place, Retrained, Shortlist, dump_shortlist
 from pipeline.reports.finetune_figures import Measured
 from tests.bot.messages.screenings import (
     HEAD,
@@ -39,15 +39,15 @@ LINKS = {"link_open", "link_close", "ordered_list_open", "ordered_list_close"}
 GOLDEN = f"""\
 ### Look here first
 
-The first 2 of 4,210 functions by risk of needing a fix. A fixed formula over the size and structure of the code and \
-over its past changes and fixes, the same for every repository; `docs/concepts/ranking.md` of Assay has it, and says \
-how good it is. This is no list of defects: it says where looking is likeliest to pay.
+The first 2 of 4,210 functions by risk of needing a fix. Ranked by a fixed formula over the size and structure of the \
+code and over its past changes and fixes, the same for every repository. Assay’s `docs/concepts/ranking.md` explains \
+it and says how good it is. This is not a list of defects: it shows where looking is most likely to pay off.
 
 1. `Cart.add` in [`src/cart.py:12`]({BLOB}/src/cart.py#L12): \
 touched 14 times in a year by 5 people, 3 fixes in two years
 2. `pay` in [`src/pay ment.py:7`]({BLOB}/src/pay%20ment.py#L7): complexity 23, 130 lines
 
-All of 2 files, each with its riskiest function:
+2 files, each with its riskiest function:
 
 1. [`src/cart.py`]({BLOB}/src/cart.py): `Cart.add`: touched 14 times in a year by 5 people, 3 fixes in two years
 2. [`src/pay ment.py`]({BLOB}/src/pay%20ment.py): `pay`: complexity 23, 130 lines"""
@@ -73,14 +73,14 @@ def links_of(markdown: str) -> list[str]:
 
 
 def test_functions_and_files_are_listed_with_reasons_and_links() -> None:
-    assert render_look_here(ranked(), seen_in()) == GOLDEN
+    assert render_hotspots(ranked(), seen_in()) == GOLDEN
 
 
 @pytest.mark.parametrize(
     ("private", "publish_ranking", "is_there"),
     [(True, False, True), (True, True, True), (False, False, False), (False, True, True)],
 )
-def test_everybody_may_see_it_or_the_repository_is_private(
+def test_it_is_shown_if_the_repository_is_private_or_publishes_it(
     private: bool, publish_ranking: bool, is_there: bool
 ) -> None:
     fields = screen_check(ranked(), seen_in(private, publish_ranking=publish_ranking))
@@ -99,21 +99,21 @@ def test_a_carried_ranking_links_to_the_commit_that_was_measured() -> None:
     assert {link.split("/")[6] for link in links_of(text)} == {HEAD}
 
 
-class TestWhatTheSummarySaysOfIt:
+class TestInTheSummary:
     def test_a_skip_points_to_the_ranking_below(self) -> None:
         summary = screen_check(ranked(density=0.0065), seen_in()).summary
-        assert "Use the ranking instead: **Look here first**, below, names the functions and files" in summary
+        assert "Use the ranking instead: **Look here first**, below, lists the functions and files" in summary
 
-    def test_a_skip_without_one_names_the_command(self) -> None:
+    def test_a_skip_without_a_ranking_names_the_command(self) -> None:
         for stored in (ranked(density=0.0065), screened(at_density(0.0065))):
             summary = screen_check(stored, seen_in(private=False)).summary
-            assert "Use the ranking instead: `assay rank PATH`, run on a clone," in summary
+            assert "Use the ranking instead: run `assay rank PATH` on a clone" in summary
             assert "Look here first" not in summary
 
-    def test_a_run_points_to_none(self) -> None:
+    def test_a_run_does_not_point_to_the_ranking(self) -> None:
         assert "Use the ranking" not in screen_check(ranked(), seen_in()).summary
 
-    def test_where_there_is_no_function_there_is_none_to_rank(self) -> None:
+    def test_without_functions_there_is_nothing_to_rank(self) -> None:
         nothing = screened(dataclasses.replace(MEASUREMENT, density=None))
         assert "Use the ranking" not in screen_check(nothing, seen_in()).summary
 
@@ -129,21 +129,21 @@ class TestWhatTheSummarySaysOfIt:
     ],
     ids=["none", "empty", "nothing", "no place", "no scorer"],
 )
-def test_without_a_ranking_that_makes_sense_the_verdict_stands_alone(stored: StoredScreening) -> None:
+def test_without_a_readable_ranking_the_verdict_is_posted_alone(stored: StoredScreening) -> None:
     fields = screen_check(stored, seen_in())
     assert "Look here first" not in fields.text + fields.summary
     assert fields.title == screen_check(screened(), seen_in()).title
 
 
-def test_what_could_not_be_measured_has_no_ranking() -> None:
+def test_a_failed_screening_shows_no_ranking() -> None:
     stored = dataclasses.replace(failed("too large"), ranking=dump_shortlist(SHORTLIST))
     assert screen_check(stored, seen_in()).text == ""
 
 
-def test_another_scorer_is_named_and_nothing_is_claimed_of_it() -> None:
-    markdown = render_look_here(ranked(dataclasses.replace(SHORTLIST, scorer="@adapter")), seen_in())
-    assert "Ranked by `@adapter`. This is no list of defects" in markdown
-    assert "A fixed formula" not in markdown
+def test_an_unknown_scorer_is_named_without_a_claim() -> None:
+    markdown = render_hotspots(ranked(dataclasses.replace(SHORTLIST, scorer="@adapter")), seen_in())
+    assert "Ranked by `@adapter`. This is not a list of defects" in markdown
+    assert "a fixed formula" not in markdown
 
 
 BY_ADAPTER = dataclasses.replace(
@@ -154,9 +154,8 @@ BY_ADAPTER = dataclasses.replace(
 BY_BLEND = dataclasses.replace(BY_ADAPTER, scorer="blend of adapter and activity")
 WON = WonAdapter(7, "adapter", MEASURED_AT, Measured(0.549, 0.378, 0.682), "ranks")
 STANDS_ON = (
-    "Its recipe was judged on 2026-11-22 with `tiny`: Δρ +0.549 against the baseline (95 %: +0.378 to +0.682). Since "
-    "then it was trained once more, on all labels from 2023-11-14 to 2025-10-09; that adapter was not judged itself. "
-    "This is no list of defects"
+    "Its recipe was judged on 2026-11-22 with `tiny`: Δρ against the baseline +0.549 (95 %: +0.378 to +0.682). It was "
+    "then retrained on all labels from 2023-11-14 to 2025-10-09 and not judged again. This is not a list of defects"
 )
 
 
@@ -167,47 +166,45 @@ class TestAdapter:
             (BY_ADAPTER, "Ranked by a language model that was fine-tuned on this repository’s bug fixes."),
             (
                 BY_BLEND,
-                "Ranked half by a language model that was fine-tuned on this repository’s bug fixes, half by how much "
-                "was changed lately.",
+                "Ranked half by a language model that was fine-tuned on this repository’s bug fixes and half by recent "
+                "changes.",
             ),
         ],
         ids=["adapter", "blend"],
     )
-    def test_its_ranking_says_what_it_stands_on_and_that_it_was_not_judged_itself(
-        self, shortlist: Shortlist, what: str
-    ) -> None:
-        markdown = render_look_here(ranked(shortlist), seen_in(adapter=WON))
+    def test_its_ranking_says_how_it_was_judged_and_retrained(self, shortlist: Shortlist, what: str) -> None:
+        markdown = render_hotspots(ranked(shortlist), seen_in(adapter=WON))
         assert f"{what} {STANDS_ON}" in markdown
-        assert "A fixed formula" not in markdown
+        assert "a fixed formula" not in markdown
 
-    def test_figures_of_another_run_are_not_claimed_for_it(self) -> None:
+    def test_figures_of_another_run_are_not_shown_for_it(self) -> None:
         for adapter in (None, dataclasses.replace(WON, run_id=8)):
-            markdown = render_look_here(ranked(BY_ADAPTER), seen_in(adapter=adapter))
-            assert "Its recipe was judged on 2026-11-22 with `tiny`. Since then" in markdown
+            markdown = render_hotspots(ranked(BY_ADAPTER), seen_in(adapter=adapter))
+            assert "Its recipe was judged on 2026-11-22 with `tiny`. It was then retrained" in markdown
             assert "0.549" not in markdown
 
     @pytest.mark.parametrize(
         ("state", "said"),
         [
             ("coming", "It is about to rank this commit; until then the baseline is shown."),
-            ("failed", "It could not rank this commit, so the baseline stays: out of memory"),
-            ("waits", "It ranks a newer commit at most once a day and within the budget of GPU minutes;"),
+            ("failed", "It could not rank this commit, so the baseline is shown. Reason: out of memory"),
+            ("waits", "It ranks newer commits at most once a day and within the GPU budget."),
         ],
     )
-    def test_where_the_baseline_stands_in_for_it_that_is_said(self, state: Any, said: str) -> None:
+    def test_the_text_says_why_the_baseline_stands_in_for_it(self, state: Any, said: str) -> None:
         adapter = dataclasses.replace(WON, state=state, reason="out of memory")
-        markdown = render_look_here(ranked(), seen_in(adapter=adapter))
-        assert "A fine-tuned model did better here when it was judged: Δρ +0.549 against the baseline" in markdown
+        markdown = render_hotspots(ranked(), seen_in(adapter=adapter))
+        assert "A fine-tuned model did better here when it was judged: Δρ against the baseline +0.549" in markdown
         assert said in markdown
-        assert "A fixed formula" in markdown
+        assert "a fixed formula" in markdown
 
-    def test_a_public_repository_hears_nothing_of_it(self) -> None:
+    def test_a_public_repository_shows_nothing_of_it(self) -> None:
         fields = screen_check(ranked(BY_ADAPTER), seen_in(private=False, adapter=WON))
         assert "0.549" not in fields.summary + fields.text
 
     @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_nothing_foreign_in_it_comes_to_life(self, hostile: str) -> None:
-        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:LONGEST_NAME] or "x"
+    def test_hostile_text_in_it_is_inert(self, hostile: str) -> None:
+        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:MAX_NAME_LENGTH] or "x"
         shortlist = dataclasses.replace(BY_ADAPTER, retrained=Retrained(said, said, 1, 2, said))
         adapter = dataclasses.replace(WON, state="failed", reason=hostile)
         for stored in (ranked(shortlist), ranked()):
@@ -216,21 +213,21 @@ class TestAdapter:
 
 class TestHostileNames:
     @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_nothing_in_them_comes_to_life(self, hostile: str) -> None:
+    def test_they_are_inert(self, hostile: str) -> None:
         said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)
-        shortlist = with_place(said[:LONGEST_PATH] or "a", said[:LONGEST_NAME], said[:120] or "x")
+        shortlist = with_place(said[:MAX_PATH_LENGTH] or "a", said[:MAX_NAME_LENGTH], said[:120] or "x")
         assert_ours(screen_check(ranked(shortlist), seen_in(full_name=hostile)).text, "")
         assert_ours(screen_check(ranked(shortlist), seen_in()).text, "acme/shop")
 
     @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_a_scorer_and_a_server_that_are_none_do_no_harm(self, hostile: str) -> None:
+    def test_a_hostile_scorer_and_repository_are_inert(self, hostile: str) -> None:
         said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:200]
         shortlist = dataclasses.replace(SHORTLIST, scorer=said or "x")
         assert_ours(screen_check(ranked(shortlist), seen_in(full_name=hostile)).text, "")
 
     @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=60))
     def test_a_link_leads_to_the_path_and_nowhere_else(self, path: str) -> None:
-        for link in links_of(render_look_here(ranked(with_place(path)), seen_in())):
+        for link in links_of(render_hotspots(ranked(with_place(path)), seen_in())):
             parts = urlsplit(link)
             assert (parts.scheme, parts.netloc, parts.query) == ("https", "github.com", "")
             assert unquote(parts.path) == f"/acme/shop/blob/{HEAD}/{path}"
@@ -241,8 +238,8 @@ class TestHostileNames:
     "path",
     ["../../../evil/repo", "a/../b.py", "./a.py", "a//b.py", "/a.py", "a/", "caf\ufffd.py", "d" * 299 + "…"],
 )
-def test_a_path_that_is_not_for_certain_the_files_own_has_no_link(path: str) -> None:
-    assert links_of(render_look_here(ranked(with_place(path)), seen_in())) == []
+def test_an_inexact_path_has_no_link(path: str) -> None:
+    assert links_of(render_hotspots(ranked(with_place(path)), seen_in())) == []
 
 
 @pytest.mark.parametrize(
@@ -260,20 +257,20 @@ def test_a_path_that_is_not_for_certain_the_files_own_has_no_link(path: str) -> 
         ({}, HEAD[:7]),
     ],
 )
-def test_what_is_no_address_of_a_file_on_the_server_is_not_linked(changes: dict[str, Any], head_sha: str) -> None:
+def test_an_uncertain_address_is_not_linked(changes: dict[str, Any], head_sha: str) -> None:
     stored = dataclasses.replace(ranked(), head_sha=head_sha)
-    markdown = render_look_here(stored, seen_in(**changes))
+    markdown = render_hotspots(stored, seen_in(**changes))
     assert links_of(markdown) == []
     assert "2. `pay` in `src/pay ment.py:7`: complexity 23, 130 lines" in markdown
 
 
 def test_another_server_has_links_of_its_own() -> None:
-    markdown = render_look_here(ranked(), seen_in(web_url="https://ghes.example"))
+    markdown = render_hotspots(ranked(), seen_in(web_url="https://ghes.example"))
     assert set(links_of(markdown)) == {link.replace("github.com", "ghes.example") for link in links_of(GOLDEN)}
 
 
 def test_long_names_are_cut_and_long_paths_keep_their_end() -> None:
-    markdown = render_look_here(ranked(with_place("d" * 90 + "/" + "e" * 90 + "/cart.py", "n" * 160)), seen_in())
+    markdown = render_hotspots(ranked(with_place("d" * 90 + "/" + "e" * 90 + "/cart.py", "n" * 160)), seen_in())
     assert f"`{'n' * 80}…` in [`…{'e' * 90}" not in markdown  # the path's last 99 characters begin before the e's
     assert f"1. `{'n' * 80}…` in [`…/{'e' * 90}/cart.py:3`](" in markdown
 
@@ -285,7 +282,7 @@ def test_the_largest_ranking_that_can_be_stored_fits_and_the_details_after_it_ar
         "complexity 1000",
         "9,999 lines",
     )
-    place = Place("😀" * LONGEST_PATH, "`" * LONGEST_NAME, 1 << 40, said)
+    place = Place("😀" * MAX_PATH_LENGTH, "`" * MAX_NAME_LENGTH, 1 << 40, said)
     shortlist = Shortlist("baseline", 1 << 40, 1 << 40, (place,) * 20, (place,) * 10)
     notes = tuple(f"{n} @bob ä" * 40 for n in range(1_000))
     fields = screen_check(
@@ -294,11 +291,11 @@ def test_the_largest_ranking_that_can_be_stored_fits_and_the_details_after_it_ar
     assert_ours(fields.text, "acme/shop")
     assert links_of(fields.text) == []  # its address would be longer than anyone's
     assert "10. " in fields.text.partition("each with its riskiest function")[2]
-    assert fields.text.endswith("`assay screen` prints it from a clone.*")
+    assert fields.text.endswith("Run `assay screen` on a clone to see everything.*")
 
 
 def assert_ours(markdown: str, full_name: str) -> None:
     """Inert, of the size that GitHub takes, and with links to one repository only."""
     assert_inert(markdown, OURS | LINKS)
-    assert len(markdown.encode()) <= MOST_BYTES
+    assert len(markdown.encode()) <= MAX_BYTES
     assert all(full_name and link.startswith(f"https://github.com/{full_name}/blob/") for link in links_of(markdown))

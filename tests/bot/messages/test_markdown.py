@@ -1,4 +1,4 @@
-"""Whatever a stranger writes ends up as plain words or as code. A real parser says what is which."""
+"""Foreign text ends up as plain words or as code, according to a real Markdown parser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.messages.markdown import block, code, fit, prose, seen
+from bot.messages.markdown import block, code, fit, prose, visible
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 STRUCTURE = {"paragraph_open", "paragraph_close", "inline", "fence", "text", "code_inline", "softbreak"}
@@ -170,21 +170,21 @@ class TestNames:
     def test_backticks_are_shown_within_a_longer_fence(self) -> None:
         assert code("a``b`c") == "``` a``b`c ```"
 
-    def test_what_cannot_be_seen_is_spelled_out(self) -> None:
+    def test_invisible_characters_are_spelled_out(self) -> None:
         assert code("a\u200bb\u202ec\n") == r"`a\u200bb\u202ec\n`"
 
     def test_a_long_name_is_cut(self) -> None:
         assert code("x" * 1_000, 10) == "`xxxxxxxxxx…`"
 
-    def test_letters_keep_two_accents_and_no_tower(self) -> None:
-        assert seen("e\u0301\u0302 x") == "e\u0301\u0302 x"
-        assert seen("e\u0301\u0302\u0303") == "e\u0301\u0302\\u0303"
+    def test_letters_keep_two_accents_at_most(self) -> None:
+        assert visible("e\u0301\u0302 x") == "e\u0301\u0302 x"
+        assert visible("e\u0301\u0302\u0303") == "e\u0301\u0302\\u0303"
 
     @given(st.text(max_size=300))
     def test_a_code_span_holds_exactly_what_is_seen(self, text: str) -> None:
         spans = [token.content for token in tokens_of(code(text)) if token.type == "code_inline"]
-        if seen(text).strip():
-            assert spans == [seen(text)]
+        if visible(text).strip():
+            assert spans == [visible(text)]
 
 
 class TestSentences:
@@ -226,13 +226,13 @@ class TestSentences:
 
 
 class TestFitting:
-    def test_what_fits_is_not_touched(self) -> None:
+    def test_a_text_that_fits_is_unchanged(self) -> None:
         assert fit("a\nb", "cut", 3) == "a\nb"
 
-    def test_what_does_not_is_cut_at_a_line(self) -> None:
+    def test_a_text_that_is_too_long_is_cut_at_a_line(self) -> None:
         assert fit("first line\nsecond line\nthird", "cut", 20) == "first line\n\ncut"
 
-    def test_bytes_count_and_not_characters(self) -> None:
+    def test_the_limit_is_in_bytes_and_not_characters(self) -> None:
         cut = fit("ü" * 10 + "\n" + "ü" * 10, "cut", 40)
         assert cut == "ü" * 10 + "\n\ncut"
 
@@ -247,7 +247,7 @@ class TestFitting:
         st.lists(st.one_of(st.text(max_size=60).map(prose), st.lists(st.text(max_size=20)).map(block)), max_size=12),
         st.integers(60, 400),
     )
-    def test_it_always_fits_and_stays_inert(self, parts: list[str], most_bytes: int) -> None:
+    def test_the_result_always_fits_and_is_inert(self, parts: list[str], most_bytes: int) -> None:
         cut = fit("\n\n".join(parts), "The rest is left out.", most_bytes)
         assert len(cut.encode()) <= most_bytes
         assert_inert(cut)

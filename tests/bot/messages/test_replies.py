@@ -1,4 +1,4 @@
-"""Every sentence that a command is answered with: golden texts, and nothing foreign that is alive in any of them."""
+"""The replies to commands: whole texts, and no live foreign text in any of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.commands.decide import REFUSALS
 from bot.commands.facts import Facts
 from bot.commands.grammar import USAGES, Help, Status, Unclear
 from bot.commands.parse import parse_comment
 from bot.messages.outcome_text import OUTCOMES, render_change
-from bot.messages.replies import marker, render_answer, render_cancelled, render_refusal
-from bot.messages.run_comment import Told, render_run
+from bot.messages.refusals import REFUSALS, render_refusal_reply
+from bot.messages.replies import marker, render_answer, render_cancelled
+from bot.messages.run_comment import RunContext, render_run
 from bot.records import GpuState, Usage
 from bot.run_progress import Progress, dump_progress
 from tests.bot.commands.facts import BUDGET, CONFIG, FULL, facts
@@ -27,16 +27,19 @@ from tests.bot.messages.test_screen_check import OURS
 from tests.builders.finetunings import result
 from tests.builders.runs import AT, a_run
 
-TOLD = Told(now=AT, full_name="acme/shop", budget=BUDGET, usage=Usage(20.0, 60.0))
+CONTEXT = RunContext(now=AT, full_name="acme/shop", budget=BUDGET, usage=Usage(20.0, 60.0))
 RUN = a_run(base_model="ore/usual", estimated_minutes=79.3, queued_at=AT)
 PROGRESS = dump_progress(Progress("training on all labels", seed=2, seeds=3, step=30, steps=120, minutes_left=34.2))
 
-WHAT = "- Fine-tuning of `acme/shop` at `aaaaaaa`, base model `ore/usual`."
+WHAT = "- Fine-tuning `acme/shop` at `aaaaaaa` with the base model `ore/usual`."
 RESERVED = """\
-- It can take 80 GPU minutes at most: all seeds, scoring, and training once more after a win. So much is reserved from \
-the budget; what it does not take is given back."""
-LEFT = "- Left of the month’s budget beside what is reserved: 420 of 500 GPU minutes."
-FOLLOWS = "This comment follows the run. What comes out is posted as the check run `assay/finetune` on `aaaaaaa`."
+- It can take up to 80 GPU minutes, for all seeds, scoring, and retraining after a win. They are reserved from the \
+budget; unused minutes are returned."""
+LEFT = "- Left of the month’s budget after reservations: 420 of 500 GPU minutes."
+FOLLOWS = (
+    "This comment is updated as the run goes on. The result will be posted as the check run `assay/finetune` on "
+    "`aaaaaaa`."
+)
 STOP = "To stop it, comment `/finetune cancel`."
 
 OPEN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -47,8 +50,8 @@ OPEN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 **Preparing.**
 
 {WHAT}
-- The training pairs are being gathered from the history. What the run can take at most is estimated then, and \
-reserved from this month’s budget before anything is trained.
+- Collecting training pairs from the history. The most that the run can take is then estimated, and reserved from \
+this month’s budget before anything is trained.
 {LEFT}
 
 {FOLLOWS}
@@ -62,7 +65,7 @@ reserved from this month’s budget before anything is trained.
 **Queued.**
 
 {WHAT}
-- No run of this server has waited longer.
+- No run on this server has been waiting longer.
 {RESERVED}
 {LEFT}
 
@@ -77,25 +80,25 @@ reserved from this month’s budget before anything is trained.
 **Queued.**
 
 {WHAT}
-- 2 runs of this server have waited longer. Organizations take turns.
-- An operator has paused the GPUs; it waits until they go on. Reason: power cut
+- 2 runs on this server have been waiting longer. Organizations take turns.
+- The operator has paused the GPUs; the run waits until they resume. Reason: power cut
 {RESERVED}
 {LEFT}
-- Forced: the verdict is SKIP, which advises against it.
-- An earlier run, at `bbbbbbb`, goes on beside it.
+- **Forced**: requested although the verdict was SKIP.
+- An earlier run, at `bbbbbbb`, is still open.
 
 {FOLLOWS}
 
 {STOP}""",
     ),
     "queued again": (
-        {"state": "queued", "started_at": AT, "attempts": 2, "reason": "its GPU worker vanished"},
+        {"state": "queued", "started_at": AT, "attempts": 2, "reason": "its GPU worker disappeared"},
         {},
         f"""\
-**Waiting for a GPU worker to go on.**
+**Waiting for a GPU worker to resume it.**
 
 {WHAT}
-- It was begun, and goes on from its last checkpoint. What happened: its GPU worker vanished
+- It will resume from its last checkpoint. Reason: its GPU worker disappeared
 {RESERVED}
 {LEFT}
 
@@ -113,27 +116,27 @@ reserved from this month’s budget before anything is trained.
 - Training on all labels, seed 2 of 3.
 - `[#####...............]` step 30 of 120
 - About 35 minutes left.
-- Validation ρ so far 0.212. It chooses how long to train, and says nothing about the outcome.
-- Attempt 2: it went on from its last checkpoint.
+- Validation ρ so far: 0.212. It decides how long to train and says nothing about the outcome.
+- Attempt 2, resumed from the last checkpoint.
 {RESERVED}
 {LEFT}
-- Another command had asked for it first: there is one run at a time for a commit.
+- Another command had already requested this run; each commit has at most one at a time.
 
 {FOLLOWS}
 
 {STOP}""",
     ),
-    "running without a word yet": (
+    "running, with no report yet": (
         {"audit": True},
         {},
         f"""\
 **Running.**
 
 {WHAT}
-- It has begun.
+- It has started.
 {RESERVED}
 {LEFT}
-- Drawn at random among the SKIPs, to test whether they are right.
+- **Audit**: drawn at random to test a SKIP; nobody requested it.
 
 {FOLLOWS}
 
@@ -146,45 +149,45 @@ reserved from this month’s budget before anything is trained.
 **Being cancelled.**
 
 {WHAT}
-- It ends as soon as its GPU worker hears of it. What it took until then counts.
+- It stops as soon as its GPU worker receives the request. The time until then counts against the budget.
 
 {FOLLOWS}""",
     ),
 }
 
 
-@pytest.mark.parametrize(("run", "told", "text"), OPEN.values(), ids=OPEN)
-def test_an_open_run(run: dict[str, Any], told: dict[str, Any], text: str) -> None:
-    assert render_run(replace(RUN, **run), replace(TOLD, **told)) == text
+@pytest.mark.parametrize(("run", "context", "text"), OPEN.values(), ids=OPEN)
+def test_an_open_run(run: dict[str, Any], context: dict[str, Any], text: str) -> None:
+    assert render_run(replace(RUN, **run), replace(CONTEXT, **context)) == text
 
 
 ENDED = {
     "crashed": (
-        "Crashed: the run ended without an outcome.",
-        "The operator’s log says more. To try again, comment `/finetune`.",
+        "Crashed without a result.",
+        "Comment `/finetune` to try again. If it crashes again, tell the operator of this server: the log of the GPU "
+        "worker has the details.",
     ),
-    "cancelled": (
-        "Cancelled: the run ended without an outcome.",
-        "It is not running any more. To try again, comment `/finetune`.",
-    ),
+    "cancelled": ("Cancelled without a result.", "Comment `/finetune` to start a new run."),
     "timed_out": (
-        "Timed out: the run took longer than it may and ended without an outcome.",
-        "A smaller base model or fewer seeds take less time; an operator can allow more.",
+        "Timed out without a result.",
+        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), fewer seeds or a smaller base "
+        "model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
     ),
     "out_of_budget": (
-        "Out of budget: the run ended without an outcome.",
-        "The budget is of a calendar month (UTC). An operator can raise it, and `/finetune` asks again.",
+        "Not started: the GPU budget does not cover it.",
+        "Wait for the next month (UTC), use a smaller base model, or ask the operator of this server for more minutes "
+        "(`assay budget set`).",
     ),
-    "refused": ("Refused: the run ended without an outcome.", "`/finetune` asks again once the reason is gone."),
+    "refused": ("Not started.", "Once that is resolved, comment `/finetune`."),
 }
 
 
 @pytest.mark.parametrize(("ending", "words"), ENDED.items(), ids=ENDED)
 def test_a_run_without_an_outcome(ending: Any, words: tuple[str, str]) -> None:
     opening, advice = words
-    run = replace(RUN, state="ended", ending=ending, reason="its GPU worker vanished", spent_minutes=12.2)
-    assert render_run(run, TOLD) == (
-        f"**{opening}**\n\n{WHAT}\n- Reason: its GPU worker vanished\n- It took 13 GPU minutes.\n\n{advice}"
+    run = replace(RUN, state="ended", ending=ending, reason="its GPU worker disappeared", spent_minutes=12.2)
+    assert render_run(run, CONTEXT) == (
+        f"**{opening}**\n\n{WHAT}\n- Reason: its GPU worker disappeared\n- It used 13 GPU minutes.\n\n{advice}"
     )
 
 
@@ -194,29 +197,29 @@ FINISHED = replace(RUN, state="ended", ending="finished", spent_minutes=41.5, re
 def test_a_win() -> None:
     change = render_change(0.0264, 0.0271, 2, 143)
     assert (
-        render_run(FINISHED, replace(TOLD, change=change))
+        render_run(FINISHED, replace(CONTEXT, change=change))
         == f"""\
-**WIN: the adapter ranks this repository’s functions better than the ranking without a model does.**
+**WIN: the adapter ranks this repository’s functions better than the baseline.**
 
 {WHAT}
-- ρ of the adapter 0.696 (95 % interval 0.520 to 0.803), of the baseline 0.147 (95 % interval 0.043 to 0.250).
-- Δρ +0.549 (95 % interval +0.378 to +0.682).
+- Adapter: ρ 0.696 (95 %: 0.520 to 0.803); baseline: ρ 0.147 (95 %: 0.043 to 0.250).
+- Δρ +0.549 (95 %: +0.378 to +0.682).
 - Judged on 300 held-out functions, 60 of them with a fix after the training window.
-- The threshold went from 0.0264 to 0.0271; 2 of 143 repositories flipped.
-- It took 42 GPU minutes.
+- The threshold moved from 0.0264 to 0.0271; 2 of 143 verdicts flipped.
+- It used 42 GPU minutes.
 
-All rankings and what to use from now on: the check run `assay/finetune` on `aaaaaaa`."""
+For all rankings and what to use from now on, see the check run `assay/finetune` on `aaaaaaa`."""
     )
 
 
-def test_a_threshold_that_stays_is_told_as_that() -> None:
-    assert render_change(0.0264, 0.0264, 0, 1) == "The threshold stays at 0.0264; 0 of 1 repository flipped."
+def test_a_threshold_that_stays_is_reported_as_unchanged() -> None:
+    assert render_change(0.0264, 0.0264, 0, 1) == "The threshold stays at 0.0264; 0 of 1 verdict flipped."
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_every_outcome_has_its_headline(outcome: str) -> None:
     run = replace(FINISHED, result=stored_result(outcome=outcome, reason="the resamples disagree"))
-    said = render_run(run, TOLD)
+    said = render_run(run, CONTEXT)
     assert said.startswith(f"**{outcome}: ")
     assert ("the resamples disagree" in said) is (outcome == "INCONCLUSIVE")
 
@@ -225,18 +228,18 @@ def test_every_outcome_has_its_headline(outcome: str) -> None:
     ("made", "mark"),
     [
         (result(seeds=3, completed=2), "Only 2 of 3 seeds were completed within the time limit."),
-        (result(seeds=2, completed=2), "The time limit cut it short."),
-        (result(control="shuffled labels"), "It was a control and no real run: it counts for no threshold."),
+        (result(seeds=2, completed=2), "The time limit cut training short."),
+        (result(control="shuffled labels"), "This run was a control: it counts for no threshold."),
     ],
 )
-def test_what_makes_a_result_less_is_told(made: Any, mark: str) -> None:
-    assert f"- {mark}" in render_run(replace(FINISHED, result=stored_result(made)), TOLD)
-    assert mark not in render_run(FINISHED, TOLD)
+def test_what_limits_a_result_is_reported(made: Any, mark: str) -> None:
+    assert f"- {mark}" in render_run(replace(FINISHED, result=stored_result(made)), CONTEXT)
+    assert mark not in render_run(FINISHED, CONTEXT)
 
 
 def test_a_forced_run_is_marked_to_the_end() -> None:
-    assert "- Forced:" in render_run(replace(FINISHED, forced=True), TOLD)
-    assert "- Forced:" in render_run(replace(FINISHED, ending="crashed", forced=True), TOLD)
+    assert "- **Forced**:" in render_run(replace(FINISHED, forced=True), CONTEXT)
+    assert "- **Forced**:" in render_run(replace(FINISHED, ending="crashed", forced=True), CONTEXT)
 
 
 SHORT = screened(replace(at_density(0.0394), held_out=150, held_out_positives=12))
@@ -245,123 +248,137 @@ REFUSED: dict[str, tuple[Facts | None, str]] = {
     "skip": (
         facts(screening=screened(at_density(0.0061))),
         """\
-**The verdict is SKIP: fine-tuning is not expected to be worth the GPU time.**
+**Not started: the verdict is SKIP.**
+
+Fine-tuning is not expected to be worth the GPU time here.
 
 - The mean defect signal density of 0.0061 (0.0051 to 0.0072) is below the threshold of 0.0193.
-- The threshold is that of the seed data shipped with Assay: no outcome measured here has moved it yet.
+- The threshold comes from the seed data shipped with Assay; no outcome measured here has moved it yet.
 - The threshold rests on 7 outcomes (7 published, 0 measured here); leave-one-out gets 86 % of them right.
 
-Nothing was started. Use the ranking instead: the check run `assay/screen`, or `assay rank PATH` on a clone, says \
-where to look first. `/finetune --force` trains all the same, marked as forced.""",
+Use the ranking instead: the check run `assay/screen`, or `assay rank PATH` on a clone, shows where to look first. To \
+train anyway, comment `/finetune --force`; the run is then marked as forced.""",
     ),
     "not_measurable": (
         facts(screening=SHORT),
         """\
-**A run could not be judged here, so its outcome would tell nothing.**
+**Not started: there is too little data to judge a run.**
 
-- To judge a run takes at least 200 held-out functions, 20 of them with a fix.
-- Here about 150 functions would be held out, 12 with a fix.
+That takes at least 200 held-out functions, 20 of them with a fix; with fewer, the result is INCONCLUSIVE.
 
-Nothing was started. `/finetune --force` trains all the same; expect no answer (INCONCLUSIVE).""",
+- Here about 150 functions would be held out, 12 of them with a fix.
+
+Wait until there is more history. To train anyway, comment `/finetune --force`; the run is then marked as forced.""",
     ),
     "cannot_train": (
         facts(screening=YOUNG),
         """\
-**There is too little history or code to train on.**
+**Not started: there is too little to train on.**
 
-- There is too little history: 3,650 days give no training window of 180 days.
+The training window has too little history or code.
 
-Nothing was started. The check run `assay/screen` says what would change it.""",
+- There is too little history: 3,650 days leave no room for a training window of 180 days.
+
+The check run `assay/screen` says what would change that.""",
     ),
     "screening_failed": (
         facts(screening=failed("the clone is too large")),
         """\
-**This repository could not be measured, so nothing is known of what a run would bring.**
+**Not started: this repository could not be measured.**
+
+A run is judged against the verdict that was made before it.
 
 - Reason: the clone is too large
 
-Nothing was started. Once the cause is gone, comment `/screen`, then `/finetune`.""",
+Once the cause is fixed, comment `/screen`, then try again.""",
     ),
     "unknown_model": (
         facts(),
         """\
-**That base model may not be used here.**
+**Not started: that base model is not allowed here.**
 
-- `ore/usual` may be used
-- `ore/large` may be used
+The operator of this server decides which base models may be trained.
 
-Nothing was started. An operator decides which may be used. Without `--base-model` the usual one is taken.""",
+- Allowed: `ore/usual`, `ore/large`
+
+Leave out `--base-model` to use the default.""",
     ),
     "out_of_budget": (
         facts(usage=Usage(480.0, 40.0)),
         """\
-**This month’s budget of GPU minutes is spent or reserved.**
+**Not started: this month’s GPU budget is used up.**
+
+All of its minutes are spent or reserved.
 
 - Left of this month’s budget: 0 of 500 GPU minutes.
 - It renews on 2026-12-01 (UTC).
 
-Nothing was started. Runs that end before their time give minutes back, and an operator can raise the budget.""",
+Wait for the next month (UTC), or ask the operator of this server for more minutes (`assay budget set`). Minutes that \
+a run reserved and did not use are returned when it ends.""",
     ),
     "lacks_permission": (
         facts(permissions={**FULL, "checks": "read"}),
         """\
-**The App lacks permissions that a run takes.**
+**Not started: the App lacks a permission.**
 
-- `checks`: write
+A run needs to read the code and to write check runs.
 
-Nothing was started. An owner can grant them in the App’s installation.""",
+- Missing: `checks: write`
+
+An owner of the account can grant the permission in the settings of the App’s installation.""",
     ),
     "no_budget": (
         None,
         """\
-**Fine-tuning is off here: there is no budget of GPU minutes for this installation.**
+**Not started: this account has no GPU budget.**
 
-Nothing was started. Whoever operates this server can give it one: `assay budget set`.""",
+Fine-tuning is off until the operator of this server grants one.
+
+Ask the operator of this server for GPU minutes (`assay budget set`).""",
     ),
 }
 
 
 @pytest.mark.parametrize(("key", "case"), REFUSED.items(), ids=REFUSED)
 def test_a_refusal(key: str, case: tuple[Facts | None, str]) -> None:
-    assert render_refusal(key, case[0]) == case[1]
+    assert render_refusal_reply(key, case[0]) == case[1]
 
 
 @pytest.mark.parametrize("key", [*REFUSALS, "of another release"])
-def test_every_refusal_says_that_nothing_was_started_with_facts_and_without(key: str) -> None:
-    texts = [render_refusal(key), render_refusal(key, facts()), render_refusal(key, facts(screening=None))]
-    assert all("\n\nNothing was started." in text and text.startswith("**") for text in texts)
+def test_every_refusal_says_that_nothing_was_started_with_facts_and_without_them(key: str) -> None:
+    for known in (None, facts(), facts(screening=None)):
+        text = render_refusal_reply(key, known)
+        assert text.startswith("**Not started: ")
+        assert "{" not in text
 
 
-def test_an_unclear_command_gets_the_nearest() -> None:
+def test_an_unclear_command_is_answered_with_the_closest_usage() -> None:
     assert (
         render_answer(Unclear("/finetune cancel"), facts())
         == """\
-**This is no command that Assay knows, so nothing was done.**
+**Assay does not know this command, so nothing was done.**
 
-The nearest is `/finetune cancel`: ends the run.
+The closest one is `/finetune cancel`: cancels all open runs.
 
-`/assay help` lists all of them. A command is the first line of a new comment; an edit is not read."""
+`/assay help` lists all commands. A command must be the first line of a new comment; edits are not read."""
     )
 
 
 def test_help_lists_every_usage_who_may_and_what_is_left() -> None:
     said = render_answer(Help(), facts())
     assert all(f"- `{usage}`: " in said for usage in USAGES)
-    assert "by whoever has the role maintain or admin here" in said
-    assert "the usual one first: `ore/usual`, `ore/large`." in said
+    assert "require the role maintain or admin; the other commands require write." in said
+    assert "the default first: `ore/usual`, `ore/large`." in said
     assert said.endswith("Left of this month’s budget: 420 of 500 GPU minutes.")
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"budget": None}, "fine-tuning is off here: there is no budget of GPU minutes for this installation."),
+        ({"budget": None}, "this account has no GPU budget."),
         ({"observes": True}, "this server only observes."),
-        ({"models": ()}, "this server does not fine-tune: its operator allows no base model."),
-        (
-            {"config": replace(CONFIG, finetune=False)},
-            "fine-tuning is switched off in the configuration of this repository or its organization.",
-        ),
+        ({"models": ()}, "this server does not offer fine-tuning."),
+        ({"config": replace(CONFIG, finetune=False)}, "fine-tuning is disabled."),
     ],
 )
 def test_help_and_status_say_why_no_run_can_be_started(changes: dict[str, Any], why: str) -> None:
@@ -374,23 +391,23 @@ def test_status() -> None:
     assert (
         render_answer(Status(), facts(runs=(queued, last)))
         == """\
-**How `acme/shop` stands** on 2026-11-22 at 12:00 UTC:
+**Status of `acme/shop`** on 2026-11-22 at 12:00 UTC:
 
 - Measured on 2026-11-22: worth trying (RUN).
 - Fine-tuning at `aaaaaaa`: queued since 2026-11-22 12:00 UTC.
-- The last run, at `bbbbbbb`: WIN: the adapter ranks this repository’s functions better than the ranking without a \
-model does. Details: the check run `assay/finetune` there.
+- Last run, at `bbbbbbb`: WIN: the adapter ranks this repository’s functions better than the baseline. Details: the \
+check run `assay/finetune` on that commit.
 - Left of this month’s budget: 420 of 500 GPU minutes.
 
-This comment stays as it is. To stop what is open, comment `/finetune cancel`."""
+This comment will not be updated. To stop all open runs, comment `/finetune cancel`."""
     )
 
 
 def test_status_where_nothing_has_happened() -> None:
     said = render_answer(Status(), facts(screening=None, gpu=GpuState("power cut")))
-    assert "- It has not been measured yet.\n- No run is open.\n- No run has ended yet.\n" in said
-    assert "- An operator has paused the GPUs. Reason: power cut\n" in said
-    assert said.endswith("This comment stays as it is.")
+    assert "- Not measured yet.\n- No run is open.\n- No run has ended yet.\n" in said
+    assert "- The operator has paused the GPUs. Reason: power cut\n" in said
+    assert said.endswith("This comment will not be updated.")
 
 
 def test_what_was_cancelled() -> None:
@@ -401,49 +418,46 @@ def test_what_was_cancelled() -> None:
         == """\
 **Cancelled.**
 
-- The run at `aaaaaaa` (fine-tuning) has ended.
-- The run at `bbbbbbb` (training once more after a win) ends as soon as its GPU worker hears of it. What it took until \
-then counts.
+- The run at `aaaaaaa` (fine-tuning) was cancelled.
+- The run at `bbbbbbb` (retraining after a win) stops as soon as its GPU worker receives the request. The time until \
+then counts against the budget.
 
-Minutes that were reserved and not spent are given back. To run again, comment `/finetune`."""
+Minutes that were reserved and not used are returned to the budget. To run again, comment `/finetune`."""
     )
 
 
-# Nothing foreign is alive in any text.
-
-
 def every_text(foreign: str) -> Iterator[str]:
-    """All texts that anything foreign can stand in."""
-    told = replace(TOLD, full_name=foreign, gpu=GpuState(foreign))
+    """Yield every text that can contain foreign text."""
+    context = replace(CONTEXT, full_name=foreign, gpu=GpuState(foreign))
     requeued = {"state": "queued", "started_at": AT}
     inconclusive = stored_result(outcome="INCONCLUSIVE", reason=foreign)
     for changes in ({"state": "queued"}, requeued, {"state": "ended", "ending": "crashed"}, {"state": "waiting"}):
-        yield render_run(replace(RUN, reason=foreign, base_model=foreign, **changes), told)
-    yield render_run(replace(RUN, progress={**PROGRESS, "phase": foreign}), told)
-    yield render_run(replace(FINISHED, result=inconclusive), told)
+        yield render_run(replace(RUN, reason=foreign, base_model=foreign, **changes), context)
+    yield render_run(replace(RUN, progress={**PROGRESS, "phase": foreign}), context)
+    yield render_run(replace(FINISHED, result=inconclusive), context)
     crashed = replace(RUN, state="ended", ending="crashed", reason=foreign)
     known = facts(full_name=foreign, models=(foreign,), gpu=GpuState(foreign), runs=(crashed,))
     for command in (Help(), Status()):
         yield render_answer(command, known)
-    yield render_refusal("unknown_model", known)
-    yield render_refusal("screening_failed", replace(known, screening=failed(foreign or "why")))
+    yield render_refusal_reply("unknown_model", known)
+    yield render_refusal_reply("screening_failed", replace(known, screening=failed(foreign or "why")))
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-def test_nothing_hostile_is_alive_in_any_text(hostile: str) -> None:
+def test_hostile_text_is_inert_everywhere(hostile: str) -> None:
     for text in every_text(hostile):
         assert_inert(text, OURS)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.text(max_size=60))
-def test_nothing_foreign_is_alive_in_any_text(foreign: str) -> None:
+def test_any_foreign_text_is_inert_everywhere(foreign: str) -> None:
     for text in every_text(foreign):
         assert_inert(text, OURS)
 
 
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz@#<>[]()!`/-0123456789 ", min_size=1, max_size=60))
-def test_nothing_that_a_person_wrote_in_a_command_comes_back(words: str) -> None:
+def test_nothing_that_a_person_wrote_in_a_command_is_quoted(words: str) -> None:
     secret = f"q{words}zx9"
     command = parse_comment(f"/finetune {secret}")
     if isinstance(command, Unclear):
@@ -456,20 +470,20 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=10,
 )
-NAMES = ["outcome", "reason", "rho_adapter", "rho_baseline", "delta", "delta_low", "n", "positives", "scorers", "ended",
-         "seeds_planned", "seeds_completed", "control"]  # fmt: skip
+FIELDS = ["outcome", "reason", "rho_adapter", "rho_baseline", "delta", "delta_low", "n", "positives", "scorers",
+          "ended", "seeds_planned", "seeds_completed", "control"]  # fmt: skip
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.sampled_from(NAMES), JSON), st.dictionaries(st.sampled_from(list(PROGRESS)), JSON))
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.dictionaries(st.sampled_from(list(PROGRESS)), JSON))
 def test_a_result_or_progress_of_another_release_breaks_no_comment(
     result: dict[str, Any], progress: dict[str, Any]
 ) -> None:
     for run in (replace(FINISHED, result=result), replace(RUN, progress={**PROGRESS, **progress})):
-        text = render_run(run, TOLD)
+        text = render_run(run, CONTEXT)
         assert len(text) < 5_000
         assert_inert(text, OURS)
 
 
-def test_a_marker_is_a_comment_of_html() -> None:
+def test_a_marker_is_an_html_comment() -> None:
     assert marker(12) == "<!-- assay:reply 12 -->"

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.messages.charts import WIDTH, draw_chart
-from bot.messages.markdown import MOST_BYTES
-from bot.messages.screen_check import FINE_TUNE, LONGEST_TITLE, RESCREEN, screen_check
+from bot.messages.charts import WIDTH, draw_density_chart
+from bot.messages.check_run import MAX_TITLE, NEVER_BLOCKS
+from bot.messages.markdown import MAX_BYTES
+from bot.messages.screen_check import FINE_TUNE, RESCREEN, screen_check
 from bot.records import CheckRunFields
 from pipeline.calibration.threshold import borrow
 from pipeline.label_recipe import MESSAGES_API
@@ -44,7 +45,7 @@ DIAGNOSED = dataclasses.replace(
     MEASUREMENT,
     diagnosis=DIAGNOSIS,
     other=OtherDensity(MESSAGES_API.name, MESSAGES_API.id, dataclasses.replace(DENSE, value=0.0473)),
-    evidence_note="640 issues and pull requests of these years are known.",
+    evidence_note="640 issues and pull requests of this period are known.",
 )
 
 
@@ -78,7 +79,8 @@ class TestTitles:
             ),
             (
                 YOUNG,
-                "cannot be measured (SKIP), too little history: density 0.0394 (0.0331–0.0462), threshold 0.0193",
+                "a run could not be judged (SKIP), too little history: density 0.0394 (0.0331–0.0462), "
+                "threshold 0.0193",
                 "neutral",
             ),
             (
@@ -88,13 +90,19 @@ class TestTitles:
             ),
             (
                 dataclasses.replace(MEASUREMENT, held_out=90),
-                "cannot be measured (SKIP), too little to judge a run by: density 0.0394 (0.0331–0.0462), "
+                "a run could not be judged (SKIP), too few held-out functions or fixes: density 0.0394 "
+                "(0.0331–0.0462), threshold 0.0193",
+                "neutral",
+            ),
+            (
+                dataclasses.replace(at_density(0.0065), held_out=90),
+                "cannot be measured (SKIP), too few held-out functions or fixes: density 0.00650 (0.00546–0.00762), "
                 "threshold 0.0193",
                 "neutral",
             ),
         ],
     )
-    def test_the_title_says_all_and_the_conclusion_holds_nothing_up(
+    def test_the_title_gives_the_verdict_and_the_conclusion_never_blocks(
         self, measurement: Measurement, title: str, conclusion: str
     ) -> None:
         fields = checked(measurement)
@@ -104,58 +112,65 @@ class TestTitles:
     def test_a_carried_verdict_says_where_and_when_it_was_measured(self) -> None:
         fields = checked(head_sha=NEWER_HEAD)
         assert fields.title.endswith("; measured at abc1234 on 2026-11-22")
-        assert "Measured at `abc1234` on 2026-11-22 and carried to this commit." in fields.summary
+        assert "Measured at `abc1234` on 2026-11-22 and carried over to this commit." in fields.summary
         assert fields.head_sha == NEWER_HEAD
 
-    def test_a_verdict_on_its_own_commit_says_nothing_of_the_kind(self) -> None:
+    def test_a_verdict_on_its_own_commit_does_not(self) -> None:
         fields = checked()
         assert "measured at" not in fields.title
         assert "carried" not in fields.summary
 
 
 class TestButtons:
-    def test_without_fine_tuning_there_is_no_button_for_it_and_the_text_says_what_can_be_done(self) -> None:
+    def test_without_fine_tuning_there_is_no_button_and_the_text_names_the_alternative(self) -> None:
         fields = checked()
         assert fields.actions == (RESCREEN,)
-        assert "This server does not fine-tune." in fields.summary
+        assert "This server does not offer fine-tuning." in fields.summary
         assert "`assay pairs PATH --out pairs.parquet`" in fields.summary
 
     @pytest.mark.parametrize(
-        ("off_because", "said"),
+        ("off_because", "text"),
         [
-            ("server", "This server does not fine-tune. `assay pairs"),
-            ("budget", "whoever runs this server gave this account no GPU minutes. `assay pairs"),
-            ("configuration", "switched off by the configuration of this repository or of its organization. `assay"),
+            (
+                "server",
+                "This server does not offer fine-tuning. Its operator has not set up a base model. `assay pairs",
+            ),
+            ("budget", "Fine-tuning is off until the operator of this server grants one. `assay pairs"),
+            ("configuration", "The configuration of this repository or of its organization disables it. `assay pairs"),
         ],
     )
-    def test_where_it_is_off_the_reason_is_the_true_one(self, off_because: str, said: str) -> None:
-        assert said in checked(off_because=off_because).summary
+    def test_if_it_is_off_the_text_says_why(self, off_because: str, text: str) -> None:
+        assert text in checked(off_because=off_because).summary
 
     @pytest.mark.parametrize(
         ("measurement", "hears_comments", "said"),
         [
             (MEASUREMENT, True, "Press **Fine-tune** above, or comment `/finetune` on an issue."),
             (MEASUREMENT, False, "Press **Fine-tune** above."),
-            (at_density(0.0065), True, "can have it all the same: comment `/finetune --force` on an issue."),
+            (
+                at_density(0.0065),
+                True,
+                "may start runs can override it: comment `/finetune --force` on an issue.",
+            ),
             (at_density(0.0065), False, "The verdict advises against it."),
-            (YOUNG, True, "It would be of no use now: there is too little to judge a run by"),
+            (YOUNG, True, "Not yet: there is too little data to judge a run by"),
         ],
         ids=["run", "run, no comments", "skip", "skip, no comments", "cannot be judged"],
     )
-    def test_where_it_is_on_the_text_says_how(self, measurement: Measurement, hears_comments: bool, said: str) -> None:
+    def test_if_it_is_on_the_text_says_how(self, measurement: Measurement, hears_comments: bool, said: str) -> None:
         summary = checked(measurement, fine_tuning_on=True, hears_comments=hears_comments).summary
         how_to = summary.partition("### How to fine-tune\n\n")[2].partition("\n\n")[0]
         assert said in how_to
         assert hears_comments or "comment" not in how_to
 
-    def test_where_it_is_on_a_run_has_the_button_and_a_skip_has_not(self) -> None:
+    def test_if_it_is_on_a_run_has_the_button_and_a_skip_does_not(self) -> None:
         run, skip = checked(fine_tuning_on=True), checked(at_density(0.0065), fine_tuning_on=True)
         assert run.actions == (FINE_TUNE, RESCREEN)
         assert skip.actions == (RESCREEN,)
-        assert "does not fine-tune" not in run.summary
+        assert "does not offer fine-tuning" not in run.summary
 
     @pytest.mark.parametrize("action", [FINE_TUNE, RESCREEN])
-    def test_they_keep_to_the_limits_of_github(self, action: object) -> None:
+    def test_buttons_keep_to_the_limits_of_github(self, action: object) -> None:
         sizes = {name: len(text) for name, text in dataclasses.asdict(action).items()}  # type: ignore[call-overload]
         assert sizes["label"] <= 20
         assert sizes["description"] <= 40
@@ -163,7 +178,7 @@ class TestButtons:
 
 
 class TestSummary:
-    def test_it_reads_from_the_answer_to_the_advice(self) -> None:
+    def test_it_begins_with_the_answer_and_ends_with_the_advice(self) -> None:
         summary = checked().summary
         headings = [line for line in summary.splitlines() if line.startswith("#")]
         assert summary.startswith("**Fine-tuning a language model on the bug fixes of `acme/shop` is worth trying.**")
@@ -175,33 +190,37 @@ class TestSummary:
             "### What the threshold rests on",
             "### How to fine-tune",
         ]
-        assert summary.endswith("Please never make it a required check.")
+        assert summary.endswith(
+            f"{NEVER_BLOCKS} It is advice about GPU time and says nothing about the quality of the code."
+        )
 
     @pytest.mark.parametrize(
         "said",
         [
-            "- 612 commits of 4,120 between 2023-11-23 and 2025-11-22 fix a bug.",
-            "83 % comes from words such as fix or bug in the subject, 17 % comes from subjects that begin with `fix:`",
-            "- 389 of 4,210 functions had such a fix (9.2 %).",
+            "- 612 of 4,120 commits between 2023-11-23 and 2025-11-22 fix a bug.",
+            "83 % of their credit comes from words such as fix or bug in the subject, 17 % from subjects that begin "
+            "with `fix:`.",
+            "- 389 of 4,210 functions (9.2 %) had such a fix.",
             "about 1,702 functions would be held out, 131 of them with a fix",
             "The threshold rests on 7 outcomes (7 published, 0 measured here); leave-one-out gets 86 % of them right.",
             "On the wrong side of it: `acme/rocket`.",
-            "Next above is `vuejs/core` (0.0481), which won; next below is `facebook/react` (0.0298), which won.",
+            "The nearest above is `vuejs/core` (0.0481), which won. The nearest below is `facebook/react` (0.0298), "
+            "which won.",
         ],
     )
     def test_it_says(self, said: str) -> None:
         assert said in checked().summary
 
-    def test_what_the_threshold_rests_on_is_said_once(self) -> None:
+    def test_the_basis_of_the_threshold_is_given_once(self) -> None:
         assert checked().summary.count("leave-one-out") == 1
 
-    def test_the_densest_of_all_is_told_so(self) -> None:
+    def test_the_densest_of_all_has_no_neighbour_above(self) -> None:
         assert "None is denser." in checked(at_density(0.06)).summary
 
     def test_an_empty_calibration_set_is_shown_without_neighbours(self) -> None:
         empty = dataclasses.replace(CALIBRATION, standing=Standing(0, 0, 0, None))
         summary = screen_check(screened(calibration=empty), situation()).summary
-        assert "Next " not in summary
+        assert "The nearest " not in summary
         assert "The calibration set has no outcome" in summary
 
     def test_notes_on_the_configuration_are_listed(self) -> None:
@@ -218,36 +237,33 @@ class TestSummary:
 
 
 class TestDiagnosis:
-    def test_what_was_found_out_stands_under_the_evidence_with_both_densities_and_the_note(self) -> None:
+    def test_the_diagnosis_both_densities_and_the_note_are_listed_under_the_evidence(self) -> None:
         evidence = checked(DIAGNOSED).summary.partition("### What counted as evidence")[2].partition("\n### ")[0]
         assert evidence.splitlines()[-6:] == [
-            "- For 200 of 612 fix commits (33 %) nothing but a word in the subject speaks.",
-            "- The 389 fixed functions say as much as 166 that are equally fix-prone.",
-            "- Labels taken from files would call 3.4 times as many functions positive: Assay counts the lines that a "
-            "fix changed.",
-            "- Of 340 closed issues of these years 12 are labelled as bugs and 312 carry no label.",
-            "- With evidence from issues, pull requests and labels too (label recipe messages+api) the density would "
-            "be 0.0473; it decides nothing here.",
-            "- 640 issues and pull requests of these years are known.",
+            "- A keyword in the subject is the only evidence for 200 of 612 fix commits (33 %).",
+            "- The effective sample size is 166 of 389 fixed functions; it falls as fixes concentrate in a few.",
+            "- Labelling whole files would mark 3.4 times as many functions as fixed; Assay labels only "
+            "functions whose lines a fix changed.",
+            "- Of 340 issues closed in these years, 12 are labelled as bugs and 312 have no label.",
+            "- With evidence from issues, pull requests and labels as well (label recipe messages+api), the "
+            "density would be 0.0473; this does not affect the verdict.",
+            "- 640 issues and pull requests of this period are known.",
         ]
 
-    def test_what_a_maintainer_could_do_is_told_under_what_would_change_it(self) -> None:
+    def test_advice_for_a_maintainer_is_listed_under_what_would_change_it(self) -> None:
         advice = checked(DIAGNOSED).summary.partition("### What would change it\n\n")[2].partition("\n\n")[0]
-        assert advice.splitlines()[1:] == ["- Label bug issues: 312 of 340 closed issues carry no label."]
+        assert advice.splitlines()[1:] == ["- Label bug issues: 312 of 340 closed issues have no label."]
 
-    def test_where_issues_were_read_nobody_is_told_that_only_subjects_were(self) -> None:
+    def test_if_issues_were_read_the_text_does_not_claim_that_only_subjects_were(self) -> None:
         unread = dataclasses.replace(DIAGNOSIS, issues=None)
-        assert (
-            "Only the subjects of commits were read."
-            in checked(dataclasses.replace(DIAGNOSED, diagnosis=unread)).summary
-        )
-        assert "Only the subjects of commits were read." not in checked(DIAGNOSED).summary
+        assert "Only commit subjects were read." in checked(dataclasses.replace(DIAGNOSED, diagnosis=unread)).summary
+        assert "Only commit subjects were read." not in checked(DIAGNOSED).summary
 
-    def test_why_there_is_no_evidence_from_issues_is_said(self) -> None:
-        note = "The App may not read issues, so this verdict is by messages alone."
+    def test_missing_evidence_from_issues_is_explained(self) -> None:
+        note = "The App may not read issues, so this verdict is based on commit messages alone."
         assert f"- {note}" in checked(dataclasses.replace(MEASUREMENT, evidence_note=note)).summary
 
-    def test_a_measurement_of_an_earlier_release_is_shown_without_what_it_did_not_measure(self) -> None:
+    def test_a_measurement_of_an_earlier_release_is_shown_without_the_diagnosis(self) -> None:
         stored = screened()
         kept = {k: v for k, v in stored.measurement.items() if k not in ("diagnosis", "other", "evidence_note")}
         old = screen_check(dataclasses.replace(stored, measurement=kept), situation())
@@ -259,7 +275,10 @@ class TestDiagnosis:
         rests_on = screen_check(screened(calibration=borrowed), situation()).summary
         rests_on = rests_on.partition("### What the threshold rests on")[2].partition("###")[0]
         # 0.01934 less and more 30 %
-        assert "It is borrowed from the recipe `messages`: too close to call from 0.0135 to 0.0251." in rests_on
+        assert (
+            "It is borrowed from the recipe `messages`; densities from 0.0135 to 0.0251 are too close to call."
+            in rests_on
+        )
         assert "borrowed" not in checked().summary
 
     def test_the_five_largest_groups_are_named_and_the_others_counted(self) -> None:
@@ -267,7 +286,7 @@ class TestDiagnosis:
         text = checked(dataclasses.replace(MEASUREMENT, excluded=groups)).text
         named = [line for line in text.splitlines() if line.startswith("- reason")]
         assert named == [f"- reason {name}: {70 - 10 * n} commits" for n, name in enumerate("abcde")]
-        assert "- for 2 other reasons: 30 commits" in text
+        assert "- 2 other reasons: 30 commits" in text
         assert "other reason" not in checked().text
 
 
@@ -275,7 +294,7 @@ class TestFailures:
     def test_a_failure_gives_its_reason_and_what_to_do(self) -> None:
         fields = screen_check(failed("https://github.com/acme/shop sends more than 4,295 MB: raise it"), situation())
         assert (fields.conclusion, fields.title) == ("neutral", "could not be measured")
-        assert "The reason: `https://github.com/acme/shop` sends more than 4,295 MB: raise it" in fields.summary
+        assert "Reason: `https://github.com/acme/shop` sends more than 4,295 MB: raise it" in fields.summary
         assert "press **Re-screen** above" in fields.summary
         assert fields.actions == (RESCREEN,)
 
@@ -287,8 +306,8 @@ class TestFailures:
 def assert_markdown_is_ours(fields: CheckRunFields) -> None:
     for markdown in (fields.summary, fields.text):
         assert_inert(markdown, OURS)
-        assert len(markdown.encode()) <= MOST_BYTES
-    assert len(fields.title) <= LONGEST_TITLE
+        assert len(markdown.encode()) <= MAX_BYTES
+    assert len(fields.title) <= MAX_TITLE
     assert fields.title.isprintable()
 
 
@@ -299,7 +318,7 @@ def as_kept(text: str) -> str:
 
 class TestHostileRepositories:
     @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_nothing_that_a_repository_says_comes_to_life(self, hostile: str) -> None:
+    def test_hostile_text_from_a_repository_is_inert(self, hostile: str) -> None:
         said = as_kept(hostile)
         measurement = dataclasses.replace(
             MEASUREMENT,
@@ -319,13 +338,13 @@ class TestHostileRepositories:
         notes = tuple(f"{n} @bob ä" * 40 for n in range(1_000))
         fields = screen_check(screened(dataclasses.replace(MEASUREMENT, notes=notes)), situation())
         assert_markdown_is_ours(fields)
-        assert len(fields.text.encode()) > MOST_BYTES - 2_000
-        assert fields.text.endswith("`assay screen` prints it from a clone.*")
+        assert len(fields.text.encode()) > MAX_BYTES - 2_000
+        assert fields.text.endswith("Run `assay screen` on a clone to see everything.*")
 
 
 class TestChart:
     def test_a_whole_chart(self) -> None:
-        assert draw_chart(DENSE, CALIBRATION.threshold, CALIBRATION.standing) == [
+        assert draw_density_chart(DENSE, CALIBRATION.threshold, CALIBRATION.standing) == [
             "won               o                          ░░░│░o    o      o",
             "this one                                     ░░░│░░     ├──#──┤",
             "did not win                o               o ░o░│░░",
@@ -337,10 +356,12 @@ class TestChart:
 
     def test_more_outcomes_than_can_be_told_apart_are_counted(self) -> None:
         standing = Standing(30, 30, 0, 1.0, tuple((f"w{n}", 0.03 + n / 1_000) for n in range(30)))
-        assert draw_chart(DENSE, CALIBRATION.threshold, standing)[-1].strip().startswith("6 outcomes further from")
+        assert draw_density_chart(DENSE, CALIBRATION.threshold, standing)[-1].strip() == (
+            "6 outcomes farther from the threshold not shown"
+        )
 
     def test_without_a_density_its_row_is_left_out(self) -> None:
-        lines = draw_chart(None, CALIBRATION.threshold, CALIBRATION.standing)
+        lines = draw_density_chart(None, CALIBRATION.threshold, CALIBRATION.standing)
         assert not any(line.startswith("this one") for line in lines)
 
     @given(
@@ -354,21 +375,21 @@ class TestChart:
     ) -> None:
         density = Density(own[1], own[0], own[2], 10, 5, 0.5, 0.5, 1.0, "relative")
         standing = Standing(1, 1, 0, None, tuple(("w", d) for d in winners), tuple(("l", d) for d in losers))
-        lines = draw_chart(density, Threshold(band[1], band[0], band[2], "seed", True), standing)
+        lines = draw_density_chart(density, Threshold(band[1], band[0], band[2], "seed", True), standing)
         assert max(map(len, lines)) <= WIDTH
 
 
-def test_the_words_of_every_kind_of_verdict_bring_nothing_to_life() -> None:
+def test_the_text_of_every_verdict_is_inert() -> None:
     for measurement in (MEASUREMENT, DIAGNOSED, YOUNG, at_density(0.021), at_density(0.0065)):
         assert_markdown_is_ours(checked(measurement, head_sha=NEWER_HEAD))
 
 
-def test_the_day_of_a_carried_verdict_is_that_of_its_measuring() -> None:
+def test_a_carried_verdict_is_dated_by_its_measurement() -> None:
     stored = dataclasses.replace(screened(), measured_at=datetime(2025, 1, 2, 23, 59, tzinfo=UTC))
     assert screen_check(stored, situation(head_sha=NEWER_HEAD)).title.endswith("on 2025-01-02")
 
 
-def test_the_test_of_what_is_live_can_fail() -> None:
+def test_the_check_for_live_text_can_fail() -> None:
     assert all(LIVE.search(text) for text in ("@bob", "#1", "http://x", "www.x", "GH-1", ":tada:", "deadbeef"))
     assert "image" in {token.type for token in tokens_of("![x](y)")}
     assert "html_inline" in {token.type for token in tokens_of("a <b>")}

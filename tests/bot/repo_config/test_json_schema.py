@@ -1,4 +1,4 @@
-"""The schema for editors says what the parser says."""
+"""The schema for editors agrees with the parser."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bot.repo_config.parse import parse_config
 PUBLISHED = Path(__file__).parents[3] / "docs" / "assay.schema.json"
 
 
-def test_the_published_copy_is_the_one_that_is_made() -> None:
-    told = "write it again: python -m bot.repo_config.json_schema > docs/assay.schema.json"
-    assert PUBLISHED.read_text(encoding="utf-8") == render(), told
+def test_the_published_copy_is_up_to_date() -> None:
+    to_do = "run python -m bot.repo_config.json_schema > docs/assay.schema.json"
+    assert PUBLISHED.read_text(encoding="utf-8") == render(), to_do
 
 
-def test_it_is_a_schema() -> None:
+def test_it_is_a_valid_schema() -> None:
     Draft7Validator.check_schema(json_schema())
 
 
 @pytest.mark.parametrize(
-    ("config", "is_right"),
+    ("config", "is_valid"),
     [
         ({}, True),
         ({"quiet": True, "exclude": ["a", "b/"], "permission": "admin"}, True),
@@ -45,7 +45,7 @@ def test_it_is_a_schema() -> None:
         ({"quiet": "yes"}, False),
     ],
 )
-def test_an_editor_and_the_parser_agree(config: dict[str, Any], is_right: bool) -> None:
+def test_an_editor_and_the_parser_agree(config: dict[str, Any], is_valid: bool) -> None:
     parsed = parse_config(json.dumps(config).encode())  # JSON is YAML
-    assert (parsed.problems == ()) is is_right
-    assert Draft7Validator(json_schema()).is_valid(config) is is_right
+    assert (parsed.problems == ()) is is_valid
+    assert Draft7Validator(json_schema()).is_valid(config) is is_valid

@@ -47,7 +47,7 @@ def rank(permission: Permission) -> int:
 
 
 @given(CEILINGS, CONFIGS, CONFIGS)
-def test_what_applies_is_never_looser_than_any_higher_level(ceiling: Ceiling, above: Config, below: Config) -> None:
+def test_the_result_is_never_looser_than_any_higher_level(ceiling: Ceiling, above: Config, below: Config) -> None:
     found, without = combine(ceiling, above, below), combine(ceiling, above)
     assert rank(found.permission) >= rank(ceiling.permission)
     assert above.permission is None or rank(found.permission) >= rank(without.permission) >= rank(above.permission)
@@ -63,7 +63,7 @@ def test_what_applies_is_never_looser_than_any_higher_level(ceiling: Ceiling, ab
 
 
 @given(CEILINGS, CONFIGS, CONFIGS)
-def test_what_does_not_apply_is_said_and_only_that(ceiling: Ceiling, above: Config, below: Config) -> None:
+def test_exactly_what_does_not_apply_is_reported(ceiling: Ceiling, above: Config, below: Config) -> None:
     found = combine(ceiling, above, below)
     overruled = {(o.level, o.key) for o in found.overruled}
     assert len(overruled) == len(found.overruled)
@@ -81,7 +81,7 @@ def test_what_does_not_apply_is_said_and_only_that(ceiling: Ceiling, above: Conf
 
 
 @given(CEILINGS, CONFIGS)
-def test_a_file_that_says_nothing_changes_nothing(ceiling: Ceiling, config: Config) -> None:
+def test_an_empty_file_changes_nothing(ceiling: Ceiling, config: Config) -> None:
     from_above, from_below = combine(ceiling, config, Config()), combine(ceiling, Config(), config)
     assert (from_above.overlay, from_above.permission, from_above.max_minutes, from_above.base_model) == (
         (from_below.overlay, from_below.permission, from_below.max_minutes, from_below.base_model)
@@ -95,7 +95,7 @@ def test_each_list_is_the_repositorys_or_else_the_organizations(ceiling: Ceiling
     assert found.exclude == ((above if below.exclude is None else below).exclude or ())
 
 
-def test_where_nobody_says_anything_the_defaults_apply() -> None:
+def test_the_defaults_apply_if_nothing_is_set() -> None:
     assert combine(Ceiling()) == EffectiveConfig(
         overlay=NO_OVERLAY,
         permission="maintain",
@@ -108,17 +108,17 @@ def test_where_nobody_says_anything_the_defaults_apply() -> None:
     )
 
 
-def test_a_repository_may_ask_for_less_than_the_default_where_the_operator_lets_it() -> None:
+def test_a_repository_may_require_less_than_the_default_if_the_operator_allows_it() -> None:
     assert combine(Ceiling(), repository=Config(permission="write")).permission == "write"
     strict = combine(Ceiling(permission="maintain"), repository=Config(permission="write"))
     assert strict.permission == "maintain"
     assert [str(o) for o in strict.overruled] == [
-        "permission of the repository's configuration: write is less than the maintain that is asked for above it: "
+        "permission in the repository's configuration: write is weaker than maintain, which a higher level requires: "
         "maintain applies"
     ]
 
 
-def test_an_empty_list_of_the_repository_takes_the_organizations_back() -> None:
+def test_an_empty_list_of_the_repository_replaces_the_organizations() -> None:
     found = combine(Ceiling(), Config(fix_patterns=("^BUG",), exclude=("a",)), Config(fix_patterns=()))
     assert found.overlay == Overlay(exclude=("a",))
 
@@ -135,7 +135,7 @@ def test_an_empty_list_of_the_repository_takes_the_organizations_back() -> None:
         (False, True, False, False),
     ],
 )
-def test_a_ranking_is_published_where_somebody_wants_it_and_neither_file_says_no(
+def test_a_ranking_is_published_if_one_level_wants_it_and_neither_file_forbids_it(
     operator: bool, organization: bool | None, repository: bool | None, published: bool
 ) -> None:
     found = combine(
@@ -158,7 +158,7 @@ def test_a_ranking_is_published_where_somebody_wants_it_and_neither_file_says_no
         (False, None, False, False, []),
     ],
 )
-def test_only_the_organization_can_share_and_a_repository_can_keep_out(
+def test_only_the_organization_can_enable_sharing_and_a_repository_can_opt_out(
     operator: bool, organization: bool | None, repository: bool | None, shares: bool, told: list[str]
 ) -> None:
     found = combine(

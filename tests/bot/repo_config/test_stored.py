@@ -1,4 +1,4 @@
-"""A configuration file comes back from the database as it went in, and what is damaged there harms nothing."""
+"""Stored configurations: round trip, and damaged rows."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ nonsense: 1
 """
 
 
-def test_everything_a_file_says_comes_back() -> None:
+def test_every_setting_survives_the_round_trip() -> None:
     stored = StoredConfig(parse_config(FILE), "a" * 40, True)
     assert stored.parsed.config.exclude == ()
     assert [problem.key for problem in stored.parsed.problems] == ["nonsense"]
     assert load_config(json.loads(json.dumps(dump_config(stored)))) == stored
 
 
-def test_no_file_is_not_the_same_as_a_file_that_was_not_looked_for() -> None:
+def test_a_missing_file_differs_from_one_that_was_never_looked_up() -> None:
     looked = StoredConfig(head_sha="a" * 40)
     assert load_config(dump_config(looked)) == looked
     assert load_config(None) == NOTHING_STORED
 
 
 @pytest.mark.parametrize("damaged", [{}, {"head_sha": 1}, {"config": {"quiet": "yes"}}, {"problems": [1]}])
-def test_what_another_release_wrote_counts_as_not_read_yet(damaged: dict[str, Any]) -> None:
+def test_a_row_of_another_release_counts_as_never_stored(damaged: dict[str, Any]) -> None:
     assert load_config({**dump_config(StoredConfig()), **damaged} if damaged else {}) == NOTHING_STORED
 
 
 @given(st.binary(max_size=300))
-def test_any_file_comes_back(raw: bytes) -> None:
+def test_any_file_survives_the_round_trip(raw: bytes) -> None:
     stored = StoredConfig(parse_config(raw), "b" * 40, True)
     assert load_config(json.loads(json.dumps(dump_config(stored)))) == stored

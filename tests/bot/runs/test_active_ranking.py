@@ -83,7 +83,7 @@ def test_the_blend_ranks_if_it_was_better() -> None:
         ([ranker(ending="out_of_budget", reason="no minutes")], NEWER_HEAD, ("failed", "no minutes")),
         ([ranker(ending="crashed")], HEAD, ("failed", "the reason is not known")),
         ([ranker(judged_run_id=6)], HEAD, ("waits", "")),  # of an older win
-        ([ranker(result={"shortlist": {"scorer": 5}})], HEAD, ("failed", "what it left cannot be read")),
+        ([ranker(result={"shortlist": {"scorer": 5}})], HEAD, ("failed", "the ranking that it stored cannot be read")),
     ],
 )
 def test_an_adapters_state_at_a_commit(rankers: list[Run], head_sha: str, state: tuple[str, str]) -> None:

@@ -29,8 +29,8 @@ def budget(minutes: float) -> Budget:
             0.0,
             None,
             0.0,
-            "it may take up to 90.5 GPU minutes, and the budget is 90 a month: whoever runs this server can give it "
-            "more",
+            "it may take up to 90.5 GPU minutes, and the budget is 90 a month: the operator of this server can "
+            "raise it",
         ),
         (
             90.0,
@@ -38,7 +38,7 @@ def budget(minutes: float) -> Budget:
             910.05,
             None,
             0.0,
-            "it may take up to 90 GPU minutes, and 89.9 of the 1,000 of this month are left; the budget renews on "
+            "it may take up to 90 GPU minutes, and 89.9 of this month’s 1,000 are left; the budget renews on "
             "1 January 2027 (UTC)",
         ),
         (
@@ -47,7 +47,7 @@ def budget(minutes: float) -> Budget:
             120.0,
             None,
             0.0,
-            "it may take up to 90 GPU minutes, and 0 of the 100 of this month are left; the budget renews on "
+            "it may take up to 90 GPU minutes, and 0 of this month’s 100 are left; the budget renews on "
             "1 January 2027 (UTC)",
         ),
         (90.0, 100.0, 0.0, 100.0, 10.0, ""),
@@ -57,8 +57,8 @@ def budget(minutes: float) -> Budget:
             0.0,
             80.0,
             0.0,
-            "it may take up to 90 GPU minutes, and this server allows 80 a month to all its users together: whoever "
-            "runs it can allow more",
+            "it may take up to 90 GPU minutes, and this server allows 80 a month for all accounts together: its "
+            "operator can raise that",
         ),
         (
             90.0,
@@ -66,7 +66,7 @@ def budget(minutes: float) -> Budget:
             0.0,
             100.0,
             20.0,
-            "it may take up to 90 GPU minutes, and this server has 80 left this month for all its users together; that "
+            "it may take up to 90 GPU minutes, and this server has 80 left this month for all accounts together; that "
             "renews on 1 January 2027 (UTC)",
         ),
     ],

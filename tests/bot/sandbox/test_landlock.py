@@ -44,34 +44,34 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("data")
     (root / "credentials.json").write_text("canary")
     (root / "ca.pem").write_text("certificate")
     (root / "7" / "22").mkdir(parents=True)
     done = subprocess.run([sys.executable, "-c", CONFINED, str(root)], capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    if not found["confined"]:
+    outcomes: dict[str, Any] = json.loads(done.stdout)
+    if not outcomes["confined"]:
         pytest.skip("this system has no Landlock")
     assert (root / "credentials.json").read_text() == "canary"
     assert not (root / "new").exists()
-    return found
+    return outcomes
 
 
 @pytest.mark.parametrize("act", ["credentials", "neighbour", "outside", "truncated", "linked", "environment"])
-def test_what_is_not_its_own_is_out_of_reach(found: dict[str, Any], act: str) -> None:
-    assert found[act] in ("PermissionError", "OSError")  # a link to another file system's is an OSError
+def test_other_files_and_processes_are_out_of_reach(outcomes: dict[str, Any], act: str) -> None:
+    assert outcomes[act] in ("PermissionError", "OSError")  # a link to another file system's is an OSError
 
 
 @pytest.mark.parametrize(
     ("act", "outcome"),
     [("certificates", "certificate"), ("own", "xyz"), ("localhost", "80"), ("devnull", "1"), ("status", "Name:")],
 )
-def test_what_a_screening_needs_is_there(found: dict[str, Any], act: str, outcome: str) -> None:
-    assert found[act] == outcome
+def test_what_a_screening_needs_is_allowed(outcomes: dict[str, Any], act: str, outcome: str) -> None:
+    assert outcomes[act] == outcome
 
 
-def test_where_there_is_no_landlock_nothing_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_landlock_nothing_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from bot.sandbox import landlock
 
     monkeypatch.setattr(sys, "platform", "darwin")

@@ -14,7 +14,7 @@ PROCESSOR = ("time", "used more than 60 minutes of processor time")
 
 
 @pytest.mark.parametrize(
-    ("ending", "said"),
+    ("ending", "expected"),
     [
         (Ending(-signal.SIGXCPU, 3_600, 100), PROCESSOR),
         (Ending(-signal.SIGKILL, 3_605, 100), PROCESSOR),
@@ -29,11 +29,11 @@ PROCESSOR = ("time", "used more than 60 minutes of processor time")
         (Ending(0, 10, 100), ("crash", "ended without an answer (exit status 0)")),
     ],
 )
-def test_an_ending_is_put_into_words(ending: Ending, said: tuple[str, str]) -> None:
-    assert explain(ending, LIMITS) == said
+def test_an_ending_is_explained(ending: Ending, expected: tuple[str, str]) -> None:
+    assert explain(ending, LIMITS) == expected
 
 
-def test_limits_are_named_in_units_that_people_use() -> None:
+def test_limits_are_rendered_in_readable_units() -> None:
     assert too_much_time(LIMITS) == "took longer than 60 minutes"
     assert too_much_time(Limits(1, 1, 45, 1)) == "took longer than 45 s"
     assert too_large_file(LIMITS) == "needed a file larger than the limit of 8,000 MB"

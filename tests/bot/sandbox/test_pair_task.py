@@ -1,4 +1,4 @@
-"""What a run reads, gathered by a child: the pinned commit as a clone cut there would show it, or a reason."""
+"""Building a fine-tuning run's input file in a child: the pinned commit as if the clone ended there, or an error."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.sandbox.pair_task import (
-    LONGEST_BYTES,
-    STEP_BYTES,
-    Gathered,
-    Gathering,
-    dump_gathered,
+    MAX_PROMPT_BYTES,
+    PROMPT_STEP_BYTES,
+    PairResult,
+    PairTask,
+    dump_pair_result,
     lengths_of,
-    load_gathered,
+    load_pair_result,
 )
-from bot.sandbox.screening_task import EvidenceFile, dump_order, load_order
+from bot.sandbox.screening_task import EvidenceFile, dump_task, load_task
 from bot.sandbox.supervisor import ScreeningFailed, ScreeningTask, Supervisor
 from pipeline.classify.overlay import Overlay
 from pipeline.finetuning.pair_file import decode_pairs
@@ -43,7 +43,7 @@ from tests.builders.history import History
 from tests.simulator.git_server import GitServer, serve_git
 
 TOKEN = "ghs_canary-of-the-token"
-LATE = 2_000_000_000  # when every head here had long been seen
+LATE = 2_000_000_000  # after every head in this module
 
 
 @pytest.fixture(scope="module")
@@ -67,26 +67,26 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreeningTask]:
-    def make(gathering: Gathering | None, **changes: Any) -> ScreeningTask:
+def task(tmp_path: Path, server: GitServer) -> Callable[..., ScreeningTask]:
+    def make(pair_task: PairTask | None, **changes: Any) -> ScreeningTask:
         usual: dict[str, Any] = {
             "url": f"{server}/ada/code.git",
             "folder": tmp_path / "clones" / "ada" / "code",
-            "most_bytes": 1 << 30,
+            "max_pack_bytes": 1 << 30,
             "token": TOKEN,
             "seen_at": LATE,
-            "gather": gathering,
+            "pair_task": pair_task,
         }
         return ScreeningTask(**usual | changes)
 
     return make
 
 
-Order = Callable[..., ScreeningTask]
+MakeTask = Callable[..., ScreeningTask]
 
 
 def publish(history: History, tmp_path: Path) -> str:
-    """What the server shows from now on; the id of its head."""
+    """Serve this history; return the id of its head."""
     place = tmp_path / "root" / "ada" / "code.git"
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def publish(history: History, tmp_path: Path) -> str:
 
 
 def longer(history: History, commits: int = 3) -> History:
-    """The same history with more fixes of the last days."""
+    """The same history with further fixes at its end."""
     more = dataclasses.replace(history, commits=[*history.commits], tips={**history.tips}, ids={**history.ids})
     for number in range(commits):
         body = "\n".join(f"    y = x + {number + i}" for i in range(4))
@@ -103,7 +103,7 @@ def longer(history: History, commits: int = 3) -> History:
 
 
 def pairs_of(history: History, tmp_path: Path) -> PairSet:
-    """Of a clone that ends there, in this process."""
+    """Build the pairs in this process, from a clone that ends at the head."""
     repository = dataclasses.replace(open_repository(history.write(tmp_path / "cut.git")), name="ada/code")
     with Miner(repository, MESSAGES) as miner, repository.reader() as reader:
 
@@ -113,137 +113,137 @@ def pairs_of(history: History, tmp_path: Path) -> PairSet:
         return build_pair_set(miner, build_dataset(miner, MESSAGES, read, seen_at=LATE), MESSAGES, read)
 
 
-def failure(loop: asyncio.Runner, supervisor: Supervisor, order: ScreeningTask) -> tuple[str, str]:
+def failure(loop: asyncio.Runner, supervisor: Supervisor, task: ScreeningTask) -> tuple[str, str]:
     with pytest.raises(ScreeningFailed) as caught:
-        loop.run(supervisor.gather(order))
+        loop.run(supervisor.prepare_pairs(task))
     return caught.value.kind, caught.value.sentence
 
 
 def test_pairs_are_those_of_the_head(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
     head = publish(healthy(), tmp_path)
-    wanted = order(Gathering("pairs", head))
-    gathered = loop.run(supervisor.gather(wanted))
-    found = decode_pairs((wanted.folder / "pairs.parquet").read_bytes())
+    job = task(PairTask("pairs", head))
+    result = loop.run(supervisor.prepare_pairs(job))
+    found = decode_pairs((job.folder / "pairs.parquet").read_bytes())
     cut = pairs_of(healthy(), tmp_path)
-    assert (gathered.id, found.head_sha) == (cut.id, head)
+    assert (result.id, found.head_sha) == (cut.id, head)
     assert found.scores_digest == cut.scores_digest
-    assert gathered.positives == (cut.signals > 0).sum() > 0
-    assert gathered.train == lengths_of(len(render_prompt(p).encode()) for p in cut.train)
-    assert gathered.scored == lengths_of(len(render_prompt(p).encode()) for p in cut.holdout)
-    assert (gathered.trained_on, gathered.label_recipe_id, gathered.config_hash) == (len(cut.train), MESSAGES.id, "")
+    assert result.positives == (cut.signals > 0).sum() > 0
+    assert result.train == lengths_of(len(render_prompt(p).encode()) for p in cut.train)
+    assert result.scored == lengths_of(len(render_prompt(p).encode()) for p in cut.holdout)
+    assert (result.trained_on, result.label_recipe_id, result.config_hash) == (len(cut.train), MESSAGES.id, "")
 
 
 @pytest.mark.parametrize("screened_before", [False, True])
-def test_pairs_are_those_of_the_pinned_commit_though_the_branch_has_moved(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path, screened_before: bool
+def test_pairs_are_those_of_the_pinned_commit_after_the_branch_moved(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path, screened_before: bool
 ) -> None:
     pinned = publish(healthy(), tmp_path)
     if screened_before:
-        loop.run(supervisor.screen(order(None)))
+        loop.run(supervisor.screen(task(None)))
     publish(longer(healthy()), tmp_path)
-    wanted = order(Gathering("pairs", pinned))
-    gathered = loop.run(supervisor.gather(wanted))
-    found = decode_pairs((wanted.folder / "pairs.parquet").read_bytes())
+    job = task(PairTask("pairs", pinned))
+    result = loop.run(supervisor.prepare_pairs(job))
+    found = decode_pairs((job.folder / "pairs.parquet").read_bytes())
     cut = pairs_of(healthy(), tmp_path)
-    assert (gathered.id, found.id, found.head_sha) == (cut.id, cut.id, pinned)
+    assert (result.id, found.id, found.head_sha) == (cut.id, cut.id, pinned)
     assert found.scores_digest == cut.scores_digest
 
 
 @pytest.mark.parametrize("cloned_before", [False, True])
-def test_a_commit_that_the_branch_does_not_lead_to_any_more_is_refused(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path, cloned_before: bool
+def test_a_commit_no_longer_on_the_branch_is_refused(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path, cloned_before: bool
 ) -> None:
     pinned = publish(longer(healthy()), tmp_path)
     if cloned_before:
-        loop.run(supervisor.gather(order(Gathering("pairs", pinned))))
+        loop.run(supervisor.prepare_pairs(task(PairTask("pairs", pinned))))
     publish(longer(healthy(), 1), tmp_path)
-    kind, sentence = failure(loop, supervisor, order(Gathering("pairs", pinned)))
+    kind, sentence = failure(loop, supervisor, task(PairTask("pairs", pinned)))
     assert (kind, pinned[:12] in sentence) == ("moved", True)
 
 
-def test_a_ranking_set_is_of_the_pinned_commit_and_its_window(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+def test_a_ranking_set_covers_the_pinned_commit_and_its_window(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
     pinned = publish(healthy(), tmp_path)
     publish(longer(healthy()), tmp_path)
     for window_s in (0, 300 * DAY_S):
-        wanted = order(Gathering("ranking", pinned, window_s))
-        gathered = loop.run(supervisor.gather(wanted))
-        found = decode_ranking_set((wanted.folder / "ranking.parquet").read_bytes())
-        assert (gathered.id, found.head_sha, found.as_of - found.train_start) == (found.id, pinned, window_s)
-        assert (gathered.trained_on, sum(gathered.scored.values())) == (len(found.train), len(found.head))
-        assert (gathered.trained_on > 0) == (window_s > 0)
+        job = task(PairTask("ranking", pinned, window_s))
+        result = loop.run(supervisor.prepare_pairs(job))
+        found = decode_ranking_set((job.folder / "ranking.parquet").read_bytes())
+        assert (result.id, found.head_sha, found.as_of - found.train_start) == (found.id, pinned, window_s)
+        assert (result.trained_on, sum(result.scored.values())) == (len(found.train), len(found.head))
+        assert (result.trained_on > 0) == (window_s > 0)
 
 
-def test_a_repositorys_own_configuration_shapes_what_is_gathered_and_measured(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+def test_the_repository_configuration_applies_to_pairs_and_measurements(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
     head = publish(healthy(), tmp_path)
     own = Overlay(ignore_patterns=(".",))
-    gathered = loop.run(supervisor.gather(order(Gathering("pairs", head), overlay=own)))
-    assert (gathered.positives, gathered.config_hash) == (0, own.config_hash)
-    measured = loop.run(supervisor.screen(order(None, overlay=own))).measurement
+    result = loop.run(supervisor.prepare_pairs(task(PairTask("pairs", head), overlay=own)))
+    assert (result.positives, result.config_hash) == (0, own.config_hash)
+    measured = loop.run(supervisor.screen(task(None, overlay=own))).measurement
     assert measured.density is not None
     assert measured.density.value == 0.0
 
 
-def test_a_stored_clone_that_is_damaged_is_received_once_more(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+def test_a_damaged_clone_is_cloned_again(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
     head = publish(healthy(), tmp_path)
-    wanted = order(Gathering("pairs", head))
-    sound = loop.run(supervisor.gather(wanted))
-    (pack,) = (wanted.folder / "clone.git" / "objects" / "pack").glob("*.pack")
+    job = task(PairTask("pairs", head))
+    sound = loop.run(supervisor.prepare_pairs(job))
+    (pack,) = (job.folder / "clone.git" / "objects" / "pack").glob("*.pack")
     content = bytearray(pack.read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     pack.chmod(0o600)
     pack.write_bytes(content)
-    shutil.rmtree(wanted.folder / "facts")
-    assert loop.run(supervisor.gather(wanted)) == sound
+    shutil.rmtree(job.folder / "facts")
+    assert loop.run(supervisor.prepare_pairs(job)) == sound
 
 
-def test_a_child_that_gathers_is_held_to_the_same_limits(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+def test_a_pair_task_runs_under_the_same_limits(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
     head = publish(healthy(), tmp_path)
-    assert failure(loop, supervisor, order(Gathering("pairs", head), wall_s=0.001))[0] == "time"
-    assert failure(loop, supervisor, order(Gathering("pairs", head), memory_mb=64))[0] == "memory"
+    assert failure(loop, supervisor, task(PairTask("pairs", head), wall_s=0.001))[0] == "time"
+    assert failure(loop, supervisor, task(PairTask("pairs", head), memory_mb=64))[0] == "memory"
 
 
-def test_whoever_only_screens_loads_nothing_of_it() -> None:
+def test_screening_does_not_import_the_pair_libraries() -> None:
     script = "import sys, bot.sandbox.supervisor, bot.sandbox.screening_child; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert {"pyarrow", "sklearn", "torch", "fsspec", "bot.sandbox.pair_child"}.isdisjoint(loaded)
 
 
-# Words between worker and child
+# Serialization
 
-GATHERED = Gathered("a" * 64, "0123456789ab", "", {32: 3, 64: 1}, 2, {96: 5})
+RESULT = PairResult("a" * 64, "0123456789ab", "", {32: 3, 64: 1}, 2, {96: 5})
 
 
-def test_an_order_comes_back_from_its_line_with_all_that_it_asks_for(tmp_path: Path) -> None:
+def test_a_task_round_trips_with_every_field(tmp_path: Path) -> None:
     full = ScreeningTask(
         url="https://github.example/ada/code",
         folder=tmp_path,
-        most_bytes=1,
+        max_pack_bytes=1,
         overlay=Overlay(bug_labels=("bug",), fix_patterns=("a", "b"), exclude=("x/**",)),
         recipe="messages+api",
         evidence=EvidenceFile(tmp_path / "evidence.json", 1_700_000_000, "ada/code", "github.example"),
-        gather=Gathering("ranking", "b" * 40, 7),
+        pair_task=PairTask("ranking", "b" * 40, 7),
     )
-    assert load_order(dump_order(full)) == full
+    assert load_task(dump_task(full)) == full
 
 
 @pytest.mark.parametrize("pin", ["", "main", "b" * 39, "B" * 40, "../" + "b" * 37])
-def test_only_a_whole_commit_pins(pin: str) -> None:
+def test_a_pin_must_be_a_full_commit_hash(pin: str) -> None:
     with pytest.raises(ValueError, match="40 digits"):
-        Gathering("pairs", pin)
+        PairTask("pairs", pin)
 
 
-def test_what_was_gathered_comes_back_from_json() -> None:
-    assert load_gathered(json.loads(json.dumps(dump_gathered(GATHERED)))) == GATHERED
+def test_a_result_round_trips_through_json() -> None:
+    assert load_pair_result(json.loads(json.dumps(dump_pair_result(RESULT)))) == RESULT
 
 
 @pytest.mark.parametrize(
@@ -260,15 +260,15 @@ def test_what_was_gathered_comes_back_from_json() -> None:
         {"label_recipe_id": ""},
     ],
 )
-def test_a_child_that_was_taken_over_is_not_believed(change: dict[str, Any]) -> None:
+def test_malformed_results_are_rejected(change: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
-        load_gathered(dump_gathered(GATHERED) | change)
+        load_pair_result(dump_pair_result(RESULT) | change)
 
 
-@given(st.lists(st.integers(0, 2 * LONGEST_BYTES), max_size=50))
-def test_lengths_count_everything_and_make_nothing_shorter_that_a_model_reads_whole(sizes: list[int]) -> None:
+@given(st.lists(st.integers(0, 2 * MAX_PROMPT_BYTES), max_size=50))
+def test_lengths_keep_the_count_and_never_round_down_below_the_cap(sizes: list[int]) -> None:
     lengths = lengths_of(sizes)
     assert sum(lengths.values()) == len(sizes)
-    told = sorted(size for size, amount in lengths.items() for _ in range(amount))
-    for size, shown in zip(sorted(sizes), told, strict=True):
-        assert min(size, LONGEST_BYTES) <= shown <= min(size + STEP_BYTES - 1, LONGEST_BYTES)
+    rounded = sorted(size for size, amount in lengths.items() for _ in range(amount))
+    for size, shown in zip(sorted(sizes), rounded, strict=True):
+        assert min(size, MAX_PROMPT_BYTES) <= shown <= min(size + PROMPT_STEP_BYTES - 1, MAX_PROMPT_BYTES)

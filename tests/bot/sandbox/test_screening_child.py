@@ -1,4 +1,4 @@
-"""What a child answers, asked in this process; that it is confined is tested with real children in test_supervisor."""
+"""The replies of a child, run in this process. Confinement is tested with real children in test_supervisor."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox.screening_child import answer
-from bot.sandbox.screening_task import ScreeningTask, dump_order, load_order
+from bot.sandbox.screening_child import run_task
+from bot.sandbox.screening_task import ScreeningTask, dump_task, load_task
 from pipeline.records import AssayError
 from pipeline.screening.measurement import load_measurement
 from tests.builders.broken import healthy
 
-ORDER = ScreeningTask(
+TASK = ScreeningTask(
     url="https://github.example/ada/code",
     folder=Path("/nowhere/7/21"),
-    most_bytes=1_000,
+    max_pack_bytes=1_000,
     token="canary-token",
     seen_at=1_700_000_000,
     ca_bundle=Path("/etc/ours.pem"),
@@ -27,10 +27,10 @@ ORDER = ScreeningTask(
 )
 
 
-def test_an_order_comes_back_from_its_line_and_shows_no_secret() -> None:
-    assert load_order(dump_order(ORDER)) == ORDER
-    assert dump_order(ORDER).count(b"\n") == 1
-    assert "canary" not in repr(ORDER)
+def test_a_task_round_trips_and_its_repr_hides_secrets() -> None:
+    assert load_task(dump_task(TASK)) == TASK
+    assert dump_task(TASK).count(b"\n") == 1
+    assert "canary" not in repr(TASK)
 
 
 def ask(line: bytes) -> dict[str, Any] | None:
@@ -38,23 +38,23 @@ def ask(line: bytes) -> dict[str, Any] | None:
     with ours, theirs:
         ours.sendall(line)
         ours.shutdown(socket.SHUT_WR)
-        answer(theirs, ORDER.limits, lambda folder, also_read: None)
+        run_task(theirs, TASK.limits, lambda folder, also_read: None)
         theirs.close()
-        said = b"".join(iter(lambda: ours.recv(65_536), b""))
-    return json.loads(said) if said else None
+        reply = b"".join(iter(lambda: ours.recv(65_536), b""))
+    return json.loads(reply) if reply else None
 
 
-def test_a_child_is_confined_to_its_folder_and_the_certificates_it_was_given() -> None:
-    asked: list[object] = []
+def test_a_child_is_confined_to_its_folder_and_the_given_certificates() -> None:
+    arguments: list[object] = []
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(dump_order(ORDER))
-        answer(theirs, ORDER.limits, lambda folder, also_read: asked.extend((folder, *also_read)))
-    assert asked == [Path("/nowhere/7/21"), Path("/etc/ours.pem")]
+        ours.sendall(dump_task(TASK))
+        run_task(theirs, TASK.limits, lambda folder, also_read: arguments.extend((folder, *also_read)))
+    assert arguments == [Path("/nowhere/7/21"), Path("/etc/ours.pem")]
 
 
 @pytest.mark.parametrize("problem", [KeyError("canary-code"), MemoryError(), AssayError("canary-name")])
-def test_a_ranking_that_fails_is_told_by_its_place_after_the_measurement(
+def test_a_failed_ranking_is_reported_by_location_after_the_measurement(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: Exception
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
@@ -63,36 +63,34 @@ def test_a_ranking_that_fails_is_told_by_its_place_after_the_measurement(
     path = healthy().write(tmp_path / "code.git")
     monkeypatch.setattr("bot.sandbox.screening_child.clone_or_fetch", lambda *arguments, **options: path)
     monkeypatch.setattr("bot.sandbox.screening_child.subjects_at_head", fail)
-    order = dataclasses.replace(ORDER, folder=tmp_path / "folder", rank=True)
-    measured, unranked = (each for each in say(order) if "progress" not in each)
+    task = dataclasses.replace(TASK, folder=tmp_path / "folder", rank=True)
+    measured, unranked = (each for each in replies_to(task) if "progress" not in each)
     assert load_measurement(measured["measurement"]).density is not None
     assert unranked["unranked"].startswith(f"stopped on an error ({type(problem).__name__} in test_screening_child.py")
     assert "canary" not in repr(unranked)
 
 
-def test_nothing_is_ranked_where_nobody_asked_or_nothing_was_measured(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_no_ranking_unless_requested_and_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = healthy().write(tmp_path / "code.git")
     monkeypatch.setattr("bot.sandbox.screening_child.clone_or_fetch", lambda *arguments, **options: path)
-    order = dataclasses.replace(ORDER, folder=tmp_path / "folder")
-    assert [list(each) for each in say(order) if "progress" not in each] == [["measurement"]]
-    order = dataclasses.replace(order, rank=True, url="nonsense")
-    assert [list(each) for each in say(order) if "progress" not in each] == [["error"]]
+    task = dataclasses.replace(TASK, folder=tmp_path / "folder")
+    assert [list(each) for each in replies_to(task) if "progress" not in each] == [["measurement"]]
+    task = dataclasses.replace(task, rank=True, url="nonsense")
+    assert [list(each) for each in replies_to(task) if "progress" not in each] == [["error"]]
 
 
-def say(order: ScreeningTask) -> list[dict[str, Any]]:
-    """Every line of a child's answer to an order."""
+def replies_to(task: ScreeningTask) -> list[dict[str, Any]]:
+    """Every line that a child sends for a task."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(dump_order(order))
-        answer(theirs, order.limits, lambda folder, also_read: None)
+        ours.sendall(dump_task(task))
+        run_task(theirs, task.limits, lambda folder, also_read: None)
         theirs.close()
-        said = b"".join(iter(lambda: ours.recv(65_536), b""))
-    return [json.loads(line) for line in said.splitlines()]
+        reply = b"".join(iter(lambda: ours.recv(65_536), b""))
+    return [json.loads(line) for line in reply.splitlines()]
 
 
-def test_nothing_is_done_for_somebody_who_is_gone() -> None:
+def test_a_closed_socket_ends_the_child_without_a_reply() -> None:
     assert ask(b"") is None
 
 
@@ -104,23 +102,23 @@ def test_nothing_is_done_for_somebody_who_is_gone() -> None:
         (MemoryError(), "memory", "ran out of memory (limit 4,096 MB)"),
     ],
 )
-def test_a_bug_is_told_by_its_place_and_never_by_its_text(
+def test_a_bug_is_reported_by_location_and_never_by_text(
     monkeypatch: pytest.MonkeyPatch, problem: Exception, kind: str, sentence: str
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise problem
 
     monkeypatch.setattr("bot.sandbox.screening_child.clone_or_fetch", fail)
-    said = ask(dump_order(ORDER))
-    assert said is not None
-    assert said["error"]["kind"] == kind
-    assert said["error"]["sentence"].startswith(sentence)
-    assert "canary" not in repr(said)
+    reply = ask(dump_task(TASK))
+    assert reply is not None
+    assert reply["error"]["kind"] == kind
+    assert reply["error"]["sentence"].startswith(sentence)
+    assert "canary" not in repr(reply)
 
 
-def test_an_address_that_is_none_is_told_in_one_line() -> None:
-    said = ask(dump_order(ScreeningTask(url="https://" + "x" * 5_000, folder=Path("/nowhere"), most_bytes=1)))
-    assert said == {
+def test_an_invalid_url_is_one_line() -> None:
+    reply = ask(dump_task(ScreeningTask(url="https://" + "x" * 5_000, folder=Path("/nowhere"), max_pack_bytes=1)))
+    assert reply == {
         "error": {
             "kind": "unreadable",
             "sentence": "the URL is longer than 2,048 characters: give https://host/owner/name",

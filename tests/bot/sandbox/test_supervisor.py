@@ -1,4 +1,4 @@
-"""Screenings in child processes: what comes back, what a child can see, and what each of its ways to end costs."""
+"""Screenings in child processes: results, isolation, and what each way of failing costs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bot.sandbox.child_replies import MOST_ANSWER_BYTES, converse, hear_ranking
+from bot.sandbox.child_replies import MAX_REPLY_BYTES, receive_measurement, receive_ranking
 from bot.sandbox.limits import Ending
 from bot.sandbox.supervisor import Screened, ScreeningFailed, ScreeningTask, Supervisor
 from pipeline.git.clone import is_damaged
@@ -57,19 +57,19 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path, shelf: Path) -> Iterator[GitServer]:
-    """Serves the healthy history as ada/code.git, to those with the token."""
+    """Serves the healthy history as ada/code.git to clients with the token."""
     shutil.copytree(shelf, tmp_path / "root" / "ada" / "code.git")
     with serve_git(tmp_path / "root", TOKEN) as server:
         yield server
 
 
 @pytest.fixture
-def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreeningTask]:
+def task(tmp_path: Path, server: GitServer) -> Callable[..., ScreeningTask]:
     def make(name: str = "ada/code", **changes: Any) -> ScreeningTask:
         usual: dict[str, Any] = {
             "url": f"{server}/{name}.git",
             "folder": tmp_path / "clones" / name,
-            "most_bytes": 1 << 30,
+            "max_pack_bytes": 1 << 30,
             "token": TOKEN,
             "seen_at": 2_000_000_000,
         }
@@ -78,7 +78,7 @@ def order(tmp_path: Path, server: GitServer) -> Callable[..., ScreeningTask]:
     return make
 
 
-Order = Callable[..., ScreeningTask]
+MakeTask = Callable[..., ScreeningTask]
 
 
 def failure(loop: asyncio.Runner, screening: Awaitable[Screened]) -> tuple[str, str]:
@@ -91,8 +91,8 @@ def failure(loop: asyncio.Runner, screening: Awaitable[Screened]) -> tuple[str, 
     return loop.run(fail())
 
 
-async def children_of(supervisor: Supervisor, amount: int = 1) -> list[int]:
-    """The pids of the supervisor's children, once there are so many that work on something."""
+async def wait_for_children(supervisor: Supervisor, amount: int = 1) -> list[int]:
+    """Wait until the fork server has `amount` children; return their pids."""
     for _ in range(500):
         found = [child.pid for child in psutil.Process(supervisor.pid).children(recursive=True)]
         if len(found) == amount:
@@ -101,7 +101,7 @@ async def children_of(supervisor: Supervisor, amount: int = 1) -> list[int]:
     raise AssertionError(f"{amount} children were expected")
 
 
-async def seen_to_ask(server: GitServer) -> None:
+async def until_requested(server: GitServer) -> None:
     for _ in range(500):
         if server.requests:
             return
@@ -121,82 +121,82 @@ def until_gone(*pids: int) -> None:
     raise AssertionError(f"{pids} live on")
 
 
-# What comes back
+# Results
 
 
-def test_a_repository_is_cloned_and_measured_then_fetched_and_measured(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
+def test_a_repository_is_cloned_then_fetched(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer
 ) -> None:
-    said: list[str] = []
-    first = loop.run(supervisor.screen(order(), said.append)).measurement
+    replies: list[str] = []
+    first = loop.run(supervisor.screen(task(), replies.append)).measurement
     assert first.density is not None
     assert (first.density.value, first.repo, first.commits) == (HEALTHY_DENSITY, "ada/code", len(healthy().commits))
     assert (first.notes, first.windows.as_of) == ((), 1_677_760_000)
-    assert first.clone_bytes == sum(f.stat().st_size for f in order().folder.glob("clone.git/**/*") if f.is_file())
+    assert first.clone_bytes == sum(f.stat().st_size for f in task().folder.glob("clone.git/**/*") if f.is_file())
     assert first.seconds > 0
     assert first.peak_rss_mb > 10
-    assert said[0] == "indexing 0 %"
+    assert replies[0] == "indexing 0 %"
     server.requests.clear()
-    again = loop.run(supervisor.screen(order())).measurement
+    again = loop.run(supervisor.screen(task())).measurement
     assert again.density == first.density
     assert len(server.requests) == 2  # what the server can, and its head
 
 
 def test_no_window_ends_after_the_head_was_first_seen(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask
 ) -> None:
     seen_at = 1_677_760_000 - 100
-    measured = loop.run(supervisor.screen(order(seen_at=seen_at))).measurement
+    measured = loop.run(supervisor.screen(task(seen_at=seen_at))).measurement
     assert measured.windows.as_of == seen_at
-    assert measured.head_sha == healthy_head(order)
-    assert loop.run(supervisor.screen(order(seen_at=seen_at + 50))).measurement.windows.as_of == seen_at
+    assert measured.head_sha == healthy_head(task)
+    assert loop.run(supervisor.screen(task(seen_at=seen_at + 50))).measurement.windows.as_of == seen_at
 
 
-def healthy_head(order: Order) -> str:
-    folder = order().folder / "clone.git"
+def healthy_head(task: MakeTask) -> str:
+    folder = task().folder / "clone.git"
     return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True).stdout.strip()
 
 
 def test_a_rewritten_history_is_followed(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
-    loop.run(supervisor.screen(order()))
+    loop.run(supervisor.screen(task()))
     shutil.rmtree(tmp_path / "root" / "ada" / "code.git")
     other = healthy(("more.py", "def more():\n    a = 1\n    return a\n", None, "100644"))
     other.write(tmp_path / "root" / "ada" / "code.git")
-    measured = loop.run(supervisor.screen(order())).measurement
+    measured = loop.run(supervisor.screen(task())).measurement
     assert measured.head_sha == other.ids[other.tips["main"]]
     assert measured.density is not None
     assert measured.density.pairs == 21
 
 
 @pytest.mark.parametrize("at", [0.1, 0.9])
-def test_a_stored_clone_with_a_flipped_bit_is_received_once_more(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, at: float
+def test_a_damaged_clone_is_cloned_again(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, at: float
 ) -> None:
-    whole = loop.run(supervisor.screen(order())).measurement
-    (pack,) = order().folder.glob("clone.git/objects/pack/*.pack")
+    whole = loop.run(supervisor.screen(task())).measurement
+    (pack,) = task().folder.glob("clone.git/objects/pack/*.pack")
     content = bytearray(pack.read_bytes())
     for index in range(int(at * len(content)), int(at * len(content)) + 60):
         content[index] ^= 0x55
     pack.chmod(0o644)
     pack.write_bytes(content)
-    shutil.rmtree(order().folder / "facts")
-    again = loop.run(supervisor.screen(order())).measurement
+    shutil.rmtree(task().folder / "facts")
+    again = loop.run(supervisor.screen(task())).measurement
     assert (again.density, again.notes) == (whole.density, ())
-    assert not is_damaged(order().folder / "clone.git")
+    assert not is_damaged(task().folder / "clone.git")
 
 
-def test_twenty_at_once_are_all_answered(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path
+def test_twenty_concurrent_screenings_all_finish(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer, tmp_path: Path
 ) -> None:
     async def all_at_once() -> list[Screened]:
-        orders = [order(folder=tmp_path / "clones" / str(number)) for number in range(20)]
+        orders = [task(folder=tmp_path / "clones" / str(number)) for number in range(20)]
         return await asyncio.gather(*map(supervisor.screen, orders))
 
     measured = loop.run(all_at_once())
     assert {m.density and m.density.value for m in (screened.measurement for screened in measured)} == {HEALTHY_DENSITY}
-    assert loop.run(children_of(supervisor, 0)) == []
+    assert loop.run(wait_for_children(supervisor, 0)) == []
 
 
 @pytest.mark.parametrize(
@@ -208,37 +208,37 @@ def test_twenty_at_once_are_all_answered(
         (418, "unreadable", "responds with HTTP 418"),
     ],
 )
-def test_a_server_that_refuses_is_told_by_kind(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, code: int, kind: str, says: str
+def test_git_errors_map_to_failure_kinds(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer, code: int, kind: str, says: str
 ) -> None:
     server.fault = status(code)
-    found, sentence = failure(loop, supervisor.screen(order()))
+    found, sentence = failure(loop, supervisor.screen(task()))
     assert (found, says in sentence) == (kind, True)
 
 
-def test_a_wrong_token_an_empty_repository_and_a_forbidden_address_are_told(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+def test_a_wrong_token_an_empty_repository_and_a_forbidden_url_fail(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
-    assert failure(loop, supervisor.screen(order(token="wrong")))[0] == "refused"
+    assert failure(loop, supervisor.screen(task(token="wrong")))[0] == "refused"
     subprocess.run(["git", "init", "--bare", "-q", str(tmp_path / "root" / "ada" / "empty.git")], check=True)
-    kind, sentence = failure(loop, supervisor.screen(order("ada/empty")))
+    kind, sentence = failure(loop, supervisor.screen(task("ada/empty")))
     assert (kind, "is empty" in sentence) == ("unreadable", True)
-    assert failure(loop, supervisor.screen(order(url="file:///etc/passwd")))[0] == "unreadable"
+    assert failure(loop, supervisor.screen(task(url="file:///etc/passwd")))[0] == "unreadable"
 
 
-def test_a_proxy_is_used_in_the_child_alone(loop: asyncio.Runner, supervisor: Supervisor, order: Order) -> None:
+def test_a_proxy_applies_to_the_child(loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask) -> None:
     proxies = {"HTTP_PROXY": "http://user:pass@127.0.0.1:9"}
-    kind, sentence = failure(loop, supervisor.screen(order(proxies=proxies)))
+    kind, sentence = failure(loop, supervisor.screen(task(proxies=proxies)))
     assert (kind, "the proxy blocks" in sentence) == ("unavailable", True)
-    loop.run(supervisor.screen(order(proxies={**proxies, "NO_PROXY": "127.0.0.1"})))
+    loop.run(supervisor.screen(task(proxies={**proxies, "NO_PROXY": "127.0.0.1"})))
 
 
-# What a child can see
+# Isolation
 
 
 @linux_only
-def test_a_child_sees_nothing_of_the_worker(
-    loop: asyncio.Runner, order: Order, server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_child_inherits_nothing_from_the_worker(
+    loop: asyncio.Runner, task: MakeTask, server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_PRIVATE_KEY", "canary-of-the-key")
     secret = os.open(tmp_path / "database", os.O_RDWR | os.O_CREAT)
@@ -247,15 +247,15 @@ def test_a_child_sees_nothing_of_the_worker(
 
     async def look() -> None:
         async with Supervisor() as supervisor:
-            screening = asyncio.create_task(supervisor.screen(order()))
-            (child,) = await children_of(supervisor)
-            await seen_to_ask(server)
+            screening = asyncio.create_task(supervisor.screen(task()))
+            (child,) = await wait_for_children(supervisor)
+            await until_requested(server)
             for pid in (supervisor.pid, child) if may_look_into(child) else (supervisor.pid,):
                 assert Path(f"/proc/{pid}/environ").read_bytes() == b""
                 arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 assert arguments[1:] == [b"-I", b"-X", b"utf8", b"-m", b"bot.sandbox.fork_server", b""]
             if may_look_into(child):
-                assert_files_of_its_own(child, order().folder)
+                assert_files_of_its_own(child, task().folder)
             assert "Threads:\t1\n" in Path(f"/proc/{supervisor.pid}/status").read_text()  # what forks may have no more
             assert os.getsid(child) == child
             screening.cancel()
@@ -268,7 +268,7 @@ def test_a_child_sees_nothing_of_the_worker(
 
 
 def may_look_into(pid: int) -> bool:
-    """Only a privileged user may look into a child."""
+    """Only a privileged user may read a child's /proc entries."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes() is not None
     except PermissionError:
@@ -284,26 +284,26 @@ def assert_files_of_its_own(pid: int, folder: Path) -> None:
     assert all(target.startswith((f"{folder}/", "socket:")) for target in targets.values()), targets
 
 
-def test_the_token_is_in_no_file_and_no_text(loop: asyncio.Runner, supervisor: Supervisor, order: Order) -> None:
-    assert TOKEN not in repr(order())
-    said: list[str] = []
-    measured = loop.run(supervisor.screen(order(), said.append)).measurement
-    files = [path for path in order().folder.rglob("*") if path.is_file()]
+def test_the_token_is_in_no_file_and_no_output(loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask) -> None:
+    assert TOKEN not in repr(task())
+    replies: list[str] = []
+    measured = loop.run(supervisor.screen(task(), replies.append)).measurement
+    files = [path for path in task().folder.rglob("*") if path.is_file()]
     assert len(files) > 4
     assert [path for path in files if TOKEN.encode() in path.read_bytes() or TOKEN in str(path)] == []
-    assert TOKEN not in repr(measured) + repr(said)
+    assert TOKEN not in repr(measured) + repr(replies)
 
 
 @linux_only
-def test_a_child_is_limited_in_every_way(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
+def test_a_child_runs_under_every_limit(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer
 ) -> None:
     server.fault = stall(server)
 
     async def look() -> dict[str, list[str]]:
-        screening = asyncio.create_task(supervisor.screen(order(memory_mb=2_048, cpu_s=90, file_bytes=5_000_000)))
-        (child,) = await children_of(supervisor)
-        await seen_to_ask(server)
+        screening = asyncio.create_task(supervisor.screen(task(memory_mb=2_048, cpu_s=90, file_bytes=5_000_000)))
+        (child,) = await wait_for_children(supervisor)
+        await until_requested(server)
         lines = Path(f"/proc/{child}/limits").read_text().splitlines()
         screening.cancel()
         await asyncio.wait([screening])
@@ -317,15 +317,15 @@ def test_a_child_is_limited_in_every_way(
 
 
 @linux_only
-def test_a_child_writes_to_its_own_folder_alone(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, tmp_path: Path
+def test_a_child_writes_only_to_its_own_folder(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, tmp_path: Path
 ) -> None:
-    loop.run(supervisor.screen(order()))
+    loop.run(supervisor.screen(task()))
     outside = tmp_path / "outside"
-    shutil.move(order().folder / "facts", outside)
-    (order().folder / "facts").symlink_to(outside)
+    shutil.move(task().folder / "facts", outside)
+    (task().folder / "facts").symlink_to(outside)
     before = [(path, path.stat().st_mtime_ns) for path in outside.iterdir()]
-    assert loop.run(supervisor.screen(order())).measurement.density is not None
+    assert loop.run(supervisor.screen(task())).measurement.density is not None
     if has_landlock():
         assert [(path, path.stat().st_mtime_ns) for path in outside.iterdir()] == before
 
@@ -336,61 +336,61 @@ def has_landlock() -> bool:
     return False
 
 
-# What each way to end costs
+# Failures
 
 
-def still_works(loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer) -> None:
+def assert_still_works(loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer) -> None:
     server.fault = None
-    measured = loop.run(supervisor.screen(order(folder=order().folder.with_name("after")))).measurement
+    measured = loop.run(supervisor.screen(task(folder=task().folder.with_name("after")))).measurement
     assert measured.density is not None
     assert measured.density.value == HEALTHY_DENSITY
 
 
 @linux_only
 @pytest.mark.parametrize("memory_mb", [1, 90])
-def test_a_file_made_to_exhaust_its_parser_costs_one_screening(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path, memory_mb: int
+def test_a_parser_bomb_fails_one_screening(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer, tmp_path: Path, memory_mb: int
 ) -> None:
     brackets = ("(" * 380 + "\n") * 2_500  # takes nearly 300 MB to parse, and would then be refused
     healthy(("b.js", brackets, brackets + "\n", "100644")).write(tmp_path / "root" / "ada" / "brackets.git")
-    found = failure(loop, supervisor.screen(order("ada/brackets", memory_mb=memory_mb)))
+    found = failure(loop, supervisor.screen(task("ada/brackets", memory_mb=memory_mb)))
     assert found == ("memory", f"ran out of memory (limit {memory_mb} MB)")
-    still_works(loop, supervisor, order, server)
+    assert_still_works(loop, supervisor, task, server)
 
 
-def test_too_much_processor_time_costs_one_screening(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path
+def test_exceeding_cpu_time_fails_one_screening(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer, tmp_path: Path
 ) -> None:
     busy = History()
     lines = "".join(f"def f{n}(a):\n    if a:\n        return [{n}, a]\n    return a\n" for n in range(4_000))
     busy.commit("start", {f"{n}.py": lines + f"# {n}\n" for n in range(60)})
     busy.commit("end", {"README.md": "the end"}, day=900)
     busy.write(tmp_path / "root" / "ada" / "busy.git")
-    found = failure(loop, supervisor.screen(order("ada/busy", cpu_s=1)))
+    found = failure(loop, supervisor.screen(task("ada/busy", cpu_s=1)))
     assert found == ("time", "used more than 1 s of processor time")
-    still_works(loop, supervisor, order, server)
+    assert_still_works(loop, supervisor, task, server)
 
 
-def test_a_file_that_grows_too_large_costs_one_screening(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, tmp_path: Path
+def test_exceeding_the_file_size_fails_one_screening(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer, tmp_path: Path
 ) -> None:
     large = History()
     large.commit("start", {"noise": Random(1).randbytes(2_000_000)})
     large.write(tmp_path / "root" / "ada" / "large.git")
-    found = failure(loop, supervisor.screen(order("ada/large", file_bytes=1_000_000)))
+    found = failure(loop, supervisor.screen(task("ada/large", file_bytes=1_000_000)))
     assert found == ("too_large", "needed a file larger than the limit of 1 MB")
-    kind, sentence = failure(loop, supervisor.screen(order("ada/large", most_bytes=1_000_000)))
+    kind, sentence = failure(loop, supervisor.screen(task("ada/large", max_pack_bytes=1_000_000)))
     assert (kind, "is larger than the limit of 1 MB" in sentence) == ("too_large", True)
-    still_works(loop, supervisor, order, server)
+    assert_still_works(loop, supervisor, task, server)
 
 
-def test_too_much_time_costs_one_screening(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
+def test_exceeding_wall_time_fails_one_screening(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer
 ) -> None:
     server.fault = stall(server)
-    assert failure(loop, supervisor.screen(order(wall_s=0.3))) == ("time", "took longer than 0.3 s")
-    assert loop.run(children_of(supervisor, 0)) == []
-    still_works(loop, supervisor, order, server)
+    assert failure(loop, supervisor.screen(task(wall_s=0.3))) == ("time", "took longer than 0.3 s")
+    assert loop.run(wait_for_children(supervisor, 0)) == []
+    assert_still_works(loop, supervisor, task, server)
 
 
 @pytest.mark.parametrize(
@@ -401,71 +401,71 @@ def test_too_much_time_costs_one_screening(
         (signal.SIGKILL, ("memory", "was killed: the machine is short of memory")),
     ],
 )
-def test_a_child_that_crashes_costs_one_screening(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer, number: int, found: tuple[str, str]
+def test_a_crash_fails_one_screening(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer, number: int, found: tuple[str, str]
 ) -> None:
     server.fault = stall(server)
 
     async def crash() -> None:
-        (child,) = await children_of(supervisor)
-        await seen_to_ask(server)
+        (child,) = await wait_for_children(supervisor)
+        await until_requested(server)
         os.kill(child, number)
 
     async def both() -> None:
-        await asyncio.gather(supervisor.screen(order()), crash())
+        await asyncio.gather(supervisor.screen(task()), crash())
 
     assert failure(loop, both()) == found  # type: ignore[arg-type]
-    still_works(loop, supervisor, order, server)
+    assert_still_works(loop, supervisor, task, server)
 
 
-def test_a_screening_that_is_cancelled_is_gone_at_once(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
+def test_a_cancelled_screening_ends_immediately(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer
 ) -> None:
     server.fault = stall(server)
 
     async def cancel() -> int:
-        screening = asyncio.create_task(supervisor.screen(order()))
-        (child,) = await children_of(supervisor)
+        screening = asyncio.create_task(supervisor.screen(task()))
+        (child,) = await wait_for_children(supervisor)
         screening.cancel()
         await asyncio.wait([screening])
         assert screening.cancelled()
         return child
 
     assert is_gone(loop.run(cancel()))
-    still_works(loop, supervisor, order, server)
+    assert_still_works(loop, supervisor, task, server)
 
 
 @pytest.mark.parametrize("after_s", [0, 0.0005, 0.002, 0.005, 0.02, 0.05])
 def test_a_screening_may_be_cancelled_at_any_moment(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, after_s: float
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, after_s: float
 ) -> None:
     async def cancel() -> float:
-        screening = asyncio.create_task(supervisor.screen(order()))
+        screening = asyncio.create_task(supervisor.screen(task()))
         await asyncio.sleep(after_s)
         started_s = time.monotonic()
         screening.cancel()
         await asyncio.wait([screening])
-        assert await children_of(supervisor, 0) == []
+        assert await wait_for_children(supervisor, 0) == []
         return time.monotonic() - started_s
 
     assert loop.run(cancel()) < 5
-    assert loop.run(supervisor.screen(order())).measurement.density is not None
+    assert loop.run(supervisor.screen(task())).measurement.density is not None
 
 
-def test_a_supervisor_that_is_killed_takes_its_children_along_and_is_started_anew(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
+def test_a_killed_fork_server_takes_its_children_along_and_is_restarted(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer
 ) -> None:
     server.fault = stall(server)
     before = supervisor.pid
     found: list[int] = []
 
     async def kill() -> None:
-        found.extend(await children_of(supervisor))
-        await seen_to_ask(server)
+        found.extend(await wait_for_children(supervisor))
+        await until_requested(server)
         os.kill(supervisor.pid, signal.SIGKILL)
 
     async def both() -> None:
-        await asyncio.gather(supervisor.screen(order()), kill())
+        await asyncio.gather(supervisor.screen(task()), kill())
 
     kind, sentence = failure(loop, both())  # type: ignore[arg-type]
     assert (kind, sentence) == (
@@ -474,16 +474,16 @@ def test_a_supervisor_that_is_killed_takes_its_children_along_and_is_started_ane
     )
     if sys.platform == "linux":
         until_gone(*found)
-    still_works(loop, supervisor, order, server)
+    assert_still_works(loop, supervisor, task, server)
     assert supervisor.pid != before
 
 
-def test_a_supervisor_that_cannot_start_is_told(
-    loop: asyncio.Runner, order: Order, monkeypatch: pytest.MonkeyPatch
+def test_a_fork_server_that_cannot_start_is_a_failure(
+    loop: asyncio.Runner, task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.sandbox.supervisor._COMMAND", ("false",))
     supervisor = Supervisor()
-    found = failure(loop, supervisor.screen(order()))
+    found = failure(loop, supervisor.screen(task()))
     assert found == ("interrupted", "the process that starts screenings does not start")
     assert supervisor.pid == 0
 
@@ -497,34 +497,36 @@ async def main():
     async with Supervisor() as supervisor:
         print(supervisor.pid, flush=True)
         url, folder, token = sys.argv[1:]
-        await supervisor.screen(ScreeningTask(url=url, folder=Path(folder), most_bytes=1 << 30, token=token))
+        await supervisor.screen(ScreeningTask(url=url, folder=Path(folder), max_pack_bytes=1 << 30, token=token))
 
 asyncio.run(main())
 """
 
 
-def test_a_worker_that_is_killed_takes_everything_along(order: Order, server: GitServer) -> None:
+def test_a_killed_worker_takes_every_process_along(task: MakeTask, server: GitServer) -> None:
     server.fault = stall(server)
-    arguments = [order().url, str(order().folder), TOKEN]
+    arguments = [task().url, str(task().folder), TOKEN]
     with subprocess.Popen([sys.executable, "-c", WORKER, *arguments], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         supervisor = int(worker.stdout.readline())
-        asyncio.run(seen_to_ask(server))
+        asyncio.run(until_requested(server))
         (child,) = (child.pid for child in psutil.Process(supervisor).children())
         worker.kill()
     until_gone(supervisor, child)
 
 
-def test_closing_ends_everything_and_may_be_done_twice(loop: asyncio.Runner, order: Order, server: GitServer) -> None:
+def test_close_ends_every_process_and_may_be_called_twice(
+    loop: asyncio.Runner, task: MakeTask, server: GitServer
+) -> None:
     server.fault = stall(server)
 
     async def close() -> tuple[int, ...]:
         supervisor = Supervisor()
         await supervisor.close()
         await supervisor.start()
-        screening = asyncio.create_task(supervisor.screen(order()))
-        pids = (supervisor.pid, *await children_of(supervisor))
-        await seen_to_ask(server)
+        screening = asyncio.create_task(supervisor.screen(task()))
+        pids = (supervisor.pid, *await wait_for_children(supervisor))
+        await until_requested(server)
         await supervisor.close()
         await supervisor.close()
         with pytest.raises(ScreeningFailed):
@@ -534,49 +536,49 @@ def test_closing_ends_everything_and_may_be_done_twice(loop: asyncio.Runner, ord
     until_gone(*loop.run(close()))
 
 
-# The ranking, which comes after the measurement
+# The ranking
 
 
-def test_a_ranking_follows_the_measurement_where_it_is_wanted(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order
+def test_a_requested_ranking_follows_the_measurement(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask
 ) -> None:
-    unasked = loop.run(supervisor.screen(order()))
+    unasked = loop.run(supervisor.screen(task()))
     assert (unasked.shortlist, unasked.unranked) == (None, "")
-    screened = loop.run(supervisor.screen(order(rank=True)))
+    screened = loop.run(supervisor.screen(task(rank=True)))
     assert screened.measurement.density == unasked.measurement.density
     shortlist = screened.shortlist
     assert shortlist is not None
     assert (shortlist.scorer, shortlist.ranked_functions, shortlist.ranked_files) == ("baseline", 20, 5)
     assert {place.path for place in shortlist.files} == {f"m{n}.py" for n in range(5)}
     assert shortlist.functions[0].reasons[0].startswith("touched ")
-    again = loop.run(supervisor.screen(order(rank=True)))  # from what was found out before
+    again = loop.run(supervisor.screen(task(rank=True)))  # from cached facts
     assert again.shortlist == shortlist
 
 
-def test_a_ranking_that_takes_too_long_costs_nothing_but_itself(
-    loop: asyncio.Runner, supervisor: Supervisor, order: Order, server: GitServer
+def test_a_ranking_that_times_out_leaves_the_measurement(
+    loop: asyncio.Runner, supervisor: Supervisor, task: MakeTask, server: GitServer
 ) -> None:
-    screened = loop.run(supervisor.screen(order(rank=True, rank_s=0.0)))
+    screened = loop.run(supervisor.screen(task(rank=True, rank_s=0.0)))
     assert screened.measurement.density is not None
     assert (screened.shortlist, screened.unranked) == (None, "took too long")
-    assert loop.run(children_of(supervisor, 0)) == []
-    still_works(loop, supervisor, order, server)
+    assert loop.run(wait_for_children(supervisor, 0)) == []
+    assert_still_works(loop, supervisor, task, server)
 
 
-def hear_after_measuring(*said: bytes, rank: bool = True) -> Screened:
-    """What the worker makes of a child that says this after its measurement, and then no more."""
+def receive_after_measuring(*replies: bytes, rank: bool = True) -> Screened:
+    """Run the worker's side against a child that sends `replies` after its measurement, then hangs up."""
 
     async def listen() -> Screened:
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
-        order = ScreeningTask(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1, rank=rank)
-        speaking = asyncio.create_task(asyncio.to_thread(speak, theirs, said))
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MAX_REPLY_BYTES)
+        task = ScreeningTask(url="https://example.org/a/b", folder=Path("/nowhere"), max_pack_bytes=1, rank=rank)
+        sending = asyncio.create_task(asyncio.to_thread(send_all, theirs, replies))
         try:
             ends_at = asyncio.get_running_loop().time() + 10
-            return await hear_ranking(order, MEASUREMENT, reader, ends_at, lambda line: None)
+            return await receive_ranking(task, MEASUREMENT, reader, ends_at, lambda line: None)
         finally:
             writer.close()
-            await speaking
+            await sending
 
     return asyncio.run(listen())
 
@@ -584,14 +586,14 @@ def hear_after_measuring(*said: bytes, rank: bool = True) -> Screened:
 SHORTLIST = Shortlist("baseline", 1, 1, (Place("a.py", "f", 1, ("4 lines",)),), ())
 
 
-def test_a_ranking_is_passed_on_as_it_was_said() -> None:
+def test_a_ranking_is_parsed() -> None:
     line = json.dumps({"shortlist": dump_shortlist(SHORTLIST)}).encode() + b"\n"
-    assert hear_after_measuring(b'{"progress": "reading the past"}\n', line) == Screened(MEASUREMENT, SHORTLIST)
-    assert hear_after_measuring(line, rank=False) == Screened(MEASUREMENT)
+    assert receive_after_measuring(b'{"progress": "reading the past"}\n', line) == Screened(MEASUREMENT, SHORTLIST)
+    assert receive_after_measuring(line, rank=False) == Screened(MEASUREMENT)
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("replies", "why"),
     [
         (b"", "the process ended"),
         (b'{"shortlist": {', "the process ended"),
@@ -602,52 +604,52 @@ def test_a_ranking_is_passed_on_as_it_was_said() -> None:
         (b'{"unranked": "\\u001b[31m"}\n', "gave a ranking that makes no sense"),
         (b'{"shortlist": null}\n', "gave a ranking that makes no sense"),
         (b"hello\n", "gave a ranking that makes no sense"),
-        (b"x" * (MOST_ANSWER_BYTES + 10), "gave a ranking that makes no sense"),
+        (b"x" * (MAX_REPLY_BYTES + 10), "gave a ranking that makes no sense"),
     ],
-    ids=lambda said: repr(said[:20]),
+    ids=lambda replies: repr(replies[:20]),
 )
-def test_whatever_becomes_of_the_ranking_the_measurement_stands(said: bytes, why: str) -> None:
-    assert hear_after_measuring(said) == Screened(MEASUREMENT, unranked=why)
+def test_a_failed_ranking_leaves_the_measurement(replies: bytes, why: str) -> None:
+    assert receive_after_measuring(replies) == Screened(MEASUREMENT, unranked=why)
 
 
-# Answers that no child of ours gives
+# Malformed replies
 
 
-def hear(*said: bytes) -> tuple[str, Any]:
-    """What the worker makes of a child that says this and ends with exit status 3."""
+def receive(*replies: bytes) -> tuple[str, Any]:
+    """Run the worker's side against a child that sends `replies` and ends with exit status 3."""
 
     async def talk() -> tuple[str, Any]:
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MOST_ANSWER_BYTES)
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=MAX_REPLY_BYTES)
         ending = asyncio.get_running_loop().create_future()
         ending.set_result(Ending(3, 0.1, 50.0))
-        order = ScreeningTask(url="https://example.org/a/b", folder=Path("/nowhere"), most_bytes=1)
-        speaking = asyncio.create_task(asyncio.to_thread(speak, theirs, said))
+        task = ScreeningTask(url="https://example.org/a/b", folder=Path("/nowhere"), max_pack_bytes=1)
+        sending = asyncio.create_task(asyncio.to_thread(send_all, theirs, replies))
         try:
-            return "measured", await converse(order, reader, writer, ending, lambda line: None)
+            return "measured", await receive_measurement(task, reader, writer, ending, lambda line: None)
         except ScreeningFailed as failed:
             return failed.kind, failed.sentence
         finally:
             writer.close()
-            await speaking
+            await sending
 
     return asyncio.run(talk())
 
 
-def speak(to: socket.socket, said: tuple[bytes, ...]) -> None:
+def send_all(to: socket.socket, replies: tuple[bytes, ...]) -> None:
     with to, contextlib.suppress(ConnectionError):
-        for part in said:
+        for part in replies:
             to.sendall(part)
         to.shutdown(socket.SHUT_WR)
         while to.recv(1 << 16):
             pass
 
 
-NO_SENSE = ("crash", "gave an answer that makes no sense")
+MALFORMED = ("crash", "gave an answer that makes no sense")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "replies",
     [
         b"hello\n",
         b"\xff\xfe\n",
@@ -660,20 +662,20 @@ NO_SENSE = ("crash", "gave an answer that makes no sense")
         b'{"error": {"kind": "crash", "sentence": 5}}\n',
         b'{"progress": ["x"]}\n',
         b"[" * 1_000_000 + b"\n",
-        b"x" * (MOST_ANSWER_BYTES + 10),
-        b'{"progress": "%s"}\n' % (b"x" * 490) * (MOST_ANSWER_BYTES // 500),
+        b"x" * (MAX_REPLY_BYTES + 10),
+        b'{"progress": "%s"}\n' % (b"x" * 490) * (MAX_REPLY_BYTES // 500),
         b"cos\nsystem\n(S'exit 1'\ntR.\n",
     ],
-    ids=lambda said: repr(said[:20]),
+    ids=lambda replies: repr(replies[:20]),
 )
-def test_an_answer_that_makes_no_sense_is_a_failure_and_nothing_more(said: bytes) -> None:
-    assert hear(said) == NO_SENSE
+def test_a_malformed_reply_is_a_failure(replies: bytes) -> None:
+    assert receive(replies) == MALFORMED
 
 
-@pytest.mark.parametrize("said", [b"", b'{"measurement": ', b'{"progress": "reading"}\n'])
-def test_an_answer_that_never_comes_is_told_by_how_the_child_ended(said: bytes) -> None:
-    assert hear(said) == ("crash", "ended without an answer (exit status 3)")
+@pytest.mark.parametrize("replies", [b"", b'{"measurement": ', b'{"progress": "reading"}\n'])
+def test_a_missing_reply_is_explained_by_how_the_child_ended(replies: bytes) -> None:
+    assert receive(replies) == ("crash", "ended without an answer (exit status 3)")
 
 
-def test_an_error_is_passed_on_as_it_was_said() -> None:
-    assert hear(b'{"error": {"kind": "missing", "sentence": "not there"}}\n') == ("missing", "not there")
+def test_an_error_is_parsed() -> None:
+    assert receive(b'{"error": {"kind": "missing", "sentence": "not there"}}\n') == ("missing", "not there")

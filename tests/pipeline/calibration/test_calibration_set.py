@@ -51,12 +51,12 @@ def test_published_outcomes_can_be_excluded_too() -> None:
     assert found.calibrate().threshold.source == "calibration"
 
 
-def test_where_a_class_is_excluded_away_the_seed_threshold_answers() -> None:
+def test_if_a_class_is_excluded_the_seed_threshold_is_used() -> None:
     found = after(Excluded(AT, "win/two", "x"), Excluded(AT, "win/one", "x"))
     assert found.calibrate().threshold == SEED.threshold
 
 
-def test_a_recipe_without_a_seed_borrows_the_threshold_in_force_of_messages() -> None:
+def test_a_recipe_without_a_seed_borrows_the_current_threshold_of_messages() -> None:
     found = after(Recorded(AT, (outcome("loss", "new", 0.05),))).calibrate(OTHER)
     assert found.threshold.source == "borrowed"
     assert found.threshold.value == pytest.approx(0.055)
@@ -76,18 +76,18 @@ def test_a_pinned_recipe_keeps_deciding_with_its_own_seed_when_a_release_ships_a
     assert replay([old, adoption(newer, OTHER, AT)], newer).deciding == OTHER
 
 
-def test_the_seed_of_this_release_replaces_the_one_remembered_for_the_same_recipe() -> None:
+def test_the_shipped_seed_replaces_the_recorded_seed_of_the_same_recipe() -> None:
     stale = dataclasses.replace(adoption(SEED, RECIPE, AT), seed_outcomes=())
     assert len(replay([stale], SEED).outcomes) == 4
 
 
-def test_adopting_a_recipe_without_a_seed_remembers_none() -> None:
+def test_adopting_a_recipe_without_a_seed_records_none() -> None:
     assert adoption(SEED, OTHER, AT).seed_threshold is None
     assert adoption(SEED, OTHER, AT).seed_outcomes == ()
     assert replay([adoption(SEED, OTHER, AT)], SEED).calibrate().threshold.source == "borrowed"
 
 
-def test_the_threshold_before_decides_ties() -> None:
+def test_the_previous_threshold_decides_ties() -> None:
     # One error in each of .025-.045 and .055-.075, equally wide; the last recorded threshold is nearer the upper one.
     tie = "loss p .005, win q .105, loss a .025, win b .045, loss c .055, win d .075"
     gone: list[Entry] = [Excluded(AT, repo, "x") for repo in ("win/one", "win/two", "loss/one", "loss/two")]
@@ -96,7 +96,7 @@ def test_the_threshold_before_decides_ties() -> None:
     assert after(*entries, Moved(AT, RECIPE, 0.06, "v")).calibrate().threshold.value == pytest.approx(0.065)
 
 
-def test_flips_are_the_newest_predictions_whose_verdict_the_new_threshold_turns() -> None:
+def test_flips_are_the_newest_predictions_whose_verdict_changes() -> None:
     before, later = after().calibrate(), after(Recorded(AT, (outcome("loss", "new", 0.05),))).calibrate()  # .045, .055
     predictions = [
         prediction("old/old", 0.050),
@@ -114,7 +114,7 @@ def test_flips_are_the_newest_predictions_whose_verdict_the_new_threshold_turns(
     assert change(predictions, before, before).flips == ()
 
 
-def test_between_label_recipes_each_judges_its_own_density() -> None:
+def test_each_label_recipe_judges_its_own_densities() -> None:
     found = after()
     predictions = [
         prediction("a/a", 0.050),
@@ -127,7 +127,7 @@ def test_between_label_recipes_each_judges_its_own_density() -> None:
     assert flips.not_measured == ("b/b",)
 
 
-def test_the_track_record_holds_predictions_that_came_before_their_outcome() -> None:
+def test_the_track_record_has_predictions_made_before_their_outcome() -> None:
     found = after(
         prediction("right/right", verdict="RUN"),
         prediction("fp/fp", verdict="SKIP"),
@@ -153,7 +153,7 @@ def test_the_track_record_holds_predictions_that_came_before_their_outcome() -> 
         {"decided_at": "2026-02-28"},  # decided the day before the prediction, recorded after it
     ],
 )
-def test_what_was_no_test_of_a_prediction_is_not_in_the_track_record(changes: dict) -> None:
+def test_outcomes_that_do_not_test_a_prediction_are_not_in_the_track_record(changes: dict) -> None:
     found = after(prediction("a/a"), Recorded(AT, (outcome("win", "a", **changes),)))
     assert track_record(found, RECIPE).settled == ()
 
@@ -164,7 +164,7 @@ def test_an_excluded_repository_is_not_in_the_track_record() -> None:
     assert track_record(after(*entries, Excluded(AT, "a/a", "x")), RECIPE).settled == ()
 
 
-def test_a_repository_that_is_not_there_is_answered_with_those_that_are() -> None:
+def test_an_unknown_repository_is_an_error_that_lists_known_ones() -> None:
     require_known(after(), "win/one")
     with pytest.raises(
         AssayError, match=r"win/three is not in the calibration set, which has: loss/one, loss/two, win"

@@ -28,7 +28,7 @@ def cost_at(points: list[tuple[float, bool, float]], cut: float) -> float:
 
 
 def by_brute_force(points: list[tuple[float, bool, float]], previous: float | None) -> float:
-    """The rule as DESIGN.md says it, one gap after the other."""
+    """Apply the documented rule gap by gap."""
     densities = sorted({density for density, _, _ in points})
     gaps = list(pairwise(densities))
     always = min(sum(c for _, won, c in points if not won), sum(c for _, won, c in points if won))
@@ -42,12 +42,12 @@ def by_brute_force(points: list[tuple[float, bool, float]], previous: float | No
 
 
 @given(with_both_classes, st.none() | st.integers(0, 12))
-def test_the_cut_is_that_of_the_rule_applied_gap_by_gap(points: list, previous: int | None) -> None:
+def test_the_cut_equals_a_brute_force_application_of_the_rule(points: list, previous: int | None) -> None:
     assert cut_of(points, previous) == by_brute_force(points, previous)
 
 
 @given(with_both_classes)
-def test_no_other_cut_between_two_densities_costs_less_unless_a_constant_answer_is_as_good(points: list) -> None:
+def test_no_cut_costs_less_unless_a_constant_verdict_is_as_good(points: list) -> None:
     densities = sorted({density for density, _, _ in points})
     others = [cost_at(points, (low + high) / 2) for low, high in pairwise(densities)]
     always = min(cost_at(points, -1.0), cost_at(points, 99.0))
@@ -55,14 +55,14 @@ def test_no_other_cut_between_two_densities_costs_less_unless_a_constant_answer_
 
 
 @given(with_both_classes, st.sampled_from([0.001, 0.1, 3.0, 1000.0]), st.none() | st.integers(0, 12))
-def test_densities_times_k_give_the_cut_times_k(points: list, factor: float, previous: int | None) -> None:
+def test_the_cut_scales_with_the_densities(points: list, factor: float, previous: int | None) -> None:
     scaled = [(density * factor, won, cost) for density, won, cost in points]
     before = None if previous is None else previous * factor
     assert cut_of(scaled, before) == pytest.approx(cut_of(points, previous) * factor, rel=1e-9)
 
 
 @given(with_both_classes, st.randoms(use_true_random=False))
-def test_the_order_of_the_points_decides_nothing(points: list, random) -> None:
+def test_the_order_of_the_points_does_not_matter(points: list, random) -> None:
     shuffled = list(points)
     random.shuffle(shuffled)
     assert cut_of(shuffled) == cut_of(points)
@@ -70,7 +70,7 @@ def test_the_order_of_the_points_decides_nothing(points: list, random) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(with_both_classes)
-def test_many_sets_at_once_give_what_each_gives_alone(points: list) -> None:
+def test_many_sets_give_the_same_cuts_as_each_alone(points: list) -> None:
     whole = make(points)
     counts = bootstrap_counts(whole, 20, 7)
     alone = []
@@ -80,7 +80,7 @@ def test_many_sets_at_once_give_what_each_gives_alone(points: list) -> None:
     assert place_cuts(whole, counts, None).tolist() == alone
 
 
-def test_resamples_keep_the_size_of_each_class_and_come_out_the_same_again() -> None:
+def test_resamples_keep_class_sizes_and_are_reproducible() -> None:
     points = make([(1, True, 1), (2, True, 1), (3, False, 1), (4, False, 1), (5, False, 1)])
     counts = bootstrap_counts(points, 50, 3)
     assert (counts[:, :2].sum(axis=1) == 2).all()
@@ -93,7 +93,7 @@ def test_leave_one_out_leaves_out_each_point_in_turn() -> None:
     assert leave_one_out_counts(3).tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
 
 
-def test_a_class_is_missing_where_all_won_or_all_lost() -> None:
+def test_a_class_is_missing_if_all_won_or_all_lost() -> None:
     assert make([(1, True, 1), (2, False, 1)]).has_both_classes()
     assert not make([(1, True, 1)]).has_both_classes()
     assert not make([(1, False, 1)]).has_both_classes()

@@ -15,11 +15,11 @@ from tests.builders.seeds import seed
 SEED = seed()
 
 
-def through_a_file(found: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
-    return parse_exchange(render_exchange(found).encode(), "set.json")
+def through_a_file(outcomes_: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    return parse_exchange(render_exchange(outcomes_).encode(), "set.json")
 
 
-def test_a_set_comes_back_from_its_file_as_it_was() -> None:
+def test_a_set_survives_export_and_import() -> None:
     found = (
         *outcomes("win a .06 published, loss b .02 @2026-01-02, INCONCLUSIVE c .03"),
         outcome("hard", "ü", 1 / 3, excluded_because="a fork", pairs=7, rho_adapter=-0.14, density_low=0.1),
@@ -48,7 +48,7 @@ def test_an_import_lifts_no_exclusion() -> None:
     assert plan.entries(AT) == ()
 
 
-def test_the_older_file_of_another_recipe_is_taken_but_does_not_count() -> None:
+def test_outcomes_of_another_recipe_are_imported_but_do_not_count() -> None:
     other = outcome("loss", "a", 0.05, label_recipe_id="f" * 12)
     plan = plan_import([other], replay([], SEED))
     assert plan.outcomes == (other,)
@@ -59,17 +59,17 @@ def test_the_older_file_of_another_recipe_is_taken_but_does_not_count() -> None:
     ("raw", "complaint"),
     [
         ("{}", "set.json.format: is missing"),
-        ('{"format": "spreadsheet"}', "set.json.format: assay-calibration is wanted"),
+        ('{"format": "spreadsheet"}', "set.json.format: expected assay-calibration"),
         ('{"format": "assay-calibration"}', "set.json.schema_version: is missing"),
         ('{"format": "assay-calibration", "schema_version": 2}', "this version of Assay reads 1, not 2"),
-        ('{"format": "assay-calibration", "schema_version": 1, "outcomes": {}}', "outcomes: a list is wanted"),
+        ('{"format": "assay-calibration", "schema_version": 1, "outcomes": {}}', "outcomes: expected a list"),
         (
             '{"format": "assay-calibration", "schema_version": 1, "outcomes": ["win"]}',
-            "outcomes[0]: an object is wanted",
+            "outcomes[0]: expected an object",
         ),
     ],
 )
-def test_a_file_of_another_kind_is_refused(raw: str, complaint: str) -> None:
+def test_other_files_are_rejected(raw: str, complaint: str) -> None:
     with pytest.raises(MalformedError) as refusal:
         parse_exchange(raw.encode(), "set.json")
     assert complaint in str(refusal.value)
@@ -82,10 +82,10 @@ def test_a_file_of_another_kind_is_refused(raw: str, complaint: str) -> None:
         ({"repo": "a/\u202eb"}, "outcomes[0].repo: a printable text"),
         ({"density": "0.5"}, "outcomes[0].density: a number from 0 to 1"),
         ({"density": -0.1}, "outcomes[0].density: a number from 0 to 1"),
-        ({"density": 1e999}, "Infinity is no JSON number"),
-        ({"outcome": "win"}, "outcomes[0].outcome: one of WIN, SOFT LOSS, HARD LOSS, INCONCLUSIVE is wanted"),
+        ({"density": 1e999}, "Infinity is not a JSON number"),
+        ({"outcome": "win"}, "outcomes[0].outcome: expected one of WIN, SOFT LOSS, HARD LOSS, INCONCLUSIVE"),
         ({"provenance": "rumour"}, "outcomes[0].provenance: one of published, measured"),
-        ({"label_recipe_id": "messages"}, "outcomes[0].label_recipe_id: 12 hexadecimal digits"),
+        ({"label_recipe_id": "messages"}, "outcomes[0].label_recipe_id: expected 12 hexadecimal digits"),
         ({"decided_at": "soon"}, "outcomes[0].decided_at: not a time"),
         ({"rho_adapter": 2}, "outcomes[0].rho_adapter: a number from -1 to 1"),
         ({"pairs": 1.5}, "outcomes[0].pairs: a whole number"),
@@ -101,13 +101,13 @@ def test_a_wrong_field_is_named(changes: dict, complaint: str) -> None:
     assert str(refusal.value).isprintable()
 
 
-def test_a_number_beyond_all_floats_is_refused() -> None:
+def test_a_number_beyond_float_range_is_rejected() -> None:
     raw = render_exchange([outcome(density=0.06)]).replace("0.06", "1e999")
     with pytest.raises(MalformedError, match=r"outcomes\[0\].density: a number from 0 to 1"):
         parse_exchange(raw.encode(), "set.json")
 
 
-def test_fields_that_may_be_absent_may_be_absent() -> None:
+def test_optional_fields_may_be_absent() -> None:
     needed = ("repo", "density", "outcome", "provenance", "label_recipe_id")
     full = dataclasses.asdict(outcome())
     fields = {key: full[key] for key in needed}

@@ -34,7 +34,7 @@ def fill(folder: Path, *entries) -> Path:
     return folder / "ledger.jsonl"
 
 
-def test_what_is_added_is_read_back_in_order(tmp_path: Path) -> None:
+def test_entries_are_read_back_in_order(tmp_path: Path) -> None:
     fill(tmp_path / "deep" / "down", FIRST, SECOND)
     fill(tmp_path / "deep" / "down", THIRD)
     assert read_entries(tmp_path / "deep" / "down") == (FIRST, SECOND, THIRD)
@@ -52,7 +52,7 @@ def test_adding_nothing_leaves_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.jsonl").exists()
 
 
-def test_lines_are_only_ever_added(tmp_path: Path) -> None:
+def test_the_file_is_append_only(tmp_path: Path) -> None:
     path = fill(tmp_path, FIRST)
     before = path.read_bytes()
     fill(tmp_path, SECOND)
@@ -68,7 +68,7 @@ TORN = render_entry(THIRD)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 20, 100, len(TORN) - 3, len(TORN) - 2])
-def test_a_last_line_torn_anywhere_is_passed_over_and_cut_off_by_the_next_writer(tmp_path: Path, kept: int) -> None:
+def test_an_incomplete_last_line_is_skipped_and_truncated_by_the_next_writer(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(WHOLE + TORN[:kept])
     assert read_entries(tmp_path) == (FIRST, SECOND)
@@ -76,7 +76,7 @@ def test_a_last_line_torn_anywhere_is_passed_over_and_cut_off_by_the_next_writer
     assert path.read_bytes() == WHOLE + render_entry(FIRST)
 
 
-def test_a_last_line_that_lacks_nothing_but_its_end_is_kept(tmp_path: Path) -> None:
+def test_a_last_line_that_lacks_only_its_newline_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(WHOLE + TORN.rstrip(b"\n"))
     assert read_entries(tmp_path) == (FIRST, SECOND, THIRD)
@@ -85,7 +85,7 @@ def test_a_last_line_that_lacks_nothing_but_its_end_is_kept(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 4096, b"{}", b"\xff\xfe", b'{"kind":'])
-def test_rubbish_without_an_end_is_a_torn_line(tmp_path: Path, tail: bytes) -> None:
+def test_garbage_without_a_newline_is_an_incomplete_line(tmp_path: Path, tail: bytes) -> None:
     (tmp_path / "ledger.jsonl").write_bytes(WHOLE + tail)
     assert read_entries(tmp_path) == (FIRST, SECOND)
 
@@ -93,7 +93,7 @@ def test_rubbish_without_an_end_is_a_torn_line(tmp_path: Path, tail: bytes) -> N
 @pytest.mark.parametrize(
     "damage", [b"rubbish\n", b"{}\n", b"\0\0\0\n", b'{"kind":"exclude"}\n', b"[" * 100_000 + b"\n"]
 )
-def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path: Path, damage: bytes) -> None:
+def test_damage_before_the_last_line_is_an_error_that_names_the_line(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(render_entry(FIRST) + damage + render_entry(SECOND))
     with pytest.raises(LedgerError, match=r"line 2.*restore it from a backup, or move it away"):
@@ -103,7 +103,7 @@ def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path: Path, d
     assert path.read_bytes() == render_entry(FIRST) + damage + render_entry(SECOND)
 
 
-def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_ledger_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fill(tmp_path, FIRST)
     before, real_write = path.read_bytes(), os.write
 
@@ -121,13 +121,13 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path, monkeypatch: py
     assert read_entries(tmp_path) == (FIRST, SECOND)
 
 
-def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+def test_an_entry_that_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(MalformedError, match=r"a new entry\.repo: a printable text"):
         fill(tmp_path, FIRST, Excluded(AT, "a/\x1b[2J", "x"))
     assert read_entries(tmp_path) == ()
 
 
-def test_a_folder_that_cannot_be_made_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(LedgerError, match="set ASSAY_DATA_DIR to another folder"), open_ledger(tmp_path / "file" / "x"):
         pass
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_that_says_what_to_do(tmp_path:
         read_entries(tmp_path / "file" / "x")
 
 
-def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
     def add(name: str) -> None:
         for number in range(5):
             with open_ledger(tmp_path) as opened:
@@ -151,7 +151,7 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     assert [entry.reason for entry in found if isinstance(entry, Excluded)] == [str(n) for n in range(20)]
 
 
-def test_a_prediction_is_remembered_once_until_something_changes(tmp_path: Path) -> None:
+def test_a_prediction_is_recorded_once_until_something_changes(tmp_path: Path) -> None:
     calibration = fit(outcomes("win a .06, loss b .02"), label_recipe_id=RECIPE)
     shown = screening(label_recipe_id=RECIPE)
     record_prediction(tmp_path, shown, calibration, "2026-03-01")
@@ -182,7 +182,7 @@ def test_a_decision_to_change_nothing_writes_nothing(tmp_path: Path) -> None:
     assert changed.before.threshold == changed.after.threshold
 
 
-def test_a_refused_change_writes_nothing(tmp_path: Path) -> None:
+def test_a_rejected_change_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(MalformedError):
         amend(tmp_path, SEED, AT, lambda known: (Recorded(AT, (outcome("loss", "a\n", 0.05),)),))
     assert read_entries(tmp_path) == ()
@@ -190,7 +190,7 @@ def test_a_refused_change_writes_nothing(tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.data())
-def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_arbitrary_bytes_are_read_or_rejected(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("ledger")
     pieces = st.sampled_from([WHOLE, TORN, b"\n", b"{", b"}", b"\0"]) | st.binary(max_size=10)
     (folder / "ledger.jsonl").write_bytes(b"".join(data.draw(st.lists(pieces, max_size=6))))

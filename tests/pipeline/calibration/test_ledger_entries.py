@@ -14,11 +14,11 @@ from pipeline.calibration.ledger_entries import (
     Prediction,
     Recorded,
     dump_entry,
+    equal_except_time,
     load_entry,
     parse_entry,
     predict,
     render_entry,
-    same_but_time,
 )
 from pipeline.calibration.threshold import fit
 from pipeline.json_fields import Fields, MalformedError
@@ -42,7 +42,7 @@ EVERY_KIND: list[Entry] = [
 
 
 @pytest.mark.parametrize("entry", EVERY_KIND, ids=lambda entry: type(entry).__name__)
-def test_an_entry_comes_back_from_its_line_as_it_was(entry: Entry) -> None:
+def test_an_entry_survives_a_round_trip_through_its_line(entry: Entry) -> None:
     line = render_entry(entry)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -50,11 +50,11 @@ def test_an_entry_comes_back_from_its_line_as_it_was(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", EVERY_KIND, ids=lambda entry: type(entry).__name__)
-def test_an_entry_comes_back_from_its_values_once_they_were_json(entry: Entry) -> None:
+def test_an_entry_survives_a_round_trip_through_json(entry: Entry) -> None:
     assert load_entry(Fields(json.loads(json.dumps(dump_entry(entry))), "row 1")) == entry
 
 
-def test_an_outcome_of_an_earlier_release_weighs_one_and_a_shared_one_stands_in_no_ledger() -> None:
+def test_outcomes_of_earlier_releases_have_weight_one_and_shared_ones_are_rejected() -> None:
     values = json.loads(render_entry(Recorded(AT, (outcome("win", "a", 0.06),))))
     del values["outcomes"][0]["weight"]
     assert load_entry(Fields(values, "row 1")) == Recorded(AT, (outcome("win", "a", 0.06),))
@@ -64,7 +64,7 @@ def test_an_outcome_of_an_earlier_release_weighs_one_and_a_shared_one_stands_in_
 
 
 @pytest.mark.parametrize("entry", EVERY_KIND, ids=lambda entry: type(entry).__name__)
-def test_no_beginning_of_a_line_can_be_mistaken_for_a_line(entry: Entry) -> None:
+def test_no_prefix_of_a_line_is_a_valid_line(entry: Entry) -> None:
     line = render_entry(entry).rstrip(b"\n")
     for length in range(len(line)):
         with pytest.raises(MalformedError):
@@ -76,7 +76,7 @@ def test_no_beginning_of_a_line_can_be_mistaken_for_a_line(entry: Entry) -> None
     density=st.none() | st.floats(0, 1),
     threshold=st.floats(0, 1),
 )
-def test_any_name_and_any_number_come_back_to_the_last_digit(
+def test_names_and_numbers_survive_a_round_trip_to_the_last_digit(
     repo: str, density: float | None, threshold: float
 ) -> None:
     entry = prediction(repo, density, threshold=threshold)
@@ -92,18 +92,18 @@ def test_any_name_and_any_number_come_back_to_the_last_digit(
         ({"repo": "a\n"}, "line 7.repo: a printable text"),
         ({"density": 1.5}, "line 7.density: a number from 0 to 1"),
         ({"verdict": "MAYBE"}, "line 7.verdict: one of RUN, SKIP"),
-        ({"label_recipe_id": "xyz"}, "line 7.label_recipe_id: 12 hexadecimal digits"),
+        ({"label_recipe_id": "xyz"}, "line 7.label_recipe_id: expected 12 hexadecimal digits"),
         ({"measurable": 1}, "line 7.measurable: true or false"),
     ],
 )
-def test_what_a_line_should_not_hold_is_named(changes: dict, complaint: str) -> None:
+def test_an_error_names_the_bad_field(changes: dict, complaint: str) -> None:
     fields = json.loads(render_entry(prediction())) | changes
     with pytest.raises(MalformedError) as refusal:
         parse_entry(json.dumps(fields).encode(), "line 7")
     assert complaint in str(refusal.value)
 
 
-def test_a_prediction_is_what_the_screening_said() -> None:
+def test_a_prediction_has_the_values_of_the_screening() -> None:
     calibration = fit(outcomes("win a .06, loss b .02"), label_recipe_id=RECIPE)
     shown = screening()
     found = predict(shown, calibration, AT)
@@ -113,7 +113,7 @@ def test_a_prediction_is_what_the_screening_said() -> None:
     assert (found.head_sha, found.at) == (shown.mined.head_sha, AT)
 
 
-def test_a_screening_without_a_density_can_be_remembered() -> None:
+def test_a_screening_without_a_density_can_be_recorded() -> None:
     calibration = fit(outcomes("win a .06, loss b .02"), label_recipe_id=RECIPE)
     found = predict(screening(density=None), calibration, AT)
     assert (found.density, found.density_low, found.density_high) == (None, None, None)
@@ -129,8 +129,8 @@ def test_a_screening_without_a_density_can_be_remembered() -> None:
         (Included(AT, "a/a"), False),
     ],
 )
-def test_the_time_alone_does_not_make_a_prediction_another(other: Entry, same: bool) -> None:
-    assert same_but_time(prediction(), other) is same
+def test_predictions_are_equal_if_only_the_time_differs(other: Entry, same: bool) -> None:
+    assert equal_except_time(prediction(), other) is same
 
 
 def test_predictions_are_frozen() -> None:

@@ -7,12 +7,12 @@ FACTS = load_published()
 BY_NAME = {p.name: p for p in FACTS.repositories}
 
 
-def test_eight_stand_in_the_table_and_four_beside_it() -> None:
+def test_eight_repositories_are_in_the_table_and_four_beside_it() -> None:
     assert sum(p.in_table for p in FACTS.repositories) == 8
     assert len(BY_NAME) == len(FACTS.repositories) == 12
 
 
-def test_every_history_names_a_public_repository_and_every_rho_is_one() -> None:
+def test_every_history_is_a_public_repository_and_every_rho_is_valid() -> None:
     for facts in FACTS.repositories:
         owner, name = facts.history.split("/")
         assert owner
@@ -21,7 +21,7 @@ def test_every_history_names_a_public_repository_and_every_rho_is_one() -> None:
             assert rho is None or -1 <= rho <= 1
 
 
-def test_lags_are_counted_from_the_end_of_the_newest_month_a_history_is_said_to_reach() -> None:
+def test_lags_are_counted_from_the_last_month_that_a_history_reaches() -> None:
     assert max(p.history_to for p in FACTS.repositories) == "2026-06"
     assert FACTS.published_as_of == 1_782_863_999  # 2026-06-30T23:59:59Z
 
@@ -36,7 +36,7 @@ def test_lags_are_counted_from_the_end_of_the_newest_month_a_history_is_said_to_
         ("pocketbase/pocketbase", "SOFT LOSS"),
     ],
 )
-def test_outcomes_are_in_our_words(name: str, kind: str) -> None:
+def test_published_outcomes_are_mapped_to_our_terms(name: str, kind: str) -> None:
     assert BY_NAME[name].kind == kind
 
 
@@ -44,7 +44,7 @@ def test_outcomes_are_in_our_words(name: str, kind: str) -> None:
     ("adapter", "baseline", "kind"),
     [(None, None, "SOFT LOSS"), (-0.01, None, "HARD LOSS"), (0.1, 0.11, "HARD LOSS"), (0.1, 0.1, "SOFT LOSS")],
 )
-def test_a_loss_is_hard_where_the_adapter_was_worse_than_nothing_or_than_the_baseline(
+def test_a_loss_is_hard_if_the_adapter_is_worse_than_chance_or_the_baseline(
     adapter: float | None, baseline: float | None, kind: str
 ) -> None:
     assert published(won=False, rho_adapter=adapter, rho_baseline=baseline).kind == kind

@@ -1,4 +1,4 @@
-"""What fine-tuning gave here, from the JSON of a run to a row and back."""
+"""Our own fine-tuning results, from the JSON of a run to a row and back."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def test_a_run_becomes_a_row():
     assert (row.rho_frozen, row.rho_best_cheap, row.rho_shuffled) == (0.19, 0.25, 0.01)
 
 
-def test_a_run_without_control_or_rivals_has_none_of_their_figures():
+def test_a_run_without_control_or_competitors_has_none_of_their_figures():
     row = reproduced_of("owner/name", {**RUN, "best_cheap": None, "scorers": {}}, None)
     assert (row.rho_frozen, row.rho_best_cheap, row.rho_shuffled) == (None, None, None)
 
 
-def test_rows_come_back_as_they_were_written():
+def test_rows_survive_a_round_trip():
     row = reproduced_of("owner/name", RUN, None)
     assert parse_reproduced(render_reproduced([row])) == {"owner/name": row}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"name": "a"}]', '[{"other": 1}]'])
-def test_a_damaged_file_is_said_to_be_one(text):
+def test_a_damaged_file_is_an_error(text):
     with pytest.raises(AssayError, match="reproduce-table"):
         parse_reproduced(text)
 
 
-def test_what_ships_can_be_read():
+def test_the_shipped_file_can_be_read():
     assert all(row.n > 0 for row in load_reproduced().values())

@@ -24,11 +24,11 @@ def changed(*path: Any, value: Any) -> bytes:
     return json.dumps(whole).encode()
 
 
-def test_a_seed_comes_back_from_its_file_to_the_last_digit() -> None:
+def test_a_seed_survives_a_round_trip_to_the_last_digit() -> None:
     assert parse_seed(render_seed(SEED).encode(), "seed.json") == SEED
 
 
-def test_the_file_has_the_fields_that_its_readers_count_on() -> None:
+def test_the_file_has_the_documented_fields() -> None:
     first = json.loads(render_seed(SEED))["repositories"][0]
     assert (first["name"], first["outcome"], first["as_of"]) == ("win/one", "win", "2023-11-14T22:13:20Z")
     assert (first["density"], first["pairs"], first["measurable"]) == (0.10, 2_000, True)
@@ -43,21 +43,21 @@ R = ("repositories", 1)
     ("path", "value", "complaint"),
     [
         (("schema_version",), 2, "schema_version: this version of Assay reads 1"),
-        (("label_recipe_id",), "messages", "label_recipe_id: 12 hexadecimal digits"),
-        (("label_recipe_id",), "f" * 12, "repositories[0].label_recipe_id: is another than the file's"),
-        (("published_as_of",), "last year", "published_as_of: a day such as"),
-        (("threshold", "band"), [0.5], "threshold.band: two numbers are wanted"),
-        (("threshold", "band"), [0.5, 0.4], "threshold.band: two numbers are wanted"),
+        (("label_recipe_id",), "messages", "label_recipe_id: expected 12 hexadecimal digits"),
+        (("label_recipe_id",), "f" * 12, "repositories[0].label_recipe_id: differs from that of the file"),
+        (("published_as_of",), "last year", "published_as_of: expected a day such as"),
+        (("threshold", "band"), [0.5], "threshold.band: expected two numbers"),
+        (("threshold", "band"), [0.5, 0.4], "threshold.band: expected two numbers"),
         (("threshold", "value"), "0.05", "threshold.value: a number"),
-        (("repositories",), {}, "repositories: a list is wanted"),
-        ((*R, "name"), "win/one", "repositories: a repository stands in it twice"),
+        (("repositories",), {}, "repositories: expected a list"),
+        ((*R, "name"), "win/one", "repositories: contains a repository twice"),
         ((*R, "outcome"), "WIN", "repositories[1].outcome: one of win, loss"),
         ((*R, "rho_adapter"), 1.5, "repositories[1].rho_adapter"),
-        ((*R, "head_sha"), "HEAD", "repositories[1].head_sha: 40 hexadecimal digits"),
-        ((*R, "as_of"), "2023-11-14T22:13:21Z", "repositories[1].as_of: is another time than windows.as_of"),
+        ((*R, "head_sha"), "HEAD", "repositories[1].head_sha: expected 40 hexadecimal digits"),
+        ((*R, "as_of"), "2023-11-14T22:13:21Z", "repositories[1].as_of: differs from windows.as_of"),
         ((*R, "windows", "as_of"), 1e9, "repositories[1].windows.as_of: a whole number"),
         ((*R, "windows", "as_of"), 10**17, "repositories[1].windows.as_of: a whole number"),
-        ((*R, "density"), 0.2, "repositories[1].density: is another than curves.relative"),
+        ((*R, "density"), 0.2, "repositories[1].density: differs from curves.relative"),
         ((*R, "density"), ..., "repositories[1].density: is missing"),
         ((*R, "pairs"), 0, "repositories[1].pairs: a whole number of at least 1"),
         ((*R, "positives"), 2_001, "repositories[1].positives: a whole number"),
@@ -65,7 +65,7 @@ R = ("repositories", 1)
         ((*R, "held_out"), 9_999, "repositories[1].held_out: a whole number"),
         ((*R, "measurable"), False, "repositories[1].measurable: does not follow"),
         ((*R, "curves", "share"), ..., "repositories[1].curves.share: is missing"),
-        ((*R, "samples", "share"), [0.1] * 9, "repositories[1].samples.share: 10 densities are wanted"),
+        ((*R, "samples", "share"), [0.1] * 9, "repositories[1].samples.share: expected 10 densities"),
         ((*R, "samples", "share", 3), None, "repositories[1].samples.share.3: a number"),
         ((*R, "notes"), [3], "repositories[1].notes.0: a printable text"),
     ],
@@ -76,5 +76,5 @@ def test_a_wrong_field_is_named(path: tuple, value: Any, complaint: str) -> None
     assert f"seed.json.{complaint}" in str(refusal.value)
 
 
-def test_the_builder_of_wrong_files_starts_from_a_right_one() -> None:
+def test_the_builder_of_invalid_files_starts_from_a_valid_one() -> None:
     assert parse_seed(changed("label_recipe_id", value=RECIPE), "seed.json") == SEED

@@ -1,4 +1,4 @@
-"""No figure of the published table is typed in by hand: everything follows from the records that ship."""
+"""No figure in the published table is typed by hand: everything follows from the shipped records."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -42,5 +42,5 @@ def test_the_page_follows_from_the_records(shipped: Seed) -> None:
     assert DOCS.read_text(encoding="utf-8") == render_published_table(shipped, load_reproduced())
 
 
-def test_the_file_is_as_the_command_writes_it(shipped: Seed) -> None:
+def test_the_file_is_exactly_as_the_command_writes_it(shipped: Seed) -> None:
     assert (files("pipeline.calibration") / "seed.json").read_text(encoding="utf-8") == render_seed(shipped)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.calibration.threshold import borrow, decided, fit, select_points, share
+from pipeline.calibration.threshold import borrow, fit, parse_time, select_points, share
 from pipeline.records import AssayError, Outcome, Threshold
 from tests.builders.outcomes import RECIPE, outcome, outcomes
 
@@ -56,19 +56,19 @@ TIE = "loss a .02, win b .04, loss c .06, win d .08"
 @pytest.mark.parametrize(
     ("previous", "threshold"), [(None, 0.03), (0.0, 0.03), (0.045, 0.03), (0.05, 0.03), (0.055, 0.07), (1.0, 0.07)]
 )
-def test_equally_wide_gaps_go_to_the_one_nearest_the_previous_threshold_else_the_lower(
+def test_of_equally_wide_gaps_the_one_nearest_the_previous_threshold_wins(
     previous: float | None, threshold: float
 ) -> None:
     assert threshold_of(TIE, previous) == pytest.approx(threshold)
 
 
 @pytest.mark.parametrize(("wrong_run", "wrong_skip", "threshold"), [(1, 2, 0.03), (2, 1, 0.07), (1, 1, 0.03)])
-def test_the_dearer_mistake_is_avoided(wrong_run: float, wrong_skip: float, threshold: float) -> None:
+def test_the_more_expensive_error_is_avoided(wrong_run: float, wrong_skip: float, threshold: float) -> None:
     assert threshold_of(TIE, None, wrong_run, wrong_skip) == pytest.approx(threshold)
 
 
 @pytest.mark.parametrize("cost", [0.0, -1.0, math.nan, math.inf])
-def test_a_cost_that_is_no_positive_number_is_refused(cost: float) -> None:
+def test_a_cost_that_is_not_positive_is_rejected(cost: float) -> None:
     with pytest.raises(AssayError, match="must be a positive number"):
         threshold_of(TIE, wrong_run=cost)
 
@@ -127,7 +127,7 @@ def test_the_newest_conclusive_outcome_of_a_repository_counts(spec: str, kept: s
     assert [o.density for o in select_points(outcomes(spec), RECIPE)] == [float(kept)]
 
 
-def test_an_outcome_of_another_label_recipe_or_model_family_is_no_point() -> None:
+def test_outcomes_of_other_label_recipes_and_model_families_are_left_out() -> None:
     found = [
         outcome("win", "a", 0.06, base_model_family="qwen"),
         outcome("win", "b", 0.05, base_model_family="llama"),
@@ -139,32 +139,32 @@ def test_an_outcome_of_another_label_recipe_or_model_family_is_no_point() -> Non
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "0001-01-01T00:00:00+23:00"])
-def test_a_time_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_time_is_rejected(text: str) -> None:
     with pytest.raises(AssayError, match="not a time in ISO 8601"):
-        decided(text)
+        parse_time(text)
 
 
 @pytest.mark.parametrize("spec", ["", "win a .06, win b .01", "loss a .06", "INCONCLUSIVE a .03, win b .06"])
-def test_where_a_class_is_missing_the_seed_threshold_answers(spec: str) -> None:
+def test_if_a_class_is_missing_the_seed_threshold_is_used(spec: str) -> None:
     assert fit(outcomes(spec), seed_threshold=SEED, label_recipe_id=RECIPE).threshold == SEED
 
 
-def test_where_a_class_is_missing_a_borrowed_threshold_stays_borrowed_and_another_becomes_the_seeds() -> None:
+def test_a_fallback_threshold_stays_borrowed_or_has_the_source_seed() -> None:
     borrowed = borrow(SEED)
     assert fit([], seed_threshold=borrowed, label_recipe_id=RECIPE).threshold == borrowed
     fitted = dataclasses.replace(SEED, source="calibration")
     assert fit([], seed_threshold=fitted, label_recipe_id=RECIPE).threshold == SEED
 
 
-def test_without_a_class_and_without_a_seed_the_user_is_told_what_is_missing() -> None:
-    with pytest.raises(AssayError, match="has not one loss; add an outcome"):
+def test_without_a_class_or_a_seed_the_error_names_the_missing_class() -> None:
+    with pytest.raises(AssayError, match="has no loss; add an outcome"):
         fit(outcomes("win a .06"), label_recipe_id=RECIPE)
-    with pytest.raises(AssayError, match="has not one win; add an outcome"):
+    with pytest.raises(AssayError, match="has no win; add an outcome"):
         fit(outcomes("loss a .06"), label_recipe_id=RECIPE)
 
 
 @pytest.mark.parametrize(("band", "wider"), [((0.045, 0.055), (0.035, 0.065)), ((0.01, 0.2), (0.01, 0.2))])
-def test_a_borrowed_band_is_at_least_thirty_percent_and_never_narrowed(
+def test_a_borrowed_band_is_at_least_thirty_percent_and_never_narrower(
     band: tuple[float, float], wider: tuple[float, float]
 ) -> None:
     borrowed = borrow(Threshold(0.05, band[0], band[1], "seed", True))
@@ -191,7 +191,7 @@ def test_the_band_of_two_outcomes_is_fifteen_percent() -> None:
     assert (threshold.band_low, threshold.band_high) == pytest.approx((0.034, 0.046))
 
 
-def test_the_band_holds_every_leave_one_out_threshold() -> None:
+def test_the_band_contains_every_leave_one_out_threshold() -> None:
     calibration = fit(outcomes("win a .20, win b .06, loss c .02, loss d .001"), label_recipe_id=RECIPE)
     # without b (.20 + .02) / 2, without c (.06 + .001) / 2, without a or d .04
     assert [left.threshold for left in calibration.left_out] == pytest.approx([0.04, 0.11, 0.0305, 0.04])
@@ -206,7 +206,7 @@ def test_the_band_spans_the_tenth_to_ninetieth_percentile_of_resamples() -> None
     assert (threshold.value, threshold.band_low, threshold.band_high) == pytest.approx((0.06, 0.05, 0.07))
 
 
-def test_a_counterexample_is_listed_by_name_and_its_density_does_not_stretch_the_band() -> None:
+def test_a_counterexample_is_listed_and_does_not_widen_the_band() -> None:
     usual = "win a .09, win b .08, win c .07, win d .065, loss e .03, loss f .028, loss g .025"
     without = fit(outcomes(usual), label_recipe_id=RECIPE)
     inverted = fit(outcomes(usual + ", win x .0001"), label_recipe_id=RECIPE)
@@ -217,7 +217,7 @@ def test_a_counterexample_is_listed_by_name_and_its_density_does_not_stretch_the
     assert (without.threshold.separable, inverted.threshold.separable) == (True, False)
 
 
-def test_leave_one_out_judges_each_by_the_others() -> None:
+def test_leave_one_out_predicts_each_point_from_the_others() -> None:
     calibration = fit(outcomes("win a .06, win b .05, loss c .04, loss d .01"), label_recipe_id=RECIPE)
     # without b: (.06 + .04) / 2 = .05, and .05 reaches it; without c: (.05 + .01) / 2 = .03, which .04 exceeds
     assert [(left.repo[0], left.right) for left in calibration.left_out] == [
@@ -229,7 +229,7 @@ def test_leave_one_out_judges_each_by_the_others() -> None:
     assert calibration.standing.leave_one_out == 0.75
 
 
-def test_leaving_out_the_only_winner_leaves_the_seed_to_answer_or_nobody() -> None:
+def test_leaving_out_the_only_winner_falls_back_to_the_seed_if_there_is_one() -> None:
     found = outcomes("win a .06, loss b .02, loss c .01")
     judged = fit(found, label_recipe_id=RECIPE, seed_threshold=SEED).left_out[0]
     assert (judged.threshold, judged.right) == (0.05, True)
@@ -252,23 +252,23 @@ def test_standing_and_accuracy_of_a_small_set() -> None:
     ("right", "of", "low", "high"),
     [(8, 10, 0.4902, 0.9433), (0, 5, 0.0, 0.4345), (5, 5, 0.5655, 1.0), (1, 1, 0.2065, 1.0), (50, 100, 0.4038, 0.5962)],
 )
-def test_wilson_intervals_are_those_of_the_tables(right: int, of: int, low: float, high: float) -> None:
+def test_wilson_intervals_match_published_values(right: int, of: int, low: float, high: float) -> None:
     found = share(right, of)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.parametrize(("outcomes_there", "drawn"), [(29, False), (30, True)])
-def test_a_win_curve_is_drawn_from_thirty_outcomes_on(outcomes_there: int, drawn: bool) -> None:
+def test_a_win_curve_needs_thirty_outcomes(outcomes_there: int, drawn: bool) -> None:
     curve = fit(many(9, outcomes_there - 9), label_recipe_id=RECIPE).win_curve
     assert (curve is not None) is drawn
     assert curve is None or curve.probability(0.09) > 0.5 > curve.probability(0.02)
 
 
-def test_no_win_curve_is_drawn_through_winners_alone() -> None:
+def test_a_win_curve_needs_both_classes() -> None:
     assert fit(many(40, 0), label_recipe_id=RECIPE, seed_threshold=SEED).win_curve is None
 
 
-def test_the_version_names_threshold_band_and_points() -> None:
+def test_the_version_identifies_threshold_band_and_points() -> None:
     one = fit(outcomes("win a .06, loss b .02"), label_recipe_id=RECIPE)
     same = fit(outcomes("loss b .02, win a .06"), label_recipe_id=RECIPE)
     other = fit(outcomes("win a .06, loss c .02"), label_recipe_id=RECIPE)
@@ -306,7 +306,7 @@ def test_a_separable_set_is_cut_at_the_midpoint(found: list[Outcome]) -> None:
 
 @few
 @given(sets, st.randoms(use_true_random=False))
-def test_order_and_older_outcomes_of_a_repository_change_nothing(found: list[Outcome], random) -> None:
+def test_order_and_older_outcomes_of_a_repository_do_not_matter(found: list[Outcome], random) -> None:
     newest = [dataclasses.replace(o, decided_at="2026-05-01") for o in found]
     older = [
         dataclasses.replace(
@@ -321,7 +321,7 @@ def test_order_and_older_outcomes_of_a_repository_change_nothing(found: list[Out
 
 @few
 @given(sets, point, st.sampled_from(["inconclusive", "excluded", "another recipe"]))
-def test_what_does_not_count_never_moves_anything(found: list[Outcome], extra: Outcome, why: str) -> None:
+def test_outcomes_that_do_not_count_never_move_the_threshold(found: list[Outcome], extra: Outcome, why: str) -> None:
     extra = dataclasses.replace(extra, repo="new/new", decided_at="2026-05-01")
     if why == "inconclusive":
         extra = dataclasses.replace(extra, outcome="INCONCLUSIVE")
@@ -351,7 +351,7 @@ def test_threshold_and_band_scale_with_the_densities(found: list[Outcome], facto
 
 @few
 @given(sets)
-def test_a_threshold_refitted_from_itself_stays(found: list[Outcome]) -> None:
+def test_refitting_from_the_current_threshold_does_not_change_it(found: list[Outcome]) -> None:
     first = fit(found, label_recipe_id=RECIPE).threshold
     assert fit(found, previous=first.value, label_recipe_id=RECIPE).threshold == first
 
@@ -367,12 +367,12 @@ def test_shared_outcomes_neither_drop_published_ones_nor_drop_out_with_them() ->
     assert (standing.published, standing.measured, standing.shared) == (0, 20, 6)
 
 
-def test_an_outcome_of_a_family_that_nobody_named_counts_for_any() -> None:
+def test_an_outcome_of_an_unknown_family_counts_for_every_family() -> None:
     found = [outcome("win", "a", 0.06, base_model_family="unknown"), outcome("win", "b", 0.05, base_model_family="x")]
     assert names(select_points(found, RECIPE, "qwen")) == "a"
 
 
-def test_a_weight_is_part_of_the_version_where_it_is_not_one() -> None:
+def test_a_weight_other_than_one_is_part_of_the_version() -> None:
     plain = fit([*outcomes("win a .06, loss b .02")], label_recipe_id=RECIPE)
     half = [dataclasses.replace(o, weight=0.5) for o in outcomes("win a .06, loss b .02")]
     weighed = fit(half, label_recipe_id=RECIPE)
@@ -381,7 +381,7 @@ def test_a_weight_is_part_of_the_version_where_it_is_not_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["a/first", "zz/last"])
-def test_another_name_changes_no_number(name: str) -> None:
+def test_renaming_a_repository_changes_no_number(name: str) -> None:
     """Also where two points differ in nothing but their weight: each is drawn by its place in the bootstrap."""
     spec = (
         "win b .05, win m .05 published, loss c .09, win d .09 published, loss e .06, win f .09, win g .06 published, "

@@ -16,7 +16,7 @@ WEIGHTS = np.array([0.5, 1, 1, 0.5, 1, 1, 1, 0.5, 1, 1, 1, 1])
         ([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1], 4.09217286, 1.40556554),  # separable: without a penalty it diverges
     ],
 )
-def test_the_curve_is_that_of_scikit_learn(won: list[int], intercept: float, slope: float) -> None:
+def test_the_curve_matches_scikit_learn(won: list[int], intercept: float, slope: float) -> None:
     # LogisticRegression(tol=1e-12).fit(np.log(DENSITIES)[:, None], won, sample_weight=WEIGHTS) of scikit-learn
     curve = fit_win_curve(DENSITIES, np.array(won, bool), WEIGHTS)
     assert (curve.intercept, curve.slope) == pytest.approx((intercept, slope), abs=1e-6)
@@ -27,7 +27,7 @@ def test_the_curve_is_that_of_scikit_learn(won: list[int], intercept: float, slo
         lambda points: len({won for _, won, _ in points}) == 2
     )
 )
-def test_no_slope_of_the_penalised_likelihood_is_left_at_the_solution(points: list) -> None:
+def test_the_gradient_of_the_penalised_likelihood_is_zero_at_the_solution(points: list) -> None:
     densities, won, weights = (np.array(column) for column in zip(*points, strict=True))
     curve = fit_win_curve(densities, won, weights)
     residual = weights * (np.array([curve.probability(d) for d in densities]) - won)
@@ -43,13 +43,13 @@ def test_a_density_of_zero_is_read_as_half_the_smallest_positive_one() -> None:
     assert with_zero.probability(0.0) == with_zero.probability(0.01)
 
 
-def test_a_probability_stays_one_at_the_far_ends() -> None:
+def test_probabilities_stay_within_bounds_at_the_extremes() -> None:
     steep = WinCurve(0.0, 500.0, 1e-9)
     assert (steep.probability(1e-9), steep.probability(1.0)) == (0.0, 0.5)
     assert WinCurve(900.0, 1.0, 1e-9).probability(1.0) == 1.0
 
 
 @pytest.mark.parametrize(("densities", "won"), [([0.1, 0.2], [1, 1]), ([0.1, 0.2], [0, 0]), ([0.0, 0.0], [0, 1])])
-def test_no_curve_is_drawn_through_one_class_or_through_nothing(densities: list, won: list) -> None:
+def test_a_curve_needs_both_classes_and_a_positive_density(densities: list, won: list) -> None:
     with pytest.raises(ValueError, match="winners, losers and a positive density"):
         fit_win_curve(np.array(densities), np.array(won, bool), np.ones(2))

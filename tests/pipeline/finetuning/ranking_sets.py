@@ -1,4 +1,4 @@
-"""Ranking sets for the tests of training once more: small ones made of nothing, real ones, and planted ones."""
+"""Ranking sets for tests of refits: small made-up ones, real ones of synthetic histories, and planted ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pipeline.finetuning.model_card import CardMetrics, CardScore
 from pipeline.finetuning.prompts import Prompted
+from pipeline.finetuning.ranker import TunedRankerName
 from pipeline.finetuning.ranking_set import RankingSet, build_ranking_set
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
-from pipeline.finetuning.refit_result import Judged, KeptAdapter, RefitRecord, SeedSteps, Winner
+from pipeline.finetuning.result import RefitRecord, SavedAdapter, SeedSteps, WinningRun
 from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
@@ -30,16 +31,16 @@ from tests.pipeline.ranking.subjects import QUIET, subject
 WINDOW_DAYS = 730
 
 
-def told(functions: Sequence[Prompted], pasts: Sequence[ProcessMetrics] | None = None) -> tuple[Subject, ...]:
-    """Prompted functions as subjects: one after the other, with a quiet past where none is given."""
+def subjects_of(functions: Sequence[Prompted], metrics: Sequence[ProcessMetrics] | None = None) -> tuple[Subject, ...]:
+    """Return prompted functions as subjects, one after the other, with a quiet history by default."""
     return tuple(
         Subject(f.path, f.qualified_name, i, f.language, 1 + 10 * i, 9 + 10 * i, "0" * 40, f.metrics, process)
-        for i, (f, process) in enumerate(zip(functions, pasts or [QUIET] * len(functions), strict=True))
+        for i, (f, process) in enumerate(zip(functions, metrics or [QUIET] * len(functions), strict=True))
     )
 
 
 def ranking_set(**changes: Any) -> RankingSet:
-    """Three functions to learn from, two to rank; `subjects` are those of `head` unless they are given."""
+    """Return a set of three functions to learn from and two to rank; `subjects` default to those of `head`."""
     busy = subject(touches=2, authors=1, decayed_touches=1.5, days_since_touch=3.25, fixes=1, credit=0.7, file_fixes=2)
     usual: dict[str, Any] = {
         "repo": "example/shop",
@@ -55,11 +56,11 @@ def ranking_set(**changes: Any) -> RankingSet:
     fields = usual | changes
     if "subjects" not in fields:
         head = fields["head"]
-        fields["subjects"] = told(head, [busy.process, *[QUIET] * len(head)][: len(head)])
+        fields["subjects"] = subjects_of(head, [busy.process, *[QUIET] * len(head)][: len(head)])
     return RankingSet(**fields)
 
 
-def ranking_set_of(history: History, *, window_days: float = WINDOW_DAYS, **asked: Any) -> RankingSet:
+def ranking_set_of(history: History, *, window_days: float = WINDOW_DAYS, **options: Any) -> RankingSet:
     with tempfile.TemporaryDirectory() as folder:
         repository = open_repository(history.write(Path(folder) / "shop.git"))
         with Miner(repository, MESSAGES) as miner, repository.reader() as reader:
@@ -67,20 +68,22 @@ def ranking_set_of(history: History, *, window_days: float = WINDOW_DAYS, **aske
             def read(blob: str) -> bytes:
                 return reader.blob(bytes.fromhex(blob), 1 << 20)
 
-            return build_ranking_set(miner, MESSAGES, read, window_s=round(window_days * DAY_S), **asked)
+            return build_ranking_set(miner, MESSAGES, read, window_s=round(window_days * DAY_S), **options)
 
 
 def planted_ranking(**changes: Any) -> tuple[RankingSet, NDArray[np.bool_]]:
-    """A ranking set in which the code alone tells who is fixed, and (n,) who of the head is guilty."""
+    """Return a ranking set in which only the code tells what is fixed, and (n,) what is fixed of the head."""
     pairs = planted()
-    found = ranking_set(
+    planted_set = ranking_set(
         label_recipe_id=pairs.label_recipe_id, train=pairs.train, signals=pairs.signals, head=pairs.holdout
     )
-    return dataclasses.replace(found, **changes), pairs.labels > 0
+    return dataclasses.replace(planted_set, **changes), pairs.labels > 0
 
 
-def judged(recipe: FinetuneRecipe, *, scorer: Winner = "adapter", steps: int = 8, **changes: Any) -> Judged:
-    """A run that won, of which each seed took so many steps of eight."""
+def winner_of(
+    recipe: FinetuneRecipe, *, scorer: TunedRankerName = "adapter", steps: int = 8, **changes: Any
+) -> WinningRun:
+    """Return a winning run in which each seed took `steps` of eight steps."""
     usual: dict[str, Any] = {
         "run_id": "run-17",
         "judged_at": "2023-09-14T08:00:00Z",
@@ -92,7 +95,7 @@ def judged(recipe: FinetuneRecipe, *, scorer: Winner = "adapter", steps: int = 8
         "steps": tuple(SeedSteps(seed, steps, max(8, steps)) for seed in recipe.seeds),
         "metrics": CardMetrics("WIN", 300, 60, (CardScore("adapter", 0.4, 0.3, 0.5),), 0.1, 0.05, 0.15, 0.8),
     }
-    return Judged(**usual | changes)
+    return WinningRun(**usual | changes)
 
 
 def refit_record(**changes: Any) -> RefitRecord:
@@ -107,11 +110,11 @@ def refit_record(**changes: Any) -> RefitRecord:
         "recipe": recipe,
         "recipe_id": recipe.recipe_id("0123456789ab"),
         "ranking_set_id": "d" * 64,
-        "judged": judged(recipe),
+        "judged": winner_of(recipe),
         "trained_on": 400,
         "training_positives": 80,
         "ranked": 500,
-        "adapters": tuple(KeptAdapter(seed, {"adapter.safetensors": f"{seed}" * 64}) for seed in recipe.seeds),
+        "adapters": tuple(SavedAdapter(seed, {"adapter.safetensors": f"{seed}" * 64}) for seed in recipe.seeds),
         "seconds": 12.5,
         "tokens": 34_000,
         "device": "CPU (2 threads)",

@@ -54,7 +54,7 @@ def saved(folder: Path) -> dict[str, str]:
     return save_adapter(folder, TENSORS, RECIPE, PROVENANCE, METRICS)
 
 
-def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
+def test_an_adapter_round_trips(tmp_path: Path) -> None:
     hashes = saved(tmp_path / "out" / "seed-2")
     loaded = load_adapter(tmp_path / "out" / "seed-2", hashes)
     assert (loaded.recipe, loaded.provenance, loaded.metrics) == (RECIPE, PROVENANCE, METRICS)
@@ -65,19 +65,19 @@ def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
 
 def test_the_hashes_are_those_of_the_files(tmp_path: Path) -> None:
     hashes = saved(tmp_path / "adapter")
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "adapter").iterdir()}
-    assert hashes == found
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "adapter").iterdir()}
+    assert hashes == digests
     assert set(hashes) == {"adapter.safetensors", "adapter.json", "README.md", "manifest.json"}
 
 
-def test_that_an_adapter_was_trained_once_more_is_in_its_description() -> None:
+def test_the_description_of_a_refitted_adapter_says_so() -> None:
     refit = Refit("run-17", "2023-09-14T08:00:00Z", "c" * 40, 1_694_608_000)
     files = adapter_files(TENSORS, RECIPE, dataclasses.replace(PROVENANCE, refit=refit), METRICS)
     assert json.loads(files["adapter.json"])["provenance"]["refit"]["judged_by"] == "run-17"
     assert read_adapter(files).provenance.refit == refit
 
 
-def test_an_adapter_that_was_judged_itself_is_written_as_by_releases_that_knew_no_other() -> None:
+def test_the_adapter_of_a_run_is_written_as_by_releases_without_refits() -> None:
     files = adapter_files(TENSORS, RECIPE, PROVENANCE, METRICS)
     assert "refit" not in json.loads(files["adapter.json"])["provenance"]
     assert read_adapter(files).provenance == PROVENANCE
@@ -89,7 +89,7 @@ def test_the_same_adapter_makes_the_same_files() -> None:
 
 
 @pytest.mark.finetune
-def test_the_library_reads_the_tensors_and_we_the_library_s(tmp_path: Path) -> None:
+def test_the_safetensors_library_and_assay_read_each_other_s_files(tmp_path: Path) -> None:
     from safetensors import numpy
 
     saved(tmp_path / "adapter")
@@ -99,7 +99,7 @@ def test_the_library_reads_the_tensors_and_we_the_library_s(tmp_path: Path) -> N
     assert read_adapter(adapter_files(written, RECIPE, PROVENANCE, METRICS)).tensors == written
 
 
-def test_an_older_adapter_is_replaced_and_anything_else_is_not(tmp_path: Path) -> None:
+def test_an_older_adapter_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     saved(tmp_path / "adapter")
     other = dataclasses.replace(PROVENANCE, seed=1)
     save_adapter(tmp_path / "adapter", TENSORS, RECIPE, other, METRICS)
@@ -109,7 +109,7 @@ def test_an_older_adapter_is_replaced_and_anything_else_is_not(tmp_path: Path) -
     (tmp_path / "file").write_text("dear")
     (tmp_path / "link").symlink_to(tmp_path / "thesis")
     for name in ("thesis", "file", "link"):
-        with pytest.raises(AssayError, match="is there and is no adapter: name another place"):
+        with pytest.raises(AssayError, match="exists and is not an adapter: name another folder"):
             saved(tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == ["adapter", "file", "link", "thesis"]
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "dear"
@@ -131,14 +131,14 @@ def test_a_failure_while_writing_leaves_the_old_adapter_and_nothing_else(
 
     rename = os.rename
     monkeypatch.setattr(call, fail)
-    with pytest.raises(AssayError, match="No space left on device; make room there"):
+    with pytest.raises(AssayError, match="No space left on device; free some space there"):
         save_adapter(tmp_path / "adapter", TENSORS, RECIPE, dataclasses.replace(PROVENANCE, seed=1), METRICS)
     monkeypatch.undo()
     assert load_adapter(tmp_path / "adapter", hashes).provenance.seed == 2
     assert os.listdir(tmp_path) == ["adapter"]
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AssayError, match=r"^cannot write the adapter to .*file/adapter': "):
         saved(tmp_path / "file" / "adapter")
@@ -150,7 +150,7 @@ class Sprung:
 
 
 def rewritten(folder: Path, name: str, content: bytes) -> None:
-    """The file with other content, and the manifest made to fit."""
+    """Replace the content of a file and adjust the manifest."""
     (folder / name).write_bytes(content)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest[name] = hashlib.sha256(content).hexdigest()
@@ -158,8 +158,8 @@ def rewritten(folder: Path, name: str, content: bytes) -> None:
 
 
 def described(folder: Path, **changes: Any) -> None:
-    found = json.loads((folder / "adapter.json").read_text())
-    rewritten(folder, "adapter.json", json.dumps(found | changes).encode())
+    description = json.loads((folder / "adapter.json").read_text())
+    rewritten(folder, "adapter.json", json.dumps(description | changes).encode())
 
 
 def changed_recipe(folder: Path, **changes: Any) -> None:
@@ -193,18 +193,18 @@ DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
     (lambda f: (f / "adapter_model.bin").write_bytes(pickle.dumps(Sprung())), "'adapter_model.bin' does not belong"),
     (lambda f: (f / "modeling.py").write_text("import os"), "'modeling.py' does not belong"),
     (lambda f: (f / "sub").mkdir(), "'sub' does not belong"),
-    (lambda f: linked(f, "adapter.safetensors"), "adapter.safetensors is not a file"),
-    (piped, "README.md is not a file"),
+    (lambda f: linked(f, "adapter.safetensors"), "adapter.safetensors is not a regular file"),
+    (piped, "README.md is not a regular file"),
     (climbing, "a file is damaged"),
     (lambda f: rewritten(f, "adapter.safetensors", pickle.dumps(Sprung())), "cannot be read"),
     (lambda f: rewritten(f, "adapter.json", pickle.dumps(Sprung())), "cannot be read"),
     (lambda f: rewritten(f, "adapter.json", b"[" * 100_000), "cannot be read"),
     (lambda f: rewritten(f, "adapter.json", b"[]"), "cannot be read"),
-    (lambda f: described(f, schema_version=2), r"format and prompt \(2, 1\) are not \(1, 1\)"),
-    (lambda f: described(f, prompt_version=0), r"format and prompt \(1, 0\) are not \(1, 1\)"),
+    (lambda f: described(f, schema_version=2), r"format and prompt versions are \(2, 1\), not \(1, 1\)"),
+    (lambda f: described(f, prompt_version=0), r"format and prompt versions are \(1, 0\), not \(1, 1\)"),
     (lambda f: described(f, more="than we know"), "cannot be read"),
-    (lambda f: described(f, recipe_id="0" * 12), "not the one of its id"),
-    (lambda f: changed_recipe(f, lora_rank=8), "not the one of its id"),
+    (lambda f: described(f, recipe_id="0" * 12), "does not match its id"),
+    (lambda f: changed_recipe(f, lora_rank=8), "does not match its id"),
     (lambda f: changed_recipe(f, lora_rank="16"), "cannot be read"),
     (lambda f: changed_recipe(f, head="pickle"), "cannot be read"),
 ]
@@ -217,9 +217,7 @@ def test_anything_that_is_not_exactly_an_adapter_is_refused(
     monkeypatch.chdir(tmp_path)
     saved(tmp_path / "adapter")
     damage(tmp_path / "adapter")
-    with pytest.raises(
-        AssayError, match=f"is no adapter to be trusted: .*{words}.*; fetch it again, or train another$"
-    ):
+    with pytest.raises(AssayError, match=f"is not a trusted adapter: .*{words}.*; fetch it again, or train another$"):
         load_adapter(tmp_path / "adapter")
     assert not (tmp_path / "sprung").exists()
 
@@ -227,24 +225,24 @@ def test_anything_that_is_not_exactly_an_adapter_is_refused(
 def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
     saved(tmp_path / "adapter")
     changed_recipe(tmp_path / "adapter", lora_rank=100_000)
-    with pytest.raises(AssayError, match="lora_rank = 100000: it must be between"):
+    with pytest.raises(AssayError, match="lora_rank = 100000: must be between"):
         load_adapter(tmp_path / "adapter")
 
 
-def test_another_adapter_in_its_place_is_noticed_before_it_is_parsed(tmp_path: Path) -> None:
+def test_another_adapter_in_its_place_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     hashes = saved(tmp_path / "adapter")
     save_adapter(tmp_path / "adapter", TENSORS, RECIPE, dataclasses.replace(PROVENANCE, seed=1), METRICS)
-    with pytest.raises(AssayError, match="its files are not the ones that were recorded"):
+    with pytest.raises(AssayError, match="its files do not match the recorded hashes"):
         load_adapter(tmp_path / "adapter", hashes)
     (tmp_path / "adapter" / "adapter.json").write_bytes(b"[" * 100_000)
-    with pytest.raises(AssayError, match="its files are not the ones that were recorded"):
+    with pytest.raises(AssayError, match="its files do not match the recorded hashes"):
         load_adapter(tmp_path / "adapter", hashes)
 
 
-def test_an_adapter_of_which_only_some_hashes_are_recorded_is_not_trusted(tmp_path: Path) -> None:
+def test_an_adapter_with_only_some_hashes_recorded_is_not_trusted(tmp_path: Path) -> None:
     hashes = saved(tmp_path / "adapter")
     del hashes["adapter.json"]
-    with pytest.raises(AssayError, match="not the ones that were recorded"):
+    with pytest.raises(AssayError, match="do not match the recorded hashes"):
         load_adapter(tmp_path / "adapter", hashes)
 
 
@@ -258,7 +256,7 @@ def test_the_base_model_is_the_one_of_the_recipe(tmp_path: Path) -> None:
     assert load_adapter(tmp_path / "adapter").recipe.base_model == BaseModel("./models/tiny")
 
 
-def test_nothing_there_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"^cannot read the adapter in .*none': No such file or directory$"):
         load_adapter(tmp_path / "none")
 
@@ -282,14 +280,14 @@ def test_nothing_there_is_one_clear_line(tmp_path: Path) -> None:
         pickle.dumps({"a": 1}),
     ],
 )
-def test_what_is_no_safetensors_is_never_loaded(content: bytes, tmp_path: Path) -> None:
+def test_tensors_that_are_not_safetensors_are_refused(content: bytes, tmp_path: Path) -> None:
     saved(tmp_path / "adapter")
     rewritten(tmp_path / "adapter", "adapter.safetensors", content)
-    with pytest.raises(AssayError, match="its description or its tensors cannot be read"):
+    with pytest.raises(AssayError, match="cannot be read"):
         load_adapter(tmp_path / "adapter")
 
 
-def test_a_metric_that_is_no_number_is_our_mistake(tmp_path: Path) -> None:
+def test_a_metric_that_is_not_finite_is_a_programming_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         save_adapter(tmp_path / "a", TENSORS, RECIPE, PROVENANCE, dataclasses.replace(METRICS, delta=float("nan")))
     assert os.listdir(tmp_path) == []
@@ -300,7 +298,7 @@ FILES = adapter_files(TENSORS, RECIPE, PROVENANCE, METRICS)
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(FILES)), st.data())
-def test_one_flipped_bit_is_always_noticed(name: str, data: st.DataObject) -> None:
+def test_a_flipped_bit_is_always_detected(name: str, data: st.DataObject) -> None:
     content = bytearray(FILES[name])
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(AssayError):

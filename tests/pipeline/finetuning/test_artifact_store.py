@@ -35,7 +35,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return opened(tmp_path)
 
 
-def test_what_is_written_is_read(store: Store) -> None:
+def test_a_written_file_is_read_back(store: Store) -> None:
     assert store.names() == ()
     digest = store.write("run/step-1.bin", b"\x00\xff")
     assert digest == hashlib.sha256(b"\x00\xff").hexdigest()
@@ -44,13 +44,13 @@ def test_what_is_written_is_read(store: Store) -> None:
     assert store.names() == ("a.json", "run/step-1.bin")
 
 
-def test_a_file_is_written_over_as_a_whole(store: Store) -> None:
+def test_a_file_is_replaced_as_a_whole(store: Store) -> None:
     store.write("a", b"long content")
     store.write("a", b"short")
     assert (store.read("a"), store.names()) == (b"short", ("a",))
 
 
-def test_what_is_deleted_is_gone_and_deleting_nothing_is_fine(store: Store) -> None:
+def test_deleting_a_file_removes_it_and_deleting_a_missing_one_is_fine(store: Store) -> None:
     store.write("a", b"1")
     store.delete("a")
     store.delete("a")
@@ -66,7 +66,7 @@ def test_what_is_deleted_is_gone_and_deleting_nothing_is_fine(store: Store) -> N
 )
 def test_a_name_cannot_leave_the_folder(store: Store, name: str) -> None:
     for use in (store.read, store.delete, lambda name: store.write(name, b"")):
-        with pytest.raises(StoreError, match="is no name for a file"):
+        with pytest.raises(StoreError, match="is not a valid file name"):
             use(name)
 
 
@@ -75,7 +75,7 @@ def test_another_process_sees_the_same_files(tmp_path: Path) -> None:
     assert local(tmp_path).read("run/a") == b"1"
 
 
-def test_what_a_killed_writer_left_is_no_file_and_is_swept_away(tmp_path: Path) -> None:
+def test_the_partial_file_of_a_killed_writer_is_ignored_and_removed(tmp_path: Path) -> None:
     store = local(tmp_path)
     store.write("run/a", b"1")
     stale = tmp_path / "kept" / "run" / ".b.part"
@@ -95,7 +95,7 @@ def files_of_at_most_1_kb() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("files_of_at_most_1_kb")
-def test_a_write_that_finds_no_room_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     store = local(tmp_path)
     store.write("run/a", b"old")
     with pytest.raises(StoreError, match=r"^disk full: cannot write .*run/a; free some space there, the last good"):
@@ -105,7 +105,7 @@ def test_a_write_that_finds_no_room_leaves_the_old_file_and_nothing_else(tmp_pat
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_fills_up_while_syncing_is_told_as_well(
+def test_a_disk_that_fills_up_while_syncing_is_reported_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def full(descriptor: int) -> None:
@@ -117,20 +117,20 @@ def test_a_disk_that_fills_up_while_syncing_is_told_as_well(
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append((tmp_path / "kept" / "a").exists()))
     local(tmp_path).write("a", b"1")
     assert seen == [False, True]  # the file, then the folder
 
 
-def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot write .*: File exists; check that .* can be written"):
         local(tmp_path).write("a", b"1")
 
 
-def test_a_remote_store_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failing_remote_store_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*arguments: object, **more: object) -> None:
         raise PermissionError("Access\nDenied")
 
@@ -141,7 +141,7 @@ def test_a_remote_store_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("url", ["nothing://bucket/folder", "nothing://user:secret@bucket/folder?token=secret"])
-def test_a_kind_of_url_that_nobody_knows_is_told_without_its_secrets(url: str) -> None:
+def test_an_unknown_kind_of_url_is_reported_without_its_secrets(url: str) -> None:
     with pytest.raises(StoreError, match="cannot open nothing://bucket/folder: Protocol not known") as caught:
         open_store(url)
     assert "secret" not in str(caught.value)

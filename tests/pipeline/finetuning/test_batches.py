@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.finetuning.batches import MOST_PADDING, Members, micro_batches, padded_tokens, plan_steps
+from pipeline.finetuning.batches import MAX_PADDING, Members, micro_batches, padded_tokens, plan_steps
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.ranking.bootstrap import Floats
 from pipeline.records import AssayError
@@ -67,17 +67,17 @@ def test_rare_positives_are_30_percent_of_a_step() -> None:
     assert (positives / [len(step) for step in steps]).min() >= 0.3
 
 
-def test_positives_that_are_frequent_enough_leave_nobody_out() -> None:
+def test_frequent_positives_leave_no_function_out() -> None:
     lengths, targets = functions(960, 0.4)
     assert 0.3 < (targets > 0).mean() < 0.5
     assert sorted(flat(plan_steps(lengths, targets, ONE_EPOCH, seed=1))) == list(range(960))
 
 
-def test_positives_that_are_too_frequent_leave_nobody_out() -> None:
+def test_too_frequent_positives_leave_no_function_out() -> None:
     assert sorted(flat(plan_steps([10] * 70, np.ones(70), ONE_EPOCH, seed=1))) == list(range(70))
 
 
-def test_negatives_are_drawn_anew_until_all_were_seen() -> None:
+def test_negatives_are_drawn_anew_until_all_have_been_used() -> None:
     lengths, targets = functions(1_000, 0.15)
     negatives = set(np.flatnonzero(targets == 0))
     once = set(flat(plan_steps(lengths, targets, ONE_EPOCH, seed=1))) & negatives
@@ -86,13 +86,13 @@ def test_negatives_are_drawn_anew_until_all_were_seen() -> None:
     assert len(once) < len(negatives)
 
 
-def test_the_plan_is_the_same_for_a_seed_and_another_for_another() -> None:
+def test_the_plan_depends_on_the_seed_alone() -> None:
     lengths, targets = functions(300, 0.2)
     one, again, other = (plan_steps(lengths, targets, ONE_EPOCH, seed) for seed in (1, 1, 2))
     assert one == again != other
 
 
-def test_fewer_steps_are_the_first_ones_and_more_go_on_with_more_epochs() -> None:
+def test_fewer_steps_are_the_first_ones_and_more_steps_add_epochs() -> None:
     lengths, targets = functions(300, 0.2)
     whole = plan_steps(lengths, targets, FinetuneRecipe(epochs=2), seed=1)
     assert plan_steps(lengths, targets, ONE_EPOCH, seed=1, steps=3) == whole[:3]
@@ -109,20 +109,20 @@ def test_the_positives_of_a_step_meet_negatives_of_every_length() -> None:
 
 
 @pytest.mark.parametrize("targets", [np.zeros(50), np.zeros(0)])
-def test_nothing_to_learn_from_is_told(targets: Floats) -> None:
+def test_nothing_to_learn_from_is_an_error(targets: Floats) -> None:
     with pytest.raises(AssayError, match="too few pairs"):
         plan_steps([10] * len(targets), targets, ONE_EPOCH, seed=1)
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 1_024), min_size=1, max_size=64), st.integers(32, 20_000))
-def test_micro_batches_keep_to_their_limits(lengths: list[int], most_tokens: int) -> None:
-    pieces = micro_batches(tuple(range(len(lengths))), lengths, most_tokens)
+def test_micro_batches_respect_their_limits(lengths: list[int], max_tokens: int) -> None:
+    pieces = micro_batches(tuple(range(len(lengths))), lengths, max_tokens)
     assert sorted(member for piece in pieces for member in piece) == list(range(len(lengths)))
     for piece in pieces:
         computed = padded_tokens(piece, lengths)
-        assert len(piece) == 1 or computed <= most_tokens
-        assert computed - sum(lengths[member] for member in piece) <= MOST_PADDING * computed
+        assert len(piece) == 1 or computed <= max_tokens
+        assert computed - sum(lengths[member] for member in piece) <= MAX_PADDING * computed
 
 
 def test_micro_batches_by_hand() -> None:

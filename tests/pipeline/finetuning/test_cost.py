@@ -14,7 +14,7 @@ WITH_ATTENTION = ModelSize(parameters=1_000, layers=2, hidden=8)
 RECIPE = FinetuneRecipe(epochs=3, seeds=(1, 2), validations=4)
 
 
-def test_a_pass_forward_costs_2_n_a_token_and_training_4_n() -> None:
+def test_a_forward_pass_costs_2n_per_token_and_training_4n() -> None:
     assert SIZE.forward_flops([3, 7]) == 20_000
     assert SIZE.training_flops([3, 7]) == 40_000
     assert SIZE.training_flops([3, 7], checkpointing=True) == 60_000
@@ -27,19 +27,19 @@ def test_attention_grows_with_the_square_of_the_length() -> None:
     assert WITH_ATTENTION.training_flops([3, 7], checkpointing=True) == 60_000 + 4 * 3_712
 
 
-def test_a_job_worked_out_by_hand() -> None:
+def test_the_cost_of_a_job_worked_out_by_hand() -> None:
     # training: 10 tokens, 3 epochs, 2 fits, 2 seeds; scoring: 4 validations of 10 and one holdout of 5 a seed, and
     # 10 + 5 for the frozen embeddings
-    found = estimate([3, 7], [5], RECIPE, SIZE, Rate(1_000.0, "by hand"))
-    assert found.trained_tokens == 10 * 3 * 2 * 2
-    assert found.scored_tokens == 2 * 4 * 10 + 2 * 5 + 15
-    assert found.flops == 4_000 * 120 + 2_000 * 105
-    assert found.minutes == pytest.approx(690_000 / 1_000 / 60)
+    estimated = estimate([3, 7], [5], RECIPE, SIZE, Rate(1_000.0, "by hand"))
+    assert estimated.trained_tokens == 10 * 3 * 2 * 2
+    assert estimated.scored_tokens == 2 * 4 * 10 + 2 * 5 + 15
+    assert estimated.flops == 4_000 * 120 + 2_000 * 105
+    assert estimated.minutes == pytest.approx(690_000 / 1_000 / 60)
 
 
 def test_validation_on_fewer_functions_and_no_embeddings_cost_less() -> None:
-    found = estimate([3, 7], [5], RECIPE, SIZE, None, validated_lengths=[3], embedded=False)
-    assert (found.scored_tokens, found.minutes) == (2 * 4 * 3 + 2 * 5, None)
+    estimated = estimate([3, 7], [5], RECIPE, SIZE, None, validated_lengths=[3], embedded=False)
+    assert (estimated.scored_tokens, estimated.minutes) == (2 * 4 * 3 + 2 * 5, None)
 
 
 @given(st.lists(st.integers(1, 2_000), max_size=20), st.lists(st.integers(1, 2_000), max_size=20), st.integers(1, 5))
@@ -69,11 +69,11 @@ def test_every_seed_costs_the_same(train: list[int], holdout: list[int], seeds: 
         ("", None),
     ],
 )
-def test_a_device_is_known_by_the_name_of_its_driver(device: str, peak: float | None) -> None:
+def test_a_device_is_recognised_by_its_driver_s_name(device: str, peak: float | None) -> None:
     assert peak_of(device) == peak
 
 
-def test_what_was_measured_counts_more_than_what_is_assumed() -> None:
+def test_a_measured_rate_takes_precedence_over_an_assumed_one() -> None:
     assert rate_of("NVIDIA H200", 4e14) == Rate(4e14, "measured on this device")
     assumed = rate_of("NVIDIA H200")
     assert assumed is not None
@@ -83,10 +83,10 @@ def test_what_was_measured_counts_more_than_what_is_assumed() -> None:
     assert rate_of("cpu", 5e10) == Rate(5e10, "measured on this device")
 
 
-def test_a_1_5_b_model_on_an_h200_trains_at_some_54_000_tokens_a_second_at_30_percent() -> None:
+def test_a_1_5b_model_trains_at_about_54_000_tokens_per_second_on_an_h200_at_30_percent() -> None:
     size, rate = ModelSize(parameters=1_310_000_000), rate_of("NVIDIA H200")
-    found = estimate(
+    estimated = estimate(
         [1_000] * 100, [], dataclasses.replace(RECIPE, seeds=(1,)), size, rate, validated_lengths=[], embedded=False
     )
-    assert found.minutes is not None
-    assert found.trained_tokens / (60 * found.minutes) == pytest.approx(56_600, rel=0.01)
+    assert estimated.minutes is not None
+    assert estimated.trained_tokens / (60 * estimated.minutes) == pytest.approx(56_600, rel=0.01)

@@ -18,7 +18,7 @@ def state(folder: Path, pair_set_id: str = "b" * 64, recipe_id: str = "012345678
     return JobState(open_store(folder), pair_set_id=pair_set_id, recipe_id=recipe_id)
 
 
-def test_what_is_done_is_known_to_the_next_process_to_the_last_bit(tmp_path: Path) -> None:
+def test_finished_parts_round_trip_to_the_last_bit(tmp_path: Path) -> None:
     done = run(1, np.random.default_rng(0).normal(size=50))
     first = state(tmp_path)
     assert (first.run(1), first.fit(1), first.embedded()) == (None, None, None)
@@ -26,18 +26,18 @@ def test_what_is_done_is_known_to_the_next_process_to_the_last_bit(tmp_path: Pat
     first.keep_run(done, b"tensors")
     first.keep_embedded(Embedded(done.scores, 2.5))
     again = state(tmp_path)
-    found, embedded = again.run(1), again.embedded()
-    assert found is not None
+    stored, embedded = again.run(1), again.embedded()
+    assert stored is not None
     assert embedded is not None
-    assert found.scores.tolist() == done.scores.tolist()
-    assert (found.fit, found.refit_losses, found.refit_work) == (done.fit, done.refit_losses, done.refit_work)
+    assert stored.scores.tolist() == done.scores.tolist()
+    assert (stored.fit, stored.refit_losses, stored.refit_work) == (done.fit, done.refit_losses, done.refit_work)
     assert embedded.scores is not None
     assert (embedded.scores.tolist(), embedded.seconds) == (done.scores.tolist(), 2.5)
     assert again.adapter(1) == b"tensors"
     assert again.seconds_spent([1, 2]) == 17.0
 
 
-def test_the_checkpoints_of_a_seed_go_when_it_is_completed_and_those_of_others_stay(tmp_path: Path) -> None:
+def test_completing_a_seed_deletes_its_checkpoints_only(tmp_path: Path) -> None:
     done = run(1, np.zeros(3))
     first = state(tmp_path)
     for name in ("seed-1/fit/step-1.json", "seed-1/refit/step-2.json", "seed-12/fit/step-1.json"):
@@ -49,7 +49,7 @@ def test_the_checkpoints_of_a_seed_go_when_it_is_completed_and_those_of_others_s
     )  # fmt: skip
 
 
-def test_an_adapter_that_is_not_what_was_written_is_not_taken(tmp_path: Path) -> None:
+def test_a_changed_adapter_is_refused(tmp_path: Path) -> None:
     done = run(1, np.zeros(3))
     first = state(tmp_path)
     first.keep_fit(1, done.fit)
@@ -60,7 +60,7 @@ def test_an_adapter_that_is_not_what_was_written_is_not_taken(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"planned_steps": 1}'])
-def test_a_damaged_state_is_told_and_not_guessed(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_state_is_an_error(tmp_path: Path, content: bytes) -> None:
     first = state(tmp_path)
     first.store.write("seed-1/fit.json", content)
     with pytest.raises(AssayError, match="damaged: delete that folder"):
@@ -82,25 +82,25 @@ def test_a_forgotten_job_leaves_the_files_of_others(tmp_path: Path) -> None:
     assert first.store.names() == ("diary.txt",)
 
 
-def test_only_one_process_works_in_a_folder(tmp_path: Path) -> None:
+def test_a_folder_is_locked_by_one_process(tmp_path: Path) -> None:
     with (
         working_folder(tmp_path / "out"),
-        pytest.raises(AssayError, match="another process works in"),
+        pytest.raises(AssayError, match="another process is using"),
         working_folder(tmp_path / "out"),
     ):
         raise AssertionError("two processes in one folder")
 
 
-def test_a_folder_whose_working_files_hold_no_job_any_more_is_done(tmp_path: Path) -> None:
+def test_a_folder_without_job_state_but_with_a_result_is_finished(tmp_path: Path) -> None:
     (tmp_path / WORK).mkdir()
     require_usable(tmp_path)
     (tmp_path / RESULT).write_text("{}")
-    with pytest.raises(AssayError, match="a job that is done"):
+    with pytest.raises(AssayError, match="a finished job"):
         require_usable(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [RESULT]
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(AssayError, match="--out"):

@@ -99,12 +99,12 @@ CASES = [
 
 
 @pytest.mark.parametrize(("where", "code", "masked", "expected"), CASES, ids=[case[0][0] for case in CASES])
-def test_every_name_goes_and_all_else_stays(where, code, masked, expected) -> None:
+def test_every_name_is_masked_and_everything_else_stays(where, code, masked, expected) -> None:
     language, path, name = where
     assert mask_names(language, path, name, code) == (*masked, expected)
 
 
-def test_every_language_has_its_case() -> None:
+def test_every_language_has_a_case() -> None:
     assert {case[0][0] for case in CASES} == {language.name for language in LANGUAGES}
 
 
@@ -127,7 +127,7 @@ PARTS = [
 
 
 @pytest.mark.parametrize(("language", "code", "expected"), PARTS)
-def test_a_function_that_is_no_file_of_its_own_is_read_as_what_it_is(language: str, code: str, expected: str) -> None:
+def test_a_function_that_is_not_a_whole_file_is_parsed_correctly(language: str, code: str, expected: str) -> None:
     assert mask_names(language, "", "", code).code.startswith(expected)
 
 
@@ -152,21 +152,21 @@ BROKEN = "def f((((:::: foo bar ''' baz if\n  $$$ qux while"
 
 
 @pytest.mark.parametrize("language", [language.name for language in LANGUAGES])
-def test_what_a_grammar_cannot_read_loses_its_words_too(language: str) -> None:
+def test_unparsable_code_loses_its_words_too(language: str) -> None:
     masked = mask_names(language, "x", "y", BROKEN).code
     left = set(re.findall(r"[a-z]+", re.sub(r"\bid\d+\b", "", masked)))
     assert "foo" not in left
     assert "bar" not in left
 
 
-def test_code_too_tangled_to_parse_loses_every_word_that_is_no_keyword() -> None:
+def test_code_too_tangled_to_parse_keeps_only_keywords() -> None:
     tangled = "if secret: " + "(" * 60_000 + " secret"
     masked = mask_names("Python", "x.py", "y", tangled).code
     assert "secret" not in masked
     assert masked.startswith("if id")
 
 
-def test_an_extension_that_is_none_of_the_language_is_a_name() -> None:
+def test_a_foreign_extension_is_masked_like_a_name() -> None:
     assert mask_names("Python", "a.b/c.secret", "f", "").path == "id0/id1"
     assert mask_names("Python", "a.b/c.py", "f", "").path == "id0/id1.py"
 

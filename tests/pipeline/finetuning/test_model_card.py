@@ -12,20 +12,24 @@ from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
 from tests.pipeline.finetuning.test_adapter import METRICS, PROVENANCE, RECIPE
 
 CARD = render_model_card(RECIPE, PROVENANCE, METRICS)
-ONCE_MORE = Refit("run-17", "2023-09-14T08:00:00Z", "c" * 40, labels_until=1_694_608_000)
-REFIT_CARD = render_model_card(RECIPE, dataclasses.replace(PROVENANCE, refit=ONCE_MORE), METRICS)
+REFIT = Refit("run-17", "2023-09-14T08:00:00Z", "c" * 40, labels_until=1_694_608_000)
+REFIT_CARD = render_model_card(RECIPE, dataclasses.replace(PROVENANCE, refit=REFIT), METRICS)
 
 
-def test_the_card_says_what_was_measured_with_n_and_intervals() -> None:
+def test_the_card_shows_the_metrics_with_n_and_intervals() -> None:
     assert (
-        "Outcome: WIN. Spearman's ρ with the fixes of the horizon on 400 held-out functions, 60 of them fixed" in CARD
+        "Outcome: WIN. Spearman's ρ with the fixes in the horizon, over 400 held-out functions, 60 of them fixed"
+        in CARD
     )
-    assert "Δρ against the baseline: +0.060 (+0.010 to +0.110). With ties among the labels ρ can reach 0.700." in CARD
+    assert (
+        "Δρ against the baseline: +0.060 (+0.010 to +0.110). Because of ties among the labels, ρ cannot exceed 0.700."
+        in CARD
+    )
     assert "| adapter | 0.310 | 0.200 to 0.400 |" in CARD
     assert "| baseline | 0.250 | – |" in CARD
 
 
-def test_the_card_says_where_the_adapter_comes_from() -> None:
+def test_the_card_shows_the_provenance() -> None:
     for line in (
         f"| recipe id | `{RECIPE.recipe_id(PROVENANCE.label_recipe_id)}` |",
         "| label recipe id | `abc123abc123` |",
@@ -42,10 +46,10 @@ def test_the_card_says_where_the_adapter_comes_from() -> None:
         assert line in CARD.split("\n")
 
 
-def test_the_card_says_what_it_is_for_and_what_not() -> None:
+def test_the_card_states_intended_use_and_limits() -> None:
     titles = [line for line in CARD.split("\n") if line.startswith("## ")]
     assert titles == ["## Intended use", "## Limits", "## Metrics", "## Recipe", "## Provenance"]
-    assert "It is not meant to judge people, to block a merge" in CARD
+    assert "It is not meant to judge people, to block merges" in CARD
 
 
 def test_the_header_names_the_base_model() -> None:
@@ -57,29 +61,30 @@ def test_an_adapter_that_lost_says_so_at_the_top() -> None:
     assert "**HARD LOSS: this adapter was not shown to rank better than the baseline" in lost
     assert "not shown to rank better" not in CARD
     control = dataclasses.replace(METRICS, outcome="INCONCLUSIVE", control="shuffled labels")
-    assert "**A control run (shuffled labels): made to fail" in render_model_card(RECIPE, PROVENANCE, control)
+    assert "**Control run (shuffled labels): meant to fail" in render_model_card(RECIPE, PROVENANCE, control)
 
 
-def test_what_was_trained_once_more_says_that_it_was_never_judged_itself() -> None:
+def test_the_card_of_a_refit_says_that_it_was_not_evaluated_itself() -> None:
     assert (
-        "**Trained once more on all labels up to 2023-09-13; never judged itself.** Judged was run `run-17` "
-        f"(2023-09-14T08:00:00Z): the same recipe on an earlier window, at commit `{'c' * 40}`." in REFIT_CARD
+        "**Refitted on all labels up to 2023-09-13; not evaluated itself.** The metrics are those of run `run-17` "
+        f"(2023-09-14T08:00:00Z), which used the same recipe on an earlier window, at commit `{'c' * 40}`."
+        in REFIT_CARD
     )
-    assert "this directory holds none of them, but what one of its seeds learned later." in REFIT_CARD
+    assert "this directory holds the refit of one of them." in REFIT_CARD
     assert f"| ranking set | `{'b' * 64}` |" in REFIT_CARD
-    for said in ("judged by the same one", "this directory holds one of them", "| pair set |"):
-        assert said in CARD
-        assert said not in REFIT_CARD
-    assert "once more" not in CARD
+    for words in ("trained and evaluated on", "this directory holds one of them", "| pair set |"):
+        assert words in CARD
+        assert words not in REFIT_CARD
+    assert "Refitted" not in CARD
 
 
 @pytest.mark.parametrize(("seconds", "day"), [(-(10**14), "0001-01-01"), (10**14, "9999-12-31"), (-1, "1969-12-31")])
-def test_a_history_may_be_dated_anywhere(seconds: int, day: str) -> None:
-    provenance = dataclasses.replace(PROVENANCE, refit=dataclasses.replace(ONCE_MORE, labels_until=seconds))
+def test_any_date_can_be_rendered(seconds: int, day: str) -> None:
+    provenance = dataclasses.replace(PROVENANCE, refit=dataclasses.replace(REFIT, labels_until=seconds))
     assert f"all labels up to {day};" in render_model_card(RECIPE, provenance, METRICS)
 
 
-def test_what_was_not_measured_is_a_dash() -> None:
+def test_missing_metrics_are_dashes() -> None:
     bare = CardMetrics("INCONCLUSIVE", 3, 0, (CardScore("adapter", None),))
     card = render_model_card(RECIPE, dataclasses.replace(PROVENANCE, repository_id=None), bare)
     assert "| adapter | – | – |" in card
@@ -87,7 +92,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
     assert "| repository id | – |" in card
 
 
-def test_where_a_local_model_lies_is_not_told() -> None:
+def test_the_location_of_a_local_model_is_not_revealed() -> None:
     recipe = dataclasses.replace(RECIPE, base_model=BaseModel("/home/ada/secret/tiny"))
     card = render_model_card(recipe, PROVENANCE, METRICS)
     assert "secret" not in card
@@ -95,8 +100,8 @@ def test_where_a_local_model_lies_is_not_told() -> None:
     assert "| revision | a local directory |" in card
 
 
-def test_nothing_that_a_card_is_made_of_can_hold_code_or_the_name_of_a_function() -> None:
-    """Whoever adds a field: a card may be published where the repository is private."""
+def test_no_field_of_a_card_can_hold_code_or_the_name_of_a_function() -> None:
+    """Mind when adding a field: a card may be published while the repository is private."""
     assert [f.name for f in dataclasses.fields(Provenance)] == [
         "repo",
         "head_sha",
@@ -127,7 +132,7 @@ def test_nothing_that_a_card_is_made_of_can_hold_code_or_the_name_of_a_function(
 @pytest.mark.parametrize(
     "evil", ["`|x|`\n# Owned", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "]](http://evil)", "\ud800"]
 )
-def test_the_words_of_others_cannot_change_the_page(evil: str) -> None:
+def test_untrusted_text_cannot_change_the_page(evil: str) -> None:
     refit = Refit(evil, evil, evil, 0)
     provenance = dataclasses.replace(PROVENANCE, repo=evil, config_hash=evil, versions={evil: evil}, refit=refit)
     metrics = dataclasses.replace(METRICS, scores=(CardScore(evil, 0.1),), control=evil)

@@ -14,21 +14,21 @@ def model(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_the_same_model_elsewhere_is_the_same_model(tmp_path):
+def test_the_same_model_elsewhere_has_the_same_digest(tmp_path):
     assert weights_digest(model(tmp_path / "here")) == weights_digest(model(tmp_path / "there"))
 
 
-def test_other_weights_or_another_configuration_are_another_model(tmp_path):
+def test_other_weights_or_another_configuration_change_the_digest(tmp_path):
     plain = weights_digest(model(tmp_path / "plain"))
     assert weights_digest(model(tmp_path / "weights", **{"model.safetensors": "others"})) != plain
     assert weights_digest(model(tmp_path / "config", **{"config.json": "[]"})) != plain
     assert weights_digest(model(tmp_path / "tokenizer", **{"tokenizer.json": "{}"})) != plain
 
 
-def test_what_no_score_depends_on_does_not_matter(tmp_path):
+def test_files_that_no_score_depends_on_do_not_affect_the_digest(tmp_path):
     assert weights_digest(model(tmp_path / "a", **{"README.md": "x"})) == weights_digest(model(tmp_path / "b"))
 
 
-def test_a_folder_without_weights_has_none(tmp_path):
+def test_a_folder_without_weights_has_no_digest(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert weights_digest(tmp_path) == ""

@@ -54,7 +54,7 @@ def pair_sets(draw: st.DrawFn) -> PairSet:
 
 
 def same(one: PairSet, other: PairSet) -> bool:
-    """Field by field, bit by bit but for the payload of a NaN."""
+    """Compare field by field and bit by bit, except for NaN payloads."""
     whole = all(getattr(one, name) == getattr(other, name) for name in ("train", "holdout", "lines", "repo", "as_of"))
     labels = ("signals", "early_signals", "late_credits", "labels")
     numbers = [(getattr(one, name), getattr(other, name)) for name in labels]
@@ -65,18 +65,18 @@ def same(one: PairSet, other: PairSet) -> bool:
 
 @settings(deadline=None)
 @given(pair_sets())
-def test_what_is_read_is_what_was_written(pairs: PairSet) -> None:
+def test_a_pair_set_round_trips(pairs: PairSet) -> None:
     assert same(decode_pairs(encode_pairs(pairs)), pairs)
 
 
-def test_it_goes_through_a_file(tmp_path: Path) -> None:
+def test_a_pair_set_round_trips_through_a_file(tmp_path: Path) -> None:
     file = tmp_path / "shop.pairs"
     save_pairs(pair_set(), file)
     assert same(load_pairs(file), pair_set())
     assert os.listdir(tmp_path) == ["shop.pairs"]
 
 
-def test_no_function_at_all_is_a_file_too() -> None:
+def test_a_pair_set_without_functions_round_trips() -> None:
     none = np.array([])
     empty = pair_set(
         train=(), signals=none, early_signals=none, late_credits=none, holdout=(), labels=none, lines=(), scores={}
@@ -89,7 +89,7 @@ def test_equal_pair_sets_make_equal_bytes() -> None:
 
 
 def changed(edit: Any) -> bytes:
-    """A file of which someone changed something and left the id as it was."""
+    """Return a file that was edited while its id stayed the same."""
     table = edit(pq.read_table(pa.BufferReader(encode_pairs(pair_set()))))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
@@ -111,41 +111,41 @@ def with_column(name: str, values: list[Any]) -> Any:
         (with_column("labels", [None, None, None, 0.0, 0.0]), "is damaged"),
         (with_column("score of baseline", [None, None, None, 0.5, 0.5]), "is damaged"),
         (with_column("code", ["a", "b", "c", "d", "e"]), "is damaged"),
-        (with_column("signals", [0.0, None, 0.9, None, None]), "no pairs that can be read"),
+        (with_column("signals", [0.0, None, 0.9, None, None]), "not a readable pair set"),
         (with_column("holdout_lines", [None] * 5), "is damaged"),
-        (with_column("side", ["train", "holdout", "train", "train", "holdout"]), "no pairs that can be read"),
-        (lambda table: table.drop_columns(["early_signals"]), "no pairs that can be read"),
+        (with_column("side", ["train", "holdout", "train", "train", "holdout"]), "not a readable pair set"),
+        (lambda table: table.drop_columns(["early_signals"]), "not a readable pair set"),
         (lambda table: table.slice(0, 4), "is damaged"),
-        (lambda table: table.replace_schema_metadata({"schema_version": "1"}), "no pairs that can be read"),
+        (lambda table: table.replace_schema_metadata({"schema_version": "1"}), "not a readable pair set"),
         (lambda table: table.replace_schema_metadata({"schema_version": "2"}), "of version 2, not 1"),
         (lambda table: table.replace_schema_metadata(None), "of version None, not 1"),
     ],
 )
 def test_a_file_that_was_changed_is_refused(edit: Any, words: str) -> None:
-    with pytest.raises(AssayError, match=f"{words}.*gather the pairs again$"):
+    with pytest.raises(AssayError, match=f"{words}.*build it again$"):
         decode_pairs(changed(edit), "shop.pairs")
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, len(encode_pairs(pair_set())) - 1), st.integers(1, 255))
-def test_one_flipped_byte_is_noticed_or_harmless(at: int, flip: int) -> None:
+def test_a_flipped_byte_is_detected_or_harmless(at: int, flip: int) -> None:
     damaged = bytearray(encode_pairs(pair_set()))
     damaged[at] ^= flip
     try:
-        found = decode_pairs(bytes(damaged))
+        decoded = decode_pairs(bytes(damaged))
     except AssayError:
         return
-    assert same(found, pair_set())
+    assert same(decoded, pair_set())
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not a parquet file", encode_pairs(pair_set())[:-9]])
 def test_half_a_file_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "shop.pairs").write_bytes(content)
-    with pytest.raises(AssayError, match=r"^'shop\.pairs' holds no pairs that can be read"):
+    with pytest.raises(AssayError, match=r"^'shop\.pairs' is not a readable pair set"):
         load_pairs(tmp_path / "shop.pairs")
 
 
-def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"^cannot read 'none': No such file or directory$"):
         load_pairs(tmp_path / "none")
 
@@ -163,6 +163,6 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"shop.pairs": b"old"}
 
 
-def test_text_that_utf_8_cannot_hold_is_our_mistake() -> None:
+def test_text_that_utf_8_cannot_encode_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="surrogates"):
         encode_pairs(pair_set(holdout=(prompted("\ud800"), prompted("h"))))

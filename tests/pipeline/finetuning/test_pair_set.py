@@ -61,7 +61,7 @@ def changes(one: PairSet, other: PairSet) -> dict[str, set[Key]]:
     return {kind: keys for kind, keys in differing.items() if keys}
 
 
-def test_it_holds_the_train_groups_as_they_were_and_the_held_out_functions() -> None:
+def test_a_pair_set_holds_the_train_groups_at_their_snapshot_and_the_held_out_functions() -> None:
     pairs = with_works()
     assert (len(pairs.train), len(pairs.holdout)) == (48, 32)
     assert {(f.path, f.qualified_name) for f in pairs.train} & {
@@ -76,7 +76,7 @@ def test_it_holds_the_train_groups_as_they_were_and_the_held_out_functions() -> 
     assert pairs.scores["size"].tolist() == list(pairs.lines) == [f.metrics.lines for f in pairs.holdout]
 
 
-def test_the_baseline_and_every_cheap_scorer_are_there_by_default(tmp_path: Path) -> None:
+def test_the_baseline_and_every_cheap_scorer_are_included_by_default(tmp_path: Path) -> None:
     repository = open_repository(long_history(BEFORE).write(tmp_path / "shop.git"))
     with Miner(repository, MESSAGES) as miner, repository.reader() as reader:
 
@@ -97,19 +97,19 @@ def test_code_is_that_of_the_snapshot() -> None:
     assert lines[-1] == f"    return v5_6_0 + {len(works)}"
 
 
-def test_labels_are_the_ones_of_the_material() -> None:
-    found = labels_of(with_works())
+def test_labels_are_those_of_the_dataset() -> None:
+    measured = labels_of(with_works())
     fixed: dict[Key, list[float]] = {}
     for day, message, file, function in TRAINING:
         if message.startswith("fix"):
             fixed.setdefault((f"m{file}.py", f"f{function}"), []).append(day)
-    for key in found["signals"]:
+    for key in measured["signals"]:
         early = [day for day in fixed.get(key, []) if day <= VALIDATION_DAY]
         late = [day for day in fixed.get(key, []) if day > VALIDATION_DAY]
-        assert found["signals"][key] == pytest.approx(min(1, 0.7 * (len(early) + len(late))))
-        assert found["early"][key] == pytest.approx(min(1, 0.7 * len(early)))
-        assert found["late"][key] == pytest.approx(0.7 * len(late))
-    assert any(found["late"].values())
+        assert measured["signals"][key] == pytest.approx(min(1, 0.7 * (len(early) + len(late))))
+        assert measured["early"][key] == pytest.approx(min(1, 0.7 * len(early)))
+        assert measured["late"][key] == pytest.approx(0.7 * len(late))
+    assert any(measured["late"].values())
 
 
 def test_the_last_quarter_of_the_training_window_is_for_validation() -> None:
@@ -130,7 +130,7 @@ TRAINED, HELD = ("m9.py", "f7"), ("m5.py", "f6")
         (VALIDATION_DAY - 2, VALIDATION_DAY + 2, (5, 6), {}),
     ],
 )
-def test_a_fix_moved_across_a_cutoff_changes_the_labels_beside_it_and_no_other(
+def test_moving_a_fix_across_a_cutoff_changes_the_labels_next_to_it_only(
     before: float, after: float, function: tuple[int, int], expected: dict[str, set[Key]]
 ) -> None:
     one, other = (with_works((day, "fix: moved", *function)) for day in (before, after))
@@ -139,8 +139,8 @@ def test_a_fix_moved_across_a_cutoff_changes_the_labels_beside_it_and_no_other(
 
 def test_a_fix_that_is_reverted_late_stays_in_the_early_labels() -> None:
     works: list[Work] = [(700, "fix: the sum", 9, 7), (VALIDATION_DAY + 50, 'Revert "fix: the sum"', 9, 7)]
-    found = labels_of(pair_set_of(long_history([*BEFORE, *works, *HORIZON])))
-    assert (found["signals"][TRAINED], found["early"][TRAINED], found["late"][TRAINED]) == (0.0, 0.7, 0.0)
+    measured = labels_of(pair_set_of(long_history([*BEFORE, *works, *HORIZON])))
+    assert (measured["signals"][TRAINED], measured["early"][TRAINED], measured["late"][TRAINED]) == (0.0, 0.7, 0.0)
 
 
 def another_past(history: History) -> History:
@@ -159,7 +159,7 @@ def another_past(history: History) -> History:
     return history
 
 
-def test_two_pasts_make_the_same_prompts_byte_for_byte() -> None:
+def test_different_histories_give_the_same_prompts_byte_for_byte() -> None:
     one, other = with_works(), pair_set_of(another_past(long_history(BASE)))
     assert one.head_sha != other.head_sha
     assert one.scores["decayed touches"].tolist() != other.scores["decayed touches"].tolist()  # the past did differ
@@ -170,7 +170,7 @@ def test_two_pasts_make_the_same_prompts_byte_for_byte() -> None:
             assert texts[0] == texts[1]
 
 
-def test_a_miner_that_looks_elsewhere_is_noticed(tmp_path: Path) -> None:
+def test_another_miner_is_refused(tmp_path: Path) -> None:
     repository = open_repository(long_history(BASE).write(tmp_path / "shop.git"))
     another = History()
     another.commit("start", {"a.py": "def f(x):\n    y = x\n    return y\n"}, day=0)
@@ -181,7 +181,7 @@ def test_a_miner_that_looks_elsewhere_is_noticed(tmp_path: Path) -> None:
             return reader.blob(bytes.fromhex(blob), 1 << 20)
 
         dataset = build_dataset(miner, MESSAGES, read)
-        with Miner(elsewhere, MESSAGES) as stranger, pytest.raises(ValueError, match="not the one"):
+        with Miner(elsewhere, MESSAGES) as stranger, pytest.raises(ValueError, match="another miner"):
             build_pair_set(stranger, dataset, MESSAGES, read)
 
 
@@ -202,8 +202,8 @@ def test_a_repository_without_code_has_a_pair_set_without_functions() -> None:
         {"scores": {"baseline": np.zeros(3)}},
     ],
 )
-def test_arrays_of_another_length_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="not as many"):
+def test_arrays_of_the_wrong_length_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="there is not one"):
         pair_set(**wrong)
 
 
@@ -251,16 +251,16 @@ WHAT_COUNTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", WHAT_COUNTS, ids=lambda change: next(iter(change)))
-def test_another_code_or_label_or_order_is_another_id(change: dict[str, Any]) -> None:
+def test_other_code_labels_or_order_change_the_id(change: dict[str, Any]) -> None:
     assert pair_set(**change).id != pair_set().id
 
 
-def test_every_field_but_the_scores_counts() -> None:
+def test_every_field_but_the_scores_affects_the_id() -> None:
     changed = {name for change in WHAT_COUNTS for name in change}
     assert changed | {"scores"} == {field.name for field in dataclasses.fields(PairSet)}
 
 
-def test_scores_and_their_order_and_the_sign_of_zero_are_not_in_the_id() -> None:
+def test_scores_and_the_sign_of_zero_do_not_affect_the_id() -> None:
     backwards = dict(reversed(list(pair_set().scores.items())))
     same = pair_set(scores=backwards, signals=np.array([-0.0, 0.7, 1.0]))
     assert same.id == pair_set().id
@@ -271,7 +271,7 @@ def test_scores_and_their_order_and_the_sign_of_zero_are_not_in_the_id() -> None
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_no_two_functions_are_written_alike(name: str, code: str, other_name: str, other_code: str) -> None:
+def test_different_functions_are_written_differently(name: str, code: str, other_name: str, other_code: str) -> None:
     one = pair_set(holdout=(prompted(name, code), prompted("h")))
     other = pair_set(holdout=(prompted(other_name, other_code), prompted("h")))
     assert (one.id == other.id) == ((name, code) == (other_name, other_code))

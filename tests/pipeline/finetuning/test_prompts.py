@@ -48,7 +48,7 @@ Source:
 """
 
 
-def test_a_whole_prompt_of_version_1() -> None:
+def test_a_complete_prompt_of_version_1() -> None:
     """Another text is another recipe: raise PROMPT_VERSION with it, so that no adapter reads what it was not taught."""
     assert PROMPT_VERSION == 1
     assert render_prompt(PAY) == WHOLE
@@ -62,33 +62,33 @@ def test_a_prompt_without_code() -> None:
     assert render_prompt(PAY, "code") == WITHOUT_CODE
 
 
-def test_a_metric_that_was_not_measured_is_unknown() -> None:
+def test_a_missing_metric_is_unknown() -> None:
     text = render_prompt(dataclasses.replace(PAY, metrics=PairMetrics(3)))
     assert "lines 3, cyclomatic complexity unknown, nesting depth unknown" in text
 
 
-def test_a_prompt_is_made_of_these_fields_and_no_other() -> None:
+def test_a_prompt_is_made_of_exactly_these_fields() -> None:
     """Whoever adds one: nothing that git remembers may be known to the model."""
     assert [f.name for f in dataclasses.fields(Prompted)] == ["path", "qualified_name", "language", "metrics", "code"]
     structure = ["lines", "cyclomatic_complexity", "nesting_depth", "fan_out", "exits", "parameters"]
     assert [f.name for f in dataclasses.fields(PairMetrics)] == structure
 
 
-def test_no_field_of_a_past_or_of_a_label_is_one_of_a_prompt() -> None:
+def test_no_field_of_history_or_label_is_part_of_a_prompt() -> None:
     known = {f.name for f in (*dataclasses.fields(Prompted), *dataclasses.fields(PairMetrics))}
     assert known & {f.name for f in dataclasses.fields(ProcessMetrics)} == set()
     assert known & {"credit", "fixes", "touches", "blob", "signal", "label"} == set()
     assert {"credit", "fixes", "touches", "blob"} <= {f.name for f in dataclasses.fields(FunctionHistory)}
 
 
-def test_a_prompted_function_takes_on_nothing_else() -> None:
+def test_a_prompted_function_has_no_other_attributes() -> None:
     with pytest.raises((AttributeError, TypeError)):
         PAY.touches = 3  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("ablation", ["none", "names", "code"])
 @given(st.text(), st.text(), st.text(), st.sampled_from([language.name for language in LANGUAGES]))
-def test_any_text_makes_a_prompt_that_can_be_encoded(ablation, path, name, code, language) -> None:
+def test_a_prompt_of_any_text_can_be_encoded(ablation, path, name, code, language) -> None:
     text = render_prompt(Prompted(path, name, language, PairMetrics(1), code), ablation)
     assert text.encode("utf-8")
     head, source = text.split("\nSource:\n", 1)
@@ -100,7 +100,7 @@ def test_any_text_makes_a_prompt_that_can_be_encoded(ablation, path, name, code,
 
 
 @given(st.text(), st.text())
-def test_a_name_cannot_pass_for_another_line(name: str, path: str) -> None:
+def test_a_name_cannot_forge_another_line(name: str, path: str) -> None:
     lines = render_prompt(prompted(name, "x", path=path)).split("\n")
     assert len(lines) == 6
     assert lines[4:] == ["Source:", "x"]

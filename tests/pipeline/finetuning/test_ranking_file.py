@@ -56,7 +56,7 @@ def ranking_sets(draw: st.DrawFn) -> RankingSet:
 
 
 def same(one: RankingSet, other: RankingSet) -> bool:
-    """Field by field, bit by bit but for the payload of a NaN."""
+    """Compare field by field and bit by bit, except for NaN payloads."""
     fields = ("repo", "head_sha", "train_start", "as_of", "label_recipe_id", "config_hash", "train", "head", "subjects")
     whole = all(getattr(one, name) == getattr(other, name) for name in fields)
     signs = (np.signbit(one.signals) == np.signbit(other.signals)).all()
@@ -65,11 +65,11 @@ def same(one: RankingSet, other: RankingSet) -> bool:
 
 @settings(deadline=None)
 @given(ranking_sets())
-def test_what_is_read_is_what_was_written(ranking: RankingSet) -> None:
+def test_a_ranking_set_round_trips(ranking: RankingSet) -> None:
     assert same(decode_ranking_set(encode_ranking_set(ranking)), ranking)
 
 
-def test_no_function_at_all_is_a_file_too() -> None:
+def test_a_ranking_set_without_functions_round_trips() -> None:
     empty = ranking_set(train=(), signals=np.array([]), head=())
     assert same(decode_ranking_set(encode_ranking_set(empty)), empty)
 
@@ -79,7 +79,7 @@ def test_equal_ranking_sets_make_equal_bytes() -> None:
 
 
 def changed(edit: Any) -> bytes:
-    """A file of which someone changed something and left the id as it was."""
+    """Return a file that was edited while its id stayed the same."""
     table = edit(pq.read_table(pa.BufferReader(encode_ranking_set(ranking_set()))))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
@@ -94,13 +94,13 @@ def changed(edit: Any) -> bytes:
         (with_column("decayed_touches", [None, None, None, 1.0, 0.0]), "is damaged"),
         (with_column("days_since_touch", [None] * 5), "is damaged"),
         (with_column("start_line", [None, None, None, 2, 11]), "is damaged"),
-        (with_column("fixes", [None] * 5), "no ranking set that can be read"),
-        (with_column("signals", [0.0, None, 0.9, None, None]), "no ranking set that can be read"),
-        (with_column("side", ["train", "head", "train", "train", "head"]), "no ranking set that can be read"),
-        (with_column("side", ["train", "train", "train", "head", "tail"]), "no ranking set that can be read"),
-        (lambda table: table.drop_columns(["blob"]), "no ranking set that can be read"),
+        (with_column("fixes", [None] * 5), "not a readable ranking set"),
+        (with_column("signals", [0.0, None, 0.9, None, None]), "not a readable ranking set"),
+        (with_column("side", ["train", "head", "train", "train", "head"]), "not a readable ranking set"),
+        (with_column("side", ["train", "train", "train", "head", "tail"]), "not a readable ranking set"),
+        (lambda table: table.drop_columns(["blob"]), "not a readable ranking set"),
         (lambda table: table.slice(0, 4), "is damaged"),
-        (lambda table: table.replace_schema_metadata(None), "no ranking set that can be read"),
+        (lambda table: table.replace_schema_metadata(None), "not a readable ranking set"),
         (
             lambda table: table.replace_schema_metadata({"kind": "ranking set", "schema_version": "2"}),
             "of version 2, not 1",
@@ -108,33 +108,33 @@ def changed(edit: Any) -> bytes:
     ],
 )
 def test_a_file_that_was_changed_is_refused(edit: Any, words: str) -> None:
-    with pytest.raises(AssayError, match=f"^'shop' .*{words}.*gather it again$"):
+    with pytest.raises(AssayError, match=f"^'shop' .*{words}.*build it again$"):
         decode_ranking_set(changed(edit), "shop")
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, len(encode_ranking_set(ranking_set())) - 1), st.integers(1, 255))
-def test_one_flipped_byte_is_noticed_or_harmless(at: int, flip: int) -> None:
+def test_a_flipped_byte_is_detected_or_harmless(at: int, flip: int) -> None:
     damaged = bytearray(encode_ranking_set(ranking_set()))
     damaged[at] ^= flip
     try:
-        found = decode_ranking_set(bytes(damaged))
+        decoded = decode_ranking_set(bytes(damaged))
     except AssayError:
         return
-    assert same(found, ranking_set())
+    assert same(decoded, ranking_set())
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not a parquet file", encode_pairs(pair_set())])
 def test_a_file_of_another_kind_is_one_clear_line(content: bytes) -> None:
-    with pytest.raises(AssayError, match=r"^'shop' holds no ranking set that can be read: gather it again$"):
+    with pytest.raises(AssayError, match=r"^'shop' is not a readable ranking set: build it again$"):
         decode_ranking_set(content, "shop")
 
 
-def test_a_ranking_set_is_no_pair_set() -> None:
-    with pytest.raises(AssayError, match="holds no pairs that can be read"):
+def test_a_ranking_set_is_not_a_pair_set() -> None:
+    with pytest.raises(AssayError, match="is not a readable pair set"):
         decode_pairs(encode_ranking_set(ranking_set()))
 
 
-def test_text_that_utf_8_cannot_hold_is_our_mistake() -> None:
+def test_text_that_utf_8_cannot_encode_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="surrogates"):
         encode_ranking_set(ranking_set(head=(prompted("\ud800"), prompted("h"))))

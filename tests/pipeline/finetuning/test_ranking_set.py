@@ -17,7 +17,7 @@ from pipeline.ranking.scorer import Subject
 from pipeline.records import AssayError, PairMetrics
 from tests.builders.history import DAY_S, START, History
 from tests.pipeline.finetuning.pair_sets import prompted
-from tests.pipeline.finetuning.ranking_sets import ranking_set, ranking_set_of, told
+from tests.pipeline.finetuning.ranking_sets import ranking_set, ranking_set_of, subjects_of
 from tests.pipeline.finetuning.test_pair_set import another_past
 from tests.pipeline.ranking.subjects import HEAD_DAY, QUIET, Work, long_history
 from tests.pipeline.ranking.test_dataset import BEFORE, HORIZON, TRAINING
@@ -37,7 +37,7 @@ def signals_of(ranking: RankingSet) -> dict[tuple[str, str], float]:
     return dict(zip(keys, ranking.signals.tolist(), strict=True))
 
 
-def test_it_learns_from_every_function_at_the_start_of_the_latest_window_and_ranks_those_of_the_head() -> None:
+def test_a_ranking_set_trains_on_all_functions_at_the_window_s_start_and_ranks_those_of_the_head() -> None:
     ranking = with_works()
     assert (len(ranking.train), len(ranking.head), len(ranking.subjects)) == (80, 80, 80)
     assert (ranking.repo, ranking.label_recipe_id, ranking.config_hash) == ("shop", MESSAGES.id, "")
@@ -51,24 +51,24 @@ def test_the_signals_are_the_credit_of_the_whole_window_up_to_the_head() -> None
             key = (f"m{file}.py", f"f{function}")
             fixed[key] = fixed.get(key, 0) + 1
     scale = 0.7 * sum(sorted(fixed.values())[-10:]) / 10
-    found = signals_of(with_works())
-    assert found == {key: pytest.approx(min(1, 0.7 * fixed.get(key, 0) / scale)) for key in found}
+    measured = signals_of(with_works())
+    assert measured == {key: pytest.approx(min(1, 0.7 * fixed.get(key, 0) / scale)) for key in measured}
     assert scale > 1
-    assert {key for key, signal in found.items() if signal} == fixed.keys()
+    assert {key for key, signal in measured.items() if signal} == fixed.keys()
 
 
 @pytest.mark.parametrize(
     ("day", "counts"),
     [(LATEST_DAY - 2, False), (LATEST_DAY + 2, True), (1_276, True), (1_280, True), (HEAD_DAY - 2, True)],
 )
-def test_a_fix_counts_from_the_start_of_the_window_to_the_head_whatever_the_judged_run_held_out(
+def test_a_fix_counts_from_the_window_s_start_to_the_head_whatever_the_winning_run_held_out(
     day: float, counts: bool
 ) -> None:
     assert signals_of(with_works())[FUNCTION] == 0.0
     assert (signals_of(with_works((day, "fix: moved", 9, 7)))[FUNCTION] > 0) == counts
 
 
-def test_code_is_that_of_the_window_for_training_and_that_of_the_head_for_ranking() -> None:
+def test_code_is_from_the_window_s_start_for_training_and_from_the_head_for_ranking() -> None:
     ranking = with_works((LATEST_DAY - 30, "work", 9, 7), (LATEST_DAY + 30, "work", 9, 7))
     (before,) = (f.code for f in ranking.train if (f.path, f.qualified_name) == FUNCTION)
     (after,) = (f.code for f in ranking.head if (f.path, f.qualified_name) == FUNCTION)
@@ -77,7 +77,7 @@ def test_code_is_that_of_the_window_for_training_and_that_of_the_head_for_rankin
     assert last_lines == [f"    return v9_7_0 + {earlier}", f"    return v9_7_0 + {earlier + 1}"]
 
 
-def test_without_a_window_there_is_the_head_alone() -> None:
+def test_without_a_window_there_is_only_the_head() -> None:
     whole, head = with_works(), ranking_set_of(long_history(BASE), window_days=0)
     assert (head.train, len(head.signals), head.train_start) == ((), 0, head.as_of)
     assert (head.head, head.subjects, head.head_sha) == (whole.head, whole.subjects, whole.head_sha)
@@ -93,14 +93,14 @@ def test_a_past_state_of_the_repository_has_a_ranking_set_of_its_own() -> None:
         ranking_set_of(long_history(BASE), as_of=START - DAY_S)
 
 
-def test_a_head_from_the_future_ends_the_window_when_it_was_seen_and_is_ranked_all_the_same() -> None:
+def test_the_window_of_a_head_from_the_future_ends_when_it_was_first_seen() -> None:
     seen_at = START + (HEAD_DAY - 100) * DAY_S
     ranking = ranking_set_of(long_history(BASE), seen_at=seen_at)
     assert (ranking.as_of, ranking.train_start) == (seen_at, seen_at - 730 * DAY_S)
     assert ranking.head == with_works().head
 
 
-def test_two_pasts_make_the_same_prompts_byte_for_byte() -> None:
+def test_different_histories_give_the_same_prompts_byte_for_byte() -> None:
     one, other = with_works(), ranking_set_of(another_past(long_history(BASE)))
     assert [s.process for s in one.subjects] != [s.process for s in other.subjects]  # the past did differ
     assert one.signals.tolist() == other.signals.tolist()
@@ -110,7 +110,7 @@ def test_two_pasts_make_the_same_prompts_byte_for_byte() -> None:
             assert texts[0] == texts[1]
 
 
-def test_what_a_model_is_shown_has_no_field_for_a_past() -> None:
+def test_prompts_have_no_field_for_history() -> None:
     """What `Prompted` can hold is an allow-list of its own: test_prompts.py."""
     hints = get_type_hints(RankingSet)
     assert hints["train"] == hints["head"] == tuple[Prompted, ...]
@@ -129,12 +129,12 @@ def test_a_repository_without_code_has_a_ranking_set_without_functions() -> None
     [
         {"signals": np.zeros(2)},
         {"subjects": ()},
-        {"subjects": told((prompted("h"), prompted("g")))},
-        {"subjects": told((prompted("g"), prompted("h", metrics=PairMetrics(3))))},
+        {"subjects": subjects_of((prompted("h"), prompted("g")))},
+        {"subjects": subjects_of((prompted("g"), prompted("h", metrics=PairMetrics(3))))},
     ],
 )
-def test_what_does_not_belong_together_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"not as many|not the functions"):
+def test_mismatched_parts_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"not one signal|not the functions"):
         ranking_set(**wrong)
 
 
@@ -146,7 +146,7 @@ def test_the_id_is_the_hash_of_the_lines_that_its_docstring_describes() -> None:
         train=(prompted(code="é\n"),),
         signals=np.array([0.5]),
         head=(prompted("g", "x"),),
-        subjects=told((prompted("g", "x"),), [dataclasses.replace(QUIET, touches=2, days_since_touch=0.25)]),
+        subjects=subjects_of((prompted("g", "x"),), [dataclasses.replace(QUIET, touches=2, days_since_touch=0.25)]),
     )
     lines = (
         '{"as_of":1694608000,"config_hash":"","head":1,"head_sha":"%s","label_recipe_id":"abc123abc123",'
@@ -168,22 +168,22 @@ WHAT_COUNTS: list[dict[str, Any]] = [
     {"train": tuple(reversed(ranking_set().train))},
     {"signals": np.array([0.0, 0.7, np.nextafter(1.0, 0.0)])},
     {"head": (prompted("g"), prompted("i"))},
-    {"subjects": told(ranking_set().head)},
+    {"subjects": subjects_of(ranking_set().head)},
     {"subjects": tuple(dataclasses.replace(s, end_line=s.end_line + 1) for s in ranking_set().subjects)},
 ]
 
 
 @pytest.mark.parametrize("change", WHAT_COUNTS, ids=lambda change: next(iter(change)))
-def test_another_code_or_label_or_past_or_order_is_another_id(change: dict[str, Any]) -> None:
+def test_other_code_labels_history_or_order_change_the_id(change: dict[str, Any]) -> None:
     assert ranking_set(**change).id != ranking_set().id
 
 
-def test_every_field_counts() -> None:
+def test_every_field_affects_the_id() -> None:
     assert {name for change in WHAT_COUNTS for name in change} == {f.name for f in dataclasses.fields(RankingSet)}
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_no_two_functions_are_written_alike(name: str, code: str, other_name: str, other_code: str) -> None:
+def test_different_functions_are_written_differently(name: str, code: str, other_name: str, other_code: str) -> None:
     one, other = (
         ranking_set(head=(prompted(n, c), prompted("h"))) for n, c in ((name, code), (other_name, other_code))
     )

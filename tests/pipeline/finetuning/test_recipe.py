@@ -31,12 +31,12 @@ LABELS = "0123456789ab"
         ("base_model", BaseModel("some/model", "main")),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_by_name(field: str, value: Any) -> None:
+def test_an_invalid_value_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(AssayError, match="revision" if field == "base_model" else field):
         FinetuneRecipe(**{field: value})
 
 
-def test_fewer_positives_than_the_least_cannot_be_the_most() -> None:
+def test_the_maximal_share_of_positives_cannot_be_below_the_minimal() -> None:
     with pytest.raises(AssayError, match="least_positives"):
         FinetuneRecipe(least_positives=0.5, most_positives=0.4)
 
@@ -57,7 +57,7 @@ def test_every_base_model_is_pinned_by_a_commit() -> None:
         base_model("some/model")
 
 
-def test_the_id_names_what_changes_a_number_and_nothing_else() -> None:
+def test_the_id_covers_exactly_what_changes_a_number() -> None:
     recipe = FinetuneRecipe()
     for same in ({"max_minutes": 5.0}, {"micro_batch_tokens": 512}, {"memory_limit_gb": 8.0}, {"compiled": True}):
         assert replace(recipe, **same).recipe_id(LABELS) == recipe.recipe_id(LABELS)
@@ -66,7 +66,7 @@ def test_the_id_names_what_changes_a_number_and_nothing_else() -> None:
     assert recipe.recipe_id("ba9876543210") != recipe.recipe_id(LABELS)
 
 
-def test_a_directory_is_named_by_what_it_holds_and_not_by_where_it_lies() -> None:
+def test_a_directory_is_identified_by_its_content_and_not_its_location() -> None:
     def named(*model: str) -> str:
         return FinetuneRecipe(base_model=BaseModel(*model)).recipe_id(LABELS)
 

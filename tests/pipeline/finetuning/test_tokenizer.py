@@ -41,7 +41,7 @@ QWEN, BERT, LLAMA = Letters([], []), Letters([100], [101]), Letters([100], [])
         (1, [0]),
     ],
 )
-def test_two_thirds_of_what_is_kept_are_head_and_one_third_is_tail(most: int, kept: list[int]) -> None:
+def test_two_thirds_of_the_limit_are_head_and_one_third_is_tail(most: int, kept: list[int]) -> None:
     assert truncate(range(9), most) == kept
 
 
@@ -53,8 +53,8 @@ def test_truncating_keeps_what_fits_and_never_more(ids: list[int], most: int) ->
     assert truncate(kept, most) == kept
 
 
-def test_no_token_at_all_is_our_mistake() -> None:
-    with pytest.raises(ValueError, match="hold nothing"):
+def test_a_limit_of_no_tokens_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match="leaves nothing"):
         truncate([1], 0)
 
 
@@ -66,30 +66,30 @@ def test_only_the_text_is_cut_and_special_tokens_stay(tokenizer: Letters, expect
     assert tokenize(tokenizer, ["abcdefgh"], 6) == [expected]
 
 
-def test_texts_come_back_in_order_and_a_few_at_a_time() -> None:
+def test_texts_are_tokenized_in_order_and_in_chunks() -> None:
     tokenizer = Letters([100], [101])
     texts = [chr(97 + i % 3) * (1 + i % 7) for i in range(1_000)]
-    found = tokenize(tokenizer, texts, 100)
-    assert [len(ids) - 2 for ids in found] == [len(text) for text in texts]
+    sequences = tokenize(tokenizer, texts, 100)
+    assert [len(ids) - 2 for ids in sequences] == [len(text) for text in texts]
     assert tokenizer.most_at_once <= 256
 
 
-def test_no_text_is_no_sequence() -> None:
+def test_no_texts_give_no_sequences() -> None:
     assert tokenize(BERT, [], 10) == []
 
 
-def test_a_tokenizer_that_makes_nothing_of_code_is_one_clear_line() -> None:
+def test_a_tokenizer_that_yields_nothing_is_one_clear_line() -> None:
     class Silent(Letters):
         def __call__(self, text: Any, /, *, add_special_tokens: bool, **options: Any) -> dict[str, Any]:
             return {"input_ids": [[] for _ in text]}
 
-    with pytest.raises(AssayError, match="does not read code: it is not the one of base_model"):
+    with pytest.raises(AssayError, match="cannot tokenize code: it is not the one of base_model"):
         tokenize(Silent([], []), ["a"], 10)
-    with pytest.raises(AssayError, match="makes nothing of some prompts"):
+    with pytest.raises(AssayError, match="yields no tokens for some prompts"):
         tokenize(BERT, ["a", ""], 10)
 
 
-def test_a_prompt_is_no_longer_than_recipe_model_and_tokenizer_allow() -> None:
+def test_a_prompt_respects_the_limits_of_recipe_model_and_tokenizer() -> None:
     recipe = FinetuneRecipe(max_tokens=1_024)
     assert longest_prompt(recipe) == 1_024
     assert longest_prompt(recipe, 512) == 512
@@ -98,7 +98,7 @@ def test_a_prompt_is_no_longer_than_recipe_model_and_tokenizer_allow() -> None:
 
 
 @pytest.mark.finetune
-def test_real_tokenizers_keep_their_special_tokens_and_take_none_from_the_text(tmp_path: Path) -> None:
+def test_real_tokenizers_add_their_special_tokens_and_take_none_from_the_text(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from tests.builders.tiny_model import tiny_decoder, tiny_encoder

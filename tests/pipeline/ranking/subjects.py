@@ -1,4 +1,4 @@
-"""Subjects, and histories long enough to be evaluated, for the tests of ranking."""
+"""Subjects, and histories long enough to evaluate, for tests of ranking."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUIET = ProcessMetrics(0, 0, 0.0, None, None, 0, 0.0, 0, 0, 0.0, 0)
 
 
 def subject(path: str = "a.py", name: str = "f", *, lines: int = 10, **known: Any) -> Subject:
-    """A function of which nothing is known but what is given: metrics and past by their names."""
+    """Build a subject with the given structure and process metrics, by name; the others are 0 or unknown."""
     metrics = {"cyclomatic_complexity": 1, "nesting_depth": 0, "fan_out": 0, "exits": 0, "parameters": 0}
     metrics |= {key: known.pop(key) for key in metrics.keys() & known.keys()}
     process = {field: known.pop(field, getattr(QUIET, field)) for field in ProcessMetrics.__dataclass_fields__}

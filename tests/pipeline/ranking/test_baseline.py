@@ -25,14 +25,14 @@ def test_the_score_is_the_documented_sum() -> None:
     assert Baseline().predict([known]).tolist() == [pytest.approx(expected)]
 
 
-def test_what_is_beyond_a_cap_counts_as_the_cap() -> None:
+def test_values_above_a_cap_count_as_the_cap() -> None:
     huge, capped = subject(lines=1_000_000, fixes=900), subject(lines=1_000, fixes=50)
     scores = Baseline().predict([huge, capped])
     assert scores[0] == scores[1]
 
 
 @given(subjects, st.sampled_from(["lines", "fixes", "fan_out", "cyclomatic_complexity"]))
-def test_more_of_anything_never_lowers_the_score(known, field) -> None:
+def test_an_increase_in_any_metric_never_lowers_the_score(known, field) -> None:
     values = {
         "lines": known.metrics.lines,
         "cyclomatic_complexity": known.metrics.cyclomatic_complexity,
@@ -44,7 +44,7 @@ def test_more_of_anything_never_lowers_the_score(known, field) -> None:
     assert after >= before
 
 
-def test_a_touch_counts_half_every_180_days_and_none_counts_nothing() -> None:
+def test_recency_halves_every_180_days_and_is_zero_without_a_touch() -> None:
     days = (0.0, 180.0, 360.0, None)
     assert [recency(subject(days_since_touch=d)) for d in days] == [1.0, 0.5, 0.25, 0.0]
 
@@ -53,7 +53,7 @@ def test_youth_ends_after_730_days() -> None:
     assert [youth(subject(age_days=days)) for days in (0.0, 365.0, 730.0, 800.0, None)] == [1.0, 0.5, 0.0, 0.0, 0.0]
 
 
-def test_the_score_of_a_function_does_not_depend_on_the_others_nor_on_what_was_learned() -> None:
+def test_the_score_of_a_function_depends_on_nothing_else() -> None:
     one, other = subject(lines=10), subject(lines=20, touches=3)
     baseline = Baseline()
     alone = baseline.predict([one])[0]
@@ -78,9 +78,9 @@ def test_the_score_of_a_function_does_not_depend_on_the_others_nor_on_what_was_l
         ({"lines": 4}, ("4 lines",)),
     ],
 )
-def test_the_reasons_say_what_happened_to_the_function_and_what_it_is_like(known, said) -> None:
+def test_the_reasons_give_history_before_structure(known, said) -> None:
     assert reasons(subject(**known)) == said
 
 
-def test_every_term_has_a_name_of_its_own() -> None:
+def test_term_names_are_unique() -> None:
     assert len({term.name for term in TERMS}) == len(TERMS)

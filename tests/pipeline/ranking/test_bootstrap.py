@@ -32,7 +32,7 @@ def test_ranks_under_weights_are_those_of_the_replicated_values(table: list[tupl
 
 @settings(max_examples=50, deadline=None)
 @given(rows)
-def test_weights_say_how_often_a_function_is_there(table: list[tuple[float, float, int]]) -> None:
+def test_weights_are_multiplicities(table: list[tuple[float, float, int]]) -> None:
     scores, labels, weights = columns(table)
     weighted = correlate([scores], labels, weights[None, :].astype(float))
     repeated = np.repeat(scores, weights), np.repeat(labels, weights)
@@ -60,7 +60,7 @@ def test_it_agrees_with_scipy_and_scikit_learn(table: list[tuple[float, float, i
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_it_agrees_with_scipy_and_scikit_learn_on_thousands(seed: int) -> None:
+def test_it_agrees_with_scipy_and_scikit_learn_on_large_inputs(seed: int) -> None:
     random = np.random.default_rng(seed)
     n = int(random.integers(100, 3_000))
     scores = np.round(random.normal(size=n), int(random.integers(0, 6)))
@@ -70,7 +70,7 @@ def test_it_agrees_with_scipy_and_scikit_learn_on_thousands(seed: int) -> None:
     assert got.auc[0, 0] == pytest.approx(roc_auc_score(labels > 0, scores), abs=1e-12)
 
 
-def test_resamples_draw_whole_clusters_and_as_many_as_there_are() -> None:
+def test_resamples_draw_as_many_whole_clusters_as_there_are() -> None:
     clusters = ["b", "a", "b", "c", "a", "b"]
     weights = np.concatenate(list(cluster_weights(clusters, 500, seed=1)))
     assert weights.shape == (500, 6)
@@ -91,10 +91,10 @@ def test_the_order_of_the_functions_does_not_matter() -> None:
     assert one.auc == pytest.approx(other.auc)
 
 
-def test_memory_is_bounded_by_chunks_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_bound_memory_and_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters = [str(i % 9) for i in range(50)]
     whole = np.concatenate(list(cluster_weights(clusters, 100, seed=2)))
-    monkeypatch.setattr("pipeline.ranking.bootstrap._MOST_WEIGHTS_AT_ONCE", 120)
+    monkeypatch.setattr("pipeline.ranking.bootstrap._MAX_WEIGHTS_PER_CHUNK", 120)
     chunks = list(cluster_weights(clusters, 100, seed=2))
     assert {len(chunk) for chunk in chunks} == {2}
     assert (np.concatenate(chunks) == whole).all()
@@ -102,7 +102,7 @@ def test_memory_is_bounded_by_chunks_and_chunks_change_nothing(monkeypatch: pyte
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32))
-def test_a_seed_gives_the_same_resamples_every_time(seed: int) -> None:
+def test_a_seed_reproduces_the_resamples(seed: int) -> None:
     clusters = [str(i % 7) for i in range(30)]
     one, other = (np.concatenate(list(cluster_weights(clusters, 20, seed))) for _ in range(2))
     assert (one == other).all()

@@ -20,20 +20,20 @@ MANY = [
 BUSY = np.array([min(1.0, s.process.touches / 8) for s in MANY])
 
 
-def test_a_signal_is_the_number_it_names() -> None:
+def test_a_signal_scores_by_its_number() -> None:
     known = subject(lines=12, decayed_touches=1.5, credit=0.7)
     scores = {rival.name: rival.predict([known]).tolist() for rival in competitors() if isinstance(rival, Signal)}
     assert scores == {"size": [12.0], "decayed touches": [1.5], "past fixes": [0.7]}
 
 
-def test_the_trees_learn_what_the_signal_of_training_follows() -> None:
+def test_the_trees_learn_the_training_signal() -> None:
     trees = Tabular()
     trees.fit(MANY[:200], BUSY[:200])
     scores = trees.predict(MANY[200:])
     assert np.corrcoef(scores, BUSY[200:])[0, 1] > 0.95
 
 
-def test_the_trees_are_the_same_every_time_and_whatever_the_order() -> None:
+def test_the_trees_are_deterministic_and_independent_of_the_order() -> None:
     def predicted(order: np.ndarray) -> list[float]:
         trees = Tabular()
         trees.fit([MANY[i] for i in order], BUSY[order])
@@ -45,14 +45,14 @@ def test_the_trees_are_the_same_every_time_and_whatever_the_order() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 19, 300])
-def test_where_there_is_nothing_to_learn_all_scores_are_equal(count: int) -> None:
+def test_with_nothing_to_learn_all_scores_are_equal(count: int) -> None:
     trees = Tabular()
     trees.fit(MANY[:count], np.zeros(count))
     assert set(trees.predict(MANY)) == {0.0}
     assert len(trees.predict([])) == 0
 
 
-def test_functions_of_which_nothing_is_known_but_their_size_can_be_learned_from() -> None:
+def test_functions_with_only_a_size_can_be_learned_from() -> None:
     quiet = [subject(f"m{i}.py", lines=3 + i % 50) for i in range(200)]
     trees = Tabular()
     trees.fit(quiet, np.array([float(s.metrics.lines > 40) for s in quiet]))
@@ -60,25 +60,25 @@ def test_functions_of_which_nothing_is_known_but_their_size_can_be_learned_from(
     assert scores[0] < scores[1]
 
 
-def test_what_was_learned_before_is_forgotten() -> None:
+def test_fitting_again_discards_the_previous_fit() -> None:
     trees = Tabular()
     trees.fit(MANY, BUSY)
     trees.fit([], np.zeros(0))
     assert set(trees.predict(MANY)) == {0.0}
 
 
-def test_a_blend_is_the_mean_of_ranks_of_what_it_is_made_of() -> None:
+def test_a_blend_is_the_mean_rank_over_its_parts() -> None:
     blend = Blend("both", (Signal("up", lambda s: s.metrics.lines), Signal("down", lambda s: -s.process.touches)))
     known = [subject(lines=3, touches=5), subject(lines=9, touches=7), subject(lines=20, touches=9)]
     assert blend.predict(known).tolist() == pytest.approx([2 / 3] * 3)
     assert len(blend.predict([])) == 0
 
 
-def test_a_score_that_is_no_number_makes_the_blend_none() -> None:
+def test_a_nan_score_makes_the_blend_nan() -> None:
     blend = Blend("both", (Baseline(), Signal("broken", lambda s: float("nan"))))
     assert np.isnan(blend.predict(MANY[:3])).all()
 
 
-def test_every_competitor_has_a_name_of_its_own_and_is_not_the_baseline() -> None:
+def test_competitor_names_are_unique_and_none_is_the_baseline() -> None:
     names = [Baseline.name, *(rival.name for rival in competitors())]
     assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""Nothing that landed after a cutoff reaches what is known at it; and three leaks made on purpose are noticed."""
+"""Nothing that lands after a cutoff affects what is known at it, and three deliberate leaks are detected."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def differing(one: Dataset, other: Dataset) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
-def test_the_windows_are_where_these_tests_take_them_to_be() -> None:
+def test_the_windows_are_where_these_tests_expect_them() -> None:
     windows = dataset_of(long_history(BEFORE)).mined.windows
     days = [(time - START) / DAY_S for time in (windows.train_start, windows.eval_start, windows.as_of)]
     assert days == pytest.approx([TRAIN_DAY, EVAL_DAY, HEAD_DAY], abs=1)
 
 
-def test_what_lands_after_t_eval_changes_nothing_but_the_labels() -> None:
+def test_landings_after_t_eval_change_only_the_labels() -> None:
     one = dataset_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
     other = dataset_of(long_history([*BEFORE, *TRAINING, *OTHER_HORIZON]))
     assert one.labels.tolist() != other.labels.tolist()
     assert differing(one, other) == set()
 
 
-def test_what_lands_after_t_train_changes_nothing_of_the_functions_at_t_train_but_their_labels() -> None:
+def test_landings_after_t_train_change_only_the_labels_of_functions_at_t_train() -> None:
     one = dataset_of(long_history([*BEFORE, *TRAINING, *HORIZON]))
     other = dataset_of(long_history([*BEFORE, *OTHER_HORIZON]))
     assert one.train == other.train
@@ -87,9 +87,7 @@ FIX = "fix: moved about"
         (HEAD_DAY - 2, set()),
     ],
 )
-def test_a_commit_moved_across_the_cutoffs_changes_what_is_known_after_it_and_no_more(
-    day: int, changes: set[str]
-) -> None:
+def test_moving_a_commit_across_a_cutoff_changes_only_what_is_known_after_it(day: int, changes: set[str]) -> None:
     rest = [*BEFORE, *TRAINING, *HORIZON]
     without, with_it = dataset_of(long_history(rest)), dataset_of(long_history([*rest, (day, FIX, 9, 7)]))
     found = differing(_without_blobs(without), _without_blobs(with_it)) - {"sides"}
@@ -162,7 +160,7 @@ def a_past_as_it_is_at_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
         (a_past_as_it_is_at_the_head, {"train", "evaluated", "scores"}),
     ],
 )
-def test_a_leak_made_on_purpose_is_noticed(
+def test_a_deliberate_leak_is_detected(
     leak: Callable[[pytest.MonkeyPatch], None], noticed: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leak(monkeypatch)

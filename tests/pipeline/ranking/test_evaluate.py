@@ -1,4 +1,4 @@
-"""Evaluations answer whatever the history: with numbers and their n, or with the reason why there are none."""
+"""Every history has an evaluation: figures with their n, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def names(table: Table) -> list[str]:
 
 
 class Given:
-    """A scorer that says what it is told to."""
+    """A scorer that returns given scores."""
 
     def __init__(self, name: str, scores: Sequence[float] | Floats) -> None:
         self.name = name
@@ -65,7 +65,7 @@ class Given:
         return self._scores
 
 
-def test_every_scorer_is_there_on_the_same_functions_the_baseline_first() -> None:
+def test_every_scorer_is_evaluated_on_the_same_functions_with_the_baseline_first() -> None:
     evaluation = evaluate(made_up(), MESSAGES)
     assert evaluation.conclusive
     assert names(evaluation.functions) == [
@@ -82,7 +82,7 @@ def test_every_scorer_is_there_on_the_same_functions_the_baseline_first() -> Non
     assert [row.against_baseline is None for row in evaluation.functions.rows] == [True] + [False] * 5
 
 
-def test_the_numbers_are_those_of_the_statistics_on_the_held_out_functions_alone() -> None:
+def test_the_figures_are_computed_on_the_held_out_functions_alone() -> None:
     dataset = made_up()
     held = dataset.held_out
     expected = assess(
@@ -97,7 +97,7 @@ def test_the_numbers_are_those_of_the_statistics_on_the_held_out_functions_alone
     )  # fmt: skip
 
 
-def test_a_scorer_learns_from_the_functions_of_training_and_their_signals_and_from_no_others() -> None:
+def test_a_scorer_is_fitted_on_the_training_functions_alone() -> None:
     dataset = made_up()
     scorer = Given("mine", np.arange(600.0))
     evaluate(dataset, MESSAGES, (scorer,))
@@ -106,7 +106,7 @@ def test_a_scorer_learns_from_the_functions_of_training_and_their_signals_and_fr
     assert signals == dataset.train_signals[::2].tolist()
 
 
-def test_a_scorer_that_knows_the_labels_beats_the_baseline_and_one_that_knows_nothing_does_not() -> None:
+def test_an_oracle_beats_the_baseline_and_noise_does_not() -> None:
     dataset = made_up()
     random = np.random.default_rng(9).random(600)
     rows = evaluate(dataset, MESSAGES, (Given("knows", dataset.labels + random / 10), Given("guesses", random)))
@@ -128,7 +128,7 @@ def test_a_scorer_that_knows_the_labels_beats_the_baseline_and_one_that_knows_no
         (np.zeros(600), "all 300 scores are equal: no ranking"),
     ],
 )
-def test_a_scorer_that_gives_no_ranking_is_named_and_the_others_stand(scores: Floats, reason: str) -> None:
+def test_a_scorer_without_a_ranking_does_not_affect_the_others(scores: Floats, reason: str) -> None:
     evaluation = evaluate(made_up(), MESSAGES, (Given("broken", scores), Signal("size", lambda s: s.metrics.lines)))
     broken, size = evaluation.functions.rows[1:]
     assert (broken.quality.rho, broken.quality.n, broken.quality.reason) == (None, 300, reason)
@@ -138,27 +138,27 @@ def test_a_scorer_that_gives_no_ranking_is_named_and_the_others_stand(scores: Fl
     assert evaluation.conclusive
 
 
-def test_too_few_functions_and_too_few_fixes_are_told_with_what_would_be_needed() -> None:
+def test_too_few_functions_or_fixes_are_reported_with_what_is_needed() -> None:
     few = evaluate(made_up(100, 20), MESSAGES, ())
-    assert few.reasons[0] == "50 held-out functions: at least 200 are needed, some 500 functions in all"
+    assert few.reasons[0] == "50 held-out functions: at least 200 are needed, about 500 functions in all"
     assert few.functions.rows[0].quality.rho is not None
     dataset = made_up()
     unfixed = dataclasses.replace(dataset, labels=np.zeros(600))
     assert evaluate(unfixed, MESSAGES, ()).reasons == (
-        "0 of the held-out functions were fixed in the 365 days that were looked at: at least 20 are needed; messages "
-        "that name what they fix (`fix: ...`) are what is counted",
+        "0 of the held-out functions were fixed in the 365 days of the horizon: at least 20 are needed; only commits "
+        "whose message names a fix (`fix: ...`) count",
         "baseline: none of the 300 held-out functions was fixed: nothing to find",
     )
 
 
-def test_two_scorers_of_one_name_and_a_wrong_number_of_scores_are_our_mistakes() -> None:
-    with pytest.raises(ValueError, match="two scorers are called 'baseline'"):
+def test_duplicate_scorer_names_and_a_wrong_number_of_scores_are_errors() -> None:
+    with pytest.raises(ValueError, match="two scorers are named 'baseline'"):
         evaluate(made_up(), MESSAGES, (Given("baseline", np.zeros(600)),))
-    with pytest.raises(ValueError, match="mine gave"):
+    with pytest.raises(ValueError, match="mine returned"):
         evaluate(made_up(), MESSAGES, (Given("mine", np.zeros(5)),))
 
 
-def test_nothing_at_all_is_inconclusive_too() -> None:
+def test_an_empty_dataset_is_inconclusive() -> None:
     empty = Dataset(MINED, (), np.zeros(0), (), (), np.zeros(0), (), ())
     evaluation = evaluate(empty, MESSAGES)
     assert not evaluation.conclusive
@@ -202,17 +202,17 @@ def young() -> History:
 
 
 @pytest.mark.parametrize("history", [one_commit(), no_code(), young()])
-def test_a_history_with_nothing_to_evaluate_is_inconclusive_with_its_reasons(history: History) -> None:
+def test_a_history_with_nothing_to_evaluate_is_inconclusive_with_reasons(history: History) -> None:
     evaluation = of_history(history)
     assert not evaluation.conclusive
     assert all(evaluation.reasons)
 
 
-def test_a_young_history_is_told_how_much_is_missing() -> None:
-    assert of_history(young()).reasons[0] == "80 days of history give a training window of 36 days: 180 are needed"
+def test_a_young_history_is_reported_with_what_is_needed() -> None:
+    assert of_history(young()).reasons[0] == "80 days of history leave a training window of 36 days: 180 are needed"
 
 
-def test_a_subject_holds_no_label() -> None:
+def test_a_subject_has_no_label() -> None:
     known = {field.name for field in dataclasses.fields(Subject)} | set(ProcessMetrics.__dataclass_fields__)
     assert known.isdisjoint({"signal", "label"})
     assert "credit" not in Subject.__dataclass_fields__

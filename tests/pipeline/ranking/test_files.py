@@ -15,19 +15,19 @@ FUNCTIONS = [
 ]
 
 
-def test_a_file_has_the_lines_of_its_functions_and_its_own_past() -> None:
+def test_a_file_has_the_lines_of_its_functions_and_its_own_history() -> None:
     a, b = files_of(FUNCTIONS)
     assert (a.path, a.functions, a.lines, a.decayed_touches, a.fixes) == ("a.py", (1,), 30, 0.0, 0)
     assert (b.path, b.functions, b.lines, b.decayed_touches, b.fixes) == ("b.py", (0, 2), 30, 2.5, 1)
 
 
-def test_a_file_is_as_risky_as_its_riskiest_function_and_its_label_is_the_credit_of_all() -> None:
+def test_a_file_has_the_highest_score_and_the_total_credit_of_its_functions() -> None:
     files = files_of(FUNCTIONS)
     assert riskiest(files, np.array([0.1, 0.5, 0.9])).tolist() == [0.5, 0.9]
     assert file_labels(files, np.array([0.7, 0.0, 0.35])).tolist() == [0.0, pytest.approx(1.05)]
 
 
-def test_a_score_that_is_no_number_is_none_for_the_file_either() -> None:
+def test_a_nan_score_makes_the_score_of_the_file_nan() -> None:
     scores = riskiest(files_of(FUNCTIONS), np.array([0.1, 0.5, math.nan]))
     assert scores[0] == 0.5
     assert math.isnan(scores[1])
@@ -38,7 +38,7 @@ def test_the_baseline_of_files_is_the_documented_sum() -> None:
     assert file_baseline(files_of(FUNCTIONS)).tolist() == [pytest.approx(2 * math.log(31)), pytest.approx(expected)]
 
 
-def test_the_reasons_of_a_file_say_what_happened_to_it_and_how_large_it_is() -> None:
+def test_the_reasons_of_a_file_give_its_history_and_size() -> None:
     a, b = files_of(FUNCTIONS)
     assert file_reasons(a) == ("30 lines in 1 function",)
     assert file_reasons(b) == (

@@ -56,7 +56,7 @@ members_of = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(members_of)
-def test_no_lineage_no_name_and_no_near_copy_is_on_both_sides(members: list[Member]) -> None:
+def test_no_lineage_name_or_near_clone_is_on_both_sides(members: list[Member]) -> None:
     places = split(members)
     for key in ("id", "lineage", "clones"):
         sides: dict[object, set[str]] = {}
@@ -77,7 +77,7 @@ def test_the_order_of_the_functions_does_not_matter(members: list[Member], rando
 
 @settings(max_examples=40, deadline=None)
 @given(members_of)
-def test_groups_are_numbered_from_zero_and_hold_who_is_linked(members: list[Member]) -> None:
+def test_groups_are_numbered_from_zero(members: list[Member]) -> None:
     places = split(members)
     assert sorted({p.group for p in places}) == list(range(len({p.group for p in places})))
 
@@ -98,14 +98,14 @@ def test_four_in_ten_functions_are_held_out_in_every_stratum() -> None:
     assert new["holdout"] / new.total() == pytest.approx(0.4, abs=0.05)
 
 
-def test_another_seed_holds_out_others_and_the_same_seed_the_same() -> None:
+def test_the_split_is_determined_by_the_seed() -> None:
     members = history()
     one, again, other = (held_out(members, split(members, seed)) for seed in (1, 1, 2))
     assert one == again
     assert 0.2 < len(set(one) & set(other)) / len(one) < 0.6
 
 
-def test_a_function_that_is_added_elsewhere_moves_few_others() -> None:
+def test_adding_a_function_moves_few_others() -> None:
     members = history()
     before = set(held_out(members, split(members)))
     more = [*members, born(99_999, lines=12)]
@@ -129,13 +129,13 @@ def test_a_group_of_five_percent_may_be_held_out() -> None:
     )
 
 
-def test_what_is_gone_by_the_time_of_the_split_stays_in_training() -> None:
+def test_functions_gone_by_t_eval_are_in_training() -> None:
     gone = [Member("train", f"gone{i}.py::f::0", 10, 0.7, 1_000 + i) for i in range(50)]
     members = [*gone, *history()]
     assert {p.side for p in split(members)[:50]} == {"train"}
 
 
-def test_facts_after_the_split_are_no_input_and_the_label_is_that_of_the_training_window() -> None:
+def test_strata_use_training_labels_and_nothing_later() -> None:
     """Two strata: who was fixed in training and who was not; each is split 60:40 on its own."""
     members = [m for i in range(200) for m in lived(i, credit=0.7 if i < 20 else 0.0)]
     held = held_out(members, split(members))
@@ -144,7 +144,7 @@ def test_facts_after_the_split_are_no_input_and_the_label_is_that_of_the_trainin
     assert len(held) == 80
 
 
-def test_the_largest_member_speaks_for_its_group() -> None:
+def test_a_group_is_in_the_stratum_of_its_largest_member() -> None:
     """Ten pairs of near-copies, one fixed and large, one small and not: all are in the stratum of the fixed."""
     pairs = [m for i in range(10) for m in (*lived(i, 0.7, 50, i), *lived(100 + i, 0.0, 5, i))]
     rest = [m for i in range(200, 600) for m in lived(i, 0.0, 50)]
@@ -154,5 +154,5 @@ def test_the_largest_member_speaks_for_its_group() -> None:
 
 
 @pytest.mark.parametrize("members", [[], [born(1)], lived(1, 0.7)])
-def test_hardly_any_functions_are_split_without_a_crash(members: list[Member]) -> None:
+def test_a_tiny_set_can_be_split(members: list[Member]) -> None:
     assert [p.group for p in split(members)] == [0] * len(members)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ranking.components import Components
-from pipeline.ranking.near_clones import FEWEST_TOKENS, SIMILARITY, near_clones
+from pipeline.ranking.near_clones import MIN_TOKENS, SIMILARITY, near_clones
 from pipeline.syntax.languages import language_of
 from pipeline.syntax.parser import parse_file
 from pipeline.syntax.tokens import code_tokens
@@ -47,17 +47,17 @@ def partition(labels: list[int], order: list[int] | None = None) -> set[frozense
         ([], [], False),
     ],
 )
-def test_near_copies_share_four_fifths_of_their_tokens(one: list[bytes], other: list[bytes], together: bool) -> None:
+def test_near_clones_share_four_fifths_of_their_tokens(one: list[bytes], other: list[bytes], together: bool) -> None:
     assert near_clones([one, other]) == ([0, 0] if together else [0, 1])
     assert near_clones([other, one]) == ([0, 0] if together else [0, 1])
 
 
-def test_a_group_is_what_hangs_together_by_similar_pairs() -> None:
+def test_a_group_is_a_connected_component_of_similar_pairs() -> None:
     chain = [words(100, start) for start in range(0, 100, 10)]  # neighbours share 90 of 110, the ends nothing
     assert near_clones([*chain, words(100, 900)]) == [0] * 10 + [10]
 
 
-def test_copies_in_another_file_with_comments_and_other_layout_are_found() -> None:
+def test_copies_with_other_comments_and_layout_are_found() -> None:
     one = (
         "def total(items):\n    result = 0\n"
         "    for item in items:\n        result += item.price * 2\n    return result\n"
@@ -95,16 +95,16 @@ def exact(one: list[bytes], other: list[bytes]) -> float:
 
 @settings(max_examples=40, deadline=None)
 @given(bags)
-def test_groups_are_those_of_comparing_every_pair(functions: list[list[bytes]]) -> None:
+def test_groups_match_an_exhaustive_comparison(functions: list[list[bytes]]) -> None:
     expected = Components(len(functions))
     borderline = False
     for i, one in enumerate(functions):
         for j, other in enumerate(functions[:i]):
-            if min(len(one), len(other)) >= FEWEST_TOKENS:
+            if min(len(one), len(other)) >= MIN_TOKENS:
                 alike = exact(one, other)
                 if alike >= SIMILARITY:
                     expected.join(i, j)
-                # Banding overlooks a pair at the threshold once in 2,800; such an example would prove nothing.
+                # Banding misses one pair in 2,800 at the threshold; such an example would prove nothing.
                 borderline = borderline or 0.8 <= alike < 0.85
     if not borderline:
         assert near_clones(functions) == expected.labels()
@@ -118,7 +118,7 @@ def test_the_order_of_the_functions_does_not_matter(functions: list[list[bytes]]
     assert partition(shuffled, order) == partition(near_clones(functions))
 
 
-def test_a_thousand_functions_made_to_share_buckets_come_to_an_end() -> None:
+def test_a_thousand_adversarial_collisions_are_bounded_in_time() -> None:
     functions = [words(100) + [b"own%d" % (i * 100 + k) for k in range(13)] for i in range(1_000)]  # 100 of 126 alike
     started = time.process_time()
     labels = near_clones(functions)
@@ -126,12 +126,12 @@ def test_a_thousand_functions_made_to_share_buckets_come_to_an_end() -> None:
     assert labels == list(range(1_000))
 
 
-def test_no_functions_are_no_groups() -> None:
+def test_without_functions_there_are_no_groups() -> None:
     assert near_clones([]) == []
 
 
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=12), st.randoms())
-def test_components_are_named_by_their_smallest_member_whatever_the_order(count: int, edges: list, random) -> None:
+def test_components_are_labelled_by_their_smallest_member_in_any_order(count: int, edges: list, random) -> None:
     edges = [(a % count, b % count) for a, b in edges]
     labels = []
     for order in (edges, random.sample(edges, len(edges))):
@@ -144,7 +144,7 @@ def test_components_are_named_by_their_smallest_member_whatever_the_order(count:
     assert all(label <= number and labels[0][label] == label for number, label in enumerate(labels[0]))
 
 
-def test_what_has_no_key_is_joined_with_nothing() -> None:
+def test_missing_keys_join_nothing() -> None:
     components = Components(5)
     components.join_equal([None, "a", None, "a", "b"])
     assert components.labels() == [0, 1, 2, 1, 4]

@@ -46,9 +46,9 @@ def test_the_outcome_follows_the_rule(rho_adapter: float, rho_baseline: float, o
         ({"rho_adapter": None, "missing": "3 of 1000 scores are not numbers"}, "3 of 1000 scores are not numbers"),
         ({"rho_baseline": None, "missing": "all 1000 scores are equal"}, "all 1000 scores are equal"),
         ({"win_share": None, "missing": "one file"}, "one file"),
-        ({"win_share": 0.201}, "a win in 20% of the resamples: neither a win nor a loss is sure"),
-        ({"win_share": 0.5}, "a win in 50% of the resamples: neither a win nor a loss is sure"),
-        ({"win_share": 0.799}, "a win in 80% of the resamples: neither a win nor a loss is sure"),
+        ({"win_share": 0.201}, "a win in 20% of the resamples: neither a win nor a loss is certain"),
+        ({"win_share": 0.5}, "a win in 50% of the resamples: neither a win nor a loss is certain"),
+        ({"win_share": 0.799}, "a win in 80% of the resamples: neither a win nor a loss is certain"),
     ],
 )
 def test_what_cannot_be_concluded_says_why(changed: dict[str, Any], words: str) -> None:

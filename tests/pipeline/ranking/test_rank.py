@@ -27,18 +27,18 @@ FUNCTIONS = [
 ]
 
 
-def test_functions_come_riskiest_first_and_by_path_where_they_are_equal() -> None:
+def test_functions_are_ranked_by_score_then_path() -> None:
     ranked = rank_functions(FUNCTIONS, SIZE)
     assert [r.qualified_name for r in ranked] == ["large", "middle", "also small", "small"]
     assert [r.score for r in ranked] == [90.0, 30.0, 4.0, 4.0]
     assert ranked[1].reasons == ("touched twice in a year by 2 people", "30 lines")
 
 
-def test_the_order_does_not_depend_on_the_order_they_come_in() -> None:
+def test_the_ranking_does_not_depend_on_the_input_order() -> None:
     assert rank_functions(FUNCTIONS[::-1]) == rank_functions(FUNCTIONS)
 
 
-def test_a_file_stands_where_its_riskiest_function_stands() -> None:
+def test_a_file_ranks_with_its_riskiest_function() -> None:
     ranked = rank_files(FUNCTIONS, SIZE)
     assert [(r.path, r.qualified_name, r.score) for r in ranked] == [("a.py", "large", 90.0), ("b.py", "middle", 30.0)]
 
@@ -51,13 +51,13 @@ def test_the_baseline_ranks_files_by_their_own_sum_and_names_their_riskiest_func
     assert rank_files(many, Baseline()) == rank_files(many)
 
 
-def test_what_has_no_score_comes_last() -> None:
+def test_functions_without_a_score_come_last() -> None:
     scores = {"small": np.nan, "large": 1.0, "middle": np.nan, "also small": 2.0}
     ranked = rank_functions(FUNCTIONS, Signal("some", lambda s: scores[s.qualified_name]))
     assert [r.qualified_name for r in ranked] == ["also small", "large", "middle", "small"]
 
 
-def test_nothing_ranked_is_nothing() -> None:
+def test_without_functions_the_ranking_is_empty() -> None:
     assert rank_functions([]) == rank_files([]) == []
 
 
@@ -69,7 +69,7 @@ def at_head(history: History, day: float | None = None) -> tuple[Subject, ...]:
             return subjects_at_head(miner, lambda blob: reader.blob(bytes.fromhex(blob), 1 << 20), as_of=as_of)
 
 
-def test_a_past_ranking_is_the_one_that_was_given_then() -> None:
+def test_a_past_ranking_equals_the_one_given_at_the_time() -> None:
     whole, then = [*BEFORE, *TRAINING, *HORIZON], [*BEFORE, *TRAINING]
     seen = at_head(long_history(whole), day=1240)
     assert seen == at_head(long_history(then), day=1240)
@@ -77,7 +77,7 @@ def test_a_past_ranking_is_the_one_that_was_given_then() -> None:
     assert seen != at_head(long_history(whole))
 
 
-def test_an_evaluation_judges_the_very_ranking_that_was_given_then() -> None:
+def test_an_evaluation_uses_the_ranking_given_at_the_time() -> None:
     """Where a landing stands at T_eval, both look at the same moment."""
     history = long_history([*BEFORE, *TRAINING, (EVAL_DAY, "work", 9, 7), *HORIZON])
     dataset = dataset_of(history)

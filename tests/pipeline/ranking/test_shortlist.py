@@ -1,4 +1,4 @@
-"""What is kept of a ranking is few, short, and comes back as it was."""
+"""A stored ranking is bounded in size and survives a round trip."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pipeline.json_fields import MalformedError
 from pipeline.ranking.competitors import Signal
 from pipeline.ranking.shortlist import (
-    LONGEST_NAME,
-    LONGEST_PATH,
-    MOST_FILES,
-    MOST_FUNCTIONS,
+    MAX_FILES,
+    MAX_FUNCTIONS,
+    MAX_NAME_LENGTH,
+    MAX_PATH_LENGTH,
     Place,
     Retrained,
     Shortlist,
@@ -45,7 +45,7 @@ TWO = Shortlist(
 )
 
 
-def test_it_names_the_riskiest_functions_and_files_with_their_reasons() -> None:
+def test_a_shortlist_has_the_riskiest_functions_and_files_with_reasons() -> None:
     functions = [
         subject("b.py", "small", lines=4),
         subject("a.py", "large", lines=90),
@@ -54,7 +54,7 @@ def test_it_names_the_riskiest_functions_and_files_with_their_reasons() -> None:
     assert shortlist_of(functions, SIZE) == TWO
 
 
-def test_it_says_how_many_it_chose_from() -> None:
+def test_a_shortlist_has_the_total_counts() -> None:
     functions = [subject(f"m{i % 15}.py", f"f{i}", lines=i + 3) for i in range(50)]
     kept = shortlist_of(functions)
     assert (kept.scorer, kept.ranked_functions, kept.ranked_files) == ("baseline", 50, 15)
@@ -62,7 +62,7 @@ def test_it_says_how_many_it_chose_from() -> None:
     assert [place.path for place in kept.files] == [f"m{i % 15}.py" for i in range(49, 39, -1)]
 
 
-def test_a_repository_without_functions_has_an_empty_one() -> None:
+def test_a_repository_without_functions_has_an_empty_shortlist() -> None:
     assert shortlist_of([]) == Shortlist("baseline", 0, 0, (), ())
 
 
@@ -70,15 +70,15 @@ TEXTS = st.text(max_size=2_000) | st.sampled_from(["\udcff" * 400, "x\n" * 400, 
 
 
 @given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS), max_size=25))
-def test_whatever_names_a_repository_has_it_stays_small_and_comes_back_equal(names: list[tuple[str, str]]) -> None:
+def test_hostile_names_are_bounded_and_survive_a_round_trip(names: list[tuple[str, str]]) -> None:
     kept = shortlist_of([subject(path, name) for path, name in names])
     values = dump_shortlist(kept)
     assert load_shortlist(json.loads(json.dumps(values))) == kept
-    assert len(kept.functions) <= MOST_FUNCTIONS
-    assert len(kept.files) <= MOST_FILES
+    assert len(kept.functions) <= MAX_FUNCTIONS
+    assert len(kept.files) <= MAX_FILES
     for place in (*kept.functions, *kept.files):
-        assert len(place.path) <= LONGEST_PATH
-        assert len(place.qualified_name) <= LONGEST_NAME
+        assert len(place.path) <= MAX_PATH_LENGTH
+        assert len(place.qualified_name) <= MAX_NAME_LENGTH
         assert (place.path + place.qualified_name).isprintable()
         (place.path + place.qualified_name).encode()  # no lone surrogate: PostgreSQL refuses those
     assert len(json.dumps(values, ensure_ascii=False).encode()) < 100_000
@@ -87,33 +87,33 @@ def test_whatever_names_a_repository_has_it_stays_small_and_comes_back_equal(nam
 RETRAINED = Retrained("run-17", "2023-09-14T08:00:00Z", 1_631_536_000, 1_694_608_000, "Qwen/Qwen2.5-Coder-1.5B")
 
 
-def test_the_adapter_behind_a_ranking_is_kept_with_it() -> None:
+def test_the_adapter_behind_a_ranking_is_stored_with_it() -> None:
     kept = shortlist_of([subject()], SIZE, RETRAINED)
     assert kept.retrained == RETRAINED
     assert load_shortlist(json.loads(json.dumps(dump_shortlist(kept)))) == kept
 
 
-def test_a_ranking_of_a_release_that_knew_no_adapter_is_one_without() -> None:
+def test_a_shortlist_from_before_adapters_is_read() -> None:
     values = dump_shortlist(TWO)
     del values["retrained"]
     assert load_shortlist(values) == TWO
 
 
 @given(TEXTS.filter(bool), st.integers(-(1 << 62), 1 << 62))
-def test_whatever_a_run_is_called_it_comes_back_equal(text: str, seconds: int) -> None:
+def test_hostile_run_ids_survive_a_round_trip(text: str, seconds: int) -> None:
     kept = shortlist_of([], SIZE, Retrained(text, text, seconds, seconds, text))
     assert load_shortlist(json.loads(json.dumps(dump_shortlist(kept)))) == kept
     assert kept.retrained is not None
     assert kept.retrained.run_id.isprintable()
-    assert len(kept.retrained.run_id) <= LONGEST_NAME
+    assert len(kept.retrained.run_id) <= MAX_NAME_LENGTH
 
 
-def test_a_long_path_ends_in_an_ellipsis_and_a_path_that_just_fits_does_not() -> None:
+def test_only_a_path_that_is_too_long_ends_in_an_ellipsis() -> None:
     long, fits = (
-        shortlist_of([subject("d" * length)]).functions[0].path for length in (LONGEST_PATH + 1, LONGEST_PATH)
+        shortlist_of([subject("d" * length)]).functions[0].path for length in (MAX_PATH_LENGTH + 1, MAX_PATH_LENGTH)
     )
-    assert long == "d" * (LONGEST_PATH - 1) + "…"
-    assert fits == "d" * LONGEST_PATH
+    assert long == "d" * (MAX_PATH_LENGTH - 1) + "…"
+    assert fits == "d" * MAX_PATH_LENGTH
 
 
 def changed(**fields: Any) -> dict[str, Any]:
@@ -126,7 +126,7 @@ PLACE = dump_shortlist(TWO)["functions"][0]
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (None, "an object is wanted"),
+        (None, "expected an object"),
         ({}, "is missing"),
         (changed(ranked_functions=-1), "at least 0"),
         (changed(functions=[PLACE] * 21), "at most 20"),
@@ -142,7 +142,7 @@ PLACE = dump_shortlist(TWO)["functions"][0]
         (changed(retrained={**dataclasses.asdict(RETRAINED), "trained_until": "today"}), "whole number"),
     ],
 )
-def test_what_is_no_shortlist_is_refused(value: object, words: str) -> None:
+def test_malformed_shortlists_are_rejected(value: object, words: str) -> None:
     with pytest.raises(MalformedError, match=words):
         load_shortlist(value)
 
@@ -151,7 +151,7 @@ def test_fields_of_a_later_release_are_ignored() -> None:
     assert load_shortlist(changed(later=1)) == TWO
 
 
-def test_reading_one_takes_neither_numpy_nor_mining() -> None:
+def test_reading_a_shortlist_imports_neither_numpy_nor_the_miner() -> None:
     look = (
         "import sys, pipeline.ranking.shortlist; print('numpy' in sys.modules, 'pipeline.mining.miner' in sys.modules)"
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,16 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from pipeline.ranking.bootstrap import Floats
-from pipeline.ranking.statistics import Quality, assess, ceiling, compare, rank_average, why_no_rho
+from pipeline.ranking.statistics import (
+    Quality,
+    assess,
+    ceiling,
+    compare,
+    precision_at,
+    rank_average,
+    recall_at_lines,
+    why_no_rho,
+)
 
 labels_of = st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.35, 0.7, 1.4]), min_size=2, max_size=60)
 
@@ -39,7 +49,7 @@ def test_a_textbook_example_without_ties() -> None:
     assert got.rho == pytest.approx(-29 / 165)
     assert got.rho_max == 1.0
     assert (got.n, got.positives, got.prevalence) == (10, 10, 1.0)
-    assert got.auc is None  # everything is a positive
+    assert got.auc is None  # all are positive
 
 
 def test_an_example_with_ties_worked_out_by_hand() -> None:
@@ -71,7 +81,7 @@ def test_the_ceiling_follows_from_the_ties_of_the_labels(labels: list[float], ex
 
 
 @given(labels_of, st.randoms())
-def test_no_scores_without_ties_pass_the_ceiling_and_the_best_ones_reach_it(labels: list[float], random) -> None:
+def test_untied_scores_never_exceed_the_ceiling_and_the_best_reach_it(labels: list[float], random) -> None:
     if len(set(labels)) < 2:
         return
     scores = [float(i) for i in random.sample(range(len(labels)), len(labels))]
@@ -83,7 +93,7 @@ def test_no_scores_without_ties_pass_the_ceiling_and_the_best_ones_reach_it(labe
 
 
 @given(labels_of, st.lists(st.integers(0, 5), min_size=60, max_size=60))
-def test_scores_with_ties_pass_the_ceiling_by_no_more_than_their_own(labels: list[float], ties: list[int]) -> None:
+def test_tied_scores_exceed_the_ceiling_by_at_most_their_own(labels: list[float], ties: list[int]) -> None:
     """Equal ties on both sides reach ρ = 1, so |ρ| ≤ ρ_max holds only for scores without ties."""
     scores = np.array(ties[: len(labels)], dtype=float)
     if len(set(labels)) < 2 or len(set(scores)) < 2:
@@ -105,14 +115,14 @@ def test_scores_with_ties_pass_the_ceiling_by_no_more_than_their_own(labels: lis
         ([2.0, 2.0, 2.0], [0.0, 0.7, 0.7], "all 3 scores are equal: no ranking"),
     ],
 )
-def test_what_cannot_be_ranked_says_why_and_keeps_its_n(scores: list, labels: list, reason: str) -> None:
+def test_without_a_ranking_there_is_a_reason_and_n(scores: list, labels: list, reason: str) -> None:
     got = quality(scores, labels)
     assert (got.n, got.positives) == (len(labels), sum(label > 0 for label in labels))
     assert (got.rho, got.auc, got.reason) == (None, None, reason)
     assert why_no_rho(np.array(scores), np.array(labels)) == reason
 
 
-def test_one_scorer_that_fails_does_not_harm_the_others() -> None:
+def test_a_failed_scorer_does_not_affect_the_others() -> None:
     labels = [float(i % 3 == 0) for i in range(30)]
     files, lines = [str(i // 3) for i in range(30)], [10] * 30
     fine = [float(i * 7 % 30) for i in range(30)]
@@ -129,7 +139,7 @@ def test_in_a_single_file_there_is_a_rho_but_no_interval() -> None:
     got = quality([1, 2, 3, 4], [0, 1, 0, 1], ["a.py"] * 4)
     assert got.rho is not None
     assert (got.rho_low, got.rho_high, got.reason) == (
-        None, None, "all held-out functions stand in one file: no interval",
+        None, None, "all held-out functions are in one file: no interval",
     )  # fmt: skip
     comparison = compare(got, got)
     assert (comparison.delta, comparison.win_share, comparison.reason) == (0.0, None, got.reason)
@@ -140,14 +150,14 @@ def test_with_all_fixes_in_one_file_of_many_there_is_no_interval() -> None:
     assert (got.rho_low, got.reason) == (None, "the fixes are in too few files for an interval")
 
 
-def test_lengths_that_differ_and_labels_that_are_none_are_refused() -> None:
+def test_different_lengths_and_invalid_labels_are_rejected() -> None:
     for scores, labels in (([1.0], [1.0, 0.0]), ([1.0, 2.0], [-0.1, 0.0]), ([1.0, 2.0], [math.nan, 0.0])):
-        with pytest.raises(ValueError, match=r"length|no number"):
+        with pytest.raises(ValueError, match=r"length|not a number"):
             quality(scores, labels, ["a", "b"])
 
 
 def noisy(seed: int, n: int = 600, strength: float = 1.0) -> tuple[Floats, Floats, list[str]]:
-    """Scores and labels of files that share their luck."""
+    """Scores and labels that are correlated within files."""
     random = np.random.default_rng(seed)
     files = [f"{i // 6}.py" for i in range(n)]
     luck = np.repeat(random.normal(size=n // 6), 6)
@@ -155,7 +165,7 @@ def noisy(seed: int, n: int = 600, strength: float = 1.0) -> tuple[Floats, Float
     return strength * labels + random.normal(size=n), labels, files
 
 
-def test_an_interval_holds_its_value_and_is_wider_where_files_share_their_luck() -> None:
+def test_an_interval_contains_its_value_and_is_wider_if_files_are_correlated() -> None:
     random = np.random.default_rng(2)
     luck = np.repeat(random.normal(size=100), 6)
     scores = luck + 0.1 * random.normal(size=600)
@@ -169,14 +179,14 @@ def test_an_interval_holds_its_value_and_is_wider_where_files_share_their_luck()
     assert width(clustered.rho_low, clustered.rho_high) > 1.5 * width(alone.rho_low, alone.rho_high)
 
 
-def test_the_same_seed_gives_the_same_digits_and_another_seed_others() -> None:
+def test_intervals_are_determined_by_the_seed() -> None:
     scores, labels, files = noisy(1)
     one, again, other = (quality(scores, labels, files, seed=seed) for seed in (1, 1, 2))
     assert (one.rho_low, one.rho_high) == (again.rho_low, again.rho_high)
     assert (one.rho_low, one.rho_high) != (other.rho_low, other.rho_high)
 
 
-def test_a_scorer_compared_with_itself_differs_by_nothing() -> None:
+def test_a_scorer_compared_with_itself_has_no_difference() -> None:
     scores, labels, files = noisy(1)
     got = assess({"a": scores, "b": 2 * scores + 1}, labels, files, [10] * len(labels))
     comparison = compare(got["a"], got["b"])
@@ -185,7 +195,7 @@ def test_a_scorer_compared_with_itself_differs_by_nothing() -> None:
     assert comparison.smallest_detectable == pytest.approx(0)
 
 
-def test_a_paired_difference_is_far_narrower_than_two_intervals() -> None:
+def test_a_paired_interval_is_far_narrower_than_separate_ones() -> None:
     scores, labels, files = noisy(1)
     nearly = scores + 0.05 * np.random.default_rng(9).normal(size=len(scores))
     got = assess({"a": scores, "b": nearly}, labels, files, [10] * len(labels))
@@ -193,7 +203,7 @@ def test_a_paired_difference_is_far_narrower_than_two_intervals() -> None:
     assert width(comparison.low, comparison.high) < 0.2 * width(got["a"].rho_low, got["a"].rho_high)
 
 
-def test_a_scorer_that_is_better_by_far_wins_in_every_resample_and_the_other_way_round_in_none() -> None:
+def test_a_far_better_scorer_wins_in_every_resample() -> None:
     scores, labels, files = noisy(1, strength=4)
     worse, _, _ = noisy(2, strength=0)
     got = assess({"a": scores, "b": worse}, labels, files, [10] * len(labels))
@@ -202,7 +212,7 @@ def test_a_scorer_that_is_better_by_far_wins_in_every_resample_and_the_other_way
     assert there(compare(got["a"], got["b"]).delta) == -there(compare(got["b"], got["a"]).delta)
 
 
-def test_the_smallest_detectable_difference_shrinks_with_the_root_of_the_number_of_functions() -> None:
+def test_the_smallest_detectable_difference_shrinks_with_the_square_root_of_n() -> None:
     sizes = {}
     for n in (600, 5_400):
         scores, labels, files = noisy(1, n=n)
@@ -212,7 +222,7 @@ def test_the_smallest_detectable_difference_shrinks_with_the_root_of_the_number_
     assert sizes[600] / sizes[5_400] == pytest.approx(3, rel=0.35)
 
 
-def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_an_interval_has_its_nominal_coverage() -> None:
     hits = 0
     scores, labels, _ = noisy(77, n=120_000)
     truth = spearmanr(scores, labels).statistic
@@ -223,7 +233,7 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert hits >= 51  # 95 % of 60 is 57; below 51 has a chance of about 1 in 1,000
 
 
-def test_what_is_printed_beside_rho_comes_from_the_same_ranking() -> None:
+def test_precision_recall_and_auc_describe_the_same_ranking() -> None:
     n = 100
     scores = [float(n - i) for i in range(n)]
     labels = [0.7 if i in (0, 3, 15, 60) else 0.0 for i in range(n)]
@@ -240,10 +250,79 @@ def test_what_is_printed_beside_rho_comes_from_the_same_ranking() -> None:
         ([[5.0, 5.0, 9.0]], [0.5, 0.5, 1.0]),
     ],
 )
-def test_the_rank_average_forgets_the_scales(scores: list[list[float]], expected: list[float]) -> None:
+def test_the_rank_average_ignores_scales(scores: list[list[float]], expected: list[float]) -> None:
     assert rank_average(scores).tolist() == pytest.approx(expected)
 
 
-def test_the_rank_average_of_what_is_not_a_number_is_none_either() -> None:
+def test_the_rank_average_propagates_nan() -> None:
     blended = rank_average([[1.0, math.nan, 3.0], [1.0, 2.0, 3.0]])
     assert why_no_rho(blended, np.array([0.0, 1.0, 0.0])).endswith("scores are not numbers")
+
+
+# -- precision and recall
+
+rows = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(3, 9)), min_size=1, max_size=6)
+
+
+def columns(table: list[tuple[int, bool, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    scores, positive, lines = zip(*table, strict=True)
+    return np.array(scores, dtype=float), np.array(positive), np.array(lines, dtype=float)
+
+
+def test_precision_is_the_share_of_positives_at_the_top() -> None:
+    scores, positive = np.arange(12.0), np.array([False] * 6 + [True] * 4 + [False] * 2)
+    assert precision_at(10, scores, positive) == 0.4
+    assert precision_at(2, scores, positive) == 0.0
+    assert precision_at(4, scores, positive) == 0.5
+
+
+def test_with_too_few_functions_there_is_no_precision() -> None:
+    assert precision_at(3, np.arange(2.0), np.array([True, True])) is None
+
+
+def test_if_all_scores_are_equal_precision_is_the_prevalence() -> None:
+    assert precision_at(10, np.ones(40), np.arange(40) < 8) == pytest.approx(0.2)
+
+
+@given(rows, st.integers(1, 6))
+def test_precision_averages_over_tie_orders(table: list, count: int) -> None:
+    scores, positive, _ = columns(table)
+    if count > len(table):
+        assert precision_at(count, scores, positive) is None
+        return
+    orders = [o for o in itertools.permutations(range(len(table))) if (np.diff(scores[list(o)]) <= 0).all()]
+    expected = np.mean([positive[list(order[:count])].mean() for order in orders])
+    assert precision_at(count, scores, positive) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0 * 0.5), (0.55, 0.5 + 0.25), (0.9, 1.0), (1.0, 1.0)],
+)
+def test_recall_is_the_share_of_positives_found_in_a_share_of_the_lines(share: float, expected: float) -> None:
+    """10, 10, 70 and 10 lines, best first; the first and third are positive."""
+    scores, lines = np.array([4.0, 3.0, 2.0, 1.0]), np.array([10.0, 10.0, 70.0, 10.0])
+    positive = np.array([True, False, True, False])
+    assert recall_at_lines(share, scores, positive, lines) == pytest.approx(expected)
+
+
+def test_without_positives_there_is_no_recall() -> None:
+    assert recall_at_lines(0.2, np.arange(3.0), np.zeros(3, dtype=bool), np.ones(3)) is None
+
+
+@given(rows, st.floats(0, 1), st.floats(0, 1))
+def test_reading_more_lines_never_finds_less(table: list, one: float, other: float) -> None:
+    scores, positive, lines = columns(table)
+    if positive.any():
+        less, more = (recall_at_lines(share, scores, positive, lines) for share in sorted((one, other)))
+        assert less is not None
+        assert more is not None
+        assert 0 <= less <= more + 1e-12
+        assert more <= 1 + 1e-12
+
+
+@given(rows, st.randoms())
+def test_precision_and_recall_do_not_depend_on_the_order_of_the_functions(table: list, random) -> None:
+    shuffled = random.sample(table, len(table))
+    assert recall_at_lines(0.2, *columns(table)) == pytest.approx(recall_at_lines(0.2, *columns(shuffled)))
+    assert precision_at(2, *columns(table)[:2]) == pytest.approx(precision_at(2, *columns(shuffled)[:2]))

@@ -35,7 +35,7 @@ FUNCTIONS = [
 ]
 
 
-def test_functions_of_many_files_in_any_order_get_their_own_metrics() -> None:
+def test_functions_of_many_files_get_their_metrics_in_any_order() -> None:
     metrics = measure_functions(FUNCTIONS, BLOBS.__getitem__)
     assert measure_functions(FUNCTIONS[::-1], BLOBS.__getitem__) == metrics[::-1]
     expected = [row[1:] for _, rows in MEASURED.values() for row in rows]
@@ -43,7 +43,7 @@ def test_functions_of_many_files_in_any_order_get_their_own_metrics() -> None:
     assert got == expected
 
 
-def test_each_file_is_read_once_also_where_it_stands_at_two_paths() -> None:
+def test_a_file_at_two_paths_is_read_once() -> None:
     read: list[str] = []
     copied = [*FUNCTIONS, *(replace(f, path=f"copy/{f.path}") for f in FUNCTIONS)]
 
@@ -61,13 +61,13 @@ def test_the_indices_beside_a_file_are_those_of_its_functions() -> None:
         assert len(measure_structure(parsed)) == len(indices)
 
 
-def test_a_function_that_is_not_in_its_file_is_named() -> None:
+def test_a_function_missing_from_its_file_is_an_error() -> None:
     lost = replace(FUNCTIONS[0], start_line=2)
     with pytest.raises(ValueError, match=r"a\.py::straight is not in blob 0000"):
         measure_functions([lost], BLOBS.__getitem__)
 
 
-def test_no_functions_need_no_file() -> None:
+def test_without_functions_no_file_is_read() -> None:
     assert measure_functions([], BLOBS.__getitem__) == []
 
 

@@ -17,15 +17,15 @@ def size(png: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def test_the_curves_are_a_png_that_is_large_enough_to_read() -> None:
+def test_the_curves_are_a_png_large_enough_to_read() -> None:
     assert size(render_curves(build.result())) == (1320, 900)
 
 
-def test_the_same_result_is_the_same_picture() -> None:
+def test_the_same_result_gives_the_same_picture() -> None:
     assert render_curves(build.result()) == render_curves(build.result())
 
 
-def test_more_seeds_than_colours_a_name_with_a_dollar_and_no_curve_at_all_are_drawn() -> None:
+def test_many_seeds_a_dollar_in_the_name_and_empty_curves_can_be_drawn() -> None:
     many = build.result(seeds=len(COLOURS) + 2, repo="a$b$c\x1b[31m")
     assert size(render_curves(many)) == (1320, 900)
     assert size(render_curves(build.result(runs=()))) == (1320, 900)

@@ -30,30 +30,30 @@ ANY_TEXT = st.text(st.characters(), max_size=300)
         ("<b>&amp;</b>", "<b>&amp;</b>"),
     ],
 )
-def test_what_does_not_print_is_shown_as_an_escape(text: str, shown: str) -> None:
+def test_unprintable_characters_are_escaped(text: str, shown: str) -> None:
     assert inert(text) == shown
 
 
-def test_long_text_is_cut_and_the_cut_is_seen() -> None:
+def test_long_text_is_truncated_visibly() -> None:
     assert inert("x" * 1_000_000) == "x" * 200 + ELLIPSIS
     assert inert("x" * 200) == "x" * 200
     assert inert("abcdef", longest=3) == "abc" + ELLIPSIS
 
 
 @given(ANY_TEXT)
-def test_nothing_that_controls_or_reorders_is_left(text: str) -> None:
+def test_no_control_or_reordering_character_remains(text: str) -> None:
     left = {unicodedata.category(c) for c in inert(text).replace("\u200c", "").replace("\u200d", "")}
     assert not left & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 @given(ANY_TEXT)
-def test_inert_text_stays_as_it_is(text: str) -> None:
+def test_inert_text_is_unchanged(text: str) -> None:
     once = inert(text, longest=300)
     assert inert(once, longest=10_000) == once
 
 
 @given(ANY_TEXT)
-def test_every_text_becomes_encodable_and_text_without_surrogates_is_not_touched(text: str) -> None:
+def test_every_text_becomes_encodable_and_text_without_surrogates_is_unchanged(text: str) -> None:
     made = encodable(text)
     made.encode("utf-8")
     assert made == text or any(unicodedata.category(c) == "Cs" for c in text)

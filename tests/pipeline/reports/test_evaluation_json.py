@@ -20,7 +20,7 @@ def test_the_numbers_are_those_of_the_evaluation() -> None:
     assert made["files"]["n"] == 4
 
 
-def test_it_survives_strict_json_whatever_the_repository_is_called() -> None:
+def test_any_repository_name_survives_strict_json() -> None:
     mined = screenings.mined(repo='\udcff"\x00\u202e</script>', notes=("\ud800",))
     made = evaluation_json(build.evaluation(mined=mined), "")
     assert json.loads(json.dumps(made, allow_nan=False, ensure_ascii=False).encode("utf-8")) == made

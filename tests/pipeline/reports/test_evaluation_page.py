@@ -24,7 +24,7 @@ def read(evaluation: Evaluation) -> Structure:
 
 
 def full_of(text: str) -> Evaluation:
-    """An evaluation with `text` wherever a repository or the name of a folder has a say."""
+    """An evaluation with `text` wherever a repository or the name of a folder is shown."""
     scores = {"baseline": [4, 3, 2, 1], text: [1, 2, 3, 4], f"{text} ": [1, 1, 1, 1]}
     return build.evaluation(
         mined=screenings.mined(repo=text, head_sha=text, notes=(text,)),
@@ -38,20 +38,20 @@ PLAIN = read(full_of("plain"))
 USUAL = read(build.evaluation())
 
 
-def test_the_question_and_the_answer_stand_first() -> None:
-    asked = USUAL.text.index("Had the functions of 2022-11-14 been ranked that day")
-    assert asked < USUAL.text.index("Yes, better than chance") < USUAL.text.index("How well each scorer ranks")
+def test_question_and_conclusion_come_first() -> None:
+    question = USUAL.text.index("If the functions had been ranked on 2022-11-14")
+    assert question < USUAL.text.index("Yes, better than chance") < USUAL.text.index("How well each scorer ranks")
 
 
 @pytest.mark.parametrize(
     "shown",
     [
         "Functions held out 240",
-        "scorers that learn did so from 321 others",
-        "Of them fixed 48",
-        "20 % of the functions",
+        "fitted scorers learned from 321 others",
+        "Fixed functions 48",
+        "20 % of those held out",
         "all 240 scores are equal: no ranking",
-        "All 4 files with a function on 2022-11-14, 2 of them with one that was fixed.",
+        "All 4 files that had functions on 2022-11-14; 2 of them had one that was fixed.",
         "12 objects missing: 9 pairs left out",
         "training window: 2.0 years",
         f"Head {screenings.HEAD}",
@@ -63,25 +63,25 @@ def test_the_page_states(shown: str) -> None:
     assert shown in USUAL.text
 
 
-def test_who_is_ahead_of_the_baseline_for_certain_is_named_with_the_warning_that_belongs_to_it() -> None:
-    ahead = (
-        r"2 other scorers compared with the baseline, ahead of it by more than chance explains: size \(Δρ \+0\.\d{3}, "
+def test_significantly_better_scorers_are_named_with_a_warning() -> None:
+    ahead = r"2 other scorers compared with the baseline; significantly better: size \(Δρ \+0\.\d{3}, "
+    assert re.search(
+        ahead + r"\+0\.\d{3} to \+0\.\d{3}\)\. The best of several tends to look better than it is\.", USUAL.text
     )
-    assert re.search(ahead + r"\+0\.\d{3} to \+0\.\d{3}\)\. The best of several looks better than it is\.", USUAL.text)
 
 
-def test_where_nobody_is_ahead_the_page_says_so() -> None:
+def test_the_page_says_if_no_scorer_is_better() -> None:
     labels = [float(i % 5 == 0) for i in range(240)]
     same = [float((i * 7) % 31) + 40 * label for i, label in enumerate(labels)]
     text = read(build.evaluation(functions=build.table({"baseline": same, "twin": same}, labels))).text
-    assert "1 other scorer compared with the baseline: none is ahead of it by more than chance explains." in text
+    assert "1 other scorer compared with the baseline: none is significantly better." in text
 
 
 @pytest.mark.parametrize(
     ("sign", "words", "tone"),
     [(1, "Yes, better than chance", "run"), (-1, "No, worse than chance", "skip")],
 )
-def test_the_answer_follows_the_interval_of_the_baseline(sign: int, words: str, tone: str) -> None:
+def test_the_conclusion_follows_from_the_interval_of_the_baseline(sign: int, words: str, tone: str) -> None:
     labels = [float(i % 4 == 0) for i in range(240)]
     scores = [sign * (float((i * 7) % 31) + 20 * label) for i, label in enumerate(labels)]
     made = read(build.evaluation(functions=build.table({"baseline": scores}, labels)))
@@ -89,17 +89,17 @@ def test_the_answer_follows_the_interval_of_the_baseline(sign: int, words: str, 
     assert ("div", "class", f"verdict {tone}") in made.values
 
 
-def test_an_interval_that_holds_0_is_no_answer_in_favour() -> None:
+def test_an_interval_that_contains_0_is_not_distinguishable_from_chance() -> None:
     labels = [float(i % 4 == 0) for i in range(240)]
     made = read(build.evaluation(functions=build.table({"baseline": [(i * 37) % 101 for i in range(240)]}, labels)))
-    assert "No better than chance, as far as this can tell" in made.text
+    assert "Not distinguishable from chance" in made.text
 
 
-def test_without_an_interval_there_is_no_answer() -> None:
+def test_without_an_interval_there_is_no_conclusion() -> None:
     labels = [float(i % 4 == 0) for i in range(240)]
     table = build.table({"baseline": list(range(240))}, labels, files=["a.py"] * 240)
     text = read(build.evaluation(functions=table)).text
-    assert "No interval, so no answer Baseline: all held-out functions stand in one file: no interval" in text
+    assert "No interval, so no conclusion Baseline: all held-out functions are in one file: no interval" in text
 
 
 def test_an_inconclusive_evaluation_shows_its_reasons_and_its_numbers_and_no_verdict() -> None:
@@ -107,45 +107,45 @@ def test_an_inconclusive_evaluation_shows_its_reasons_and_its_numbers_and_no_ver
     assert f"Inconclusive {REASON}" in made.text
     assert ("div", "class", "verdict quiet") in made.values
     assert "better than chance" not in made.text
-    assert "Of them fixed 48" in made.text
+    assert "Fixed functions 48" in made.text
 
 
-def test_a_scorer_without_a_ranking_is_drawn_as_such_and_has_no_curve() -> None:
+def test_a_scorer_without_a_ranking_is_marked_and_has_no_curve() -> None:
     assert USUAL.text.count("no ranking") >= 3  # in the drawing, in its description, in the table
-    legend = USUAL.text[USUAL.text.index("Equal scores count as a straight line") :]
+    legend = USUAL.text[USUAL.text.index("Ties are drawn as straight lines") :]
     assert "nothing" not in legend[: legend.index("best possible")]
 
 
-def test_with_nothing_to_find_there_is_no_curve_and_the_page_still_answers() -> None:
+def test_without_fixes_there_is_no_curve_and_the_page_still_renders() -> None:
     table = build.table({"baseline": [3, 2, 1]}, [0, 0, 0])
     text = read(build.evaluation(functions=table, files=table, reasons=(REASON,))).text
-    assert "No scorer gives a ranking of these functions." in text
-    assert "No scorer gives a ranking of these files." in text
-    assert "there is no curve to draw" in text
-    assert "there are no parts to compare" in text
+    assert "No scorer could rank these functions." in text
+    assert "No scorer could rank these files." in text
+    assert "There is no curve to draw" in text
+    assert "There is nothing to compare" in text
     assert "none of the 3 held-out functions was fixed: nothing to find" in text
 
 
-def test_without_a_single_function_the_page_still_answers() -> None:
+def test_without_functions_the_page_still_renders() -> None:
     table = build.table({"baseline": []}, [])
     made = read(build.evaluation(functions=table, files=table, reasons=(REASON,)))
     assert "Functions held out 0" in made.text
-    assert "there is nothing to rank" in made.text
+    assert "nothing to rank" in made.text
     assert made.open == []
 
 
-def test_what_the_baseline_finds_in_a_fifth_of_the_lines_stands_beside_a_random_order() -> None:
+def test_the_recall_of_the_baseline_is_compared_with_a_random_order() -> None:
     # The second and third have one score, the first and third were fixed: two of ten lines are the first function and
     # half of the two that follow.
     four = build.table({"baseline": [3, 2, 2, 1]}, [1, 0, 1, 0], [1, 1, 1, 7])
     text = read(build.evaluation(functions=four)).text
-    assert "the baseline has found 75 %; a random order finds 20 %." in text
+    assert "the baseline finds 75 %; a random order finds 20 %." in text
     flat = build.table({"baseline": [1, 1, 1], "size": [3, 2, 1]}, [1, 0, 0])
     assert "a random order finds" not in read(build.evaluation(functions=flat)).text
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_no_text_of_a_repository_changes_what_the_page_is_made_of(text: str) -> None:
+def test_hostile_text_does_not_change_the_structure_of_the_page(text: str) -> None:
     made = read(full_of(text))
     assert made.tags == PLAIN.tags
     assert made.open == []
@@ -159,11 +159,11 @@ def test_the_page_is_printable_utf_8_of_bounded_size(text: str) -> None:
     assert all(character.isprintable() or character == "\n" for character in made)
 
 
-def test_a_page_of_twenty_thousand_functions_is_no_larger_than_one_of_few() -> None:
+def test_the_size_of_the_page_does_not_grow_with_the_number_of_functions() -> None:
     assert len(page(build.evaluation(functions=build.functions(20_000)))) < 100_000
 
 
-def test_nothing_is_loaded_run_or_linked() -> None:
+def test_the_page_loads_runs_and_links_nothing() -> None:
     made = read(full_of(HOSTILE["link"]))
     names = {tag[0] for tag in made.tags}
     assert not names & {"script", "a", "img", "link", "iframe", "object", "form", "use", "image"}
@@ -173,13 +173,13 @@ def test_nothing_is_loaded_run_or_linked() -> None:
     assert "url(" not in page(build.evaluation())
 
 
-def test_a_content_security_policy_forbids_everything_but_its_own_style() -> None:
+def test_the_content_security_policy_allows_only_inline_styles() -> None:
     policy = USUAL.values.index(("meta", "http-equiv", "Content-Security-Policy"))
     rules = USUAL.values[policy + 1][2].split("; ")
     assert set(rules) == {"default-src 'none'", "style-src 'unsafe-inline'", "base-uri 'none'", "form-action 'none'"}
 
 
-def test_every_plot_has_a_title_and_says_its_numbers_and_every_table_has_headers() -> None:
+def test_every_plot_has_a_title_and_figures_and_every_table_has_headers() -> None:
     plots = [tag for tag in USUAL.tags if tag[0] == "svg" and "role" in tag]
     assert len(plots) == 5
     assert all("aria-label" in tag for tag in plots)
@@ -188,14 +188,14 @@ def test_every_plot_has_a_title_and_says_its_numbers_and_every_table_has_headers
     assert all("scope" in tag for tag in USUAL.tags if tag[0] == "th")
 
 
-def test_headings_are_numbered_once_and_every_label_points_at_one() -> None:
+def test_heading_ids_are_unique_and_every_label_refers_to_one() -> None:
     ids = [value for _, name, value in USUAL.values if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value for _, name, value in USUAL.values if name == "aria-labelledby"} <= set(ids)
     assert [tag[0] for tag in USUAL.tags].count("h1") == 1
 
 
-def test_no_two_curves_look_alike() -> None:
+def test_curve_styles_are_distinct() -> None:
     drawn = {name for _, key, name in USUAL.values if key == "class" and name.startswith("curve series-")}
     assert drawn == {"curve series-0", "curve series-1"}
     styles = re.findall(r"svg \.series-(\d) \{ (.*?) \}", page(build.evaluation()))
@@ -206,7 +206,7 @@ def test_no_two_curves_look_alike() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "paper"), [(0, "#ffffff"), (1, "#181c21"), (2, "#ffffff")])
-def test_curves_have_the_contrast_that_wcag_asks_of_graphics_in_every_scheme(scheme: int, paper: str) -> None:
+def test_curves_have_the_contrast_that_wcag_requires_of_graphics(scheme: int, paper: str) -> None:
     blocks = [b for b in re.findall(r":root \{(.*?)\}", page(build.evaluation()), re.DOTALL) if "--series-1" in b]
     colours: dict[str, Any] = dict(re.findall(r"--(series-\d): (#[0-9a-f]{6});", blocks[scheme]))
     assert len(colours) == 6
@@ -215,5 +215,5 @@ def test_curves_have_the_contrast_that_wcag_asks_of_graphics_in_every_scheme(sch
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-def test_the_same_evaluation_makes_the_same_page() -> None:
+def test_the_page_is_deterministic() -> None:
     assert page(build.evaluation()) == page(build.evaluation())

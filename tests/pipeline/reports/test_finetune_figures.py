@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.finetuning import comparison
-from pipeline.finetuning.refit_result import scorer_after
 from pipeline.finetuning.result import FinetuneResult
+from pipeline.finetuning.result_assembly import ranker_after
 from pipeline.ranking.baseline import Baseline
 from pipeline.reports.finetune_figures import ADAPTER, BASELINE, BLEND, FinetuneFigures, Measured, load_figures
 from pipeline.reports.finetune_json import finetune_json
@@ -30,26 +29,25 @@ def read(finished: FinetuneResult, **changed: Any) -> FinetuneFigures:
     return load_figures(json.loads(json.dumps(finetune_json(finished))) | changed)
 
 
-def test_the_names_of_rankings_are_those_of_the_judgement() -> None:
-    assert (ADAPTER, BLEND) == (comparison.ADAPTER, comparison.BLEND)
+def test_the_baseline_has_the_name_of_its_scorer() -> None:
     assert Baseline.name == BASELINE
 
 
-def test_what_was_written_is_read_back() -> None:
+def test_written_figures_are_read_back() -> None:
     finished = result(completed=1)
-    figures, judged = read(finished), finished.judgement
-    adapter, baseline = (judged.row(name) for name in (ADAPTER, BASELINE))
+    figures, judgement = read(finished), finished.judgement
+    adapter, baseline = (judgement.row(name) for name in (ADAPTER, BASELINE))
     assert adapter is not None
     assert baseline is not None
     assert adapter.against_baseline is not None
     quality, against = adapter.quality, adapter.against_baseline
-    assert figures.outcome == judged.outcome
+    assert figures.outcome == judgement.outcome
     assert figures.adapter == Measured(quality.rho, quality.rho_low, quality.rho_high)
     assert figures.baseline.value == baseline.quality.rho
     assert figures.delta == Measured(against.delta, against.low, against.high)
     assert (figures.n, figures.positives, figures.prevalence) == (300, 60, 0.2)
-    assert [scorer.name for scorer in figures.scorers] == [row.name for row in judged.rows]
-    assert figures.beats_best_cheap is judged.beats_best_cheap
+    assert [scorer.name for scorer in figures.scorers] == [row.name for row in judgement.rows]
+    assert figures.beats_best_cheap is judgement.beats_best_cheap
     assert (figures.seeds_planned, figures.seeds_completed, figures.fewer_seeds) == ((1, 2), (1,), True)
     assert (figures.train_start, figures.eval_start, figures.as_of) == ("2017-07-14", "2019-06-08", "2020-05-20")
     assert figures.curves[0].losses == finished.runs[0].fit.losses
@@ -59,21 +57,21 @@ def test_what_was_written_is_read_back() -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 3.0])
 @pytest.mark.parametrize("control", ["", "shuffled labels"])
-def test_what_ranks_from_now_on_is_what_the_pipeline_says(strength: float, control: str) -> None:
+def test_the_stored_figures_select_the_same_ranker_as_the_result(strength: float, control: str) -> None:
     finished = result(strength=strength, control=control)
-    assert read(finished).best == scorer_after(finished)
+    assert read(finished).best == ranker_after(finished)
 
 
 @pytest.mark.parametrize(
     ("blend", "best"), [(0.8, "blend"), (0.5, "adapter"), (0.4, "adapter"), (None, "adapter"), ("much", "adapter")]
 )
-def test_the_blend_ranks_where_it_is_better_for_certain(blend: object, best: str) -> None:
-    said = {"outcome": "WIN", "rho_adapter": 0.5, "scorers": {BLEND: {"rho": blend}}}
-    assert load_figures(said).best == best
+def test_the_blend_ranks_only_with_a_higher_rho(blend: object, best: str) -> None:
+    values = {"outcome": "WIN", "rho_adapter": 0.5, "scorers": {BLEND: {"rho": blend}}}
+    assert load_figures(values).best == best
 
 
 @pytest.mark.parametrize(
-    ("said", "conclusive"),
+    ("values", "conclusive"),
     [
         ({"outcome": "WIN"}, True),
         ({"outcome": "HARD LOSS"}, True),
@@ -83,24 +81,24 @@ def test_the_blend_ranks_where_it_is_better_for_certain(blend: object, best: str
         ({}, False),
     ],
 )
-def test_what_counts_as_an_answer(said: dict[str, object], conclusive: bool) -> None:
-    assert load_figures(said).conclusive is conclusive
+def test_wins_and_losses_are_conclusive(values: dict[str, object], conclusive: bool) -> None:
+    assert load_figures(values).conclusive is conclusive
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 3.0, "0.5", True, None, [], 10**400])
-def test_a_correlation_that_is_none_is_not_there(value: object) -> None:
+def test_an_invalid_correlation_is_absent(value: object) -> None:
     assert load_figures({"rho_adapter": value, "delta": value}).adapter.value is None
     assert load_figures({"delta": value}).delta.value is None
 
 
 @given(ANYTHING)
-def test_anything_at_all_is_read(value: object) -> None:
+def test_any_value_can_be_read(value: object) -> None:
     figures = load_figures(value)
     assert figures.best == "baseline" or figures.outcome == "WIN"
 
 
 @given(st.sampled_from(sorted(STORED)), ANYTHING)
-def test_one_field_that_is_spoilt_spoils_no_other(name: str, value: object) -> None:
+def test_a_damaged_field_does_not_affect_the_others(name: str, value: object) -> None:
     figures = load_figures({**STORED, name: value})
     if name not in ("n", "positives"):
         assert (figures.n, figures.positives) == (300, 60)

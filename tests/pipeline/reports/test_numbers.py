@@ -18,7 +18,7 @@ from pipeline.reports import numbers
         (10**18, "9999-12-31T23:59:59Z"),
     ],
 )
-def test_times_are_iso_in_utc_whatever_a_clock_claimed(seconds: int, shown: str) -> None:
+def test_times_are_iso_in_utc_and_clamped(seconds: int, shown: str) -> None:
     assert numbers.iso(seconds) == shown
     assert numbers.day(seconds) == shown[:10]
 
@@ -59,8 +59,13 @@ def test_a_shown_density_is_within_half_a_percent(value: float) -> None:
         (0.994, "99 %"),
     ],
 )
-def test_shares_say_all_or_nothing_only_where_it_is_so(value: float, shown: str) -> None:
+def test_shares_are_0_or_100_percent_only_if_exact(value: float, shown: str) -> None:
     assert numbers.share(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.084, "8 %"), (0.0, "0 %"), (1.0, "100 %"), (None, "–")])
+def test_a_percentage_is_a_whole_number(value: float | None, shown: str) -> None:
+    assert numbers.percentage(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_shares_say_all_or_nothing_only_where_it_is_so(value: float, shown: str)
         (3_650.0, "10.0 years"),
     ],
 )
-def test_spans_are_in_the_unit_a_person_would_use(days: float, shown: str) -> None:
+def test_spans_use_a_natural_unit(days: float, shown: str) -> None:
     assert numbers.span(days) == shown
 
 
@@ -87,11 +92,11 @@ def test_short_counts_fit_over_a_bar(value: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0, "0 commits"), (1, "1 commit"), (1_234, "1,234 commits")])
-def test_counted_things_have_their_plural(value: int, shown: str) -> None:
+def test_counts_have_the_right_plural(value: int, shown: str) -> None:
     assert numbers.counted(value, "commit") == shown
 
 
-def test_an_irregular_plural_is_given() -> None:
+def test_an_irregular_plural_can_be_given() -> None:
     assert numbers.counted(2, "history", "histories") == "2 histories"
 
 
@@ -99,6 +104,7 @@ def test_an_irregular_plural_is_given() -> None:
     ("value", "signed", "shown"),
     [
         (0.2414, False, "0.241"),
+        (-0.0036, False, "−0.004"),
         (-0.0041, False, "−0.004"),
         (0.0041, True, "+0.004"),
         (-0.5, True, "−0.500"),
@@ -110,9 +116,10 @@ def test_a_correlation_has_three_decimals_and_a_true_minus(value: float | None, 
     assert numbers.rho(value, signed=signed) == shown
 
 
-def test_an_interval_has_both_ends_or_is_none() -> None:
+def test_an_interval_needs_both_ends() -> None:
     assert numbers.rho_interval(-0.1, 0.25, signed=True) == "−0.100 to +0.250"
     assert numbers.rho_interval(None, 0.25) == numbers.rho_interval(0.25, None) == "–"
+    assert numbers.rho_interval(None, None) == "–"
 
 
 @pytest.mark.parametrize(

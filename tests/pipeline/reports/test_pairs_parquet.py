@@ -45,13 +45,13 @@ FILLED = pair(2, metrics=PairMetrics(3, 4, 2, 1, 0, 6), split="holdout", group=9
 HOSTILE = pair(3, path="a\\xff/\u202e.py", qualified_name="<script>", code="\x00 \ufffd 修复 👨\u200d👩 ]]>")
 
 
-def test_rows_come_back_as_they_went_in_and_in_order(tmp_path: Path) -> None:
+def test_rows_survive_a_round_trip_in_order(tmp_path: Path) -> None:
     rows = [pair(), HELD_OUT, FILLED, HOSTILE]
     assert write_pairs(iter(rows), tmp_path / "pairs.parquet", ORIGIN) == 4
     assert read_pairs(tmp_path / "pairs.parquet")[0] == rows
 
 
-def test_no_row_at_all_is_a_file_with_the_schema(tmp_path: Path) -> None:
+def test_a_file_without_rows_has_the_schema(tmp_path: Path) -> None:
     assert write_pairs([], tmp_path / "pairs.parquet", ORIGIN) == 0
     assert read_pairs(tmp_path / "pairs.parquet")[0] == []
     assert pq.read_schema(tmp_path / "pairs.parquet").remove_metadata().equals(COLUMNS)
@@ -103,16 +103,14 @@ def test_many_small_rows_are_split_into_groups_too(tmp_path: Path) -> None:
     assert file.metadata.num_rows == 10_000
 
 
-def test_the_same_rows_make_the_same_bytes(tmp_path: Path) -> None:
+def test_the_file_is_deterministic(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_pairs([pair(), FILLED], tmp_path / name, ORIGIN)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), AssayError("corrupt pack"), KeyboardInterrupt(), OSError("read")])
-def test_what_goes_wrong_while_mining_passes_through_and_leaves_the_old_file(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_mining_errors_propagate_and_leave_the_old_file(tmp_path: Path, error: BaseException) -> None:
     out = tmp_path / "pairs.parquet"
     out.write_bytes(b"old")
 
@@ -140,7 +138,7 @@ def _room_for(size_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("room_bytes", [0, 20_000])
-def test_a_full_disk_is_one_clear_line_and_leaves_the_old_file(tmp_path: Path, room_bytes: int) -> None:
+def test_a_full_disk_is_a_one_line_error_and_leaves_the_old_file(tmp_path: Path, room_bytes: int) -> None:
     out = tmp_path / "pairs.parquet"
     out.write_bytes(b"old")
     noise = os.urandom(200_000).hex()
@@ -152,7 +150,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_old_file(tmp_path: Path, r
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"pairs.parquet": b"old"}
 
 
-def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"No such file or directory; make room, or name another file with --out$"):
         write_pairs([pair()], tmp_path / "missing" / "pairs.parquet", ORIGIN)
 
@@ -171,7 +169,7 @@ def test_a_control_character_in_the_name_does_not_reach_the_terminal(tmp_path: P
     assert str(caught.value).isprintable()
 
 
-def test_a_missing_value_where_none_may_be_missing_is_refused(tmp_path: Path) -> None:
+def test_a_missing_required_value_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="null"):
         write_pairs([pair(credit=None)], tmp_path / "pairs.parquet", ORIGIN)
     assert list(tmp_path.iterdir()) == []

@@ -5,27 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.records import DAY_S
-from pipeline.reports.plots import MOST_ROWS, LogScale, density_axis, histogram, mix, timeline
+from pipeline.reports.plots import MAX_ROWS, LogScale, density_axis, histogram, mix, timeline
 from tests.builders import screenings as build
 
 POSITIVE = st.floats(1e-6, 1.0)
 
 
-def test_a_log_scale_gives_equal_room_to_equal_ratios() -> None:
+def test_a_log_scale_gives_equal_width_to_equal_ratios() -> None:
     scale = LogScale(0.01, 1.0)
     assert scale.position(0.01) == 0.0
     assert scale.position(0.1) == pytest.approx(0.5)
     assert scale.position(1.0) == 1.0
 
 
-def test_what_lies_outside_stands_at_the_end() -> None:
+def test_values_outside_the_axis_are_clamped() -> None:
     scale = LogScale(0.01, 1.0)
     assert scale.position(0.0) == 0.0
     assert scale.position(7.0) == 1.0
 
 
 @given(st.lists(POSITIVE, min_size=1, max_size=20))
-def test_an_axis_around_values_holds_them_all_in_their_order(values: list[float]) -> None:
+def test_an_axis_contains_all_values_in_order(values: list[float]) -> None:
     scale = LogScale.around(values)
     positions = [scale.position(value) for value in sorted(values)]
     assert positions == sorted(positions)
@@ -35,7 +35,7 @@ def test_an_axis_around_values_holds_them_all_in_their_order(values: list[float]
 
 
 @given(POSITIVE, POSITIVE)
-def test_ticks_are_few_round_and_inside(one: float, other: float) -> None:
+def test_ticks_are_few_round_and_on_the_axis(one: float, other: float) -> None:
     scale = LogScale.around([one, other])
     ticks = scale.ticks()
     assert 1 <= len(ticks) <= 7
@@ -43,11 +43,11 @@ def test_ticks_are_few_round_and_inside(one: float, other: float) -> None:
     assert list(ticks) == sorted(ticks)
 
 
-def test_an_axis_without_a_positive_value_still_has_a_width() -> None:
+def test_an_axis_without_positive_values_has_a_width() -> None:
     assert LogScale.around([0.0, 0.0]).ticks()
 
 
-def test_the_axis_shows_every_repository_densest_first_and_this_one_with_its_interval() -> None:
+def test_the_axis_has_every_repository_densest_first_and_this_one_with_its_interval() -> None:
     axis = density_axis("mine", build.density(), build.threshold(), build.standing())
     assert [(row.name, row.mark) for row in axis.rows] == [
         ("ore/rich", "winner"),
@@ -70,13 +70,13 @@ def test_without_a_density_only_the_calibration_set_is_shown() -> None:
 
 def test_of_many_outcomes_the_ones_nearest_the_threshold_are_shown() -> None:
     far = tuple((f"far/{i}", 0.9 + i / 1_000) for i in range(10))
-    near = tuple((f"near/{i}", 0.04 + i / 10_000) for i in range(MOST_ROWS))
+    near = tuple((f"near/{i}", 0.04 + i / 10_000) for i in range(MAX_ROWS))
     axis = density_axis("mine", build.density(), build.threshold(), build.standing(winners=far + near, losers=()))
     assert axis.unnamed == 10
     assert {row.name for row in axis.rows} == {name for name, _ in near} | {"mine"}
 
 
-def test_labels_stand_where_more_room_is() -> None:
+def test_labels_go_where_there_is_more_room() -> None:
     axis = density_axis("mine", build.density(), build.threshold(), build.standing())
     assert axis.rows[0].label_left
     assert not axis.rows[-1].label_left
@@ -85,7 +85,7 @@ def test_labels_stand_where_more_room_is() -> None:
 @pytest.mark.parametrize(
     ("signal", "bin_index"), [(0.0001, 0), (0.1, 0), (0.1001, 1), (0.3, 2), (0.7, 6), (0.95, 9), (1.0, 9)]
 )
-def test_a_bin_holds_its_upper_edge(signal: float, bin_index: int) -> None:
+def test_a_bin_includes_its_upper_edge(signal: float, bin_index: int) -> None:
     counts = [bar.count for bar in histogram([signal])]
     assert counts == [int(i == bin_index) for i in range(10)]
 
@@ -104,7 +104,7 @@ def test_the_default_windows_are_drawn_two_to_one() -> None:
     assert sum(bar.count for bar in line.fixes) == 12
 
 
-def test_fixes_stand_where_they_landed() -> None:
+def test_fixes_are_counted_in_the_slice_where_they_landed() -> None:
     windows = build.windows()
     fixes = [
         build.counted_fix(landed_at=windows.train_start + 1),
@@ -115,14 +115,14 @@ def test_fixes_stand_where_they_landed() -> None:
     assert (counts[0], counts[-1], sum(counts)) == (2, 1, 3)
 
 
-def test_empty_windows_are_drawn_without_harm() -> None:
+def test_empty_windows_can_be_laid_out() -> None:
     moment = build.AS_OF
     line = timeline(build.windows(train_start=moment, eval_start=moment, history_days=0.0), ())
     assert 0 <= line.train_start <= line.eval_start <= 1
     assert line.earlier_days == 0
 
 
-def test_the_mix_lies_end_to_end_strongest_first() -> None:
+def test_the_evidence_mix_is_stacked_strongest_first() -> None:
     parts = mix({"keyword": 0.25, "novel": 0.1, "issue": 0.65})
     assert [(part.name, part.at) for part in parts] == [
         ("issue", 0.0),

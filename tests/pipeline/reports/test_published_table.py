@@ -20,7 +20,7 @@ def rows(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_the_table_says_for_each_what_was_published_measured_and_decided() -> None:
+def test_the_table_has_published_and_measured_figures_and_the_verdict() -> None:
     assert rows(PAGE, "The published table")[1] == [
         "win/two",
         "WIN",
@@ -52,13 +52,13 @@ def test_threshold_band_and_warnings_come_first() -> None:
         "The threshold rests on 4 outcomes (4 published, 0 measured here); leave-one-out gets 75 % of them right."
         in head
     )
-    assert "4 of 4 fitted outcomes on the right side" in head
+    assert "4 of 4 fitted outcomes are on the right side" in head
     assert "counter-examples: none" in head
     assert "confirms nothing" in head
     assert "falls with the size" in head
 
 
-def test_every_curve_has_its_lines_at_full_and_at_matched_size() -> None:
+def test_every_curve_has_rows_at_full_and_at_matched_size() -> None:
     found = [line for line in PAGE.splitlines() if line.startswith(tuple(f"| {curve} |" for curve in CURVES))]
     assert len(found) == 6 * len(CURVES)
     assert "| relative | table | win/two | loss/one | 2.00 | yes | 0 |" in PAGE
@@ -68,10 +68,7 @@ def test_every_curve_has_its_lines_at_full_and_at_matched_size() -> None:
 
 def test_disagreements_are_listed_with_a_cause() -> None:
     section = PAGE.partition("## Disagreements")[2].partition("\n## ")[0]
-    assert (
-        "- **extra/loss** (published SOFT LOSS, here RUN, not fitted): nothing that was measured sets it apart"
-        in section
-    )
+    assert "- **extra/loss** (published SOFT LOSS, here RUN, not fitted): no measured property sets it apart" in section
     assert section.count("\n- ") == 1
 
 
@@ -80,7 +77,7 @@ def test_without_a_disagreement_the_section_says_none() -> None:
     assert page.partition("## Disagreements")[2].partition("\n## ")[0].rstrip().endswith("None.")
 
 
-def test_a_history_that_cannot_be_measured_is_in_the_table_and_not_fitted() -> None:
+def test_an_unmeasurable_history_is_in_the_table_but_not_fitted() -> None:
     page = render_published_table(seed(win_two=unmeasurable(0.06)))
     row = rows(page, "The published table")[1]
     assert row[-3:] == ["cannot be measured (SKIP)", "not fitted", "no"]
@@ -94,12 +91,12 @@ def test_an_overlap_is_stated_with_its_counterexample() -> None:
 
 
 @pytest.mark.parametrize(("before", "lag"), [(-5, "none"), (20, "20 days"), (2_000, "5.5 years")])
-def test_a_lag_is_shown_as_a_person_reads_it(before: int, lag: str) -> None:
+def test_a_lag_is_shown_in_natural_units(before: int, lag: str) -> None:
     page = render_published_table(seed(win_one=measurement(0.1, windows=windows(as_of=day(before)))))
     assert rows(page, "The published table")[0][9] == lag
 
 
-def test_one_class_at_matched_size_is_said() -> None:
+def test_a_single_class_at_matched_size_is_stated() -> None:
     few = {name: unmeasurable(0.01) for name in ("extra_loss", "extra_win")}
     page = render_published_table(seed(**few))
     assert page.count("one class only") == 0
@@ -117,7 +114,7 @@ def test_the_page_is_the_same_from_the_file_as_from_the_measurement() -> None:
     assert render_published_table(parse_seed(render_seed(seed()).encode(), "seed.json")) == PAGE
 
 
-def test_every_table_has_as_many_cells_in_each_row() -> None:
+def test_every_row_of_a_table_has_the_same_number_of_cells() -> None:
     widths = []
     for line in PAGE.splitlines():
         widths.append(line.count("|") if line.startswith("|") else 0)
@@ -132,7 +129,7 @@ def test_the_page_is_the_same_from_fresh_values_and_from_the_file() -> None:
     assert "prefix 70 %, keyword 30 %" in render_published_table(seed(win_one=one))
 
 
-def test_what_was_not_run_here_says_so() -> None:
+def test_repositories_without_a_run_are_marked() -> None:
     here = reproduced_of("win/two", RUN, None)
     found = rows(render_published_table(seed(), {"win/two": here}), "Fine-tuned here")
     assert found[0][3:] == ["not run", found[0][4], *["not run"] * 8]

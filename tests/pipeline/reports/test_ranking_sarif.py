@@ -17,7 +17,7 @@ from sarif.operations import summary_op
 
 from pipeline.ranking.rank import Ranked
 from pipeline.reports.ranking_sarif import (
-    MOST_RESULTS,
+    MAX_RESULTS,
     Located,
     Ranking,
     end_column,
@@ -74,7 +74,7 @@ def at(value: Any, path: str) -> Any:
 
 
 @pytest.mark.parametrize("level", ["function", "file"])
-def test_every_field_that_github_requires_or_uses_is_there_and_not_empty(level: Any) -> None:
+def test_every_field_that_github_requires_or_uses_is_present(level: Any) -> None:
     found = log(level=level)
     assert found["$schema"] == "https://json.schemastore.org/sarif-2.1.0.json"
     assert found["version"] == "2.1.0"
@@ -95,7 +95,7 @@ def test_every_field_that_github_requires_or_uses_is_there_and_not_empty(level: 
     assert run["automationDetails"]["id"] == f"assay/rank/{level}/"
 
 
-def test_a_ranking_is_a_note_and_says_that_it_found_no_defect() -> None:
+def test_a_ranking_is_a_note_that_states_it_found_no_defect() -> None:
     driver = run_of(log())["tool"]["driver"]
     assert {rule["defaultConfiguration"]["level"] for rule in driver["rules"]} == {"note"}
     assert all("has found no defect" in rule["fullDescription"]["text"] for rule in driver["rules"])
@@ -113,10 +113,10 @@ def test_a_message_names_the_place_and_the_reasons() -> None:
     )
     assert "(2 of 1,234 functions): pay: " in second["message"]["text"]
     (file, _) = results(level="file", ranked=56)
-    assert "(1 of 56 files): src/a.py, most of all Cart.total: " in file["message"]["text"]
+    assert "(1 of 56 files): src/a.py, especially Cart.total: " in file["message"]["text"]
 
 
-def test_results_stand_in_the_order_of_the_ranking_with_their_scores() -> None:
+def test_results_are_in_ranking_order_with_their_scores() -> None:
     found = results()
     assert [result["properties"]["place"] for result in found] == [1, 2]
     assert [result["properties"]["score"] for result in found] == [7.5, 4.25]
@@ -157,7 +157,7 @@ def fingerprint(located: Located, level: Any = "function") -> str:
     return str(found)
 
 
-def test_a_function_keeps_its_fingerprint_wherever_it_stands_in_file_and_ranking() -> None:
+def test_a_function_keeps_its_fingerprint_when_it_moves_in_file_or_ranking() -> None:
     moved = place(start_line=99, end_line=140, score=1.0, reasons=("90 lines",), end_column=7)
     assert fingerprint(place()) == fingerprint(moved)
     first, *_ = results([place(), moved], ranked=2, scorer="another")
@@ -169,7 +169,7 @@ def test_another_function_has_another_fingerprint(other: dict[str, Any]) -> None
     assert fingerprint(place(**other)) != fingerprint(place())
 
 
-def test_a_file_keeps_its_fingerprint_when_another_of_its_functions_becomes_the_riskiest() -> None:
+def test_a_file_keeps_its_fingerprint_when_its_riskiest_function_changes() -> None:
     assert fingerprint(place(), "file") == fingerprint(place(qualified_name="other", ordinal=3), "file")
     assert fingerprint(place(), "file") != fingerprint(place(path="src/z.py"), "file")
     assert fingerprint(place(), "file") != fingerprint(place(), "function")
@@ -194,13 +194,13 @@ def test_a_path_is_written_as_a_relative_reference(path: str, uri: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda path: not path.startswith("/")))
-def test_a_reference_names_the_path_again_and_nothing_else(path: str) -> None:
+def test_a_reference_decodes_to_the_path(path: str) -> None:
     parts = urlsplit(uri_of(path))
     assert unquote(parts.path) == path
     assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
 
 
-def test_the_repository_is_named_where_its_address_is_known() -> None:
+def test_the_repository_is_named_if_its_address_is_known() -> None:
     assert "versionControlProvenance" not in run_of(log())
     (source,) = run_of(log(repository_uri="https://github.com/shop/cart"))["versionControlProvenance"]
     assert (source["repositoryUri"], source["revisionId"]) == ("https://github.com/shop/cart", HEAD)
@@ -219,7 +219,7 @@ def test_the_repository_is_named_where_its_address_is_known() -> None:
         ("a\u202eb\x1b[2Jc", "a\\u202eb\\x1b[2Jc"),
     ],
 )
-def test_a_name_is_no_placeholder_no_link_and_harmless_to_look_at(name: str, shown: str) -> None:
+def test_names_are_escaped(name: str, shown: str) -> None:
     (result,) = results([place(qualified_name=name)])
     assert f": {shown}: touched" in result["message"]["text"]
 
@@ -230,18 +230,18 @@ def test_any_name_and_path_survive_strict_json(text: str, level: Any) -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_the_same_ranking_gives_the_same_file() -> None:
+def test_the_file_is_deterministic() -> None:
     assert json.dumps(log()) == json.dumps(log())
 
 
-def test_an_empty_ranking_is_a_file_without_results() -> None:
+def test_an_empty_ranking_gives_no_results() -> None:
     assert results([], ranked=0) == []
 
 
-def test_more_than_github_takes_is_refused() -> None:
-    assert len(results([place()] * MOST_RESULTS, ranked=MOST_RESULTS)) == MOST_RESULTS
-    with pytest.raises(ValueError, match="GitHub takes 25000"):
-        log([place()] * (MOST_RESULTS + 1))
+def test_more_results_than_github_accepts_are_rejected() -> None:
+    assert len(results([place()] * MAX_RESULTS, ranked=MAX_RESULTS)) == MAX_RESULTS
+    with pytest.raises(ValueError, match="GitHub accepts at most 25000"):
+        log([place()] * (MAX_RESULTS + 1))
 
 
 # -- as another program reads it

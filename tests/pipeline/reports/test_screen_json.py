@@ -39,7 +39,7 @@ TYPES: dict[type, str] = {
 }
 
 
-def test_the_fields_are_the_promised_ones_in_order() -> None:
+def test_the_fields_are_the_documented_ones_in_order() -> None:
     assert list(screen_json(build.screening())) == PROMISED
 
 
@@ -63,7 +63,7 @@ def test_the_values_are_those_of_the_screening() -> None:
     assert made["evidence"] == {"keyword": 0.25, "prefix": 0.75}
 
 
-def test_both_densities_are_told_where_both_are_known() -> None:
+def test_both_densities_are_given_if_both_were_measured() -> None:
     assert screen_json(build.screening())["densities"] == {"messages": 0.0593}
     api = OtherDensity(MESSAGES_API.name, MESSAGES_API.id, build.density(value=0.2))
     assert screen_json(build.screening(other=api))["densities"] == {"messages": 0.0593, "messages+api": 0.2}
@@ -72,7 +72,7 @@ def test_both_densities_are_told_where_both_are_known() -> None:
     assert made["densities"] == {"messages+api": 0.0593, "messages": None}
 
 
-def test_the_diagnosis_says_why() -> None:
+def test_the_diagnosis_has_the_documented_fields() -> None:
     assert screen_json(build.screening())["diagnosis"] == {
         "credited_fix_commits": 12,
         "keyword_alone": 4,
@@ -83,7 +83,7 @@ def test_the_diagnosis_says_why() -> None:
             {"reason": "tests only", "commits": 21},
             {"reason": "more than 20 source files", "commits": 2},
         ],
-        "advice": ["Label bug issues: 312 of 340 closed issues carry no label."],
+        "advice": ["Label bug issues: 312 of 340 closed issues have no label."],
     }
 
 
@@ -96,14 +96,14 @@ def test_the_page_documents_every_field_of_the_diagnosis() -> None:
     assert documented == {name: {TYPES[type(full[name])], TYPES[type(empty[name])]} for name in full}
 
 
-def test_without_a_pair_the_density_is_null_and_the_counts_are_zero() -> None:
+def test_without_pairs_the_density_is_null_and_the_counts_are_zero() -> None:
     made = screen_json(build.screening(density=None, evidence={}))
     nulls = {name for name, value in made.items() if value is None}
     assert nulls == {"density", "density_low", "density_high", "positive_share", "file_positive_share"}
     assert (made["pairs"], made["positives"]) == (0, 0)
 
 
-def test_it_survives_strict_json_whatever_the_repository_is_called() -> None:
+def test_any_repository_name_survives_strict_json() -> None:
     made = screen_json(build.screening(mined=build.mined(repo='\udcff"\x00\u202e</script>')))
     assert json.loads(json.dumps(made, allow_nan=False, ensure_ascii=False).encode("utf-8")) == made
     assert made["repo"] == '\\udcff"\x00\u202e</script>'
@@ -119,7 +119,7 @@ def test_it_survives_strict_json_whatever_the_repository_is_called() -> None:
         ({"seconds": float("inf")}, "seconds"),
     ],
 )
-def test_a_number_that_is_not_finite_is_refused_by_name(changes: dict[str, object], field: str) -> None:
+def test_a_non_finite_number_is_an_error_that_names_the_field(changes: dict[str, object], field: str) -> None:
     with pytest.raises(ValueError, match=rf"^{field} is not a finite number"):
         screen_json(build.screening(**changes))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.label_recipe import MESSAGES
 from pipeline.records import ExcludedGroup, Screening
-from pipeline.reports.screen_page import MOST_COMMITS, MOST_FUNCTIONS, most_fix_prone, render_screen_page, score
+from pipeline.reports.screen_page import MAX_COMMITS, MAX_FUNCTIONS, most_fix_prone, render_screen_page, score
 from tests.builders import screenings as build
 
 VOID = {"meta"}
@@ -69,7 +69,7 @@ class Structure(HTMLParser):
 
 
 def full_of(text: str) -> Screening:
-    """A screening with `text` wherever a repository, a configuration or a calibration file has a say."""
+    """A screening with `text` wherever a repository, a configuration or a calibration file is shown."""
     functions = (
         build.function(0, path=text, qualified_name=text, language=text, credit=2.0, fixes=1),
         build.function(1),
@@ -104,7 +104,7 @@ def read(screening: Screening) -> Structure:
 PLAIN = read(full_of("plain"))
 
 
-def test_the_answer_stands_first_in_words_with_its_reasons() -> None:
+def test_the_verdict_comes_first_with_its_reasons() -> None:
     text = read(build.screening()).text
     assert text.index("Worth trying (RUN)") < text.index("density 0.0593 is above the threshold 0.0412")
     assert text.index("density 0.0593 is above the threshold 0.0412") < text.index("Where this repository stands")
@@ -116,7 +116,7 @@ def test_the_answer_stands_first_in_words_with_its_reasons() -> None:
         "95 % interval 0.0521 to 0.0672",
         "too close to call from 0.0350 to 0.0474",
         "10 of them (25 %) were fixed",
-        "75 % of the functions have no signal at all: 30 of 40.",
+        "75 % of the functions have no signal: 30 of 40.",
         "If every function of a fixed file counted as fixed, 60 % would have one.",
         "75 % fix: prefix",
         "2020-11-14",
@@ -136,7 +136,7 @@ def test_the_page_states(shown: str) -> None:
     assert shown in read(build.screening()).text
 
 
-def test_the_repository_s_own_configuration_is_stated() -> None:
+def test_the_repositorys_own_configuration_is_stated() -> None:
     assert "measured with this repository’s own, feedc0de" in read(build.screening(config_hash="feedc0de")).text
 
 
@@ -148,55 +148,55 @@ def test_the_repository_s_own_configuration_is_stated() -> None:
         ({"verdict": build.verdict("SKIP", measurable=False)}, "verdict quiet"),
     ],
 )
-def test_the_answer_has_the_colour_of_the_verdict(changes: dict[str, object], tone: str) -> None:
+def test_the_colour_follows_the_verdict(changes: dict[str, object], tone: str) -> None:
     assert ("div", "class", tone) in read(build.screening(**changes)).values
 
 
-def test_without_a_single_function_the_page_still_answers() -> None:
+def test_without_functions_the_page_still_renders() -> None:
     mined = build.mined(train=(), holdout=(), counted=(), excluded=(), notes=())
     verdict = build.verdict("SKIP", words="cannot be measured (SKIP)", measurable=False)
     text = read(build.screening(mined=mined, density=None, evidence={}, verdict=verdict)).text
     assert "Cannot be measured (SKIP)" in text
-    assert "No fix commit of the training window gave credit." in text
+    assert "No fix commit in the training window gave credit." in text
     assert "this repository, with its 95 % interval" not in text
     assert "What could not be read" not in text
 
 
-def test_without_a_positive_there_is_no_histogram() -> None:
+def test_without_positives_there_is_no_histogram() -> None:
     density = build.density(value=0.0, low=0.0, high=0.0, positives=0, positive_share=0.0, file_positive_share=0.0)
     text = read(build.screening(density=density, mined=build.mined(train=(build.function(),)), evidence={})).text
-    assert "100 % of the functions have no signal at all" in text
+    assert "100 % of the functions have no signal" in text
     assert "by signal" not in text
 
 
-def test_an_empty_calibration_set_is_no_obstacle() -> None:
+def test_an_empty_calibration_set_can_be_rendered() -> None:
     standing = build.standing(winners=(), losers=(), outcomes=0, published=0, measured=0, leave_one_out=None)
     assert "this repository" in read(build.screening(standing=standing)).text
 
 
-def test_overlapping_outcomes_are_admitted() -> None:
+def test_overlapping_outcomes_are_stated() -> None:
     assert "they overlap" in read(build.screening(threshold=build.threshold(separable=False))).text
     assert "they overlap" not in read(build.screening()).text
 
 
 def test_of_many_commits_the_newest_are_listed_and_the_total_is_stated() -> None:
-    fixes = tuple(build.counted_fix(i, subject=f"fix number {i}.", landed_at=i) for i in range(MOST_COMMITS + 50))
+    fixes = tuple(build.counted_fix(i, subject=f"fix number {i}.", landed_at=i) for i in range(MAX_COMMITS + 50))
     made = read(build.screening(mined=build.mined(counted=fixes)))
-    assert f"The newest {MOST_COMMITS} of {MOST_COMMITS + 50} fix commits" in made.text
+    assert f"The newest {MAX_COMMITS} of {MAX_COMMITS + 50} fix commits" in made.text
     listed = [int(number) for number in re.findall(r"fix number (\d+)\.", made.text)]
-    assert listed == list(range(MOST_COMMITS + 49, 49, -1))
+    assert listed == list(range(MAX_COMMITS + 49, 49, -1))
 
 
 def test_the_most_fix_prone_functions_come_with_most_credit_first() -> None:
     functions = tuple(build.function(i, credit=float(i % 30)) for i in range(60))
     rows = most_fix_prone(score(build.screening(mined=build.mined(train=functions)), MESSAGES))
     credits = [row.function.credit for row in rows]
-    assert len(rows) == MOST_FUNCTIONS
+    assert len(rows) == MAX_FUNCTIONS
     assert credits == sorted(credits, reverse=True)
     assert credits[:3] == [29.0, 29.0, 28.0]
 
 
-def test_functions_without_credit_are_not_called_fix_prone() -> None:
+def test_functions_without_credit_are_not_listed_as_fix_prone() -> None:
     assert most_fix_prone(score(build.screening(mined=build.mined(train=(build.function(),))), MESSAGES)) == []
 
 
@@ -212,7 +212,7 @@ def test_signals_are_those_of_the_curve_that_the_density_was_measured_with(curve
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_no_text_of_a_repository_changes_what_the_page_is_made_of(text: str) -> None:
+def test_hostile_text_does_not_change_the_structure_of_the_page(text: str) -> None:
     made = read(full_of(text))
     assert made.tags == PLAIN.tags
     assert made.open == []
@@ -220,7 +220,7 @@ def test_no_text_of_a_repository_changes_what_the_page_is_made_of(text: str) -> 
 
 @given(st.text(st.characters(), min_size=1))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_no_text_at_all_changes_what_the_page_is_made_of(text: str) -> None:
+def test_no_text_changes_the_structure_of_the_page(text: str) -> None:
     assert read(full_of(text)).tags == PLAIN.tags
 
 
@@ -232,12 +232,12 @@ def test_the_page_is_printable_utf_8_of_bounded_size(text: str) -> None:
     assert all(character.isprintable() or character == "\n" for character in made)
 
 
-def test_hostile_text_is_shown_and_not_dropped() -> None:
+def test_hostile_text_is_shown_escaped() -> None:
     text = read(full_of(HOSTILE["script"] + HOSTILE["bidi"])).text
     assert text.count("<script>alert(1)</script>user\\u202e\\u2066 // \\u2069") > 5
 
 
-def test_nothing_is_loaded_run_or_linked() -> None:
+def test_the_page_loads_runs_and_links_nothing() -> None:
     made = read(full_of(HOSTILE["link"]))
     assert not {tag[0] for tag in made.tags} & {
         "script",
@@ -255,7 +255,7 @@ def test_nothing_is_loaded_run_or_linked() -> None:
     assert "url(" not in page(build.screening())
 
 
-def test_a_content_security_policy_forbids_everything_but_its_own_style() -> None:
+def test_the_content_security_policy_allows_only_inline_styles() -> None:
     made = read(build.screening())
     policy = made.values.index(("meta", "http-equiv", "Content-Security-Policy"))
     rules = made.values[policy + 1][2].split("; ")
@@ -274,7 +274,7 @@ def test_every_plot_has_a_title_and_every_table_its_headers() -> None:
     assert all("scope" in tag for tag in made.tags if tag[0] == "th")
 
 
-def test_headings_are_numbered_once_and_every_label_points_at_one() -> None:
+def test_heading_ids_are_unique_and_every_label_refers_to_one() -> None:
     made = read(build.screening())
     ids = [value for _, name, value in made.values if name == "id"]
     assert len(ids) == len(set(ids))
@@ -290,7 +290,7 @@ def _luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
 @pytest.mark.parametrize("name", ["ink", "soft", "win", "lose", "here", "cut", "quiet"])
-def test_text_has_the_contrast_that_wcag_asks_for_in_every_scheme(scheme: int, name: str) -> None:
+def test_text_has_the_contrast_that_wcag_requires(scheme: int, name: str) -> None:
     blocks = re.findall(r":root \{(.*?)\}", page(build.screening()), re.DOTALL)
     colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", blocks[scheme]))
     for ground in ("paper", "page"):
@@ -298,6 +298,6 @@ def test_text_has_the_contrast_that_wcag_asks_for_in_every_scheme(scheme: int, n
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-def test_the_same_screening_makes_the_same_page() -> None:
+def test_the_page_is_deterministic() -> None:
     screening = build.screening()
     assert page(screening) == page(replace(screening))

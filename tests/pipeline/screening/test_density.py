@@ -26,18 +26,18 @@ def test_the_density_is_the_mean_over_all_pairs() -> None:
     assert density.curve == "relative"
 
 
-def test_there_is_no_density_without_a_pair() -> None:
+def test_without_pairs_there_is_no_density() -> None:
     assert measure_density([], frozenset(), MESSAGES) is None
 
 
-def test_the_interval_is_reported_however_few_pairs_there_are() -> None:
+def test_a_single_pair_has_an_interval_too() -> None:
     density = measure_density([pair("a.py", 0.7)], frozenset(), MESSAGES)
     assert density is not None
     assert density.low == density.value == density.high
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 3)), min_size=1, max_size=60))
-def test_the_density_lies_in_zero_to_one_and_its_interval_in_the_range_of_the_signals(rows: list) -> None:
+def test_the_density_and_its_interval_are_between_zero_and_one(rows: list) -> None:
     pairs = [pair(path, credit, number) for number, (path, credit) in enumerate(rows)]
     density = measure_density(pairs, frozenset(), MESSAGES)
     assert density is not None
@@ -54,8 +54,8 @@ def test_the_order_of_the_pairs_does_not_matter() -> None:
     assert one.value == other.value
 
 
-def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:
-    """Files of ten functions that share their luck: an interval that ignored files would cover far less often."""
+def test_the_interval_has_its_nominal_coverage() -> None:
+    """Files of ten correlated functions: an interval that ignored files would cover far less often."""
     random = np.random.default_rng(7)
     hits = 0
     for _ in range(60):
@@ -66,7 +66,7 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     assert hits >= 51  # 95 % of 60 is 57; below 51 has a chance of about 1 in 1,000
 
 
-def test_the_interval_is_wider_where_files_share_their_luck() -> None:
+def test_the_interval_is_wider_if_functions_in_a_file_are_correlated() -> None:
     values = np.repeat(np.arange(40) % 4 == 0, 10).astype(float)
     clustered = clustered_interval(values, [str(i // 10) for i in range(400)])
     single = clustered_interval(values, [str(i) for i in range(400)])

@@ -1,4 +1,4 @@
-"""The commits of a training window: those that count as fixes, and all others."""
+"""The commits of a training window, divided into fix commits and others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def population_of(history: History, folder: Path) -> Population:
         return read_population(miner, MESSAGES)
 
 
-def test_as_many_count_as_fixes_as_mining_says(tmp_path: Path) -> None:
+def test_the_fix_commits_are_those_that_mining_counts(tmp_path: Path) -> None:
     history = long_history([*BEFORE, *TRAINING, *HORIZON])
     population = population_of(history, tmp_path)
     with Miner(open_repository(tmp_path / "repo.git"), MESSAGES) as miner:
@@ -39,7 +39,7 @@ def test_as_many_count_as_fixes_as_mining_says(tmp_path: Path) -> None:
     assert len(population.fixes) + len(population.others) == mined.window_commits
 
 
-def test_what_never_counts_stands_among_the_others_and_merges_nowhere(tmp_path: Path) -> None:
+def test_test_fixes_and_reverts_are_among_the_others_and_merges_in_neither(tmp_path: Path) -> None:
     history = History()
     history.commit("start", {"a.py": CODE.format(0), "test_a.py": CODE.format(0)}, day=0)
     fix = history.commit("fix: f", {"a.py": CODE.format(1)}, day=900)
@@ -57,7 +57,7 @@ def test_what_never_counts_stands_among_the_others_and_merges_nowhere(tmp_path: 
     assert merge in history.ids
 
 
-def test_a_history_too_short_for_a_window_is_refused(tmp_path: Path) -> None:
+def test_a_history_too_short_for_a_window_is_rejected(tmp_path: Path) -> None:
     history = History()
     history.commit("start", {"a.py": CODE.format(0)}, day=0)
     history.commit("fix: f", {"a.py": CODE.format(1)}, day=9)

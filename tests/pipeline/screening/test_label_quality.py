@@ -1,4 +1,4 @@
-"""The sample for labelling by hand, and precision and recall from its answers."""
+"""The sample to label by hand, and precision and recall from the answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def quality(fixes: int, found: int, fixes_in_all: int, others: int, missed: int,
     return score([(drawn, answered(drawn, found, missed))])
 
 
-def test_half_of_a_sample_counts_as_fixes() -> None:
+def test_half_of_a_sample_is_drawn_from_the_fix_commits() -> None:
     drawn = draw_sample(FIXES, OTHERS, 20, seed=1)
     assert (len(drawn.fixes), len(drawn.others)) == (10, 10)
     assert set(drawn.fixes) < set(FIXES)
@@ -46,32 +46,32 @@ def test_half_of_a_sample_counts_as_fixes() -> None:
     assert (drawn.fixes_in_all, drawn.others_in_all) == (40, 200)
 
 
-def test_where_one_stratum_is_short_the_other_fills_up() -> None:
+def test_a_small_stratum_is_filled_up_from_the_other() -> None:
     drawn = draw_sample(FIXES[:3], OTHERS, 20, seed=1)
     assert (len(drawn.fixes), len(drawn.others)) == (3, 17)
     drawn = draw_sample(FIXES, OTHERS[:4], 20, seed=1)
     assert (len(drawn.fixes), len(drawn.others)) == (16, 4)
 
 
-def test_more_than_there_are_cannot_be_drawn() -> None:
+def test_a_sample_larger_than_the_population_is_rejected() -> None:
     with pytest.raises(AssayError, match="only 240 commits"):
         draw_sample(FIXES, OTHERS, 241, seed=1)
 
 
-def test_a_seed_draws_the_same_again_whatever_the_order_and_another_seed_others() -> None:
+def test_the_sample_depends_on_the_seed_and_not_on_the_order() -> None:
     drawn = draw_sample(FIXES, OTHERS, 20, seed=1)
     assert drawn == draw_sample(FIXES[::-1], OTHERS[::-1], 20, seed=1)
     assert drawn.fixes != draw_sample(FIXES, OTHERS, 20, seed=2).fixes
 
 
-def test_the_order_does_not_tell_the_strata_apart() -> None:
+def test_the_order_does_not_reveal_the_strata() -> None:
     order = draw_sample(FIXES, OTHERS, 80, seed=1).order
     firsts = sum(sha.startswith("f") for sha in order[:40])
     assert sorted(order) == sorted({*order})
     assert 10 < firsts < 30
 
 
-def test_a_larger_sample_holds_the_smaller_one() -> None:
+def test_a_larger_sample_contains_the_smaller_one() -> None:
     small, large = draw_sample(FIXES, OTHERS, 20, seed=1), draw_sample(FIXES, OTHERS, 40, seed=1)
     assert set(small.order) < set(large.order)
 
@@ -91,7 +91,7 @@ def test_recall_is_weighted_back_to_the_population() -> None:
     assert 0.1 < low < 32 / 52 < high < 1
 
 
-def test_none_missed_of_few_is_no_certainty() -> None:
+def test_no_missed_fix_in_a_small_sample_is_not_certainty() -> None:
     recall = quality(25, 25, 40, 25, 0, 200).recall
     assert recall.value == 1
     assert bounds(recall)[0] < 0.9
@@ -103,7 +103,7 @@ def test_an_interval_narrows_with_the_sample() -> None:
     assert bounds(few)[0] < bounds(many)[0] < bounds(many)[1] < bounds(few)[1]
 
 
-def test_several_repositories_count_with_their_populations() -> None:
+def test_several_repositories_are_weighted_by_population() -> None:
     small, large = sample(10, 10, 10, 10), sample(10, 30, 10, 90)
     together = score([(small, answered(small, 10, 0)), (large, answered(large, 5, 1))])
     # Precision (10 + 15) / 40; found 25, missed 0 + 9.
@@ -111,7 +111,7 @@ def test_several_repositories_count_with_their_populations() -> None:
     assert together.recall.value == pytest.approx(25 / 34)
 
 
-def test_unsure_and_unanswered_commits_are_left_out() -> None:
+def test_unsure_and_unanswered_commits_are_ignored() -> None:
     drawn = sample(4, 4, 4, 4)
     answers: dict[str, Answer] = {"f0": "fix", "f1": "unsure", "o0": "not"}
     scored = score([(drawn, answers)])
@@ -119,7 +119,7 @@ def test_unsure_and_unanswered_commits_are_left_out() -> None:
     assert [(s.fix, s.not_fix, s.unsure) for s in (*scored.fixes, *scored.others)] == [(1, 0, 1), (0, 1, 0)]
 
 
-def test_without_a_judged_commit_nothing_is_known() -> None:
+def test_without_answers_there_is_no_estimate() -> None:
     nothing = Estimate(None, None, None)
     drawn = sample(4, 4, 4, 4)
     assert score([(drawn, {})]).precision == score([(drawn, {})]).recall == nothing
@@ -129,7 +129,7 @@ def test_without_a_judged_commit_nothing_is_known() -> None:
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.data())
-def test_an_interval_holds_its_estimate(fixes: int, others: int, data: st.DataObject) -> None:
+def test_an_interval_contains_its_estimate(fixes: int, others: int, data: st.DataObject) -> None:
     found, missed = data.draw(st.integers(0, fixes)), data.draw(st.integers(0, others))
     scored = quality(fixes, found, 30, others, missed, 300)
     for estimate in (scored.precision, scored.recall):

@@ -32,7 +32,7 @@ def measured(history: History, folder: Path, *facts: IssueFact) -> Measured:
 
 
 def history_of(*messages: str) -> History:
-    """One commit a message, 30 days apart in the training window, each changing `f` and nothing else."""
+    """One commit per message, 30 days apart in the training window, each changing `f` and nothing else."""
     history = History()
     history.commit("start", {"a.py": CODE.format(0, 0)}, day=0)
     for number, message in enumerate(messages, 1):
@@ -45,7 +45,7 @@ def credits_of(result: Measured) -> dict[str, float]:
     return {function.qualified_name: function.credit for function in result.mined.train}
 
 
-def test_a_history_that_never_says_fix_counts_through_its_labelled_issues(tmp_path: Path) -> None:
+def test_commits_that_never_say_fix_count_through_their_labelled_issues(tmp_path: Path) -> None:
     history = history_of("Keep the till open\n\nCloses gh-20", "Keep the door open\n\nCloses gh-21")
     assert credits_of(measured(history, tmp_path / "messages")) == {"f": 0, "g": 0}
     result = measured(history, tmp_path / "api", issue(20, "type: bug"), issue(21, "type: regression"))
@@ -53,7 +53,7 @@ def test_a_history_that_never_says_fix_counts_through_its_labelled_issues(tmp_pa
     assert result.evidence == {"issue": 1}
 
 
-def test_a_feature_label_takes_back_a_keyword(tmp_path: Path) -> None:
+def test_a_feature_label_overrides_a_keyword(tmp_path: Path) -> None:
     history = history_of("Fix the till\n\nCloses #20", "fix: the till\n\nCloses #20")
     assert credits_of(measured(history, tmp_path / "messages"))["f"] == pytest.approx(1.4)
     assert credits_of(measured(history, tmp_path / "api", issue(20, "enhancement")))["f"] == pytest.approx(0.7)

@@ -1,4 +1,4 @@
-"""What is remembered of a screening comes back from JSON to the last digit, and is judged again as it was."""
+"""Stored screenings survive a JSON round trip to the last digit and are judged again with the same result."""
 
 from __future__ import annotations
 
@@ -117,25 +117,25 @@ GOLDEN: dict[str, Any] = {
 NEW = ("config_hash", "diagnosis", "other", "evidence_note")
 
 
-def test_a_measurement_is_written_like_this_and_read_back() -> None:
+def test_a_measurement_is_stored_in_this_format() -> None:
     assert dump_measurement(measurement()) == GOLDEN
     assert list(dump_measurement(measurement())) == list(GOLDEN)
     assert load_measurement(GOLDEN) == measurement()
 
 
-def test_what_an_earlier_release_wrote_is_read() -> None:
+def test_a_measurement_of_an_earlier_release_is_read() -> None:
     old = {name: value for name, value in GOLDEN.items() if name not in NEW}
-    found = load_measurement(old)
-    assert (found.config_hash, found.diagnosis, found.other, found.evidence_note) == ("", None, None, "")
+    loaded = load_measurement(old)
+    assert (loaded.config_hash, loaded.diagnosis, loaded.other, loaded.evidence_note) == ("", None, None, "")
 
 
-def test_a_verdict_says_that_the_repositorys_own_configuration_measured_it() -> None:
-    said = "Measured with this repository's own configuration."
-    assert judge_measurement(measurement(), CALIBRATION).reasons[-1] == said
-    assert said not in judge_measurement(measurement(config_hash=""), CALIBRATION).reasons
+def test_the_verdict_says_if_the_repositorys_own_configuration_was_used() -> None:
+    reason = "Measured with this repository's own configuration."
+    assert judge_measurement(measurement(), CALIBRATION).reasons[-1] == reason
+    assert reason not in judge_measurement(measurement(config_hash=""), CALIBRATION).reasons
 
 
-def test_a_judgement_is_written_like_this_and_read_back() -> None:
+def test_a_judgement_is_stored_in_this_format() -> None:
     judgement = judge_measurement(measurement(density=density(value=0.2, low=0.19, high=0.21)), CALIBRATION)
     dumped = dump_judgement(judgement)
     threshold, standing = dumped.pop("threshold"), dumped.pop("standing")
@@ -165,7 +165,7 @@ def test_a_judgement_is_written_like_this_and_read_back() -> None:
     assert old == dataclasses.replace(judgement, threshold_version="")
 
 
-def test_a_judgement_is_that_of_the_screener() -> None:
+def test_a_judgement_equals_the_verdict() -> None:
     m = measurement(held_out=10, config_hash="")
     verdict = judge(m.density, m.windows, 10, 45, CALIBRATION)
     judgement = judge_measurement(m, CALIBRATION)
@@ -175,13 +175,13 @@ def test_a_judgement_is_that_of_the_screener() -> None:
 
 
 @pytest.mark.parametrize("later", ["excluded", "notes", "seconds", "peak_rss_mb", "clone_bytes"])
-def test_what_later_versions_added_may_be_missing_in_older_rows_and_what_is_unknown_is_ignored(later: str) -> None:
+def test_fields_of_later_releases_are_optional_and_unknown_fields_are_ignored(later: str) -> None:
     row = {key: value for key, value in GOLDEN.items() if key != later} | {"something_newer": [1]}
     assert load_measurement(row).head_sha == HEAD
     assert not getattr(load_measurement(row), later)
 
 
-def test_a_repository_without_a_pair_has_no_density() -> None:
+def test_a_repository_without_pairs_has_no_density() -> None:
     dumped = dump_measurement(measurement(density=None, evidence={}))
     assert dumped["density"] is None
     assert judge_measurement(load_measurement(dumped), CALIBRATION).words == "cannot be measured (SKIP)"
@@ -195,19 +195,17 @@ def test_a_repository_without_a_pair_has_no_density() -> None:
         (("commits",), -1, "measurement.commits: a whole number"),
         (("repo",), None, "measurement.repo: a printable text"),
         (("repo",), "a\x1b[31m", "measurement.repo: a printable text"),
-        (("as_of",), "2024-01-01T00:00:00Z", "measurement.as_of: is another time"),
-        (("windows",), [], "measurement.windows: an object is wanted, not a list"),
+        (("as_of",), "2024-01-01T00:00:00Z", "measurement.as_of: differs from windows.as_of"),
+        (("windows",), [], "measurement.windows: expected an object, not a list"),
         (("windows", "as_of"), 1.5, "measurement.windows.as_of: a whole number"),
         (("density", "value"), "0.1", "measurement.density.value: a number"),
         (("density", "curve"), "steep", "measurement.density.curve: one of relative"),
         (("evidence", "keyword"), 2, "measurement.evidence.keyword: a number from 0 to 1"),
-        (("excluded",), {}, "measurement.excluded: a list is wanted"),
+        (("excluded",), {}, "measurement.excluded: expected a list"),
         (("notes",), [5], r"measurement.notes.0: a printable text"),
     ],
 )
-def test_a_measurement_with_another_type_is_refused_by_its_place(
-    path: tuple[str, ...], value: object, complaint: str
-) -> None:
+def test_an_error_names_the_bad_field(path: tuple[str, ...], value: object, complaint: str) -> None:
     row = json.loads(json.dumps(GOLDEN))
     inner = row
     for key in path[:-1]:
@@ -218,7 +216,7 @@ def test_a_measurement_with_another_type_is_refused_by_its_place(
 
 
 @pytest.mark.parametrize("value", [None, [], "text", {}, {"verdict": "MAYBE"}])
-def test_what_is_no_judgement_is_refused(value: object) -> None:
+def test_other_values_are_rejected(value: object) -> None:
     with pytest.raises(MalformedError):
         load_judgement(value)
     with pytest.raises(MalformedError):
@@ -226,14 +224,14 @@ def test_what_is_no_judgement_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize("winners", [[["a"]], [["a", "b"]], [[1, 0.5]], "a", [{"name": "a", "density": 0.5}]])
-def test_a_standing_whose_points_make_no_sense_is_refused(winners: object) -> None:
+def test_malformed_points_are_rejected(winners: object) -> None:
     row = dump_judgement(judge_measurement(measurement(), CALIBRATION))
     row["standing"]["winners"] = winners
     with pytest.raises(MalformedError):
         load_judgement(row)
 
 
-def test_whatever_a_history_says_of_itself_can_be_read_back() -> None:
+def test_hostile_text_from_a_history_can_be_stored_and_read_back() -> None:
     hostile = mined(
         repo="a/" + "b" * 5_000,
         notes=("x\x00\x1b[2J\ud800\u202ey", "n" * 600),
@@ -247,7 +245,7 @@ def test_whatever_a_history_says_of_itself_can_be_read_back() -> None:
     assert (len(kept.repo), len(kept.notes[1]), len(kept.excluded[0].reason)) == (500, 500, 500)
 
 
-def test_a_number_that_is_none_is_not_written_down() -> None:
+def test_nan_is_not_stored() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         dump_measurement(measurement(density=density(value=float("nan"))))
 
@@ -322,7 +320,7 @@ judgements = st.builds(
 
 
 @given(measurements)
-def test_any_measurement_comes_back_and_is_judged_again_as_it_was(kept: Measurement) -> None:
+def test_any_measurement_survives_a_round_trip_and_is_judged_the_same(kept: Measurement) -> None:
     again = load_measurement(json.loads(json.dumps(dump_measurement(kept))))
     assert again == kept
     judgement = judge_measurement(kept, CALIBRATION)
@@ -331,11 +329,11 @@ def test_any_measurement_comes_back_and_is_judged_again_as_it_was(kept: Measurem
 
 
 @given(judgements)
-def test_any_judgement_comes_back(judgement: Judgement) -> None:
+def test_any_judgement_survives_a_round_trip(judgement: Judgement) -> None:
     assert load_judgement(json.loads(json.dumps(dump_judgement(judgement)))) == judgement
 
 
-def test_reading_a_measurement_takes_nothing_that_mines() -> None:
+def test_reading_a_measurement_imports_nothing_needed_for_mining() -> None:
     code = "import sys, pipeline.screening.measurement; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}

@@ -28,7 +28,7 @@ def until(days_before: float) -> dict:
     return {"windows": windows(as_of=day(days_before))}
 
 
-def test_every_record_is_judged_by_the_threshold_and_the_fitted_by_that_of_the_others() -> None:
+def test_every_record_is_judged_by_the_threshold_and_fitted_ones_by_leave_one_out() -> None:
     found = checked(seed())
     assert [(name, c.verdict.verdict, c.agrees) for name, c in found.items()] == [
         ("win/one", "RUN", True),
@@ -50,7 +50,7 @@ def test_every_record_is_judged_by_the_threshold_and_the_fitted_by_that_of_the_o
     assert [c.left_out_verdict for c in found.values()] == ["RUN", "SKIP", "SKIP", "SKIP", None, None]
 
 
-def test_what_cannot_be_measured_is_a_skip_and_agrees_with_a_loss_only() -> None:
+def test_an_unmeasurable_repository_is_a_skip_and_agrees_only_with_a_loss() -> None:
     found = checked(seed(extra_win=unmeasurable(0.08), extra_loss=unmeasurable(0.07)))
     assert [(found[n].verdict.words, found[n].agrees) for n in ("extra/win", "extra/loss")] == [
         ("cannot be measured (SKIP)", False),
@@ -59,7 +59,7 @@ def test_what_cannot_be_measured_is_a_skip_and_agrees_with_a_loss_only() -> None
 
 
 @pytest.mark.parametrize(("before", "lag"), [(0, 0.0), (400, 400.0), (-30, 0.0)])
-def test_a_lag_is_how_long_the_history_ends_before_the_publication(before: float, lag: float) -> None:
+def test_the_lag_is_the_time_from_the_end_of_the_history_to_the_publication(before: float, lag: float) -> None:
     assert lag_days(measurement(**until(before)), PUBLISHED_AS_OF) == pytest.approx(lag)
 
 
@@ -83,7 +83,7 @@ def test_separation_is_the_weakest_winner_over_the_strongest_loser(
     assert found.separable == (ratio > 1)
 
 
-def test_one_class_has_no_separation() -> None:
+def test_a_single_class_has_no_separation() -> None:
     assert separate([]) is None
     assert separate([("a", True, 0.1)]) is None
 
@@ -99,18 +99,18 @@ def test_one_class_has_no_separation() -> None:
         ([1], [2], None),
     ],
 )
-def test_spearman_ranks_ties_by_their_average(x: list, y: list, rho: float | None) -> None:
+def test_spearman_gives_ties_their_average_rank(x: list, y: list, rho: float | None) -> None:
     assert spearman(x, y) == (None if rho is None else pytest.approx(rho))
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12))
-def test_spearman_sees_ranks_alone(pairs: list) -> None:
+def test_spearman_depends_only_on_ranks(pairs: list) -> None:
     x, y = [a for a, _ in pairs], [b for _, b in pairs]
     found = spearman(x, y)
     assert found == (None if found is None else pytest.approx(spearman([a**3 for a in x], [math.exp(b) for b in y])))
 
 
-def test_every_curve_is_compared_on_the_table_on_all_and_at_matched_size() -> None:
+def test_every_curve_is_checked_on_each_set_and_at_matched_size() -> None:
     found = {c.curve: c for c in check_curves(seed())}
     assert tuple(found) == CURVES
     relative = found["relative"]
@@ -124,7 +124,7 @@ def test_every_curve_is_compared_on_the_table_on_all_and_at_matched_size() -> No
     assert len(relative.sampled["all"]) == 10
 
 
-def test_counter_examples_are_left_out_of_the_rest() -> None:
+def test_the_rest_excludes_counter_examples() -> None:
     made = seed(win_one=measurement(0.001, 900))
     assert made.calibrate().standing.counterexamples == ("win/one",)
     relative = check_curves(made)[0]
@@ -134,7 +134,7 @@ def test_counter_examples_are_left_out_of_the_rest() -> None:
     assert (table.weakest_winner, rest.weakest_winner) == ("win/one", "win/two")
 
 
-def test_unmeasurable_histories_separate_nothing_but_have_a_size() -> None:
+def test_unmeasurable_histories_count_only_for_the_size_correlation() -> None:
     small = dataclasses.replace(unmeasurable(0.07), density=measurement(0.07, 90).density)
     relative = check_curves(seed(extra_loss=small))[0]
     every = relative.whole["all"]
@@ -143,14 +143,14 @@ def test_unmeasurable_histories_separate_nothing_but_have_a_size() -> None:
     assert relative.size_correlation is not None
 
 
-def test_size_correlation_is_that_of_density_and_pairs() -> None:
+def test_the_size_correlation_is_between_density_and_pairs() -> None:
     sizes = {"win_one": 100, "extra_win": 200, "extra_loss": 300, "win_two": 400, "loss_one": 500, "loss_two": 600}
     densities = [0.10, 0.08, 0.07, 0.06, 0.03, 0.02]
     made = seed(**{n: of_size(d, s) for (n, s), d in zip(sizes.items(), densities, strict=True)})
     assert check_curves(made)[0].size_correlation == pytest.approx(-1.0)
 
 
-ISSUES = "its commits name issues and not fixes: only 2.0 % of the commits in its training window"
+ISSUES = "its commits name issues rather than fixes: only 2.0 % of the commits in its training window"
 
 
 @pytest.mark.parametrize(
@@ -160,11 +160,11 @@ ISSUES = "its commits name issues and not fixes: only 2.0 % of the commits in it
         ("win/two", measurement(0.001, 9_000), "it is large (9,000 pairs, median 2,000)"),
         ("win/two", measurement(0.001, **until(1_461)), "the mined history ends 4.0 years before the published one"),
         ("extra/win", measurement(0.044), "it is near the boundary"),
-        ("extra/win", unmeasurable(0.08), "a run cannot be judged: 48 held-out functions, and 200 are needed"),
+        ("extra/win", unmeasurable(0.08), "a run cannot be judged: 48 held-out functions; 200 are needed"),
         (
             "extra/win",
             measurement(0.08, held_out_positives=7),
-            "a run cannot be judged: 7 of the held-out functions have a fix, and 20 are needed",
+            "a run cannot be judged: 7 of the held-out functions have a fix; 20 are needed",
         ),
         (
             "extra/loss",
@@ -172,20 +172,20 @@ ISSUES = "its commits name issues and not fixes: only 2.0 % of the commits in it
             "60.0 % of the commits in its training window carry fix evidence",
         ),
         ("extra/loss", measurement(0.2, 500), "it is small (500 pairs, median 2,000)"),
-        ("extra/loss", measurement(0.2), "nothing that was measured sets it apart"),
+        ("extra/loss", measurement(0.2), "no measured property sets it apart"),
     ],
 )
-def test_a_likely_cause_is_a_measured_fact(name: str, measured: SeedMeasurement, named: str) -> None:
+def test_a_likely_cause_is_a_measured_property(name: str, measured: SeedMeasurement, named: str) -> None:
     made = seed(**{name.replace("/", "_"): measured})
     assert not checked(made)[name].agrees
     assert named in causes(made, name)
 
 
-@pytest.mark.parametrize("word", ["issues", "large", "small", "ends", "boundary", "judged", "messages speak"])
-def test_what_is_not_so_is_not_named(word: str) -> None:
+@pytest.mark.parametrize("word", ["issues", "large", "small", "ends", "boundary", "judged", "messages mention"])
+def test_causes_that_do_not_apply_are_not_named(word: str) -> None:
     assert word not in causes(seed(extra_loss=measurement(0.2)), "extra/loss")
 
 
-def test_a_cause_needs_somebody_to_differ_from() -> None:
+def test_without_peers_there_is_no_cause() -> None:
     alone = checked(seed())["extra/loss"]
-    assert likely_causes(alone, (alone,), PUBLISHED_AS_OF)[0].startswith("nothing that was measured")
+    assert likely_causes(alone, (alone,), PUBLISHED_AS_OF)[0].startswith("no measured property")

@@ -24,7 +24,7 @@ TOUCHES = np.array([0, 1, 4, 7])
         ("presence", [0.0, 1.0, 1.0, 1.0]),
     ],
 )
-def test_each_curve_gives_the_signals_worked_out_by_hand(curve: Curve, expected: list[float]) -> None:
+def test_each_curve_gives_the_expected_signals(curve: Curve, expected: list[float]) -> None:
     assert signals(CREDITS, TOUCHES, curve, 10) == pytest.approx(expected)
 
 
@@ -32,12 +32,12 @@ def test_each_curve_gives_the_signals_worked_out_by_hand(curve: Curve, expected:
     ("credits", "scale"),
     [([], 1.0), ([0.7], 1.0), ([30.0], 3.0), ([2.0] * 20, 2.0), ([5.0] * 5 + [0.0] * 50, 2.5)],
 )
-def test_the_scale_is_the_mean_of_the_ten_largest_credits_zeros_counted(credits: list[float], scale: float) -> None:
+def test_the_scale_is_the_mean_of_the_ten_largest_credits_including_zeros(credits: list[float], scale: float) -> None:
     assert scale_of(np.array(credits), 10) == pytest.approx(scale)
 
 
 @given(arrays(np.float64, st.integers(0, 50), elements=st.floats(0, 1e6)), st.sampled_from(CURVES))
-def test_signals_lie_between_zero_and_one_and_no_credit_gives_zero(credits: np.ndarray, curve: Curve) -> None:
+def test_signals_are_between_zero_and_one_and_zero_without_credit(credits: np.ndarray, curve: Curve) -> None:
     found = signals(credits, np.ones(len(credits), dtype=np.int64), curve, 10)
     assert ((found >= 0) & (found <= 1)).all()
     assert (found[credits == 0] == 0).all()
@@ -50,6 +50,6 @@ def test_more_credit_never_gives_less_signal(credits: np.ndarray, curve: Curve) 
     assert (np.diff(found) >= 0).all()
 
 
-def test_a_curve_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no such curve"):
+def test_an_unknown_curve_is_an_error() -> None:
+    with pytest.raises(ValueError, match="unknown curve"):
         signals(CREDITS, TOUCHES, "cubic", 10)  # type: ignore[arg-type]

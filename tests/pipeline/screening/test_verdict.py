@@ -42,7 +42,7 @@ def verdict_of(
         (0.0, "SKIP", False, "not worth it (SKIP): use the ranking"),
     ],
 )
-def test_density_threshold_and_band_give_verdict_and_words(value: float, verdict: str, near: bool, words: str) -> None:
+def test_density_threshold_and_band_decide_the_verdict(value: float, verdict: str, near: bool, words: str) -> None:
     found = verdict_of(value)
     assert (found.verdict, found.near_boundary, found.words, found.measurable) == (verdict, near, words, True)
 
@@ -55,14 +55,14 @@ def test_an_interval_that_contains_the_threshold_is_near_the_boundary(
 ) -> None:
     found = verdict_of(value, half_width)
     assert found.near_boundary is near
-    assert ("The interval of the density contains the threshold." in found.reasons) is near
+    assert ("The density's 95 % interval contains the threshold." in found.reasons) is near
 
 
-def test_shortened_windows_force_near_the_boundary_and_are_stated() -> None:
+def test_shortened_windows_force_near_boundary_and_are_stated() -> None:
     found = verdict_of(0.2, when=SHORT)
     assert (found.verdict, found.words) == ("RUN", "too close to call, leaning RUN")
     assert (
-        "The windows of 400 + 200 days, in a history of 900 days, are shorter than the default of 730 + 365 days."
+        "The windows of 400 + 200 days, from a history of 900 days, are shorter than the default of 730 + 365 days."
         in found.reasons
     )
 
@@ -70,32 +70,33 @@ def test_shortened_windows_force_near_the_boundary_and_are_stated() -> None:
 @pytest.mark.parametrize(
     ("held_out", "positives", "measurable"), [(200, 20, True), (199, 20, False), (200, 19, False), (0, 0, False)]
 )
-def test_a_run_that_could_not_be_judged_is_skipped(held_out: int, positives: int, measurable: bool) -> None:
+def test_a_run_that_could_not_be_judged_is_a_skip(held_out: int, positives: int, measurable: bool) -> None:
     found = verdict_of(0.2, held_out=held_out, positives=positives)
     assert found.measurable is measurable
     assert found.verdict == ("RUN" if measurable else "SKIP")
     assert found.words == ("worth trying (RUN)" if measurable else "cannot be measured (SKIP)")
 
 
-def test_the_reason_why_it_cannot_be_measured_comes_first() -> None:
+def test_an_unmeasurable_repository_gets_that_reason_first_and_no_comparison() -> None:
     found = verdict_of(0.2, held_out=48, positives=9)
     assert found.reasons[:3] == (
-        "A run could not be judged: about 48 functions would be held out, and at least 200 are needed.",
+        "A run could not be judged: it would hold out about 48 functions, and at least 200 are needed.",
         "A run could not be judged: about 9 of the held-out functions would have a fix, and at least 20 are needed.",
-        "The mean defect signal density of 0.2000 (0.1990 to 0.2010) reaches the threshold of 0.0400.",
+        "The mean defect signal density is 0.2000 (0.1990 to 0.2010); the threshold is 0.0400.",
     )
+    assert not any("reaches" in reason for reason in found.reasons)
 
 
 def test_too_little_history_is_a_skip_with_that_reason() -> None:
     found = verdict_of(None, when=windows(too_little_history=True, shortened=True, history_days=100.4))
     assert (found.verdict, found.measurable, found.words) == ("SKIP", False, "cannot be measured (SKIP)")
-    assert found.reasons[0] == "There is too little history: 100 days give no training window of 180 days."
+    assert found.reasons[0] == "There is too little history: 100 days leave no room for a training window of 180 days."
 
 
-def test_without_a_pair_there_is_nothing_to_measure() -> None:
+def test_without_pairs_the_density_cannot_be_measured() -> None:
     found = verdict_of(None)
     assert (found.verdict, found.measurable, found.near_boundary) == ("SKIP", False, False)
-    assert found.reasons[0].startswith("There is too little code: not one function")
+    assert found.reasons[0].startswith("There is too little code: no function")
 
 
 @pytest.mark.parametrize(
@@ -106,11 +107,11 @@ def test_without_a_pair_there_is_nothing_to_measure() -> None:
         (0.0001234, "density of 0.000123 ("),
     ],
 )
-def test_the_comparison_is_always_among_the_reasons(value: float, words: str) -> None:
+def test_the_reasons_compare_density_and_threshold(value: float, words: str) -> None:
     assert any(words in reason for reason in verdict_of(value).reasons)
 
 
-def test_a_close_run_promises_no_more_than_a_modest_result() -> None:
+def test_a_close_run_promises_only_a_modest_result() -> None:
     modest = "Expect a modest result from a run."
     assert [modest in verdict_of(value).reasons for value in (0.2, 0.042, 0.038, 0.01)] == [False, True, False, False]
 
@@ -124,13 +125,13 @@ def test_a_close_run_promises_no_more_than_a_modest_result() -> None:
         ),
         (
             "win a .06",
-            "The calibration set has only 1 outcome (0 published, 1 measured here), too few to fit a threshold: wins "
-            "and losses are both needed.",
+            "The calibration set has only 1 outcome (0 published, 1 measured here): fitting a threshold takes at least "
+            "one win and one loss.",
         ),
-        ("", "The calibration set has no outcome, too few to fit a threshold: wins and losses are both needed."),
+        ("", "The calibration set has no outcomes: fitting a threshold takes at least one win and one loss."),
     ],
 )
-def test_what_the_threshold_rests_on_stands_beside_every_verdict(spec: str, words: str) -> None:
+def test_every_verdict_states_what_the_threshold_rests_on(spec: str, words: str) -> None:
     seed = Threshold(0.05, 0.04, 0.06, "seed", True)
     calibration = fit(outcomes(spec), label_recipe_id=RECIPE, seed_threshold=seed)
     for value in (0.2, 0.01, None):
@@ -147,7 +148,7 @@ def test_a_threshold_from_elsewhere_is_stated(source: str, word: str) -> None:
     assert not any(word in reason for reason in verdict_of(0.2).reasons)
 
 
-def test_a_borrowed_band_is_the_wider_one() -> None:
+def test_a_borrowed_band_is_wider() -> None:
     borrowed = dataclasses.replace(CALIBRATION, threshold=borrow(CALIBRATION.threshold))
     assert (verdict_of(0.05).near_boundary, verdict_of(0.05, calibration=borrowed).near_boundary) == (False, True)
 
@@ -162,11 +163,11 @@ def test_every_reason_is_one_sentence(value: float | None, when: Windows, held_o
         assert ". " not in reason
 
 
-def test_shared_outcomes_are_counted_among_what_the_threshold_rests_on() -> None:
+def test_shared_outcomes_are_counted_behind_the_threshold() -> None:
     shared = [dataclasses.replace(o, provenance="shared") for o in outcomes("win a .06, loss b .02")]
     alone = fit(shared, label_recipe_id=RECIPE)
     assert verdict_of(0.05, calibration=alone).reasons[-1] == (
-        "The threshold rests on 2 outcomes (0 published, 0 measured here, 2 shared by others of this server); "
+        "The threshold rests on 2 outcomes (0 published, 0 measured here, 2 shared by others on this server); "
         "leave-one-out gets 0 % of them right."
     )
     assert "shared" not in verdict_of(0.05).reasons[-1]

@@ -95,7 +95,7 @@ def test_excluding_twice_for_one_reason_adds_nothing(assay: Assay, data_dir: Pat
     assert read_entries(data_dir / "calibration") == before
 
 
-def test_a_set_travels_through_a_file(assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_is_exported_and_imported(assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assay("add", "new/new", "--density", "0.05", "--outcome", "soft-loss")
     assay("exclude", "win/two", "--reason", "doubtful")
     first, second = tmp_path / "first.json", tmp_path / "second.json"
@@ -126,8 +126,8 @@ def test_a_hostile_file_is_refused_in_one_line_and_changes_nothing(
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["add", "a/a", "--density", "1.5", "--outcome", "win"], "--density is a number from 0 to 1"),
-        (["add", "a/a", "--density", "nan", "--outcome", "win"], "--density is a number from 0 to 1"),
+        (["add", "a/a", "--density", "1.5", "--outcome", "win"], "--density must be a number from 0 to 1"),
+        (["add", "a/a", "--density", "nan", "--outcome", "win"], "--density must be a number from 0 to 1"),
         (["add", "a/a", "--density", "0.5", "--outcome", "loss"], "one of WIN, SOFT-LOSS, HARD-LOSS, INCONCLUSIVE"),
         (["add", "a/a", "--density", "0.5", "--outcome", "win", "--decided-at", "soon"], "not a time in ISO 8601"),
         (["add", "a\x1b[2J", "--density", "0.5", "--outcome", "win"], "repo: a printable text"),
@@ -137,10 +137,10 @@ def test_a_hostile_file_is_refused_in_one_line_and_changes_nothing(
         (["exclude", "win/one", "--reason", " "], "--reason is empty"),
         (["include", "win/one"], "win/one is not excluded; excluded repositories: none"),
         (["import", "/no/such/file"], "cannot read /no/such/file"),
-        (["export", "/no/such/folder/file"], "there is no folder /no/such/folder"),
+        (["export", "/no/such/folder/file"], "the folder /no/such/folder does not exist"),
     ],
 )
-def test_a_mistake_is_one_line_and_changes_nothing(
+def test_a_user_error_is_one_line_and_changes_nothing(
     data_dir: Path, capsys: pytest.CaptureFixture[str], args: list[str], words: str
 ) -> None:
     assert run(["calibration", *args]) == 2
@@ -158,7 +158,7 @@ def test_an_outcome_may_be_spelled_in_several_ways(text: str, kind: str) -> None
     assert parse_outcome_kind(text) == kind
 
 
-def test_an_unknown_outcome_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_outcome_is_refused_with_the_known_ones() -> None:
     with pytest.raises(AssayError, match="INCONCLUSIVE, not 'draw'"):
         parse_outcome_kind("draw")
 
@@ -218,7 +218,7 @@ def test_a_dry_run_lists_the_flips_and_changes_nothing(newer_release: Assay, dat
     assert newer_release("show")["label_recipe_id"] == RECIPE
 
 
-def test_adopting_what_decides_already_adds_nothing(assay: Assay, data_dir: Path) -> None:
+def test_adopting_the_deciding_recipe_adds_nothing(assay: Assay, data_dir: Path) -> None:
     assay("adopt")
     assert sum(isinstance(entry, Adopted) for entry in read_entries(data_dir / "calibration")) == 1
     before = read_entries(data_dir / "calibration")
@@ -232,7 +232,7 @@ def test_every_command_has_a_help_page(capsys: pytest.CaptureFixture[str], comma
     assert "--json" in capsys.readouterr().out
 
 
-def test_showing_a_page_for_a_person_exits_well(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_showing_text_exits_with_0(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["calibration", "show"]) == 0
     assert "Threshold 0.0450" in capsys.readouterr().out
 

@@ -65,7 +65,7 @@ def test_an_installation_shows_its_own_outcomes_beside_the_seed(scene: Scene, as
     assert [o["counts"] for o in shown["outcomes"] if o["repo"] == "acme-1/shop-7"] == [True]
 
 
-def test_excluding_and_including_moves_the_threshold_and_asks_for_the_verdicts(scene: Scene, assay: Assay) -> None:
+def test_excluding_and_including_moves_the_threshold_and_requests_recalibration(scene: Scene, assay: Assay) -> None:
     scene.screened(8, 0.05)
     scene.ran(7, 0.05, "SOFT LOSS")
     of_it = "--installation", "acme-1"
@@ -86,13 +86,16 @@ def test_excluding_and_including_moves_the_threshold_and_asks_for_the_verdicts(s
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (["show", "--installation", "nobody"], "the App is not installed there; it is on: acme-1"),
-        (["exclude", "x/y", "--reason", "z", "--installation", "acme-1"], "those that have: acme-1/shop-7"),
+        (
+            ["show", "--installation", "nobody"],
+            "not installed on nobody; accounts with an installation: acme-1",
+        ),
+        (["exclude", "x/y", "--reason", "z", "--installation", "acme-1"], "repositories with outcomes: acme-1/shop-7"),
         (["include", "acme-1/shop-7", "--installation", "acme-1"], "excluded repositories: none"),
         (["exclude", "acme-1/shop-7", "--reason", "z" * 501, "--installation", "acme-1"], "at most 500 characters"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_and_changes_nothing(
+def test_a_user_error_is_one_line_and_changes_nothing(
     scene: Scene, capsys: pytest.CaptureFixture[str], command: list[str], told: str
 ) -> None:
     scene.ran(7, 0.05, "SOFT LOSS")
@@ -104,7 +107,7 @@ def test_a_mistake_is_told_in_one_line_and_changes_nothing(
     assert scene.store.rows(calibrations) == before
 
 
-def test_every_version_is_made_again_and_one_whose_inputs_are_gone_says_so(scene: Scene, assay: Assay) -> None:
+def test_versions_are_recomputed_unless_their_inputs_are_gone(scene: Scene, assay: Assay) -> None:
     scene.ran(6, 0.07, "WIN")
     scene.ran(7, 0.05, "SOFT LOSS")
     listed = assay("versions", "--verify", "--installation", "acme-1")["versions"]
@@ -114,7 +117,7 @@ def test_every_version_is_made_again_and_one_whose_inputs_are_gone_says_so(scene
     assert [row["recomputed"] for row in listed] == ["the same", "the same", "not recomputable: inputs deleted"]
 
 
-def test_a_threshold_that_does_not_follow_from_its_inputs_fails_the_command(scene: Scene, assay: Assay) -> None:
+def test_a_version_that_differs_from_its_inputs_fails_the_command(scene: Scene, assay: Assay) -> None:
     async def tamper(connection: AsyncConnection, threshold: dict[str, Any]) -> None:
         mine = calibrations.c.installation_id == 1
         await connection.execute(update(calibrations).where(mine).values(threshold=threshold))
@@ -124,7 +127,7 @@ def test_a_threshold_that_does_not_follow_from_its_inputs_fails_the_command(scen
     assert {row["recomputed"] for row in assay("versions", "--verify", code=1)["versions"]} == {"another threshold"}
 
 
-def test_the_list_can_be_read_by_a_person(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_is_rendered_as_text(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["calibration", "versions"]) == 0
     assert "No outcome has moved a threshold yet" in capsys.readouterr().out
     scene.ran(7, 0.05, "SOFT LOSS")

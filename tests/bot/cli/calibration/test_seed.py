@@ -1,8 +1,6 @@
 import dataclasses
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -37,20 +35,20 @@ def test_a_history_is_found_under_the_usual_names(tmp_path: Path, place: str, ma
     assert locate("me/tool", tmp_path) == tmp_path / place
 
 
-def test_a_folder_that_is_no_repository_is_passed_over(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_repository_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "me" / "tool").mkdir(parents=True)
     assert locate("me/tool", tmp_path) is None
     bare(tmp_path / "tool.git")
     assert locate("me/tool", tmp_path) == tmp_path / "tool.git"
 
 
-def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
+def test_all_missing_histories_are_named_together(tmp_path: Path) -> None:
     bare(tmp_path / "win" / "one")
     with pytest.raises(
         AssayError, match="not found: win/two, loss/one, loss/two, extra/win, extra/loss; clone each as"
     ):
         locate_all(facts().repositories, tmp_path)
-    with pytest.raises(AssayError, match="--from: there is no folder"):
+    with pytest.raises(AssayError, match=r"--from: the folder .* does not exist"):
         locate_all(facts().repositories, tmp_path / "none")
 
 
@@ -73,19 +71,17 @@ def measured(name: str) -> SeedMeasurement:
 
 @pytest.fixture
 def mining(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Mining that knows the densities of the test facts; what it was asked for."""
-    asked: list[str] = []
+    """Replace mining by the densities of the test facts; return the sources that were mined."""
+    sources: list[str] = []
 
     def measure_history(source: str, recipe: Any, settings: Any, progress: Any) -> SeedMeasurement:
-        asked.append(source)
+        sources.append(source)
         return measured(next(name for name in DENSITIES if name in source))
 
-    pretended = ModuleType("bot.cli.calibration.seed_measure")
-    pretended.measure_history = measure_history  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "bot.cli.calibration.seed_measure", pretended)
+    monkeypatch.setattr(seed, "measure_history", measure_history)
     monkeypatch.setattr(seed, "load_published", facts)
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "data"))
-    return asked
+    return sources
 
 
 def test_the_seed_and_the_page_are_written_and_agree(
@@ -112,9 +108,9 @@ def test_without_a_folder_the_urls_are_mined(tmp_path: Path, mining: list[str]) 
     assert mining == [f"https://github.com/{name}.git" for name in DENSITIES]
 
 
-def test_a_place_that_cannot_be_written_is_said_before_the_mining(
+def test_an_unwritable_path_is_refused_before_mining(
     tmp_path: Path, mining: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["calibration", "seed", "--out", str(tmp_path / "none" / "s.json")]) == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert mining == []

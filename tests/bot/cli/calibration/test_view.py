@@ -24,7 +24,7 @@ def page(result: dict[str, Any]) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_the_promised_fields_are_there() -> None:
+def test_the_documented_fields_are_present() -> None:
     found = fields()
     assert found["threshold"] == 0.045
     assert found["threshold_source"] == "seed"
@@ -39,7 +39,7 @@ def test_the_promised_fields_are_there() -> None:
     assert (found["published"], found["measured"]) == (4, 0)
 
 
-def test_an_outcome_says_whether_it_counts_and_why_not() -> None:
+def test_an_outcome_shows_whether_it_counts_and_why_not() -> None:
     found = fields(
         Recorded(AT, (outcome("loss", "a", 0.01), outcome("INCONCLUSIVE", "b", 0.01))),
         Excluded(AT, "win/two", "doubtful"),
@@ -58,24 +58,24 @@ def test_outcomes_of_other_label_recipes_are_counted_but_not_mixed_in() -> None:
     assert "Not shown: 1 outcome of other label recipes" in page(found)
 
 
-def test_predictions_with_an_outcome_are_reported_with_the_bias_of_the_selection() -> None:
+def test_settled_predictions_are_reported_with_their_selection_bias() -> None:
     found = fields(prediction("a/a"), Recorded(AT, (outcome("hard", "a", 0.05),)))
     assert found["predictions"]["false_positives"] == ["a/a"]
     assert found["predictions"]["accuracy"] == 0.0
     assert "1 wrong RUN, 0 wrong SKIP" in page(found)
-    assert "Only repositories that were told RUN are normally fine-tuned" in page(found)
+    assert "Normally only repositories with the verdict RUN are fine-tuned" in page(found)
 
 
-def test_the_win_curve_is_told_at_the_threshold() -> None:
+def test_the_win_curve_is_given_at_the_threshold() -> None:
     many = tuple(outcome("win" if i % 2 else "loss", f"r{i}", 0.03 + i / 1000) for i in range(30))
     curve = fields(Recorded(AT, many))["win_curve"]
     assert 0 < curve["at_threshold"] < 1
     assert fields()["win_curve"] is None
 
 
-def test_the_page_names_threshold_band_outcomes_and_what_they_rest_on() -> None:
+def test_the_text_shows_threshold_band_outcomes_and_their_basis() -> None:
     shown = page(fields())
-    assert "Threshold 0.0450 of the seed data shipped with Assay; too close to call from" in shown
+    assert "Threshold 0.0450 from the shipped seed data; too close to call from" in shown
     assert "The threshold rests on 4 outcomes (4 published, 0 measured here)" in shown
     for name in ("win/one", "win/two", "loss/one", "loss/two"):
         assert name in shown
@@ -114,14 +114,14 @@ def test_a_repository_not_yet_screened_under_the_new_recipe_is_named() -> None:
     assert "Not yet screened under label recipe" in page(describe(found) | change_fields(changed))
 
 
-def test_nothing_in_a_name_or_reason_reaches_the_terminal_as_markup() -> None:
+def test_names_and_reasons_are_not_markup() -> None:
     sly = Recorded(AT, (outcome("loss", "[red]x[/red][link=http://evil]", 0.02),))
     shown = page(fields(sly, Excluded(AT, "win/two", "[bold]no")))
     assert "[red]x[/red]" in shown
     assert "no: [bold]no" in shown
 
 
-def test_an_empty_set_is_a_page_too() -> None:
+def test_an_empty_set_is_rendered() -> None:
     excluded = [Excluded(AT, repo, "x") for repo in ("win/one", "win/two", "loss/one", "loss/two")]
     shown = page(fields(*excluded))
     assert "The calibration set has no outcome" in shown

@@ -19,12 +19,12 @@ def written(folder: Path, text: str) -> str:
     return str(file)
 
 
-def test_what_applies_is_shown_key_by_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_keys_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", written(tmp_path, RIGHT)]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].endswith("assay.yml: 2 keys apply, no problem")
+    assert shown[0].endswith("assay.yml: 2 keys apply, no problems")
     assert [line.split() for line in shown[1:3]] == [["fix_patterns", "^CRASH-"], ["finetune.max_minutes", "90"]]
-    assert shown[3].startswith("  changes labels: its hash is ")
+    assert shown[3].startswith("  changes labels (configuration hash ")
 
 
 def test_every_problem_is_shown_with_its_line_and_fails_the_check(
@@ -33,13 +33,13 @@ def test_every_problem_is_shown_with_its_line_and_fails_the_check(
     assert run(["config", "check", written(tmp_path, WRONG)]) == 2
     out, err = capsys.readouterr()
     assert out.splitlines()[-2:] == [
-        "  line 4, bug_label: is no key of this file: did you mean bug_labels?",
+        "  line 4, bug_label: unknown key (closest: bug_labels)",
         "  line 5, permission: must be one of write, maintain, admin, not 'owner'",
     ]
     assert err == ""
 
 
-def test_json_tells_what_applies_and_what_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_valid_keys_and_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", written(tmp_path, WRONG), "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], len(told["config_hash"])) == (False, 12)
@@ -49,11 +49,11 @@ def test_json_tells_what_applies_and_what_does_not(tmp_path: Path, capsys: pytes
     assert told["problems"][0] == {
         "line": 4,
         "key": "bug_label",
-        "message": "is no key of this file: did you mean bug_labels?",
+        "message": "unknown key (closest: bug_labels)",
     }
 
 
-def test_terminal_escapes_in_a_file_reach_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_file_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = 'bug_labels: ["\\e[31mred\\u202e"]\n"\\e[2J": 1\n'
     assert run(["config", "check", written(tmp_path, hostile)]) == 2
     out = capsys.readouterr().out
@@ -61,7 +61,7 @@ def test_terminal_escapes_in_a_file_reach_no_terminal(tmp_path: Path, capsys: py
     assert "\u202e" not in out
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", str(tmp_path / "none.yml")]) == 2
     assert "cannot read" in capsys.readouterr().err
 
@@ -78,7 +78,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(history.write(tmp_path / "repo.git"))
 
 
-def test_a_screening_measures_with_the_configuration_and_says_so(
+def test_a_screening_applies_the_configuration_and_reports_it(
     repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def screened(*options: str) -> dict[str, object]:
@@ -104,7 +104,7 @@ def test_a_mistake_in_the_configuration_is_a_warning_and_the_rest_applies(
     out, err = capsys.readouterr()
     assert json.loads(out)["fix_commits"] == 2
     assert [line.partition("assay.yml, ")[2] for line in err.splitlines()] == [
-        "line 4, bug_label: is no key of this file: did you mean bug_labels?",
+        "line 4, bug_label: unknown key (closest: bug_labels)",
         "line 5, permission: must be one of write, maintain, admin, not 'owner'",
     ]
 

@@ -43,20 +43,20 @@ def test_every_scorer_is_in_the_json_with_its_n(repository: str, capsys: pytest.
     result = evaluated(repository, capsys)
     assert (result["repo"], result["conclusive"]) == ("shop", False)
     assert result["functions"]["n"] == 32
-    assert result["reasons"][0] == "32 held-out functions: at least 200 are needed, some 500 functions in all"
+    assert result["reasons"][0] == "32 held-out functions: at least 200 are needed, about 500 functions in all"
     baseline, *others = result["functions"]["scorers"]
     assert (baseline["name"], baseline["against_baseline"]) == ("baseline", None)
     assert all(-1 <= row["rho"] <= 1 and row["against_baseline"] is not None for row in others)
     assert [row["name"] for row in result["files"]["scorers"]][:2] == ["baseline", "size"]
 
 
-def test_the_same_is_said_again_from_what_is_remembered(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_result_is_the_same_from_cached_facts(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = evaluated(repository, capsys), evaluated(repository, capsys)
     costs = ("seconds", "peak_rss_mb")
     assert {k: v for k, v in first.items() if k not in costs} == {k: v for k, v in second.items() if k not in costs}
 
 
-def test_a_person_sees_n_and_the_reasons_with_every_table(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_table_shows_n_and_reasons(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate_source(repository, jobs=1)
     shown = capsys.readouterr().out
     assert "INCONCLUSIVE" in shown
@@ -65,7 +65,7 @@ def test_a_person_sees_n_and_the_reasons_with_every_table(repository: str, capsy
     assert shown.count("baseline ") >= 2
 
 
-def test_a_history_of_one_commit_gives_an_answer(
+def test_a_history_of_one_commit_is_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "data"))
@@ -99,9 +99,7 @@ def test_the_ranking_lists_the_riskiest_with_reasons(repository: str, capsys: py
     assert "2 of 10 files, riskiest first" in capsys.readouterr().out
 
 
-def test_a_page_is_written_beside_the_answer(
-    repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_page_is_written_in_addition(repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     evaluate_source(repository, jobs=1, html=page, as_json=True)
     result = json.loads(capsys.readouterr().out)
@@ -118,8 +116,10 @@ def test_a_page_may_go_to_stdout_and_nothing_else_does(repository: str, capsys: 
     assert (out[:15], out[-8:]) == ("<!DOCTYPE html>", "</html>\n")
 
 
-def test_a_page_that_could_not_be_written_is_refused_before_the_work(repository: str, tmp_path: Path) -> None:
-    with pytest.raises(AssayError, match=r"^--html .*/none/page\.html: there is no folder .*/none to write page\.html"):
+def test_an_unwritable_page_is_refused_before_the_work(repository: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        AssayError, match=r"^--html .*/none/page\.html: cannot write page\.html: the folder .*/none does"
+    ):
         evaluate_source(repository, jobs=1, html=tmp_path / "none" / "page.html")
     with pytest.raises(AssayError, match="nowhere does not exist"):
         evaluate_source(str(tmp_path / "nowhere"), jobs=1, html=tmp_path / "page.html")

@@ -61,16 +61,14 @@ def screened(capsys: pytest.CaptureFixture[str], repository: Repository, *option
     return found
 
 
-def test_without_a_token_messages_decide_alone_and_that_is_said(
-    shop: Repository, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_token_only_messages_are_used_and_noted(shop: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     found = screened(capsys, shop)
     assert found["fix_commits"] == 0
     assert list(found["densities"]) == ["messages"]
-    assert found["evidence_note"].startswith("By messages alone: without --github-token")
+    assert found["evidence_note"].startswith("From commit messages only: --github-token")
 
 
-def test_with_a_token_both_densities_are_told_and_messages_still_decide(
+def test_with_a_token_both_densities_are_shown_and_messages_still_decide(
     github: GitHub, shop: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "token"
@@ -79,7 +77,7 @@ def test_with_a_token_both_densities_are_told_and_messages_still_decide(
     assert (found["density"], found["densities"]["messages"]) == (0.0, 0.0)
     assert found["densities"]["messages+api"] > 0
     assert found["diagnosis"]["issues"] == {"closed": 6, "unlabelled": 1, "bugs": 5}
-    assert found["evidence_note"].startswith("6 issues and pull requests are known")
+    assert found["evidence_note"].startswith("Uses 6 issues and pull requests")
 
 
 def test_once_adopted_the_recipe_with_issues_decides_against_a_borrowed_threshold(
@@ -103,7 +101,7 @@ def test_once_adopted_the_recipe_with_issues_decides_against_a_borrowed_threshol
     assert found["evidence"] == {"issue": 1.0}
 
 
-def test_what_the_token_may_not_read_is_said(
+def test_unreadable_evidence_is_noted(
     github: GitHub, shop: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_GITHUB_TOKEN", token(github, shop, {"contents": "read", "metadata": "read"}))
@@ -111,7 +109,7 @@ def test_what_the_token_may_not_read_is_said(
     assert "may not read issues and pull requests" in found["evidence_note"]
 
 
-def test_a_second_screening_asks_only_for_what_changed(
+def test_a_second_screening_fetches_only_changes(
     github: GitHub, shop: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_GITHUB_TOKEN", token(github, shop))
@@ -128,7 +126,7 @@ def test_a_second_screening_asks_only_for_what_changed(
         (["--github-token", "nowhere"], "nowhere"),
     ],
 )
-def test_a_token_that_cannot_be_read_is_one_line_without_the_token(
+def test_an_unreadable_token_is_one_line_without_the_token(
     shop: Repository, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
     assert run(["screen", str(shop.git_dir), *options]) == 2
@@ -138,31 +136,31 @@ def test_a_token_that_cannot_be_read_is_one_line_without_the_token(
     assert err.count("\n") == 1
 
 
-def test_a_path_has_to_say_what_it_is_called_on_github(
+def test_a_local_path_needs_its_name_on_github(
     shop: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_GITHUB_TOKEN", "ghp_" + "a" * 36)
     assert run(["screen", str(shop.git_dir)]) == 2
     assert "add --github-repo OWNER/NAME" in capsys.readouterr().err
     assert run(["screen", str(shop.git_dir), "--github-repo", "no name"]) == 2
-    assert "--github-repo takes OWNER/NAME" in capsys.readouterr().err
+    assert "--github-repo must be OWNER/NAME" in capsys.readouterr().err
 
 
-def test_a_limit_that_is_used_up_says_when_to_try_again_and_keeps_what_was_read(
+def test_an_exhausted_rate_limit_says_when_to_retry_and_keeps_facts(
     github: GitHub, shop: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_GITHUB_TOKEN", token(github, shop))
     github.graphql.points_an_hour = 1
     assert run(["screen", str(shop.git_dir), "--github-repo", "acme/shop"]) == 2
-    assert "GitHub's rate limit is used up until" in capsys.readouterr().err
+    assert "GitHub's rate limit is exhausted until" in capsys.readouterr().err
     github.graphql.points_an_hour = 5_000
     assert screened(capsys, shop, "--github-repo", "acme/shop")["densities"]["messages+api"] > 0
 
 
-def test_a_github_that_does_not_answer_is_one_line(
+def test_an_unreachable_github_is_one_line(
     github: GitHub, shop: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_GITHUB_TOKEN", token(github, shop))
     github.fault("POST /api/graphql", faults.unauthorized(), times=10)
     assert run(["screen", str(shop.git_dir), "--github-repo", "acme/shop"]) == 2
-    assert "GitHub does not give the issues of acme/shop" in capsys.readouterr().err
+    assert "cannot fetch the issues of acme/shop from GitHub" in capsys.readouterr().err

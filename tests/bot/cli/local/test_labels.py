@@ -32,7 +32,7 @@ def fill_in(out: Path, answers: dict[str, str]) -> None:
     out.write_text("".join(f"{sha}\t{answers.get(sha, '')}\n" for sha in lines))
 
 
-def test_the_file_to_fill_in_holds_shas_in_an_order_that_tells_nothing(repository: str, tmp_path: Path) -> None:
+def test_the_file_to_fill_in_lists_shas_in_random_order(repository: str, tmp_path: Path) -> None:
     sealed = drawn(repository, tmp_path / "labels.tsv")
     head, *lines = (tmp_path / "labels.tsv").read_text().splitlines()
     shas = [line.removesuffix("\t") for line in lines]
@@ -74,11 +74,13 @@ def test_answers_give_precision_and_recall(repository: str, tmp_path: Path, caps
     assert lines[2].startswith("together: precision 75 %")
 
 
-def test_nothing_answered_is_not_known(repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_answers_estimates_are_unknown(
+    repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     drawn(repository, tmp_path / "labels.tsv")
     capsys.readouterr()
     score_files([tmp_path / "labels.tsv"], as_json=False)
-    told = "shop: precision not known, recall not known; 0 commits judged, 0 unsure and left out\n"
+    told = "shop: precision unknown, recall unknown; 0 commits judged, 0 unsure and left out\n"
     assert capsys.readouterr().out == told
 
 
@@ -88,21 +90,21 @@ def test_answers_are_never_overwritten(repository: str, tmp_path: Path) -> None:
         drawn(repository, tmp_path / "labels.tsv")
 
 
-def test_a_name_of_another_kind_is_refused(repository: str, tmp_path: Path) -> None:
+def test_another_file_extension_is_refused(repository: str, tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"\.tsv or \.json"):
         drawn(repository, tmp_path / "labels.csv")
 
 
 BROKEN = [
     ("{sha}\tmaybe\n", "has the answer maybe: write fix, not or unsure"),
-    ("{sha}\tfix\n{sha}\tnot\n", "stands there twice"),
-    ("0123456789\tfix\n", "0123456789 is none of the commits that were drawn"),
-    ("\x1b[31m\tfix\n", r"\x1b[31m is none of the commits"),
+    ("{sha}\tfix\n{sha}\tnot\n", "is listed twice"),
+    ("0123456789\tfix\n", "0123456789 is not in the sample"),
+    ("\x1b[31m\tfix\n", r"\x1b[31m is not in the sample"),
 ]
 
 
 @pytest.mark.parametrize(("text", "told"), BROKEN)
-def test_an_answer_that_makes_no_sense_is_named(repository: str, tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_answer_is_named(repository: str, tmp_path: Path, text: str, told: str) -> None:
     out = tmp_path / "labels.tsv"
     sealed = drawn(repository, out)
     out.write_text(text.format(sha=sealed["fixes"][0]))
@@ -112,25 +114,25 @@ def test_an_answer_that_makes_no_sense_is_named(repository: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"commits": [{}]}', '{"commits": 3}'])
-def test_a_file_that_is_no_json_of_answers_is_named(repository: str, tmp_path: Path, text: str) -> None:
+def test_an_invalid_json_file_is_named(repository: str, tmp_path: Path, text: str) -> None:
     out = tmp_path / "labels.json"
     drawn(repository, out)
     out.write_text(text)
-    with pytest.raises(AssayError, match="is no file of answers"):
+    with pytest.raises(AssayError, match="must have the form"):
         read_filled_in(out)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"repo": "shop"}'])
-def test_strata_that_cannot_be_read_are_named(tmp_path: Path, text: str) -> None:
+def test_a_damaged_sealed_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.strata.json").write_text(text)
-    with pytest.raises(AssayError, match="does not say what was drawn"):
+    with pytest.raises(AssayError, match="is damaged: draw a new sample"):
         read_filled_in(tmp_path / "labels.tsv")
 
 
 def test_the_command_line_draws_and_scores(repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "labels.tsv")
     assert run(["labels", "sample", repository, "--n", "6", "--seed", "5", "--out", out, "-j", "1"]) == 0
-    assert capsys.readouterr().out.startswith("6 commits to label in ")
+    assert capsys.readouterr().out.startswith("Wrote 6 commits to label to ")
     assert run(["labels", "score", out]) == 0
     assert run(["labels", "sample", repository, "--n", "9999", "--out", str(tmp_path / "more.tsv"), "-j", "1"]) == 2
     assert "ask for fewer" in capsys.readouterr().err

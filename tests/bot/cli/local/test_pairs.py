@@ -89,9 +89,7 @@ def test_a_function_that_moved_keeps_its_lineage(tmp_path: Path) -> None:
     assert (train.lineage, train.group, train.split) == (holdout.lineage, holdout.group, holdout.split)
 
 
-def test_the_command_says_how_much_is_to_learn_from_and_how_much_is_held_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_training_and_holdout_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, found = written(long_history([*BEFORE, *TRAINING, *HORIZON]), tmp_path, capsys)
     assert (result["repo"], result["pairs"], result["holdout"]) == ("shop", 80, 80)
     assert (result["learned_from"], result["held_out"], result["too_little_history"]) == (48, 32, False)
@@ -99,7 +97,7 @@ def test_the_command_says_how_much_is_to_learn_from_and_how_much_is_held_out(
     assert None not in {row.split for row in found} | {row.group for row in found}
 
 
-def test_a_repository_that_is_too_young_is_written_all_the_same_and_that_is_said(
+def test_a_repository_with_too_little_history_is_written_with_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     history = History()
@@ -113,7 +111,7 @@ def test_a_repository_that_is_too_young_is_written_all_the_same_and_that_is_said
 
 
 @pytest.mark.parametrize("files", [{"a.py": BRANCHING.format(0)}, {"README": "no code"}])
-def test_a_single_commit_is_no_crash(files: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_commit_does_not_crash(files: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     history = History()
     history.commit("start", files, day=0)
     result, found = written(history, tmp_path, capsys)

@@ -34,7 +34,7 @@ def results(log: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("level", [Level.function, Level.file])
-def test_sarif_has_the_places_of_the_answer(
+def test_sarif_has_the_places_of_the_result(
     repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], level: Level
 ) -> None:
     file = tmp_path / "ranking.sarif"
@@ -83,19 +83,19 @@ def test_a_repository_without_a_function_has_an_empty_ranking(
     ("options", "words"),
     [
         ({"sarif": Path("-"), "as_json": True}, "--sarif - and --json would both write to stdout"),
-        ({"sarif": Path("none/ranking.sarif")}, "--sarif none/ranking.sarif: there is no folder"),
-        ({"sarif": Path("/")}, "--sarif /: / is a folder: name a file in it"),
+        ({"sarif": Path("none/ranking.sarif")}, "--sarif none/ranking.sarif: cannot write ranking.sarif: the folder"),
+        ({"sarif": Path("/")}, "--sarif /: / is a folder: give the name of a file in it"),
         ({"sarif": Path("x.sarif"), "top": 25_001}, "--top 25001: GitHub takes at most 25,000 results"),
-        ({"scorer": "no such folder"}, "--scorer no such folder: no such folder; name `baseline`, or a folder"),
+        ({"scorer": "no such folder"}, "--scorer no such folder: no such folder; give `baseline` or a folder"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_the_work(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_invalid_options_are_refused_before_the_work(options: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(AssayError) as refused:
         rank(str(tmp_path / "nowhere"), jobs=1, **options)
     assert str(refused.value).startswith(words)
 
 
-def test_an_older_file_stays_where_ranking_fails(tmp_path: Path) -> None:
+def test_an_older_file_stays_if_ranking_fails(tmp_path: Path) -> None:
     file = tmp_path / "ranking.sarif"
     write_whole(file, "older")
     with pytest.raises(AssayError):
@@ -103,7 +103,7 @@ def test_an_older_file_stays_where_ranking_fails(tmp_path: Path) -> None:
     assert file.read_text() == "older"
 
 
-def test_an_adapter_ranks_and_what_it_cannot_score_is_counted_and_not_listed(
+def test_functions_without_a_score_are_counted_but_not_listed(
     repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(adapter(tmp_path, monkeypatch, partly=True))
@@ -114,6 +114,6 @@ def test_an_adapter_ranks_and_what_it_cannot_score_is_counted_and_not_listed(
     )  # fmt: skip
     assert "m0.py" not in {item["path"] for item in result["items"]}
     rank(repository, scorer=folder, level=Level.file, top=100, jobs=1)
-    assert "1 have no score by alphabet and are not listed" in capsys.readouterr().out
+    assert "Not listed: 1 without a score by alphabet" in capsys.readouterr().out
     rank(repository, scorer=folder, top=100, jobs=1, sarif=Path("-"))
     assert len(results(answer(capsys))) == 72

@@ -64,7 +64,7 @@ def shown(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
     return dict(json.loads(capsys.readouterr().out))
 
 
-def test_without_a_budget_fine_tuning_is_off_and_what_is_reserved_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_budgets_are_shown_with_reservations_and_off_without_one(capsys: pytest.CaptureFixture[str]) -> None:
     result = shown(capsys, "show")
     assert result["month"] == month_of(NOW)
     acme = {
@@ -83,7 +83,7 @@ def test_without_a_budget_fine_tuning_is_off_and_what_is_reserved_is_shown(capsy
     assert "off" in out
 
 
-def test_a_budget_is_set_changed_and_removed_by_login_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_budget_is_set_changed_and_removed_by_login_ignoring_case(capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = shown(capsys, "set", "ACME", "--minutes", "100")["installations"]
     assert (row["monthly_minutes"], row["concurrency"], row["left"]) == (100.0, 1, 87.5)
     (row,) = shown(capsys, "set", "acme", "--minutes", "10", "--concurrency", "3")["installations"]
@@ -94,7 +94,7 @@ def test_a_budget_is_set_changed_and_removed_by_login_in_any_case(capsys: pytest
     assert ask(lambda c: load_budget(c, 7)) is None
 
 
-def test_one_installation_is_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_installation_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["installation"] for row in shown(capsys, "show", "--installation", "ZOO")["installations"]] == ["zoo"]
 
 
@@ -106,7 +106,7 @@ def test_the_whole_server_is_limited_and_the_limit_removed(capsys: pytest.Captur
     ask(pause)
     assert shown(capsys, "set", "--everybody", "--minutes", "50")["server"]["left"] == 37.5
     assert assay("show") == 0
-    assert "at most 50 for all together, 37.5 left" in capsys.readouterr().out
+    assert "total limit 50, 37.5 left" in capsys.readouterr().out
     assert shown(capsys, "set", "--everybody", "--none")["server"]["ceiling_minutes"] is None
     assert ask(load_gpu_state).paused_because == "a pause"
 
@@ -114,22 +114,20 @@ def test_the_whole_server_is_limited_and_the_limit_removed(capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["set", "--minutes", "5"], "name an account"),
-        (["set", "acme", "--everybody", "--minutes", "5"], "name an account"),
-        (["set", "acme"], "--minutes is missing"),
-        (["set", "acme", "--none"], "--none removes the limit of everybody"),
+        (["set", "--minutes", "5"], "either the LOGIN of an account or --everybody"),
+        (["set", "acme", "--everybody", "--minutes", "5"], "either the LOGIN of an account or --everybody"),
+        (["set", "acme"], "missing --minutes"),
+        (["set", "acme", "--none"], "--none removes the total limit"),
         (["set", "--everybody", "--none", "--minutes", "5"], "--none removes"),
         (["set", "acme", "--minutes", "0"], "above 0"),
         (["set", "acme", "--minutes", "nan"], "above 0"),
         (["set", "acme", "--minutes", "-1"], "above 0"),
-        (["set", "nobody", "--minutes", "5"], "not installed on nobody; it is on: Acme, zoo"),
+        (["set", "nobody", "--minutes", "5"], "not installed on nobody; accounts with an installation: Acme, zoo"),
         (["remove", "zoo"], "has no budget"),
         (["show", "--installation", "nobody"], "not installed on nobody"),
     ],
 )
-def test_what_makes_no_sense_is_told_in_one_line(
-    args: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_options_are_one_line(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert assay(*args) == 2
     captured = capsys.readouterr()
     assert said in captured.err

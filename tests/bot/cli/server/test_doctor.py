@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.check import Check
 from bot.cli.main import run
+from bot.cli.output import Check
 from bot.cli.server import doctor
 from pipeline.label_recipe import GRAMMARS, MESSAGES
 
@@ -22,7 +22,7 @@ def with_checks(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> None:
 
 
 @pytest.mark.parametrize(("checks", "code"), [((), 0), ((WELL,), 0), ((WELL, NOTE), 0), ((WELL, ILL, NOTE), 1)])
-def test_it_fails_only_where_something_required_is_missing(
+def test_it_fails_only_if_something_required_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], checks: tuple[Check, ...], code: int
 ) -> None:
     with_checks(monkeypatch, *checks)
@@ -32,7 +32,7 @@ def test_it_fails_only_where_something_required_is_missing(
     assert [check["name"] for check in result["checks"]] == [check.name for check in checks]
 
 
-def test_each_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_failed_check_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with_checks(monkeypatch, WELL, ILL, NOTE)
     run(["doctor"])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -45,7 +45,7 @@ def test_each_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     ]
 
 
-def test_this_installation_is_whole(
+def test_this_installation_is_complete(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "data"))
@@ -59,7 +59,7 @@ def test_python_must_be_new_enough(version: tuple[int, ...], ok: bool) -> None:
     assert doctor.check_python(version).ok is ok
 
 
-def test_a_parser_of_another_version_is_named_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parser_of_another_version_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = dict(GRAMMARS) | {"tree-sitter-go": "0.1.0"}
     del installed["tree-sitter-c"]
     monkeypatch.setattr(doctor, "_version", installed.get)
@@ -68,7 +68,7 @@ def test_a_parser_of_another_version_is_named_with_the_command_that_mends_it(mon
     wanted = dict(GRAMMARS)
     assert (
         check.to_do
-        == f"pip install tree-sitter-c=={wanted['tree-sitter-c']} tree-sitter-go=={wanted['tree-sitter-go']}"
+        == f"run pip install tree-sitter-c=={wanted['tree-sitter-c']} tree-sitter-go=={wanted['tree-sitter-go']}"
     )
 
 
@@ -89,17 +89,17 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, installed: 
     assert (check.ok, check.found) == (ok, found)
 
 
-def test_a_source_tree_that_was_never_installed_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_tree_without_installation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "DISTRIBUTION", "no-distribution-has-this-name")
     assert not doctor.check_dependencies().ok
 
 
-def test_a_data_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+def test_a_data_folder_is_created_and_left_empty(tmp_path: Path) -> None:
     assert doctor.check_data_dir(tmp_path / "a" / "b").ok
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-def test_a_data_folder_that_cannot_be_written_says_what_to_set(tmp_path: Path) -> None:
+def test_an_unwritable_data_folder_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     check = doctor.check_data_dir(tmp_path / "file")
     assert not check.ok
@@ -107,7 +107,7 @@ def test_a_data_folder_that_cannot_be_written_says_what_to_set(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("free_bytes", "ok"), [((2 << 30) - 1, False), (2 << 30, True)])
-def test_free_space_is_that_of_the_disk_the_folder_will_be_on(
+def test_free_space_is_measured_on_the_disk_of_the_future_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_bytes: int, ok: bool
 ) -> None:
     asked: list[Path] = []
@@ -140,20 +140,20 @@ def test_little_memory_is_a_note(size_bytes: int | None, ok: bool) -> None:
     ("text", "ok", "words"),
     [
         (None, False, "missing"),
-        ("{", False, "broken"),
-        ("[]", False, "broken"),
-        ("{}", False, "broken"),
+        ("{", False, "invalid"),
+        ("[]", False, "invalid"),
+        ("{}", False, "invalid"),
         ('{"label_recipe_id": "0123"}', False, "0123"),
         (json.dumps({"label_recipe_id": MESSAGES.id}), True, MESSAGES.id),
     ],
 )
-def test_the_seed_must_be_of_the_label_recipe_in_force(text: str | None, ok: bool, words: str) -> None:
+def test_the_seed_must_match_the_label_recipe(text: str | None, ok: bool, words: str) -> None:
     check = doctor.check_seed(text, MESSAGES.id)
     assert check.ok is ok
     assert words in check.found
 
 
 @pytest.mark.parametrize(("place", "ok"), [(None, False), ("/usr/bin/git", True)])
-def test_git_is_wanted_but_not_required(place: str | None, ok: bool) -> None:
+def test_git_is_recommended_but_not_required(place: str | None, ok: bool) -> None:
     check = doctor.check_git(place)
     assert (check.ok, check.required) == (ok, False)

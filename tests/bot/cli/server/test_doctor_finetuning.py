@@ -41,10 +41,10 @@ def write(act: Callable[[Any], Awaitable[None]]) -> None:
     asyncio.run(go())
 
 
-def test_without_a_model_it_is_off_and_nothing_is_required() -> None:
+def test_without_base_models_it_is_off_and_nothing_is_required() -> None:
     [(name, (ok, required, found, to_do))] = checked().items()
     assert (name, ok, required) == ("fine-tuning", False, False)
-    assert found == "off: no base model may be used"
+    assert found == "off: no base model is allowed"
     assert "ASSAY_BASE_MODELS" in to_do
 
 
@@ -52,13 +52,11 @@ def test_without_a_model_it_is_off_and_nothing_is_required() -> None:
     ("variable", "value", "said"),
     [
         ("ASSAY_BASE_MODELS", "acme/coder@main", "commit hash"),
-        ("ASSAY_BASE_MODEL", "acme/unknown", "is not among ASSAY_BASE_MODELS"),
+        ("ASSAY_BASE_MODEL", "acme/unknown", "is not in ASSAY_BASE_MODELS"),
         ("ASSAY_FINETUNE", '{"epoch": 1}', "epoch"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_a_fault(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
-) -> None:
+def test_an_invalid_setting_fails(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str) -> None:
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODELS)
     monkeypatch.setenv(variable, value)
     ok, required, _, to_do = checked()["fine-tuning"]
@@ -66,7 +64,7 @@ def test_a_setting_that_makes_no_sense_is_a_fault(
     assert said in to_do
 
 
-def test_a_store_that_cannot_be_written_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unwritable_store_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODELS)
     monkeypatch.setenv("ASSAY_ARTIFACTS_URL", str(tmp_path / "kept"))
     ok, _, found, _ = checked()["artifacts"]
@@ -77,7 +75,7 @@ def test_a_store_that_cannot_be_written_is_a_fault(monkeypatch: pytest.MonkeyPat
     assert checked()["artifacts"][:2] == (False, True)
 
 
-def test_who_would_train_and_for_whom_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_and_budgets_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODELS)
     assert checked()["GPU workers"][:2] == (False, False)
 
@@ -92,9 +90,9 @@ def test_who_would_train_and_for_whom_is_said(monkeypatch: pytest.MonkeyPatch) -
         await set_budget(connection, 1, 100.0, 1, datetime.now(UTC))
 
     write(a_worker_long_ago)
-    assert checked()["GPU workers"][3] == "start assay gpu-worker where a GPU is"
+    assert checked()["GPU workers"][3] == "start assay gpu-worker on a machine with a GPU"
     write(a_worker_now)
-    assert checked()["GPU workers"][3] == "assay budget set LOGIN --minutes M"
+    assert checked()["GPU workers"][3] == "run assay budget set LOGIN --minutes M"
     write(a_budget)
-    found = "1 seen within 10 minutes, 1 installation with a budget"
+    found = "1 active in the last 10 minutes, 1 installation with a budget"
     assert checked()["GPU workers"] == (True, True, found, "")

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from bot.cli import errors
 from bot.cli.main import _load
-from bot.cli.server.gpu import BY_AN_OPERATOR, describe, render
+from bot.cli.server.gpu import describe, render
+from bot.messages.reasons import NO_REASON_GIVEN
 from bot.records import GpuState, GpuWorker
 from bot.store.budgets import load_gpu_state, save_gpu_state
 from bot.store.database import Database
@@ -50,24 +51,22 @@ def state(url: str, change: GpuState | None = None) -> GpuState:
     return asyncio.run(look())
 
 
-def test_a_pause_is_kept_with_its_reason_until_it_is_over_and_the_ceiling_stays(
-    url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_pause_lasts_until_resumed_and_keeps_the_ceiling(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     state(url, GpuState("", 50.0))
     assert assay("pause", "--reason", "new drivers", "--json") == 0
     assert json.loads(capsys.readouterr().out)["paused_because"] == "new drivers"
     assert state(url) == GpuState("new drivers", 50.0)
     assert assay("status") == 0
-    assert "Paused, nothing new is taken: new drivers" in capsys.readouterr().out
+    assert "Paused, no new run starts: new drivers" in capsys.readouterr().out
     assert assay("resume", "--json") == 0
     assert json.loads(capsys.readouterr().out)["paused"] is False
     assert state(url) == GpuState("", 50.0)
     assert assay("pause") == 0
-    assert state(url).paused_because == BY_AN_OPERATOR
+    assert state(url).paused_because == NO_REASON_GIVEN
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "two\nlines", "\x1b[31m"])
-def test_a_reason_is_one_line_of_text(url: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reason_must_be_one_line(url: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert assay("pause", "--reason", reason) == 2
     assert "--reason" in capsys.readouterr().err
     assert state(url) == GpuState()
@@ -75,7 +74,7 @@ def test_a_reason_is_one_line_of_text(url: str, reason: str, capsys: pytest.Capt
 
 def test_an_empty_server_has_nothing_to_show(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert assay("status") == 0
-    assert capsys.readouterr().out == "0 GPU workers seen; runs: 0 running, 0 queued, 0 waiting.\n"
+    assert capsys.readouterr().out == "0 GPU workers known; runs: 0 running, 0 queued, 0 waiting.\n"
 
 
 def described() -> dict[str, Any]:
@@ -97,7 +96,7 @@ def test_workers_and_runs_are_described_by_their_state() -> None:
     assert json.dumps(found)
 
 
-def test_the_page_shows_minutes_and_nothing_that_turns_a_line_around() -> None:
+def test_the_text_shows_minutes_and_escapes_control_characters() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(render(described()))
     page = console.export_text()

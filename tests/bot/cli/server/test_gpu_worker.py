@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 import bot.cli.server.gpu_worker
-from bot.cli.server.gpu_worker import Wanted, serve_gpu
+from bot.cli.server.gpu_worker import Options, serve_gpu
 from bot.settings import load_settings
 from bot.store.migrate import migrate
 from pipeline.records import AssayError
 
-WANTED = Wanted("one", "cpu", once=True, as_json=False)
+OPTIONS = Options("one", "cpu", once=True, as_json=False)
 MODEL = "acme/coder@" + "a" * 40
 
 
-def test_without_a_list_of_models_it_says_which_variable_to_set() -> None:
-    with pytest.raises(AssayError, match="set ASSAY_BASE_MODELS as it is set for the other parts"):
-        asyncio.run(serve_gpu(load_settings(), WANTED))
+def test_without_base_models_the_error_names_the_variable() -> None:
+    with pytest.raises(AssayError, match="ASSAY_BASE_MODELS is not set"):
+        asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
 
 def test_an_operators_database_without_tables_is_not_waited_for(
@@ -27,23 +27,21 @@ def test_an_operators_database_without_tables_is_not_waited_for(
 ) -> None:
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
     monkeypatch.setenv("ASSAY_DATABASE_URL", f"sqlite:///{tmp_path / 'empty.sqlite'}")
-    with pytest.raises(AssayError, match="the database is empty: `assay up` fills it"):
-        asyncio.run(serve_gpu(load_settings(), WANTED))
+    with pytest.raises(AssayError, match="the database is empty: run `assay migrate`"):
+        asyncio.run(serve_gpu(load_settings(), OPTIONS))
 
 
-def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_waits_until_assay_up_has_created_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_device(*arguments: object) -> str:
         raise AssayError("as far as this test goes")
 
     monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(bot.cli.server.gpu_worker, "device_of", no_device)
-    monkeypatch.setattr(bot.cli.server.gpu_worker, "LOOKS_EVERY_S", 0.01)
+    monkeypatch.setattr(bot.cli.server.gpu_worker, "probe_device", no_device)
+    monkeypatch.setattr(bot.cli.server.gpu_worker, "POLL_EVERY_S", 0.01)
 
     async def story() -> None:
-        waiting = asyncio.create_task(serve_gpu(load_settings(), WANTED))
+        waiting = asyncio.create_task(serve_gpu(load_settings(), OPTIONS))
         while not (tmp_path / "assay.sqlite").exists():
             await asyncio.sleep(0.01)
         assert not waiting.done()
@@ -55,8 +53,6 @@ def test_its_own_database_is_waited_for_until_assay_up_has_filled_it(
 
 
 @pytest.mark.parametrize(("device", "suffix"), [("", ""), ("cuda", ""), ("cpu", ""), ("cuda:1", "/cuda:1")])
-def test_workers_of_one_machine_have_names_of_their_own(
-    monkeypatch: pytest.MonkeyPatch, device: str, suffix: str
-) -> None:
+def test_workers_on_one_machine_have_different_names(monkeypatch: pytest.MonkeyPatch, device: str, suffix: str) -> None:
     monkeypatch.setattr("platform.node", lambda: "gpu7")
-    assert bot.cli.server.gpu_worker._own_name(device) == f"gpu7{suffix}"
+    assert bot.cli.server.gpu_worker._default_name(device) == f"gpu7{suffix}"

@@ -7,7 +7,7 @@ from bot.cli.main import run
 from bot.store.migrate import newest
 
 
-def test_an_empty_database_is_brought_to_this_release_and_back(
+def test_an_empty_database_is_migrated_and_back(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "data"))
@@ -21,14 +21,14 @@ def test_an_empty_database_is_brought_to_this_release_and_back(
     assert (tmp_path / "data" / "assay.sqlite").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_person_is_told_where_it_came_from(
+def test_the_text_names_both_revisions(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
     assert run(["migrate"]) == 0
-    assert capsys.readouterr().out == f"The database is at revision {newest()}, from base.\n"
+    assert capsys.readouterr().out == f"Migrated the database from revision base to {newest()}.\n"
     assert run(["migrate"]) == 0
-    assert capsys.readouterr().out == f"The database is at revision {newest()} already.\n"
+    assert capsys.readouterr().out == f"The database is already at revision {newest()}.\n"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_person_is_told_where_it_came_from(
         ("nonsense", "the database URL is malformed"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_one_line_without_the_password(
+def test_an_unusable_database_is_one_line_without_the_password(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, words: str
 ) -> None:
     monkeypatch.setenv("ASSAY_DATABASE_URL", url)
@@ -50,7 +50,7 @@ def test_a_database_that_cannot_be_used_is_one_line_without_the_password(
     assert "hush" not in err
 
 
-def test_a_revision_that_is_none_is_one_line(
+def test_an_unknown_revision_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))

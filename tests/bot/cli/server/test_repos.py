@@ -36,7 +36,7 @@ def screening(**other: Any) -> StoredScreening:
     return StoredScreening(1, 7, 1, SHA, NOW, label_recipe_id="r", config_hash="", **values)
 
 
-def test_a_row_says_verdict_density_reason_and_when() -> None:
+def test_a_row_has_verdict_density_reason_and_date() -> None:
     row = row_of(memory(), screening(), "active", 12.3456)
     wanted = ("repository", "verdict", "density", "threshold", "reason", "measured_at", "last_error", "gpu_minutes")
     assert [row[name] for name in wanted] == [
@@ -49,7 +49,7 @@ def test_a_repository_that_was_never_screened_has_a_row_too() -> None:
     assert (row["verdict"], row["density"], row["reason"], row["measured_at"]) == (None, None, NOT_YET, None)
 
 
-def test_a_screening_that_failed_says_why() -> None:
+def test_a_failed_screening_shows_its_reason() -> None:
     failed = screening(measurement={}, judgement={}, failure="too large")
     row = row_of(memory(last_error="too large"), failed, "active", 0.0)
     assert (row["verdict"], row["reason"], row["last_error"]) == (None, "too large", "too large")
@@ -124,7 +124,7 @@ def test_the_list_can_be_narrowed(capsys: pytest.CaptureFixture[str], known: Non
     assert listed(capsys, "--failed") == ["acme/\u202etill"]
 
 
-def test_a_person_reads_a_table_without_what_moves_the_cursor(capsys: pytest.CaptureFixture[str], known: None) -> None:
+def test_the_table_escapes_control_characters(capsys: pytest.CaptureFixture[str], known: None) -> None:
     assert run(["repos"]) == 0
     out = capsys.readouterr().out
     assert "acme/shop (suspended)" in out
@@ -134,12 +134,12 @@ def test_a_person_reads_a_table_without_what_moves_the_cursor(capsys: pytest.Cap
     assert "3 of 3 repositories: 1 RUN, 0 SKIP" in out
 
 
-def test_another_verdict_than_the_two_is_refused(capsys: pytest.CaptureFixture[str], known: None) -> None:
+def test_an_unknown_verdict_is_refused(capsys: pytest.CaptureFixture[str], known: None) -> None:
     assert run(["repos", "--verdict", "maybe"]) == 2
     assert "RUN or SKIP" in capsys.readouterr().err
 
 
-def test_without_a_database_it_says_what_fills_it(
+def test_without_a_database_the_error_says_what_to_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))

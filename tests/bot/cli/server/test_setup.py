@@ -98,7 +98,7 @@ def test_without_credentials_it_serves_the_page_until_the_app_is_registered(gith
 
 
 @pytest.mark.faults
-def test_ctrl_c_ends_it_without_a_word_of_a_bug(github: GitHub, data_dir: Path) -> None:
+def test_ctrl_c_is_not_reported_as_a_bug(github: GitHub, data_dir: Path) -> None:
     process, address = start()
     httpx.get(address)
     process.send_signal(signal.SIGINT)
@@ -107,14 +107,14 @@ def test_ctrl_c_ends_it_without_a_word_of_a_bug(github: GitHub, data_dir: Path) 
     assert not credentials_path(data_dir).exists()
 
 
-def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert run(["setup", "--port", str(port)]) == 2
     assert f"cannot listen on 127.0.0.1, port {port} (Address already in use)" in capsys.readouterr().err
 
 
-def test_a_folder_that_others_may_look_into_is_refused_before_anything_is_registered(
+def test_a_folder_readable_by_others_is_refused_before_registration(
     capsys: pytest.CaptureFixture[str], data_dir: Path
 ) -> None:
     data_dir.mkdir(parents=True)
@@ -127,17 +127,17 @@ def test_a_folder_that_others_may_look_into_is_refused_before_anything_is_regist
     ("host", "address"),
     [("127.0.0.1", "http://127.0.0.1:"), ("localhost", "http://"), ("0.0.0.0", "http://127.0.0.1:")],
 )
-def test_the_address_is_one_that_a_browser_can_open(host: str, address: str) -> None:
+def test_the_address_can_be_opened_in_a_browser(host: str, address: str) -> None:
     with listen(host, 0) as listening:
         assert re.fullmatch(re.escape(address) + r"(127\.0\.0\.1:|\[::1\]:)?[1-9]\d+", local_address(listening))
 
 
-def test_a_host_that_is_none_is_one_line() -> None:
-    with pytest.raises(AssayError, match="choose others with --host and --port"):
+def test_an_invalid_host_is_one_line() -> None:
+    with pytest.raises(AssayError, match="choose another with --host and --port"):
         listen("no-such-host.invalid", 0)
 
 
-def test_an_app_there_is_is_stored_and_shown(
+def test_an_existing_app_is_imported_and_shown(
     github: GitHub, capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
 ) -> None:
     app = github.register_app(name="Assay acme")
@@ -150,7 +150,7 @@ def test_an_app_there_is_is_stored_and_shown(
     assert load_credentials(data_dir) == AppCredentials(app.app_id, app.private_key, (app.webhook_secret,))
 
 
-def test_a_new_secret_stands_beside_the_one_it_follows(
+def test_a_new_secret_is_stored_beside_the_old_one(
     github: GitHub, capsys: pytest.CaptureFixture[str], data_dir: Path, files: tuple[str, str]
 ) -> None:
     old = AppCredentials(7, private_key(), ("older", "oldest"), "Iv1.a", "client-s3cret", "assay-acme")
@@ -161,23 +161,23 @@ def test_a_new_secret_stands_beside_the_one_it_follows(
         assert load_credentials(data_dir) == replace(old, webhook_secrets=secrets_then)
 
 
-def test_an_import_is_refused_where_it_would_lose_or_change_nothing(
+def test_an_import_that_would_lose_or_change_nothing_is_refused(
     capsys: pytest.CaptureFixture[str], data_dir: Path, files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, secret = files
     for arguments in (["--import", key], ["--app-id", "7"], ["--webhook-secret-file", secret]):
-        assert "give all three" in str(told(capsys, *arguments, code=2)["error"])
+        assert "all three are required" in str(told(capsys, *arguments, code=2)["error"])
     assert "is not a private key" in str(
         told(capsys, "--import", secret, "--app-id", "7", "--webhook-secret-file", secret, code=2)["error"]
     )
     save_credentials(data_dir, AppCredentials(8, private_key(), ("x",)))
     all_three = ("--import", key, "--app-id", "7", "--webhook-secret-file", secret)
-    assert "App 8 is stored already" in str(told(capsys, *all_three, code=2)["error"])
+    assert "App 8 is already stored" in str(told(capsys, *all_three, code=2)["error"])
     monkeypatch.setenv("ASSAY_APP_ID", "9")
-    assert "the environment names an App" in str(told(capsys, *all_three, code=2)["error"])
+    assert "the environment sets an App" in str(told(capsys, *all_three, code=2)["error"])
 
 
-def test_the_environment_wins_and_is_named(
+def test_the_environment_overrides_and_is_named(
     github: GitHub, capsys: pytest.CaptureFixture[str], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = github.register_app(name="Assay acme")
@@ -191,14 +191,14 @@ def test_the_environment_wins_and_is_named(
     assert (result["app_id"], result["source"], result["ok"]) == (app.app_id, "the environment", True)
 
 
-def test_an_app_that_github_does_not_confirm_is_said_with_what_to_do(
+def test_an_app_that_github_does_not_confirm_is_shown_with_advice(
     github: GitHub, capsys: pytest.CaptureFixture[str], data_dir: Path
 ) -> None:
     app = github.register_app()
     save_credentials(data_dir, replace(app.credentials, private_key=private_key(77)))
     result = told(capsys, code=1)
     assert (result["ok"], result["app_id"]) == (False, app.app_id)
-    assert "number and key" in str(result["to_do"])
+    assert "App ID and key" in str(result["to_do"])
     save_credentials(data_dir, app.credentials)
     github.fault("GET /app", status(500))
     assert run(["setup"]) == 1
@@ -207,9 +207,7 @@ def test_an_app_that_github_does_not_confirm_is_said_with_what_to_do(
     assert "ASSAY_GITHUB_API_URL" in out
 
 
-def test_for_a_person_it_says_where_to_install_it(
-    github: GitHub, capsys: pytest.CaptureFixture[str], data_dir: Path
-) -> None:
+def test_the_text_says_where_to_install_it(github: GitHub, capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     save_credentials(data_dir, github.register_app(name="Assay acme").credentials)
     assert run(["setup"]) == 0
     out = capsys.readouterr().out
@@ -217,9 +215,9 @@ def test_for_a_person_it_says_where_to_install_it(
     assert "assay up" in out
 
 
-def test_forgetting_is_asked_about_unless_yes_is_said(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+def test_forgetting_asks_unless_yes_is_given(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     save_credentials(data_dir, AppCredentials(8, private_key(), ("x",)))
-    assert "say --yes too" in str(told(capsys, "--forget", code=2)["error"])
+    assert "confirm with --yes" in str(told(capsys, "--forget", code=2)["error"])
     assert credentials_path(data_dir).exists()
     assert told(capsys, "--forget", "--yes")["forgotten"] is True
     assert not credentials_path(data_dir).exists()

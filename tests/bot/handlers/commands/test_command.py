@@ -110,7 +110,7 @@ def test_two_concurrent_maintainers_get_one_run_and_a_reply_each(harness: Harnes
     harness.answers()
     first, second = harness.our_comments()
     assert (first.issue_number, second.issue_number) == (1, 2)
-    assert "Another command had asked for it first" in second.body
+    assert "Another command had already requested this run" in second.body
     assert "Another command" not in first.body
     assert run.head_sha[:7] in first.body
 
@@ -233,7 +233,7 @@ def test_only_a_listed_base_model_is_accepted(harness: Harness) -> None:
     assert (harness.runs(), reactions(comment)) == ([], ["eyes", "confused"])
     said = answer(harness)
     assert "evil" not in said
-    assert all(f"`{name}` may be used" in said for name in (SMALL, USUAL, LARGE))
+    assert all(f"`{name}`" in said.partition("Allowed: ")[2] for name in (SMALL, USUAL, LARGE))
     harness.says("ann", f"/finetune --base-model {SMALL}")
     assert [run.base_model for run in harness.runs()] == [SMALL]
 
@@ -242,12 +242,12 @@ def test_on_a_skip_the_command_explains_and_force_starts_a_marked_run(harness: H
     harness.is_measured(SKIP)
     assert reactions(harness.says("ann", "/finetune")) == ["eyes", "confused"]
     said = answer(harness)
-    assert "The verdict is SKIP" in said
+    assert "Not started: the verdict is SKIP" in said
     assert "/finetune --force" in said
     assert harness.runs() == []
     assert reactions(harness.says("ann", "/finetune --force")) == ["eyes", "rocket"]
     assert [run.forced for run in harness.runs()] == [True]
-    assert "Forced: the verdict is SKIP" in answer(harness)
+    assert "**Forced**: requested although the verdict was SKIP" in answer(harness)
 
 
 def test_force_on_a_run_verdict_does_not_mark_the_run(harness: Harness) -> None:
@@ -261,7 +261,7 @@ def test_a_new_head_gets_a_run_beside_the_open_one(harness: Harness) -> None:
     harness.says("ann", "/finetune", issue=2)
     assert len(harness.runs()) == 2
     harness.answers()
-    assert f"An earlier run, at `{'0' * 7}`, goes on beside it." in harness.our_comments()[-1].body
+    assert f"An earlier run, at `{'0' * 7}`, is still open." in harness.our_comments()[-1].body
 
 
 async def _moves(connection: Any, run: Run) -> None:
@@ -286,8 +286,8 @@ def test_cancel_ends_a_waiting_run_and_updates_the_first_reply(harness: Harness)
     assert [job.arguments for job in harness.jobs("result")] == [{"run_id": run.run_id}]
     harness.answers()
     of_run, of_cancel = harness.our_comments()
-    assert of_run.body.startswith("**Cancelled: the run ended without an outcome.**")
-    assert "has ended." in of_cancel.body
+    assert of_run.body.startswith("**Cancelled without a result.**")
+    assert "was cancelled." in of_cancel.body
 
 
 def test_cancel_requests_the_end_of_a_running_run(harness: Harness) -> None:
@@ -298,7 +298,7 @@ def test_cancel_requests_the_end_of_a_running_run(harness: Harness) -> None:
     harness.answers()
     of_run, of_cancel = harness.our_comments()
     assert of_run.body.startswith("**Being cancelled.**")
-    assert "ends as soon as its GPU worker hears of it" in of_cancel.body
+    assert "stops as soon as its GPU worker receives the request" in of_cancel.body
 
 
 def test_cancel_without_a_run_says_so(harness: Harness) -> None:
@@ -310,7 +310,7 @@ def test_status_shows_the_state_and_its_time(harness: Harness) -> None:
     is_queued(harness, starts(harness))
     assert reactions(harness.says("bob", "/finetune status")) == ["eyes", "rocket"]
     said = answer(harness)
-    assert f"**How `acme/shop` stands** on {START:%Y-%m-%d at %H:%M} UTC:" in said
+    assert f"**Status of `acme/shop`** on {START:%Y-%m-%d at %H:%M} UTC:" in said
     assert "Fine-tuning at" in said
     assert "queued since 2026-03-02 09:00 UTC" in said
     assert "Left of this month’s budget: 420 of 500 GPU minutes." in said
@@ -319,7 +319,7 @@ def test_status_shows_the_state_and_its_time(harness: Harness) -> None:
 def test_an_unknown_word_gets_the_nearest_command_and_is_not_quoted_back(harness: Harness) -> None:
     assert reactions(harness.says("ann", "/finetune cancle my hunter2")) == ["eyes", "confused"]
     said = answer(harness)
-    assert "The nearest is `/finetune cancel`" in said
+    assert "The closest one is `/finetune cancel`" in said
     assert "cancle" not in said
     assert "hunter2" not in said
     (job,) = harness.jobs("command")
@@ -338,7 +338,7 @@ def test_a_pause_of_the_gpus_is_shown_and_the_run_still_queued(harness: Harness)
     harness.write(lambda c: save_gpu_state(c, GpuState("moving house <b>")))
     is_queued(harness, starts(harness))
     said = answer(harness)
-    assert "An operator has paused the GPUs" in said
+    assert "The operator has paused the GPUs" in said
     assert "<b>" not in said.replace("`<b>`", "")
 
 

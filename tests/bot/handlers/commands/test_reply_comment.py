@@ -93,7 +93,7 @@ def test_one_comment_is_edited_in_place_from_queue_to_result(harness: Harness) -
     harness.answers()
     said = the_comment(harness).body
     assert said.startswith("**WIN:")
-    assert "It took 42 GPU minutes." in said
+    assert "It used 42 GPU minutes." in said
     assert said.endswith(marker(the_row(harness).reply_id))
 
 
@@ -110,7 +110,7 @@ def test_the_change_of_the_threshold_is_shown_once_it_is_applied(harness: Harnes
     harness.write(lambda c: settle_run(c, run))
     asks_for_reply(harness)
     harness.answers()
-    assert "- The threshold went from 0.0264 to 0.0271; 1 of 143 repositories flipped." in the_comment(harness).body
+    assert "- The threshold moved from 0.0264 to 0.0271; 1 of 143 verdicts flipped." in the_comment(harness).body
 
 
 def test_the_same_text_is_not_written_again(harness: Harness) -> None:
@@ -238,4 +238,4 @@ def test_a_removed_budget_is_shown(harness: Harness) -> None:
     harness.world.clock.advance(60)
     asks_for_reply(harness)
     harness.answers()
-    assert "The budget of this organization was taken back" in the_comment(harness).body
+    assert "This account’s GPU budget was withdrawn" in the_comment(harness).body

@@ -14,13 +14,13 @@ from typing import Any, cast
 import pytest
 
 from bot.disk.artifacts import Artifacts
-from bot.disk.clone_cache import Clones
+from bot.disk.clone_cache import CloneCache
 from bot.handlers.finetuning import prepare_budget, prepare_pairs
 from bot.handlers.finetuning.prepare import prepare
 from bot.jobs.context import Parts
 from bot.records import GpuState, GpuWorker, Run, Usage
 from bot.runs.end_run import cancel
-from bot.sandbox.pair_task import Gathered
+from bot.sandbox.pair_task import PairResult
 from bot.sandbox.screening_task import ScreeningFailed, ScreeningTask
 from bot.sandbox.supervisor import Supervisor
 from bot.store.budgets import (
@@ -43,7 +43,7 @@ from tests.builders.broken import healthy
 from tests.builders.command_harness import POLICY, SMALL, Harness, open_harness
 from tests.builders.finetunings import result
 
-GATHERED = Gathered("d" * 64, "labels", "", {320: 200}, 40, {320: 100})
+GATHERED = PairResult("d" * 64, "labels", "", {320: 200}, 40, {320: 100})
 # With 60 GPU minutes as the limit of a run and nothing known of a device, all of it and half as much are reserved, and
 # ten to load the model and write the results.
 LIMIT, RESERVED = 60.0, 100.0
@@ -61,16 +61,16 @@ class Announced:
 class FakeSupervisor:
     """Writes a file as a child does, or fails."""
 
-    gathered: Gathered = GATHERED
+    gathered: PairResult = GATHERED
     failures: list[ScreeningFailed] = field(default_factory=list)
     orders: list[ScreeningTask] = field(default_factory=list)
 
-    async def gather(self, order: ScreeningTask) -> Gathered:
+    async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
         self.orders.append(order)
         if self.failures:
             raise self.failures.pop(0)
-        assert order.gather is not None
-        (order.folder / order.gather.file_name).write_bytes(b"what a run reads")
+        assert order.pair_task is not None
+        (order.folder / order.pair_task.file_name).write_bytes(b"what a run reads")
         return self.gathered
 
 
@@ -82,12 +82,12 @@ class PrepareHarness:
         self.artifacts = Artifacts(folder / "artifacts")
         self.supervisor: Any = FakeSupervisor()
         self.announced = Announced()
-        self.clones = Clones(
+        self.clones = CloneCache(
             folder / "clones", installation_quota_bytes=1 << 30, total_quota_bytes=1 << 30, free_bytes_kept=0
         )
         usual = harness.parts
         more = {
-            "supervisor": SimpleNamespace(gather=lambda order: self.supervisor.gather(order)),
+            "supervisor": SimpleNamespace(prepare_pairs=lambda order: self.supervisor.prepare_pairs(order)),
             "clones": self.clones,
             "artifacts": self.artifacts,
             "announcer": self.announced,
@@ -181,7 +181,7 @@ def test_the_child_gets_the_pinned_commit_and_a_token_for_this_repository_alone(
     harness.harness.world.shop.rename("store")
     harness.does()
     (order,) = harness.supervisor.orders
-    assert (order.gather.kind, order.gather.head_sha) == ("pairs", pinned)
+    assert (order.pair_task.kind, order.pair_task.head_sha) == ("pairs", pinned)
     assert order.url.endswith("/acme/store.git")
     token = harness.harness.world.github.tokens[order.token]
     assert token.permissions == {"contents": "read", "metadata": "read"}
@@ -240,7 +240,7 @@ def test_a_refit_gets_a_ranking_set_with_a_window_of_the_same_length(
     winner = is_finished(harness)
     run = harness.prepared(purpose=purpose, judged_run_id=winner.run_id, head_sha="c" * 40)
     order = harness.supervisor.orders[-1]
-    assert (run.state, order.gather.kind, order.gather.window_s) == ("queued", "ranking", window_s)
+    assert (run.state, order.pair_task.kind, order.pair_task.window_s) == ("queued", "ranking", window_s)
 
 
 # What ends a run
@@ -248,8 +248,8 @@ def test_a_refit_gets_a_ranking_set_with_a_window_of_the_same_length(
 
 def test_too_little_to_train_on_is_refused_before_anything_is_reserved(harness: PrepareHarness) -> None:
     for gathered, said in (
-        (replace(GATHERED, train={320: 99}), "99 functions to train on, and at least 100"),
-        (replace(GATHERED, positives=9), "9 of 200 functions to train on were fixed, and at least 10"),
+        (replace(GATHERED, train={320: 99}), "99 functions, and at least 100"),
+        (replace(GATHERED, positives=9), "9 of 200 functions had a fix, and at least 10"),
     ):
         harness.supervisor.gathered = gathered
         run = harness.prepared()
@@ -265,7 +265,7 @@ def test_a_run_over_budget_ends_with_the_date_of_renewal(harness: PrepareHarness
     run = harness.prepared(head_sha="e" * 40)
     assert ended(run) == (
         "out_of_budget",
-        "it may take up to 100 GPU minutes, and 0 of the 200 of this month are left; the budget renews on "
+        "it may take up to 100 GPU minutes, and 0 of this month’s 200 are left; the budget renews on "
         "1 April 2026 (UTC)",
     )
     assert harness.usage() == Usage(0.0, 2 * RESERVED)
@@ -283,16 +283,16 @@ def test_the_servers_ceiling_applies_beside_the_budget(harness: PrepareHarness) 
 def test_without_a_budget_the_run_is_refused(harness: PrepareHarness) -> None:
     harness.harness.write(lambda c: remove_budget(c, harness.harness.ids[0]))
     ending, reason = ended(harness.prepared())
-    assert (ending, "no budget" in reason or "a budget" in reason) == ("refused", True)
+    assert (ending, "no GPU budget" in reason) == ("refused", True)
     assert harness.supervisor.orders == []
 
 
 def test_a_budget_removed_during_gathering_ends_the_run(harness: PrepareHarness) -> None:
     class Takes(FakeSupervisor):
-        async def gather(self, order: ScreeningTask) -> Gathered:
+        async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
             async with harness.harness.database.write() as connection:
                 await remove_budget(connection, harness.harness.ids[0])
-            return await super().gather(order)
+            return await super().prepare_pairs(order)
 
     harness.supervisor = Takes()
     assert ended(harness.prepared())[0] == "refused"
@@ -302,8 +302,8 @@ def test_a_budget_removed_during_gathering_ends_the_run(harness: PrepareHarness)
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"finetune_enabled": False}, "switched off for this repository"),
-        ({"finetune_base_model": list(PRESETS)[1]}, "may not be used here"),
+        ({"finetune_enabled": False}, "disabled for this repository"),
+        ({"finetune_base_model": list(PRESETS)[1]}, "no longer allowed here"),
     ],
 )
 def test_a_configuration_changed_meanwhile_is_heeded(
@@ -357,7 +357,7 @@ def test_an_archived_repository_is_refused(harness: PrepareHarness) -> None:
 
 def test_an_adapter_without_its_judged_run_is_not_refitted(harness: PrepareHarness) -> None:
     ending, reason = ended(harness.prepared(purpose="refit", judged_run_id=77))
-    assert (ending, "not known any more" in reason) == ("refused", True)
+    assert (ending, "no longer known" in reason) == ("refused", True)
 
 
 # What fails
@@ -408,7 +408,7 @@ def test_a_link_that_a_child_left_is_not_followed(harness: PrepareHarness, tmp_p
     (tmp_path / "secret").write_text("the App's key")
 
     class TakenOver(FakeSupervisor):
-        async def gather(self, order: ScreeningTask) -> Gathered:
+        async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
             (order.folder / "pairs.parquet").symlink_to(tmp_path / "secret")
             return GATHERED
 
@@ -417,7 +417,7 @@ def test_a_link_that_a_child_left_is_not_followed(harness: PrepareHarness, tmp_p
 
 
 def test_a_file_over_the_limit_is_refused(harness: PrepareHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_pairs, "MOST_FILE_BYTES", 5)
+    monkeypatch.setattr(prepare_pairs, "MAX_PAIR_FILE_BYTES", 5)
     assert (ended(harness.prepared())[0], harness.stored) == ("refused", [])
 
 
@@ -448,10 +448,10 @@ def test_a_run_cancelled_during_gathering_is_not_queued(harness: PrepareHarness)
     run = harness.asked()
 
     class Cancels(FakeSupervisor):
-        async def gather(self, order: ScreeningTask) -> Gathered:
+        async def prepare_pairs(self, order: ScreeningTask) -> PairResult:
             async with harness.harness.database.write() as connection:
                 assert await cancel(connection, run, harness.harness.world.clock.now(), "by a command")
-            return await super().gather(order)
+            return await super().prepare_pairs(order)
 
     harness.supervisor = Cancels()
     harness.does()
@@ -494,4 +494,4 @@ def test_a_budget_below_the_reserved_minutes_allows_no_further_run(harness: Prep
     now = harness.harness.world.clock.now()
     harness.harness.write(lambda c: set_budget(c, harness.harness.ids[0], 105.0, 1, now))
     ending, reason = ended(harness.prepared(head_sha="c" * 40))
-    assert (ending, "5 of the 105 of this month are left" in reason) == ("out_of_budget", True)
+    assert (ending, "5 of this month’s 105 are left" in reason) == ("out_of_budget", True)

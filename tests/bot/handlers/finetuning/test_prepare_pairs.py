@@ -61,8 +61,8 @@ def test_a_run_under_issues_that_may_not_be_read_any_more_is_refused_with_the_re
     prepared(harness, MESSAGES_API.id)
     ending, reason = ended(harness.newest)
     assert ending == "refused"
-    assert "the verdict was given with issues and pull requests" in reason
-    assert "the App may not read all of them now" in reason
+    assert "the verdict used issues and pull requests" in reason
+    assert "the App can no longer read all of them" in reason
     assert harness.supervisor.orders == []
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from bot.handlers.finetuning.recheck import (
-    EDITED,
-    GONE,
-    NO_ROLE,
-    NOBODY,
-    NOT_SERVED,
-    UNREADABLE,
-    asks_for,
-    why_not_allowed,
-)
+from bot.handlers.finetuning.recheck import asks_for, why_not_allowed
 from bot.jobs.context import JobContext
+from bot.messages.reasons import (
+    ACCOUNT_DELETED,
+    COMMENT_DELETED,
+    COMMENT_EDITED,
+    COMMENTS_UNREADABLE,
+    NOT_SERVED,
+    ROLE_LOST,
+)
 from bot.records import Job, Run
 from bot.repo_config.effective import load_effective_config
 from bot.store.configs import save_repository_config
@@ -61,13 +60,13 @@ def test_an_unchanged_command_may_continue(harness: Harness) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Harness, Any], object], str]] = {
-    "deleted": (lambda harness, comment: comment.delete(), GONE),
-    "edited": (lambda harness, comment: comment.edit("never mind"), EDITED),
-    "ended": (lambda harness, comment: comment.edit("/finetune cancel"), EDITED),
-    "another model": (lambda harness, comment: comment.edit(f"/finetune --base-model {SMALL}"), EDITED),
+    "deleted": (lambda harness, comment: comment.delete(), COMMENT_DELETED),
+    "edited": (lambda harness, comment: comment.edit("never mind"), COMMENT_EDITED),
+    "ended": (lambda harness, comment: comment.edit("/finetune cancel"), COMMENT_EDITED),
+    "another model": (lambda harness, comment: comment.edit(f"/finetune --base-model {SMALL}"), COMMENT_EDITED),
     "account deleted": (
         lambda harness, comment: setattr(comment, "user", harness.world.github.account("ghost")),
-        NOBODY,
+        ACCOUNT_DELETED,
     ),
     "configuration": (
         lambda harness, comment: harness.write(
@@ -75,9 +74,9 @@ CHANGES: dict[str, tuple[Callable[[Harness, Any], object], str]] = {
                 c, *harness.ids, {"head_sha": "", "found": True, "config": {"permission": "admin"}, "problems": []}
             )
         ),
-        NO_ROLE,
+        ROLE_LOST,
     ),
-    "role lost": (lambda harness, comment: harness.world.shop.roles.update(ann="write"), NO_ROLE),
+    "role lost": (lambda harness, comment: harness.world.shop.roles.update(ann="write"), ROLE_LOST),
     "suspended": (
         lambda harness, comment: harness.write(lambda c: set_installation_state(c, harness.ids[0], "suspended")),
         NOT_SERVED,
@@ -98,9 +97,9 @@ def test_for_a_button_only_the_role_is_checked(harness: Harness) -> None:
     harness.presses("ann", "finetune", harness.check_run())
     assert allowed(harness) == ""
     harness.world.shop.roles["ann"] = "read"
-    assert allowed(harness) == NO_ROLE
+    assert allowed(harness) == ROLE_LOST
     gone = a_run(asked_by=999_999, comment_id=None, installation_id=harness.ids[0], repository_id=harness.ids[1])
-    assert allowed(harness, gone) == NOBODY
+    assert allowed(harness, gone) == ACCOUNT_DELETED
 
 
 def test_a_renamed_account_keeps_its_command(harness: Harness) -> None:
@@ -137,4 +136,4 @@ def test_a_comment_must_still_be_the_command_that_opened_the_run(
 
 
 def test_reasons_are_distinct() -> None:
-    assert len({GONE, EDITED, NO_ROLE, NOBODY, NOT_SERVED, UNREADABLE}) == 6
+    assert len({COMMENT_DELETED, COMMENT_EDITED, ROLE_LOST, ACCOUNT_DELETED, NOT_SERVED, COMMENTS_UNREADABLE}) == 6

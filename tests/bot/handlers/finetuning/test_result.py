@@ -56,9 +56,9 @@ class TestWin:
         harness.results()
         (told,) = harness.told()
         assert (told["head_sha"], told["conclusion"]) == (harness.world.head, "success")
-        assert told["output"]["title"].startswith("WIN: ρ 0.696 with the adapter, 0.147 by the baseline")
-        assert "It joined the calibration set: " in told["output"]["summary"]
-        assert "which is under way" in told["output"]["summary"]
+        assert told["output"]["title"].startswith("WIN: ρ 0.696 with the adapter, 0.147 with the baseline")
+        assert "It joined the calibration set. " in told["output"]["summary"]
+        assert "is being retrained" in told["output"]["summary"]
         assert harness.run(run).settled
         _, refit = reversed(harness.runs())
         assert (refit.purpose, refit.judged_run_id, refit.head_sha) == ("refit", run.run_id, harness.world.head)
@@ -79,23 +79,23 @@ class TestWin:
         public_harness.run_ends()
         public_harness.results()
         assert purposes(public_harness) == ["judge"]
-        assert "its ranking is shown to nobody" in public_harness.told()[0]["output"]["summary"]
+        assert "its ranking is not shown" in public_harness.told()[0]["output"]["summary"]
 
     def test_without_a_budget_it_is_not_trained_once_more(self, harness: ResultHarness) -> None:
         run = harness.run_ends()
         harness.write(lambda c: remove_budget(c, run.installation_id))
         harness.results()
         assert purposes(harness) == ["judge"]
-        assert "It is not trained once more, because there are no GPU minutes" in harness.told()[0]["output"]["summary"]
+        assert "It is not retrained, because there are no GPU minutes" in harness.told()[0]["output"]["summary"]
 
 
 @pytest.mark.parametrize(
     ("ending", "conclusion", "title"),
     [
-        ("crashed", "neutral", "crashed before there was a result"),
-        ("cancelled", "cancelled", "cancelled before there was a result"),
-        ("timed_out", "neutral", "ran out of time before there was a result"),
-        ("out_of_budget", "neutral", "not started: the budget of GPU minutes does not cover it"),
+        ("crashed", "neutral", "crashed without a result"),
+        ("cancelled", "cancelled", "cancelled without a result"),
+        ("timed_out", "neutral", "timed out without a result"),
+        ("out_of_budget", "neutral", "not started: the GPU budget does not cover it"),
         ("refused", "neutral", "not started"),
     ],
 )
@@ -106,7 +106,7 @@ def test_every_ending_is_posted_and_replied_to_and_changes_nothing(
     harness.results()
     (told,) = harness.told()
     assert (told["conclusion"], told["output"]["title"]) == (conclusion, title)
-    assert "The reason: it broke" in told["output"]["summary"]
+    assert "Reason: it broke" in told["output"]["summary"]
     assert harness.run(run).settled
     assert [job.arguments for job in harness.jobs("reply")] == [{"run_id": run.run_id}]
     assert harness.jobs("recalibrate") == harness.jobs("prepare") == []
@@ -122,7 +122,7 @@ def test_an_inconclusive_outcome_changes_nothing(harness: ResultHarness) -> None
 def test_a_malformed_result_is_posted_too(harness: ResultHarness) -> None:
     harness.run_ends(result={"outcome": 7})
     harness.results()
-    assert harness.told()[0]["output"]["title"] == "finished, with a result that cannot be read"
+    assert harness.told()[0]["output"]["title"] == "finished, but the result cannot be read"
 
 
 def test_a_late_result_of_an_older_command_overrules_nothing(harness: ResultHarness) -> None:
@@ -133,8 +133,8 @@ def test_a_late_result_of_an_older_command_overrules_nothing(harness: ResultHarn
     harness.results()
     first, second = harness.told()
     assert first["output"]["title"].startswith("SOFT LOSS")
-    assert "this one came from an earlier command" in first["output"]["summary"]
-    assert "which is under way" in second["output"]["summary"]
+    assert "this run was requested before that one" in first["output"]["summary"]
+    assert "is being retrained" in second["output"]["summary"]
     refit = harness.runs()[0]
     assert (refit.purpose, refit.judged_run_id, late.run_id < newer.run_id) == ("refit", newer.run_id, True)
 
@@ -236,8 +236,8 @@ class TestRanking:
         (posted,) = harness.verdicts()
         said = posted["output"]["text"]
         assert "Ranked by a language model that was fine-tuned on this repository’s bug fixes." in said
-        assert "Δρ +0.549 against the baseline" in said
-        assert "that adapter was not judged itself" in said
+        assert "Δρ against the baseline +0.549" in said
+        assert "and not judged again" in said
         harness.asks_for("result", {"run_id": refit.run_id}, key=str(refit.run_id))
         harness.results()
         assert harness.does("post") is None  # once
@@ -250,8 +250,8 @@ class TestRanking:
         assert ranking(harness) == BASELINE_RANKING
         harness.does("post")
         said = harness.verdicts()[0]["output"]["text"]
-        assert "It could not rank this commit, so the baseline stays: it would take 90 minutes" in said
-        assert "A fixed formula" in said
+        assert "It could not rank this commit, so the baseline is shown. Reason: it would take 90 minutes" in said
+        assert "a fixed formula" in said
 
     def test_until_it_ranks_the_baseline_is_shown_and_that_is_said(self, harness: ResultHarness) -> None:
         harness.run_ends()
@@ -260,7 +260,7 @@ class TestRanking:
         harness.does("post")
         said = harness.verdicts()[0]["output"]["text"]
         assert (
-            "A fine-tuned model did better here when it was judged: Δρ +0.549 against the baseline (95 %: +0.378"
+            "A fine-tuned model did better here when it was judged: Δρ against the baseline +0.549 (95 %: +0.378"
             in said
         )
         assert "It is about to rank this commit; until then the baseline is shown." in said
@@ -289,9 +289,9 @@ class TestVerdict:
     @pytest.mark.parametrize(
         ("why", "said"),
         [
-            ("server", "This server does not fine-tune."),
-            ("budget", "whoever runs this server gave this account no GPU minutes."),
-            ("configuration", "Fine-tuning is switched off by the configuration"),
+            ("server", "This server does not offer fine-tuning."),
+            ("budget", "This account has no GPU budget."),
+            ("configuration", "Fine-tuning is disabled. The configuration"),
         ],
     )
     def test_where_it_is_off_it_says_why_and_has_none(self, harness: ResultHarness, why: str, said: str) -> None:
@@ -321,7 +321,7 @@ class TestButtonsAndReruns:
         harness.ends(run)
         harness.results()
         titles = [told["output"]["title"] for told in harness.told()]
-        assert titles[0] == "queued: it waits for a GPU worker"
+        assert titles[0] == "queued: waiting for a GPU worker"
         assert titles[1].startswith("WIN: ")
 
     def test_re_run_shows_the_stored_result_and_starts_nothing(self, harness: ResultHarness) -> None:
@@ -342,7 +342,7 @@ class TestButtonsAndReruns:
         harness.results()
         harness.hears(harness.told()[0].rerequest("ann"))
         harness.results()
-        assert harness.told()[1]["output"]["title"] == "nothing is stored to show again"
+        assert harness.told()[1]["output"]["title"] == "no result is stored"
 
     def test_re_run_of_what_is_on_its_way_says_how_far_it_is(self, harness: ResultHarness) -> None:
         run = harness.asks(comment_id=None)
@@ -350,7 +350,7 @@ class TestButtonsAndReruns:
         harness.results()
         harness.hears(harness.told()[0].rerequest("ann"))
         harness.results()
-        assert harness.told()[1]["output"]["title"] == "queued: it waits for a GPU worker"
+        assert harness.told()[1]["output"]["title"] == "queued: waiting for a GPU worker"
 
     def test_a_suite_is_answered_with_both(self, harness: ResultHarness) -> None:
         harness.run_ends()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.handlers.finetuning.stale_runs import MAX_VANISHED, NOBODY, NOT_PREPARED, VANISHED, sweep_runs
+from bot.handlers.finetuning.stale_runs import MAX_VANISHED, sweep_runs
+from bot.messages.reasons import NO_GPU_WORKER, NOT_PREPARED, WORKER_VANISHED
 from bot.records import Run
 from bot.store.jobs import cancel_jobs, finish_job, ready_jobs
 from bot.store.runs import ask_to_cancel, claim_run, load_run
@@ -36,12 +37,12 @@ def test_a_run_of_a_vanished_gpu_worker_continues_on_another_up_to_a_limit(play:
             await vanish(shop)
             await sweep_runs(shop.parts)
             left = await now_of(shop, run)
-            assert (left.state, left.attempts, left.reason) == ("queued", attempt, VANISHED)
+            assert (left.state, left.attempts, left.reason) == ("queued", attempt, WORKER_VANISHED)
         assert len(await shop.read(ready_jobs, START, ["reply"], 9)) == 1
         await vanish(shop)
         await sweep_runs(shop.parts)
         left = await now_of(shop, run)
-        assert (left.ending, left.reason) == ("crashed", "its GPU worker vanished, and it had been begun 5 times")
+        assert (left.ending, left.reason) == ("crashed", "its GPU worker disappeared; attempt 5 was the last")
         assert len(await told(shop)) == 1
 
     play(story)
@@ -128,6 +129,6 @@ def test_a_run_does_not_wait_for_a_gpu_worker_for_ever(play: Play, days: float, 
         shop.clock.advance(timedelta(days=days).total_seconds())
         await sweep_runs(shop.parts)
         left = await now_of(shop, run)
-        assert (left.state, left.reason) == (state, NOBODY if state == "ended" else None)
+        assert (left.state, left.reason) == (state, NO_GPU_WORKER if state == "ended" else None)
 
     play(story)

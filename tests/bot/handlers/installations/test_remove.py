@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from bot.disk.artifacts import Artifacts
-from bot.disk.clone_cache import Clones
+from bot.disk.clone_cache import CloneCache
 from bot.github.errors import NotFound
 from bot.handlers.installations import remove
 from bot.handlers.installations.remove import forget_repository, remove_installation
@@ -32,7 +32,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.artifacts = Artifacts(folder / "artifacts")
-        self.clones = Clones(
+        self.clones = CloneCache(
             folder / "clones", installation_quota_bytes=1 << 30, total_quota_bytes=1 << 30, free_bytes_kept=0
         )
         for ids in ((10, 100), (10, 101), (11, 100)):

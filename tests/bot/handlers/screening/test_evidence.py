@@ -13,6 +13,7 @@ import pytest
 from bot.github.errors import RateLimited, Unavailable
 from bot.handlers.screening.evidence import FACTS, Evidence, earliest, evidence_file, lacking, read_evidence
 from bot.jobs.context import READ, JobContext
+from bot.messages.screen_notes import EVIDENCE_UNAVAILABLE
 from bot.records import Installation
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
@@ -101,7 +102,7 @@ def test_with_both_permissions_all_is_read_and_the_recipe_in_force_decides(
     harness: Harness, tmp_path: Path, api_decides: bool, recipe: str
 ) -> None:
     found = evidence(harness, tmp_path, api_decides=api_decides)
-    note = "3 issues and pull requests of these years are known."
+    note = "3 issues and pull requests of this period are known."
     assert found == Evidence(tmp_path / FACTS, note, cast(Any, recipe), is_whole=True)
     assert (tmp_path / FACTS).exists()
 
@@ -119,7 +120,7 @@ def test_without_either_permission_nothing_is_fetched(harness: Harness, tmp_path
     found = evidence(harness, tmp_path, api_decides=api_decides, lacks=("issues", "pull_requests"))
     assert (found.path, found.label_recipe) == (None, "messages")
     assert found.note.startswith("The App may not read issues and pull requests, so ")
-    assert ("this verdict is by messages alone" in found.note) is api_decides
+    assert ("this verdict is based on commit messages alone" in found.note) is api_decides
     assert not any(seen.path == "/api/graphql" for seen in harness.world.github.requests)
 
 
@@ -129,17 +130,18 @@ def test_without_one_permission_messages_decide_and_the_note_names_it(
 ) -> None:
     found = evidence(harness, tmp_path, lacks=(lacks,))
     assert (found.path, found.label_recipe, found.is_whole) == (tmp_path / FACTS, "messages", False)
-    known = "1 issue or pull request of these years is" if lacks == "issues" else "2 issues and pull requests of these"
+    known = "1 issue or pull request of this period is" if lacks == "issues" else "2 issues and pull requests of this"
     assert found.note.startswith(known)
-    assert f"The App may not read {lacks.replace('_', ' ')}, so this verdict is by messages alone." in found.note
+    assert (
+        f"The App may not read {lacks.replace('_', ' ')}, so this verdict is based on commit messages alone."
+        in found.note
+    )
 
 
 def test_if_github_is_down_messages_continue_and_issues_wait(harness: Harness, tmp_path: Path) -> None:
     harness.world.github.fault(GRAPHQL, status(502), FOREVER)
     found = evidence(harness, tmp_path, api_decides=False)
-    assert found == Evidence(
-        None, "By messages alone. GitHub did not give its issues and pull requests this time.", "messages"
-    )
+    assert found == Evidence(None, EVIDENCE_UNAVAILABLE, "messages")
     with pytest.raises(Unavailable):
         evidence(harness, tmp_path, api_decides=True)
 

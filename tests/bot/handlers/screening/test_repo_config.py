@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.handlers.screening.repo_config import changes_labels, load_notes, notes, read_configuration
+from bot.handlers.screening.repo_config import changes_labels, load_notes, read_configuration
 from bot.jobs.context import READ, JobContext
+from bot.messages.screen_notes import config_notes
 from bot.records import Repository
 from bot.repo_config.effective import effective_config
 from bot.repo_config.parse import parse_config
@@ -134,13 +135,15 @@ def test_a_check_run_quotes_its_own_file_and_counts_lines_of_the_organizations(h
     assert len(told) == 2
     assert told[0].startswith(".github/assay.yml, line 2, bug_label: ")
     assert told[0].endswith("The rest of the file applies.")
-    assert told[1] == ("Of the organization's .github/assay.yml 2 lines do not apply: assay config check tells why.")
+    assert told[1] == (
+        "2 lines of the organization's .github/assay.yml do not apply: run assay config check on it to see why."
+    )
 
 
 def test_a_file_that_applies_entirely_needs_no_note(harness: Harness) -> None:
     parsed = parse_config(b"quiet: true\n")
     in_force = effective_config(harness.policy, StoredConfig(), StoredConfig(parsed))
-    assert list(notes(StoredConfig().parsed, parsed, in_force)) == []
+    assert list(config_notes(StoredConfig().parsed, parsed, in_force)) == []
 
 
 @pytest.mark.parametrize(("said", "again"), [("quiet: true\n", False), ("bug_labels: [oops]\n", True)])

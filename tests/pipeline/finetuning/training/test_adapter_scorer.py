@@ -13,7 +13,7 @@ from pipeline.finetuning.model_card import CardMetrics, Provenance
 from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.recipe import FinetuneRecipe
 from pipeline.finetuning.training.adapter_scorer import AdapterScorer
-from pipeline.finetuning.training.loaded import load
+from pipeline.finetuning.training.load_model import load_model
 from pipeline.finetuning.training.score import score
 from pipeline.ranking.bootstrap import Floats
 from pipeline.ranking.rank import rank_functions
@@ -36,13 +36,13 @@ def read(blob: str) -> bytes:
 
 def subjects() -> list[Subject]:
     """Twelve functions of two lines, one after the other."""
-    found = []
+    collected = []
     for number in range(12):
         known = subject("a.py", f"f{number}", lines=2)
         place = {"start_line": 2 + 2 * number, "end_line": 3 + 2 * number}
         fields = {name: getattr(known, name) for name in Subject.__dataclass_fields__}
-        found.append(Subject(**(fields | place)))
-    return found
+        collected.append(Subject(**(fields | place)))
+    return collected
 
 
 def prompted(functions: Sequence[Subject]) -> list[Prompted]:
@@ -61,12 +61,12 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> FinetuneRecipe:
 @pytest.fixture(scope="module")
 def own_scores(recipe: FinetuneRecipe) -> dict[int, Floats]:
     """What each adapter says when it stands in memory."""
-    loaded = load(recipe, prompted(subjects()), (), "cpu")
-    found = {}
+    loaded = load_model(recipe, prompted(subjects()), (), "cpu")
+    collected = {}
     for seed in recipe.seeds:
         loaded.ranker.reset(seed)
-        found[seed] = score(loaded.ranker, loaded.train, micro_batch_tokens=4_096, device="cpu")
-    return found
+        collected[seed] = score(loaded.ranker, loaded.train, micro_batch_tokens=4_096, device="cpu")
+    return collected
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def out(recipe: FinetuneRecipe, tmp_path: Path) -> Path:
 
 
 def saved(folder: Path, recipe: FinetuneRecipe, seed: int, pair_set_id: str = "b" * 64) -> None:
-    loaded = load(recipe, (), (), "cpu")
+    loaded = load_model(recipe, (), (), "cpu")
     loaded.ranker.reset(seed)
     tensors = save({name: tensor.detach().clone() for name, tensor in loaded.ranker.trainable().items()})
     origin = Provenance("shop", "a" * 40, pair_set_id, "0123456789ab", seed, 400)
@@ -95,7 +95,7 @@ def test_one_adapter_ranks_alone(out: Path, own_scores: dict[int, Floats]) -> No
     assert scorer.predict(subjects()).tolist() == rank_average([own_scores[2]]).tolist()
 
 
-def test_it_ranks_functions_like_any_other_scorer(out: Path) -> None:
+def test_an_adapter_ranks_functions_like_any_other_scorer(out: Path) -> None:
     scorer = AdapterScorer("adapter", out, read, "cpu")
     ranked = rank_functions(subjects(), scorer)
     assert [place.score for place in ranked] == sorted((place.score for place in ranked), reverse=True)
@@ -115,7 +115,7 @@ def test_a_folder_without_an_adapter_is_refused(tmp_path: Path) -> None:
         AdapterScorer("adapter", tmp_path / "nothing", read, "cpu")
 
 
-def test_an_adapter_that_was_changed_is_refused(out: Path) -> None:
+def test_a_changed_adapter_is_refused(out: Path) -> None:
     path = out / "adapter-seed-1" / "adapter.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(AssayError, match="damaged"):

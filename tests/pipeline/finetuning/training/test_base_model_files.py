@@ -54,21 +54,21 @@ def edit(file: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(("kind", "is_decoder"), [("decoder", True), ("encoder", False)])
-def test_encoders_and_decoders_are_told_apart_and_attend_by_sdpa(
+def test_encoders_and_decoders_are_distinguished_and_use_sdpa(
     models: dict[str, Path], kind: str, is_decoder: bool
 ) -> None:
-    found = opened(models[kind])
-    assert (found.is_decoder, found.attention, found.digit_rows) == (is_decoder, "sdpa", None)
-    assert found.network.config._attn_implementation == "sdpa"
+    model = opened(models[kind])
+    assert (model.is_decoder, model.attention, model.digit_rows) == (is_decoder, "sdpa", None)
+    assert model.network.config._attn_implementation == "sdpa"
 
 
-def test_an_encoder_that_was_made_a_decoder_is_one(models: dict[str, Path], tmp_path: Path) -> None:
+def test_an_encoder_configured_as_a_decoder_is_a_decoder(models: dict[str, Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(models["encoder"], tmp_path / "model"))
     edit(folder / "config.json", is_decoder=True)
     assert opened(folder).is_decoder
 
 
-def test_weights_are_those_of_the_file_in_the_precision_asked_for(models: dict[str, Path]) -> None:
+def test_weights_are_loaded_in_the_requested_precision(models: dict[str, Path]) -> None:
     network = open_model(BaseModel(str(models["decoder"])), torch.bfloat16).network
     saved = load_file(models["decoder"] / "model.safetensors")["model.layers.1.mlp.up_proj.weight"]
     loaded = network.get_parameter("layers.1.mlp.up_proj.weight")
@@ -76,16 +76,16 @@ def test_weights_are_those_of_the_file_in_the_precision_asked_for(models: dict[s
     assert torch.equal(loaded, saved.bfloat16())
 
 
-def test_rows_of_the_output_embedding_come_along_on_request(models: dict[str, Path]) -> None:
-    found = opened(models["decoder"], digit_ids=[5, 3])
+def test_rows_of_the_output_embedding_are_returned_on_request(models: dict[str, Path]) -> None:
+    model = opened(models["decoder"], digit_ids=[5, 3])
     embedding = load_file(models["decoder"] / "model.safetensors")["model.embed_tokens.weight"]
-    assert found.digit_rows is not None
-    assert torch.equal(found.digit_rows, embedding[[5, 3]])  # input and output are tied
-    assert (type(found.network).__name__, found.digit_bias) == ("Qwen2Model", None)
+    assert model.digit_rows is not None
+    assert torch.equal(model.digit_rows, embedding[[5, 3]])  # input and output are tied
+    assert (type(model.network).__name__, model.digit_bias) == ("Qwen2Model", None)
 
 
-def test_an_encoder_has_no_next_token_to_read_digits_from(models: dict[str, Path]) -> None:
-    with pytest.raises(AssayError, match=r'--base-model .*: an encoder writes no next token: use head = "logit"'):
+def test_an_encoder_is_refused_for_the_digits_head(models: dict[str, Path]) -> None:
+    with pytest.raises(AssayError, match=r'--base-model .*: an encoder predicts no next token: use head = "logit"'):
         opened(models["encoder"], digit_ids=[1])
 
 
@@ -93,13 +93,13 @@ def test_a_pooler_is_left_out_because_it_would_never_learn(models: dict[str, Pat
     assert not [name for name, _ in opened(models["encoder"]).network.named_parameters() if "pooler" in name]
 
 
-def test_an_architecture_without_sdpa_attends_eagerly_and_says_why(
+def test_an_architecture_without_sdpa_uses_eager_attention_and_says_why(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BertModel, "_supports_sdpa", False)
-    found = opened(models["encoder"])
-    assert found.attention == "eager: this architecture has no SDPA attention"
-    assert found.network.config._attn_implementation == "eager"
+    model = opened(models["encoder"])
+    assert model.attention == "eager: this architecture has no SDPA attention"
+    assert model.network.config._attn_implementation == "eager"
 
 
 def remove(name: str) -> Callable[[Path], None]:
@@ -127,7 +127,7 @@ def config(**changes: Any) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (shutil.rmtree, "there is no such directory"),
         (remove("config.json"), r"no config\.json"),
@@ -139,22 +139,22 @@ def config(**changes: Any) -> Callable[[Path], None]:
         (config(hidden_size=32), "its weights cannot be loaded"),
         (config(auto_map={"AutoModel": "modeling.Own"}), "code of its own"),
         (config(quantization_config={"quant_method": "gptq"}), "quantised"),
-        (config(is_encoder_decoder=True), "an encoder and a decoder in one"),
+        (config(is_encoder_decoder=True), "it is an encoder-decoder"),
         (config(model_type="nobody_knows_it"), r"config\.json cannot be used"),
         (config(hidden_size="wide"), r"config\.json cannot be used"),
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
     ],
 )  # fmt: skip
 def test_a_model_that_cannot_be_used_is_refused_with_the_reason(
-    decoder: Path, damage: Callable[[Path], None], said: str
+    decoder: Path, damage: Callable[[Path], None], message: str
 ) -> None:
     damage(decoder)
-    with pytest.raises(AssayError, match=f"^--base-model {decoder}: .*{said}") as raised:
+    with pytest.raises(AssayError, match=f"^--base-model {decoder}: .*{message}") as raised:
         opened(decoder)
     assert "\n" not in str(raised.value)
 
 
-def test_code_that_comes_with_a_model_is_not_run(decoder: Path, tmp_path: Path) -> None:
+def test_code_shipped_with_a_model_is_never_run(decoder: Path, tmp_path: Path) -> None:
     (decoder / "modeling.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')\n")
     edit(
         decoder / "config.json", model_type="own", auto_map={"AutoConfig": "modeling.Own", "AutoModel": "modeling.Own"}
@@ -164,7 +164,7 @@ def test_code_that_comes_with_a_model_is_not_run(decoder: Path, tmp_path: Path) 
     assert not (tmp_path / "was_run").exists()
 
 
-def test_a_name_that_neither_the_hub_nor_its_cache_has_is_named_with_its_revision(
+def test_a_model_missing_from_hub_and_cache_is_reported_with_its_revision(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -175,7 +175,7 @@ def test_a_name_that_neither_the_hub_nor_its_cache_has_is_named_with_its_revisio
             load()
 
 
-def test_a_name_on_a_hub_is_never_taken_for_a_directory_beside_it(
+def test_a_hub_name_is_never_mistaken_for_a_local_directory(
     decoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -184,12 +184,12 @@ def test_a_name_on_a_hub_is_never_taken_for_a_directory_beside_it(
         open_model(BaseModel(decoder.name), torch.float32)
 
 
-def test_a_directory_beside_the_caller_is_found(decoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_directory_is_found(decoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_model(BaseModel(f"./{decoder.name}"), torch.float32).is_decoder
 
 
-def test_a_tokenizer_has_a_token_to_pad_with_be_it_the_one_that_ends_a_text(decoder: Path) -> None:
+def test_a_tokenizer_without_a_pad_token_pads_with_its_end_token(decoder: Path) -> None:
     edit(decoder / "tokenizer_config.json", pad_token=None)
     tokenizer = load_tokenizer(BaseModel(str(decoder)))
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
@@ -209,7 +209,7 @@ def test_a_model_without_a_tokenizer_is_refused(decoder: Path) -> None:
         load_tokenizer(BaseModel(str(decoder)))
 
 
-def test_a_tokenizer_that_is_damaged_is_refused(decoder: Path) -> None:
+def test_a_damaged_tokenizer_is_refused(decoder: Path) -> None:
     (decoder / "tokenizer.json").write_text('{"model": null}')
     with pytest.raises(AssayError, match=f"--base-model {decoder}: its tokenizer cannot be loaded"):
         load_tokenizer(BaseModel(str(decoder)))
@@ -221,7 +221,7 @@ def test_loading_is_silent(decoder: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_models_of_the_tests_are_the_same_each_time_and_differ_by_seed(tmp_path: Path) -> None:
+def test_test_models_are_reproducible_and_differ_by_seed(tmp_path: Path) -> None:
     once, again, other = (
         AutoModel.from_pretrained(tiny_decoder(tmp_path / name, seed=seed)).embed_tokens.weight
         for name, seed in (("once", 0), ("again", 0), ("other", 1))
@@ -243,6 +243,6 @@ TINY_GPT: dict[str, Any] = {"n_embd": 4, "n_layer": 1, "n_head": 1}
         (LlamaModel, LlamaConfig(vocab_size=9, **TINY_BERT), True),
     ],
 )
-def test_other_architectures_are_told_apart_too(kind: Any, config: Any, is_decoder: bool, tmp_path: Path) -> None:
+def test_other_architectures_are_distinguished_too(kind: Any, config: Any, is_decoder: bool, tmp_path: Path) -> None:
     kind(config).save_pretrained(tmp_path)
     assert opened(tmp_path).is_decoder is is_decoder

@@ -43,10 +43,10 @@ def checkpoints(folder: Path) -> Checkpoints:
     return Checkpoints(open_store(folder), "seed-1/fit")
 
 
-def assert_equal(found: TrainState | None, expected: TrainState) -> None:
-    assert found is not None
+def assert_equal(loaded: TrainState | None, expected: TrainState) -> None:
+    assert loaded is not None
     for name in TrainState.__dataclass_fields__:
-        one, other = getattr(found, name), getattr(expected, name)
+        one, other = getattr(loaded, name), getattr(expected, name)
         if not isinstance(other, dict):
             assert one == other, name
             continue
@@ -55,23 +55,23 @@ def assert_equal(found: TrainState | None, expected: TrainState) -> None:
             assert (one[key].dtype, one[key].numpy().tobytes()) == (tensor.dtype, tensor.numpy().tobytes()), key
 
 
-def test_nothing_saved_is_nothing_found(checkpoints: Checkpoints) -> None:
+def test_an_empty_store_has_no_checkpoint(checkpoints: Checkpoints) -> None:
     assert checkpoints.latest() is None
 
 
-def test_what_is_saved_comes_back_to_the_last_bit(checkpoints: Checkpoints) -> None:
+def test_a_checkpoint_round_trips_to_the_last_bit(checkpoints: Checkpoints) -> None:
     saved = state(7)
     checkpoints.save(saved)
     assert_equal(checkpoints.latest(), saved)
 
 
-def test_a_copy_of_the_folder_is_as_good(checkpoints: Checkpoints, folder: Path, tmp_path: Path) -> None:
+def test_a_copy_of_the_folder_works_as_well(checkpoints: Checkpoints, folder: Path, tmp_path: Path) -> None:
     checkpoints.save(saved := state(7))
     shutil.copytree(folder, tmp_path / "elsewhere")
     assert_equal(Checkpoints(open_store(tmp_path / "elsewhere"), "seed-1/fit").latest(), saved)
 
 
-def test_a_remote_store_is_as_good() -> None:
+def test_a_remote_store_works_as_well() -> None:
     store = open_store("memory://checkpoints-of-a-test")
     Checkpoints(store, "fit").save(saved := state(3))
     assert_equal(Checkpoints(store, "fit").latest(), saved)
@@ -109,7 +109,7 @@ def replace_by_another_kind(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut_short, flip_a_bit, replace_by_another_kind, Path.unlink])
 @pytest.mark.parametrize("kind", ["safetensors", "json", "manifest.json"])
-def test_a_damaged_one_is_passed_over_for_the_one_before(
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     checkpoints: Checkpoints, folder: Path, damage: Callable[[Path], None], kind: str
 ) -> None:
     checkpoints.save(state(1))
@@ -124,19 +124,19 @@ def test_a_damaged_one_is_passed_over_for_the_one_before(
 
 
 def assert_found(checkpoints: Checkpoints, step: int) -> None:
-    found = checkpoints.latest()
-    assert found is not None
-    assert found.step == step
+    loaded = checkpoints.latest()
+    assert loaded is not None
+    assert loaded.step == step
 
 
-def test_all_damaged_is_as_if_there_were_none(checkpoints: Checkpoints, folder: Path) -> None:
+def test_only_damaged_checkpoints_count_as_none(checkpoints: Checkpoints, folder: Path) -> None:
     checkpoints.save(state(1))
     flip_a_bit(folder / "seed-1" / "fit" / "step-000000001.safetensors")
     assert checkpoints.latest() is None
 
 
 @pytest.mark.parametrize("written", [1, 2])
-def test_one_that_was_broken_off_is_not_there(
+def test_an_incomplete_checkpoint_is_ignored(
     checkpoints: Checkpoints, folder: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     checkpoints.save(state(1))
@@ -149,7 +149,7 @@ def test_one_that_was_broken_off_is_not_there(
     assert_found(checkpoints, 1)
 
 
-def test_a_full_disk_keeps_the_last_good_one(
+def test_a_full_disk_keeps_the_last_intact_checkpoint(
     checkpoints: Checkpoints, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints.save(state(1))
@@ -184,7 +184,7 @@ def test_other_prefixes_are_other_runs(checkpoints: Checkpoints, folder: Path) -
     assert_found(checkpoints, 1)
 
 
-def test_one_that_nobody_recorded_is_not_taken(checkpoints: Checkpoints, folder: Path) -> None:
+def test_an_unrecorded_checkpoint_is_ignored(checkpoints: Checkpoints, folder: Path) -> None:
     recorded = checkpoints.save(state(1))
     checkpoints.save(state(2))  # by whoever else can write there
     assert recorded.sha256 == sha256((folder / recorded.manifest).read_bytes())
@@ -192,7 +192,7 @@ def test_one_that_nobody_recorded_is_not_taken(checkpoints: Checkpoints, folder:
     assert Checkpoints(open_store(folder), "seed-1/fit", known=()).latest() is None
 
 
-def test_one_under_the_name_of_a_later_step_is_not_taken(checkpoints: Checkpoints, folder: Path) -> None:
+def test_a_checkpoint_renamed_to_a_later_step_is_ignored(checkpoints: Checkpoints, folder: Path) -> None:
     checkpoints.save(state(1))
     for path in list((folder / "seed-1" / "fit").iterdir()):
         renamed = path.with_name(path.name.replace("001", "009"))
@@ -212,7 +212,7 @@ def test_one_under_the_name_of_a_later_step_is_not_taken(checkpoints: Checkpoint
         (1, 100, 5, True),
     ],
 )
-def test_a_checkpoint_is_due_after_so_many_steps_or_so_long(
+def test_a_checkpoint_is_due_after_a_number_of_steps_or_seconds(
     steps: int, seconds: float, cost_s: float, due: bool, folder: Path
 ) -> None:
     assert Checkpoints(open_store(folder), "fit", every_steps=5, every_s=60).is_due(steps, seconds, cost_s) is due

@@ -36,7 +36,7 @@ def test_the_head_stays_in_float32_inside_autocast() -> None:
         assert head(torch.tensor([[1.0001]])).tolist() == pytest.approx([1.0001], abs=1e-7)
 
 
-def test_digits_that_are_equally_likely_are_half_way() -> None:
+def test_equally_likely_digits_give_one_half() -> None:
     assert digits_of([0.0] * 10) == pytest.approx(0, abs=1e-6)  # 4.5 of 9
 
 
@@ -53,7 +53,7 @@ def test_the_logit_is_that_of_the_expected_digit(logits: list[float]) -> None:
 
 
 @pytest.mark.parametrize("digit", [0, 9])
-def test_a_digit_that_is_all_but_certain_gives_a_finite_logit_that_can_be_learned_from(digit: int) -> None:
+def test_an_almost_certain_digit_gives_a_finite_logit_with_a_gradient(digit: int) -> None:
     states = torch.ones(1, 1, requires_grad=True)
     rows = torch.zeros(10, 1)
     rows[digit] = 300
@@ -70,12 +70,12 @@ def test_the_bias_of_an_output_embedding_counts() -> None:
     assert with_bias.item() == pytest.approx(digits_of(bias.tolist()), rel=1e-5)
 
 
-def test_the_digits_have_nothing_to_train_or_to_save() -> None:
+def test_the_digits_head_has_no_parameters() -> None:
     head = DigitsHead(torch.zeros(10, 3))
     assert (list(head.parameters()), head.state_dict()) == ([], {})
 
 
-def test_what_begins_at_nought_and_what_within_which_bounds() -> None:
+def test_initial_values_are_zero_or_within_bounds() -> None:
     random = torch.Generator().manual_seed(1)
     a = initial("base_model.model.q_proj.lora_A.weight", torch.Size([16, 100]), random)
     assert 0.09 < float(a.abs().max()) <= 0.1  # 1 over the root of 100

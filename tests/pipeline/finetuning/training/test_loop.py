@@ -76,13 +76,13 @@ def test_a_planted_signal_is_found() -> None:
     assert rho(ranker.eval()) == trained.best_rho  # the ranker is left as it was at the best step
 
 
-def test_a_seed_gives_the_same_bits_and_another_seed_others() -> None:
+def test_a_seed_determines_every_bit() -> None:
     one, again, other = run(seed=1), run(seed=1), run(seed=2)
     assert_same(one, again)
     assert not torch.equal(one.state["head.weight"], other.state["head.weight"])
 
 
-def test_validation_does_not_change_what_is_learned() -> None:
+def test_validation_does_not_affect_training() -> None:
     def draws(ranker: BagRanker) -> float:
         torch.rand(7)
         return 0.0
@@ -116,7 +116,9 @@ def killed_after_a_checkpoint(step: int) -> Callable[[TrainingEvent], None]:
     [killed_at(3), killed_at(10), killed_after_a_checkpoint(10), killed_at(18), killed_at(STEPS)],
     ids=["before the first", "right before one", "right after one", "between, after a validation", "at the end"],
 )
-def test_killed_at_any_moment_it_ends_with_the_same_bits(kill: Callable[[TrainingEvent], None], tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_ends_with_the_same_bits(
+    kill: Callable[[TrainingEvent], None], tmp_path: Path
+) -> None:
     whole = run(validate=rho)
     with pytest.raises(Killed):
         run(validate=rho, checkpoints=Checkpoints(open_store(tmp_path / "a"), "fit", every_steps=5), watch=kill)
@@ -126,7 +128,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(kill: Callable[[Trainin
     assert_same(resumed, whole)
 
 
-def test_killed_in_the_middle_of_a_step_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_run_killed_in_the_middle_of_a_step_ends_with_the_same_bits(tmp_path: Path) -> None:
     calls = count()
 
     def before(ids: Tensor) -> None:
@@ -139,7 +141,7 @@ def test_killed_in_the_middle_of_a_step_it_ends_with_the_same_bits(tmp_path: Pat
     assert_same(run(checkpoints=checkpoints), run())
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_run_killed_repeatedly_ends_with_the_same_bits(tmp_path: Path) -> None:
     checkpoints = Checkpoints(open_store(tmp_path), "fit", every_steps=1)
     for step in range(2, STEPS, 3):
         with pytest.raises(Killed):
@@ -147,19 +149,19 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path: Path) -> No
     assert_same(run(validate=rho, checkpoints=checkpoints), run(validate=rho))
 
 
-@pytest.mark.parametrize("questions", [0, 1, 2, 30, 31, 32, 33])
-def test_told_to_stop_it_saves_and_goes_on_with_the_same_bits(questions: int, tmp_path: Path) -> None:
-    asked = count()
+@pytest.mark.parametrize("stop_at", [0, 1, 2, 30, 31, 32, 33])
+def test_a_stopped_run_saves_and_resumes_with_the_same_bits(stop_at: int, tmp_path: Path) -> None:
+    polls = count()
     checkpoints = Checkpoints(open_store(tmp_path), "fit")
     with pytest.raises(Stopped, match="SIGTERM"):
-        run(checkpoints=checkpoints, stop=lambda: "SIGTERM" if next(asked) >= questions else None, clock=lambda: 0.0)
-    assert next(asked) == questions + 1
+        run(checkpoints=checkpoints, stop=lambda: "SIGTERM" if next(polls) >= stop_at else None, clock=lambda: 0.0)
+    assert next(polls) == stop_at + 1
     saved = checkpoints.latest()
-    assert (saved is None) == (questions < 3)
+    assert (saved is None) == (stop_at < 3)
     assert_same(run(checkpoints=checkpoints), run())
 
 
-def test_stopped_while_validating_it_validates_again_and_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_run_stopped_while_validating_validates_again_and_ends_with_the_same_bits(tmp_path: Path) -> None:
     def stopped(ranker: BagRanker) -> float:
         torch.rand(5)
         raise Stopped("SIGTERM")
@@ -173,7 +175,7 @@ def test_stopped_while_validating_it_validates_again_and_ends_with_the_same_bits
     assert_same(run(validate=rho, checkpoints=checkpoints), run(validate=rho))
 
 
-def test_a_completed_run_is_not_done_again(tmp_path: Path) -> None:
+def test_a_completed_run_is_not_repeated(tmp_path: Path) -> None:
     checkpoints = Checkpoints(open_store(tmp_path), "fit")
     whole = run(validate=rho, checkpoints=checkpoints)
     events: list[TrainingEvent] = []
@@ -203,20 +205,20 @@ def test_a_time_limit_gives_the_best_so_far_and_can_be_lifted(tmp_path: Path) ->
     assert (resumed.ended, resumed.steps_done, resumed.best_step) == ("completed", STEPS, 12)
 
 
-def test_a_time_limit_without_a_validation_gives_what_there_is() -> None:
+def test_a_time_limit_without_validation_returns_the_last_step() -> None:
     ticks = count()
     ended = run(clock=ticks.__next__, deadline_s=40)
     assert ended.ended == "time limit"
     assert 0 < ended.steps_done == ended.best_step < STEPS
 
 
-def test_a_time_that_is_over_gives_nothing_but_the_beginning() -> None:
+def test_an_expired_time_limit_takes_no_step() -> None:
     ended = run(clock=lambda: 5.0, deadline_s=5.0)
     assert (ended.steps_done, ended.curve, ended.padding_share, ended.tokens_per_second) == (0, (), 0.0, 0.0)
     assert torch.equal(ended.state["head.weight"], BagRanker().head.weight.detach())
 
 
-def test_a_refit_takes_the_same_course_and_breaks_off_where_it_was_best() -> None:
+def test_a_refit_follows_the_same_schedule_and_ends_at_the_best_step() -> None:
     whole = run()
     refit = run(steps=10, planned=STEPS)
     assert [point.learning_rate for point in refit.curve] == [point.learning_rate for point in whole.curve[:10]]
@@ -233,7 +235,7 @@ def test_validations_are_evenly_spaced_and_the_last_step_is_one() -> None:
     assert {point.step: point.rho for point in trained.curve if point.rho is not None} == {6: 0.2, 24: 0.2}
 
 
-def test_without_one_rho_the_last_step_is_the_best() -> None:
+def test_without_any_rho_the_last_step_is_the_best() -> None:
     trained = run(validate=lambda ranker: None)
     assert (trained.best_step, trained.best_rho) == (STEPS, None)
 
@@ -243,14 +245,14 @@ def test_more_validations_than_steps_validate_after_each() -> None:
     assert [point.rho for point in trained.curve] == [0.0] * 5
 
 
-def test_each_step_is_told() -> None:
+def test_each_step_is_reported() -> None:
     events: list[TrainingEvent] = []
     trained = run(watch=events.append)
-    told = [event for event in events if isinstance(event, TrainingStep)]
-    assert [event.step for event in told] == list(range(1, STEPS + 1))
-    assert {event.steps for event in told} == {STEPS}
-    assert all(event.gradient_norm > 0 and event.memory_mb is None for event in told)
-    last = told[-1]
+    reported = [event for event in events if isinstance(event, TrainingStep)]
+    assert [event.step for event in reported] == list(range(1, STEPS + 1))
+    assert {event.steps for event in reported} == {STEPS}
+    assert all(event.gradient_norm > 0 and event.memory_mb is None for event in reported)
+    last = reported[-1]
     assert (last.tokens, last.padding_share) == (trained.tokens, trained.padding_share)
     assert trained.tokens_per_second == trained.tokens / trained.seconds
 
@@ -269,7 +271,7 @@ class SmallDevice:
 
 
 @pytest.mark.parametrize("words", ["CUDA out of memory.", "DefaultCPUAllocator: can't allocate memory: 5 bytes"])
-def test_memory_that_runs_out_halves_the_micro_batch_and_the_step_is_done_again(words: str) -> None:
+def test_running_out_of_memory_halves_the_micro_batch_and_repeats_the_step(words: str) -> None:
     events: list[TrainingEvent] = []
     large = replace(RECIPE, micro_batch_tokens=100_000, lora_dropout=0.0)
     trained = run(BagRanker(dropout=0, before=SmallDevice(150, words)), large, watch=events.append)
@@ -297,12 +299,12 @@ def test_the_smaller_micro_batch_is_remembered_by_a_checkpoint(tmp_path: Path) -
     assert not [event for event in events if isinstance(event, MicroBatchHalved)]
 
 
-def test_memory_that_is_too_small_for_one_sequence_is_told() -> None:
+def test_memory_too_small_for_one_sequence_is_an_error() -> None:
     with pytest.raises(AssayError, match="out of memory at step 1: lower max_tokens, set gradient_checkpointing"):
         run(BagRanker(before=SmallDevice(10)))
 
 
-def test_a_loss_that_is_no_number_names_the_step_and_the_learning_rate(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_names_the_step_and_the_learning_rate(tmp_path: Path) -> None:
     ranker = BagRanker()
 
     def spoil(event: TrainingEvent) -> None:
@@ -311,7 +313,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_learning_rate(tmp_path:
                 ranker.head.weight.fill_(math.nan)
 
     checkpoints = Checkpoints(open_store(tmp_path), "fit", every_steps=1)
-    with pytest.raises(AssayError, match=r"training went astray at step 7 \(loss nan.*lower learning_rate.*0\.01;"):
+    with pytest.raises(AssayError, match=r"training diverged at step 7 \(loss nan.*lower learning_rate.*0\.01;"):
         run(ranker, checkpoints=checkpoints, watch=spoil)
     saved = checkpoints.latest()
     assert saved is not None
@@ -320,7 +322,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_learning_rate(tmp_path:
     assert_same(run(checkpoints=checkpoints), run())
 
 
-def test_a_gpu_that_is_lost_is_told_and_the_run_goes_on_later(tmp_path: Path) -> None:
+def test_a_lost_gpu_is_reported_and_the_run_resumes_later(tmp_path: Path) -> None:
     calls = count()
 
     def before(ids: Tensor) -> None:
@@ -333,7 +335,7 @@ def test_a_gpu_that_is_lost_is_told_and_the_run_goes_on_later(tmp_path: Path) ->
     assert_same(run(checkpoints=checkpoints), run())
 
 
-def test_a_bug_is_not_taken_for_a_lost_gpu() -> None:
+def test_a_bug_is_not_mistaken_for_a_lost_gpu() -> None:
     def before(ids: Tensor) -> None:
         raise RuntimeError("size mismatch")
 
@@ -341,7 +343,7 @@ def test_a_bug_is_not_taken_for_a_lost_gpu() -> None:
         run(BagRanker(before=before))
 
 
-def test_a_full_disk_ends_the_run_and_keeps_the_last_good_checkpoint(
+def test_a_full_disk_ends_the_run_and_keeps_the_last_intact_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(tmp_path)
@@ -368,7 +370,7 @@ def test_a_checkpoint_of_another_run_is_refused(changed: dict[str, Any], tmp_pat
         run(checkpoints=checkpoints, **({"steps": 3} | changed))
 
 
-def test_a_limit_that_only_fits_the_machine_does_not_make_it_another_run(tmp_path: Path) -> None:
+def test_settings_that_fit_the_machine_do_not_make_it_another_run(tmp_path: Path) -> None:
     checkpoints = Checkpoints(open_store(tmp_path), "fit")
     run(checkpoints=checkpoints, steps=3)
     assert run(recipe=replace(RECIPE, micro_batch_tokens=100), checkpoints=checkpoints, steps=3).steps_done == 3

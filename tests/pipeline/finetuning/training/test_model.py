@@ -70,7 +70,7 @@ def test_a_prompt_scores_the_same_alone_and_padded_beside_a_longer_one(load, kin
     assert abs(float(together[0] - together[1])) > 1e-3
 
 
-def test_a_decoder_without_a_mask_scores_as_with_one(load) -> None:
+def test_a_decoder_scores_the_same_without_a_mask(load) -> None:
     ranker = trained(load())
     ids, mask = pad([SHORT, LONG, SHORT[:1]], ranker.pad_id)
     with torch.inference_mode():
@@ -121,21 +121,21 @@ def test_adapter_tensors_have_the_names_that_peft_gives_them(load, kind: str) ->
 
 
 @pytest.mark.parametrize(
-    ("kind", "parameters", "most_tokens"),
+    ("kind", "parameters", "max_tokens"),
     # Decoder, a layer: q 64x64+64, k and v 64x32+32 each, o 64x64, three of 64x128, two norms of 64; a norm at the end.
     [("decoder", 2 * (4_160 + 2 * 2_080 + 4_096 + 24_576 + 128) + 64, 2_048),
      # Encoder, a layer: four of 64x64+64, 64x128+128, 128x64+64, two norms of 128; one norm after the embeddings.
      ("encoder", 2 * (4 * 4_160 + 8_320 + 8_256 + 256) + 128, 512)],
 )  # fmt: skip
 def test_parameters_are_counted_without_embeddings_and_adapter(
-    load, kind: str, parameters: int, most_tokens: int
+    load, kind: str, parameters: int, max_tokens: int
 ) -> None:
     ranker = load(kind)
-    assert (ranker.parameters_total, ranker.most_tokens) == (parameters, most_tokens)
+    assert (ranker.parameters_total, ranker.max_tokens) == (parameters, max_tokens)
 
 
 @both_kinds
-def test_only_adapter_and_head_learn_and_all_of_them_do(load, kind: str) -> None:
+def test_exactly_adapter_and_head_learn(load, kind: str) -> None:
     ranker = load(kind).train()
     ranker(*pad([SHORT, LONG], ranker.pad_id)).sum().backward()
     own = ranker.trainable()
@@ -145,7 +145,7 @@ def test_only_adapter_and_head_learn_and_all_of_them_do(load, kind: str) -> None
 
 
 @both_kinds
-def test_an_adapter_adds_nothing_before_it_is_trained_and_can_be_left_out_after(load, kind: str) -> None:
+def test_an_untrained_adapter_adds_nothing_and_a_trained_one_can_be_disabled(load, kind: str) -> None:
     ranker = load(kind)
     prompt = pad([SHORT, LONG], ranker.pad_id)
     with torch.inference_mode():
@@ -156,7 +156,7 @@ def test_an_adapter_adds_nothing_before_it_is_trained_and_can_be_left_out_after(
         assert not torch.allclose(ranker.embed(*prompt), untouched, atol=1e-3)
 
 
-def test_leaving_the_adapter_out_for_a_while_does_not_freeze_it(load) -> None:
+def test_disabling_the_adapter_does_not_freeze_it(load) -> None:
     ranker = load()
     with ranker.without_adapter():
         scores(ranker, SHORT)
@@ -171,33 +171,33 @@ def test_embeddings_are_the_mean_over_the_tokens_of_a_prompt(load) -> None:
         assert torch.allclose(ranker.embed(ids, mask)[0], states[0].mean(0), atol=1e-5)
 
 
-def test_a_seed_decides_how_training_begins_and_nothing_else_does(load) -> None:
+def test_only_the_seed_determines_the_initial_values(load) -> None:
     first = state(load(seed=1))
     torch.manual_seed(123)
     assert same(state(load(seed=1)), first)
     assert not same(state(load(seed=2)), first)
 
 
-def test_a_ranker_that_was_trained_begins_anew_for_another_seed(load) -> None:
+def test_a_trained_ranker_can_be_reset_to_another_seed(load) -> None:
     ranker = trained(load(seed=1))
     ranker.reset(2)
     assert same(state(ranker), state(load(seed=2)))
 
 
-def test_loading_leaves_the_generator_of_torch_where_it_was(load) -> None:
+def test_loading_leaves_the_rng_state_of_torch_alone(load) -> None:
     before = torch.get_rng_state()
     load()
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("head", ["logit", "digits"])
-def test_what_was_trained_can_be_taken_over(load, head: str) -> None:
+def test_trained_tensors_can_be_loaded(load, head: str) -> None:
     one, other = trained(load(seed=1, head=head)), load(seed=2, head=head)
     other.load_trainable(state(one))
     assert torch.equal(scores(one, SHORT, LONG), scores(other, SHORT, LONG))
 
 
-def test_an_adapter_of_another_rank_head_or_model_is_refused_and_nothing_is_taken_over(load) -> None:
+def test_an_adapter_of_another_rank_head_or_model_is_refused_and_nothing_is_loaded(load) -> None:
     ranker = load()
     before = state(ranker)
     for other in (load(lora_rank=4), load(head="digits"), load("encoder")):
@@ -234,7 +234,7 @@ def test_with_a_base_in_bfloat16_adapter_and_head_stay_in_float32(
 
 
 @both_kinds
-def test_activations_that_are_computed_twice_give_the_same_gradients(load, kind: str) -> None:
+def test_gradient_checkpointing_gives_the_same_gradients(load, kind: str) -> None:
     gradients = []
     for twice in (False, True):
         ranker = trained(load(kind, gradient_checkpointing=twice)).train()
@@ -248,7 +248,7 @@ def test_activations_that_are_computed_twice_give_the_same_gradients(load, kind:
     assert all(torch.allclose(plain[name], again[name], atol=1e-6) for name in plain)
 
 
-def test_dropout_is_that_of_the_recipe_and_only_in_training(load) -> None:
+def test_dropout_is_the_recipe_s_and_applies_in_training_only(load) -> None:
     ranker = trained(load(lora_dropout=0.5))
     assert torch.equal(scores(ranker, LONG), scores(ranker, LONG))
     ranker.train()
@@ -260,7 +260,7 @@ def test_dropout_is_that_of_the_recipe_and_only_in_training(load) -> None:
 # torch 2.13 warns of itself when its compiler is first imported.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
 @both_kinds
-def test_layers_are_compiled_where_the_recipe_says_so(load, kind: str) -> None:
+def test_layers_are_compiled_if_the_recipe_says_so(load, kind: str) -> None:
     for compiled in (False, True):
         modules = load(kind, compiled=compiled).modules()
         assert sum(module._compiled_call_impl is not None for module in modules) == (2 if compiled else 0)
@@ -281,7 +281,7 @@ def test_a_tokenizer_of_a_larger_model_is_refused(folders: dict[str, Path]) -> N
     recipe = FinetuneRecipe(base_model=BaseModel(str(folders["decoder"])))
     tokenizer = AutoTokenizer.from_pretrained(folders["decoder"])
     tokenizer.add_tokens(["<one_more>"])
-    with pytest.raises(AssayError, match=r"its tokenizer knows 385 tokens and its weights 384"):
+    with pytest.raises(AssayError, match=r"its tokenizer has 385 tokens and its weights 384"):
         load_ranker(recipe, device="cpu", seed=1, tokenizer=tokenizer)
 
 
@@ -301,5 +301,5 @@ def test_a_model_that_does_not_fit_the_device_is_an_error_that_names_it(load, mo
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Ranker, "to", full)
-    with pytest.raises(AssayError, match=r"--base-model .*decoder: it does not fit the memory of cpu"):
+    with pytest.raises(AssayError, match=r"--base-model .*decoder: does not fit in the memory of cpu"):
         load()

@@ -20,7 +20,7 @@ def test_the_learning_rate_by_hand() -> None:
 
 
 @given(st.integers(1, 500), st.floats(0, 1))
-def test_the_learning_rate_goes_up_to_its_peak_and_down_and_is_never_nothing(planned: int, warmup_share: float) -> None:
+def test_the_learning_rate_rises_to_its_peak_and_falls_but_never_to_zero(planned: int, warmup_share: float) -> None:
     factors = [learning_rate_factor(step, planned, warmup_share) for step in range(1, planned + 1)]
     peak = max(1, math.ceil(warmup_share * planned))
     assert factors[:peak] == sorted(factors[:peak])
@@ -44,7 +44,7 @@ def test_each_group_moves_at_its_own_rate() -> None:
     assert [weight.grad for weight in weights] == [None, None]
 
 
-def test_a_long_gradient_is_shortened_and_its_length_told() -> None:
+def test_a_long_gradient_is_clipped_and_its_norm_returned() -> None:
     weights = [torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)]
     stepping = optimizer(weights)
     weights[0].grad, weights[1].grad = torch.tensor([30.0]), torch.tensor([40.0])
@@ -52,7 +52,7 @@ def test_a_long_gradient_is_shortened_and_its_length_told() -> None:
     assert [weight.grad.item() for weight in weights if weight.grad is not None] == pytest.approx([3, 4])
 
 
-def test_moments_that_are_loaded_go_on_as_if_nothing_had_happened() -> None:
+def test_loaded_moments_continue_as_if_nothing_had_happened() -> None:
     ends = []
     for interrupted in (False, True):
         weights = [torch.ones(3, requires_grad=True), torch.ones(2, requires_grad=True)]

@@ -22,9 +22,9 @@ from tests.builders.patience import PATIENCE_S
 
 pytestmark = pytest.mark.finetune
 
-ROOT = Path(__file__).parent.parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent.parent
 
-# One process of several: trains, and says what came of it.
+# One of several processes: trains and prints the result.
 PROCESS = """
 import json, sys
 from pathlib import Path

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipeline.finetuning.training.pad import pad
-from pipeline.finetuning.training.score import MOST_PADDING, next_batch, score
+from pipeline.finetuning.training.score import MAX_PADDING, next_batch, score
 from pipeline.records import AssayError
 
 pytestmark = pytest.mark.finetune
@@ -46,20 +46,20 @@ def scored(ranker: Any, sequences: list[list[int]], tokens: int = 64, **others: 
 
 
 @given(st.lists(st.lists(st.integers(0, 50), max_size=30), max_size=40), st.integers(1, 100))
-def test_every_prompt_gets_its_own_score_in_the_order_given(sequences: list[list[int]], tokens: int) -> None:
+def test_every_prompt_gets_its_own_score_in_the_given_order(sequences: list[list[int]], tokens: int) -> None:
     assert scored(Sums(), sequences, tokens) == [sum(ids) for ids in sequences]
 
 
 @given(some_lengths, st.integers(1, 400))
-def test_a_batch_keeps_to_its_tokens_and_pads_at_most_a_tenth(lengths: list[int], tokens: int) -> None:
+def test_a_batch_respects_its_tokens_and_pads_at_most_a_tenth(lengths: list[int], tokens: int) -> None:
     count = next_batch(lengths, tokens)
     padded = count * max(1, lengths[0])
     assert 1 <= count <= len(lengths)
     assert count == 1 or padded <= tokens
-    assert padded - sum(max(1, length) for length in lengths[:count]) <= MOST_PADDING * padded
+    assert padded - sum(max(1, length) for length in lengths[:count]) <= MAX_PADDING * padded
 
 
-def test_a_batch_takes_all_that_fits() -> None:
+def test_a_batch_takes_everything_that_fits() -> None:
     assert next_batch([10, 10, 10, 10], 30) == 3
     assert next_batch([10, 9, 8, 5], 1_000) == 3  # 27 of 30 is a tenth; with 5, 32 of 40
     assert next_batch([100, 1], 50) == 1
@@ -77,7 +77,7 @@ def test_prompts_without_a_token_still_make_a_batch() -> None:
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("DefaultCPUAllocator: can't allocate memory")])
-def test_memory_that_runs_out_halves_the_batch_and_changes_no_score(error: RuntimeError | None) -> None:
+def test_running_out_of_memory_halves_the_batch_and_changes_no_score(error: RuntimeError | None) -> None:
     ranker = Sums(room=20, error=error)
     sequences = [[i] * 8 for i in range(16)]
     assert scored(ranker, sequences, 64) == [8 * i for i in range(16)]
@@ -85,7 +85,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_no_score(error: Runti
     assert ranker.shapes == [(8, 8), (4, 8), *[(2, 8)] * 8]
 
 
-def test_a_prompt_that_does_not_fit_alone_is_the_end() -> None:
+def test_a_prompt_that_does_not_fit_alone_is_an_error() -> None:
     with pytest.raises(AssayError, match=r"one prompt of 30 tokens .* max_tokens .* --base-model"):
         scored(Sums(room=20), [[1] * 30, [1]])
 
@@ -98,7 +98,7 @@ def test_an_error_that_is_not_about_memory_is_not_retried() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_scoring_is_without_dropout_and_gradients_and_leaves_the_mode_as_it_was(training: bool) -> None:
+def test_scoring_uses_no_dropout_or_gradients_and_restores_the_mode(training: bool) -> None:
     ranker = Sums()
     ranker.train(training)
     scored(ranker, [[1]])
@@ -113,7 +113,7 @@ def test_nan_passes_through() -> None:
     np.testing.assert_array_equal(scored(Broken(), [[1], [3], [2]]), [1.0, math.nan, 2.0])
 
 
-def test_whoever_watches_hears_how_many_are_done_and_may_stop() -> None:
+def test_watch_receives_the_number_done_and_may_stop() -> None:
     heard: list[int] = []
     scored(Sums(), [[1] * 10] * 5, 20, watch=heard.append)
     assert heard == [2, 4, 5]

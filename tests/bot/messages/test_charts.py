@@ -1,11 +1,11 @@
-"""How a run learned, in a few lines of text."""
+"""Text charts: the training curves of a run."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.messages.finetune_chart import WIDTH, draw_curves
+from bot.messages.charts import WIDTH, draw_training_curves
 from pipeline.reports.finetune_figures import SeedCurve
 
 ONE = SeedCurve("1", ((1, 0.8), (2, 0.4), (3, 0.2)), ((2, -0.05), (3, 0.2)), 3, 2, "")
@@ -24,14 +24,14 @@ curves = st.builds(
 )
 
 
-def test_a_whole_chart() -> None:
-    assert draw_curves([ONE]) == [
-        "loss (less is better)",
+def test_the_whole_chart() -> None:
+    assert draw_training_curves([ONE]) == [
+        "loss (lower is better)",
         "step 1  0.800  ########################################",
         "step 2  0.400  ####################",
         "step 3  0.200  ##########",
         "",
-        "validation ρ (more is better), on labels not trained on",
+        "validation ρ (higher is better), on labels kept out of training",
         "step 2  −0.050  ----------",
         "step 3   0.200  ########################################",
         "",
@@ -39,8 +39,8 @@ def test_a_whole_chart() -> None:
     ]
 
 
-def test_seeds_are_averaged_and_their_steps_are_told_one_by_one() -> None:
-    lines = draw_curves([ONE, OTHER])
+def test_seeds_are_averaged_and_their_steps_are_listed_one_by_one() -> None:
+    lines = draw_training_curves([ONE, OTHER])
     assert lines[1:3] == [
         "step 1  0.700  ########################################",
         "step 2  0.400  #######################",
@@ -50,9 +50,9 @@ def test_seeds_are_averaged_and_their_steps_are_told_one_by_one() -> None:
     assert lines[-2:] == ["seed 1: 2 of 3 steps chosen", "seed 2: 3 of 3 steps chosen"]
 
 
-def test_many_steps_are_drawn_in_twelve_stretches() -> None:
+def test_many_steps_are_drawn_in_twelve_ranges() -> None:
     losses = tuple((step, 100.0 - step) for step in range(1, 101))
-    lines = draw_curves([SeedCurve("1", losses, (), None, None, "")])
+    lines = draw_training_curves([SeedCurve("1", losses, (), None, None, "")])
     assert [line.split()[1] for line in lines[1:]] == [
         "9",
         "18",
@@ -71,14 +71,14 @@ def test_many_steps_are_drawn_in_twelve_stretches() -> None:
     assert lines[-1] == "step 100   0.000"
 
 
-def test_more_seeds_than_can_be_told_are_counted() -> None:
-    assert draw_curves([ONE] * 8)[-1] == "3 more seeds"
+def test_seeds_beyond_the_limit_are_counted() -> None:
+    assert draw_training_curves([ONE] * 8)[-1] == "3 more seeds"
 
 
-def test_nothing_trained_draws_nothing() -> None:
-    assert draw_curves([]) == draw_curves([SeedCurve("1", (), (), 8, 4, "")]) == []
+def test_an_untrained_run_has_no_chart() -> None:
+    assert draw_training_curves([]) == draw_training_curves([SeedCurve("1", (), (), 8, 4, "")]) == []
 
 
 @given(st.lists(curves, max_size=4))
 def test_no_line_is_wider_than_72_columns(some: list[SeedCurve]) -> None:
-    assert all(len(line) <= WIDTH for line in draw_curves(some))
+    assert all(len(line) <= WIDTH for line in draw_training_curves(some))
