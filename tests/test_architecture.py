@@ -44,7 +44,7 @@ MAX_FILES_IN_A_FOLDER = 25
 BASENAMES_TWICE = {
     "pipeline": {},
     "bot": {
-        "budget": "a command, and its rows in the store" ,
+        "database": "the store's, and how a command finds it",
         "errors": "each room that raises errors of its own",
         "lease": "of a job, and of a run",
         "migrate": "a command, and what it calls",

@@ -21,7 +21,7 @@ from bot.records import Run
 from bot.store.budgets import usage_of
 from bot.store.calibrations import calibrations_of
 from bot.store.ledger import entries_of
-from bot.store.replies import GIVEN_UP
+from bot.store.reply_comments import GIVEN_UP
 from bot.store.runs import all_runs
 from bot.store.tables import check_runs, jobs, metadata, replies, runs
 from pipeline.reports.finetune_figures import load_figures

@@ -25,7 +25,7 @@ from bot.messages.replies import render_answer, render_cancelled
 from bot.records import Run
 from bot.runs.end_run import cancel
 from bot.store.database import Connection
-from bot.store.replies import create_reply
+from bot.store.reply_comments import create_reply
 from bot.store.runs import RunRequest, load_run, open_run, open_runs
 
 

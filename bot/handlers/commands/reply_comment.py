@@ -26,7 +26,7 @@ from bot.messages.run_comment import RunContext, render_run
 from bot.records import Installation, Reply, Repository, Run
 from bot.store.content_writes import reserve_write
 from bot.store.installations import load_installation
-from bot.store.replies import (
+from bot.store.reply_comments import (
     GIVEN_UP,
     give_up_reply,
     load_reply,

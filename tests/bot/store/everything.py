@@ -17,7 +17,7 @@ from bot.store import (
     installations,
     jobs,
     ledger,
-    replies,
+    reply_comments,
     repositories,
     runs,
     screenings,
@@ -88,7 +88,7 @@ def _finetunes(store: Store, ids: tuple[int, int]) -> Run:
     run = store(runs.claim_run, "gpu-1", NOW, NOW, lease_s=60.0)
     assert run is not None
     assert (run.installation_id, run.repository_id) == ids
-    store(replies.create_reply, *ids, 30, 4, NOW, run_id=run.run_id)
+    store(reply_comments.create_reply, *ids, 30, 4, NOW, run_id=run.run_id)
     entry_id = store(ledger.append_entry, *ids, run.run_id, {"kind": "outcome"}, NOW)
     store(calibrations.save_calibration, me, "r1", "tiny", "v1", {}, {"entries": [entry_id]}, {}, run.run_id, NOW)
     store(shared_outcomes.share, *ids, FIGURES)
@@ -196,12 +196,12 @@ def _to_runs(run: Run, ids: tuple[int, int]) -> list[Call]:
 
 def _to_what_follows_from_runs(me: int, ids: tuple[int, int]) -> list[Call]:
     return [
-        (replies.create_reply, *ids, 31, 4, after(1)),
-        (replies.replies_of_run, me, 1),
-        *((replies.load_reply, me, number) for number in NUMBERS),
-        *((replies.note_reply_tried, me, number, after(1)) for number in NUMBERS),
-        *((replies.note_reply_posted, me, number, 8, "d" * 64, after(1)) for number in NUMBERS),
-        *((replies.give_up_reply, me, number) for number in NUMBERS),
+        (reply_comments.create_reply, *ids, 31, 4, after(1)),
+        (reply_comments.replies_of_run, me, 1),
+        *((reply_comments.load_reply, me, number) for number in NUMBERS),
+        *((reply_comments.note_reply_tried, me, number, after(1)) for number in NUMBERS),
+        *((reply_comments.note_reply_posted, me, number, 8, "d" * 64, after(1)) for number in NUMBERS),
+        *((reply_comments.give_up_reply, me, number) for number in NUMBERS),
         (ledger.lock_ledger, me),
         (ledger.append_entry, *ids, 0, {"kind": "excluded"}, after(1)),
         (ledger.entries_of, me),

@@ -17,7 +17,7 @@ from bot.runs.end_run import finish_and_report
 from bot.store.budgets import remove_budget
 from bot.store.calibrations import save_calibration
 from bot.store.jobs import request_job
-from bot.store.replies import GIVEN_UP, replies_of_run
+from bot.store.reply_comments import GIVEN_UP, replies_of_run
 from bot.store.runs import claim_run, note_progress, queue_run, settle_run
 from pipeline.records import Threshold
 from pipeline.reports.finetune_json import finetune_json

@@ -6,7 +6,7 @@ import pytest
 
 from bot.records import Reply
 from bot.store.installations import delete_installation, save_installation
-from bot.store.replies import (
+from bot.store.reply_comments import (
     GIVEN_UP,
     create_reply,
     give_up_reply,
