@@ -296,7 +296,8 @@ def test_folders_are_small_and_a_basename_stands_once(half: str) -> None:
     assert {folder: n for folder, n in folders.items() if n > MAX_FILES_IN_A_FOLDER} == {}
     stems = Counter(path.stem for path in files)
     assert {stem for stem, n in stems.items() if n > 1} == set(BASENAMES_TWICE[half])
-    assert [path.stem for path in files if path.stem.endswith("ing") and path.stem not in NOUNS_IN_ING] == []
+    named = [path.stem for path in files if "migrations" not in path.parts]
+    assert [stem for stem in named if stem.endswith("ing") and stem not in NOUNS_IN_ING] == []
 
 
 def test_a_rule_that_is_broken_is_told_in_one_line() -> None:
