@@ -66,6 +66,7 @@ class GpuParts:
     name: str  # of the worker
     device: str = ""  # empty: choose the best available
     lease_s: float = 60.0
+    renewals_per_lease: int = 6
     poll_every_s: float = 3.0
     stop_timeout_s: float = STOP_TIMEOUT_S
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the training process
@@ -123,6 +124,7 @@ class Attempt:
             parts.clock,
             self._run,
             lease_s=parts.lease_s,
+            renew_every_s=parts.lease_s / parts.renewals_per_lease,
             max_minutes=max_total_minutes(minutes, self._run.estimated_minutes),
         )
 

@@ -24,7 +24,6 @@ from bot.store.runs import Renewal, note_checkpoint, note_progress, renew_run
 
 log = structlog.get_logger(__name__)
 
-RENEWALS_PER_LEASE: Final = 6
 PROGRESS_EVERY_S: Final = 5.0
 REPLY_EVERY_S: Final = 15.0
 RETRY_EVERY_S: Final = 1.0
@@ -36,18 +35,23 @@ StopReason = Literal["lost", "cancelled", "timed_out"]
 class RunLease:
     """The lease of one attempt at one run."""
 
-    def __init__(self, database: Database, clock: Clock, run: Run, *, lease_s: float, max_minutes: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        run: Run,
+        *,
+        lease_s: float,
+        renew_every_s: float,
+        max_minutes: float,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._run = run
         self._lease_s = lease_s
+        self.renew_every_s = renew_every_s
         self._max_minutes = max_minutes
         self._started_s = time.monotonic()
-
-    @property
-    def renew_every_s(self) -> float:
-        """Seconds between renewals."""
-        return self._lease_s / RENEWALS_PER_LEASE
 
     def spent_minutes(self) -> float:
         """Return the minutes spent in all attempts, including this one so far."""

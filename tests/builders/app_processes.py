@@ -77,7 +77,7 @@ class AppProcess:
         except psutil.NoSuchProcess:
             return []
 
-    def stop(self, within_s: float = 20) -> int:
+    def stop(self, within_s: float = PATIENCE_S) -> int:
         """SIGTERM, and the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -41,6 +41,7 @@ from tests.builders.demo_story import CarelessStory, build
 from tests.builders.finetune_gpu import LOSES, MINUTES, MODEL, MODELS, RunGates, WrittenClock
 from tests.builders.finetune_settled import Places, left_over
 from tests.builders.finetunings import result
+from tests.builders.gpu_bench import end_lease
 from tests.builders.patience import PATIENCE_S
 from tests.builders.running_app import RunningApp, running_app
 from tests.simulator.apps import Installation
@@ -179,6 +180,10 @@ class FinetuneApp:
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.workers.append(process)
         return process
+
+    def end_lease(self, run_id: int) -> None:
+        """Let the lease of a run be over, as if its worker had been silent for that long."""
+        self.write(lambda connection: end_lease(connection, run_id))
 
     def kill(self, worker: subprocess.Popen[bytes]) -> None:
         worker.kill()

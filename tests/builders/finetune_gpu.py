@@ -27,13 +27,13 @@ from bot.clock import Clock, SystemClock
 from bot.gpu_worker.purposes import TrainingSession
 from bot.gpu_worker.training_process import main as train
 from pipeline.finetuning.recipe import BaseModel
+from tests.builders.gpu_bench import LEASE_S, lease_fields
 from tests.builders.gpu_child import EVERY_S, Gates, pretend
 from tests.simulator.clocks import SettableClock
 
 MODEL, REVISION = "acme/coder", "a" * 40
 MODELS = {MODEL: BaseModel(MODEL, REVISION)}
 MINUTES = 60.0  # of training that a run may take
-LEASE_S = 1.2
 WINS, LOSES, CANNOT_TELL = 3.0, -3.0, 0.0  # strengths
 
 Send = Callable[[Mapping[str, Any]], None]
@@ -114,7 +114,7 @@ async def work(database_url: str, artifacts: str, scratch: str, gates: str, cloc
             minutes=MINUTES,
             scratch=own,
             name=name,
-            lease_s=LEASE_S,
+            **lease_fields(LEASE_S),
             poll_every_s=0.3,
             environment=child_environment(os.environ),
             command=(sys.executable, "-X", "utf8", "-m", __spec__.name, "train", gates),

@@ -1,6 +1,6 @@
 """Test bench for GPU workers: a database, an artifact store, queued runs, and workers in real processes.
 
-python -m tests.builders.gpu_bench DATABASE ARTIFACTS SCRATCH GATES NAME     run a worker until it is stopped
+python -m tests.builders.gpu_bench DATABASE ARTIFACTS SCRATCH GATES NAME LEASE_S     run a worker until it is stopped
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+
+from sqlalchemy import update
 
 from bot.clock import SystemClock
 from bot.disk.artifacts import Artifacts
@@ -31,15 +33,19 @@ from bot.store.jobs import ready_jobs as ready_job_ids
 from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
 from bot.store.runs import RunRequest, load_run, open_run, queue_run
+from bot.store.tables import runs
 from pipeline.finetuning.pair_file import encode_pairs
 from pipeline.finetuning.pair_set import PairSet
 from pipeline.finetuning.recipe import BaseModel
 from tests.builders.gpu_child import Gates
 from tests.builders.pair_sets import planted
+from tests.builders.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 MODELS = {"acme/coder": BaseModel("acme/coder", "a" * 40)}
-LEASE_S = 1.2
+LEASE_S = 30.0  # never too short on a busy machine; a test that needs a lease to be over ends it
+SHORT_LEASE_S = 4.0  # in which a training process ends itself if its worker stops
+RENEW_EVERY_S = 0.2
 SHOP, OFFICE = 100, 200  # repositories of installation 10
 T = TypeVar("T")
 
@@ -94,6 +100,10 @@ class Bench:
         assert run is not None
         return run
 
+    def end_lease(self, run: Run) -> None:
+        """Let the lease of a run be over, as if its worker had been silent for that long."""
+        self.write(lambda connection: end_lease(connection, run.run_id))
+
     def ready_jobs(self, kind: Any) -> list[Job]:
         async def jobs(connection: Any) -> list[Job]:
             found = [
@@ -109,10 +119,12 @@ class Bench:
         found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
         return sorted(name for name in found if "/pairs/" not in name)
 
-    def worker(self, name: str = "one", environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def worker(
+        self, name: str = "one", environment: Mapping[str, str] | None = None, lease_s: float = LEASE_S
+    ) -> subprocess.Popen[bytes]:
         places = [self.database_url, self.folder / "artifacts", self.folder / "scratch", self.gates.folder]
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, *map(str, places), name],
+            [sys.executable, "-m", __name__, *map(str, places), name, str(lease_s)],
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
@@ -131,7 +143,7 @@ class Bench:
             "minutes": 60.0,
             "scratch": scratch,
             "name": "one",
-            "lease_s": LEASE_S,
+            **lease_fields(LEASE_S),
             "poll_every_s": 0.05,
             "environment": child_environment(os.environ),
             "command": child_command(self.gates.folder),
@@ -148,10 +160,20 @@ class Bench:
             finally:
                 await database.close()
 
-        return asyncio.run(asyncio.wait_for(run(), 60))
+        return asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
 
     def once(self, **changes: Any) -> Run | None:
         return self.with_worker(lambda worker, _: worker.once(), **changes)
+
+
+def lease_fields(lease_s: float) -> dict[str, Any]:
+    """Fields of `GpuParts`: a long lease, and a worker that notices soon that it lost its run or has to stop."""
+    return {"lease_s": lease_s, "renewals_per_lease": round(lease_s / RENEW_EVERY_S)}
+
+
+async def end_lease(connection: Any, run_id: int) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    await connection.execute(update(runs).where(runs.c.run_id == run_id).values(lease_until=past))
 
 
 def child_command(gates: Path) -> tuple[str, ...]:
@@ -183,7 +205,7 @@ def bench(folder: Path, database_url: str = "") -> Iterator[Bench]:
             process.communicate()
 
 
-async def work(database_url: str, artifacts: str, scratch: str, gates: str, name: str) -> None:
+async def work(database_url: str, artifacts: str, scratch: str, gates: str, name: str, lease_s: str) -> None:
     from bot.cli.server.gpu_worker import stopped_by_signals
 
     database = await Database.open(database_url)
@@ -196,7 +218,7 @@ async def work(database_url: str, artifacts: str, scratch: str, gates: str, name
             minutes=60.0,
             scratch=own,
             name=name,
-            lease_s=LEASE_S,
+            **lease_fields(float(lease_s)),
             poll_every_s=0.05,
             environment=child_environment(os.environ),
             command=child_command(Path(gates)),

@@ -102,7 +102,7 @@ def at(day: float) -> datetime:
 
 def said(app: RunningApp, repo: Repository) -> dict[str, Any]:
     """What the first check run says."""
-    app.until("a check run", lambda: repo.check_runs, 60)
+    app.until("a check run", lambda: repo.check_runs)
     app.until_idle()
     output: dict[str, Any] = repo.check_runs[0]["output"]
     return output
@@ -264,7 +264,7 @@ def test_an_update_asks_for_what_changed_and_finds_it(
         shop.items[number].labels[:] = ["enhancement"]
         shop.items[number].touch()
     shop.check_runs[0].press("ann", "rescreen")
-    api_app.until("the second verdict", lambda: len(shop.check_runs) == 2, 60)
+    api_app.until("the second verdict", lambda: len(shop.check_runs) == 2)
     assert newest(api_app, installation, shop).judgement["verdict"] == "SKIP"
     assert len(asked(github)) - first <= 6
 

@@ -28,7 +28,7 @@ from bot.store.budgets import list_gpu_workers, month_of, remove_budget, save_gp
 from bot.store.calibrations import calibrations_of
 from pipeline.finetuning.pair_file import decode_pairs
 from tests.builders.finetune_app import FinetuneApp, checks, finetune_app, our_comments, reactions, words
-from tests.builders.finetune_gpu import LEASE_S, LOSES, WINS
+from tests.builders.finetune_gpu import LOSES, WINS
 from tests.simulator import faults
 from tests.simulator.faults import FOREVER
 from tests.simulator.repositories import Repository
@@ -75,6 +75,7 @@ def test_a_gpu_worker_is_killed_at_the_start_in_the_middle_and_after_the_upload(
             child = story.reached(1, point)
             story.kill(worker)
             story.app.until("its child is gone", partial(is_gone, child))
+            story.end_lease(1)
             story.app.until("it is queued again", lambda: story.run(1).state == "queued")
             story.passes(16)
             assert first_line(shop) == "**Waiting for a GPU worker to go on.**"
@@ -95,6 +96,7 @@ def test_a_worker_that_comes_back_with_a_result_after_another_one_delivered_chan
         child = story.reached(1, "uploaded")
         stop_in_its_tracks(story, zombie)
     story.app.until("its child has said its result and ended", lambda: not is_alive(child))
+    story.end_lease(1)
     story.gpu_worker("heir")
     run = story.ended(1)
     assert (run.ending, run.worker, run.attempts) == ("finished", "heir", 2)
@@ -140,7 +142,8 @@ def test_redis_and_then_the_database_go_away_while_a_run_is_trained(story: Finet
             os.kill(story.app.redis.pid, signal.SIGKILL)
         child = story.reached(1, "uploaded")
         with nobody_reaches_the_database(story):
-            time.sleep(3 * LEASE_S)  # a lease runs out: nothing can be asked about that meanwhile
+            time.sleep(1)  # meanwhile nobody can renew a lease or look at one
+        story.end_lease(1)
     run = story.ended(1)
     assert run.ending == "finished"
     assert run.attempts == 1 or child != story.gates.reached(1, "uploaded")  # it was begun again only if it was lost

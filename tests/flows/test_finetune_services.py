@@ -22,14 +22,15 @@ from bot.store.database import Database, StoreUnavailable
 from bot.store.runs import all_runs
 from tests.builders.app_processes import AppProcess, until
 from tests.builders.finetune_app import checks, make_repository, our_comments
-from tests.builders.finetune_gpu import LEASE_S, MODEL, REVISION, RunGates
+from tests.builders.finetune_gpu import MODEL, REVISION, RunGates
 from tests.builders.finetune_settled import Places, left_over
+from tests.builders.gpu_bench import end_lease
 from tests.builders.servers import Server, postgres_server, redis_server
 from tests.flows.faults.stage import Stage, set_stage
 
 pytestmark = pytest.mark.services
 
-AWAY_S = 4 * LEASE_S  # long past every lease
+AWAY_S = 3.0
 
 
 @pytest.fixture
@@ -109,6 +110,7 @@ def test_postgresql_and_then_redis_are_away_while_a_run_is_trained(
     time.sleep(AWAY_S)
     gates.open("step-2")
     postgres.start()
+    write(stage, lambda c: end_lease(c, 1))  # as after an outage longer than the lease
     until("its end", lambda: gates.reached(1, "uploaded"))
     redis.kill()
     gates.open("uploaded")

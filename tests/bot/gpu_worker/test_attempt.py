@@ -75,7 +75,7 @@ def test_cancelling_a_running_run_kills_its_process(gpu: Bench) -> None:
 
     done = gpu.with_worker(scenario)
     assert done is not None
-    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED_AT_WORK, None, "")
+    assert (done.ending, done.reason, done.result, done.artifacts) == ("cancelled", CANCELLED_AT_WORK, None, None)
     assert [job.arguments for job in gpu.ready_jobs("result")] == [{"run_id": run.run_id}]
     assert gpu.files() == []
 

@@ -16,7 +16,7 @@ from bot.store.repositories import delete_repository
 from bot.store.runs import expired_runs, requeue_run
 from tests.bot.gpu_worker.test_attempt import is_there
 from tests.builders.app_processes import until
-from tests.builders.gpu_bench import OFFICE, SHOP, Bench
+from tests.builders.gpu_bench import OFFICE, SHOP, SHORT_LEASE_S, Bench
 from tests.builders.patience import PATIENCE_S
 
 pytestmark = pytest.mark.faults
@@ -62,7 +62,8 @@ def test_another_worker_resumes_after_a_kill(gpu: Bench, point: str, begins_at: 
     first.wait()
     until("its child is gone", lambda: not is_there(child))
     assert gpu.run(run.run_id).state == "running"
-    until("its lease runs out", lambda: sweep(gpu) == 1)
+    gpu.end_lease(run)
+    assert sweep(gpu) == 1
     gpu.gates.open(point)
     second = gpu.worker("second")
     done = ended(gpu, run)
@@ -82,11 +83,12 @@ def files_of(run: Run) -> set[str]:
 def test_a_worker_resumed_after_its_lease_expired_writes_nothing_and_kills_its_child(gpu: Bench) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
-    zombie = gpu.worker("zombie")
+    zombie = gpu.worker("zombie", lease_s=SHORT_LEASE_S)
     child = reached(gpu, run, "step-2")
     suspend_between_transactions(gpu, zombie)
     until("its child has ended itself", lambda: not is_there(child))
-    until("its lease runs out", lambda: sweep(gpu) == 1)
+    gpu.end_lease(run)
+    assert sweep(gpu) == 1
     gpu.gates.open("step-2")
     gpu.gates.hold("uploaded")
     gpu.worker("heir")

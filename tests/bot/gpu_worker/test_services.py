@@ -12,7 +12,7 @@ import pytest
 from bot.store.budgets import set_budget
 from tests.bot.gpu_worker.test_gpu_processes import ended, files_of, reached
 from tests.builders.app_processes import until
-from tests.builders.gpu_bench import LEASE_S, OFFICE, SHOP, Bench, bench
+from tests.builders.gpu_bench import OFFICE, SHOP, SHORT_LEASE_S, Bench, bench
 from tests.builders.servers import Server, postgres_server
 
 pytestmark = pytest.mark.services
@@ -33,13 +33,13 @@ def gpu(tmp_path: Path, server: Server) -> Iterator[Bench]:
 def test_training_survives_a_database_outage_longer_than_the_lease(gpu: Bench, server: Server) -> None:
     run = gpu.queue()
     gpu.gates.hold("step-2")
-    worker = gpu.worker()
+    worker = gpu.worker(lease_s=SHORT_LEASE_S)
     child = reached(gpu, run, "step-2")
     server.kill()
     down_since_s = time.monotonic()
     gpu.gates.open("step-2")
     until("it is trained and uploaded", lambda: gpu.gates.reached(run.run_id, "uploaded"))
-    until("the lease has run out", lambda: time.monotonic() - down_since_s > 2 * LEASE_S)
+    until("the lease has run out", lambda: time.monotonic() - down_since_s > 2 * SHORT_LEASE_S)
     assert worker.poll() is None
     server.start()
     done = ended(gpu, run)
