@@ -78,7 +78,7 @@ def test_a_gpu_worker_is_killed_at_the_start_in_the_middle_and_after_the_upload(
             story.end_lease(1)
             story.app.until("it is queued again", lambda: story.run(1).state == "queued")
             story.passes(16)
-            assert first_line(shop) == "**Waiting for a GPU worker to go on.**"
+            assert first_line(shop) == "**Waiting for a GPU worker to resume it.**"
     story.gpu_worker("last")
     run = story.ended(1)
     assert (run.ending, run.attempts, run.worker) == ("finished", 4, "last")
@@ -109,15 +109,12 @@ def test_a_worker_that_comes_back_with_a_result_after_another_one_delivered_chan
 
 
 def stop_in_its_tracks(story: FinetuneApp, worker: subprocess.Popen[bytes]) -> None:
-    """While it writes nothing: on SQLite whoever is stopped in the middle of that keeps everybody waiting."""
-    while True:
+    """Stop it while it is our turn to write: on SQLite a process stopped in the middle of a write blocks all others."""
+
+    async def stop(connection: object) -> None:
         worker.send_signal(signal.SIGSTOP)
-        with contextlib.closing(sqlite3.connect(database_file(story), timeout=1, isolation_level=None)) as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError:
-                worker.send_signal(signal.SIGCONT)
+
+    story.write(stop)
 
 
 def is_gone(pid: int) -> bool:
@@ -384,7 +381,7 @@ def test_two_workers_two_repositories_and_a_budget_for_two(story: FinetuneApp) -
         children = {story.reached(number, "step-2") for number in (1, 2)}
         assert len(children) == len({story.run(number).worker for number in (1, 2)}) == len(workers)
         assert story.ended(3).ending == "out_of_budget"
-        assert first_line(quay).startswith("**Out of budget")
+        assert first_line(quay).startswith("**Not started: the GPU budget does not cover it.")
         story.says(other, "ann", "/finetune")
     story.all_ended(6)  # two to judge, two refits, one that was refused, and that of the other
     for repository in (shop, office):
