@@ -24,7 +24,7 @@ setup-finetune: $(VENV)/.finetune ## what fine-tuning needs, too (torch: TORCH=t
 test: $(VENV)/.dev ## every test that needs nothing but Python, git and make
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not faults and not services and not contract and not browser and not finetune'
 
-test-faults: $(VENV)/.dev ## everything that kills, stops or restarts processes; needs nothing else
+test-faults: $(VENV)/.dev ## everything that starts, kills or restarts processes of Assay; needs nothing else
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'faults and not services and not finetune'
 
 test-services: $(VENV)/.dev ## on real PostgreSQL and Redis servers (ASSAY_TEST_POSTGRES_URL, ASSAY_TEST_REDIS_URL)

@@ -18,6 +18,8 @@ from tests.builders.finetune_gpu import LOSES
 from tests.builders.finetune_settled import Places, left_over
 from tests.simulator.repositories import Repository
 
+pytestmark = pytest.mark.faults
+
 
 @dataclass(frozen=True)
 class Ended:

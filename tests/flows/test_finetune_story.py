@@ -38,6 +38,8 @@ from tests.builders.running_app import seed_set
 from tests.simulator.apps import Installation
 from tests.simulator.repositories import Repository
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[FinetuneApp]:

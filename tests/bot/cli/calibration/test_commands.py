@@ -130,7 +130,7 @@ def test_a_hostile_file_is_refused_in_one_line_and_changes_nothing(
         (["add", "a/a", "--density", "nan", "--outcome", "win"], "--density must be a number from 0 to 1"),
         (["add", "a/a", "--density", "0.5", "--outcome", "loss"], "one of WIN, SOFT-LOSS, HARD-LOSS, INCONCLUSIVE"),
         (["add", "a/a", "--density", "0.5", "--outcome", "win", "--decided-at", "soon"], "not a time in ISO 8601"),
-        (["add", "a\x1b[2J", "--density", "0.5", "--outcome", "win"], "repo: a printable text"),
+        (["add", "a\x1b[2J", "--density", "0.5", "--outcome", "win"], "repo: expected printable text"),
         (["add", "", "--density", "0.5", "--outcome", "win"], "repo: is empty"),
         (["add", "a/a", "--outcome", "win"], "Missing option '--density'"),
         (["exclude", "a/a", "--reason", "x"], "a/a is not in the calibration set, which has: loss/one"),

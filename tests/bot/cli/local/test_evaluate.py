@@ -145,7 +145,7 @@ def test_an_adapter_is_judged_beside_all_others(
 
 
 def test_a_folder_without_an_adapter_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(AssayError, match="there is no adapter"):
+    with pytest.raises(AssayError, match="no adapter found"):
         evaluate_source(str(tmp_path / "nowhere"), scorer=[str(tmp_path)], jobs=1)
 
 

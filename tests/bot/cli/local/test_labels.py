@@ -135,4 +135,4 @@ def test_the_command_line_draws_and_scores(repository: str, tmp_path: Path, caps
     assert capsys.readouterr().out.startswith("Wrote 6 commits to label to ")
     assert run(["labels", "score", out]) == 0
     assert run(["labels", "sample", repository, "--n", "9999", "--out", str(tmp_path / "more.tsv"), "-j", "1"]) == 2
-    assert "ask for fewer" in capsys.readouterr().err
+    assert "use a smaller --n" in capsys.readouterr().err

@@ -465,7 +465,7 @@ def test_a_run_cancelled_during_gathering_is_not_queued(harness: PrepareHarness)
 def test_a_real_child_gathers_the_pinned_commit(
     harness: PrepareHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_budget, "MIN_TRAINING_FUNCTIONS", 2)
+    monkeypatch.setattr(prepare_budget, "MIN_TRAINED_ON", 2)
     monkeypatch.setattr(prepare_budget, "MIN_POSITIVES", 1)
     shop = harness.harness.world.shop
     history = healthy()
