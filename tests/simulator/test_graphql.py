@@ -9,6 +9,7 @@ import pytest
 from graphql import GraphQLObjectType, parse
 from graphql.language import OperationDefinitionNode
 
+from tests.rows import each_row
 from tests.simulator.cut_graphql import COMMITTED, FIELDS, cut, render
 from tests.simulator.graphql_limits import QueryError, price
 from tests.simulator.routes_graphql import load_schema
@@ -95,7 +96,7 @@ def test_invalid_queries_are_rejected_as_violations(world, query, said):
     assert len(world.clear_violations()) == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("selection", "points", "nodes"),
     [
         ("issues(first: 100) { nodes { number } }", 1, 100),

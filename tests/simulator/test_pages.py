@@ -7,8 +7,7 @@ import re
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-
+from tests.rows import each_row
 from tests.simulator.pages import manifest_problems
 from tests.simulator.run_page import render_markdown
 
@@ -60,7 +59,7 @@ def test_a_code_works_once_and_within_an_hour(world):
     assert world.ask("POST", f"/app-manifests/{late}/conversions", token="").status_code == 404
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("change", "said"),
     [
         ({"url": ""}, "url is missing"),

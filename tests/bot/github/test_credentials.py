@@ -29,6 +29,7 @@ from bot.github.credentials import (
 from bot.records import AppCredentials
 from pipeline.records import AssayError
 from tests.builders.credentials import private_key
+from tests.rows import each_row
 
 PEM = private_key(0)
 CREDENTIALS = AppCredentials(7, PEM, ("s3cret", "older"), "Iv1.a", "client-s3cret", "assay-acme")
@@ -201,8 +202,8 @@ HALF_GIVEN = [
 ]
 
 
-@pytest.mark.parametrize(("given", "says"), HALF_GIVEN)
-@pytest.mark.parametrize("stored", [None, CREDENTIALS])
+@each_row(("given", "says"), HALF_GIVEN)
+@each_row("stored", [None, CREDENTIALS])
 def test_an_incomplete_environment_names_the_missing_variables(
     given: GivenCredentials, says: str, stored: AppCredentials | None
 ) -> None:
@@ -237,7 +238,7 @@ def test_white_space_around_a_secret_is_stripped(tmp_path: Path) -> None:
         read_secret(tmp_path / "secret", "--webhook-secret-file")
 
 
-@pytest.mark.parametrize("spell", [
+@each_row("spell", [
     lambda pem: pem,
     lambda pem: f"\n  {pem}\n\n",
     lambda pem: pem.replace("\n", "\\n"),
@@ -270,7 +271,7 @@ NO_KEYS = {
 }
 
 
-@pytest.mark.parametrize(("text", "says"), NO_KEYS.values(), ids=NO_KEYS)
+@each_row(("text", "says"), NO_KEYS.values())
 def test_invalid_keys_are_refused_and_not_shown(text: str, says: str) -> None:
     with pytest.raises(AssayError) as refusal:
         parse_private_key(text, "ASSAY_PRIVATE_KEY")

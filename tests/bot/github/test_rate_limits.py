@@ -3,7 +3,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from bot.github.rate_limits import (
     next_write,
     retry_at,
 )
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -136,14 +136,14 @@ class TestPoints:
 
 
 class TestRetryAt:
-    @pytest.mark.parametrize("status", [200, 201, 401, 404, 422, 500, 503])
+    @each_row("status", [200, 201, 401, 404, 422, 500, 503])
     def test_only_403_and_429_can_be_rate_limits(self, status: int) -> None:
         assert retry_at(status, {"retry-after": "60"}, "secondary rate limit", NOW) is None
 
     def test_a_plain_403_is_not_a_rate_limit(self) -> None:
         assert retry_at(403, {"x-ratelimit-remaining": "4000"}, "Resource not accessible by integration", NOW) is None
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("headers", "message", "seconds"),
         [
             ({"retry-after": "5"}, "", 5),

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.github.responses import has_next, next_cursor
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("link", "items", "more"),
     [
         ('<https://x/?page=2>; rel="next", <https://x/?page=9>; rel="last"', 3, True),
@@ -24,7 +24,7 @@ def test_link_header_takes_precedence_over_page_size(link: str, items: int, more
     assert has_next({"link": link} if link else {}, items) is more
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("link", "cursor"),
     [
         ('<https://x/app/hook/deliveries?per_page=100&cursor=v1_12%2C3>; rel="next"', "v1_12,3"),

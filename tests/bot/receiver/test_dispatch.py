@@ -1,7 +1,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from bot.receiver.dispatch import (
     permissions_of,
 )
 from bot.records import Event
+from tests.rows import each_row
 
 HEAD = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -77,7 +77,7 @@ def test_the_table_has_each_event_and_action_once() -> None:
     assert len({(row.event, row.action) for row in TABLE}) == len(TABLE)
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}.{row.action}")
+@each_row("row", TABLE)
 def test_a_row_has_an_effect_and_a_permission(row: Row) -> None:
     assert row.effect.endswith(".")
     assert row.effect.count(".") == 1
@@ -88,7 +88,7 @@ def test_a_row_has_an_effect_and_a_permission(row: Row) -> None:
     assert find_row(row.event, row.action) is row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("heard", "job"),
     [
         (event("installation", "created"), JobRequest("sync_installation", 10, 0)),
@@ -140,13 +140,12 @@ def test_a_row_has_an_effect_and_a_permission(row: Row) -> None:
             JobRequest("command", 10, 100, {**SAID, "unclear": True}, key="comment/333"),
         ),
     ],
-    ids=lambda value: f"{value.name}.{value.action}" if isinstance(value, Event) else value.kind,
 )
 def test_events_map_to_jobs(heard: Event, job: JobRequest) -> None:
     assert job_for(heard) == job
 
 
-@pytest.mark.parametrize(
+@each_row(
     "heard",
     [
         event("ping"),
@@ -167,13 +166,12 @@ def test_events_map_to_jobs(heard: Event, job: JobRequest) -> None:
         event("issue_comment", "edited", **SAID),
         event("issue_comment", "created", **{k: v for k, v in SAID.items() if k != "comment_id"}),
     ],
-    ids=lambda heard: f"{heard.name}.{heard.action}",
 )
 def test_other_events_have_no_job(heard: Event) -> None:
     assert job_for(heard) is None
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}.{row.action}")
+@each_row("row", TABLE)
 def test_events_without_installation_or_repository_have_no_job(row: Row) -> None:
     facts = {**PUSHED, **PRESSED, **SAID, "default_branch_changed": True}
     assert job_for(Event(row.event, row.action, 0, 100, facts)) is None

@@ -21,6 +21,7 @@ from tests.bot.receiver.payloads import (
     payload,
     push,
 )
+from tests.rows import each_row
 
 SENT_BY = {"sender_id": SENDER, "sender_type": "User"}
 
@@ -46,9 +47,7 @@ def test_a_default_branch_push_keeps_ref_head_and_flags() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "ref", ["refs/heads/topic", "refs/tags/main", "main", "refs/heads/", "refs/heads/MAIN", None, 3]
-)
+@each_row("ref", ["refs/heads/topic", "refs/tags/main", "main", "refs/heads/", "refs/heads/MAIN", None, 3])
 def test_other_pushes_keep_nothing_else(ref: Any) -> None:
     assert facts("push", push(ref=ref)) == {"default_branch": False}
 
@@ -94,7 +93,7 @@ def test_check_runs_of_other_apps_keep_no_name_id_or_button() -> None:
     assert facts("check_run", pressed) == {"check_run_id": 55, "head_sha": HEAD, **SENT_BY}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "external_id",
     ["assay/screen/", "assay/screen/x", "assay/screen/1/2", "assay/screen/1\n", "assay/screen/" + "1" * 20],
 )
@@ -122,7 +121,7 @@ def test_an_unclear_command_is_marked() -> None:
     assert (kept["command"], kept["unclear"]) == ("/finetune", True)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "said",
     [
         comment("Hello body"),
@@ -136,7 +135,6 @@ def test_an_unclear_command_is_marked() -> None:
         comment("/screen", sender=None),
         comment("/screen", comment=None),
     ],
-    ids=lambda said: ascii(said.get("action")),
 )
 def test_other_comments_keep_nothing(said: dict[str, Any]) -> None:
     assert facts("issue_comment", said) == {}
@@ -155,7 +153,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}.{row.action}")
+@each_row("row", TABLE)
 def test_no_private_text_gets_through(row: Any) -> None:
     said = {**check_run(row.action), **push(), **EVERYTHING, "action": row.action}
     written = repr(parse(row.event, said))
@@ -167,8 +165,8 @@ def test_no_private_text_gets_through(row: Any) -> None:
 ODD: tuple[Any, ...] = (None, True, 0, -1, 1.5, 2**63, "", "x", "\x00", "\u202e", [], [1], {}, {"id": "7"})
 
 
-@pytest.mark.parametrize("odd", ODD, ids=ascii)
-@pytest.mark.parametrize("name", sorted(EVENTS))
+@each_row("odd", ODD)
+@each_row("name", sorted(EVENTS))
 def test_any_field_may_have_any_type(name: str, odd: Any) -> None:
     full = {**check_run("created"), **push(), **EVERYTHING, **comment("/screen")}
     for field in full:
@@ -197,7 +195,7 @@ def assert_writable(event: Event) -> None:
             assert set(value) <= set("0123456789abcdef")
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "1.0", "1e3", '"7"', "true", "null", str(2**63), "9" * 400])
+@each_row("number", ["0", "-1", "1.0", "1e3", '"7"', "true", "null", str(2**63), "9" * 400])
 def test_ids_are_positive_integers_or_none(number: str) -> None:
     body = f'{{"installation": {{"id": {number}}}, "repository": {{"id": 3}}}}'.encode()
     event = parse_event("push", body)
@@ -222,7 +220,7 @@ def test_any_object_is_accepted(name: str, value: dict[str, Any]) -> None:
 # What is no payload
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body",
     [
         b"",
@@ -237,7 +235,6 @@ def test_any_object_is_accepted(name: str, value: dict[str, Any]) -> None:
         b'{"a": "\xff"}',
         b"[" * 100_000,
     ],
-    ids=lambda body: ascii(body[:16]),
 )
 def test_anything_but_one_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedPayload):

@@ -19,6 +19,7 @@ from bot.setup.manifest import (
     unreachable_reason,
 )
 from pipeline.records import AssayError
+from tests.rows import each_row
 
 SCREEN = {"checks": "write", "contents": "read", "metadata": "read"}
 FIELDS = {"owner": "account", "organization": "", "subset": "screen", "name": "Assay"}
@@ -59,7 +60,7 @@ def test_every_subset_has_a_purpose_and_all_but_the_last_have_limitations() -> N
     assert [len(LIMITATIONS[subset]) for subset in SUBSETS] == [2, 1, 0]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "registration"),
     [
         ({}, Registration("Assay", "screen")),
@@ -74,7 +75,7 @@ def test_valid_forms_are_parsed(fields: dict[str, str], registration: Registrati
     assert parse_registration({**FIELDS, **fields}) == registration
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "says"),
     [
         ({"subset": "admin"}, "what the App may do"),
@@ -117,7 +118,7 @@ def test_the_form_posts_to_the_configured_github(github_url: str, organization: 
     assert registration_url(github_url, organization, "s+1") == address
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("github_url", "page"),
     [
         ("https://github.com", "https://github.com/apps/assay-1"),
@@ -131,13 +132,13 @@ def test_the_apps_page_is_built_from_the_configured_url(github_url: str, page: s
     assert install_page_url(github_url, "assay-1") == f"{page}/installations/new"
 
 
-@pytest.mark.parametrize("slug", ["", "..", "a/b", "a?b", "a b", "@evil", "a\n", "é", "a" * 101])
+@each_row("slug", ["", "..", "a/b", "a?b", "a b", "@evil", "a\n", "é", "a" * 101])
 def test_invalid_slugs_do_not_get_into_a_url(slug: str) -> None:
     with pytest.raises(AssayError, match="does not fit into a URL"):
         app_page_url("https://github.com", slug)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("base_url", "github_url", "reachable"),
     [
         ("https://assay.example", "https://github.com", True),

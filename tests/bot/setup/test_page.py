@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import pytest
 from starlette.applications import Starlette
 
 from bot.receiver.dispatch import SUBSETS, permissions_of
@@ -16,6 +15,7 @@ from bot.records import AppCredentials
 from bot.setup.guard import MAX_GUESSES
 from bot.setup.page import SetupState, setup_routes
 from pipeline.records import AssayError
+from tests.rows import each_row
 
 CREDENTIALS = AppCredentials(7, "PEM", ("s3cret",), "Iv1.a", "client-s3cret", "assay-acme")
 PUBLIC = "https://assay.example"
@@ -121,7 +121,7 @@ def test_an_invalid_choice_is_explained_and_the_rest_kept() -> None:
     assert re.findall(r'value="(\w+)" checked', response.text) == ["organization", "full"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content_type", "content"),
     [
         ("application/json", b"{}"),
@@ -169,8 +169,8 @@ def test_the_setup_page_is_gone_once_another_process_registered() -> None:
     assert site.codes == []
 
 
-@pytest.mark.parametrize("path", ["/setup", "/setup?token=", "/setup?token=x", "/setup?token=x&token="])
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@each_row("path", ["/setup", "/setup?token=", "/setup?token=x", "/setup?token=x&token="])
+@each_row("method", ["GET", "POST", "DELETE"])
 def test_the_setup_page_needs_the_token(path: str, method: str) -> None:
     site = Site()
     nowhere = site.get("/elsewhere")
@@ -191,7 +191,7 @@ def test_too_many_wrong_tokens_lock_the_page() -> None:
     assert site.get(site.state.path).status_code == 404
 
 
-@pytest.mark.parametrize("query", ["", "?code=abc", "?code=abc&state=", "?code=abc&state=x"])
+@each_row("query", ["", "?code=abc", "?code=abc&state=", "?code=abc&state=x"])
 def test_a_callback_without_a_valid_state_is_rejected(query: str) -> None:
     site = Site()
     site.new_state()

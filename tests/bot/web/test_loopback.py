@@ -1,6 +1,5 @@
 import asyncio
 
-import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -8,6 +7,7 @@ from starlette.routing import Route
 
 from bot.web.loopback import is_loopback_name, is_loopback_request, loopback_only
 from tests.bot.receiver.asgi import get
+from tests.rows import each_row
 
 HERE = ["localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:80", "127.9.9.9:1", "[::1]", "[::1]:8000", "localhost."]
 ELSEWHERE = [
@@ -36,13 +36,13 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize("host", HERE)
+@each_row("host", HERE)
 def test_loopback_hosts_are_accepted(host: str) -> None:
     assert is_loopback_request([host], forwarded=False)
     assert not is_loopback_request([host], forwarded=True)
 
 
-@pytest.mark.parametrize("host", ELSEWHERE, ids=ascii)
+@each_row("host", ELSEWHERE)
 def test_other_hosts_are_rejected(host: str) -> None:
     assert not is_loopback_request([host], forwarded=False)
 
@@ -57,7 +57,7 @@ def test_loopback_names_have_no_port() -> None:
     assert not is_loopback_name("localhost:80")
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "Via", "X_Forwarded_For", "X_Forwarded_Host", "X_Real_Ip"])
+@each_row("header", ["Forwarded", "Via", "X_Forwarded_For", "X_Forwarded_Host", "X_Real_Ip"])
 def test_forwarded_requests_are_rejected(header: str) -> None:
     async def page(request: Request) -> Response:
         return PlainTextResponse("secret")

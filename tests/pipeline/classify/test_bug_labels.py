@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classify.bug_labels import BUG_NAMES, KIND_SCOPES, OTHER_NAMES, label_nature, nature_of
+from tests.rows import each_row
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,17 +36,17 @@ SILENT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("label", BUGS)
+@each_row("label", BUGS)
 def test_labels_of_bugs(label: str) -> None:
     assert label_nature(label) == "bug"
 
 
-@pytest.mark.parametrize("label", OTHERS)
+@each_row("label", OTHERS)
 def test_labels_of_other_kinds(label: str) -> None:
     assert label_nature(label) == "other"
 
 
-@pytest.mark.parametrize("label", SILENT)
+@each_row("label", SILENT)
 def test_labels_without_a_kind(label: str) -> None:
     assert label_nature(label) is None
 

@@ -20,6 +20,7 @@ from pipeline.classify.messages import (
 )
 from pipeline.label_recipe import MESSAGES
 from pipeline.records import Evidence
+from tests.rows import each_row
 
 PERSON = b"Ada <ada@example.org>"
 SHA = "12ab34cd" * 5
@@ -145,17 +146,17 @@ NO_EVIDENCE = [
 ]
 
 
-@pytest.mark.parametrize("message", PREFIXES)
+@each_row("message", PREFIXES)
 def test_a_conventional_fix_prefix_is_prefix_evidence(message: str) -> None:
     assert read(message).evidence == Evidence("prefix", 0.7)
 
 
-@pytest.mark.parametrize("message", KEYWORDS)
+@each_row("message", KEYWORDS)
 def test_a_word_bounded_keyword_in_the_subject_is_keyword_evidence(message: str) -> None:
     assert read(message).evidence == Evidence("keyword", 0.7)
 
 
-@pytest.mark.parametrize("message", NO_EVIDENCE)
+@each_row("message", NO_EVIDENCE)
 def test_lookalikes_of_keywords_are_no_evidence(message: str) -> None:
     assert kind(message) is None
 
@@ -174,7 +175,7 @@ def test_linked_evidence_is_stronger_than_the_message(message: bytes) -> None:
     assert read_message(message, PERSON, None, MESSAGES, [issue, label]).evidence == issue
 
 
-@pytest.mark.parametrize("subject", ["fix typo", "docs: fix x", "fix lint", "ci: fix x", "fix(deps): update x"])
+@each_row("subject", ["fix typo", "docs: fix x", "fix lint", "ci: fix x", "fix(deps): update x"])
 def test_an_excluded_class_keeps_its_evidence_for_the_report(subject: str) -> None:
     facts = read(subject)
     assert facts.evidence is not None
@@ -182,7 +183,7 @@ def test_an_excluded_class_keeps_its_evidence_for_the_report(subject: str) -> No
     assert read("fixup! " + subject).not_a_fix == facts.not_a_fix
 
 
-@pytest.mark.parametrize(
+@each_row(
     "author",
     [
         b"dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>",
@@ -205,7 +206,7 @@ def test_commits_of_bots_are_no_fixes(author: bytes) -> None:
     assert facts.evidence == Evidence("prefix", 0.7)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "author",
     [
         b"",
@@ -266,7 +267,7 @@ REVERTS: list[tuple[str, tuple[str, ...], str | None, tuple[int, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("message", "shas", "subject", "pulls"), REVERTS)
+@each_row(("message", "shas", "subject", "pulls"), REVERTS)
 def test_a_revert_is_no_fix_and_names_its_target(
     message: str, shas: tuple[str, ...], subject: str | None, pulls: tuple[int, ...]
 ) -> None:
@@ -276,7 +277,7 @@ def test_a_revert_is_no_fix_and_names_its_target(
     assert might_be_fix(message.encode())
 
 
-@pytest.mark.parametrize(
+@each_row(
     "message",
     [
         "Fixed #1 -- Reverted the default of x to True",
@@ -319,7 +320,7 @@ def test_the_number_of_reverted_commits_is_limited() -> None:
     assert facts.reverts == tuple(shas[:MAX_REVERTED])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("subject", "key", "pull"),
     [
         ("fix: x", "fix: x", None),
@@ -336,7 +337,7 @@ def test_a_subject_is_compared_without_its_pull_requests(subject: str, key: str,
     assert pull_number(subject) == pull
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "encoding", "subject"),
     [
         (b"Fix x\nbody", None, "Fix x"),
@@ -395,7 +396,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("message", HOSTILE)
+@each_row("message", HOSTILE)
 def test_hostile_messages_are_read(message: bytes) -> None:
     facts = read(message, author=message[:100_000])
     assert len(facts.subject) <= SUBJECT_CHARACTERS
@@ -459,13 +460,13 @@ def test_the_cheap_filter_accepts_all_evidence_and_reverts(message: bytes, encod
         assert might_be_fix(message)
 
 
-@pytest.mark.parametrize("message", [*PREFIXES, *KEYWORDS])
+@each_row("message", [*PREFIXES, *KEYWORDS])
 def test_the_cheap_filter_accepts_every_kind_of_evidence(message: str) -> None:
     assert might_be_fix(message.encode())
     assert might_be_fix(message.upper().encode())
 
 
-@pytest.mark.parametrize("message", [b"", b"Add x", b"Merge branch 'x'", b"docs: x\n\nlong text", b"\xff\x00"])
+@each_row("message", [b"", b"Add x", b"Merge branch 'x'", b"docs: x\n\nlong text", b"\xff\x00"])
 def test_the_cheap_filter_rejects_messages_without_either(message: bytes) -> None:
     assert not might_be_fix(message)
 

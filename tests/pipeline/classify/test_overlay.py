@@ -20,6 +20,7 @@ from pipeline.screening.measure import Measured, measure
 from tests.builders.code import module
 from tests.builders.history import History
 from tests.pipeline.mining.mined import credits_of, reasons_of
+from tests.rows import each_row
 
 PERSON = b"Ada <ada@example.org>"
 PREFIX = Evidence("prefix", 0.7)
@@ -30,7 +31,7 @@ def rules(**lists: tuple[str, ...]) -> OverlayRules:
     return OverlayRules(Overlay(**lists))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("subject", "evidence", "not_a_fix"),
     [
         ("CRASH-7: count again", PREFIX, None),
@@ -69,7 +70,7 @@ def test_without_rules_a_message_is_read_as_by_default(message: bytes) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "include", "exclude", "why"),
     [
         (b"src/a.py", (), (), None),

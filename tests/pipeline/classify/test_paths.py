@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classify.paths import PRECEDENCE, excluded_path, is_test_path
+from tests.rows import each_row
 
 TESTS = """
     tests/test_app.py test/client.py pkg/tests/support/models.py pkg/test_views.py pkg/views_test.py pkg/conftest.py
@@ -83,17 +83,17 @@ def table() -> list[tuple[str, str | None]]:
     return [(path, reason) for reason, paths in groups for path in paths.split()]
 
 
-@pytest.mark.parametrize(("path", "reason"), table())
+@each_row(("path", "reason"), table())
 def test_a_path_is_excluded_for_its_reason(path: str, reason: str | None) -> None:
     assert excluded_path(path.encode()) == reason
 
 
-@pytest.mark.parametrize("path", [b"Tests/A.php", b"TESTS/a.py", b"pkg/Fixtures/a.js", b"Docs/a.py", b"Vendor/a.go"])
+@each_row("path", [b"Tests/A.php", b"TESTS/a.py", b"pkg/Fixtures/a.js", b"Docs/a.py", b"Vendor/a.go"])
 def test_folder_names_are_case_insensitive(path: bytes) -> None:
     assert excluded_path(path) is not None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "serves_tests"),
     [
         (b"tests/test_a.py", True),
@@ -107,10 +107,8 @@ def test_a_test_path_is_a_test_or_a_fixture(path: bytes, serves_tests: bool) -> 
     assert is_test_path(path) is serves_tests
 
 
-@pytest.mark.parametrize("name", [b"server", b"parser", b"user_model"])
-@pytest.mark.parametrize(
-    "ext", [b"py", b"go", b"java", b"kt", b"cs", b"rb", b"php", b"rs", b"js", b"tsx", b"c", b"cpp"]
-)
+@each_row("name", [b"server", b"parser", b"user_model"])
+@each_row("ext", [b"py", b"go", b"java", b"kt", b"cs", b"rb", b"php", b"rs", b"js", b"tsx", b"c", b"cpp"])
 def test_a_plain_source_file_is_kept_in_every_language(name: bytes, ext: bytes) -> None:
     assert excluded_path(b"src/core/" + name + b"." + ext) is None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from pipeline.classify.references import (
     read_pull_references,
     read_references,
 )
+from tests.rows import each_row
 
 HOME = Home("acme/shop", formerly=("acme/old-shop",))
 GHES = Home("acme/shop", host="git.acme.example")
@@ -79,14 +79,12 @@ REFERENCES = [
 ]
 
 
-@pytest.mark.parametrize(("message", "found"), REFERENCES)
+@each_row(("message", "found"), REFERENCES)
 def test_every_form_of_a_reference_is_read(message: str, found: list[tuple[int, str]]) -> None:
     assert read(message) == found
 
 
-@pytest.mark.parametrize(
-    "word", ["close", "closes", "closed", "fix", "fixes", "fixed", "resolve", "resolves", "resolved"]
-)
+@each_row("word", ["close", "closes", "closed", "fix", "fixes", "fixed", "resolve", "resolves", "resolved"])
 def test_the_nine_keywords_close(word: str) -> None:
     for text in (f"Till\n\n{word} #12", f"Till\n\n{word.upper()}: #12", f"{word.title()} acme/shop#12 now"):
         assert read(text) == [(12, "closes")]
@@ -104,7 +102,7 @@ NO_KEYWORDS = [
 ]
 
 
-@pytest.mark.parametrize("text", NO_KEYWORDS)
+@each_row("text", NO_KEYWORDS)
 def test_other_words_only_mention(text: str) -> None:
     assert read(text) == [(12, "mentions")]
 
@@ -176,7 +174,7 @@ LOOK_ALIKES = [
 ]
 
 
-@pytest.mark.parametrize("message", LOOK_ALIKES)
+@each_row("message", LOOK_ALIKES)
 def test_lookalikes_are_no_references(message: str) -> None:
     assert read(message) == []
 
@@ -234,7 +232,7 @@ BOMBS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("piece", BOMBS)
+@each_row("piece", BOMBS)
 def test_time_is_linear_in_the_length(piece: str) -> None:
     bomb = ("Till\n\n" + piece * (MAX_CHARACTERS // len(piece)))[:MAX_CHARACTERS]
     began = time.process_time()

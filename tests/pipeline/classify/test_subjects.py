@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classify.subjects import non_fix_class
+from tests.rows import each_row
 
 CLASSES = {
     "typo": """
@@ -146,19 +146,17 @@ def lines(text: str) -> list[str]:
     return [line.strip() for line in text.strip().splitlines()]
 
 
-@pytest.mark.parametrize(
-    ("subject", "reason"), [(subject, reason) for reason, text in CLASSES.items() for subject in lines(text)]
-)
+@each_row(("subject", "reason"), [(subject, reason) for reason, text in CLASSES.items() for subject in lines(text)])
 def test_a_subject_of_a_class_is_no_fix(subject: str, reason: str) -> None:
     assert non_fix_class(subject) == reason
 
 
-@pytest.mark.parametrize("subject", lines(BUGS))
+@each_row("subject", lines(BUGS))
 def test_a_bug_that_resembles_a_class_stays_a_fix(subject: str) -> None:
     assert non_fix_class(subject) is None
 
 
-@pytest.mark.parametrize("lead", ["", "[2.x] ", ":memo: ", "📝 ", "✏️ "])
+@each_row("lead", ["", "[2.x] ", ":memo: ", "📝 ", "✏️ "])
 def test_tags_and_emoji_before_a_subject_hide_no_class(lead: str) -> None:
     assert non_fix_class(lead + "fix typo") == "typo"
     assert non_fix_class(lead + "docs: fix x") == "documentation"
@@ -197,7 +195,7 @@ def test_any_subject_has_a_known_class_or_none(subject: str) -> None:
     assert non_fix_class(subject) in (None, *CLASSES)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "piece",
     [
         "fix ",

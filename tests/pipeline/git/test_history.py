@@ -24,6 +24,7 @@ from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.records import DAY_S
 from tests.builders.history import START, History
+from tests.rows import each_row
 
 
 def read(history: History, tmp_path: Path, shallow: frozenset[bytes] = frozenset()) -> CommitHistory:
@@ -140,7 +141,7 @@ def test_fewer_neighbours_than_in_the_recipe_suffice() -> None:
     assert effective_times([0, 10**9, 10, 20], narrow) == (0, 10, 10, 20)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("data", "authored_at", "committed_at"),
     [
         (b"tree " + b"a" * 40 + b"\nauthor A <a> 5 +0000\ncommitter B <b> -7 -0130\n\nx", 5, -7),

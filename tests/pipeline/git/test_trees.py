@@ -16,6 +16,7 @@ from pipeline.git.trees import FileChange, TreeReader
 from tests.builders.history import History
 from tests.builders.limits import run_limited
 from tests.builders.objects import TREE, PackBuilder, bare_repository, object_id, tree_content, write_loose
+from tests.rows import each_row
 
 ONE, TWO, THREE = b"1" * 20, b"2" * 20, b"3" * 20
 FILE, PROGRAM, LINK, MODULE, FOLDER = "100644", "100755", "120000", "160000", "40000"
@@ -60,7 +61,7 @@ def changed(path: str, old: bytes | None, new: bytes | None) -> FileChange:
     return FileChange(path.encode(), old, new)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("old", "new", "expected"),
     [
         (None, None, []),
@@ -205,7 +206,7 @@ def test_nothing_changes_below_a_missing_tree() -> None:
     assert reader.skipped == 0
 
 
-@pytest.mark.parametrize(
+@each_row(
     "content",
     [
         b"garbage",
@@ -225,7 +226,7 @@ def test_a_malformed_tree_counts_as_missing(content: bytes) -> None:
     assert reader.missing == 1
 
 
-@pytest.mark.parametrize("name", [b".", b"..", b"a/b", b"/"])
+@each_row("name", [b".", b"..", b"a/b", b"/"])
 def test_an_invalid_name_is_left_out(name: bytes) -> None:
     trees = Trees()
     reader = trees.reader()

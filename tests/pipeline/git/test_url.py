@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from pipeline.git.url import looks_like_url, parse_url
 from pipeline.records import AssayError
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "url", "name"),
     [
         ("https://github.com/pallets/flask", "https://github.com/pallets/flask", "pallets/flask"),
@@ -30,7 +31,7 @@ def test_a_clone_url_is_kept_as_written(text: str, url: str, name: str) -> None:
     assert looks_like_url(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "message"),
     [
         ("--upload-pack=touch /tmp/x", "is an option"),
@@ -79,12 +80,12 @@ def test_other_urls_are_rejected_in_one_line_without_the_password(text: str, mes
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["--option", "ext::x", "git@host:a/b", "ssh://h/a", "file:///x", "a+b://x"])
+@each_row("text", ["--option", "ext::x", "git@host:a/b", "ssh://h/a", "file:///x", "a+b://x"])
 def test_a_url_is_not_taken_for_a_path(text: str) -> None:
     assert looks_like_url(text)
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "flask", "a/b", "/abs/olute", "./-x", "~/code", "C/a:b", "a b"])
+@each_row("text", ["", ".", "..", "flask", "a/b", "/abs/olute", "./-x", "~/code", "C/a:b", "a b"])
 def test_a_path_is_not_taken_for_a_url(text: str) -> None:
     assert not looks_like_url(text)
 

@@ -11,6 +11,7 @@ from pipeline.mining.credit import NO_FUNCTION, AttributedFix, give_credit
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.trace import ALIVE, Root
 from pipeline.records import Evidence
+from tests.rows import each_row
 
 PREFIX, ISSUE = Evidence("prefix", 0.7), Evidence("issue", 1.0)
 
@@ -31,7 +32,7 @@ def credit(*fixes: AttributedFix) -> dict[str, float]:
     return {r.key.qualified_name: c for r, c in give_credit(fixes, MESSAGES).by_root.items()}
 
 
-@pytest.mark.parametrize("touched", [1, 2, 4, 20])
+@each_row("touched", [1, 2, 4, 20])
 def test_each_function_of_a_fix_gets_the_weight_over_the_square_root_of_their_number(touched: int) -> None:
     names = [f"f{i}" for i in range(touched)]
     assert credit(fix("1", *names)) == {name: pytest.approx(0.7 / math.sqrt(touched)) for name in names}

@@ -16,6 +16,7 @@ from pipeline.mining.miner import Miner
 from pipeline.mining.process_metrics import ProcessMetrics
 from tests.builders.code import module
 from tests.builders.history import DAY_S, START, History
+from tests.rows import each_row
 
 LONG = "def {name}(value):\n" + "".join(f"    step{i} = value + {i}\n" for i in range(9)) + "    return step{last}\n"
 OTHER = "def other(items):\n" + "".join(f"    items.append({i})\n" for i in range(9)) + "    return items\n"
@@ -259,8 +260,8 @@ def test_later_landings_do_not_change_the_metrics(
     assert metrics_of(history, landings, 900) == metrics_of(cut_after(history, landings), None, 900)
 
 
-@pytest.mark.parametrize("subject", ["fix: it", "work"])
-@pytest.mark.parametrize("day", [300, 900, 990, 1010])
+@each_row("subject", ["fix: it", "work"])
+@each_row("day", [300, 900, 990, 1010])
 def test_an_earlier_commit_changes_only_the_metrics_of_the_touched_function_and_its_file(
     subject: str, day: int
 ) -> None:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.syntax.functions import touched
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.parser import Function
+from tests.rows import each_row
 
 
 def function(start: int, end: int, name: str = "f") -> Function:
@@ -18,7 +18,7 @@ def hunk(old_start: int, old_end: int) -> Hunk:
     return Hunk(old_start, old_end, 0, 1, 0, 0, 0, 0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("functions", "hunks", "expected"),
     [
         ([], [hunk(0, 9)], []),

@@ -3,20 +3,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from pipeline.syntax.grammars import docstring_query, grammar, outline_query, parser
 from pipeline.syntax.languages import LANGUAGES, Language
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+@each_row("language", LANGUAGES)
 def test_grammar_parser_and_query_are_created_once(language: Language) -> None:
     assert grammar(language) is grammar(language)
     assert parser(language) is parser(language)
     assert outline_query(language) is outline_query(language)
 
 
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+@each_row("language", LANGUAGES)
 def test_no_query_reads_the_text_of_a_node(language: Language) -> None:
     patterns = [*language.functions, *language.values, *language.scopes, *language.wrappers, language.docstrings]
     assert not any("#" in pattern for pattern in patterns)

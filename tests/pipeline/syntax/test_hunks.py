@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.syntax import hunks as module
 from pipeline.syntax.hunks import Hunk, diff_hunks
+from tests.rows import each_row
 
 LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"\n", b"a", b"b", b"\r\n", b"a\r", b"\xff\n"]), max_size=12)
 TEXT = LINES.map(b"".join)
@@ -28,7 +29,7 @@ def line_start(data: bytes, line: int) -> int:
     return starts[line] if line < len(starts) else len(data)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("old", "new", "expected"),
     [
         (b"", b"", []),
@@ -94,7 +95,7 @@ def test_the_number_of_changed_lines_is_minimal(old: bytes, new: bytes) -> None:
     assert changed == len(a) + len(b) - 2 * common[-1][-1]
 
 
-@pytest.mark.parametrize("block", [4_095, 4_096, 4_097, 12_288])
+@each_row("block", [4_095, 4_096, 4_097, 12_288])
 def test_common_heads_and_tails_around_the_block_size_are_trimmed_to_whole_lines(block: int) -> None:
     head, tail = b"h" * block + b"\n", b"t" * block + b"\n"
     assert diff_hunks(head + b"x\n" + tail, head + b"y\n" + tail) == [

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
-
 from pipeline.syntax.grammars import docstring_query, grammar, outline_query
 from pipeline.syntax.languages import LANGUAGES, Language, language_of, source_patterns
 from pipeline.syntax.parser import Function, parse_file
 from tests.pipeline.syntax.sources import GOLDEN
+from tests.rows import each_row
 
 
 def listed(path: str, source: str) -> list[Function]:
@@ -14,7 +13,7 @@ def listed(path: str, source: str) -> list[Function]:
     return list(parse_file(language, source.encode()).functions)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "name"),
     [
         (b"a.py", "Python"),
@@ -67,7 +66,7 @@ def test_no_extension_belongs_to_two_languages() -> None:
     assert len(extensions) == len(set(extensions))
 
 
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+@each_row("language", LANGUAGES)
 def test_every_row_fits_its_grammar(language: Language) -> None:
     known = {grammar(language).node_kind_for_id(i) for i in range(grammar(language).node_kind_count)}
     assert outline_query(language).pattern_count > 0
@@ -75,13 +74,13 @@ def test_every_row_fits_its_grammar(language: Language) -> None:
     assert language.comments | language.blocks | language.clauses | set(language.names) <= known
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_golden_sources_have_the_expected_functions(path: str) -> None:
     source, expected = GOLDEN[path]
     assert listed(path, source) == expected
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_the_golden_sources_are_correct_in_their_language(path: str) -> None:
     language = language_of(path.encode())
     assert language is not None
@@ -97,7 +96,7 @@ def test_a_flow_file_is_parsed_as_typed_javascript() -> None:
     assert listed("a.js", source.replace("?", "")) == [("f", 0, 4, 6)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "source", "name"),
     [
         ("a.js", "const o = {\n  'a\\u202eb\x07'() {\n    x()\n  }\n}\n", "o.a\\u202eb\\x07"),

@@ -23,6 +23,7 @@ from pipeline.syntax.limits import (
 from pipeline.syntax.parser import parse_file
 from pipeline.syntax.tokens import code_tokens
 from tests.pipeline.syntax.sources import GOLDEN
+from tests.rows import each_row
 
 MANY = 100_000
 FEW = 20_000  # of what costs more but not more a byte
@@ -59,16 +60,16 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+@each_row("kind", HOSTILE)
+@each_row("language", LANGUAGES)
 def test_parsing_hostile_text_ends_without_functions(language: Language, kind: str) -> None:
     parsed = parse_file(language, code(language, HOSTILE[kind]))
     assert parsed.functions == ()
     assert len(code_tokens(parsed, 1, 3 * MANY)) <= 3 * MANY
 
 
-@pytest.mark.parametrize("nest", [b"function a(){\n", b"class A{\n", b"if(a){\n", b"fun a(){\n", b"void a(){\n"])
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+@each_row("nest", [b"function a(){\n", b"class A{\n", b"if(a){\n", b"fun a(){\n", b"void a(){\n"])
+@each_row("language", LANGUAGES)
 def test_parsing_deeply_nested_code_ends(language: Language, nest: bytes) -> None:
     parsed = parse_file(language, code(language, nest * 3_000 + b"}\n" * 3_000))
     assert sum(len(f.qualified_name) for f in parsed.functions) < 3_000 * 1_000
@@ -89,7 +90,7 @@ def test_a_large_table_of_data_is_parsed() -> None:
     assert (parsed.problem, len(parsed.functions)) == ("", 1)
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_ordinary_code_stays_far_within_its_steps(path: str) -> None:
     data = GOLDEN[path][0].encode() * 20
     text = BoundedText(data)

@@ -17,6 +17,7 @@ from pipeline.syntax.metrics import measure_structure
 from pipeline.syntax.parser import parse_file
 from tests.pipeline.syntax.measured_sources import MEASURED
 from tests.pipeline.syntax.sources import GOLDEN
+from tests.rows import each_row
 
 SOURCES = {path: source.encode() for path, (source, _) in MEASURED.items()}
 MANY = 3_000
@@ -90,14 +91,14 @@ def test_cr_lf_changes_nothing(path: str) -> None:
     assert measured(path, SOURCES[path].replace(b"\n", b"\r\n")) == measured(path, SOURCES[path])
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_every_listed_function_is_measured_once_and_in_order(path: str) -> None:
     parsed = parse_file(language_at(path), GOLDEN[path][0].encode())
     metrics = measure_structure(parsed)
     assert [m.lines for m in metrics] == [f.end_line - f.start_line + 1 for f in parsed.functions]
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_the_function_itself_is_not_a_level(path: str) -> None:
     """The golden functions of the outline contain almost no control structures: deeper levels are closures."""
     rows = measured(path, GOLDEN[path][0].encode())
@@ -157,7 +158,7 @@ def test_a_called_name_counts_once_and_by_its_last_part() -> None:
     assert one("a.py", source).fan_out == 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "head", "nest", "foot"),
     [
         ("a.py", "def f():\n    a\n    b\n    x = ", "[lambda: ", "1"),
@@ -183,7 +184,7 @@ def test_measuring_deeply_nested_code_ends(path: str, head: str, nest: str, foot
     assert all(m.nesting_depth is not None and m.nesting_depth <= 2 * MANY for _, m in rows)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line",
     [b"if (a && b) { return go(); }\n", b"x = a ? b : c ? d : e;\n", b"((((", b"case 1: break;\n", b"go(go(go(\n"],
 )
@@ -207,7 +208,7 @@ def test_every_pattern_of_the_table_belongs_to_the_grammar_and_every_capture_is_
     assert uses_names == bool(constructs(language).leaving)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "source", "complexity", "exits"),
     [
         # What docs/reference/metrics.md says about single constructs, where the golden sources do not show it alone.
@@ -237,7 +238,7 @@ def test_single_constructs_count_as_documented(path: str, source: str, complexit
     assert (metrics.cyclomatic_complexity, metrics.exits) == (complexity, exits)
 
 
-@pytest.mark.parametrize("language", [language.name for language in LANGUAGES])
+@each_row("language", [language.name for language in LANGUAGES])
 def test_every_language_is_in_the_documented_tables(language: str) -> None:
     text = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     for heading in ("Decisions", "Levels", "Calls", "Exits"):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from pipeline.syntax.grammars import parser
 from pipeline.syntax.languages import language_of
 from pipeline.syntax.names import MAX_NAME_BYTES, readable, strip_arguments
 from pipeline.syntax.parser import parse_file
+from tests.rows import each_row
 
 
 def function_names(path: str, source: str) -> list[str]:
@@ -16,7 +16,7 @@ def function_names(path: str, source: str) -> list[str]:
     return [f.qualified_name for f in parse_file(language, source.encode()).functions]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("raw", "shown"),
     [
         (b"", ""),
@@ -45,7 +45,7 @@ def test_any_name_is_printable(raw: bytes) -> None:
     assert "\n" not in readable(raw)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "stripped"),
     [
         (b"A", b"A"),
@@ -61,7 +61,7 @@ def test_generic_arguments_are_dropped_from_a_name(name: bytes, stripped: bytes)
     assert strip_arguments(name) == stripped
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("declaration", "name"),
     [
         ("int f(void)", "f"),
@@ -74,7 +74,7 @@ def test_a_c_function_is_named_by_its_innermost_declarator(declaration: str, nam
     assert function_names("a.c", declaration + " {\n  x();\n}\n") == [name]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("declaration", "name"),
     [
         ("int &A::f()", "A.f"),

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import pytest
-
 from pipeline.syntax import outline as module
 from pipeline.syntax.grammars import parser
 from pipeline.syntax.hunks import diff_hunks
 from pipeline.syntax.languages import LANGUAGES, Language
 from pipeline.syntax.outline import FUNCTION, SCOPE, VALUE, WRAPPER, OutlineItem, read_outline, updated_outline
+from tests.rows import each_row
 
 PYTHON, JAVASCRIPT = LANGUAGES[:2]
 MANY = b"".join(b"def f%d():\n    a = 1\n    return a\n\n\n" % i for i in range(60))
@@ -48,7 +47,7 @@ def test_a_binding_comes_before_its_value() -> None:
     assert [(i.kind, i.name) for i in outline_of(JAVASCRIPT, source)] == [(FUNCTION, "f"), (VALUE, "g")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "new",
     [
         MANY.replace(b"def f30", b"def g30"),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +8,7 @@ from pipeline.syntax.languages import LANGUAGES, Language, language_of
 from pipeline.syntax.outline import FUNCTION, SCOPE, VALUE, WRAPPER, OutlineItem
 from pipeline.syntax.parser import MAX_PATH_CHARACTERS, Function, functions_in, parse_file
 from tests.pipeline.syntax.sources import GOLDEN
+from tests.rows import each_row
 
 SOURCES = {path: source.encode() for path, (source, _) in GOLDEN.items()}
 FRAGMENTS = (
@@ -76,7 +76,7 @@ def test_an_incremental_parse_equals_a_full_one(case: tuple[str, list[bytes]]) -
         previous = parsed
 
 
-@pytest.mark.parametrize("path", SOURCES)
+@each_row("path", SOURCES)
 def test_removing_and_restoring_any_line_equals_full_parses(path: str) -> None:
     language, data = language_at(path), SOURCES[path]
     whole = parse_file(language, data)
@@ -88,7 +88,7 @@ def test_removing_and_restoring_any_line_equals_full_parses(path: str) -> None:
         assert parse_file(language, data, parsed, diff_hunks(without, data)).functions == whole.functions
 
 
-@pytest.mark.parametrize("path", SOURCES)
+@each_row("path", SOURCES)
 def test_functions_come_in_document_order_and_their_ordinals_count_up(path: str) -> None:
     language = language_at(path)
     functions = parse_file(language, SOURCES[path] * 2).functions
@@ -118,13 +118,13 @@ def test_the_tree_of_a_version_survives_its_reuse() -> None:
     assert str(whole.tree.root_node) == before
 
 
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
-@pytest.mark.parametrize("data", [b"", b"\n", b"\0", b"\xff\xfe", b"\r\r\n", b"}", b"'", b"\xef\xbb\xbf"], ids=repr)
+@each_row("language", LANGUAGES)
+@each_row("data", [b"", b"\n", b"\0", b"\xff\xfe", b"\r\r\n", b"}", b"'", b"\xef\xbb\xbf"])
 def test_tiny_or_blank_texts_have_no_functions(language: Language, data: bytes) -> None:
     assert parse_file(language, data).functions == ()
 
 
-@pytest.mark.parametrize("path", SOURCES)
+@each_row("path", SOURCES)
 def test_cr_lf_changes_no_function(path: str) -> None:
     crlf = SOURCES[path].replace(b"\n", b"\r\n")
     functions = parse_file(language_at(path), crlf).functions
@@ -145,7 +145,7 @@ def test_functions_around_a_syntax_error_are_found() -> None:
     assert {"f", "g"} <= set(names)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outline", "expected"),
     [
         ([], []),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +8,7 @@ from pipeline.syntax.languages import LANGUAGES, Language, language_of
 from pipeline.syntax.parser import ParsedFile, parse_file
 from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
 from tests.pipeline.syntax.sources import GOLDEN
+from tests.rows import each_row
 
 
 def parsed(path: str, source: str | bytes) -> ParsedFile:
@@ -26,7 +26,7 @@ def changes_no_code(path: str, old: str, new: str) -> bool:
     return only_comments_or_whitespace(before, after, diff_hunks(before.data, after.data))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "source", "expected"),
     [
         ("a.go", "package p // c\n/* d */ var x = 1\n", [b"package", b"p", b"var", b"x", b"=", b"1"]),
@@ -47,7 +47,7 @@ def test_tokens_are_the_code_in_order(path: str, source: str, expected: list[byt
     assert tokens(path, source) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("first", "last", "expected"),
     [
         (1, 1, [b"a", b"=", b"1"]),
@@ -66,14 +66,14 @@ def test_a_token_across_the_boundary_is_complete() -> None:
     assert b"one\ntwo\nthree" in tokens("a.js", source, 2, 2)
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_the_tokens_of_a_file_are_its_text_without_comments_and_white_space(path: str) -> None:
     source = GOLDEN[path][0].encode()
     expected = b"".join(source.replace(b'"""Doc."""', b"").split())
     assert b"".join(b"".join(tokens(path, source)).split()) == expected
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_the_tokens_of_all_lines_are_those_of_the_file(path: str) -> None:
     source = GOLDEN[path][0]
     by_line = [t for line in range(1, source.count("\n") + 1) for t in tokens(path, source, line, line)]
@@ -138,19 +138,19 @@ CODE = [
 ]
 
 
-@pytest.mark.parametrize(("path", "old", "new"), NO_CODE)
+@each_row(("path", "old", "new"), NO_CODE)
 def test_changes_of_comments_and_white_space_are_not_code(path: str, old: str, new: str) -> None:
     assert changes_no_code(path, old, new)
     assert changes_no_code(path, new, old)
 
 
-@pytest.mark.parametrize(("path", "old", "new"), CODE)
+@each_row(("path", "old", "new"), CODE)
 def test_a_change_of_code_is_detected_in_both_directions(path: str, old: str, new: str) -> None:
     assert not changes_no_code(path, old, new)
     assert not changes_no_code(path, new, old)
 
 
-@pytest.mark.parametrize("path", GOLDEN)
+@each_row("path", GOLDEN)
 def test_a_comment_added_to_any_line_is_not_code(path: str) -> None:
     mark = {"a.py": " # c", "a.rb": " # c"}.get(path, " // c")
     source = GOLDEN[path][0]

@@ -19,6 +19,7 @@ from bot.github.evidence.evidence_facts import EvidenceFacts, FetchState
 from bot.github.evidence.fact_file import MAX_FRAMES, FactFile, evidence_path
 from bot.github.evidence.walks import WalkState
 from pipeline.mining.issue_links import IssueFact
+from tests.rows import each_row
 
 TIMES = st.integers(0, 2**40)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -107,7 +108,7 @@ def test_a_frame_that_breaks_the_chain_is_dropped() -> None:
     assert (found.frames, found.end) == (1, ends[0])
 
 
-@pytest.mark.parametrize("text", [b"{}", b"[]", b'{"rows":', b"\xff"])
+@each_row("text", [b"{}", b"[]", b'{"rows":', b"\xff"])
 def test_an_intact_frame_with_other_content_is_dropped(text: bytes) -> None:
     packed = zlib.compress(text)
     raw = HEADER + len(packed).to_bytes(4, "big") + zlib.crc32(packed).to_bytes(4, "big") + packed

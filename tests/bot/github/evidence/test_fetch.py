@@ -28,6 +28,7 @@ from tests.bot.github.evidence.counting import (
     graphql_error,
     query_words,
 )
+from tests.rows import each_row
 
 START = int(datetime(2026, 1, 1, tzinfo=NOW.tzinfo).timestamp())
 PLACE = RepositoryRef("acme", "shop", REPOSITORY_ID)
@@ -298,7 +299,7 @@ class TestFailures:
         found = fetch(github, Memory())
         assert (numbers(found), found.unreadable, len(github.asked)) == ({2, 3, 4}, 1, 2)
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("error", "expected"),
         [
             (graphql_error("NOT_FOUND", "repository"), NotFound),

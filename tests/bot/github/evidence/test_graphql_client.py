@@ -20,6 +20,7 @@ from bot.github.request import GitHubSession
 from pipeline.records import AssayError
 from tests.bot.github.fake_server import Expected, FakeServer, fake_server
 from tests.bot.github.test_client import NOW, TOKEN, FakeClock
+from tests.rows import each_row
 
 PATH = "/api/graphql"
 GOOD = {"data": {"repository": None}}
@@ -66,7 +67,7 @@ def test_a_graphql_clients_repr_does_not_show_its_token() -> None:
     asyncio.run(session.close())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "headers", "wait"),
     [
         ({"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]},
@@ -85,7 +86,7 @@ def test_a_rate_limit_with_status_200_is_recognised(answer: Any, headers: dict[s
     assert caught.value.until == NOW + timedelta(seconds=wait)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("expected", "problem"),
     [
         (Expected("POST", PATH, 401, {"message": "Bad credentials"}), BadToken),
@@ -137,7 +138,7 @@ def unread() -> str:
 
 
 class TestToken:
-    @pytest.mark.parametrize(
+    @each_row(
         ("option", "environment", "standard_input", "expected"),
         [
             (None, "", unread, None),
@@ -156,14 +157,14 @@ class TestToken:
         (tmp_path / "token").write_text(f"{TOKEN}\n")
         assert read_token(str(tmp_path / "token"), "", unread) == TOKEN
 
-    @pytest.mark.parametrize("text", ["", "\n", "two words", "two\nlines", "ghp_\x00", "gh\u00fc", "x" * 2_000])
+    @each_row("text", ["", "\n", "two words", "two\nlines", "ghp_\x00", "gh\u00fc", "x" * 2_000])
     def test_invalid_tokens_are_refused_and_not_quoted(self, text: str) -> None:
         with pytest.raises(AssayError) as caught:
             parse_token(text, "standard input")
         assert "standard input" in str(caught.value)
         assert not text.strip() or text.strip() not in str(caught.value)
 
-    @pytest.mark.parametrize("value", [TOKEN, "ghp_" + "a" * 36, "github_pat_" + "b" * 40, "0f" * 20])
+    @each_row("value", [TOKEN, "ghp_" + "a" * 36, "github_pat_" + "b" * 40, "0f" * 20])
     def test_a_token_as_an_argument_is_refused_and_not_quoted(self, value: str) -> None:
         with pytest.raises(AssayError, match="ASSAY_GITHUB_TOKEN") as caught:
             read_token(value, "", unread)

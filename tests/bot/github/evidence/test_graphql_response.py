@@ -24,6 +24,7 @@ from bot.github.evidence.walks import WalkState
 from pipeline.classify.bug_labels import MAX_LABEL_CHARACTERS
 from pipeline.mining.issue_links import IssueFact, Tracker
 from tests.bot.github.evidence.counting import graphql_error
+from tests.rows import each_row
 
 NODE = {"number": 12, "state": "OPEN", "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-03T00:00:00Z"}
 OPENED = 1_767_323_045
@@ -65,7 +66,7 @@ def test_a_pull_request_closes_only_issues_of_its_repository() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "more",
     [{"labels": None}, {"labels": {"nodes": None}}, {"issueType": None}, {"issueType": {"name": ""}},
      {"mergeCommit": None}, {"mergeCommit": {"oid": "0F" * 20}}, {"mergeCommit": {"oid": "0f" * 32}},
@@ -102,7 +103,7 @@ def test_a_page_has_a_cursor_and_a_range() -> None:
     assert (last.cursor, last.newest, last.oldest) == ("", None, None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "data",
     [{}, {"repository": None}, {"repository": {"page": None}}, {"repository": {"page": {"nodes": []}}},
      {"repository": {"page": {"pageInfo": {}, "nodes": None}}},
@@ -148,7 +149,7 @@ def test_the_query_cost_is_parsed_and_may_be_unknown() -> None:
         parse_cost(GraphQlResponse({"rateLimit": {"cost": "a lot"}}))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "is_one"),
     [
         (graphql_error("RATE_LIMITED"), True),
@@ -194,7 +195,7 @@ def test_the_tracker_holds_items_opened_by_its_date() -> None:
     assert tracker_of(EvidenceFacts(facts), 20, ("bug",)) == Tracker({1: facts[1], 2: facts[2]}, 20, ("bug",))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("state", "is_complete"),
     [
         (FetchState(), False),

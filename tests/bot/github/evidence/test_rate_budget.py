@@ -10,6 +10,7 @@ from bot.github.errors import RateLimited
 from bot.github.evidence.graphql_response import QueryCost
 from bot.github.evidence.rate_budget import Budget
 from tests.bot.github.evidence.counting import NOW
+from tests.rows import each_row
 
 RESET = NOW + timedelta(minutes=40)
 
@@ -32,7 +33,7 @@ def test_half_of_the_remaining_points_may_be_used() -> None:
     assert budget.points == 2
 
 
-@pytest.mark.parametrize(("cost", "times"), [(1, 50), (2, 25), (3, 16), (50, 1), (60, 1)])
+@each_row(("cost", "times"), [(1, 50), (2, 25), (3, 16), (50, 1), (60, 1)])
 def test_a_query_that_would_exceed_the_share_is_refused(cost: int, times: int) -> None:
     budget = Budget(0.5)
     for _ in range(times):

@@ -15,6 +15,7 @@ from bot.github.evidence.graphql_response import Page
 from bot.github.evidence.queries import Kind, RepositoryRef
 from bot.github.evidence.walks import MARGIN_S, OVERLAP_S, UNREAD, WalkState, advance, begin, update, without_cursor
 from tests.bot.github.evidence.counting import LONG_AGO, NOW, REPOSITORY_ID, Asked, CountingGitHub, Item, Memory
+from tests.rows import each_row
 
 DAY = 86_400
 START = 20_000 * DAY
@@ -45,7 +46,7 @@ def test_an_update_overlaps_the_last_walk(until: int, floor: int) -> None:
     assert update(WalkState(since=START, until=until)).floor == until
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "seen", "ends"),
     [
         ("issues", page("c", START + 1, START + 9), False),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from pipeline.mining.facts.compute import (
 )
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.syntax.parser import Function
+from tests.rows import each_row
 
 ids = st.binary(min_size=20, max_size=20).filter(any)
 names = st.text("abc.é修 $<>", min_size=1, max_size=12)
@@ -86,8 +86,8 @@ def test_different_requests_have_different_keys() -> None:
     assert len({key_for(q) for q in questions}) == len(questions)
 
 
-@pytest.mark.parametrize("value", [b"", b"x", b"?\x05ab", b"[]", b"\xff\xfe"])
-@pytest.mark.parametrize("fact_request", [CHANGE, RENAMES, MOVES])
+@each_row("value", [b"", b"x", b"?\x05ab", b"[]", b"\xff\xfe"])
+@each_row("fact_request", [CHANGE, RENAMES, MOVES])
 def test_invalid_bytes_are_an_error_or_a_fact_but_never_a_crash(fact_request: object, value: bytes) -> None:
     try:
         decode(fact_request, value)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.facts import lineage
 from pipeline.mining.facts.lineage import Candidate, FunctionKey, match_functions, match_renames, similarity
+from tests.rows import each_row
 
 BODY = [b"word%d" % i for i in range(40)]
 
@@ -22,7 +23,7 @@ def matched(vanished: list[Candidate], born: list[Candidate]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kept", "name", "matches"),
     [(20, "C.same", True), (19, "C.same", False), (30, "C.other", True), (29, "C.other", False)],
 )
