@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.rows import each_row
+
 CHECK_RUNS = "/repos/acme/shop/check-runs"
 
 
@@ -26,7 +28,7 @@ def test_a_check_run_is_stored_as_sent(world):
     assert [run["id"] for run in listed.json()["check_runs"]] == [stored["id"]]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "said"),
     [
         ({"conclusion": None}, "None is not"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.rows import each_row
 from tests.simulator.cut_descriptions import NAMES, OPERATIONS, cut
 from tests.simulator.description import Description, load_description
 from tests.simulator.routes import ROUTES
@@ -38,7 +39,7 @@ def test_a_correct_check_run_is_accepted(description):
     assert problems(description, "POST", CHECK_RUNS, RUN) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "body", "said"),
     [
         (CHECK_RUNS, {**RUN, "conclusion": "bogus"}, "conclusion: 'bogus'"),
@@ -74,7 +75,7 @@ def test_an_unknown_operation_is_not_found(description):
     assert description.find("DELETE", "/repos/acme/shop") is None
 
 
-@pytest.mark.parametrize(("path", "ref"), [("feature/x", "feature/x"), ("feature%2Fx", "feature/x"), ("a%3Fb", "a?b")])
+@each_row(("path", "ref"), [("feature/x", "feature/x"), ("feature%2Fx", "feature/x"), ("a%3Fb", "a?b")])
 def test_a_ref_may_contain_slashes_and_escapes(description, path, ref):
     for suffix, template in (("", "commits/{ref}"), ("/check-runs", "commits/{ref}/check-runs")):
         operation, values = description.find("GET", f"/repos/acme/shop/commits/{path}{suffix}")

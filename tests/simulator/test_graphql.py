@@ -73,7 +73,7 @@ def test_a_cursor_is_a_position_not_an_offset(world):
     assert wrong["errors"][0]["type"] == "INVALID_CURSOR_ARGUMENTS"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "said"),
     [
         (of_shop("issues(first: 1) { nodes { colour } }"), "Field 'colour' doesn't exist on type 'Issue'"),

@@ -7,6 +7,7 @@ import threading
 import httpx
 import pytest
 
+from tests.rows import each_row
 from tests.simulator.faults import before, cut, forbidden, lost, redirect, stall, status, unauthorized
 
 SHOP = "/repos/acme/shop"
@@ -96,7 +97,7 @@ def test_concurrent_requests_are_limited(world):
     assert world.github.limits.most_at_once == 5
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fault", "code"),
     [(status(500), 500), (status(502), 502), (forbidden(), 403), (forbidden("none"), 403), (unauthorized(), 401),
      (redirect("http://elsewhere.example/"), 301)],

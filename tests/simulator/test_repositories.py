@@ -6,6 +6,8 @@ import base64
 
 import pytest
 
+from tests.rows import each_row
+
 
 def events(world):
     world.github.settle()
@@ -102,7 +104,7 @@ def test_a_push_has_before_and_after(world):
     assert world.shop.pushed("feature/x")[0].payload["created"] is True
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("role", "permission"),
     [("admin", "admin"), ("maintain", "write"), ("write", "write"), ("triage", "read"), ("read", "read"),
      ("none", "none"), ("security", "write")],

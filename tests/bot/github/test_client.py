@@ -33,6 +33,7 @@ from bot.github.errors import (
 from bot.records import AppCredentials, CheckAction, CheckRunFields
 from pipeline.records import AssayError
 from tests.bot.github.fake_server import Expected, FakeServer, fake_server
+from tests.rows import each_row
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TOKEN = "ghs_" + "canary" * 6
@@ -326,7 +327,7 @@ class TestAsAnInstallation:
         expected = Expected("GET", HEAD_PATH, 422, {"message": "No commit found for SHA: heads/main"})
         assert type(error_for(caller, expected)) is NotFound
 
-    @pytest.mark.parametrize("name", ["", "shop", "../app", "acme/..", "acme/.", "acme/", "/shop"])
+    @each_row("name", ["", "shop", "../app", "acme/..", "acme/.", "acme/", "/shop"])
     def test_path_traversal_in_names_is_rejected(self, caller: Caller, name: str) -> None:
         with fake_server() as server, pytest.raises(Rejected):
             caller.as_installation(server, lambda client: client.head(name, "main"))
@@ -381,7 +382,7 @@ class TestAsAnInstallation:
             caller.as_installation(server, lambda client: client.turn_off_suites("acme/shop", 42))
         assert server.received[0].body == {"auto_trigger_checks": [{"app_id": 42, "setting": False}]}
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("answer", "account_id", "role"),
         [
             ({"permission": "write", "role_name": "maintain", "user": {"id": 5}}, 5, "maintain"),
@@ -441,7 +442,7 @@ class TestAsAnInstallation:
 
 
 class TestProblems:
-    @pytest.mark.parametrize(
+    @each_row(
         ("status", "message", "problem"),
         [
             (401, "Bad credentials", BadToken),
@@ -467,17 +468,17 @@ class TestProblems:
         assert len(text) < 200
         assert "canary" not in text
 
-    @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b"null", b'{"message": 5}', b"[" * 50_000])
+    @each_row("body", [b"", b"<html>", b"[1]", b"null", b'{"message": 5}', b"[" * 50_000])
     def test_errors_without_a_message_are_understood(self, caller: Caller, body: bytes) -> None:
         assert str(error_for(caller, Expected("GET", HEAD_PATH, 404, body))) == "HTTP 404"
 
-    @pytest.mark.parametrize("body", [b"", b"<html>login here</html>", b"{}", b'{"id": "x"}', b"[]", b"\xff"])
+    @each_row("body", [b"", b"<html>login here</html>", b"{}", b'{"id": "x"}', b"[]", b"\xff"])
     def test_unexpected_responses_are_unavailable(self, caller: Caller, body: bytes) -> None:
         assert type(error_for(caller, Expected("GET", HEAD_PATH, 200, body))) is Unavailable
         with fake_server(Expected("GET", "/app", 200, body)) as server, pytest.raises(Unavailable):
             caller.as_app(server, lambda app: app.app())
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("status", "message", "headers", "seconds"),
         [
             (403, "API rate limit exceeded", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "{reset}"}, 900),
@@ -532,7 +533,7 @@ class TestProblems:
 
 
 class TestRedirects:
-    @pytest.mark.parametrize(
+    @each_row(
         "location",
         [
             "https://evil.example/repositories/100",

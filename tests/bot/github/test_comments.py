@@ -12,6 +12,7 @@ import pytest
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound
 from tests.bot.github.test_client_in_a_world import as_installation
+from tests.rows import each_row
 from tests.simulator.world import World, make_world
 
 MARKER = "<!-- assay:reply 7 -->"
@@ -74,7 +75,7 @@ def test_deleted_comments_and_locked_conversations_are_distinguished(world: Worl
     as_installation(world, change)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("role", "told"), [("maintain", "maintain"), ("release lead", "maintain"), ("tester", "triage"), ("none", "none")]
 )
 def test_a_custom_role_counts_as_the_role_it_extends(world: World, role: str, told: str) -> None:

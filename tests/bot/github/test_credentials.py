@@ -143,7 +143,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+@each_row("content", BROKEN.values())
 def test_a_damaged_file_raises_one_line_without_its_content(data_dir: Path, content: bytes) -> None:
     path = credentials_path(data_dir)
     path.touch(mode=0o600)

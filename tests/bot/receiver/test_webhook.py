@@ -22,6 +22,7 @@ from bot.store.tables import deliveries
 from tests.bot.receiver.asgi import Exchange, ask
 from tests.bot.receiver.payloads import HEAD, INSTALLATION, PRIVATE_WORDS, REPOSITORY, comment, encode, push
 from tests.bot.store.conftest import Store
+from tests.rows import each_row
 
 SECRET, OLD_SECRET = "s3cret", "s3cret-of-last-week"
 GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
@@ -121,7 +122,7 @@ def test_a_new_secret_applies_to_the_next_delivery(server: Server) -> None:
     assert server.post(push(), secret="another").status == 202
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("event", "value"),
     [
         ("ping", {"zen": "A title", "hook_id": 3}),
@@ -133,7 +134,6 @@ def test_a_new_secret_applies_to_the_next_delivery(server: Server) -> None:
         ("issue_comment", comment("Hello body")),
         ("installation", {"action": "transferred", "installation": {"id": 3}}),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_irrelevant_deliveries_are_accepted_but_not_stored(server: Server, event: str, value: Any) -> None:
     answer = server.post(value, event=event)
@@ -234,7 +234,7 @@ UNSIGNED: dict[str, list[tuple[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("headers", UNSIGNED.values(), ids=UNSIGNED)
+@each_row("headers", UNSIGNED.values())
 def test_unsigned_requests_are_refused_unread(server: Server, headers: list[tuple[str, str]]) -> None:
     more = [("X-GitHub-Event", "push"), ("X-GitHub-Delivery", GUID)]
     answer = server.bare([*headers, *more], [encode(push())])
@@ -256,7 +256,7 @@ def test_modified_bodies_are_refused(server: Server) -> None:
     assert server.rows == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("guid", "event"),
     [
         (None, "push"),
@@ -278,7 +278,7 @@ def test_missing_or_invalid_headers_are_refused(server: Server, guid: str | None
     assert server.rows == []
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff"])
+@each_row("body", [b"", b"[]", b"null", b"{", b"\xff"])
 def test_signed_bodies_that_are_not_objects_are_refused(server: Server, body: bytes) -> None:
     assert server.post(body).status == 400
     assert server.rows == []

@@ -16,6 +16,7 @@ from bot.setup import manifest_exchange
 from bot.setup.manifest_exchange import convert, register
 from pipeline.records import AssayError
 from tests.builders.credentials import private_key
+from tests.rows import each_row
 from tests.simulator.faults import Fault, cut, forbidden, redirect, stall, status
 from tests.simulator.github import GitHub, serve_github
 from tests.simulator.messages import Response
@@ -80,7 +81,7 @@ def test_a_code_works_for_an_hour(github: GitHub) -> None:
     assert "works only once and within an hour" in refusal(github, a_code(github, age=timedelta(hours=1)))
 
 
-@pytest.mark.parametrize("code", ["", "..", "a/b", "a?b=c", "a b", "é", "a" * 201, "a\n"])
+@each_row("code", ["", "..", "a/b", "a?b=c", "a b", "é", "a" * 201, "a\n"])
 def test_invalid_codes_are_not_sent(github: GitHub, code: str) -> None:
     assert "sent no code" in refusal(github, code)
     assert github.requests == []
@@ -99,7 +100,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 }
 
 
-@pytest.mark.parametrize(("fault", "says"), FAULTS.values(), ids=FAULTS)
+@each_row(("fault", "says"), FAULTS.values())
 def test_github_failures_are_explained(github: GitHub, fault: Fault, says: str) -> None:
     github.fault(CONVERSION, fault)
     message = refusal(github, a_code(github))

@@ -18,6 +18,7 @@ from bot.web.views import UNREADABLE, read_screening
 from tests.bot.messages.screenings import MEASURED_AT, MEASUREMENT, at_density, failed, screened
 from tests.bot.receiver.asgi import Exchange, get
 from tests.bot.store.conftest import Store
+from tests.rows import each_row
 
 PRINTABLE = "<script>alert(1)</script></title></style>&amp;\"'"
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m\n{{ 7*7 }}</title></style>&amp;\"'"
@@ -121,7 +122,7 @@ def test_a_long_list_is_paged(site: Site) -> None:
     assert "There are no more" in site.page("/?page=3")
 
 
-@pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "9999999", "٣", "1%00"])
+@each_row("number", ["", "x", "-1", "1.5", "9999999", "٣", "1%00"])
 def test_invalid_page_numbers_are_not_found(site: Site, number: str) -> None:
     assert site.get(f"/?page={number}").status == 404
 
@@ -175,9 +176,7 @@ def test_hostile_repository_text_is_inert(site: Site) -> None:
         assert "<bdi>" in page
 
 
-@pytest.mark.parametrize(
-    "path", ["/repos/acme/none", "/repos/acme/'%20OR%201=1", "/repos/a/b/c", "/runs/1", "/runs/x", "/setup"]
-)
+@each_row("path", ["/repos/acme/none", "/repos/acme/'%20OR%201=1", "/repos/a/b/c", "/runs/1", "/runs/x", "/setup"])
 def test_unknown_paths_are_not_found(site: Site, path: str) -> None:
     site.has()
     assert site.get(path).status == 404
@@ -208,7 +207,7 @@ def test_shared_outcomes_are_counted_if_there_are_any(site: Site, shared: int, s
         assert ("shared" in page) is bool(shared)
 
 
-@pytest.mark.parametrize("path", ["/", "/repos/acme/shop", "/calibration", "/runs/1"])
+@each_row("path", ["/", "/repos/acme/shop", "/calibration", "/runs/1"])
 def test_pages_are_hidden_from_other_hosts(site: Site, path: str) -> None:
     site.has()
     assert site.get(path, host="assay.example").status == 404

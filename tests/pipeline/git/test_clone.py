@@ -24,6 +24,7 @@ from tests.builders.history import History
 from tests.builders.limits import run_limited
 from tests.builders.objects import PackBuilder
 from tests.builders.patience import PATIENCE_S
+from tests.rows import each_row
 from tests.simulator.git_server import Fault, GitResponse, GitServer, cut_after, redirect, serve_git, stall, status
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -228,7 +229,7 @@ def overwrite(name: str, content: bytes) -> Callable[[Path], None]:
     return overwritten
 
 
-@pytest.mark.parametrize(
+@each_row(
     "damage",
     [
         cut_pack,
@@ -248,6 +249,7 @@ def overwrite(name: str, content: bytes) -> Callable[[Path], None]:
 def test_a_damaged_clone_is_received_again(
     root: Path, server: GitServer, into: Path, damage: Callable[[Path], None]
 ) -> None:
+    shutil.rmtree(into, ignore_errors=True)
     fetch(server, into)
     damage(into)
     fetch(server, into)
@@ -351,7 +353,7 @@ HEAD_LINE = b"a" * 40 + b" HEAD symref-target:"
 NO_PACK = b"PACK\0\0\0\2\0\0\0\0"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fault", "message"),
     [
         (status(403), "these credentials cannot read .*: set a token"),
@@ -392,6 +394,7 @@ NO_PACK = b"PACK\0\0\0\2\0\0\0\0"
     ],
 )
 def test_each_server_failure_is_reported_in_one_line(server: GitServer, into: Path, fault: Fault, message: str) -> None:
+    shutil.rmtree(into, ignore_errors=True)
     server.fault = fault
     assert_fails(server, into, message)
     assert not into.exists()

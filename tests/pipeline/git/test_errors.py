@@ -14,6 +14,7 @@ from pipeline.git.clone import clone_or_fetch, is_damaged, parse_url
 from pipeline.git.errors import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
 from pipeline.records import AssayError
 from tests.builders.history import History
+from tests.rows import each_row
 from tests.simulator.git_server import Fault, GitServer, cut_after, redirect, serve_git, stall, status
 
 NO_PROXY: dict[str, str] = {}
@@ -33,7 +34,7 @@ def clone(server: GitServer | str, into: Path, password: str = "right", **option
     return clone_or_fetch(url, into / "code.git", credentials=("x-access-token", password), proxies=NO_PROXY, **options)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fault", "kind"),
     [
         (status(401), Refused),
@@ -108,10 +109,10 @@ def test_the_refs_of_a_server_are_requested_once(server: GitServer, tmp_path: Pa
     assert len(server.requests) == 3  # capabilities, head, pack
 
 
-@pytest.mark.parametrize("ending", [".pack", ".idx"])
-@pytest.mark.parametrize("at", [0, 500, -1])
+@each_row("ending", [".pack", ".idx"])
+@each_row("at", [0, 500, -1])
 def test_one_flipped_bit_is_damage(server: GitServer, tmp_path: Path, ending: str, at: int) -> None:
-    stored = clone(server, tmp_path)
+    stored = clone(server, tmp_path / f"{at}{ending}")
     assert not is_damaged(stored)
     (path,) = stored.glob(f"objects/pack/*{ending}")
     content = bytearray(path.read_bytes())

@@ -37,10 +37,13 @@ from tests.builders.objects import (
     write_loose,
     write_loose_stream,
 )
+from tests.rows import each_row
 
 MIB = 1 << 20
 SOME_ID = bytes(range(20))
 KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
+
+Objects = dict[bytes, tuple[int, bytes]]  # type and content by id
 
 
 def git(path: Path, *args: str, stdin: bytes = b"") -> bytes:
@@ -135,8 +138,10 @@ def ids_of(path: Path) -> list[bytes]:
     return [bytes.fromhex(line) for line in listed.decode().split()]
 
 
-def read_by_git(path: Path) -> dict[bytes, tuple[int, bytes]]:
-    stream = git(path, "cat-file", "--batch-all-objects", "--batch")
+@pytest.fixture(scope="module")
+def read_by_git(plain: Path) -> Objects:
+    """The objects of `plain` by id, as git reads them."""
+    stream = git(plain, "cat-file", "--batch-all-objects", "--batch")
     objects = {}
     while stream:
         head, _, stream = stream.partition(b"\n")
@@ -146,24 +151,22 @@ def read_by_git(path: Path) -> dict[bytes, tuple[int, bytes]]:
     return objects
 
 
-@pytest.mark.parametrize(
+@each_row(
     "arrange",
     [as_it_is, loosen, loosen_half, name_bases, first_index_version, large_offsets, borrow, borrow_in_a_circle],
-    ids=lambda arrange: arrange.__name__,
 )
-@pytest.mark.parametrize("cache_bytes", [0, 20_000, 48 << 20])
 def test_every_object_is_read_as_git_reads_it(
-    plain: Path, tmp_path: Path, arrange: Callable[[Path], None], cache_bytes: int
+    plain: Path, tmp_path: Path, arrange: Callable[[Path], None], read_by_git: Objects
 ) -> None:
-    path = tmp_path / "copy.git"
+    path = tmp_path / arrange.__name__ / "copy.git"
     shutil.copytree(plain, path)
     arrange(path)
-    expected = read_by_git(plain)
-    with ObjectReader(path / "objects", cache_bytes=cache_bytes) as reader:
-        ids = sorted(expected)
-        Random(1).shuffle(ids)
-        assert {id: reader.read(id) for id in ids} == expected
-        assert reader.broken_packs == []
+    ids = sorted(read_by_git)
+    Random(1).shuffle(ids)
+    for cache_bytes in (0, 20_000, 48 << 20):
+        with ObjectReader(path / "objects", cache_bytes=cache_bytes) as reader:
+            assert {id: reader.read(id) for id in ids} == read_by_git, cache_bytes
+            assert reader.broken_packs == []
 
 
 def test_an_object_is_read_only_as_its_own_type(tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ def outcome_of(reader: ObjectReader, id: bytes) -> tuple[int, bytes] | ObjectPro
         return problem
 
 
-def damaged_read(objects: Path, expected: dict[bytes, tuple[int, bytes]]) -> int:
+def damaged_read(objects: Path, expected: Objects) -> int:
     """Read every object, which must be unchanged or raise an error with its id. Return the number of errors."""
     with ObjectReader(objects, cache_bytes=0) as reader:
         outcomes = {id: outcome_of(reader, id) for id in expected}
@@ -273,7 +276,7 @@ def damaged_read(objects: Path, expected: dict[bytes, tuple[int, bytes]]) -> int
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> tuple[Path, dict[bytes, tuple[int, bytes]], Path]:
+def small(tmp_path: Path) -> tuple[Path, Objects, Path]:
     """(objects folder, its objects, the index of its only pack)"""
     objects = bare_repository(tmp_path / "small")
     pack = PackBuilder()
@@ -325,7 +328,7 @@ def test_a_truncated_index_costs_only_objects(small) -> None:
         damaged_read(objects, expected)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\0" * 3000, b"\xff" * 3000, b"\377tOc\0\0\0\3" + b"\0" * 3000])
+@each_row("garbage", [b"", b"\0" * 3000, b"\xff" * 3000, b"\377tOc\0\0\0\3" + b"\0" * 3000])
 def test_a_pack_with_a_garbage_index_is_reported_and_its_objects_are_missing(small, garbage: bytes) -> None:
     objects, expected, index = small
     index.write_bytes(garbage)
@@ -357,7 +360,7 @@ def test_an_intact_copy_replaces_a_damaged_one(small) -> None:
     assert damaged_read(objects, expected) == 0
 
 
-@pytest.mark.parametrize(
+@each_row(
     "stream",
     [
         b"",
@@ -373,8 +376,8 @@ def test_an_intact_copy_replaces_a_damaged_one(small) -> None:
         zlib.compress(b"blob " + b"9" * 60 + b"\0"),
     ],
 )
-def test_a_damaged_loose_object_is_an_error(tmp_path: Path, stream: bytes) -> None:
-    objects = bare_repository(tmp_path / "r")
+def test_a_damaged_loose_object_is_an_error(small, stream: bytes) -> None:
+    objects, _, _ = small
     write_loose_stream(objects, SOME_ID, stream)
     with ObjectReader(objects) as reader, pytest.raises((CorruptObject, ObjectTooLarge)) as caught:
         reader.read(SOME_ID)

@@ -15,6 +15,7 @@ from pipeline.git.repository import Repository, open_repository
 from pipeline.records import AssayError
 from tests.builders.history import History
 from tests.builders.objects import COMMIT, TREE, bare_repository, commit_content, set_head, write_loose
+from tests.rows import each_row
 
 
 def git(where: Path, *args: str) -> str:
@@ -70,7 +71,7 @@ def packed_refs(work_tree: Path) -> Path:
     return work_tree
 
 
-@pytest.mark.parametrize("where", [itself, sub_folder, dot_git, inside_dot_git, through_a_link, packed_refs])
+@each_row("where", [itself, sub_folder, dot_git, inside_dot_git, through_a_link, packed_refs])
 def test_a_work_tree_is_found_from_anywhere_in_it(work_tree: Path, where: Callable[[Path], Path]) -> None:
     repository = open_repository(where(work_tree))
     assert (repository.head, repository.head_ref, repository.name) == (head_of(work_tree), "refs/heads/main", "project")
@@ -140,7 +141,7 @@ def test_the_boundary_of_a_shallow_clone_is_read(tmp_path: Path) -> None:
     assert repository.shallow == {bytes.fromhex(history.ids[marks[3]])}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "name"),
     [
         ("https://github.com/pallets/flask.git", "pallets/flask"),
@@ -186,7 +187,7 @@ def test_no_content_of_head_crashes_it(tmp_path_factory: pytest.TempPathFactory,
     assert "\n" not in str(caught.value)
 
 
-# What cannot be opened: one line that message what to do
+# What cannot be opened: one line that says what to do
 
 
 def empty(folder: Path) -> Path:
@@ -268,7 +269,7 @@ def dangling_git_file(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arrange", "message"),
     [
         (empty, "has no commits yet"),
@@ -287,13 +288,14 @@ def dangling_git_file(folder: Path) -> Path:
         (ref_is_a_pipe, "has no commits yet"),
         (dangling_git_file, "belongs to a repository that is missing"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_each_failure_to_open_is_reported_in_one_line(
     tmp_path: Path, arrange: Callable[[Path], Path], message: str
 ) -> None:
+    folder = tmp_path / arrange.__name__
+    folder.mkdir()
     with pytest.raises(AssayError, match=message) as caught:
-        open_repository(arrange(tmp_path))
+        open_repository(arrange(folder))
     assert str(caught.value).isprintable()
 
 

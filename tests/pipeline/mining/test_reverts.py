@@ -11,6 +11,7 @@ from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.reverts import cancelled_by, find_reverts
 from tests.builders.history import History
+from tests.rows import each_row
 
 Read = tuple[CommitHistory, dict[int, MessageFacts]]
 
@@ -39,7 +40,7 @@ def linear(*messages: str) -> History:
     return history
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("messages", "undone"),
     [
         (["fix: a", 'Revert "fix: a"'], {"fix: a"}),
@@ -53,9 +54,9 @@ def linear(*messages: str) -> History:
     ],
 )
 def test_a_revert_undoes_its_target_and_the_next_one_restores_it(
-    messages: list[str], undone: set[str], tmp_path: Path
+    messages: list[str], undone: set[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assert cancelled(linear(*messages), tmp_path / "history.git") == undone
+    assert cancelled(linear(*messages), tmp_path_factory.mktemp("reverts") / "history.git") == undone
 
 
 def test_a_quoted_subject_means_the_newest_such_commit_before_the_revert(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ class TestScale:
 
 
 class TestRestarts:
-    @pytest.mark.parametrize("at", range(1, 9))
+    @each_row("at", range(1, 9))
     def test_a_restart_repeats_only_the_page_in_progress(self, tmp_path: Path, at: int) -> None:
         """Crash while a response is on its way: the page was requested but not stored."""
         whole = CountingGitHub(items(350), items(250, 1_000))
@@ -144,9 +144,9 @@ class TestRestarts:
 
         github.before = die
         with pytest.raises(KeyboardInterrupt):
-            fetch(github, FactFile(tmp_path / "e"))
+            fetch(github, FactFile(tmp_path / str(at)))
         github.before = lambda asked: None
-        assert fetch(github, FactFile(tmp_path / "e")).facts.facts == expected.facts.facts
+        assert fetch(github, FactFile(tmp_path / str(at))).facts.facts == expected.facts.facts
         after = github.asked[at:]
         if at > 4:  # the issues were read to their end: what changed since
             assert after.pop(0).cursor == ""
