@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
-from _pytest._io.saferepr import saferepr
 
 Test = Callable[..., None]
+
+MAX_ROW_CHARACTERS = 300
 
 
 def each_row(names: str | Sequence[str], rows: Collection[Any]) -> Callable[[Test], Test]:
@@ -31,8 +32,8 @@ def each_row(names: str | Sequence[str], rows: Collection[Any]) -> Callable[[Tes
                 try:
                     test(*args, **fixtures, **values)
                 except (Exception, pytest.fail.Exception) as error:
-                    line = traceback.extract_tb(error.__traceback__)[1].lineno
-                    failures.append(f"{saferepr(values)}, line {line}: {type(error).__name__}: {error}")
+                    frames = traceback.extract_tb(error.__traceback__)[:2]  # this one and the test's
+                    failures.append(f"{_render(values)}, line {frames[-1].lineno}: {type(error).__name__}: {error}")
             assert rows, "the table has no rows"
             if failures:
                 pytest.fail(f"{len(failures)} of {len(rows)} rows fail\n" + "\n".join(failures), pytrace=False)
@@ -43,3 +44,8 @@ def each_row(names: str | Sequence[str], rows: Collection[Any]) -> Callable[[Tes
         return walk
 
     return decorate
+
+
+def _render(values: dict[str, Any]) -> str:
+    text = repr(values)
+    return text if len(text) <= MAX_ROW_CHARACTERS else f"{text[: MAX_ROW_CHARACTERS - 50]}...{text[-50:]}"

@@ -37,6 +37,7 @@ from tests.builders.objects import (
     write_loose,
     write_loose_stream,
 )
+from tests.pipeline.git import children
 from tests.rows import each_row
 
 MIB = 1 << 20
@@ -387,21 +388,10 @@ def test_a_damaged_loose_object_is_an_error(small, stream: bytes) -> None:
 # Hostile packs, read in a child process with little memory and time
 
 
-def read_all(objects: str, ids: list[str], most_bytes: int | None = None) -> list[str]:
-    """Return for each id the class of the error, or the length of the content."""
-    outcomes = []
-    with ObjectReader(Path(objects)) as reader:
-        for id in ids:
-            try:
-                raw = bytes.fromhex(id)
-                outcomes.append(str(len(reader.read(raw)[1] if most_bytes is None else reader.blob(raw, most_bytes))))
-            except ObjectProblem as problem:
-                outcomes.append(type(problem).__name__)
-    return outcomes
-
-
 def read_limited(objects: Path, ids: list[bytes], most_bytes: int | None = None, *, most_mb: int = 150) -> list[str]:
-    return run_limited(__name__, "read_all", str(objects), [id.hex() for id in ids], most_bytes, most_mb=most_mb)
+    return run_limited(
+        children.__name__, "read_all", str(objects), [id.hex() for id in ids], most_bytes, most_mb=most_mb
+    )
 
 
 def test_deflate_bombs_are_not_inflated(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from random import Random
 
 import pytest
 
-from pipeline.git.objects import ObjectProblem, ObjectReader
+from pipeline.git.objects import ObjectReader
 from pipeline.git.pack_index import index_pack
 from tests.builders.history import History
 from tests.builders.limits import run_limited
 from tests.builders.objects import BLOB, PackBuilder, bare_repository, bomb, copy, delta, insert, object_id
+from tests.pipeline.git import children
+from tests.pipeline.git.children import index_or_problem
 
 MIB = 1 << 20
 
@@ -23,23 +25,21 @@ def git(path: Path, *args: str, stdin: bytes = b"") -> bytes:
     return subprocess.run(["git", *args], cwd=path, input=stdin, check=True, capture_output=True).stdout
 
 
-def index_or_problem(path: str) -> str:
-    try:
-        return f"{index_pack(Path(path))} objects"
-    except ObjectProblem as problem:
-        return f"{type(problem).__name__}: {problem}"
-
-
-@pytest.mark.parametrize("options", [["--delta-base-offset"], []], ids=["bases by offset", "bases by id"])
-def test_the_index_is_the_one_that_git_writes(tmp_path: Path, options: list[str]) -> None:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bare repository with chains of deltas, some of them against objects of more than 64 KiB."""
     history = History()
     noise = Random(3).randbytes(200_000)
     for n in range(60):
-        lines = "".join(f"line {k}\n" for k in range(20 * n))
-        history.commit(
-            f"commit {n}", {"a.py": lines, f"d/{n}": str(n), "noise": noise[:100_000] + str(n).encode() + noise}
-        )
-    source = history.write(tmp_path / "source.git")
+        files: dict[str, str | bytes] = {"a.py": "".join(f"line {k}\n" for k in range(20 * n)), f"d/{n}": str(n)}
+        if n % 6 == 0:
+            files["noise"] = noise[:100_000] + str(n).encode() + noise
+        history.commit(f"commit {n}", files)
+    return history.write(tmp_path_factory.mktemp("pack_index") / "source.git")
+
+
+@pytest.mark.parametrize("options", [["--delta-base-offset"], []], ids=["bases by offset", "bases by id"])
+def test_the_index_is_the_one_that_git_writes(source: Path, tmp_path: Path, options: list[str]) -> None:
     everything = git(source, "rev-list", "--objects", "--no-object-names", "main")
     packed = git(source, "pack-objects", "-q", "--stdout", "--depth=50", *options, stdin=everything)
     (tmp_path / "ours.pack").write_bytes(packed)
@@ -103,7 +103,7 @@ def test_objects_too_large_to_read_are_still_indexed(tmp_path: Path) -> None:
     pack.offset_delta(base, delta(size, 3, insert(b"abc")), id=b"s" * 20)
     path = tmp_path / "p.pack"
     path.write_bytes(pack.content)
-    assert run_limited(__name__, "index_or_problem", str(path), most_mb=40) == "1 objects"
+    assert run_limited(children.__name__, "index_or_problem", str(path), most_mb=40) == "1 objects"
 
 
 @pytest.mark.parametrize("declared", [10, 100_000, 1 << 60])
@@ -112,7 +112,7 @@ def test_a_bomb_is_rejected_immediately(tmp_path: Path, declared: int) -> None:
     pack.raw(BLOB, declared, b"", bomb(1024 * MIB), b"b" * 20)
     path = tmp_path / "p.pack"
     path.write_bytes(pack.content)
-    said = run_limited(__name__, "index_or_problem", str(path), most_mb=40, cpu_s=5)
+    said = run_limited(children.__name__, "index_or_problem", str(path), most_mb=40, cpu_s=5)
     assert said.startswith("ObjectTooLarge" if declared > 1 << 50 else "CorruptObject")
 
 
@@ -135,4 +135,4 @@ def test_a_chain_of_ten_thousand_deltas_is_indexed(tmp_path: Path) -> None:
         offset = pack.offset_delta(offset, delta(1000 + n, 1001 + n, copy(0, 1000 + n), insert(b"y")), id=b"")
     path = tmp_path / "p.pack"
     path.write_bytes(pack.content)
-    assert run_limited(__name__, "index_or_problem", str(path), most_mb=140) == "10001 objects"
+    assert run_limited(children.__name__, "index_or_problem", str(path), most_mb=140) == "10001 objects"

@@ -16,6 +16,7 @@ from pipeline.git.trees import FileChange, TreeReader
 from tests.builders.history import History
 from tests.builders.limits import run_limited
 from tests.builders.objects import TREE, PackBuilder, bare_repository, object_id, tree_content, write_loose
+from tests.pipeline.git import children
 from tests.rows import each_row
 
 ONE, TWO, THREE = b"1" * 20, b"2" * 20, b"3" * 20
@@ -244,18 +245,8 @@ def test_a_repeated_name_counts_once_in_any_order() -> None:
 # Hostile trees, read in a child process with little memory and time
 
 
-def list_twice(objects: str, tree: str) -> list[list[int]]:
-    """(number of files, entries left out) of a tree, listed and then deleted."""
-    outcomes = []
-    with ObjectReader(Path(objects)) as reader:
-        for old, new in ((None, bytes.fromhex(tree)), (bytes.fromhex(tree), None)):
-            trees = TreeReader(reader, keep=lambda path: True)
-            outcomes.append([len(trees.changes(old, new)), trees.skipped])
-    return outcomes
-
-
 def listed_limited(objects: Path, tree: bytes) -> list[int]:
-    listed = run_limited(__name__, "list_twice", str(objects), tree.hex(), most_mb=120, cpu_s=15)
+    listed = run_limited(children.__name__, "list_twice", str(objects), tree.hex(), most_mb=120, cpu_s=15)
     assert listed[0] == listed[1]
     return list(listed[0])
 
