@@ -4,7 +4,6 @@ import time
 from dataclasses import astuple, replace
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,8 +21,8 @@ from tests.rows import each_row
 SOURCES = {path: source.encode() for path, (source, _) in MEASURED.items()}
 MANY = 3_000
 
-every_path = pytest.mark.parametrize("path", SOURCES)
-every_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+every_path = each_row("path", SOURCES)
+every_language = each_row("language", LANGUAGES)
 
 
 def language_at(path: str) -> Language:
