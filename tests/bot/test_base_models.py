@@ -20,9 +20,8 @@ SMALL, MIDDLE = "Qwen/Qwen2.5-Coder-0.5B", "Qwen/Qwen2.5-Coder-1.5B"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.mark.parametrize(
-    ("text", "models"),
-    [
+def test_an_entry_is_a_preset_a_commit_or_a_directory() -> None:
+    cases: list[tuple[str, dict[str, BaseModel]]] = [
         ("", {}),
         (" , ", {}),
         (SMALL, {SMALL: PRESETS[SMALL]}),
@@ -32,19 +31,17 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
         (f"{SMALL}@{COMMIT}", {SMALL: BaseModel(SMALL, COMMIT)}),
         ("acme/tiny=/models/a=b@c", {"acme/tiny": BaseModel("/models/a=b@c")}),
         ("tiny = /models/tiny", {"tiny": BaseModel("/models/tiny")}),
-    ],
-)
-def test_an_entry_is_a_preset_a_commit_or_a_directory(text: str, models: dict[str, BaseModel]) -> None:
-    assert dict(parse_base_models(text)) == models
+    ]
+    wrong = [(text, got, models) for text, models in cases if (got := dict(parse_base_models(text))) != models]
+    assert wrong == []
 
 
 def test_models_stay_in_the_order_of_the_list() -> None:
     assert list(parse_base_models(f"{MIDDLE},{SMALL}")) == [MIDDLE, SMALL]
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
+def test_an_unpinned_entry_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("acme/unknown", "Assay pins no commit for 'acme/unknown'"),
         ("acme/tiny@main", "40-digit commit hash"),
         (f"acme/tiny@{COMMIT}0", "40-digit commit hash"),
@@ -55,12 +52,12 @@ def test_models_stay_in_the_order_of_the_list() -> None:
         ("/models/tiny", "must start with a model name"),
         (f"=/models,{SMALL}", "must start with a model name"),
         (f"{SMALL},{SMALL}", "twice"),
-    ],
-)
-def test_an_unpinned_entry_is_refused_by_name(text: str, said: str) -> None:
-    with pytest.raises(AssayError, match=r"^ASSAY_BASE_MODELS: ") as refused:
-        parse_base_models(text)
-    assert said in str(refused.value)
+    ]
+    for text, said in cases:
+        with subtests.test(text=text, said=said):
+            with pytest.raises(AssayError, match=r"^ASSAY_BASE_MODELS: ") as refused:
+                parse_base_models(text)
+            assert said in str(refused.value)
 
 
 @given(st.text(alphabet="abAB09/@=.,- _%\n\x00é", max_size=60))
@@ -85,23 +82,20 @@ def test_an_unlisted_default_is_refused() -> None:
         default_base_model(parse_base_models(SMALL), MIDDLE)
 
 
-@pytest.mark.parametrize(
-    ("text", "changes"),
-    [
+def test_recipe_changes_are_parsed() -> None:
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("", {}),
         ("{}", {}),
         ('{"epochs": 1, "max_tokens": 128, "seeds": [1]}', {"epochs": 1, "max_tokens": 128, "seeds": (1,)}),
         ('{"memory_limit_gb": null, "compiled": true}', {"memory_limit_gb": None, "compiled": True}),
         ('{"least_positives": 0.6, "most_positives": 0.7}', {"least_positives": 0.6, "most_positives": 0.7}),
-    ],
-)
-def test_recipe_changes_are_parsed(text: str, changes: dict[str, Any]) -> None:
-    assert dict(parse_recipe_changes(text)) == changes
+    ]
+    wrong = [(text, got, changes) for text, changes in cases if (got := dict(parse_recipe_changes(text))) != changes]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
+def test_an_invalid_change_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("[]", "must be one JSON object"),
         ("epochs=1", "must be one JSON object"),
         ('{"epochs": 1, "epochs": 2}', "must be one JSON object"),
@@ -116,12 +110,12 @@ def test_recipe_changes_are_parsed(text: str, changes: dict[str, Any]) -> None:
         ('{"learning_rate": 1e999}', "learning_rate = inf"),
         ('{"learning_rate": NaN}', "must be one JSON object"),
         ('{"batch_size": 1' + "0" * 400 + "}", "int too large"),
-    ],
-)
-def test_an_invalid_change_is_refused_by_name(text: str, said: str) -> None:
-    with pytest.raises(AssayError, match=r"^ASSAY_FINETUNE: ") as refused:
-        parse_recipe_changes(text)
-    assert said in str(refused.value)
+    ]
+    for text, said in cases:
+        with subtests.test(text=text, said=said):
+            with pytest.raises(AssayError, match=r"^ASSAY_FINETUNE: ") as refused:
+                parse_recipe_changes(text)
+            assert said in str(refused.value)
 
 
 def test_the_recipe_of_a_run_survives_the_database() -> None:

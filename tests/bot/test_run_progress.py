@@ -39,9 +39,8 @@ SCORE = PhaseStarted(1, 1, 2, "scoring the holdout")
 SECOND = PhaseStarted(2, 2, 2, "choosing the steps")
 
 
-@pytest.mark.parametrize(
-    ("events", "phase", "seed", "at", "minutes_left"),
-    [
+def test_progress_shows_the_phase_and_estimates_the_time_left(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[JobEvent], str, int, tuple[int, int], float | None]] = [
         ([], STARTING, 0, (0, 0), None),
         ([PLAN], STARTING, 0, (0, 0), 40.0),
         ([PLAN, CHOOSE], "choosing the steps", 1, (0, 0), 40.0),
@@ -58,16 +57,14 @@ SECOND = PhaseStarted(2, 2, 2, "choosing the steps")
         ([REFIT, ALL], "training on all labels", 1, (0, 0), 20.0),
         ([REFIT, ALL, step(5)], "training on all labels", 1, (5, 10), 15.0),
         ([REFIT, ALL, step(10), PhaseStarted(1, 1, 2, HEAD)], HEAD, 1, (0, 0), 10.0),
-    ],
-)
-def test_progress_shows_the_phase_and_estimates_the_time_left(
-    events: list[JobEvent], phase: str, seed: int, at: tuple[int, int], minutes_left: float | None
-) -> None:
-    meter = Meter()
-    for event in events:
-        meter.see(event)
-    now = meter.progress
-    assert (now.phase, now.seed, (now.step, now.steps), now.minutes_left) == (phase, seed, at, minutes_left)
+    ]
+    for events, phase, seed, at, minutes_left in cases:
+        with subtests.test(events=events, phase=phase, seed=seed, at=at, minutes_left=minutes_left):
+            meter = Meter()
+            for event in events:
+                meter.see(event)
+            now = meter.progress
+            assert (now.phase, now.seed, (now.step, now.steps), now.minutes_left) == (phase, seed, at, minutes_left)
 
 
 def test_the_validation_of_a_fit_is_shown_until_the_next_fit_begins() -> None:
@@ -92,11 +89,10 @@ def test_progress_round_trips_after_any_events(events: list[JobEvent]) -> None:
         assert progress.minutes_left is None or progress.minutes_left >= 0
 
 
-@pytest.mark.parametrize(
-    "value", [None, {}, [], "x", {"phase": "p"}, dump_progress(Progress()) | {"step": -1}, {"phase": 1}]
-)
-def test_progress_of_another_release_is_ignored(value: object) -> None:
-    assert load_progress(value) is None
+def test_progress_of_another_release_is_ignored() -> None:
+    cases: list[object] = [None, {}, [], "x", {"phase": "p"}, dump_progress(Progress()) | {"step": -1}, {"phase": 1}]
+    wrong = [(value, got) for value in cases if (got := load_progress(value)) is not None]
+    assert wrong == []
 
 
 def test_reports_are_throttled_unless_the_phase_changes() -> None:

@@ -90,9 +90,8 @@ def test_all_invalid_values_are_reported_together(monkeypatch: pytest.MonkeyPatc
         load_settings()
 
 
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
+def test_invalid_app_settings_are_refused(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, str], str]] = [
         ({"ASSAY_APP_ID": "0"}, "ASSAY_APP_ID: must be the App ID that GitHub shows"),
         ({"ASSAY_APP_ID": "my-app"}, "ASSAY_APP_ID: "),
         ({"ASSAY_GITHUB_URL": "github.com"}, "ASSAY_GITHUB_URL: must be an http:// or https:// URL"),
@@ -109,17 +108,15 @@ def test_all_invalid_values_are_reported_together(monkeypatch: pytest.MonkeyPatc
             {"ASSAY_WEBHOOK_SECRET": "inline", "ASSAY_WEBHOOK_SECRET_FILE": __file__},
             "ASSAY_WEBHOOK_SECRET and ASSAY_WEBHOOK_SECRET_FILE are both set: unset one",
         ),
-    ],
-)
-def test_invalid_app_settings_are_refused(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(AssayError) as raised:
-        load_settings()
-    assert str(raised.value).startswith(words)
-    assert "inline" not in str(raised.value)
+    ]
+    for variables, words in cases:
+        with subtests.test(variables=variables), monkeypatch.context() as environment:
+            for name, value in variables.items():
+                environment.setenv(name, value)
+            with pytest.raises(AssayError) as raised:
+                load_settings()
+            assert str(raised.value).startswith(words)
+            assert "inline" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,12 @@ LEAKS: dict[str, Callable[[str], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("leak", LEAKS)
-def test_a_leak_is_found_in_every_spelling(leak: str) -> None:
-    found = find([CANARY], b"before it \x00" + LEAKS[leak](TEXT) + b" and after it")
-    assert found
-    assert all(line.startswith("the secret in ") for line in found)
+def test_a_leak_is_found_in_every_spelling(subtests: pytest.Subtests) -> None:
+    for leak in LEAKS:
+        with subtests.test(leak=leak):
+            found = find([CANARY], b"before it \x00" + LEAKS[leak](TEXT) + b" and after it")
+            assert found
+            assert all(line.startswith("the secret in ") for line in found)
 
 
 @given(st.binary(max_size=5), st.text("abcXYZ019_-/+ü ", min_size=12, max_size=40), st.binary(max_size=5))
@@ -51,6 +52,7 @@ def test_what_was_found_is_named_and_not_repeated() -> None:
     assert find([CANARY, Canary("another", "zzzz")], TEXT.encode())[0] == "the secret in plain text"
 
 
-@pytest.mark.parametrize("spelling", CANARY.spellings)
-def test_no_spelling_is_so_short_that_it_is_everywhere(spelling: str) -> None:
-    assert len(CANARY.spellings[spelling]) >= 20
+def test_no_spelling_is_so_short_that_it_is_everywhere(subtests: pytest.Subtests) -> None:
+    for spelling in CANARY.spellings:
+        with subtests.test(spelling=spelling):
+            assert len(CANARY.spellings[spelling]) >= 20

@@ -41,9 +41,8 @@ VALUES = Fields(
 )
 
 
-@pytest.mark.parametrize(
-    ("raw", "words"),
-    [
+def test_anything_but_a_json_object_is_refused_in_one_line(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[bytes, str]] = [
         (b"", "not valid JSON"),
         (b"{", "not valid JSON"),
         (b"[1]", "expected an object, not a list"),
@@ -56,22 +55,21 @@ VALUES = Fields(
         (b"\xff\xfe{}", "not UTF-8"),
         (b'{"a":' + b"[" * 200_000, "nested too deep"),
         (b" " * (MAX_BYTES + 1), "larger than 16 MB"),
-    ],
-)
-def test_anything_but_a_json_object_is_refused_in_one_line(raw: bytes, words: str) -> None:
-    with pytest.raises(MalformedError, match=r"^file: ") as refusal:
-        parse_object(raw, "file")
-    assert words in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    ]
+    for raw, words in cases:
+        with subtests.test(raw=raw, words=words):
+            with pytest.raises(MalformedError, match=r"^file: ") as refusal:
+                parse_object(raw, "file")
+            assert words in str(refusal.value)
+            assert "\n" not in str(refusal.value)
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
     assert parse_object(b'\xef\xbb\xbf{"a": 1}', "file").whole("a") == 1
 
 
-@pytest.mark.parametrize(
-    ("read", "message"),
-    [
+def test_an_error_names_the_place_and_what_was_expected(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         (lambda f: f.text("missing"), "file.missing: is missing"),
         (lambda f: f.text("empty"), "file.empty: is empty"),
         (lambda f: f.text("number"), "file.number: expected printable text of at most 500 characters, not 0.5"),
@@ -96,13 +94,13 @@ def test_a_byte_order_mark_is_skipped() -> None:
         (lambda f: list(f.rows("text", ("a", "b"))), "file.text: expected a list, not text"),
         (lambda f: f.value("missing"), "file.missing: is missing"),
         (lambda f: f.require_schema(1), "file.schema_version: is missing"),
-    ],
-)
-def test_an_error_names_the_place_and_what_was_expected(read, message: str) -> None:
-    with pytest.raises(MalformedError) as refusal:
-        read(VALUES)
-    assert message in str(refusal.value)
-    assert str(refusal.value).isprintable()
+    ]
+    for read, message in cases:
+        with subtests.test(read=read, message=message):
+            with pytest.raises(MalformedError) as refusal:
+                read(VALUES)
+            assert message in str(refusal.value)
+            assert str(refusal.value).isprintable()
 
 
 def test_valid_values_are_returned() -> None:
@@ -119,10 +117,13 @@ def test_valid_values_are_returned() -> None:
     assert ("null" in VALUES, "text" in VALUES, "missing" in VALUES) == (False, True, False)
 
 
-@pytest.mark.parametrize("version", [0, 2, True, 1.0, "1", None])
-def test_another_schema_version_is_refused(version: object) -> None:
-    with pytest.raises(MalformedError, match="this version of Assay reads 1"):
-        Fields({"schema_version": version}, "file").require_schema(1)
+def test_another_schema_version_is_refused(subtests: pytest.Subtests) -> None:
+    for version in (0, 2, True, 1.0, "1", None):
+        with (
+            subtests.test(version=version),
+            pytest.raises(MalformedError, match="this version of Assay reads 1"),
+        ):
+            Fields({"schema_version": version}, "file").require_schema(1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -177,9 +178,8 @@ def test_a_record_round_trips(outer: Outer) -> None:
     assert render_json(dataclasses.asdict(parsed)) == raw
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_a_record_with_a_value_of_another_type_is_refused_and_the_field_named(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"count": True}, "file.count: expected a whole number, not True"),
         ({"count": 1.0}, "file.count: expected a whole number, not 1.0"),
         ({"count": None}, "file.count: expected a whole number, not None"),
@@ -194,18 +194,17 @@ def test_a_record_round_trips(outer: Outer) -> None:
         ({"many": [1]}, "file.many[0]: expected an object, not 1"),
         ({"words": {"a": 1}}, "file.words.a: expected text, not 1"),
         ({"words": []}, "file.words: expected an object, not a list"),
-    ],
-)
-def test_a_record_with_a_value_of_another_type_is_refused_and_the_field_named(
-    change: dict[str, Any], message: str
-) -> None:
-    assert parse_record(Outer, GIVEN)
-    with pytest.raises(MalformedError) as refusal:
-        parse_record(Outer, GIVEN | change, "file")
-    assert str(refusal.value) == message
+    ]
+    for change, message in cases:
+        with subtests.test(change=change, message=message):
+            assert parse_record(Outer, GIVEN)
+            with pytest.raises(MalformedError) as refusal:
+                parse_record(Outer, GIVEN | change, "file")
+            assert str(refusal.value) == message
 
 
-@pytest.mark.parametrize("raw", [b"NaN", b"[Infinity]", b'{"a":1,"a":2}', b"\xff", b"[" * 100_000, b"", b"{"])
-def test_anything_but_standard_json_is_refused(raw: bytes) -> None:
-    with pytest.raises(MalformedError, match=r"^file: "):
-        parse_json(raw, "file")
+def test_anything_but_standard_json_is_refused(subtests: pytest.Subtests) -> None:
+    cases: list[bytes] = [b"NaN", b"[Infinity]", b'{"a":1,"a":2}', b"\xff", b"[" * 100_000, b"", b"{"]
+    for raw in cases:
+        with subtests.test(raw=raw), pytest.raises(MalformedError, match=r"^file: "):
+            parse_json(raw, "file")

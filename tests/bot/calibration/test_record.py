@@ -75,9 +75,8 @@ def test_an_inconclusive_outcome_is_kept_and_moves_nothing(scene: Scene) -> None
     assert scene.store(change_of, scene.source, run) == change
 
 
-@pytest.mark.parametrize(
-    ("changes", "because"),
-    [
+def test_runs_that_are_no_evidence_are_not_recorded(scene: Scene, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         ({"purpose": "refit"}, "not judged"),
         ({"ending": "crashed"}, "did not finish"),
         ({"result": {"control": "shuffled labels"}}, "a control"),
@@ -87,15 +86,15 @@ def test_an_inconclusive_outcome_is_kept_and_moves_nothing(scene: Scene) -> None
         ({"result": {"outcome": "GREAT"}}, "cannot read"),
         ({"result": {"base_model_family": 7}}, "cannot read"),
         ({"result": {"rho_adapter": 3.0}}, "cannot read"),
-    ],
-)
-def test_runs_that_are_no_evidence_are_not_recorded(scene: Scene, changes: Any, because: str) -> None:
-    run = scene.run(7, 0.05, "WIN", **changes)
-    assert because in scene.store(reason_not_recorded, run)
-    assert scene.record(run) is None
-    assert kinds(scene) == []
-    assert recalibrations(scene) == 0
-    assert scene.store(change_of, scene.source, run) is None
+    ]
+    for changes, because in cases:
+        with subtests.test(changes=changes, because=because):
+            run = scene.run(7, 0.05, "WIN", **changes)
+            assert because in scene.store(reason_not_recorded, run)
+            assert scene.record(run) is None
+            assert kinds(scene) == []
+            assert recalibrations(scene) == 0
+            assert scene.store(change_of, scene.source, run) is None
 
 
 def test_a_late_result_does_not_override_a_newer_one(scene: Scene) -> None:

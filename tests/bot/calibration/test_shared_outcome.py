@@ -22,9 +22,8 @@ def named(counts: list[int]) -> dict[str, int]:
     return {f"c{index}": count for index, count in enumerate(counts)}
 
 
-@pytest.mark.parametrize(
-    ("counts", "totals"),
-    [
+def test_golden_weights(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[int], list[float]]] = [
         ([3, 3, 3, 3, 3], [3, 3, 3, 3, 3]),  # five of equal height are a fifth each
         ([10, 1, 1, 1, 1], [1, 1, 1, 1, 1]),
         ([10, 10, 1, 1, 1], [1, 1, 1, 1, 1]),
@@ -32,12 +31,12 @@ def named(counts: list[int]) -> dict[str, int]:
         ([8, 2, 2, 2, 2, 2], [2.5, 2, 2, 2, 2, 2]),  # 2.5 of 12.5
         ([9, 7, 3, 3, 3, 3, 3], [5, 5, 3, 3, 3, 3, 3]),  # 5 of 25
         ([1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]),
-    ],
-)
-def test_golden_weights(counts: list[int], totals: list[float]) -> None:
-    weights = capped_weights(named(counts))
-    found = [weights[f"c{index}"] * count for index, count in enumerate(counts)]
-    assert found == pytest.approx(totals)
+    ]
+    for counts, totals in cases:
+        with subtests.test(counts=counts, totals=totals):
+            weights = capped_weights(named(counts))
+            found = [weights[f"c{index}"] * count for index, count in enumerate(counts)]
+            assert found == pytest.approx(totals)
 
 
 @given(COUNTS)
@@ -58,9 +57,11 @@ def test_the_order_of_contributors_is_irrelevant(counts: list[int], random: Any)
     assert capped_weights(dict(shuffled)) == capped_weights(named(counts))
 
 
-@pytest.mark.parametrize("contributors", range(5))
-def test_fewer_than_five_weigh_nothing(contributors: int) -> None:
-    assert capped_weights(named([7] * contributors)) == {}
+def test_fewer_than_five_weigh_nothing() -> None:
+    wrong = [
+        (contributors, got) for contributors in range(5) if (got := capped_weights(named([7] * contributors))) != {}
+    ]
+    assert wrong == []
 
 
 def row(shared_id: int, contributor: str, density: float, delta: float, *, own: bool = False) -> SharedRow:
@@ -112,9 +113,8 @@ def test_a_lighter_shared_point_yields() -> None:
     assert fit([*own, *heavier], label_recipe_id=RECIPE).threshold.value == pytest.approx(0.15)
 
 
-@pytest.mark.parametrize(
-    ("kind", "rho_adapter", "rho_baseline", "told"),
-    [
+def test_only_figures_that_imply_the_outcome_are_shared(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, float | None, float, tuple[float, float] | None]] = [
         ("win", 0.251234, 0.2, (0.026, 0.051)),
         ("loss", 0.2101, 0.2, (0.026, 0.010)),
         ("hard", 0.15, 0.2, (0.026, -0.05)),
@@ -122,14 +122,17 @@ def test_a_lighter_shared_point_yields() -> None:
         ("hard", -0.01, -0.2, None),  # gained and still no better than chance: Δρ alone would call it a win
         ("loss", 0.2296, 0.2, None),  # rounded it would be a win
         ("win", None, 0.2, None),
-    ],
-)
-def test_only_figures_that_imply_the_outcome_are_shared(
-    kind: str, rho_adapter: float | None, rho_baseline: float, told: tuple[float, float] | None
-) -> None:
-    measured = outcome(
-        kind, "a", 0.02642, rho_adapter=rho_adapter, rho_baseline=rho_baseline, decided_at="2026-11-22T10:00:00+00:00"
-    )
-    figures = figures_of(measured)
-    assert (figures and (figures.density, figures.delta)) == told
-    assert figures is None or figures.month == "2026-11"
+    ]
+    for kind, rho_adapter, rho_baseline, told in cases:
+        with subtests.test(kind=kind, rho_adapter=rho_adapter, rho_baseline=rho_baseline, told=told):
+            measured = outcome(
+                kind,
+                "a",
+                0.02642,
+                rho_adapter=rho_adapter,
+                rho_baseline=rho_baseline,
+                decided_at="2026-11-22T10:00:00+00:00",
+            )
+            figures = figures_of(measured)
+            assert (figures and (figures.density, figures.delta)) == told
+            assert figures is None or figures.month == "2026-11"

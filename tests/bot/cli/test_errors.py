@@ -27,9 +27,8 @@ def run(error: BaseException | None, *args: str) -> int:
     return handled(command, list(args))
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "line"),
-    [
+def test_each_kind_of_exit_has_its_code_and_line(capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests) -> None:
+    cases: list[tuple[BaseException | None, int, str]] = [
         (None, 0, ""),
         (typer.Exit(), 0, ""),
         (typer.Exit(1), 1, ""),
@@ -39,13 +38,11 @@ def run(error: BaseException | None, *args: str) -> int:
         (KeyboardInterrupt(), 130, "assay: interrupted\n"),
         (typer.Abort(), 130, "assay: interrupted\n"),
         (MemoryError(), 1, "assay: out of memory: try fewer processes (--jobs 1) or a machine with more memory\n"),
-    ],
-)
-def test_each_kind_of_exit_has_its_code_and_line(
-    capsys: pytest.CaptureFixture[str], error: BaseException | None, code: int, line: str
-) -> None:
-    assert run(error) == code
-    assert capsys.readouterr() == ("", line)
+    ]
+    for error, code, line in cases:
+        with subtests.test(error=error, code=code, line=line):
+            assert run(error) == code
+            assert capsys.readouterr() == ("", line)
 
 
 @pytest.mark.parametrize(
@@ -117,18 +114,16 @@ def test_a_broken_connection_is_not_a_closed_pipe(capsys: pytest.CaptureFixture[
     assert "BrokenPipeError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_credentials_in_urls_are_redacted() -> None:
+    cases: list[tuple[str, str]] = [
         ("https://ada:secret@git.example/r", "https://***@git.example/r"),
         ("see https://token@h/x and ssh://git@h/y.", "see https://***@h/x and ssh://***@h/y."),
         ("https://git.example/@scope/r", "https://git.example/@scope/r"),
         ("ada@example.org", "ada@example.org"),
         ("", ""),
-    ],
-)
-def test_credentials_in_urls_are_redacted(text: str, expected: str) -> None:
-    assert redacted(text) == expected
+    ]
+    wrong = [(text, got, expected) for text, expected in cases if (got := redacted(text)) != expected]
+    assert wrong == []
 
 
 def test_credentials_are_redacted_in_the_line(capsys: pytest.CaptureFixture[str]) -> None:

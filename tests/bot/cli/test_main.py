@@ -31,9 +31,10 @@ def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch)
     assert ending.value.code == 2
 
 
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
+def test_wrong_usage_is_one_line_that_refers_to_the_help(
+    capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
+) -> None:
+    cases: list[tuple[list[str], str]] = [
         (["scren"], "Did you mean 'screen'? (see assay --help)"),
         (["--nonsense"], "No such option: --nonsense (see assay --help)"),
         (["doctor", "--nonsense"], "No such option: --nonsense (see assay doctor --help)"),
@@ -41,37 +42,38 @@ def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch)
         (["screen"], "Missing argument"),
         (["pairs"], "Missing argument"),
         (["calibration"], "missing command, one of: "),
-    ],
-)
-def test_wrong_usage_is_one_line_that_refers_to_the_help(
-    capsys: pytest.CaptureFixture[str], args: list[str], words: str
-) -> None:
-    assert run(args) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("assay: ")
-    assert words in err
+    ]
+    for args, words in cases:
+        with subtests.test(args=args, words=words):
+            assert run(args) == 2
+            out, err = capsys.readouterr()
+            assert (out, err.count("\n")) == ("", 1)
+            assert err.startswith("assay: ")
+            assert words in err
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_command_has_a_help_page(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert run([name, "--help"]) == 0
-    assert f"Usage: assay {name}" in capsys.readouterr().out
+def test_every_command_has_a_help_page(capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests) -> None:
+    for name in NAMES:
+        with subtests.test(name=name):
+            assert run([name, "--help"]) == 0
+            assert f"Usage: assay {name}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [name for name, place, _ in COMMANDS if not place.endswith(":app")])
-def test_every_command_has_a_json_option(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    run([name, "--help"])
-    assert "--json" in capsys.readouterr().out
+def test_every_command_has_a_json_option(capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests) -> None:
+    for name in [name for name, place, _ in COMMANDS if not place.endswith(":app")]:
+        with subtests.test(name=name):
+            run([name, "--help"])
+            assert "--json" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("name", "place", "what_it_does"), COMMANDS, ids=NAMES)
-def test_the_list_repeats_the_first_line_of_each_commands_help(name: str, place: str, what_it_does: str) -> None:
-    module_name, _, attribute = place.partition(":")
-    found = getattr(import_module(module_name), attribute)
-    own = found.info.help if isinstance(found, typer.Typer) else found.__doc__
-    assert own is not None
-    assert own.strip().startswith(what_it_does.rstrip("."))
+def test_the_list_repeats_the_first_line_of_each_commands_help(subtests: pytest.Subtests) -> None:
+    for name, place, what_it_does in COMMANDS:
+        with subtests.test(name=name, place=place, what_it_does=what_it_does):
+            module_name, _, attribute = place.partition(":")
+            found = getattr(import_module(module_name), attribute)
+            own = found.info.help if isinstance(found, typer.Typer) else found.__doc__
+            assert own is not None
+            assert own.strip().startswith(what_it_does.rstrip("."))
 
 
 def test_help_imports_neither_a_command_nor_the_pipeline() -> None:

@@ -40,19 +40,17 @@ PREVENTED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "key"), PREVENTED)
-def test_what_an_owner_or_operator_has_to_change_comes_first_and_cannot_be_forced(
-    changes: dict[str, Any], key: str
-) -> None:
-    everything_else = {"screening": None, "usage": Usage(500, 0)} | changes
-    for command in (PLAIN, FORCED):
-        assert decide(command, facts(**changes)) == Refuse(key)  # type: ignore[arg-type]
-        assert decide(command, facts(**everything_else)) == Refuse(key)  # type: ignore[arg-type]
+def test_what_an_owner_or_operator_has_to_change_comes_first_and_cannot_be_forced(subtests: pytest.Subtests) -> None:
+    for changes, key in PREVENTED:
+        with subtests.test(changes=changes, key=key):
+            everything_else = {"screening": None, "usage": Usage(500, 0)} | changes
+            for command in (PLAIN, FORCED):
+                assert decide(command, facts(**changes)) == Refuse(key)  # type: ignore[arg-type]
+                assert decide(command, facts(**everything_else)) == Refuse(key)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("command", "changes", "expected"),
-    [
+def test_the_request_is_weighed_against_the_facts() -> None:
+    cases: list[tuple[Command, dict[str, Any], object]] = [
         (Finetune(base_model="ore/other"), {}, Refuse("unknown_model")),
         (Finetune(base_model="ore/other"), {"runs": (HERE,)}, Refuse("unknown_model")),
         (PLAIN, {"screening": None}, Refuse("not_screened")),
@@ -72,10 +70,13 @@ def test_what_an_owner_or_operator_has_to_change_comes_first_and_cannot_be_force
         (PLAIN, {"gpu": GpuState(ceiling_minutes=1_000)}, Refuse("server_out_of_budget")),
         (PLAIN, {"gpu": GpuState(ceiling_minutes=1_001)}, Start("ore/usual", forced=False)),
         (PLAIN, {"gpu": GpuState("power cut")}, Start("ore/usual", forced=False)),
-    ],
-)
-def test_the_request_is_weighed_against_the_facts(command: Command, changes: dict[str, Any], expected: object) -> None:
-    assert decide(command, facts(**changes)) == expected
+    ]
+    wrong = [
+        (command, changes, got, expected)
+        for command, changes, expected in cases
+        if (got := decide(command, facts(**changes))) != expected
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
@@ -98,18 +99,20 @@ def test_any_other_run_is_not_joined(other: Any) -> None:
     assert decide(PLAIN, facts(runs=(other,))) == Start("ore/usual", forced=False)
 
 
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
+def test_the_other_commands_need_no_budget() -> None:
+    cases: list[tuple[Command, object]] = [
         (Cancel(), Stop()),
         (Screen(), Measure()),
         (Status(), Say(Status())),
         (Help(), Say(Help())),
         (Unclear("/screen"), Say(Unclear("/screen"))),
-    ],
-)
-def test_the_other_commands_need_no_budget(command: Command, expected: object) -> None:
-    assert decide(command, facts(budget=None, models=(), screening=None)) == expected
+    ]
+    wrong = [
+        (command, got, expected)
+        for command, expected in cases
+        if (got := decide(command, facts(budget=None, models=(), screening=None))) != expected
+    ]
+    assert wrong == []
 
 
 def test_an_archived_repository_is_not_measured_again() -> None:
@@ -123,18 +126,20 @@ def test_every_refusal_can_happen() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("default", "configured", "allowed"),
-    [
+def test_which_models_are_allowed() -> None:
+    cases: list[tuple[str, str | None, tuple[str, ...]]] = [
         ("ore/usual", None, ("ore/usual", "ore/large")),
         ("ore/large", None, ("ore/large", "ore/usual")),
         ("ore/gone", None, ("ore/usual", "ore/large")),
         ("ore/usual", "ore/large", ("ore/large",)),
         ("ore/usual", "ore/other", ()),
-    ],
-)
-def test_which_models_are_allowed(default: str, configured: str | None, allowed: tuple[str, ...]) -> None:
-    assert models_here(MODELS, default, replace(CONFIG, base_model=configured)) == allowed
+    ]
+    wrong = [
+        (default, configured, got, allowed)
+        for default, configured, allowed in cases
+        if (got := models_here(MODELS, default, replace(CONFIG, base_model=configured))) != allowed
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

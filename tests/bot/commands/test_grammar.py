@@ -34,15 +34,15 @@ CLEAR: dict[str, Command] = {
 }
 
 
-@pytest.mark.parametrize(("line", "command"), CLEAR.items())
-def test_a_command_is_parsed(line: str, command: Command) -> None:
-    assert parse_words(line.split()) == command
-    assert parse_comment(f"{line}\nplease") == command
+def test_a_command_is_parsed(subtests: pytest.Subtests) -> None:
+    for line, command in CLEAR.items():
+        with subtests.test(line=line, command=command):
+            assert parse_words(line.split()) == command
+            assert parse_comment(f"{line}\nplease") == command
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+def test_an_unclear_command_is_not_parsed() -> None:
+    cases: list[str] = [
         "/finetune --force --force",
         "/finetune --base-model a --base-model b",
         "/finetune --base-model",
@@ -53,15 +53,13 @@ def test_a_command_is_parsed(line: str, command: Command) -> None:
         "/assay",
         "/deploy",
         "",
-    ],
-)
-def test_an_unclear_command_is_not_parsed(line: str) -> None:
-    assert parse_words(line.split()) is None
+    ]
+    wrong = [(line, got) for line in cases if (got := parse_words(line.split())) is not None]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("line", "usage"),
-    [
+def test_unknown_words_are_mapped_to_the_closest_usage() -> None:
+    cases: list[tuple[str, str]] = [
         ("/finetune cancle", "/finetune cancel"),
         ("/finetune CANCEL", "/finetune cancel"),
         ("/finetune stauts", "/finetune status"),
@@ -75,10 +73,13 @@ def test_an_unclear_command_is_not_parsed(line: str) -> None:
         ("/assay", "/assay help"),
         ("/assay hlep", "/assay help"),
         ("/assay xyz", "/assay help"),
-    ],
-)
-def test_unknown_words_are_mapped_to_the_closest_usage(line: str, usage: str) -> None:
-    assert parse_comment(line) == Unclear(usage)
+    ]
+    wrong = [
+        (line, usage, got, expected)
+        for line, usage in cases
+        if (got := parse_comment(line)) != (expected := Unclear(usage))
+    ]
+    assert wrong == []
 
 
 def test_every_usage_is_a_command() -> None:

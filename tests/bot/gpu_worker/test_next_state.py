@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from bot.gpu_worker.next_state import Finish, Requeue, decide, max_total_minutes, timed_out, training_minutes
 from bot.gpu_worker.training_task import Delivered, Died, Failure, Reply, Stopped
 from bot.messages.reasons import WORKER_STOPPED
@@ -10,9 +8,8 @@ ON = "it resumes from its last checkpoint"
 KILLED = "the training process was killed: the machine may be short of memory"
 
 
-@pytest.mark.parametrize(
-    ("reply", "attempts", "expected"),
-    [
+def test_each_reply_decides_the_next_state() -> None:
+    cases: list[tuple[Reply, int, Finish | Requeue]] = [
         (Delivered({"n": 1}, "r", {"a": "b"}), 9, Finish("finished", "", {"n": 1}, "r", {"a": "b"})),
         (Stopped(), 1, Requeue(WORKER_STOPPED, counts=False, pause_s=0.0)),
         (Stopped(), 9, Requeue(WORKER_STOPPED, counts=False, pause_s=0.0)),
@@ -26,10 +23,13 @@ KILLED = "the training process was killed: the machine may be short of memory"
         (Died(-9), 4, Finish("crashed", f"{KILLED}; attempt 4 was the last")),
         (Died(-6), 1, Requeue(f"the training process crashed (signal 6): {ON}")),
         (Died(1), 2, Requeue(f"the training process ended without a result (exit status 1): {ON}")),
-    ],
-)
-def test_each_reply_decides_the_next_state(reply: Reply, attempts: int, expected: Finish | Requeue) -> None:
-    assert decide(reply, attempts) == expected
+    ]
+    wrong = [
+        (reply, attempts, got, expected)
+        for reply, attempts, expected in cases
+        if (got := decide(reply, attempts)) != expected
+    ]
+    assert wrong == []
 
 
 def test_the_total_limit_is_a_quarter_more_than_training_plus_ten_minutes() -> None:

@@ -18,7 +18,7 @@ from bot.jobs.arguments import CommentCommand, ScreenJob, parse_command
 from bot.jobs.lanes import CAPS, KINDS, lane_of
 from bot.jobs.retry import Again, Failed, Gone
 from bot.messages.reasons import CODE_UNREADABLE
-from bot.records import Fact, Installation, Job, JobKind, RepositoryMemory
+from bot.records import Fact, Installation, Job, JobKind, Repository, RepositoryMemory
 from bot.sandbox.screening_task import FAILURE_KINDS, FailureKind, ScreeningFailed
 from tests.bot.conftest import ACME, SHOP
 from tests.simulator.clocks import START
@@ -40,9 +40,8 @@ def test_allowed_accounts_are_matched_without_case(allowed: tuple[str, ...], ser
     assert is_allowed(replace(ACME, account_login="AcMe"), allowed) is served
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "allowed", "found"),
-    [
+def test_an_installation_that_differs_on_github_is_synchronized() -> None:
+    cases: list[tuple[list[Installation], list[Installation], tuple[str, ...], list[int]]] = [
         ([ACME], [ACME], (), []),
         ([], [ACME], (), [10]),  # installed while nobody listened
         ([ACME], [], (), [10]),  # uninstalled, likewise
@@ -51,32 +50,33 @@ def test_allowed_accounts_are_matched_without_case(allowed: tuple[str, ...], ser
         ([ACME], [ACME], ("other",), [10]),  # not served any more
         ([replace(ACME, state="refused")], [ACME], ("other",), []),
         ([replace(ACME, state="refused")], [ACME], (), [10]),  # served from now on
-    ],
-)
-def test_an_installation_that_differs_on_github_is_synchronized(
-    ours: list[Installation], theirs: list[Installation], allowed: tuple[str, ...], found: list[int]
-) -> None:
-    assert drifted(ours, theirs, allowed) == found
+    ]
+    wrong = [
+        (ours, theirs, allowed, got, found)
+        for ours, theirs, allowed, found in cases
+        if (got := drifted(ours, theirs, allowed)) != found
+    ]
+    assert wrong == []
 
 
 MEASURED = RepositoryMemory(SHOP, measured_at=START)
 
 
-@pytest.mark.parametrize(
-    ("memory", "now", "remeasure", "screening"),
-    [
+def test_a_new_repository_or_default_branch_is_screened() -> None:
+    cases: list[tuple[RepositoryMemory | None, Repository, bool, object]] = [
         (None, SHOP, False, ScreenJob()),
         (RepositoryMemory(SHOP), SHOP, False, ScreenJob()),
         (MEASURED, SHOP, False, None),
         (MEASURED, replace(SHOP, full_name="acme/store", private=True), False, None),
         (MEASURED, replace(SHOP, default_branch="trunk"), False, ScreenJob(force=True)),
         (MEASURED, SHOP, True, ScreenJob(force=True)),
-    ],
-)
-def test_a_new_repository_or_default_branch_is_screened(
-    memory: RepositoryMemory | None, now: object, remeasure: bool, screening: object
-) -> None:
-    assert decide_screening(memory, now, remeasure=remeasure) == screening  # type: ignore[arg-type]
+    ]
+    wrong = [
+        (memory, now, remeasure, got, screening)
+        for memory, now, remeasure, screening in cases
+        if (got := decide_screening(memory, now, remeasure=remeasure)) != screening
+    ]
+    assert wrong == []
 
 
 def test_batches_leave_nothing_out() -> None:
@@ -87,28 +87,31 @@ def test_batches_leave_nothing_out() -> None:
 FINAL: list[FailureKind] = ["too_large", "unreadable", "memory", "time", "crash"]
 
 
-@pytest.mark.parametrize("kind", FAILURE_KINDS)
-def test_every_kind_of_failure_ends_eventually(kind: FailureKind) -> None:
-    last = decide(ScreeningFailed(kind, "why"), 5, START)
-    if kind == "disk_full":
-        assert last == Again(START + DISK_PAUSE, "why", counts=False)
-    else:
-        assert last == Failed(CODE_UNREADABLE if kind == "refused" else "why")
+def test_every_kind_of_failure_ends_eventually(subtests: pytest.Subtests) -> None:
+    for kind in FAILURE_KINDS:
+        with subtests.test(kind=kind):
+            last = decide(ScreeningFailed(kind, "why"), 5, START)
+            if kind == "disk_full":
+                assert last == Again(START + DISK_PAUSE, "why", counts=False)
+            else:
+                assert last == Failed(CODE_UNREADABLE if kind == "refused" else "why")
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
+def test_a_transient_failure_is_retried() -> None:
+    cases: list[tuple[FailureKind, object]] = [
         ("disk_full", Again(START + DISK_PAUSE, "why", counts=False)),
         ("refused", Again(START, CODE_UNREADABLE)),
         ("missing", Gone("why")),
         ("unavailable", Again(START + timedelta(seconds=15), "why")),
         ("interrupted", Again(START + timedelta(seconds=15), "why")),
         *((kind, Failed("why")) for kind in FINAL),
-    ],
-)
-def test_a_transient_failure_is_retried(kind: FailureKind, expected: object) -> None:
-    assert decide(ScreeningFailed(kind, "why"), 1, START) == expected
+    ]
+    wrong = [
+        (kind, got, expected)
+        for kind, expected in cases
+        if (got := decide(ScreeningFailed(kind, "why"), 1, START)) != expected
+    ]
+    assert wrong == []
 
 
 def command(job_id: int, minutes: float, sender_id: int = 9, comment_id: int = 0) -> Job:
@@ -120,9 +123,8 @@ def command(job_id: int, minutes: float, sender_id: int = 9, comment_id: int = 0
 MINE = command(50, 0)
 
 
-@pytest.mark.parametrize(
-    ("others", "why"),
-    [
+def test_a_flood_of_commands_is_dropped_before_github_is_asked() -> None:
+    cases: list[tuple[list[Job], str]] = [
         ([], ""),
         ([MINE], ""),
         ([command(49, -10_000, comment_id=50)], "this comment was answered before"),
@@ -133,18 +135,16 @@ MINE = command(50, 0)
         ([command(n, -n - 60) for n in range(1, MAX_PER_USER + 1)], ""),
         ([command(n, -1, sender_id=n) for n in range(1, 21)], "more than 20 commands in an hour"),
         ([command(n, -1, sender_id=n + 100) for n in range(1, MAX_PER_REPOSITORY)], ""),
-    ],
-)
-def test_a_flood_of_commands_is_dropped_before_github_is_asked(others: list[Job], why: str) -> None:
-    assert why_dropped(MINE, others, START) == why
+    ]
+    wrong = [(others, got, why) for others, why in cases if (got := why_dropped(MINE, others, START)) != why]
+    assert wrong == []
 
 
 SAID = Comment(9, "ann", "User", "/screen\nplease", 1)
 
 
-@pytest.mark.parametrize(
-    ("comment", "arguments", "why"),
-    [
+def test_a_comment_is_believed_only_as_it_is_now(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Comment, dict[str, int], str]] = [
         (SAID, {}, ""),
         (SAID, {"sender_id": 8}, "the comment has another author"),
         (replace(SAID, author_type="Bot"), {}, "the comment has another author"),
@@ -152,16 +152,17 @@ SAID = Comment(9, "ann", "User", "/screen\nplease", 1)
         (replace(SAID, body=" /screen"), {}, "the comment was edited"),
         (replace(SAID, body="/screen all"), {}, "the comment was edited"),
         (replace(SAID, body="/screen all"), {"unclear": True}, ""),
-    ],
-)
-def test_a_comment_is_believed_only_as_it_is_now(comment: Comment, arguments: dict[str, int], why: str) -> None:
-    delivered: dict[str, Fact] = {"command": "/screen", "comment_id": 1, "sender_id": 9, **arguments}
-    command = parse_command(delivered)
-    assert isinstance(command, CommentCommand)
-    assert why_not(comment, command) == why
+    ]
+    for comment, arguments, why in cases:
+        with subtests.test(comment=comment, arguments=arguments, why=why):
+            delivered: dict[str, Fact] = {"command": "/screen", "comment_id": 1, "sender_id": 9, **arguments}
+            command = parse_command(delivered)
+            assert isinstance(command, CommentCommand)
+            assert why_not(comment, command) == why
 
 
-@pytest.mark.parametrize("value", [None, 7, "", "yesterday", "2026-03-02T09:00:00"])
-def test_a_malformed_cursor_is_none(value: object) -> None:
-    assert parse_cursor(value) is None
-    assert parse_cursor(START.isoformat()) == START
+def test_a_malformed_cursor_is_none(subtests: pytest.Subtests) -> None:
+    for value in (None, 7, "", "yesterday", "2026-03-02T09:00:00"):
+        with subtests.test(value=value):
+            assert parse_cursor(value) is None
+            assert parse_cursor(START.isoformat()) == START

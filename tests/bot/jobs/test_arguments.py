@@ -33,9 +33,8 @@ from bot.jobs.arguments import (
 Parse = Callable[[Mapping[str, Any]], object]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "parse", "stored", "key"),
-    [
+def test_arguments_come_back_from_the_table_as_they_were(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[JobArguments, Parse, dict[str, Any], str]] = [
         (SyncRepositoryJob(), parse_sync_repository, {}, ""),
         (SyncRepositoryJob(remeasure=True), parse_sync_repository, {"remeasure": True}, ""),
         (ScreenJob(), parse_screen, {}, ""),
@@ -61,13 +60,11 @@ Parse = Callable[[Mapping[str, Any]], object]
             {"again": True, "head_sha": "a", "external_id": "assay/finetune/1"},
             "again/a",
         ),
-    ],
-)
-def test_arguments_come_back_from_the_table_as_they_were(
-    arguments: JobArguments, parse: Parse, stored: dict[str, Any], key: str
-) -> None:
-    assert (arguments.dump(), arguments.key) == (stored, key)
-    assert parse(stored) == arguments
+    ]
+    for arguments, parse, stored, key in cases:
+        with subtests.test(arguments=arguments, parse=parse, stored=stored, key=key):
+            assert (arguments.dump(), arguments.key) == (stored, key)
+            assert parse(stored) == arguments
 
 
 def test_a_command_is_a_comment_or_a_button() -> None:

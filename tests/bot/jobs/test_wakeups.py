@@ -65,9 +65,8 @@ def test_a_wakeup_is_read_as_it_was_written(function: str, row_id: int, at_ms: i
     assert (parsed["f"], parsed["a"], parsed["et"]) == (function, [row_id], at_ms)
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
+def test_anything_but_a_wakeup_is_refused(subtests: pytest.Subtests) -> None:
+    cases: list[bytes] = [
         b"",
         b"null",
         b"[]",
@@ -83,12 +82,12 @@ def test_a_wakeup_is_read_as_it_was_written(function: str, row_id: int, at_ms: i
         json.dumps({key: value for key, value in GOOD.items() if key != "k"}).encode(),
         json.dumps(GOOD).encode("utf-16"),
         b'{"t":null,"f":"work","a":[NaN],"k":{},"et":1}',
-    ],
-)
-def test_anything_but_a_wakeup_is_refused(raw: bytes) -> None:
-    with pytest.raises(RefusedWakeup) as refused:
-        parse_wakeup(raw)
-    assert refused.value.__cause__ is None  # a chained error would repeat what was read
+    ]
+    for raw in cases:
+        with subtests.test(raw=raw):
+            with pytest.raises(RefusedWakeup) as refused:
+                parse_wakeup(raw)
+            assert refused.value.__cause__ is None  # a chained error would repeat what was read
 
 
 @given(st.binary(max_size=300))

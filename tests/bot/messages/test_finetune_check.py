@@ -243,19 +243,19 @@ ENDINGS: list[tuple[RunEnding, str, str, str, str]] = [
 COST = "GPU time: 120 minutes reserved, 35 minutes used, from the budget of 2026-11."
 
 
-@pytest.mark.parametrize(("ending", "conclusion", "title", "why", "to_do"), ENDINGS, ids=[row[0] for row in ENDINGS])
-def test_an_end_without_a_result_says_why_and_what_to_do(
-    ending: RunEnding, conclusion: str, title: str, why: str, to_do: str
-) -> None:
-    fields = checked(ended_run(ending, reason="out of memory on cuda:0"))
-    assert (fields.conclusion, fields.title, fields.text) == (conclusion, title, "")
-    assert fields.summary == (
-        f"**Fine-tuning a language model on the bug fixes of `acme/shop` {ENDING_TEXTS[ending].predicate}.**\n\n"
-        f"{why}\n\nReason: out of memory on `cuda:0`\n\n"
-        "No outcome was counted: the threshold and the ranking are unchanged.\n\n"
-        f"### What to do\n\n{to_do}\n\n### What it cost\n\n{COST}\n\n{NEVER_BLOCKS}"
-    )
-    assert ENDING_TEXTS[ending].predicate.removeprefix("was ") == title
+def test_an_end_without_a_result_says_why_and_what_to_do(subtests: pytest.Subtests) -> None:
+    for ending, conclusion, title, why, to_do in ENDINGS:
+        with subtests.test(ending):
+            fields = checked(ended_run(ending, reason="out of memory on cuda:0"))
+            assert (fields.conclusion, fields.title, fields.text) == (conclusion, title, "")
+            assert fields.summary == (
+                "**Fine-tuning a language model on the bug fixes of `acme/shop` "
+                f"{ENDING_TEXTS[ending].predicate}.**\n\n"
+                f"{why}\n\nReason: out of memory on `cuda:0`\n\n"
+                "No outcome was counted: the threshold and the ranking are unchanged.\n\n"
+                f"### What to do\n\n{to_do}\n\n### What it cost\n\n{COST}\n\n{NEVER_BLOCKS}"
+            )
+            assert ENDING_TEXTS[ending].predicate.removeprefix("was ") == title
 
 
 def test_every_ending_has_its_text() -> None:
@@ -312,30 +312,33 @@ def test_the_effect_on_the_threshold(run: Run, shown: dict[str, Any], said: str)
     assert section_of(checked(run, **shown), "What it changes") == said
 
 
-@pytest.mark.parametrize(
-    ("run", "predicted", "said"),
-    [
+def test_the_prediction_is_compared_with_the_outcome() -> None:
+    cases: list[tuple[str, Run, Any, str]] = [
         (
+            "missed win",
             ended_run(),
             screened(at_density(0.0065)),
             "verdict: not worth it (SKIP): use the ranking. It was **wrong**.",
         ),
-        (lost("SOFT LOSS", 0.15), screened(at_density(0.0065)), "It was **right**."),
-        (lost("HARD LOSS", 0.1), screened(), "It was **wrong**."),
-        (lost("INCONCLUSIVE", 0.1), screened(), "This run cannot tell whether it was right."),
-        (ended_run(), None, "None: no verdict was stored before this run."),
-        (ended_run(), failed("too large"), "None: no verdict was stored before this run."),
-        (ended_run(head_sha=NEWER_HEAD), screened(), "Measured on 2026-11-22 at `abc1234`: density"),
+        ("right skip", lost("SOFT LOSS", 0.15), screened(at_density(0.0065)), "It was **right**."),
+        ("wrong run", lost("HARD LOSS", 0.1), screened(), "It was **wrong**."),
+        ("unknown", lost("INCONCLUSIVE", 0.1), screened(), "This run cannot tell whether it was right."),
+        ("none", ended_run(), None, "None: no verdict was stored before this run."),
+        ("failed", ended_run(), failed("too large"), "None: no verdict was stored before this run."),
+        ("older head", ended_run(head_sha=NEWER_HEAD), screened(), "Measured on 2026-11-22 at `abc1234`: density"),
         (
+            "unreadable",
             ended_run(),
             dataclasses.replace(screened(), judgement={"verdict": "RUN"}),
             "It was stored by another release of Assay, and this one cannot read it.",
         ),
-    ],
-    ids=["missed win", "right skip", "wrong run", "unknown", "none", "failed", "older head", "unreadable"],
-)
-def test_the_prediction_is_compared_with_the_outcome(run: Run, predicted: Any, said: str) -> None:
-    assert said in section_of(checked(run, predicted=predicted), "The prediction before the run")
+    ]
+    wrong = [
+        (case, got)
+        for case, run, predicted, said in cases
+        if said not in (got := section_of(checked(run, predicted=predicted), "The prediction before the run"))
+    ]
+    assert wrong == []
 
 
 STEPS: list[tuple[NextStep, str]] = [
@@ -355,9 +358,13 @@ STEPS: list[tuple[NextStep, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("step", "said"), STEPS, ids=[step for step, _ in STEPS])
-def test_what_to_use_from_now_on(step: NextStep, said: str) -> None:
-    assert said in section_of(checked(next_step=step, why_not="no room left"), "What to use from now on")
+def test_what_to_use_from_now_on() -> None:
+    wrong = [
+        (step, said, got)
+        for step, said in STEPS
+        if said not in (got := section_of(checked(next_step=step, why_not="no room left"), "What to use from now on"))
+    ]
+    assert wrong == []
 
 
 def test_every_next_step_has_its_text() -> None:
@@ -381,13 +388,14 @@ class TestButtons:
     def test_the_table_of_refusals_is_complete(self) -> None:
         assert set(REFUSALS) == set(REFUSAL_KEYS)
 
-    @pytest.mark.parametrize("key", REFUSAL_KEYS)
-    def test_every_refusal_says_why_and_what_to_do(self, key: str) -> None:
-        fields = refusal_check(key, CONTEXT)
-        assert fields.conclusion == "neutral"
-        assert fields.title.startswith("not started: ")
-        assert "### What to do\n\n" in fields.summary
-        assert_ours(fields)
+    def test_every_refusal_says_why_and_what_to_do(self, subtests: pytest.Subtests) -> None:
+        for key in REFUSAL_KEYS:
+            with subtests.test(key=key):
+                fields = refusal_check(key, CONTEXT)
+                assert fields.conclusion == "neutral"
+                assert fields.title.startswith("not started: ")
+                assert "### What to do\n\n" in fields.summary
+                assert_ours(fields)
 
     def test_a_refusal_of_another_release_has_a_general_text(self) -> None:
         fields = refusal_check("<b>@bob</b>", CONTEXT)
@@ -434,20 +442,27 @@ def test_a_result_with_any_damaged_field_can_be_posted(name: str, value: Any) ->
     assert_ours(finetune_check(ended_run(result=WON | {name: value}), CONTEXT))
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-def test_hostile_text_is_inert(hostile: str) -> None:
-    said: dict[str, Any] = {
-        "reason": hostile,
-        "device": hostile,
-        "best_cheap": hostile,
-        "control": "",
-        "notes": [hostile],
-    }
-    said |= {"scorers": {hostile: {"rho": 0.1, "reason": hostile}}, "recipe_id": hostile, "config_hash": hostile}
-    shown = dataclasses.replace(CONTEXT, full_name=hostile, not_counted=hostile, next_step="failed", why_not=hostile)
-    run = ended_run(base_model=hostile, label_recipe_id=hostile, result=WON | said)
-    assert_ours(finetune_check(run, shown))
-    assert_ours(finetune_check(dataclasses.replace(run, ending="crashed", reason=hostile), shown))
+def test_hostile_text_is_inert(subtests: pytest.Subtests) -> None:
+    for hostile in HOSTILE:
+        with subtests.test(hostile=hostile):
+            said: dict[str, Any] = {
+                "reason": hostile,
+                "device": hostile,
+                "best_cheap": hostile,
+                "control": "",
+                "notes": [hostile],
+            }
+            said |= {
+                "scorers": {hostile: {"rho": 0.1, "reason": hostile}},
+                "recipe_id": hostile,
+                "config_hash": hostile,
+            }
+            shown = dataclasses.replace(
+                CONTEXT, full_name=hostile, not_counted=hostile, next_step="failed", why_not=hostile
+            )
+            run = ended_run(base_model=hostile, label_recipe_id=hostile, result=WON | said)
+            assert_ours(finetune_check(run, shown))
+            assert_ours(finetune_check(dataclasses.replace(run, ending="crashed", reason=hostile), shown))
 
 
 def test_the_largest_readable_result_is_not_truncated() -> None:

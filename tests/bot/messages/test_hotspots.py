@@ -202,28 +202,31 @@ class TestAdapter:
         fields = screen_check(ranked(BY_ADAPTER), seen_in(private=False, adapter=WON))
         assert "0.549" not in fields.summary + fields.text
 
-    @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_hostile_text_in_it_is_inert(self, hostile: str) -> None:
-        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:MAX_NAME_LENGTH] or "x"
-        shortlist = dataclasses.replace(BY_ADAPTER, retrained=Retrained(said, said, 1, 2, said))
-        adapter = dataclasses.replace(WON, state="failed", reason=hostile)
-        for stored in (ranked(shortlist), ranked()):
-            assert_ours(screen_check(stored, seen_in(adapter=adapter)).text, "acme/shop")
+    def test_hostile_text_in_it_is_inert(self, subtests: pytest.Subtests) -> None:
+        for hostile in HOSTILE:
+            with subtests.test(hostile=hostile):
+                said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:MAX_NAME_LENGTH] or "x"
+                shortlist = dataclasses.replace(BY_ADAPTER, retrained=Retrained(said, said, 1, 2, said))
+                adapter = dataclasses.replace(WON, state="failed", reason=hostile)
+                for stored in (ranked(shortlist), ranked()):
+                    assert_ours(screen_check(stored, seen_in(adapter=adapter)).text, "acme/shop")
 
 
 class TestHostileNames:
-    @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_they_are_inert(self, hostile: str) -> None:
-        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)
-        shortlist = with_place(said[:MAX_PATH_LENGTH] or "a", said[:MAX_NAME_LENGTH], said[:120] or "x")
-        assert_ours(screen_check(ranked(shortlist), seen_in(full_name=hostile)).text, "")
-        assert_ours(screen_check(ranked(shortlist), seen_in()).text, "acme/shop")
+    def test_they_are_inert(self, subtests: pytest.Subtests) -> None:
+        for hostile in HOSTILE:
+            with subtests.test(hostile=hostile):
+                said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)
+                shortlist = with_place(said[:MAX_PATH_LENGTH] or "a", said[:MAX_NAME_LENGTH], said[:120] or "x")
+                assert_ours(screen_check(ranked(shortlist), seen_in(full_name=hostile)).text, "")
+                assert_ours(screen_check(ranked(shortlist), seen_in()).text, "acme/shop")
 
-    @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_a_hostile_scorer_and_repository_are_inert(self, hostile: str) -> None:
-        said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:200]
-        shortlist = dataclasses.replace(SHORTLIST, scorer=said or "x")
-        assert_ours(screen_check(ranked(shortlist), seen_in(full_name=hostile)).text, "")
+    def test_a_hostile_scorer_and_repository_are_inert(self, subtests: pytest.Subtests) -> None:
+        for hostile in HOSTILE:
+            with subtests.test(hostile=hostile):
+                said = "".join(c if c.isprintable() else "\ufffd" for c in hostile)[:200]
+                shortlist = dataclasses.replace(SHORTLIST, scorer=said or "x")
+                assert_ours(screen_check(ranked(shortlist), seen_in(full_name=hostile)).text, "")
 
     @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=60))
     def test_a_link_leads_to_the_path_and_nowhere_else(self, path: str) -> None:
@@ -234,17 +237,25 @@ class TestHostileNames:
             assert parts.fragment in ("", "L3")
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["../../../evil/repo", "a/../b.py", "./a.py", "a//b.py", "/a.py", "a/", "caf\ufffd.py", "d" * 299 + "…"],
-)
-def test_an_inexact_path_has_no_link(path: str) -> None:
-    assert links_of(render_hotspots(ranked(with_place(path)), seen_in())) == []
+def test_an_inexact_path_has_no_link() -> None:
+    cases: list[str] = [
+        "../../../evil/repo",
+        "a/../b.py",
+        "./a.py",
+        "a//b.py",
+        "/a.py",
+        "a/",
+        "caf\ufffd.py",
+        "d" * 299 + "…",
+    ]
+    wrong = [
+        (path, got) for path in cases if (got := links_of(render_hotspots(ranked(with_place(path)), seen_in()))) != []
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "head_sha"),
-    [
+def test_an_uncertain_address_is_not_linked(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"web_url": "http://127.0.0.1:8000"}, HEAD),
         ({"web_url": "javascript:alert(1)//"}, HEAD),
         ({"full_name": "acme"}, HEAD),
@@ -255,13 +266,13 @@ def test_an_inexact_path_has_no_link(path: str) -> None:
         ({"full_name": "acme/shop\n"}, HEAD),
         ({}, "main"),
         ({}, HEAD[:7]),
-    ],
-)
-def test_an_uncertain_address_is_not_linked(changes: dict[str, Any], head_sha: str) -> None:
-    stored = dataclasses.replace(ranked(), head_sha=head_sha)
-    markdown = render_hotspots(stored, seen_in(**changes))
-    assert links_of(markdown) == []
-    assert "2. `pay` in `src/pay ment.py:7`: complexity 23, 130 lines" in markdown
+    ]
+    for changes, head_sha in cases:
+        with subtests.test(changes=changes, head_sha=head_sha):
+            stored = dataclasses.replace(ranked(), head_sha=head_sha)
+            markdown = render_hotspots(stored, seen_in(**changes))
+            assert links_of(markdown) == []
+            assert "2. `pay` in `src/pay ment.py:7`: complexity 23, 130 lines" in markdown
 
 
 def test_another_server_has_links_of_its_own() -> None:

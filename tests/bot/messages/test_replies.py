@@ -156,9 +156,13 @@ this month’s budget before anything is trained.
 }
 
 
-@pytest.mark.parametrize(("run", "context", "text"), OPEN.values(), ids=OPEN)
-def test_an_open_run(run: dict[str, Any], context: dict[str, Any], text: str) -> None:
-    assert render_run(replace(RUN, **run), replace(CONTEXT, **context)) == text
+def test_an_open_run() -> None:
+    wrong = [
+        (label, got, text)
+        for label, (run, context, text) in OPEN.items()
+        if (got := render_run(replace(RUN, **run), replace(CONTEXT, **context))) != text
+    ]
+    assert wrong == []
 
 
 ENDED = {
@@ -182,13 +186,14 @@ ENDED = {
 }
 
 
-@pytest.mark.parametrize(("ending", "words"), ENDED.items(), ids=ENDED)
-def test_a_run_without_an_outcome(ending: Any, words: tuple[str, str]) -> None:
-    opening, advice = words
-    run = replace(RUN, state="ended", ending=ending, reason="its GPU worker disappeared", spent_minutes=12.2)
-    assert render_run(run, CONTEXT) == (
-        f"**{opening}**\n\n{WHAT}\n- Reason: its GPU worker disappeared\n- It used 13 GPU minutes.\n\n{advice}"
-    )
+def test_a_run_without_an_outcome(subtests: pytest.Subtests) -> None:
+    for ending, words in ENDED.items():
+        with subtests.test(ending=ending, words=words):
+            opening, advice = words
+            run = replace(RUN, state="ended", ending=ending, reason="its GPU worker disappeared", spent_minutes=12.2)
+            assert render_run(run, CONTEXT) == (
+                f"**{opening}**\n\n{WHAT}\n- Reason: its GPU worker disappeared\n- It used 13 GPU minutes.\n\n{advice}"
+            )
 
 
 FINISHED = replace(RUN, state="ended", ending="finished", spent_minutes=41.5, result=stored_result())
@@ -339,17 +344,22 @@ Ask the operator of this server for GPU minutes (`assay budget set`).""",
 }
 
 
-@pytest.mark.parametrize(("key", "case"), REFUSED.items(), ids=REFUSED)
-def test_a_refusal(key: str, case: tuple[Facts | None, str]) -> None:
-    assert render_refusal_reply(key, case[0]) == case[1]
+def test_a_refusal() -> None:
+    wrong = [
+        (key, case, got, expected)
+        for key, case in REFUSED.items()
+        if (got := render_refusal_reply(key, case[0])) != (expected := case[1])
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("key", [*REFUSALS, "of another release"])
-def test_every_refusal_says_that_nothing_was_started_with_facts_and_without_them(key: str) -> None:
-    for known in (None, facts(), facts(screening=None)):
-        text = render_refusal_reply(key, known)
-        assert text.startswith("**Not started: ")
-        assert "{" not in text
+def test_every_refusal_says_that_nothing_was_started_with_facts_and_without_them(subtests: pytest.Subtests) -> None:
+    for key in (*REFUSALS, "of another release"):
+        with subtests.test(key=key):
+            for known in (None, facts(), facts(screening=None)):
+                text = render_refusal_reply(key, known)
+                assert text.startswith("**Not started: ")
+                assert "{" not in text
 
 
 def test_an_unclear_command_is_answered_with_the_closest_usage() -> None:
@@ -443,10 +453,11 @@ def every_text(foreign: str) -> Iterator[str]:
     yield render_refusal_reply("screening_failed", replace(known, screening=failed(foreign or "why")))
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-def test_hostile_text_is_inert_everywhere(hostile: str) -> None:
-    for text in every_text(hostile):
-        assert_inert(text, OURS)
+def test_hostile_text_is_inert_everywhere(subtests: pytest.Subtests) -> None:
+    for hostile in HOSTILE:
+        with subtests.test(hostile=hostile):
+            for text in every_text(hostile):
+                assert_inert(text, OURS)
 
 
 @settings(max_examples=30, deadline=None)

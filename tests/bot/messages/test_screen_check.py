@@ -54,9 +54,8 @@ def checked(measurement: Measurement = MEASUREMENT, **changes: object) -> CheckR
 
 
 class TestTitles:
-    @pytest.mark.parametrize(
-        ("measurement", "title", "conclusion"),
-        [
+    def test_the_title_gives_the_verdict_and_the_conclusion_never_blocks(self, subtests: pytest.Subtests) -> None:
+        cases: list[tuple[Measurement, str, str]] = [
             (
                 MEASUREMENT,
                 "worth trying (RUN): density 0.0394 (0.0331–0.0462), threshold 0.0193",
@@ -100,14 +99,12 @@ class TestTitles:
                 "threshold 0.0193",
                 "neutral",
             ),
-        ],
-    )
-    def test_the_title_gives_the_verdict_and_the_conclusion_never_blocks(
-        self, measurement: Measurement, title: str, conclusion: str
-    ) -> None:
-        fields = checked(measurement)
-        assert fields.title == title
-        assert fields.conclusion == conclusion
+        ]
+        for measurement, title, conclusion in cases:
+            with subtests.test(measurement=measurement, title=title, conclusion=conclusion):
+                fields = checked(measurement)
+                assert fields.title == title
+                assert fields.conclusion == conclusion
 
     def test_a_carried_verdict_says_where_and_when_it_was_measured(self) -> None:
         fields = checked(head_sha=NEWER_HEAD)
@@ -194,9 +191,8 @@ class TestSummary:
             f"{NEVER_BLOCKS} It is advice about GPU time and says nothing about the quality of the code."
         )
 
-    @pytest.mark.parametrize(
-        "said",
-        [
+    def test_it_says(self) -> None:
+        cases: list[str] = [
             "- 612 of 4,120 commits between 2023-11-23 and 2025-11-22 fix a bug.",
             "83 % of their credit comes from words such as fix or bug in the subject, 17 % from subjects that begin "
             "with `fix:`.",
@@ -206,10 +202,9 @@ class TestSummary:
             "On the wrong side of it: `acme/rocket`.",
             "The nearest above is `vuejs/core` (0.0481), which won. The nearest below is `facebook/react` (0.0298), "
             "which won.",
-        ],
-    )
-    def test_it_says(self, said: str) -> None:
-        assert said in checked().summary
+        ]
+        wrong = [(said, got) for said in cases if said not in (got := checked().summary)]
+        assert wrong == []
 
     def test_the_basis_of_the_threshold_is_given_once(self) -> None:
         assert checked().summary.count("leave-one-out") == 1
@@ -298,9 +293,10 @@ class TestFailures:
         assert "press **Re-screen** above" in fields.summary
         assert fields.actions == (RESCREEN,)
 
-    @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_a_hostile_reason_is_inert(self, hostile: str) -> None:
-        assert_markdown_is_ours(screen_check(failed(hostile or " "), situation(config_note=hostile)))
+    def test_a_hostile_reason_is_inert(self, subtests: pytest.Subtests) -> None:
+        for hostile in HOSTILE:
+            with subtests.test(hostile=hostile):
+                assert_markdown_is_ours(screen_check(failed(hostile or " "), situation(config_note=hostile)))
 
 
 def assert_markdown_is_ours(fields: CheckRunFields) -> None:
@@ -317,22 +313,23 @@ def as_kept(text: str) -> str:
 
 
 class TestHostileRepositories:
-    @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
-    def test_hostile_text_from_a_repository_is_inert(self, hostile: str) -> None:
-        said = as_kept(hostile)
-        measurement = dataclasses.replace(
-            MEASUREMENT,
-            repo=said,
-            excluded=(ExcludedCount(said, 3),),
-            notes=(said, as_kept(f"before {hostile} after")),
-            other=OtherDensity(said, said, DENSE),
-            evidence_note=said,
-        )
-        standing = Standing(2, 1, 1, 1.0, ((said, 0.05),), ((said, 0.01),), (said,))
-        stored = screened(measurement, calibration=dataclasses.replace(CALIBRATION, standing=standing))
-        stored = dataclasses.replace(stored, label_recipe_id=hostile, config_hash=hostile)
-        named = dataclasses.replace(situation().repository, full_name=hostile, default_branch=hostile)
-        assert_markdown_is_ours(screen_check(stored, situation(repository=named, config_note=hostile)))
+    def test_hostile_text_from_a_repository_is_inert(self, subtests: pytest.Subtests) -> None:
+        for hostile in HOSTILE:
+            with subtests.test(hostile=hostile):
+                said = as_kept(hostile)
+                measurement = dataclasses.replace(
+                    MEASUREMENT,
+                    repo=said,
+                    excluded=(ExcludedCount(said, 3),),
+                    notes=(said, as_kept(f"before {hostile} after")),
+                    other=OtherDensity(said, said, DENSE),
+                    evidence_note=said,
+                )
+                standing = Standing(2, 1, 1, 1.0, ((said, 0.05),), ((said, 0.01),), (said,))
+                stored = screened(measurement, calibration=dataclasses.replace(CALIBRATION, standing=standing))
+                stored = dataclasses.replace(stored, label_recipe_id=hostile, config_hash=hostile)
+                named = dataclasses.replace(situation().repository, full_name=hostile, default_branch=hostile)
+                assert_markdown_is_ours(screen_check(stored, situation(repository=named, config_note=hostile)))
 
     def test_more_notes_than_github_takes_are_cut_at_a_line(self) -> None:
         notes = tuple(f"{n} @bob ä" * 40 for n in range(1_000))

@@ -24,9 +24,8 @@ def test_it_is_a_valid_schema() -> None:
     Draft7Validator.check_schema(json_schema())
 
 
-@pytest.mark.parametrize(
-    ("config", "is_valid"),
-    [
+def test_an_editor_and_the_parser_agree(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], bool]] = [
         ({}, True),
         ({"quiet": True, "exclude": ["a", "b/"], "permission": "admin"}, True),
         ({"finetune": {"enabled": False, "base_model": "a/b", "max_minutes": 90}}, True),
@@ -43,9 +42,9 @@ def test_it_is_a_valid_schema() -> None:
         ({"finetune": {"base_model": "../x"}}, False),
         ({"finetune": {"enable": True}}, False),
         ({"quiet": "yes"}, False),
-    ],
-)
-def test_an_editor_and_the_parser_agree(config: dict[str, Any], is_valid: bool) -> None:
-    parsed = parse_config(json.dumps(config).encode())  # JSON is YAML
-    assert (parsed.problems == ()) is is_valid
-    assert Draft7Validator(json_schema()).is_valid(config) is is_valid
+    ]
+    for config, is_valid in cases:
+        with subtests.test(config=config, is_valid=is_valid):
+            parsed = parse_config(json.dumps(config).encode())  # JSON is YAML
+            assert (parsed.problems == ()) is is_valid
+            assert Draft7Validator(json_schema()).is_valid(config) is is_valid

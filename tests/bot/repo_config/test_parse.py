@@ -36,18 +36,20 @@ def test_the_documentation_has_a_row_for_every_key() -> None:
     assert rows == list(BY_NAME)
 
 
-@pytest.mark.parametrize("text", ["", "\n# nothing\n", "---\n", "~\n", "null", "{}", "\ufeff", "finetune: {}"])
-def test_an_empty_file_has_no_problems(text: str) -> None:
-    assert parse_config(text.encode()) == parse_config(b"")
-    assert parse_config(text.encode()).config == RepositoryConfig()
+def test_an_empty_file_has_no_problems(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["", "\n# nothing\n", "---\n", "~\n", "null", "{}", "\ufeff", "finetune: {}"]
+    for text in cases:
+        with subtests.test(text=text):
+            assert parse_config(text.encode()) == parse_config(b"")
+            assert parse_config(text.encode()).config == RepositoryConfig()
 
 
-@pytest.mark.parametrize(
-    "text", ["quiet: true\n", "\ufeffquiet: true", "quiet: true\r\n", "{quiet: True}", '"quiet": TRUE']
-)
-def test_other_spellings_mean_the_same(text: str) -> None:
-    parsed = parse_config(text.encode())
-    assert (parsed.config, parsed.problems) == (QUIET, ())
+def test_other_spellings_mean_the_same(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["quiet: true\n", "\ufeffquiet: true", "quiet: true\r\n", "{quiet: True}", '"quiet": TRUE']
+    for text in cases:
+        with subtests.test(text=text):
+            parsed = parse_config(text.encode())
+            assert (parsed.config, parsed.problems) == (QUIET, ())
 
 
 # Each is in line 2, between keys that apply.
@@ -116,12 +118,13 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "message"), MISTAKES)
-def test_a_mistake_is_reported_by_key_and_line_and_the_rest_applies(line: str, message: str) -> None:
-    parsed = parse_config(f"quiet: true\n{line}\npublish_ranking: true\n".encode())
-    (problem,) = parsed.problems
-    assert str(problem) == f"line {2 + line.count(chr(10))}, {message}"
-    assert (parsed.config.quiet, parsed.config.publish_ranking) == (True, True)
+def test_a_mistake_is_reported_by_key_and_line_and_the_rest_applies(subtests: pytest.Subtests) -> None:
+    for line, message in MISTAKES:
+        with subtests.test(line=line, message=message):
+            parsed = parse_config(f"quiet: true\n{line}\npublish_ranking: true\n".encode())
+            (problem,) = parsed.problems
+            assert str(problem) == f"line {2 + line.count(chr(10))}, {message}"
+            assert (parsed.config.quiet, parsed.config.publish_ranking) == (True, True)
 
 
 def test_only_the_invalid_items_of_a_list_are_ignored() -> None:
@@ -159,9 +162,8 @@ def test_only_text_can_be_a_key(key: str) -> None:
     assert "cannot be a key" in parsed.problems[0].message
 
 
-@pytest.mark.parametrize(
-    ("raw", "line", "message"),
-    [
+def test_nothing_applies_in_an_unreadable_file(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[bytes, int, str]] = [
         (b"quiet: true\na: b: c", 2, "it is not valid YAML (mapping values are not allowed here)"),
         (b"quiet: true\n\tx: 1", 2, "it is not valid YAML (found character that cannot start any token)"),
         (b"quiet: true\nexclude: [a", 2, "it is not valid YAML (expected ',' or ']', but got '<stream end>')"),
@@ -172,15 +174,15 @@ def test_only_text_can_be_a_key(key: str) -> None:
         (b"#" * 65_537, 0, "the file has 65,537 bytes, more than the limit of 65,536"),
         (b"quiet: true\na: " + b"[" * 9, 2, "lists and mappings are nested deeper than 8 levels"),
         (b"quiet: true\na:\n" + b"- b\n" * 2_000, 1_998, "the file has more than 2,000 values"),
-    ],
-)
-def test_nothing_applies_in_an_unreadable_file(raw: bytes, line: int, message: str) -> None:
-    parsed = parse_config(raw)
-    assert parsed.config == RepositoryConfig()
-    (problem,) = parsed.problems
-    assert (problem.line, problem.key) == (line, "")
-    assert problem.message.endswith(": nothing in it applies")
-    assert problem.message.startswith(message.partition(" ',' ")[0])
+    ]
+    for raw, line, message in cases:
+        with subtests.test(raw=raw, line=line, message=message):
+            parsed = parse_config(raw)
+            assert parsed.config == RepositoryConfig()
+            (problem,) = parsed.problems
+            assert (problem.line, problem.key) == (line, "")
+            assert problem.message.endswith(": nothing in it applies")
+            assert problem.message.startswith(message.partition(" ',' ")[0])
 
 
 @pytest.mark.parametrize(
@@ -220,13 +222,14 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_harmless(name: str) -> None:
-    began = time.process_time()
-    parsed = parse_config(BOMBS[name])
-    assert time.process_time() - began < 5
-    assert parsed.config == RepositoryConfig()
-    assert len(parsed.problems) <= MAX_PROBLEMS + 1
+def test_a_bomb_is_harmless(subtests: pytest.Subtests) -> None:
+    for name in BOMBS:
+        with subtests.test(name=name):
+            began = time.process_time()
+            parsed = parse_config(BOMBS[name])
+            assert time.process_time() - began < 5
+            assert parsed.config == RepositoryConfig()
+            assert len(parsed.problems) <= MAX_PROBLEMS + 1
 
 
 def test_huge_values_are_quoted_briefly() -> None:

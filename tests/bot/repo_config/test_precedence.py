@@ -123,9 +123,8 @@ def test_an_empty_list_of_the_repository_replaces_the_organizations() -> None:
     assert found.overlay == Overlay(exclude=("a",))
 
 
-@pytest.mark.parametrize(
-    ("operator", "organization", "repository", "published"),
-    [
+def test_a_ranking_is_published_if_one_level_wants_it_and_neither_file_forbids_it(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[bool, bool | None, bool | None, bool]] = [
         (False, None, None, False),
         (True, None, None, True),
         (False, None, True, True),
@@ -133,20 +132,19 @@ def test_an_empty_list_of_the_repository_replaces_the_organizations() -> None:
         (True, None, False, False),
         (True, False, True, False),
         (False, True, False, False),
-    ],
-)
-def test_a_ranking_is_published_if_one_level_wants_it_and_neither_file_forbids_it(
-    operator: bool, organization: bool | None, repository: bool | None, published: bool
-) -> None:
-    found = combine(
-        Ceiling(publish_ranking=operator), Config(publish_ranking=organization), Config(publish_ranking=repository)
-    )
-    assert found.publish_ranking is published
+    ]
+    for operator, organization, repository, published in cases:
+        with subtests.test(operator=operator, organization=organization, repository=repository, published=published):
+            found = combine(
+                Ceiling(publish_ranking=operator),
+                Config(publish_ranking=organization),
+                Config(publish_ranking=repository),
+            )
+            assert found.publish_ranking is published
 
 
-@pytest.mark.parametrize(
-    ("operator", "organization", "repository", "shares", "told"),
-    [
+def test_only_the_organization_can_enable_sharing_and_a_repository_can_opt_out(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[bool, bool | None, bool | None, bool, list[str]]] = [
         (True, None, None, False, []),
         (True, True, None, True, []),
         (True, True, True, True, []),
@@ -156,16 +154,16 @@ def test_a_ranking_is_published_if_one_level_wants_it_and_neither_file_forbids_i
         (False, True, None, False, ["organization"]),
         (False, True, True, False, ["organization", "repository"]),
         (False, None, False, False, []),
-    ],
-)
-def test_only_the_organization_can_enable_sharing_and_a_repository_can_opt_out(
-    operator: bool, organization: bool | None, repository: bool | None, shares: bool, told: list[str]
-) -> None:
-    found = combine(
-        Ceiling(share_outcomes=operator), Config(share_outcomes=organization), Config(share_outcomes=repository)
-    )
-    assert found.share_outcomes is shares
-    assert [overruled.level for overruled in found.overruled] == told
+    ]
+    for operator, organization, repository, shares, told in cases:
+        with subtests.test(
+            operator=operator, organization=organization, repository=repository, shares=shares, told=told
+        ):
+            found = combine(
+                Ceiling(share_outcomes=operator), Config(share_outcomes=organization), Config(share_outcomes=repository)
+            )
+            assert found.share_outcomes is shares
+            assert [overruled.level for overruled in found.overruled] == told
 
 
 def test_a_model_named_above_is_the_only_one_below() -> None:

@@ -35,26 +35,24 @@ def judged(run_id: int, days: float, result: Any) -> Run:
     return ended_run(run_id=run_id, made_at=ASKED_AT + timedelta(days=days), result=result)
 
 
-@pytest.mark.parametrize(
-    ("runs", "decides", "by_adapter"),
-    [
-        ([], None, False),
-        ([judged(1, 0, WON)], 1, True),
-        ([judged(1, 0, LOST)], 1, False),
-        ([judged(1, 0, WON), judged(2, 1, LOST)], 2, False),
-        ([judged(1, 0, LOST), judged(2, 1, WON)], 2, True),
-        ([judged(2, 0, WON), judged(1, 1, LOST)], 1, False),  # by when they were asked for, not by number
-        ([judged(1, 0, WON), judged(2, 1, WON | {"outcome": "INCONCLUSIVE"})], 1, True),
-        ([judged(1, 0, WON), judged(2, 1, LOST | {"control": "shuffled labels"})], 1, True),
-        ([judged(1, 0, WON), judged(2, 1, {"outcome": 5})], 1, True),
-        ([judged(1, 0, WON), replace(judged(2, 1, None), ending="crashed")], 1, True),
-    ],
-    ids=["none", "win", "loss", "lost since", "won since", "late", "unsure", "control", "unreadable", "crashed"],
-)
-def test_the_newest_conclusive_outcome_decides(runs: list[Run], decides: int | None, by_adapter: bool) -> None:
-    for order in (runs, runs[::-1]):
-        found = active_ranking(order)
-        assert (found.judged and found.judged.run_id, found.by_adapter) == (decides, by_adapter)
+def test_the_newest_conclusive_outcome_decides(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, list[Run], int | None, bool]] = [
+        ("none", [], None, False),
+        ("win", [judged(1, 0, WON)], 1, True),
+        ("loss", [judged(1, 0, LOST)], 1, False),
+        ("lost since", [judged(1, 0, WON), judged(2, 1, LOST)], 2, False),
+        ("won since", [judged(1, 0, LOST), judged(2, 1, WON)], 2, True),
+        ("late", [judged(2, 0, WON), judged(1, 1, LOST)], 1, False),  # by when they were asked for, not by number
+        ("unsure", [judged(1, 0, WON), judged(2, 1, WON | {"outcome": "INCONCLUSIVE"})], 1, True),
+        ("control", [judged(1, 0, WON), judged(2, 1, LOST | {"control": "shuffled labels"})], 1, True),
+        ("unreadable", [judged(1, 0, WON), judged(2, 1, {"outcome": 5})], 1, True),
+        ("crashed", [judged(1, 0, WON), replace(judged(2, 1, None), ending="crashed")], 1, True),
+    ]
+    for case, runs, decides, by_adapter in cases:
+        with subtests.test(case):
+            for order in (runs, runs[::-1]):
+                found = active_ranking(order)
+                assert (found.judged and found.judged.run_id, found.by_adapter) == (decides, by_adapter)
 
 
 def test_the_blend_ranks_if_it_was_better() -> None:
@@ -64,9 +62,8 @@ def test_the_blend_ranks_if_it_was_better() -> None:
     assert (adapter.scorer, adapter.delta.value) == ("blend", WON["delta"])
 
 
-@pytest.mark.parametrize(
-    ("rankers", "head_sha", "state"),
-    [
+def test_an_adapters_state_at_a_commit() -> None:
+    cases: list[tuple[list[Run], str, tuple[str, str]]] = [
         ([], HEAD, ("waits", "")),
         ([ranker(ending=None, **OPEN)], HEAD, ("coming", "")),
         ([ranker(ending=None, **OPEN)], NEWER_HEAD, ("coming", "")),
@@ -84,20 +81,23 @@ def test_the_blend_ranks_if_it_was_better() -> None:
         ([ranker(ending="crashed")], HEAD, ("failed", "the reason is not known")),
         ([ranker(judged_run_id=6)], HEAD, ("waits", "")),  # of an older win
         ([ranker(result={"shortlist": {"scorer": 5}})], HEAD, ("failed", "the ranking that it stored cannot be read")),
-    ],
-)
-def test_an_adapters_state_at_a_commit(rankers: list[Run], head_sha: str, state: tuple[str, str]) -> None:
-    assert active_ranking([JUDGED, *rankers]).state_at(head_sha) == state
+    ]
+    wrong = [
+        (rankers, head_sha, got, state)
+        for rankers, head_sha, state in cases
+        if (got := active_ranking([JUDGED, *rankers]).state_at(head_sha)) != state
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("result", [None, {}, {"shortlist": None}, {"shortlist": []}, {"shortlist": {"scorer": "x"}}])
-def test_a_malformed_ranking_is_none(result: Any) -> None:
-    assert shortlist_in(ranker(result=result)) is None
+def test_a_malformed_ranking_is_none() -> None:
+    cases: list[Any] = [None, {}, {"shortlist": None}, {"shortlist": []}, {"shortlist": {"scorer": "x"}}]
+    wrong = [(result, got) for result in cases if (got := shortlist_in(ranker(result=result))) is not None]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("rankers", "why"),
-    [
+def test_a_run_is_opened_once_per_day_and_commit() -> None:
+    cases: list[tuple[list[Run], str]] = [
         ([], ""),
         ([REFIT], ""),
         ([replace(REFIT, artifacts=None)], ""),
@@ -108,10 +108,13 @@ def test_a_malformed_ranking_is_none(result: Any) -> None:
         ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=23))], "one was asked for within a day"),
         ([ranker(ending="crashed", made_at=LATER - timedelta(hours=23))], "one was asked for within a day"),
         ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=25))], ""),
-    ],
-)
-def test_a_run_is_opened_once_per_day_and_commit(rankers: list[Run], why: str) -> None:
-    assert why_no_run(active_ranking([JUDGED, *rankers]), NEWER_HEAD, LATER) == why
+    ]
+    wrong = [
+        (rankers, got, why)
+        for rankers, why in cases
+        if (got := why_no_run(active_ranking([JUDGED, *rankers]), NEWER_HEAD, LATER)) != why
+    ]
+    assert wrong == []
 
 
 def test_without_a_run_no_adapter_is_shown() -> None:

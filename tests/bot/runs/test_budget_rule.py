@@ -18,9 +18,8 @@ def budget(minutes: float) -> Budget:
     return Budget(1, minutes, 1, AT)
 
 
-@pytest.mark.parametrize(
-    ("minutes", "most", "used", "ceiling", "used_by_all", "reason"),
-    [
+def test_a_refusal_says_what_is_needed_what_is_left_and_when_it_renews(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, float, float, float | None, float, str]] = [
         (90.0, 90.0, 0.0, None, 0.0, ""),
         (90.0, 100.0, 10.0, None, 1e9, ""),
         (
@@ -69,14 +68,14 @@ def budget(minutes: float) -> Budget:
             "it may take up to 90 GPU minutes, and this server has 80 left this month for all accounts together; that "
             "renews on 1 January 2027 (UTC)",
         ),
-    ],
-)
-def test_a_refusal_says_what_is_needed_what_is_left_and_when_it_renews(
-    minutes: float, most: float, used: float, ceiling: float | None, used_by_all: float, reason: str
-) -> None:
-    state, server = GpuState(ceiling_minutes=ceiling), Usage(used_by_all, 0.0)
-    decision = decide_reservation(minutes, budget(most), Usage(0.0, used), state, server, AT)
-    assert decision == (OutOfBudget(reason) if reason else Reserve(minutes))
+    ]
+    for minutes, most, used, ceiling, used_by_all, reason in cases:
+        with subtests.test(
+            minutes=minutes, most=most, used=used, ceiling=ceiling, used_by_all=used_by_all, reason=reason
+        ):
+            state, server = GpuState(ceiling_minutes=ceiling), Usage(used_by_all, 0.0)
+            decision = decide_reservation(minutes, budget(most), Usage(0.0, used), state, server, AT)
+            assert decision == (OutOfBudget(reason) if reason else Reserve(minutes))
 
 
 MINUTES = st.floats(0, 1e6)

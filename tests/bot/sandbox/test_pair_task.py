@@ -236,19 +236,18 @@ def test_a_task_round_trips_with_every_field(tmp_path: Path) -> None:
     assert load_task(dump_task(full)) == full
 
 
-@pytest.mark.parametrize("pin", ["", "main", "b" * 39, "B" * 40, "../" + "b" * 37])
-def test_a_pin_must_be_a_full_commit_hash(pin: str) -> None:
-    with pytest.raises(ValueError, match="40 digits"):
-        PairTask("pairs", pin)
+def test_a_pin_must_be_a_full_commit_hash(subtests: pytest.Subtests) -> None:
+    for pin in ("", "main", "b" * 39, "B" * 40, "../" + "b" * 37):
+        with subtests.test(pin=pin), pytest.raises(ValueError, match="40 digits"):
+            PairTask("pairs", pin)
 
 
 def test_a_result_round_trips_through_json() -> None:
     assert load_pair_result(json.loads(json.dumps(dump_pair_result(RESULT)))) == RESULT
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_malformed_results_are_rejected(subtests: pytest.Subtests) -> None:
+    cases: list[dict[str, Any]] = [
         {"id": "../" + "a" * 61},
         {"id": "A" * 64},
         {"train": {"32": 3}},
@@ -258,11 +257,10 @@ def test_a_result_round_trips_through_json() -> None:
         {"scored": [[1 << 40, 1]]},
         {"positives": None},
         {"label_recipe_id": ""},
-    ],
-)
-def test_malformed_results_are_rejected(change: dict[str, Any]) -> None:
-    with pytest.raises(MalformedError):
-        load_pair_result(dump_pair_result(RESULT) | change)
+    ]
+    for change in cases:
+        with subtests.test(change=change), pytest.raises(MalformedError):
+            load_pair_result(dump_pair_result(RESULT) | change)
 
 
 @given(st.lists(st.integers(0, 2 * MAX_PROMPT_BYTES), max_size=50))

@@ -168,9 +168,9 @@ TOO_MUCH = {
 }
 
 
-@pytest.mark.parametrize(("guid", "event"), TOO_MUCH.values(), ids=TOO_MUCH)
-def test_a_delivery_that_does_not_fit_the_columns_is_detected(guid: str, event: Event) -> None:
-    assert not is_storable(guid, event)
+def test_a_delivery_that_does_not_fit_the_columns_is_detected() -> None:
+    wrong = [(case, got) for case, (guid, event) in TOO_MUCH.items() if (got := is_storable(guid, event))]
+    assert wrong == []
 
 
 @given(st.text(max_size=70), st.text(max_size=70), st.integers(-1, 1 << 64))

@@ -48,12 +48,13 @@ def is_server_wide(name: str) -> bool:
     return name in SERVER_WIDE or name.partition(".")[0] in SERVER_WIDE
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_a_function_says_after_its_connection_whose_rows_it_means(name: str) -> None:
-    connection, *others = inspect.signature(FUNCTIONS[name]).parameters.values()
-    assert (connection.name, connection.annotation) == ("connection", "AsyncConnection")
-    if not is_server_wide(name):
-        assert others[0].name == "installation_id" or others[0].annotation in CARRIES_IT
+def test_a_function_says_after_its_connection_whose_rows_it_means(subtests: pytest.Subtests) -> None:
+    for name in sorted(FUNCTIONS):
+        with subtests.test(name=name):
+            connection, *others = inspect.signature(FUNCTIONS[name]).parameters.values()
+            assert (connection.name, connection.annotation) == ("connection", "AsyncConnection")
+            if not is_server_wide(name):
+                assert others[0].name == "installation_id" or others[0].annotation in CARRIES_IT
 
 
 def test_every_exception_from_the_rule_is_there() -> None:
@@ -73,9 +74,9 @@ UNKEYED = [
 ]
 
 
-@pytest.mark.parametrize("statement", UNKEYED, ids=str)
-def test_a_statement_without_its_installation_is_found(statement: Any) -> None:
-    assert unkeyed_tables(statement, [])
+def test_a_statement_without_its_installation_is_found() -> None:
+    wrong = [statement for statement in UNKEYED if not unkeyed_tables(statement, [])]
+    assert wrong == []
 
 
 def test_a_statement_with_its_installation_is_left_alone() -> None:

@@ -22,10 +22,11 @@ UNDERSTOOD = {
 }
 
 
-@pytest.mark.parametrize(("text", "url"), UNDERSTOOD.items())
-def test_a_url_and_its_normal_form_are_accepted(text: str, url: str) -> None:
-    assert normal_url(text) == url
-    assert normal_url(url) == url
+def test_a_url_and_its_normal_form_are_accepted(subtests: pytest.Subtests) -> None:
+    for text, url in UNDERSTOOD.items():
+        with subtests.test(text=text, url=url):
+            assert normal_url(text) == url
+            assert normal_url(url) == url
 
 
 REFUSED = {
@@ -45,13 +46,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "says"), REFUSED.items())
-def test_a_bad_url_is_refused_in_one_line_without_its_password(text: str, says: str) -> None:
-    with pytest.raises(AssayError, match=says) as raised:
-        normal_url(text)
-    assert "s3cr3t" not in str(raised.value)
-    assert raised.value.__cause__ is None
-    assert "\n" not in str(raised.value)
+def test_a_bad_url_is_refused_in_one_line_without_its_password(subtests: pytest.Subtests) -> None:
+    for text, says in REFUSED.items():
+        with subtests.test(text=text, says=says):
+            with pytest.raises(AssayError, match=says) as raised:
+                normal_url(text)
+            assert "s3cr3t" not in str(raised.value)
+            assert raised.value.__cause__ is None
+            assert "\n" not in str(raised.value)
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))

@@ -55,9 +55,8 @@ def test_outcomes_of_another_recipe_are_imported_but_do_not_count() -> None:
     assert replay(plan.entries(AT), SEED).calibrate() == replay([], SEED).calibrate()
 
 
-@pytest.mark.parametrize(
-    ("raw", "complaint"),
-    [
+def test_other_files_are_rejected(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("{}", "set.json.format: is missing"),
         ('{"format": "spreadsheet"}', "set.json.format: expected assay-calibration"),
         ('{"format": "assay-calibration"}', "set.json.schema_version: is missing"),
@@ -67,17 +66,16 @@ def test_outcomes_of_another_recipe_are_imported_but_do_not_count() -> None:
             '{"format": "assay-calibration", "schema_version": 1, "outcomes": ["win"]}',
             "outcomes[0]: expected an object",
         ),
-    ],
-)
-def test_other_files_are_rejected(raw: str, complaint: str) -> None:
-    with pytest.raises(MalformedError) as refusal:
-        parse_exchange(raw.encode(), "set.json")
-    assert complaint in str(refusal.value)
+    ]
+    for raw, complaint in cases:
+        with subtests.test(raw=raw, complaint=complaint):
+            with pytest.raises(MalformedError) as refusal:
+                parse_exchange(raw.encode(), "set.json")
+            assert complaint in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    ("changes", "complaint"),
-    [
+def test_a_wrong_field_is_named(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict, str]] = [
         ({"repo": None}, "outcomes[0].repo: a printable text"),
         ({"repo": "a/\u202eb"}, "outcomes[0].repo: a printable text"),
         ({"density": "0.5"}, "outcomes[0].density: a number from 0 to 1"),
@@ -90,15 +88,15 @@ def test_other_files_are_rejected(raw: str, complaint: str) -> None:
         ({"rho_adapter": 2}, "outcomes[0].rho_adapter: a number from -1 to 1"),
         ({"pairs": 1.5}, "outcomes[0].pairs: a whole number"),
         ({"excluded_because": ["x"]}, "outcomes[0].excluded_because: a printable text"),
-    ],
-)
-def test_a_wrong_field_is_named(changes: dict, complaint: str) -> None:
-    fields = dataclasses.asdict(outcome()) | changes
-    raw = json.dumps({"format": "assay-calibration", "schema_version": 1, "outcomes": [fields]})
-    with pytest.raises(MalformedError) as refusal:
-        parse_exchange(raw.encode(), "set.json")
-    assert complaint in str(refusal.value)
-    assert str(refusal.value).isprintable()
+    ]
+    for changes, complaint in cases:
+        with subtests.test(changes=changes, complaint=complaint):
+            fields = dataclasses.asdict(outcome()) | changes
+            raw = json.dumps({"format": "assay-calibration", "schema_version": 1, "outcomes": [fields]})
+            with pytest.raises(MalformedError) as refusal:
+                parse_exchange(raw.encode(), "set.json")
+            assert complaint in str(refusal.value)
+            assert str(refusal.value).isprintable()
 
 
 def test_a_number_beyond_float_range_is_rejected() -> None:

@@ -67,13 +67,17 @@ WHOLE = render_entry(FIRST) + render_entry(SECOND)
 TORN = render_entry(THIRD)
 
 
-@pytest.mark.parametrize("kept", [0, 1, 2, 20, 100, len(TORN) - 3, len(TORN) - 2])
-def test_an_incomplete_last_line_is_skipped_and_truncated_by_the_next_writer(tmp_path: Path, kept: int) -> None:
-    path = tmp_path / "ledger.jsonl"
-    path.write_bytes(WHOLE + TORN[:kept])
-    assert read_entries(tmp_path) == (FIRST, SECOND)
-    fill(tmp_path, FIRST)
-    assert path.read_bytes() == WHOLE + render_entry(FIRST)
+def test_an_incomplete_last_line_is_skipped_and_truncated_by_the_next_writer(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for kept in (0, 1, 2, 20, 100, len(TORN) - 3, len(TORN) - 2):
+        with subtests.test(kept=kept):
+            path = tmp_path / str(kept) / "ledger.jsonl"
+            path.parent.mkdir()
+            path.write_bytes(WHOLE + TORN[:kept])
+            assert read_entries(path.parent) == (FIRST, SECOND)
+            fill(path.parent, FIRST)
+            assert path.read_bytes() == WHOLE + render_entry(FIRST)
 
 
 def test_a_last_line_that_lacks_only_its_newline_is_kept(tmp_path: Path) -> None:

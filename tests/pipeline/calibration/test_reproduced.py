@@ -42,10 +42,10 @@ def test_rows_survive_a_round_trip():
     assert parse_reproduced(render_reproduced([row])) == {"owner/name": row}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '[{"name": "a"}]', '[{"other": 1}]'])
-def test_a_damaged_file_is_an_error(text):
-    with pytest.raises(AssayError, match="reproduce-table"):
-        parse_reproduced(text)
+def test_a_damaged_file_is_an_error(subtests: pytest.Subtests):
+    for text in ("", "{", "[1]", '[{"name": "a"}]', '[{"other": 1}]'):
+        with subtests.test(text=text), pytest.raises(AssayError, match="reproduce-table"):
+            parse_reproduced(text)
 
 
 def test_the_shipped_file_can_be_read():

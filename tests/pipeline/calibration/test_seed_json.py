@@ -39,9 +39,8 @@ def test_the_file_has_the_documented_fields() -> None:
 R = ("repositories", 1)
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "complaint"),
-    [
+def test_a_wrong_field_is_named(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[tuple, Any, str]] = [
         (("schema_version",), 2, "schema_version: this version of Assay reads 1"),
         (("label_recipe_id",), "messages", "label_recipe_id: expected 12 hexadecimal digits"),
         (("label_recipe_id",), "f" * 12, "repositories[0].label_recipe_id: differs from that of the file"),
@@ -68,12 +67,12 @@ R = ("repositories", 1)
         ((*R, "samples", "share"), [0.1] * 9, "repositories[1].samples.share: expected 10 densities"),
         ((*R, "samples", "share", 3), None, "repositories[1].samples.share.3: a number"),
         ((*R, "notes"), [3], "repositories[1].notes.0: a printable text"),
-    ],
-)
-def test_a_wrong_field_is_named(path: tuple, value: Any, complaint: str) -> None:
-    with pytest.raises(MalformedError) as refusal:
-        parse_seed(changed(*path, value=value), "seed.json")
-    assert f"seed.json.{complaint}" in str(refusal.value)
+    ]
+    for path, value, complaint in cases:
+        with subtests.test(path=path, value=value, complaint=complaint):
+            with pytest.raises(MalformedError) as refusal:
+                parse_seed(changed(*path, value=value), "seed.json")
+            assert f"seed.json.{complaint}" in str(refusal.value)
 
 
 def test_the_builder_of_invalid_files_starts_from_a_valid_one() -> None:

@@ -27,9 +27,8 @@ def names(found: tuple[Outcome, ...]) -> str:
     return " ".join(o.repo.partition("/")[0] for o in found)
 
 
-@pytest.mark.parametrize(
-    ("spec", "threshold"),
-    [
+def test_golden_thresholds() -> None:
+    cases: list[tuple[str, float]] = [
         ("win a .06, loss b .02", 0.04),
         ("win a .09, win b .06, loss c .03, hard d .01", 0.045),
         # one error in .02-.04 (the loser b above it) or in .05-.09 (the winner c below it): the second gap is wider
@@ -43,23 +42,34 @@ def names(found: tuple[Outcome, ...]) -> str:
         ("win a .04, loss b .04", 0.04),
         # a winner far below: still one error at the gap of the others
         ("win a .09, win b .07, win c .001, loss d .03, loss e .02", 0.05),
-    ],
-)
-def test_golden_thresholds(spec: str, threshold: float) -> None:
-    assert threshold_of(spec) == pytest.approx(threshold)
+    ]
+    wrong = [
+        (spec, threshold, got, expected)
+        for spec, threshold in cases
+        if (got := threshold_of(spec)) != (expected := pytest.approx(threshold))
+    ]
+    assert wrong == []
 
 
 # One error in each of the gaps .02-.04 and .06-.08, which are equally wide.
 TIE = "loss a .02, win b .04, loss c .06, win d .08"
 
 
-@pytest.mark.parametrize(
-    ("previous", "threshold"), [(None, 0.03), (0.0, 0.03), (0.045, 0.03), (0.05, 0.03), (0.055, 0.07), (1.0, 0.07)]
-)
-def test_of_equally_wide_gaps_the_one_nearest_the_previous_threshold_wins(
-    previous: float | None, threshold: float
-) -> None:
-    assert threshold_of(TIE, previous) == pytest.approx(threshold)
+def test_of_equally_wide_gaps_the_one_nearest_the_previous_threshold_wins() -> None:
+    cases: list[tuple[float | None, float]] = [
+        (None, 0.03),
+        (0.0, 0.03),
+        (0.045, 0.03),
+        (0.05, 0.03),
+        (0.055, 0.07),
+        (1.0, 0.07),
+    ]
+    wrong = [
+        (previous, threshold, got, expected)
+        for previous, threshold in cases
+        if (got := threshold_of(TIE, previous)) != (expected := pytest.approx(threshold))
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("wrong_run", "wrong_skip", "threshold"), [(1, 2, 0.03), (2, 1, 0.07), (1, 1, 0.03)])
@@ -112,19 +122,21 @@ def test_inconclusive_and_excluded_outcomes_are_not_among_the_ten() -> None:
     assert fit(ten + PUBLISHED, label_recipe_id=RECIPE).standing.published == 2
 
 
-@pytest.mark.parametrize(
-    ("spec", "kept"),
-    [
+def test_the_newest_conclusive_outcome_of_a_repository_counts() -> None:
+    cases: list[tuple[str, str]] = [
         ("win a .06 @2026-01-02, loss a .03 @2026-01-01", ".06"),
         ("loss a .03 @2026-01-01, win a .06 @2026-01-02", ".06"),
         ("win a .06 @2026-01-01T23:00:00+00:00, loss a .03 @2026-01-02T00:30:00+02:00", ".06"),
         ("win a .06 @2026-01-01, loss a .03 published", ".06"),
         ("win a .06 published, loss a .03", ".03"),  # neither has a time: measured here counts as newer
         ("win a .06 @2026-01-01, INCONCLUSIVE a .01 @2026-02-01", ".06"),
-    ],
-)
-def test_the_newest_conclusive_outcome_of_a_repository_counts(spec: str, kept: str) -> None:
-    assert [o.density for o in select_points(outcomes(spec), RECIPE)] == [float(kept)]
+    ]
+    wrong = [
+        (spec, kept, got, expected)
+        for spec, kept in cases
+        if (got := [o.density for o in select_points(outcomes(spec), RECIPE)]) != (expected := [float(kept)])
+    ]
+    assert wrong == []
 
 
 def test_outcomes_of_other_label_recipes_and_model_families_are_left_out() -> None:
@@ -248,13 +260,18 @@ def test_standing_and_accuracy_of_a_small_set() -> None:
     assert (calibration.accuracy.right, calibration.accuracy.of, calibration.accuracy.value) == (3, 4, 0.75)
 
 
-@pytest.mark.parametrize(
-    ("right", "of", "low", "high"),
-    [(8, 10, 0.4902, 0.9433), (0, 5, 0.0, 0.4345), (5, 5, 0.5655, 1.0), (1, 1, 0.2065, 1.0), (50, 100, 0.4038, 0.5962)],
-)
-def test_wilson_intervals_match_published_values(right: int, of: int, low: float, high: float) -> None:
-    found = share(right, of)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+def test_wilson_intervals_match_published_values(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, int, float, float]] = [
+        (8, 10, 0.4902, 0.9433),
+        (0, 5, 0.0, 0.4345),
+        (5, 5, 0.5655, 1.0),
+        (1, 1, 0.2065, 1.0),
+        (50, 100, 0.4038, 0.5962),
+    ]
+    for right, of, low, high in cases:
+        with subtests.test(right=right, of=of, low=low, high=high):
+            found = share(right, of)
+            assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.parametrize(("outcomes_there", "drawn"), [(29, False), (30, True)])

@@ -210,16 +210,20 @@ DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "words"), DAMAGE, ids=range(len(DAMAGE)))
 def test_anything_that_is_not_exactly_an_adapter_is_refused(
-    damage: Callable[[Path], Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    saved(tmp_path / "adapter")
-    damage(tmp_path / "adapter")
-    with pytest.raises(AssayError, match=f"is not a trusted adapter: .*{words}.*; fetch it again, or train another$"):
-        load_adapter(tmp_path / "adapter")
-    assert not (tmp_path / "sprung").exists()
+    for number, (damage, words) in enumerate(DAMAGE):
+        with subtests.test(number=number, words=words), monkeypatch.context() as process:
+            here = tmp_path / str(number)
+            here.mkdir()
+            process.chdir(here)
+            saved(here / "adapter")
+            damage(here / "adapter")
+            complaint = f"is not a trusted adapter: .*{words}.*; fetch it again, or train another$"
+            with pytest.raises(AssayError, match=complaint):
+                load_adapter(here / "adapter")
+            assert not (here / "sprung").exists()
 
 
 def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
@@ -261,9 +265,8 @@ def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
         load_adapter(tmp_path / "none")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_tensors_that_are_not_safetensors_are_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[bytes] = [
         b"",
         b"\0" * 8,
         struct.pack("<Q", 1 << 62) + b"{}",
@@ -278,13 +281,14 @@ def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
         safetensors({"a": {"dtype": "F32"}}, b"\0" * 8),
         safetensors({"a": 1}, b"\0" * 8),
         pickle.dumps({"a": 1}),
-    ],
-)
-def test_tensors_that_are_not_safetensors_are_refused(content: bytes, tmp_path: Path) -> None:
-    saved(tmp_path / "adapter")
-    rewritten(tmp_path / "adapter", "adapter.safetensors", content)
-    with pytest.raises(AssayError, match="cannot be read"):
-        load_adapter(tmp_path / "adapter")
+    ]
+    for number, content in enumerate(cases):
+        with subtests.test(content=content):
+            adapter = tmp_path / str(number)
+            saved(adapter)
+            rewritten(adapter, "adapter.safetensors", content)
+            with pytest.raises(AssayError, match="cannot be read"):
+                load_adapter(adapter)
 
 
 def test_a_metric_that_is_not_finite_is_a_programming_error(tmp_path: Path) -> None:

@@ -98,10 +98,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("where", "code", "masked", "expected"), CASES, ids=[case[0][0] for case in CASES])
-def test_every_name_is_masked_and_everything_else_stays(where, code, masked, expected) -> None:
-    language, path, name = where
-    assert mask_names(language, path, name, code) == (*masked, expected)
+def test_every_name_is_masked_and_everything_else_stays(subtests: pytest.Subtests) -> None:
+    for where, code, masked, expected in CASES:
+        with subtests.test(where=where, code=code, masked=masked, expected=expected):
+            language, path, name = where
+            assert mask_names(language, path, name, code) == (*masked, expected)
 
 
 def test_every_language_has_a_case() -> None:
@@ -126,9 +127,13 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("language", "code", "expected"), PARTS)
-def test_a_function_that_is_not_a_whole_file_is_parsed_correctly(language: str, code: str, expected: str) -> None:
-    assert mask_names(language, "", "", code).code.startswith(expected)
+def test_a_function_that_is_not_a_whole_file_is_parsed_correctly() -> None:
+    wrong = [
+        (language, code, expected)
+        for language, code, expected in PARTS
+        if not mask_names(language, "", "", code).code.startswith(expected)
+    ]
+    assert wrong == []
 
 
 NAME = st.from_regex(r"[a-z]{2,6}[0-9]_", fullmatch=True)
@@ -151,12 +156,13 @@ def test_other_names_make_the_same_masked_code(names: list[str], others: list[st
 BROKEN = "def f((((:::: foo bar ''' baz if\n  $$$ qux while"
 
 
-@pytest.mark.parametrize("language", [language.name for language in LANGUAGES])
-def test_unparsable_code_loses_its_words_too(language: str) -> None:
-    masked = mask_names(language, "x", "y", BROKEN).code
-    left = set(re.findall(r"[a-z]+", re.sub(r"\bid\d+\b", "", masked)))
-    assert "foo" not in left
-    assert "bar" not in left
+def test_unparsable_code_loses_its_words_too(subtests: pytest.Subtests) -> None:
+    for language in [language.name for language in LANGUAGES]:
+        with subtests.test(language=language):
+            masked = mask_names(language, "x", "y", BROKEN).code
+            left = set(re.findall(r"[a-z]+", re.sub(r"\bid\d+\b", "", masked)))
+            assert "foo" not in left
+            assert "bar" not in left
 
 
 def test_code_too_tangled_to_parse_keeps_only_keywords() -> None:

@@ -129,21 +129,25 @@ def test_no_field_of_a_card_can_hold_code_or_the_name_of_a_function() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "evil", ["`|x|`\n# Owned", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "]](http://evil)", "\ud800"]
-)
-def test_untrusted_text_cannot_change_the_page(evil: str) -> None:
-    refit = Refit(evil, evil, evil, 0)
-    provenance = dataclasses.replace(PROVENANCE, repo=evil, config_hash=evil, versions={evil: evil}, refit=refit)
-    metrics = dataclasses.replace(METRICS, scores=(CardScore(evil, 0.1),), control=evil)
-    card = render_model_card(RECIPE, provenance, metrics)
-    assert len([line for line in card.split("\n") if line.startswith("#")]) == 6
-    usual = dataclasses.replace(PROVENANCE, config_hash="x", versions={"x": "x"}, refit=Refit("x", "x", "x", 0))
-    same = render_model_card(RECIPE, usual, dataclasses.replace(METRICS, scores=(CardScore("x", 0.1),), control="x"))
-    assert card.count("|") == same.count("|")
-    assert card.count("`") == same.count("`")
-    assert "\x1b" not in card
-    assert card.encode("utf-8")
+def test_untrusted_text_cannot_change_the_page(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["`|x|`\n# Owned", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "]](http://evil)", "\ud800"]
+    for evil in cases:
+        with subtests.test(evil=evil):
+            refit = Refit(evil, evil, evil, 0)
+            provenance = dataclasses.replace(
+                PROVENANCE, repo=evil, config_hash=evil, versions={evil: evil}, refit=refit
+            )
+            metrics = dataclasses.replace(METRICS, scores=(CardScore(evil, 0.1),), control=evil)
+            card = render_model_card(RECIPE, provenance, metrics)
+            assert len([line for line in card.split("\n") if line.startswith("#")]) == 6
+            usual = dataclasses.replace(PROVENANCE, config_hash="x", versions={"x": "x"}, refit=Refit("x", "x", "x", 0))
+            same = render_model_card(
+                RECIPE, usual, dataclasses.replace(METRICS, scores=(CardScore("x", 0.1),), control="x")
+            )
+            assert card.count("|") == same.count("|")
+            assert card.count("`") == same.count("`")
+            assert "\x1b" not in card
+            assert card.encode("utf-8")
 
 
 @given(st.text(), st.text())

@@ -104,9 +104,8 @@ def with_column(name: str, values: list[Any]) -> Any:
     return edit
 
 
-@pytest.mark.parametrize(
-    ("edit", "words"),
-    [
+def test_a_file_that_was_changed_is_refused(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         (with_column("signals", [0.0, 0.7, 0.9, None, None]), "is damaged"),
         (with_column("labels", [None, None, None, 0.0, 0.0]), "is damaged"),
         (with_column("score of baseline", [None, None, None, 0.5, 0.5]), "is damaged"),
@@ -119,11 +118,13 @@ def with_column(name: str, values: list[Any]) -> Any:
         (lambda table: table.replace_schema_metadata({"schema_version": "1"}), "not a readable pair set"),
         (lambda table: table.replace_schema_metadata({"schema_version": "2"}), "of version 2, not 1"),
         (lambda table: table.replace_schema_metadata(None), "of version None, not 1"),
-    ],
-)
-def test_a_file_that_was_changed_is_refused(edit: Any, words: str) -> None:
-    with pytest.raises(AssayError, match=f"{words}.*build it again$"):
-        decode_pairs(changed(edit), "shop.pairs")
+    ]
+    for edit, words in cases:
+        with (
+            subtests.test(edit=edit, words=words),
+            pytest.raises(AssayError, match=f"{words}.*build it again$"),
+        ):
+            decode_pairs(changed(edit), "shop.pairs")
 
 
 @settings(deadline=None, max_examples=50)

@@ -120,21 +120,18 @@ def test_the_last_quarter_of_the_training_window_is_for_validation() -> None:
 TRAINED, HELD = ("m9.py", "f7"), ("m5.py", "f6")
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "function", "expected"),
-    [
+def test_moving_a_fix_across_a_cutoff_changes_the_labels_next_to_it_only(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, float, tuple[int, int], dict[str, set[Key]]]] = [
         (TRAIN_DAY - 2, TRAIN_DAY + 2, (9, 7), {"signals": {TRAINED}, "early": {TRAINED}}),
         (VALIDATION_DAY - 2, VALIDATION_DAY + 2, (9, 7), {"early": {TRAINED}, "late": {TRAINED}}),
         (EVAL_DAY - 2, EVAL_DAY + 2, (9, 7), {"signals": {TRAINED}, "late": {TRAINED}}),
         (EVAL_DAY - 2, EVAL_DAY + 2, (5, 6), {"labels": {HELD}}),
         (VALIDATION_DAY - 2, VALIDATION_DAY + 2, (5, 6), {}),
-    ],
-)
-def test_moving_a_fix_across_a_cutoff_changes_the_labels_next_to_it_only(
-    before: float, after: float, function: tuple[int, int], expected: dict[str, set[Key]]
-) -> None:
-    one, other = (with_works((day, "fix: moved", *function)) for day in (before, after))
-    assert changes(one, other) == expected
+    ]
+    for before, after, function, expected in cases:
+        with subtests.test(before=before, after=after, function=function, expected=expected):
+            one, other = (with_works((day, "fix: moved", *function)) for day in (before, after))
+            assert changes(one, other) == expected
 
 
 def test_a_fix_that_is_reverted_late_stays_in_the_early_labels() -> None:
@@ -192,19 +189,17 @@ def test_a_repository_without_code_has_a_pair_set_without_functions() -> None:
     assert (pairs.train, pairs.holdout, len(pairs.signals), len(pairs.scores["baseline"])) == ((), (), 0, 0)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
+def test_arrays_of_the_wrong_length_are_refused(subtests: pytest.Subtests) -> None:
+    cases: list[dict[str, Any]] = [
         {"signals": np.zeros(2)},
         {"late_credits": np.zeros(4)},
         {"labels": np.zeros(3)},
         {"lines": (1,)},
         {"scores": {"baseline": np.zeros(3)}},
-    ],
-)
-def test_arrays_of_the_wrong_length_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="there is not one"):
-        pair_set(**wrong)
+    ]
+    for wrong in cases:
+        with subtests.test(wrong=wrong), pytest.raises(ValueError, match="there is not one"):
+            pair_set(**wrong)
 
 
 # The id
@@ -250,9 +245,10 @@ WHAT_COUNTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("change", WHAT_COUNTS, ids=lambda change: next(iter(change)))
-def test_other_code_labels_or_order_change_the_id(change: dict[str, Any]) -> None:
-    assert pair_set(**change).id != pair_set().id
+def test_other_code_labels_or_order_change_the_id(subtests: pytest.Subtests) -> None:
+    for change in WHAT_COUNTS:
+        with subtests.test(change=change):
+            assert pair_set(**change).id != pair_set().id
 
 
 def test_every_field_but_the_scores_affects_the_id() -> None:

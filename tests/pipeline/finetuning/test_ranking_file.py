@@ -86,9 +86,8 @@ def changed(edit: Any) -> bytes:
     return bytes(sink.getvalue())
 
 
-@pytest.mark.parametrize(
-    ("edit", "words"),
-    [
+def test_a_file_that_was_changed_is_refused(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         (with_column("signals", [0.0, 0.7, 0.9, None, None]), "is damaged"),
         (with_column("code", ["a", "b", "c", "d", "e"]), "is damaged"),
         (with_column("decayed_touches", [None, None, None, 1.0, 0.0]), "is damaged"),
@@ -105,11 +104,13 @@ def changed(edit: Any) -> bytes:
             lambda table: table.replace_schema_metadata({"kind": "ranking set", "schema_version": "2"}),
             "of version 2, not 1",
         ),
-    ],
-)
-def test_a_file_that_was_changed_is_refused(edit: Any, words: str) -> None:
-    with pytest.raises(AssayError, match=f"^'shop' .*{words}.*build it again$"):
-        decode_ranking_set(changed(edit), "shop")
+    ]
+    for edit, words in cases:
+        with (
+            subtests.test(edit=edit, words=words),
+            pytest.raises(AssayError, match=f"^'shop' .*{words}.*build it again$"),
+        ):
+            decode_ranking_set(changed(edit), "shop")
 
 
 @settings(deadline=None, max_examples=50)

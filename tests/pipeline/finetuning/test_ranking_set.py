@@ -57,15 +57,20 @@ def test_the_signals_are_the_credit_of_the_whole_window_up_to_the_head() -> None
     assert {key for key, signal in measured.items() if signal} == fixed.keys()
 
 
-@pytest.mark.parametrize(
-    ("day", "counts"),
-    [(LATEST_DAY - 2, False), (LATEST_DAY + 2, True), (1_276, True), (1_280, True), (HEAD_DAY - 2, True)],
-)
 def test_a_fix_counts_from_the_window_s_start_to_the_head_whatever_the_winning_run_held_out(
-    day: float, counts: bool
+    subtests: pytest.Subtests,
 ) -> None:
-    assert signals_of(with_works())[FUNCTION] == 0.0
-    assert (signals_of(with_works((day, "fix: moved", 9, 7)))[FUNCTION] > 0) == counts
+    cases: list[tuple[float, bool]] = [
+        (LATEST_DAY - 2, False),
+        (LATEST_DAY + 2, True),
+        (1_276, True),
+        (1_280, True),
+        (HEAD_DAY - 2, True),
+    ]
+    for day, counts in cases:
+        with subtests.test(day=day, counts=counts):
+            assert signals_of(with_works())[FUNCTION] == 0.0
+            assert (signals_of(with_works((day, "fix: moved", 9, 7)))[FUNCTION] > 0) == counts
 
 
 def test_code_is_from_the_window_s_start_for_training_and_from_the_head_for_ranking() -> None:
@@ -173,9 +178,10 @@ WHAT_COUNTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("change", WHAT_COUNTS, ids=lambda change: next(iter(change)))
-def test_other_code_labels_history_or_order_change_the_id(change: dict[str, Any]) -> None:
-    assert ranking_set(**change).id != ranking_set().id
+def test_other_code_labels_history_or_order_change_the_id(subtests: pytest.Subtests) -> None:
+    for change in WHAT_COUNTS:
+        with subtests.test(change=change):
+            assert ranking_set(**change).id != ranking_set().id
 
 
 def test_every_field_affects_the_id() -> None:

@@ -13,9 +13,8 @@ from pipeline.records import AssayError
 LABELS = "0123456789ab"
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
+def test_an_invalid_value_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, Any]] = [
         ("max_tokens", 8),
         ("lora_rank", 0),
         ("lora_dropout", 1.0),
@@ -29,11 +28,13 @@ LABELS = "0123456789ab"
         ("seeds", (1, 1)),
         ("seeds", (-1,)),
         ("base_model", BaseModel("some/model", "main")),
-    ],
-)
-def test_an_invalid_value_is_refused_by_name(field: str, value: Any) -> None:
-    with pytest.raises(AssayError, match="revision" if field == "base_model" else field):
-        FinetuneRecipe(**{field: value})
+    ]
+    for field, value in cases:
+        with (
+            subtests.test(field=field, value=value),
+            pytest.raises(AssayError, match="revision" if field == "base_model" else field),
+        ):
+            FinetuneRecipe(**{field: value})
 
 
 def test_the_maximal_share_of_positives_cannot_be_below_the_minimal() -> None:

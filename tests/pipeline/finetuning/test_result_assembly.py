@@ -25,9 +25,8 @@ def result_with(outcome: OutcomeKind, adapter: float | None, blend: float | None
     return dataclasses.replace(done, judgement=dataclasses.replace(done.judgement, outcome=outcome, rows=rows))
 
 
-@pytest.mark.parametrize(
-    ("outcome", "adapter", "blend", "expected"),
-    [
+def test_after_a_win_the_better_of_adapter_and_blend_ranks_and_otherwise_the_baseline() -> None:
+    cases: list[tuple[OutcomeKind, float, float | None, Literal["adapter", "blend", "baseline"]]] = [
         ("WIN", 0.30, 0.31, "blend"),
         ("WIN", 0.30, 0.30, "adapter"),
         ("WIN", 0.30, 0.29, "adapter"),
@@ -35,12 +34,13 @@ def result_with(outcome: OutcomeKind, adapter: float | None, blend: float | None
         ("SOFT LOSS", 0.30, 0.40, "baseline"),
         ("HARD LOSS", -0.10, 0.40, "baseline"),
         ("INCONCLUSIVE", 0.30, 0.40, "baseline"),
-    ],
-)
-def test_after_a_win_the_better_of_adapter_and_blend_ranks_and_otherwise_the_baseline(
-    outcome: OutcomeKind, adapter: float, blend: float | None, expected: Literal["adapter", "blend", "baseline"]
-) -> None:
-    assert ranker_after(result_with(outcome, adapter, blend)) == expected
+    ]
+    wrong = [
+        (outcome, adapter, blend, got, expected)
+        for outcome, adapter, blend, expected in cases
+        if (got := ranker_after(result_with(outcome, adapter, blend))) != expected
+    ]
+    assert wrong == []
 
 
 def test_without_a_blend_the_adapter_ranks() -> None:

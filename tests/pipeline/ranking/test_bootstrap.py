@@ -59,15 +59,16 @@ def test_it_agrees_with_scipy_and_scikit_learn(table: list[tuple[float, float, i
         assert np.isnan(got.auc[0, 0])
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_it_agrees_with_scipy_and_scikit_learn_on_large_inputs(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    n = int(random.integers(100, 3_000))
-    scores = np.round(random.normal(size=n), int(random.integers(0, 6)))
-    labels = np.where(random.random(n) < random.uniform(0.01, 0.5), np.round(random.random(n), 2), 0)
-    got = correlate([scores], labels, np.ones((1, n)))
-    assert got.rho[0, 0] == pytest.approx(spearmanr(scores, labels).statistic, abs=1e-10)
-    assert got.auc[0, 0] == pytest.approx(roc_auc_score(labels > 0, scores), abs=1e-12)
+def test_it_agrees_with_scipy_and_scikit_learn_on_large_inputs(subtests: pytest.Subtests) -> None:
+    for seed in range(20):
+        with subtests.test(seed=seed):
+            random = np.random.default_rng(seed)
+            n = int(random.integers(100, 3_000))
+            scores = np.round(random.normal(size=n), int(random.integers(0, 6)))
+            labels = np.where(random.random(n) < random.uniform(0.01, 0.5), np.round(random.random(n), 2), 0)
+            got = correlate([scores], labels, np.ones((1, n)))
+            assert got.rho[0, 0] == pytest.approx(spearmanr(scores, labels).statistic, abs=1e-10)
+            assert got.auc[0, 0] == pytest.approx(roc_auc_score(labels > 0, scores), abs=1e-12)
 
 
 def test_resamples_draw_as_many_whole_clusters_as_there_are() -> None:

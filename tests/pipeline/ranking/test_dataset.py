@@ -77,29 +77,28 @@ def test_landings_after_t_train_change_only_the_labels_of_functions_at_t_train()
 FIX = "fix: moved about"
 
 
-@pytest.mark.parametrize(
-    ("day", "changes"),
-    [
+def test_moving_a_commit_across_a_cutoff_changes_only_what_is_known_after_it(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, set[str]]] = [
         (TRAIN_DAY - 2, {"train"}),  # and 732 days before T_eval
         (TRAIN_DAY + 2, {"signals", "evaluated", "scores"}),
         (EVAL_DAY - 2, {"signals", "evaluated", "scores"}),
         (EVAL_DAY + 2, set()),
         (HEAD_DAY - 2, set()),
-    ],
-)
-def test_moving_a_commit_across_a_cutoff_changes_only_what_is_known_after_it(day: int, changes: set[str]) -> None:
-    rest = [*BEFORE, *TRAINING, *HORIZON]
-    without, with_it = dataset_of(long_history(rest)), dataset_of(long_history([*rest, (day, FIX, 9, 7)]))
-    found = differing(_without_blobs(without), _without_blobs(with_it)) - {"sides"}
-    assert found == changes
-    changed = [
-        subject.path
-        for subject, other in zip(without.train, with_it.train, strict=True)
-        if subject.process != other.process
     ]
-    assert set(changed) == ({"m9.py"} if day < TRAIN_DAY else set())
-    labels = [i for i, (a, b) in enumerate(zip(without.labels, with_it.labels, strict=True)) if a != b]
-    assert len(labels) == (1 if day > EVAL_DAY else 0)
+    for day, changes in cases:
+        with subtests.test(day=day, changes=changes):
+            rest = [*BEFORE, *TRAINING, *HORIZON]
+            without, with_it = dataset_of(long_history(rest)), dataset_of(long_history([*rest, (day, FIX, 9, 7)]))
+            found = differing(_without_blobs(without), _without_blobs(with_it)) - {"sides"}
+            assert found == changes
+            changed = [
+                subject.path
+                for subject, other in zip(without.train, with_it.train, strict=True)
+                if subject.process != other.process
+            ]
+            assert set(changed) == ({"m9.py"} if day < TRAIN_DAY else set())
+            labels = [i for i, (a, b) in enumerate(zip(without.labels, with_it.labels, strict=True)) if a != b]
+            assert len(labels) == (1 if day > EVAL_DAY else 0)
 
 
 def _without_blobs(dataset: Dataset) -> Dataset:

@@ -28,9 +28,8 @@ def partition(labels: list[int], order: list[int] | None = None) -> set[frozense
     return {frozenset(order[i] for i in range(len(labels)) if labels[i] == label) for label in set(labels)}
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "together"),
-    [
+def test_near_clones_share_four_fifths_of_their_tokens(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[bytes], list[bytes], bool]] = [
         (words(20), words(20), True),
         (words(19), words(19), False),  # too short to say
         (words(90), changed(words(90), 10), True),  # 80 of 100
@@ -45,11 +44,11 @@ def partition(labels: list[int], order: list[int] | None = None) -> set[frozense
         ([b"x"] * 20, [b"y"] * 20, False),  # names are not
         (words(40), words(40, start=1_000), False),
         ([], [], False),
-    ],
-)
-def test_near_clones_share_four_fifths_of_their_tokens(one: list[bytes], other: list[bytes], together: bool) -> None:
-    assert near_clones([one, other]) == ([0, 0] if together else [0, 1])
-    assert near_clones([other, one]) == ([0, 0] if together else [0, 1])
+    ]
+    for one, other, together in cases:
+        with subtests.test(one=one, other=other, together=together):
+            assert near_clones([one, other]) == ([0, 0] if together else [0, 1])
+            assert near_clones([other, one]) == ([0, 0] if together else [0, 1])
 
 
 def test_a_group_is_a_connected_component_of_similar_pairs() -> None:

@@ -11,9 +11,8 @@ from pipeline.ranking.outcome import decide_outcome
 SURE: dict[str, Any] = {"n": 1_000, "positives": 100, "rho_adapter": 0.2, "rho_baseline": 0.1, "win_share": 1.0}
 
 
-@pytest.mark.parametrize(
-    ("rho_adapter", "rho_baseline", "outcome"),
-    [
+def test_the_outcome_follows_the_rule(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, float, str]] = [
         (0.20, 0.10, "WIN"),
         (0.332, 0.300, "WIN"),  # published: +0.032 was counted a win
         (0.325, 0.300, "SOFT LOSS"),  # published: +0.025 a soft failure
@@ -27,19 +26,18 @@ SURE: dict[str, Any] = {"n": 1_000, "positives": 100, "rho_adapter": 0.2, "rho_b
         (0.0, -0.10, "SOFT LOSS"),  # a win needs ρ above zero
         (0.0, 0.0, "SOFT LOSS"),
         (0.01, -0.30, "WIN"),
-    ],
-)
-def test_the_outcome_follows_the_rule(rho_adapter: float, rho_baseline: float, outcome: str) -> None:
-    share = 1.0 if outcome == "WIN" else 0.0
-    decision = decide_outcome(
-        n=1_000, positives=100, rho_adapter=rho_adapter, rho_baseline=rho_baseline, win_share=share
-    )
-    assert decision.outcome == outcome
+    ]
+    for rho_adapter, rho_baseline, outcome in cases:
+        with subtests.test(rho_adapter=rho_adapter, rho_baseline=rho_baseline, outcome=outcome):
+            share = 1.0 if outcome == "WIN" else 0.0
+            decision = decide_outcome(
+                n=1_000, positives=100, rho_adapter=rho_adapter, rho_baseline=rho_baseline, win_share=share
+            )
+            assert decision.outcome == outcome
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
+def test_what_cannot_be_concluded_says_why(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"n": 199}, "199 held-out functions: at least 200 are needed"),
         ({"n": 0, "positives": 0}, "0 held-out functions: at least 200 are needed"),
         ({"positives": 19}, "19 of the held-out functions were fixed: at least 20 are needed"),
@@ -49,11 +47,11 @@ def test_the_outcome_follows_the_rule(rho_adapter: float, rho_baseline: float, o
         ({"win_share": 0.201}, "a win in 20% of the resamples: neither a win nor a loss is certain"),
         ({"win_share": 0.5}, "a win in 50% of the resamples: neither a win nor a loss is certain"),
         ({"win_share": 0.799}, "a win in 80% of the resamples: neither a win nor a loss is certain"),
-    ],
-)
-def test_what_cannot_be_concluded_says_why(changed: dict[str, Any], words: str) -> None:
-    decision = decide_outcome(**{**SURE, **changed})
-    assert (decision.outcome, decision.reason) == ("INCONCLUSIVE", words)
+    ]
+    for changed, words in cases:
+        with subtests.test(changed=changed, words=words):
+            decision = decide_outcome(**{**SURE, **changed})
+            assert (decision.outcome, decision.reason) == ("INCONCLUSIVE", words)
 
 
 @pytest.mark.parametrize("changed", [{"n": 200}, {"positives": 20}, {"win_share": 0.8}, {"win_share": 0.2}])

@@ -123,9 +123,8 @@ def changed(**fields: Any) -> dict[str, Any]:
 PLACE = dump_shortlist(TWO)["functions"][0]
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
+def test_malformed_shortlists_are_rejected(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[object, str]] = [
         (None, "expected an object"),
         ({}, "is missing"),
         (changed(ranked_functions=-1), "at least 0"),
@@ -140,11 +139,10 @@ PLACE = dump_shortlist(TWO)["functions"][0]
         (changed(retrained={}), "is missing"),
         (changed(retrained={"run_id": "x" * 161}), "at most 160 characters"),
         (changed(retrained={**dataclasses.asdict(RETRAINED), "trained_until": "today"}), "whole number"),
-    ],
-)
-def test_malformed_shortlists_are_rejected(value: object, words: str) -> None:
-    with pytest.raises(MalformedError, match=words):
-        load_shortlist(value)
+    ]
+    for value, words in cases:
+        with subtests.test(value=value, words=words), pytest.raises(MalformedError, match=words):
+            load_shortlist(value)
 
 
 def test_fields_of_a_later_release_are_ignored() -> None:

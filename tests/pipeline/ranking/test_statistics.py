@@ -66,18 +66,20 @@ def test_the_auc_counts_ties_half() -> None:
     assert quality([1, 2, 2, 3], [0, 0, 1, 1]).auc == pytest.approx(3.5 / 4)
 
 
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
+def test_the_ceiling_follows_from_the_ties_of_the_labels() -> None:
+    cases: list[tuple[list[float], float | None]] = [
         ([], None),
         ([1.0], None),
         ([0.0, 0.0, 0.0], 0.0),
         ([0.0, 1.0, 2.0], 1.0),
         ([0.0] * 90 + [1.0] * 10, math.sqrt(1 - (90**3 - 90 + 10**3 - 10) / (100**3 - 100))),
-    ],
-)
-def test_the_ceiling_follows_from_the_ties_of_the_labels(labels: list[float], expected: float | None) -> None:
-    assert ceiling(np.array(labels)) == (None if expected is None else pytest.approx(expected))
+    ]
+    wrong = [
+        (labels, expected, actual, wanted)
+        for labels, expected in cases
+        if (actual := ceiling(np.array(labels))) != (wanted := None if expected is None else pytest.approx(expected))
+    ]
+    assert wrong == []
 
 
 @given(labels_of, st.randoms())
@@ -104,22 +106,21 @@ def test_tied_scores_exceed_the_ceiling_by_at_most_their_own(labels: list[float]
     assert abs(spearmanr(scores, labels).statistic) <= of_labels / of_scores + 1e-9
 
 
-@pytest.mark.parametrize(
-    ("scores", "labels", "reason"),
-    [
+def test_without_a_ranking_there_is_a_reason_and_n(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list, list, str]] = [
         ([], [], "no held-out functions: nothing to rank"),
         ([1.0], [1.0], "1 held-out function: nothing to rank"),
         ([1.0, math.nan, math.inf], [1.0, 0.0, 0.0], "2 of 3 scores are not numbers"),
         ([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], "none of the 3 held-out functions was fixed: nothing to find"),
         ([1.0, 2.0, 3.0], [0.7, 0.7, 0.7], "all 3 labels are equal: nothing to find"),
         ([2.0, 2.0, 2.0], [0.0, 0.7, 0.7], "all 3 scores are equal: no ranking"),
-    ],
-)
-def test_without_a_ranking_there_is_a_reason_and_n(scores: list, labels: list, reason: str) -> None:
-    got = quality(scores, labels)
-    assert (got.n, got.positives) == (len(labels), sum(label > 0 for label in labels))
-    assert (got.rho, got.auc, got.reason) == (None, None, reason)
-    assert why_no_rho(np.array(scores), np.array(labels)) == reason
+    ]
+    for scores, labels, reason in cases:
+        with subtests.test(scores=scores, labels=labels, reason=reason):
+            got = quality(scores, labels)
+            assert (got.n, got.positives) == (len(labels), sum(label > 0 for label in labels))
+            assert (got.rho, got.auc, got.reason) == (None, None, reason)
+            assert why_no_rho(np.array(scores), np.array(labels)) == reason
 
 
 def test_a_failed_scorer_does_not_affect_the_others() -> None:
@@ -295,15 +296,21 @@ def test_precision_averages_over_tie_orders(table: list, count: int) -> None:
     assert precision_at(count, scores, positive) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("share", "expected"),
-    [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0 * 0.5), (0.55, 0.5 + 0.25), (0.9, 1.0), (1.0, 1.0)],
-)
-def test_recall_is_the_share_of_positives_found_in_a_share_of_the_lines(share: float, expected: float) -> None:
+def test_recall_is_the_share_of_positives_found_in_a_share_of_the_lines(subtests: pytest.Subtests) -> None:
     """10, 10, 70 and 10 lines, best first; the first and third are positive."""
-    scores, lines = np.array([4.0, 3.0, 2.0, 1.0]), np.array([10.0, 10.0, 70.0, 10.0])
-    positive = np.array([True, False, True, False])
-    assert recall_at_lines(share, scores, positive, lines) == pytest.approx(expected)
+    cases: list[tuple[float, float]] = [
+        (0.0, 0.0),
+        (0.1, 0.5),
+        (0.2, 1.0 * 0.5),
+        (0.55, 0.5 + 0.25),
+        (0.9, 1.0),
+        (1.0, 1.0),
+    ]
+    for share, expected in cases:
+        with subtests.test(share=share, expected=expected):
+            scores, lines = np.array([4.0, 3.0, 2.0, 1.0]), np.array([10.0, 10.0, 70.0, 10.0])
+            positive = np.array([True, False, True, False])
+            assert recall_at_lines(share, scores, positive, lines) == pytest.approx(expected)
 
 
 def test_without_positives_there_is_no_recall() -> None:

@@ -43,9 +43,8 @@ def test_question_and_conclusion_come_first() -> None:
     assert question < USUAL.text.index("Yes, better than chance") < USUAL.text.index("How well each scorer ranks")
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [
+def test_the_page_states() -> None:
+    cases: list[str] = [
         "Functions held out 240",
         "fitted scorers learned from 321 others",
         "Fixed functions 48",
@@ -57,10 +56,9 @@ def test_question_and_conclusion_come_first() -> None:
         f"Head {screenings.HEAD}",
         f"Label recipe messages {MESSAGES.id}",
         "Assay 1.2.3",
-    ],
-)
-def test_the_page_states(shown: str) -> None:
-    assert shown in USUAL.text
+    ]
+    wrong = [(shown, got) for shown in cases if shown not in (got := USUAL.text)]
+    assert wrong == []
 
 
 def test_significantly_better_scorers_are_named_with_a_warning() -> None:
@@ -144,19 +142,21 @@ def test_the_recall_of_the_baseline_is_compared_with_a_random_order() -> None:
     assert "a random order finds" not in read(build.evaluation(functions=flat)).text
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_text_does_not_change_the_structure_of_the_page(text: str) -> None:
-    made = read(full_of(text))
-    assert made.tags == PLAIN.tags
-    assert made.open == []
+def test_hostile_text_does_not_change_the_structure_of_the_page(subtests: pytest.Subtests) -> None:
+    for case, text in HOSTILE.items():
+        with subtests.test(case):
+            made = read(full_of(text))
+            assert made.tags == PLAIN.tags
+            assert made.open == []
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_the_page_is_printable_utf_8_of_bounded_size(text: str) -> None:
-    made = page(full_of(text))
-    made.encode("utf-8")
-    assert len(made) < 150_000
-    assert all(character.isprintable() or character == "\n" for character in made)
+def test_the_page_is_printable_utf_8_of_bounded_size(subtests: pytest.Subtests) -> None:
+    for case, text in HOSTILE.items():
+        with subtests.test(case):
+            made = page(full_of(text))
+            made.encode("utf-8")
+            assert len(made) < 150_000
+            assert all(character.isprintable() or character == "\n" for character in made)
 
 
 def test_the_size_of_the_page_does_not_grow_with_the_number_of_functions() -> None:

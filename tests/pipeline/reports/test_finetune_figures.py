@@ -55,40 +55,51 @@ def test_written_figures_are_read_back() -> None:
     assert figures.shortened
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.5, 3.0])
-@pytest.mark.parametrize("control", ["", "shuffled labels"])
-def test_the_stored_figures_select_the_same_ranker_as_the_result(strength: float, control: str) -> None:
-    finished = result(strength=strength, control=control)
-    assert read(finished).best == ranker_after(finished)
+def test_the_stored_figures_select_the_same_ranker_as_the_result(subtests: pytest.Subtests) -> None:
+    for strength in (0.0, 0.5, 3.0):
+        for control in ("", "shuffled labels"):
+            with subtests.test(strength=strength, control=control):
+                finished = result(strength=strength, control=control)
+                assert read(finished).best == ranker_after(finished)
 
 
-@pytest.mark.parametrize(
-    ("blend", "best"), [(0.8, "blend"), (0.5, "adapter"), (0.4, "adapter"), (None, "adapter"), ("much", "adapter")]
-)
-def test_the_blend_ranks_only_with_a_higher_rho(blend: object, best: str) -> None:
-    values = {"outcome": "WIN", "rho_adapter": 0.5, "scorers": {BLEND: {"rho": blend}}}
-    assert load_figures(values).best == best
+def test_the_blend_ranks_only_with_a_higher_rho(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[object, str]] = [
+        (0.8, "blend"),
+        (0.5, "adapter"),
+        (0.4, "adapter"),
+        (None, "adapter"),
+        ("much", "adapter"),
+    ]
+    for blend, best in cases:
+        with subtests.test(blend=blend, best=best):
+            values = {"outcome": "WIN", "rho_adapter": 0.5, "scorers": {BLEND: {"rho": blend}}}
+            assert load_figures(values).best == best
 
 
-@pytest.mark.parametrize(
-    ("values", "conclusive"),
-    [
+def test_wins_and_losses_are_conclusive() -> None:
+    cases: list[tuple[dict[str, object], bool]] = [
         ({"outcome": "WIN"}, True),
         ({"outcome": "HARD LOSS"}, True),
         ({"outcome": "INCONCLUSIVE"}, False),
         ({"outcome": "DRAW"}, False),
         ({"outcome": "WIN", "control": "shuffled labels"}, False),
         ({}, False),
-    ],
-)
-def test_wins_and_losses_are_conclusive(values: dict[str, object], conclusive: bool) -> None:
-    assert load_figures(values).conclusive is conclusive
+    ]
+    wrong = [
+        (values, got, conclusive)
+        for values, conclusive in cases
+        if (got := load_figures(values).conclusive) is not conclusive
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 3.0, "0.5", True, None, [], 10**400])
-def test_an_invalid_correlation_is_absent(value: object) -> None:
-    assert load_figures({"rho_adapter": value, "delta": value}).adapter.value is None
-    assert load_figures({"delta": value}).delta.value is None
+def test_an_invalid_correlation_is_absent(subtests: pytest.Subtests) -> None:
+    values: tuple[object, ...] = (math.nan, math.inf, 3.0, "0.5", True, None, [], 10**400)
+    for value in values:
+        with subtests.test(value=value):
+            assert load_figures({"rho_adapter": value, "delta": value}).adapter.value is None
+            assert load_figures({"delta": value}).delta.value is None
 
 
 @given(ANYTHING)

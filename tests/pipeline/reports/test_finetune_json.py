@@ -119,9 +119,8 @@ def changed(**fields: Any) -> dict[str, Any]:
     return {**refit_json(refit_record()), **fields}
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
+def test_an_invalid_record_is_refused(subtests: pytest.Subtests) -> None:
+    cases: list[object] = [
         None,
         [],
         {},
@@ -132,11 +131,10 @@ def changed(**fields: Any) -> dict[str, Any]:
         changed(judged={**changed()["judged"], "steps": [{"seed": 1, "steps": 6}]}),
         changed(adapters=[{"seed": 1, "files": {"adapter.safetensors": 1}}]),
         changed(recipe={**changed()["recipe"], "epochs": 99}),
-    ],
-)
-def test_an_invalid_record_is_refused(value: object) -> None:
-    with pytest.raises(MalformedError, match=r"^run 17"):
-        load_refit(value, "run 17")
+    ]
+    for value in cases:
+        with subtests.test(value=value), pytest.raises(MalformedError, match=r"^run 17"):
+            load_refit(value, "run 17")
 
 
 def test_a_repository_name_that_is_not_utf_8_can_be_stored() -> None:

@@ -7,25 +7,23 @@ from hypothesis import strategies as st
 from pipeline.reports import numbers
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
+def test_times_are_iso_in_utc_and_clamped(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, str]] = [
         (0, "1970-01-01T00:00:00Z"),
         (1_700_000_000, "2023-11-14T22:13:20Z"),
         (-1, "1969-12-31T23:59:59Z"),
         (4_070_908_800, "2099-01-01T00:00:00Z"),
         (-(10**18), "0001-01-01T00:00:00Z"),
         (10**18, "9999-12-31T23:59:59Z"),
-    ],
-)
-def test_times_are_iso_in_utc_and_clamped(seconds: int, shown: str) -> None:
-    assert numbers.iso(seconds) == shown
-    assert numbers.day(seconds) == shown[:10]
+    ]
+    for seconds, shown in cases:
+        with subtests.test(seconds=seconds, shown=shown):
+            assert numbers.iso(seconds) == shown
+            assert numbers.day(seconds) == shown[:10]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
+def test_densities_keep_three_significant_digits() -> None:
+    cases: list[tuple[float, str]] = [
         (0.0, "0"),
         (1.0, "1.0000"),
         (0.04123, "0.0412"),
@@ -33,10 +31,9 @@ def test_times_are_iso_in_utc_and_clamped(seconds: int, shown: str) -> None:
         (0.00031, "0.000310"),
         (0.0099996, "0.01000"),
         (1e-12, "0.000000000"),
-    ],
-)
-def test_densities_keep_three_significant_digits(value: float, shown: str) -> None:
-    assert numbers.density(value) == shown
+    ]
+    wrong = [(value, got, shown) for value, shown in cases if (got := numbers.density(value)) != shown]
+    assert wrong == []
 
 
 @given(st.floats(1e-6, 1.0))
@@ -44,9 +41,8 @@ def test_a_shown_density_is_within_half_a_percent(value: float) -> None:
     assert float(numbers.density(value)) == pytest.approx(value, rel=0.0051)
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
+def test_shares_are_0_or_100_percent_only_if_exact() -> None:
+    cases: list[tuple[float, str]] = [
         (0.0, "0 %"),
         (1.0, "100 %"),
         (0.5, "50 %"),
@@ -57,10 +53,9 @@ def test_a_shown_density_is_within_half_a_percent(value: float) -> None:
         (0.999, "99.9 %"),
         (0.99999, "99.9 %"),
         (0.994, "99 %"),
-    ],
-)
-def test_shares_are_0_or_100_percent_only_if_exact(value: float, shown: str) -> None:
-    assert numbers.share(value) == shown
+    ]
+    wrong = [(value, got, shown) for value, shown in cases if (got := numbers.share(value)) != shown]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.084, "8 %"), (0.0, "0 %"), (1.0, "100 %"), (None, "–")])
@@ -68,27 +63,31 @@ def test_a_percentage_is_a_whole_number(value: float | None, shown: str) -> None
     assert numbers.percentage(value) == shown
 
 
-@pytest.mark.parametrize(
-    ("days", "shown"),
-    [
+def test_spans_use_a_natural_unit() -> None:
+    cases: list[tuple[float, str]] = [
         (1.0, "1 day"),
         (0.0, "0 days"),
         (91.0, "91 days"),
         (365.0, "12 months"),
         (730.0, "2.0 years"),
         (3_650.0, "10.0 years"),
-    ],
-)
-def test_spans_use_a_natural_unit(days: float, shown: str) -> None:
-    assert numbers.span(days) == shown
+    ]
+    wrong = [(days, got, shown) for days, shown in cases if (got := numbers.span(days)) != shown]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0, "0"), (999, "999"), (1_000, "1.0k"), (9_949, "9.9k"), (9_960, "10k"), (999_499, "999k"), (1_500_000, "1.5M")],
-)
-def test_short_counts_fit_over_a_bar(value: int, shown: str) -> None:
-    assert numbers.short(value) == shown
+def test_short_counts_fit_over_a_bar() -> None:
+    cases: list[tuple[int, str]] = [
+        (0, "0"),
+        (999, "999"),
+        (1_000, "1.0k"),
+        (9_949, "9.9k"),
+        (9_960, "10k"),
+        (999_499, "999k"),
+        (1_500_000, "1.5M"),
+    ]
+    wrong = [(value, got, shown) for value, shown in cases if (got := numbers.short(value)) != shown]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0, "0 commits"), (1, "1 commit"), (1_234, "1,234 commits")])
@@ -100,9 +99,8 @@ def test_an_irregular_plural_can_be_given() -> None:
     assert numbers.counted(2, "history", "histories") == "2 histories"
 
 
-@pytest.mark.parametrize(
-    ("value", "signed", "shown"),
-    [
+def test_a_correlation_has_three_decimals_and_a_true_minus() -> None:
+    cases: list[tuple[float | None, bool, str]] = [
         (0.2414, False, "0.241"),
         (-0.0036, False, "−0.004"),
         (-0.0041, False, "−0.004"),
@@ -110,10 +108,13 @@ def test_an_irregular_plural_can_be_given() -> None:
         (-0.5, True, "−0.500"),
         (0.0, True, "+0.000"),
         (None, True, "–"),
-    ],
-)
-def test_a_correlation_has_three_decimals_and_a_true_minus(value: float | None, signed: bool, shown: str) -> None:
-    assert numbers.rho(value, signed=signed) == shown
+    ]
+    wrong = [
+        (value, signed, got, shown)
+        for value, signed, shown in cases
+        if (got := numbers.rho(value, signed=signed)) != shown
+    ]
+    assert wrong == []
 
 
 def test_an_interval_needs_both_ends() -> None:
@@ -122,9 +123,13 @@ def test_an_interval_needs_both_ends() -> None:
     assert numbers.rho_interval(None, None) == "–"
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0.0, "0 minutes"), (0.01, "1 minute"), (1.0, "1 minute"), (34.2, "35 minutes"), (1440.0, "1,440 minutes")],
-)
-def test_minutes_are_rounded_up(value: float, shown: str) -> None:
-    assert numbers.minutes(value) == shown
+def test_minutes_are_rounded_up() -> None:
+    cases: list[tuple[float, str]] = [
+        (0.0, "0 minutes"),
+        (0.01, "1 minute"),
+        (1.0, "1 minute"),
+        (34.2, "35 minutes"),
+        (1440.0, "1,440 minutes"),
+    ]
+    wrong = [(value, got, shown) for value, shown in cases if (got := numbers.minutes(value)) != shown]
+    assert wrong == []

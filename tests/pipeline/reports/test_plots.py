@@ -82,12 +82,12 @@ def test_labels_go_where_there_is_more_room() -> None:
     assert not axis.rows[-1].label_left
 
 
-@pytest.mark.parametrize(
-    ("signal", "bin_index"), [(0.0001, 0), (0.1, 0), (0.1001, 1), (0.3, 2), (0.7, 6), (0.95, 9), (1.0, 9)]
-)
-def test_a_bin_includes_its_upper_edge(signal: float, bin_index: int) -> None:
-    counts = [bar.count for bar in histogram([signal])]
-    assert counts == [int(i == bin_index) for i in range(10)]
+def test_a_bin_includes_its_upper_edge(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, int]] = [(0.0001, 0), (0.1, 0), (0.1001, 1), (0.3, 2), (0.7, 6), (0.95, 9), (1.0, 9)]
+    for signal, bin_index in cases:
+        with subtests.test(signal=signal, bin_index=bin_index):
+            counts = [bar.count for bar in histogram([signal])]
+            assert counts == [int(i == bin_index) for i in range(10)]
 
 
 @given(st.lists(st.floats(0, 1)))

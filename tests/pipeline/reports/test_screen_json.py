@@ -109,19 +109,20 @@ def test_any_repository_name_survives_strict_json() -> None:
     assert made["repo"] == '\\udcff"\x00\u202e</script>'
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
+def test_a_non_finite_number_is_an_error_that_names_the_field(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, object], str]] = [
         ({"density": build.density(value=float("nan"))}, "density"),
         ({"threshold": build.threshold(band_high=float("inf"))}, "band"),
         ({"evidence": {"prefix": float("nan")}}, "prefix"),
         ({"mined": build.mined(windows=build.windows(history_days=float("inf")))}, "history_days"),
         ({"seconds": float("inf")}, "seconds"),
-    ],
-)
-def test_a_non_finite_number_is_an_error_that_names_the_field(changes: dict[str, object], field: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{field} is not a finite number"):
-        screen_json(build.screening(**changes))
+    ]
+    for changes, field in cases:
+        with (
+            subtests.test(changes=changes, field=field),
+            pytest.raises(ValueError, match=rf"^{field} is not a finite number"),
+        ):
+            screen_json(build.screening(**changes))
 
 
 def _documented(heading: str) -> dict[str, set[str]]:

@@ -110,9 +110,8 @@ def test_the_verdict_comes_first_with_its_reasons() -> None:
     assert text.index("density 0.0593 is above the threshold 0.0412") < text.index("Where this repository stands")
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [
+def test_the_page_states() -> None:
+    cases: list[str] = [
         "95 % interval 0.0521 to 0.0672",
         "too close to call from 0.0350 to 0.0474",
         "10 of them (25 %) were fixed",
@@ -130,10 +129,9 @@ def test_the_verdict_comes_first_with_its_reasons() -> None:
         f"Label recipe messages {MESSAGES.id}",
         "Configuration the default",
         "Assay 1.2.3",
-    ],
-)
-def test_the_page_states(shown: str) -> None:
-    assert shown in read(build.screening()).text
+    ]
+    wrong = [(shown, got) for shown in cases if shown not in (got := read(build.screening()).text)]
+    assert wrong == []
 
 
 def test_the_repositorys_own_configuration_is_stated() -> None:
@@ -211,11 +209,12 @@ def test_signals_are_those_of_the_curve_that_the_density_was_measured_with(curve
     assert [row.signal for row in score(screening, MESSAGES)][:3] == signals
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_text_does_not_change_the_structure_of_the_page(text: str) -> None:
-    made = read(full_of(text))
-    assert made.tags == PLAIN.tags
-    assert made.open == []
+def test_hostile_text_does_not_change_the_structure_of_the_page(subtests: pytest.Subtests) -> None:
+    for case, text in HOSTILE.items():
+        with subtests.test(case):
+            made = read(full_of(text))
+            assert made.tags == PLAIN.tags
+            assert made.open == []
 
 
 @given(st.text(st.characters(), min_size=1))
@@ -224,12 +223,13 @@ def test_no_text_changes_the_structure_of_the_page(text: str) -> None:
     assert read(full_of(text)).tags == PLAIN.tags
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_the_page_is_printable_utf_8_of_bounded_size(text: str) -> None:
-    made = page(full_of(text))
-    made.encode("utf-8")
-    assert len(made) < 100_000
-    assert all(character.isprintable() or character == "\n" for character in made)
+def test_the_page_is_printable_utf_8_of_bounded_size(subtests: pytest.Subtests) -> None:
+    for case, text in HOSTILE.items():
+        with subtests.test(case):
+            made = page(full_of(text))
+            made.encode("utf-8")
+            assert len(made) < 100_000
+            assert all(character.isprintable() or character == "\n" for character in made)
 
 
 def test_hostile_text_is_shown_escaped() -> None:
@@ -288,14 +288,16 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
-@pytest.mark.parametrize("name", ["ink", "soft", "win", "lose", "here", "cut", "quiet"])
-def test_text_has_the_contrast_that_wcag_requires(scheme: int, name: str) -> None:
-    blocks = re.findall(r":root \{(.*?)\}", page(build.screening()), re.DOTALL)
-    colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", blocks[scheme]))
-    for ground in ("paper", "page"):
-        light, dark = sorted((_luminance(colours[name]), _luminance(colours[ground])), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= 4.5
+def test_text_has_the_contrast_that_wcag_requires(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, int]] = [("light", 0), ("dark", 1), ("print", 2)]
+    for case, scheme in cases:
+        for name in ("ink", "soft", "win", "lose", "here", "cut", "quiet"):
+            with subtests.test(case):
+                blocks = re.findall(r":root \{(.*?)\}", page(build.screening()), re.DOTALL)
+                colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", blocks[scheme]))
+                for ground in ("paper", "page"):
+                    light, dark = sorted((_luminance(colours[name]), _luminance(colours[ground])), reverse=True)
+                    assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_the_page_is_deterministic() -> None:

@@ -71,19 +71,17 @@ def test_without_a_density_the_axis_shows_the_calibration_set_alone() -> None:
     assert not {"position", "functions", "evidence"} & set(labelled(found))
 
 
-@pytest.mark.parametrize(
-    ("label", "text"),
-    [
+def test_the_facts_are_labelled() -> None:
+    cases: list[tuple[str, str]] = [
         ("position", "below ore/plain (0.0931, won) and above ore/barely (0.0467, won)"),
         ("functions", "40 measured, 10 of them fixed (25 %); 60 % are in a fixed file"),
         ("commits", "4,321, 987 of them in the training window; 87 fix commits, 12 gave credit"),
         ("left out", "tests only (21); more than 20 source files (2)"),
         ("evidence", "75 % fix: prefix, 25 % keyword in the subject"),
         ("note", "12 objects missing: 9 pairs left out"),
-    ],
-)
-def test_the_facts_are_labelled(label: str, text: str) -> None:
-    assert labelled(lines(build.screening()))[label] == text
+    ]
+    wrong = [(label, got, text) for label, text in cases if (got := labelled(lines(build.screening()))[label]) != text]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
@@ -129,17 +127,18 @@ def test_a_terminal_without_unicode_gets_ascii_only() -> None:
 HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "a\nfake: not worth it", "\u202eNUR", "\udcff", "x" * 1_000_000, "[bold red]x[/]"]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_does_not_control_the_terminal(text: str) -> None:
-    mined = build.mined(repo=text, head_sha=text, notes=(text,), excluded=(ExcludedGroup(text, 1, ()),))
-    standing = build.standing(winners=((text, 0.3),), counterexamples=(text,))
-    screening = build.screening(
-        mined=mined, standing=standing, verdict=build.verdict(reasons=(text,)), config_hash=text
-    )
-    found = lines(screening)
-    assert all(line.isprintable() for line in found)
-    assert len(found) < 80
-    "\n".join(found).encode("utf-8")
+def test_hostile_text_does_not_control_the_terminal(subtests: pytest.Subtests) -> None:
+    for text in HOSTILE:
+        with subtests.test(text=text):
+            mined = build.mined(repo=text, head_sha=text, notes=(text,), excluded=(ExcludedGroup(text, 1, ()),))
+            standing = build.standing(winners=((text, 0.3),), counterexamples=(text,))
+            screening = build.screening(
+                mined=mined, standing=standing, verdict=build.verdict(reasons=(text,)), config_hash=text
+            )
+            found = lines(screening)
+            assert all(line.isprintable() for line in found)
+            assert len(found) < 80
+            "\n".join(found).encode("utf-8")
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(1e-6, 1), st.floats(0, 1), st.integers(72, 120))

@@ -174,11 +174,12 @@ def test_a_judgement_equals_the_verdict() -> None:
     assert (judgement.threshold, judgement.standing) == (CALIBRATION.threshold, CALIBRATION.standing)
 
 
-@pytest.mark.parametrize("later", ["excluded", "notes", "seconds", "peak_rss_mb", "clone_bytes"])
-def test_fields_of_later_releases_are_optional_and_unknown_fields_are_ignored(later: str) -> None:
-    row = {key: value for key, value in GOLDEN.items() if key != later} | {"something_newer": [1]}
-    assert load_measurement(row).head_sha == HEAD
-    assert not getattr(load_measurement(row), later)
+def test_fields_of_later_releases_are_optional_and_unknown_fields_are_ignored(subtests: pytest.Subtests) -> None:
+    for later in ("excluded", "notes", "seconds", "peak_rss_mb", "clone_bytes"):
+        with subtests.test(later=later):
+            row = {key: value for key, value in GOLDEN.items() if key != later} | {"something_newer": [1]}
+            assert load_measurement(row).head_sha == HEAD
+            assert not getattr(load_measurement(row), later)
 
 
 def test_a_repository_without_pairs_has_no_density() -> None:
@@ -187,9 +188,8 @@ def test_a_repository_without_pairs_has_no_density() -> None:
     assert judge_measurement(load_measurement(dumped), CALIBRATION).words == "cannot be measured (SKIP)"
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "complaint"),
-    [
+def test_an_error_names_the_bad_field(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[tuple[str, ...], object, str]] = [
         (("commits",), "4321", "measurement.commits: a whole number"),
         (("commits",), True, "measurement.commits: a whole number"),
         (("commits",), -1, "measurement.commits: a whole number"),
@@ -203,32 +203,36 @@ def test_a_repository_without_pairs_has_no_density() -> None:
         (("evidence", "keyword"), 2, "measurement.evidence.keyword: a number from 0 to 1"),
         (("excluded",), {}, "measurement.excluded: expected a list"),
         (("notes",), [5], r"measurement.notes.0: a printable text"),
-    ],
-)
-def test_an_error_names_the_bad_field(path: tuple[str, ...], value: object, complaint: str) -> None:
-    row = json.loads(json.dumps(GOLDEN))
-    inner = row
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    with pytest.raises(MalformedError, match=complaint):
-        load_measurement(row)
+    ]
+    for path, value, complaint in cases:
+        with subtests.test(path=path, value=value, complaint=complaint):
+            row = json.loads(json.dumps(GOLDEN))
+            inner = row
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = value
+            with pytest.raises(MalformedError, match=complaint):
+                load_measurement(row)
 
 
-@pytest.mark.parametrize("value", [None, [], "text", {}, {"verdict": "MAYBE"}])
-def test_other_values_are_rejected(value: object) -> None:
-    with pytest.raises(MalformedError):
-        load_judgement(value)
-    with pytest.raises(MalformedError):
-        load_measurement(value)
+def test_other_values_are_rejected(subtests: pytest.Subtests) -> None:
+    values: tuple[object, ...] = (None, [], "text", {}, {"verdict": "MAYBE"})
+    for value in values:
+        with subtests.test(value=value):
+            with pytest.raises(MalformedError):
+                load_judgement(value)
+            with pytest.raises(MalformedError):
+                load_measurement(value)
 
 
-@pytest.mark.parametrize("winners", [[["a"]], [["a", "b"]], [[1, 0.5]], "a", [{"name": "a", "density": 0.5}]])
-def test_malformed_points_are_rejected(winners: object) -> None:
-    row = dump_judgement(judge_measurement(measurement(), CALIBRATION))
-    row["standing"]["winners"] = winners
-    with pytest.raises(MalformedError):
-        load_judgement(row)
+def test_malformed_points_are_rejected(subtests: pytest.Subtests) -> None:
+    cases: list[object] = [[["a"]], [["a", "b"]], [[1, 0.5]], "a", [{"name": "a", "density": 0.5}]]
+    for winners in cases:
+        with subtests.test(winners=winners):
+            row = dump_judgement(judge_measurement(measurement(), CALIBRATION))
+            row["standing"]["winners"] = winners
+            with pytest.raises(MalformedError):
+                load_judgement(row)
 
 
 def test_hostile_text_from_a_history_can_be_stored_and_read_back() -> None:

@@ -63,24 +63,21 @@ def test_the_lag_is_the_time_from_the_end_of_the_history_to_the_publication(befo
     assert lag_days(measurement(**until(before)), PUBLISHED_AS_OF) == pytest.approx(lag)
 
 
-@pytest.mark.parametrize(
-    ("points", "weakest", "strongest", "ratio", "errors"),
-    [
+def test_separation_is_the_weakest_winner_over_the_strongest_loser(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list, str, str, float, int]] = [
         ([("a", True, 0.06), ("b", False, 0.03)], "a", "b", 2.0, 0),
         ([("a", True, 0.03), ("b", False, 0.06)], "a", "b", 0.5, 1),
         ([("a", True, 0.09), ("b", True, 0.02), ("c", False, 0.04), ("d", False, 0.01)], "b", "c", 0.5, 1),
         ([("a", True, 0.09), ("b", False, 0.0)], "a", "b", math.inf, 0),
         ([("a", True, 0.0), ("b", False, 0.0)], "a", "b", 1.0, 1),
-    ],
-)
-def test_separation_is_the_weakest_winner_over_the_strongest_loser(
-    points: list, weakest: str, strongest: str, ratio: float, errors: int
-) -> None:
-    found = separate(points)
-    assert found is not None
-    assert (found.weakest_winner, found.strongest_loser, found.errors) == (weakest, strongest, errors)
-    assert found.ratio == pytest.approx(ratio)
-    assert found.separable == (ratio > 1)
+    ]
+    for points, weakest, strongest, ratio, errors in cases:
+        with subtests.test(points=points, weakest=weakest, strongest=strongest, ratio=ratio, errors=errors):
+            found = separate(points)
+            assert found is not None
+            assert (found.weakest_winner, found.strongest_loser, found.errors) == (weakest, strongest, errors)
+            assert found.ratio == pytest.approx(ratio)
+            assert found.separable == (ratio > 1)
 
 
 def test_a_single_class_has_no_separation() -> None:
@@ -88,19 +85,21 @@ def test_a_single_class_has_no_separation() -> None:
     assert separate([("a", True, 0.1)]) is None
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "rho"),
-    [
+def test_spearman_gives_ties_their_average_rank() -> None:
+    cases: list[tuple[list, list, float | None]] = [
         ([1, 2, 3], [10, 20, 30], 1.0),
         ([1, 2, 3], [30, 20, 10], -1.0),
         # ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4: covariance 4.5, variances 4.5 and 5
         ([1, 2, 2, 3], [1, 3, 2, 4], 4.5 / math.sqrt(4.5 * 5)),
         ([1, 1], [1, 2], None),
         ([1], [2], None),
-    ],
-)
-def test_spearman_gives_ties_their_average_rank(x: list, y: list, rho: float | None) -> None:
-    assert spearman(x, y) == (None if rho is None else pytest.approx(rho))
+    ]
+    wrong = [
+        (x, y, rho, got, expected)
+        for x, y, rho in cases
+        if (got := spearman(x, y)) != (expected := None if rho is None else pytest.approx(rho))
+    ]
+    assert wrong == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12))
@@ -153,9 +152,8 @@ def test_the_size_correlation_is_between_density_and_pairs() -> None:
 ISSUES = "its commits name issues rather than fixes: only 2.0 % of the commits in its training window"
 
 
-@pytest.mark.parametrize(
-    ("name", "measured", "named"),
-    [
+def test_a_likely_cause_is_a_measured_property(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, SeedMeasurement, str]] = [
         ("win/two", measurement(0.001, fix_commits=20), ISSUES),
         ("win/two", measurement(0.001, 9_000), "it is large (9,000 pairs, median 2,000)"),
         ("win/two", measurement(0.001, **until(1_461)), "the mined history ends 4.0 years before the published one"),
@@ -173,17 +171,18 @@ ISSUES = "its commits name issues rather than fixes: only 2.0 % of the commits i
         ),
         ("extra/loss", measurement(0.2, 500), "it is small (500 pairs, median 2,000)"),
         ("extra/loss", measurement(0.2), "no measured property sets it apart"),
-    ],
-)
-def test_a_likely_cause_is_a_measured_property(name: str, measured: SeedMeasurement, named: str) -> None:
-    made = seed(**{name.replace("/", "_"): measured})
-    assert not checked(made)[name].agrees
-    assert named in causes(made, name)
+    ]
+    for name, measured, named in cases:
+        with subtests.test(name=name, measured=measured, named=named):
+            made = seed(**{name.replace("/", "_"): measured})
+            assert not checked(made)[name].agrees
+            assert named in causes(made, name)
 
 
-@pytest.mark.parametrize("word", ["issues", "large", "small", "ends", "boundary", "judged", "messages mention"])
-def test_causes_that_do_not_apply_are_not_named(word: str) -> None:
-    assert word not in causes(seed(extra_loss=measurement(0.2)), "extra/loss")
+def test_causes_that_do_not_apply_are_not_named() -> None:
+    cases: list[str] = ["issues", "large", "small", "ends", "boundary", "judged", "messages mention"]
+    wrong = [(word, got) for word in cases if word in (got := causes(seed(extra_loss=measurement(0.2)), "extra/loss"))]
+    assert wrong == []
 
 
 def test_without_peers_there_is_no_cause() -> None:

@@ -14,26 +14,36 @@ CREDITS = np.array([0.0, 0.7, 1.4, 7.0])
 TOUCHES = np.array([0, 1, 4, 7])
 
 
-@pytest.mark.parametrize(
-    ("curve", "expected"),
-    [
+def test_each_curve_gives_the_expected_signals() -> None:
+    cases: list[tuple[Curve, list[float]]] = [
         ("relative", [0.0, 0.7, 1.0, 1.0]),  # S = max(1, 9.1 / 10)
         ("saturating", [0.0, 1 - 2**-0.7, 1 - 2**-1.4, 1 - 2**-7.0]),
         ("maximum", [0.0, 0.1, 0.2, 1.0]),
         ("share", [0.0, 0.7, 0.35, 1.0]),
         ("presence", [0.0, 1.0, 1.0, 1.0]),
-    ],
-)
-def test_each_curve_gives_the_expected_signals(curve: Curve, expected: list[float]) -> None:
-    assert signals(CREDITS, TOUCHES, curve, 10) == pytest.approx(expected)
+    ]
+    wrong = [
+        (curve, expected, got, wanted)
+        for curve, expected in cases
+        if (got := signals(CREDITS, TOUCHES, curve, 10)) != (wanted := pytest.approx(expected))
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("credits", "scale"),
-    [([], 1.0), ([0.7], 1.0), ([30.0], 3.0), ([2.0] * 20, 2.0), ([5.0] * 5 + [0.0] * 50, 2.5)],
-)
-def test_the_scale_is_the_mean_of_the_ten_largest_credits_including_zeros(credits: list[float], scale: float) -> None:
-    assert scale_of(np.array(credits), 10) == pytest.approx(scale)
+def test_the_scale_is_the_mean_of_the_ten_largest_credits_including_zeros() -> None:
+    cases: list[tuple[list[float], float]] = [
+        ([], 1.0),
+        ([0.7], 1.0),
+        ([30.0], 3.0),
+        ([2.0] * 20, 2.0),
+        ([5.0] * 5 + [0.0] * 50, 2.5),
+    ]
+    wrong = [
+        (credits, scale, got, wanted)
+        for credits, scale in cases
+        if (got := scale_of(np.array(credits), 10)) != (wanted := pytest.approx(scale))
+    ]
+    assert wrong == []
 
 
 @given(arrays(np.float64, st.integers(0, 50), elements=st.floats(0, 1e6)), st.sampled_from(CURVES))

@@ -30,9 +30,8 @@ def verdict_of(
     return judge(measured, when or windows(), held_out, positives, calibration)
 
 
-@pytest.mark.parametrize(
-    ("value", "verdict", "near", "words"),
-    [
+def test_density_threshold_and_band_decide_the_verdict(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, str, bool, str]] = [
         (0.0461, "RUN", False, "worth trying (RUN)"),
         (0.0460, "RUN", True, "too close to call, leaning RUN"),
         (0.0400, "RUN", True, "too close to call, leaning RUN"),
@@ -40,11 +39,11 @@ def verdict_of(
         (0.0340, "SKIP", True, "too close to call, leaning SKIP"),
         (0.0339, "SKIP", False, "not worth it (SKIP): use the ranking"),
         (0.0, "SKIP", False, "not worth it (SKIP): use the ranking"),
-    ],
-)
-def test_density_threshold_and_band_decide_the_verdict(value: float, verdict: str, near: bool, words: str) -> None:
-    found = verdict_of(value)
-    assert (found.verdict, found.near_boundary, found.words, found.measurable) == (verdict, near, words, True)
+    ]
+    for value, verdict, near, words in cases:
+        with subtests.test(value=value, verdict=verdict, near=near, words=words):
+            found = verdict_of(value)
+            assert (found.verdict, found.near_boundary, found.words, found.measurable) == (verdict, near, words, True)
 
 
 @pytest.mark.parametrize(
@@ -153,14 +152,15 @@ def test_a_borrowed_band_is_wider() -> None:
     assert (verdict_of(0.05).near_boundary, verdict_of(0.05, calibration=borrowed).near_boundary) == (False, True)
 
 
-@pytest.mark.parametrize("value", [None, 0.2, 0.042, 0.038, 0.01])
-@pytest.mark.parametrize("when", [windows(), SHORT, windows(too_little_history=True, shortened=True)])
-@pytest.mark.parametrize("held_out", [10, 500])
-def test_every_reason_is_one_sentence(value: float | None, when: Windows, held_out: int) -> None:
-    for reason in verdict_of(value, when=when, held_out=held_out).reasons:
-        assert reason[0].isupper()
-        assert reason.endswith(".")
-        assert ". " not in reason
+def test_every_reason_is_one_sentence(subtests: pytest.Subtests) -> None:
+    for value in (None, 0.2, 0.042, 0.038, 0.01):
+        for when in (windows(), SHORT, windows(too_little_history=True, shortened=True)):
+            for held_out in (10, 500):
+                with subtests.test(value=value, when=when, held_out=held_out):
+                    for reason in verdict_of(value, when=when, held_out=held_out).reasons:
+                        assert reason[0].isupper()
+                        assert reason.endswith(".")
+                        assert ". " not in reason
 
 
 def test_shared_outcomes_are_counted_behind_the_threshold() -> None:

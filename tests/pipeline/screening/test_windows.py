@@ -20,16 +20,19 @@ def test_a_history_of_five_years_has_the_default_windows() -> None:
     assert not windows.too_little_history
 
 
-@pytest.mark.parametrize(
-    ("age_days", "window_days", "too_little"),
-    [(1642, 730, False), (900, 400, False), (405, 180, False), (404, 179.6, True), (0, 0, True)],
-)
-def test_a_young_history_has_windows_of_two_thirds_of_its_age(
-    age_days: int, window_days: float, too_little: bool
-) -> None:
-    windows = place_windows(NOW - age_days * DAY_S, NOW, MESSAGES)
-    assert windows.window_days == pytest.approx(window_days, abs=0.5)
-    assert windows.too_little_history == too_little
+def test_a_young_history_has_windows_of_two_thirds_of_its_age(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, float, bool]] = [
+        (1642, 730, False),
+        (900, 400, False),
+        (405, 180, False),
+        (404, 179.6, True),
+        (0, 0, True),
+    ]
+    for age_days, window_days, too_little in cases:
+        with subtests.test(age_days=age_days, window_days=window_days, too_little=too_little):
+            windows = place_windows(NOW - age_days * DAY_S, NOW, MESSAGES)
+            assert windows.window_days == pytest.approx(window_days, abs=0.5)
+            assert windows.too_little_history == too_little
 
 
 @given(st.integers(0, 40_000 * DAY_S), st.floats(0.05, 1))

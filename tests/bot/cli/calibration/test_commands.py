@@ -111,21 +111,24 @@ def test_a_set_is_exported_and_imported(assay: Assay, tmp_path: Path, monkeypatc
     assert assay("import", str(first))["threshold_before"] == imported["threshold"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"format": 1}', b"\xff", b"[" * 100_000, b'{"format": NaN}'])
 def test_a_hostile_file_is_refused_in_one_line_and_changes_nothing(
-    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
 ) -> None:
-    (tmp_path / "set.json").write_bytes(content)
-    assert run(["calibration", "import", str(tmp_path / "set.json")]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("assay: set.json")
-    assert not data_dir.exists()
+    cases: list[bytes] = [b"", b"[]", b"{", b'{"format": 1}', b"\xff", b"[" * 100_000, b'{"format": NaN}']
+    for content in cases:
+        with subtests.test(content=content):
+            (tmp_path / "set.json").write_bytes(content)
+            assert run(["calibration", "import", str(tmp_path / "set.json")]) == 2
+            out, err = capsys.readouterr()
+            assert (out, err.count("\n")) == ("", 1)
+            assert err.startswith("assay: set.json")
+            assert not data_dir.exists()
 
 
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
+def test_a_user_error_is_one_line_and_changes_nothing(
+    data_dir: Path, capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
+) -> None:
+    cases: list[tuple[list[str], str]] = [
         (["add", "a/a", "--density", "1.5", "--outcome", "win"], "--density must be a number from 0 to 1"),
         (["add", "a/a", "--density", "nan", "--outcome", "win"], "--density must be a number from 0 to 1"),
         (["add", "a/a", "--density", "0.5", "--outcome", "loss"], "one of WIN, SOFT-LOSS, HARD-LOSS, INCONCLUSIVE"),
@@ -138,16 +141,14 @@ def test_a_hostile_file_is_refused_in_one_line_and_changes_nothing(
         (["include", "win/one"], "win/one is not excluded; excluded repositories: none"),
         (["import", "/no/such/file"], "cannot read /no/such/file"),
         (["export", "/no/such/folder/file"], "the folder /no/such/folder does not exist"),
-    ],
-)
-def test_a_user_error_is_one_line_and_changes_nothing(
-    data_dir: Path, capsys: pytest.CaptureFixture[str], args: list[str], words: str
-) -> None:
-    assert run(["calibration", *args]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert words in err
-    assert read_entries(data_dir / "calibration") == ()
+    ]
+    for args, words in cases:
+        with subtests.test(args=args, words=words):
+            assert run(["calibration", *args]) == 2
+            out, err = capsys.readouterr()
+            assert (out, err.count("\n")) == ("", 1)
+            assert words in err
+            assert read_entries(data_dir / "calibration") == ()
 
 
 @pytest.mark.parametrize(
@@ -226,10 +227,12 @@ def test_adopting_the_deciding_recipe_adds_nothing(assay: Assay, data_dir: Path)
     assert read_entries(data_dir / "calibration") == before
 
 
-@pytest.mark.parametrize("command", ["show", "add", "exclude", "include", "import", "export", "adopt", "seed"])
-def test_every_command_has_a_help_page(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    assert run(["calibration", command, "--help"]) == 0
-    assert "--json" in capsys.readouterr().out
+def test_every_command_has_a_help_page(capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["show", "add", "exclude", "include", "import", "export", "adopt", "seed"]
+    for command in cases:
+        with subtests.test(command=command):
+            assert run(["calibration", command, "--help"]) == 0
+            assert "--json" in capsys.readouterr().out
 
 
 def test_showing_text_exits_with_0(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,9 +51,10 @@ def pairs(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_invalid_options_are_usage_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
+) -> None:
+    cases: list[tuple[list[str], str]] = [
         (["--out", "x"], "name a repository"),
         ([".", "--pairs", "p", "--out", "x"], "keep one"),
         (["--pairs", "p", "--as-of", "2024-01-01", "--out", "x"], "--as-of has no effect with --pairs"),
@@ -64,19 +65,13 @@ def pairs(tmp_path: Path) -> Path:
         ([".", "--out", "x", "--max-minutes", "0"], "max_minutes = 0"),
         ([".", "--out", "x", "--head", "words"], "'words'"),
         ([".", "--out", "x", "--as-of", "soon"], "--as-of 'soon' is not a date"),
-    ],
-)
-def test_invalid_options_are_usage_errors(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert assay(*arguments) == 2
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    ]
+    for arguments, message in cases:
+        with subtests.test(arguments=arguments, message=message):
+            monkeypatch.chdir(tmp_path)
+            assert assay(*arguments) == 2
+            assert message in capsys.readouterr().err
+            assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_library_is_one_line_that_says_how_to_install_it(
@@ -206,8 +201,7 @@ def test_progress_shows_step_loss_speed_and_time_left() -> None:
     assert lines.see(SeedCompleted(7, 1, 2, True)) == "seed 7 (1 of 2) is already done"
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "1 s"), (0.5, "30 s"), (1.4, "1 min"), (119, "119 min"), (180, "3.0 h")]
-)
-def test_durations_are_shown_in_a_fitting_unit(value: float, text: str) -> None:
-    assert duration(value) == text
+def test_durations_are_shown_in_a_fitting_unit() -> None:
+    cases: list[tuple[float, str]] = [(0.0, "1 s"), (0.5, "30 s"), (1.4, "1 min"), (119, "119 min"), (180, "3.0 h")]
+    wrong = [(value, got, text) for value, text in cases if (got := duration(value)) != text]
+    assert wrong == []

@@ -111,9 +111,8 @@ def test_the_whole_server_is_limited_and_the_limit_removed(capsys: pytest.Captur
     assert ask(load_gpu_state).paused_because == "a pause"
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
+def test_invalid_options_are_one_line(capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[str], str]] = [
         (["set", "--minutes", "5"], "either the LOGIN of an account or --everybody"),
         (["set", "acme", "--everybody", "--minutes", "5"], "either the LOGIN of an account or --everybody"),
         (["set", "acme"], "missing --minutes"),
@@ -125,11 +124,11 @@ def test_the_whole_server_is_limited_and_the_limit_removed(capsys: pytest.Captur
         (["set", "nobody", "--minutes", "5"], "not installed on nobody; accounts with an installation: Acme, zoo"),
         (["remove", "zoo"], "has no budget"),
         (["show", "--installation", "nobody"], "not installed on nobody"),
-    ],
-)
-def test_invalid_options_are_one_line(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert assay(*args) == 2
-    captured = capsys.readouterr()
-    assert said in captured.err
-    assert captured.err.count("\n") == 1
-    assert ask(lambda c: load_budget(c, 7)) is None
+    ]
+    for args, said in cases:
+        with subtests.test(args=args, said=said):
+            assert assay(*args) == 2
+            captured = capsys.readouterr()
+            assert said in captured.err
+            assert captured.err.count("\n") == 1
+            assert ask(lambda c: load_budget(c, 7)) is None

@@ -136,21 +136,20 @@ def test_little_memory_is_a_note(size_bytes: int | None, ok: bool) -> None:
     assert doctor.check_memory(size_bytes).ok is ok
 
 
-@pytest.mark.parametrize(
-    ("text", "ok", "words"),
-    [
+def test_the_seed_must_match_the_label_recipe(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str | None, bool, str]] = [
         (None, False, "missing"),
         ("{", False, "invalid"),
         ("[]", False, "invalid"),
         ("{}", False, "invalid"),
         ('{"label_recipe_id": "0123"}', False, "0123"),
         (json.dumps({"label_recipe_id": MESSAGES.id}), True, MESSAGES.id),
-    ],
-)
-def test_the_seed_must_match_the_label_recipe(text: str | None, ok: bool, words: str) -> None:
-    check = doctor.check_seed(text, MESSAGES.id)
-    assert check.ok is ok
-    assert words in check.found
+    ]
+    for text, ok, words in cases:
+        with subtests.test(text=text, ok=ok, words=words):
+            check = doctor.check_seed(text, MESSAGES.id)
+            assert check.ok is ok
+            assert words in check.found
 
 
 @pytest.mark.parametrize(("place", "ok"), [(None, False), ("/usr/bin/git", True)])

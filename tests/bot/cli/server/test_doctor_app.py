@@ -108,22 +108,19 @@ def test_the_permissions_of_each_subset_are_recognized(subset: Subset) -> None:
     assert (check.ok, check.found) == (True, f"match subset {subset}")
 
 
-@pytest.mark.parametrize(
-    ("granted", "events", "required", "says"),
-    [
+def test_missing_permissions_fail_and_surplus_ones_are_noted(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, str], tuple[str, ...], bool, str]] = [
         ({"metadata": "read"}, (), True, "contents: read, checks: write, event check_run"),
         (permissions("screen") | {"checks": "read"}, events_of("screen"), True, "subset screen: checks: write"),
         (permissions("full"), events_of("screen"), True, "subset full: event issue_comment"),
         (permissions("screen") | {"issues": "read"}, events_of("screen"), False, "not in subset screen: issues"),
         (permissions("full") | {"administration": "write"}, events_of("full"), False, "full: administration"),
-    ],
-)
-def test_missing_permissions_fail_and_surplus_ones_are_noted(
-    granted: dict[str, str], events: tuple[str, ...], required: bool, says: str
-) -> None:
-    check = check_permissions(known(granted, events))
-    assert (check.ok, check.required) == (False, required)
-    assert says in check.found
+    ]
+    for granted, events, required, says in cases:
+        with subtests.test(granted=granted, events=events, required=required, says=says):
+            check = check_permissions(known(granted, events))
+            assert (check.ok, check.required) == (False, required)
+            assert says in check.found
 
 
 def test_a_database_is_checked_but_not_created(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,9 +59,8 @@ def test_the_results_have_the_outcomes_that_these_tests_assume() -> None:
     assert (WIN["outcome"], LOSS["outcome"]) == ("WIN", "HARD LOSS")
 
 
-@pytest.mark.parametrize(
-    ("stored", "runs", "is_kept"),
-    [
+def test_artifacts_are_kept_by_kind_state_and_age() -> None:
+    cases: list[tuple[Stored, list[Run], bool]] = [
         # checkpoints
         (checkpoints(), [a_run(state="running")], True),
         (checkpoints(), [a_run(state="queued")], True),
@@ -100,10 +98,13 @@ def test_the_results_have_the_outcomes_that_these_tests_assume() -> None:
         ),
         # what came after its repository was removed is seen to elsewhere
         (Stored(1, 2, ""), [], True),
-    ],
-)
-def test_artifacts_are_kept_by_kind_state_and_age(stored: Stored, runs: list[Run], is_kept: bool) -> None:
-    assert find_unneeded([stored], runs, NOW, KEPT) == ([] if is_kept else [stored])
+    ]
+    wrong = [
+        (stored, runs, is_kept, got, expected)
+        for stored, runs, is_kept in cases
+        if (got := find_unneeded([stored], runs, NOW, KEPT)) != (expected := [] if is_kept else [stored])
+    ]
+    assert wrong == []
 
 
 STATES = st.sampled_from(["waiting", "queued", "running", "ended"])

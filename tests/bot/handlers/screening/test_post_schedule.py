@@ -59,9 +59,8 @@ def decided(
     return decide(memory, newest, posted, posted_screening, wishes, at(minutes))
 
 
-@pytest.mark.parametrize(
-    ("memory", "minutes"),
-    [
+def test_pushes_are_answered_after_quiet() -> None:
+    cases: list[tuple[RepositoryMemory, float | None]] = [
         (QUIET, None),
         (pushed(100), 101),  # a minute of quiet
         (pushed(105, since=100), 106),
@@ -69,15 +68,17 @@ def decided(
         (pushed(200, since=100), 110),
         (replace(pushed(200, since=100), posted_at=at(195)), 201),  # ten minutes from the last answer on
         (replace(pushed(204.5, since=100), measured_at=at(195)), 205),
-    ],
-)
-def test_pushes_are_answered_after_quiet(memory: RepositoryMemory, minutes: float | None) -> None:
-    assert settled_at(memory) == (None if minutes is None else at(minutes))
+    ]
+    wrong = [
+        (memory, minutes, got, wanted)
+        for memory, minutes in cases
+        if (got := settled_at(memory)) != (wanted := None if minutes is None else at(minutes))
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("memory", "newest", "minutes", "why"),
-    [
+def test_a_measurement_is_valid_until_it_is_old_or_its_history_rewritten() -> None:
+    cases: list[tuple[RepositoryMemory, StoredScreening | None, float, str]] = [
         (QUIET, None, 0, "never measured"),
         (QUIET, MEASURED, 10 * DAY, ""),  # without a push nothing is measured again, however old
         (pushed(100), MEASURED, 102, ""),
@@ -92,12 +93,13 @@ def test_pushes_are_answered_after_quiet(memory: RepositoryMemory, minutes: floa
             "",
         ),  # it would fail again
         (pushed(DAY + 1, OLD), MEASURED, DAY + 2, ""),  # back on the head that was measured
-    ],
-)
-def test_a_measurement_is_valid_until_it_is_old_or_its_history_rewritten(
-    memory: RepositoryMemory, newest: StoredScreening | None, minutes: float, why: str
-) -> None:
-    assert must_measure(memory, newest, at(minutes)) == why
+    ]
+    wrong = [
+        (memory, newest, minutes, got, why)
+        for memory, newest, minutes, why in cases
+        if (got := must_measure(memory, newest, at(minutes))) != why
+    ]
+    assert wrong == []
 
 
 FAILED = replace(MEASURED, screening_id=2, judgement={}, failure="took longer than 60 minutes")
@@ -105,9 +107,8 @@ CHANGED = replace(MEASURED, screening_id=2, judgement={"verdict": "SKIP", "measu
 SAME = replace(MEASURED, screening_id=2)
 
 
-@pytest.mark.parametrize(
-    ("decision", "expected"),
-    [
+def test_a_post_job_decides_by_its_state_and_request(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[object, object]] = [
         (decided(QUIET, 5), Skip("nothing new")),
         (decided(QUIET, 5, posted=None), Post("the first verdict")),
         (decided(QUIET, 5, newest=None, posted=None), Measure("never measured")),
@@ -141,10 +142,10 @@ SAME = replace(MEASURED, screening_id=2)
             Skip("there is no result to show again"),
         ),
         (decided(QUIET, 5, newest=SAME, wishes=Wishes(again=True, quiet=True)), Post("asked for again")),
-    ],
-)
-def test_a_post_job_decides_by_its_state_and_request(decision: object, expected: object) -> None:
-    assert decision == expected
+    ]
+    for decision, expected in cases:
+        with subtests.test(decision=decision, expected=expected):
+            assert decision == expected
 
 
 def test_a_reworded_reason_is_no_change_of_verdict() -> None:

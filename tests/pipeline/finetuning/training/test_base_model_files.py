@@ -126,9 +126,10 @@ def config(**changes: Any) -> Callable[[Path], None]:
     return lambda folder: edit(folder / "config.json", **changes)
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
+def test_a_model_that_cannot_be_used_is_refused_with_the_reason(
+    models: dict[str, Path], tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    cases: list[tuple[Callable[[Path], object], str]] = [
         (shutil.rmtree, "there is no such directory"),
         (remove("config.json"), r"no config\.json"),
         (remove("model.safetensors"), "no weights"),
@@ -143,15 +144,14 @@ def config(**changes: Any) -> Callable[[Path], None]:
         (config(model_type="nobody_knows_it"), r"config\.json cannot be used"),
         (config(hidden_size="wide"), r"config\.json cannot be used"),
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
-    ],
-)  # fmt: skip
-def test_a_model_that_cannot_be_used_is_refused_with_the_reason(
-    decoder: Path, damage: Callable[[Path], None], message: str
-) -> None:
-    damage(decoder)
-    with pytest.raises(AssayError, match=f"^--base-model {decoder}: .*{message}") as raised:
-        opened(decoder)
-    assert "\n" not in str(raised.value)
+    ]  # fmt: skip
+    for number, (damage, message) in enumerate(cases):
+        with subtests.test(message):
+            folder = Path(shutil.copytree(models["decoder"], tmp_path / str(number)))
+            damage(folder)
+            with pytest.raises(AssayError, match=f"^--base-model {folder}: .*{message}") as raised:
+                opened(folder)
+            assert "\n" not in str(raised.value)
 
 
 def test_code_shipped_with_a_model_is_never_run(decoder: Path, tmp_path: Path) -> None:

@@ -200,9 +200,8 @@ def test_a_checkpoint_renamed_to_a_later_step_is_ignored(checkpoints: Checkpoint
     assert_found(checkpoints, 1)
 
 
-@pytest.mark.parametrize(
-    ("steps", "seconds", "cost_s", "due"),
-    [
+def test_a_checkpoint_is_due_after_a_number_of_steps_or_seconds(folder: Path) -> None:
+    cases: list[tuple[int, float, float, bool]] = [
         (0, 1e9, 0, False),
         (1, 59.9, 0, False),
         (1, 60, 3, True),
@@ -210,12 +209,14 @@ def test_a_checkpoint_renamed_to_a_later_step_is_ignored(checkpoints: Checkpoint
         (5, 0, 100, True),
         (1, 60, 5, False),  # saving is slow: at most a twentieth of the time goes into it
         (1, 100, 5, True),
-    ],
-)
-def test_a_checkpoint_is_due_after_a_number_of_steps_or_seconds(
-    steps: int, seconds: float, cost_s: float, due: bool, folder: Path
-) -> None:
-    assert Checkpoints(open_store(folder), "fit", every_steps=5, every_s=60).is_due(steps, seconds, cost_s) is due
+    ]
+    wrong = [
+        (steps, seconds, cost_s, got, due)
+        for steps, seconds, cost_s, due in cases
+        if (got := Checkpoints(open_store(folder), "fit", every_steps=5, every_s=60).is_due(steps, seconds, cost_s))
+        is not due
+    ]
+    assert wrong == []
 
 
 def test_without_a_number_of_steps_only_time_counts(folder: Path) -> None:
