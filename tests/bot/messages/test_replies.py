@@ -165,7 +165,7 @@ def test_an_open_run() -> None:
     assert wrong == []
 
 
-ENDED = {
+ENDED: dict[Any, tuple[str, str]] = {
     "crashed": (
         "Crashed without a result.",
         "Comment `/finetune` to try again. If it crashes again, tell the operator of this server: the log of the GPU "

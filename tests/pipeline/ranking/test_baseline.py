@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_the_score_of_a_function_depends_on_nothing_else() -> None:
 
 
 def test_the_reasons_give_history_before_structure() -> None:
-    cases: list[tuple[dict[str, int], tuple[str, ...]]] = [
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         (
             {"touches": 14, "authors": 5, "fixes": 3, "file_fixes": 9, "cyclomatic_complexity": 23, "lines": 20},
             ("touched 14 times in a year by 5 people", "3 fixes in two years", "complexity 23"),
