@@ -76,18 +76,18 @@ def test_other_files_are_rejected(subtests: pytest.Subtests) -> None:
 
 def test_a_wrong_field_is_named(subtests: pytest.Subtests) -> None:
     cases: list[tuple[dict, str]] = [
-        ({"repo": None}, "outcomes[0].repo: a printable text"),
-        ({"repo": "a/\u202eb"}, "outcomes[0].repo: a printable text"),
-        ({"density": "0.5"}, "outcomes[0].density: a number from 0 to 1"),
-        ({"density": -0.1}, "outcomes[0].density: a number from 0 to 1"),
+        ({"repo": None}, "outcomes[0].repo: expected printable text"),
+        ({"repo": "a/\u202eb"}, "outcomes[0].repo: expected printable text"),
+        ({"density": "0.5"}, "outcomes[0].density: expected a number from 0 to 1"),
+        ({"density": -0.1}, "outcomes[0].density: expected a number from 0 to 1"),
         ({"density": 1e999}, "Infinity is not a JSON number"),
         ({"outcome": "win"}, "outcomes[0].outcome: expected one of WIN, SOFT LOSS, HARD LOSS, INCONCLUSIVE"),
-        ({"provenance": "rumour"}, "outcomes[0].provenance: one of published, measured"),
+        ({"provenance": "rumour"}, "outcomes[0].provenance: expected one of published, measured"),
         ({"label_recipe_id": "messages"}, "outcomes[0].label_recipe_id: expected 12 hexadecimal digits"),
         ({"decided_at": "soon"}, "outcomes[0].decided_at: not a time"),
-        ({"rho_adapter": 2}, "outcomes[0].rho_adapter: a number from -1 to 1"),
-        ({"pairs": 1.5}, "outcomes[0].pairs: a whole number"),
-        ({"excluded_because": ["x"]}, "outcomes[0].excluded_because: a printable text"),
+        ({"rho_adapter": 2}, "outcomes[0].rho_adapter: expected a number from -1 to 1"),
+        ({"pairs": 1.5}, "outcomes[0].pairs: expected a whole number"),
+        ({"excluded_because": ["x"]}, "outcomes[0].excluded_because: expected printable text"),
     ]
     for changes, complaint in cases:
         with subtests.test(changes=changes, complaint=complaint):
@@ -101,7 +101,7 @@ def test_a_wrong_field_is_named(subtests: pytest.Subtests) -> None:
 
 def test_a_number_beyond_float_range_is_rejected() -> None:
     raw = render_exchange([outcome(density=0.06)]).replace("0.06", "1e999")
-    with pytest.raises(MalformedError, match=r"outcomes\[0\].density: a number from 0 to 1"):
+    with pytest.raises(MalformedError, match=r"outcomes\[0\].density: expected a number from 0 to 1"):
         parse_exchange(raw.encode(), "set.json")
 
 

@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_the_ledger_unchanged(tmp_path: Path, monkeypatch: py
 
 
 def test_an_entry_that_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(MalformedError, match=r"a new entry\.repo: a printable text"):
+    with pytest.raises(MalformedError, match=r"a new entry\.repo: expected printable text"):
         fill(tmp_path, FIRST, Excluded(AT, "a/\x1b[2J", "x"))
     assert read_entries(tmp_path) == ()
 

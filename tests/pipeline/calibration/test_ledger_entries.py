@@ -94,11 +94,11 @@ def test_an_error_names_the_bad_field(subtests: pytest.Subtests) -> None:
         ({"kind": "verdict"}, "line 7.kind: unknown kind 'verdict': was it written by a newer version of Assay?"),
         ({"at": "noon"}, "line 7.at: not a time in ISO 8601"),
         ({"repo": ""}, "line 7.repo: is empty"),
-        ({"repo": "a\n"}, "line 7.repo: a printable text"),
-        ({"density": 1.5}, "line 7.density: a number from 0 to 1"),
-        ({"verdict": "MAYBE"}, "line 7.verdict: one of RUN, SKIP"),
+        ({"repo": "a\n"}, "line 7.repo: expected printable text"),
+        ({"density": 1.5}, "line 7.density: expected a number from 0 to 1"),
+        ({"verdict": "MAYBE"}, "line 7.verdict: expected one of RUN, SKIP"),
         ({"label_recipe_id": "xyz"}, "line 7.label_recipe_id: expected 12 hexadecimal digits"),
-        ({"measurable": 1}, "line 7.measurable: true or false"),
+        ({"measurable": 1}, "line 7.measurable: expected true or false"),
     ]
     for changes, complaint in cases:
         with subtests.test(changes=changes, complaint=complaint):

@@ -190,19 +190,19 @@ def test_a_repository_without_pairs_has_no_density() -> None:
 
 def test_an_error_names_the_bad_field(subtests: pytest.Subtests) -> None:
     cases: list[tuple[tuple[str, ...], object, str]] = [
-        (("commits",), "4321", "measurement.commits: a whole number"),
-        (("commits",), True, "measurement.commits: a whole number"),
-        (("commits",), -1, "measurement.commits: a whole number"),
-        (("repo",), None, "measurement.repo: a printable text"),
-        (("repo",), "a\x1b[31m", "measurement.repo: a printable text"),
+        (("commits",), "4321", "measurement.commits: expected a whole number"),
+        (("commits",), True, "measurement.commits: expected a whole number"),
+        (("commits",), -1, "measurement.commits: expected a whole number"),
+        (("repo",), None, "measurement.repo: expected printable text"),
+        (("repo",), "a\x1b[31m", "measurement.repo: expected printable text"),
         (("as_of",), "2024-01-01T00:00:00Z", "measurement.as_of: differs from windows.as_of"),
         (("windows",), [], "measurement.windows: expected an object, not a list"),
-        (("windows", "as_of"), 1.5, "measurement.windows.as_of: a whole number"),
-        (("density", "value"), "0.1", "measurement.density.value: a number"),
-        (("density", "curve"), "steep", "measurement.density.curve: one of relative"),
-        (("evidence", "keyword"), 2, "measurement.evidence.keyword: a number from 0 to 1"),
+        (("windows", "as_of"), 1.5, "measurement.windows.as_of: expected a whole number"),
+        (("density", "value"), "0.1", "measurement.density.value: expected a number"),
+        (("density", "curve"), "steep", "measurement.density.curve: expected one of relative"),
+        (("evidence", "keyword"), 2, "measurement.evidence.keyword: expected a number from 0 to 1"),
         (("excluded",), {}, "measurement.excluded: expected a list"),
-        (("notes",), [5], r"measurement.notes.0: a printable text"),
+        (("notes",), [5], r"measurement.notes.0: expected printable text"),
     ]
     for path, value, complaint in cases:
         with subtests.test(path=path, value=value, complaint=complaint):
