@@ -29,6 +29,10 @@ _SET_ELSEWHERE: Final = MappingProxyType({"base_model": "ASSAY_BASE_MODEL", "max
 _FIELDS: Final = tuple(field.name for field in dataclasses.fields(FinetuneRecipe) if field.name not in _SET_ELSEWHERE)
 
 
+class ModelNotOffered(AssayError):
+    """A run's base model is no longer on the operator's list."""
+
+
 def parse_base_models(text: str) -> Mapping[str, BaseModel]:
     """Parse a comma-separated list into name -> model, in the order of the list.
 
@@ -106,10 +110,10 @@ def parse_recipe_changes(text: str) -> Mapping[str, Any]:
 def recipe_of(run: Run, base_models: Mapping[str, BaseModel], minutes: float) -> FinetuneRecipe:
     """Return a run's recipe, limited to `minutes`, or to the run's own `max_minutes` if that is less.
 
-    Raises AssayError if the model is no longer listed or the run's recipe is invalid.
+    Raises ModelNotOffered, and AssayError if the run's recipe is invalid.
     """
     if run.base_model not in base_models:
-        raise AssayError(f"the base model of this run is not on the operator's list ({MODELS_VARIABLE}) any more")
+        raise ModelNotOffered(f"{run.base_model} is not in {MODELS_VARIABLE}")
     changes = dict(run.recipe)
     max_minutes = changes.pop("max_minutes", minutes)
     if type(max_minutes) not in (int, float):

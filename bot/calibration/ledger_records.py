@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from bot.records import Run, StoredScreening
 from pipeline.calibration.ledger_entries import OUTCOME_KINDS, Prediction
@@ -14,21 +15,48 @@ from pipeline.screening.measurement import load_judgement, load_measurement
 UNKNOWN_VERSION: Final = "unknown"
 
 
-def why_not_recorded(run: Run, screening: StoredScreening | None) -> str:
-    """Return why a run is no evidence about its screening, empty if it is. `screening` is the one the run refers to."""
+Obstacle = Literal[
+    # not recorded in the ledger:
+    "not_judged",  # on a holdout
+    "unfinished",
+    "control",
+    "no_density",  # measured before the run
+    "label_recipe_differs",  # between the run and the density before it
+    "config_differs",  # likewise
+    "unreadable",  # stored by another release
+    # recorded, but not counted:
+    "inconclusive",
+    "excluded",  # by an operator
+    "family_differs",  # of the base model, between the run and the threshold
+    "superseded",  # by a newer outcome of the repository
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NotCounted:
+    """Why an outcome does not move the threshold."""
+
+    why: Obstacle
+    operator_reason: str = ""  # excluded
+    family: str = ""  # family_differs: of the run
+    threshold_family: str = ""
+
+
+def why_not_recorded(run: Run, screening: StoredScreening | None) -> Obstacle | None:
+    """Return why a run is no evidence about its screening; None if it is. `screening` is the one the run refers to."""
     if run.purpose != "judge":
-        return "it was not judged on a holdout"
+        return "not_judged"
     if run.ending != "finished" or run.result is None:
-        return "it did not finish"
+        return "unfinished"
     if run.result.get("control"):
-        return "it was a control, whose labels or prompts were changed on purpose"
+        return "control"
     if screening is None or screening.failure:
-        return "no density had been measured before it"
+        return "no_density"
     if screening.label_recipe_id != run.label_recipe_id or run.result.get("label_recipe_id") != run.label_recipe_id:
-        return "its labels and the density before it follow different label recipes"
+        return "label_recipe_differs"
     if run.result.get("config_hash") != screening.config_hash:
-        return "the repository's own configuration was another one when its density was measured"
-    return ""
+        return "config_differs"
+    return None
 
 
 def outcome_of(run: Run, screening: StoredScreening, full_name: str) -> Outcome:
@@ -78,14 +106,14 @@ def prediction_of(screening: StoredScreening, full_name: str) -> Prediction:
     )
 
 
-def why_not_counted(outcome: Outcome, calibration: Calibration, family: str) -> str:
-    """Return why an outcome in the ledger is not a point of the calibration, empty if it is."""
+def why_not_counted(outcome: Outcome, calibration: Calibration, family: str) -> NotCounted | None:
+    """Return why an outcome in the ledger is not a point of the calibration; None if it is."""
     if outcome in calibration.points:
-        return ""
+        return None
     if outcome.outcome == "INCONCLUSIVE":
-        return "an INCONCLUSIVE outcome is kept in the ledger and never moves a threshold"
+        return NotCounted("inconclusive")
     if outcome.excluded_because:
-        return f"an operator excluded this repository: {outcome.excluded_because}"
+        return NotCounted("excluded", operator_reason=outcome.excluded_because)
     if not select_points([outcome], outcome.label_recipe_id, family or None):
-        return f"the threshold is that of the base model family {family}, and this was {outcome.base_model_family}"
-    return "a newer outcome of this repository counts"
+        return NotCounted("family_differs", family=outcome.base_model_family, threshold_family=family)
+    return NotCounted("superseded")

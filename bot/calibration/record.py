@@ -10,7 +10,14 @@ import dataclasses
 from datetime import datetime
 
 from bot.calibration.calibration_source import CalibrationSource, Fitted
-from bot.calibration.ledger_records import outcome_of, prediction_of, why_not_counted, why_not_recorded
+from bot.calibration.ledger_records import (
+    NotCounted,
+    Obstacle,
+    outcome_of,
+    prediction_of,
+    why_not_counted,
+    why_not_recorded,
+)
 from bot.calibration.threshold_change import CalibrationChange, load_change
 from bot.calibration.versions import change_between, save_change
 from bot.records import Run, StoredScreening
@@ -43,16 +50,16 @@ async def record_outcome(
     before = await source.fitted(connection, run.installation_id, run.label_recipe_id)
     await _append(connection, run, screening, memory.repository.full_name, now)
     after = await source.fitted(connection, run.installation_id, run.label_recipe_id)
-    reason = _why_not(after, run, source.family)
+    not_counted = _why_not(after, run, source.family)
     change = await change_between(connection, run.installation_id, before, after)
-    if reason:
-        return dataclasses.replace(change, reason=reason)
+    if not_counted:
+        return dataclasses.replace(change, not_counted=not_counted)
     await save_change(connection, source, run.installation_id, before, after, change, run.run_id, now)
     return change
 
 
-async def reason_not_recorded(connection: Connection, run: Run) -> str:
-    """Return why `record_outcome` ignores a run, phrased to follow "because"; empty if it does not."""
+async def reason_not_recorded(connection: Connection, run: Run) -> Obstacle | None:
+    """Return why `record_outcome` ignores a run; None if it does not."""
     return _reason(run, await load_screening(connection, run.installation_id, run.screening_id))
 
 
@@ -66,7 +73,7 @@ async def change_of(connection: Connection, source: CalibrationSource, run: Run)
         return None
     fitted = await source.fitted(connection, run.installation_id, run.label_recipe_id)
     unchanged = await change_between(connection, run.installation_id, fitted, fitted)
-    return dataclasses.replace(unchanged, reason=_why_not(fitted, run, source.family))
+    return dataclasses.replace(unchanged, not_counted=_why_not(fitted, run, source.family))
 
 
 async def record_exclusion(
@@ -93,7 +100,7 @@ async def record_exclusion(
     return change
 
 
-def _reason(run: Run, screening: StoredScreening | None) -> str:
+def _reason(run: Run, screening: StoredScreening | None) -> Obstacle | None:
     reason = why_not_recorded(run, screening)
     if reason or screening is None:
         return reason
@@ -101,8 +108,8 @@ def _reason(run: Run, screening: StoredScreening | None) -> str:
         outcome_of(run, screening, "any/name")
         prediction_of(screening, "any/name")
     except MalformedError:
-        return "its result or the measurement before it was stored by another release, which this one cannot read"
-    return ""
+        return "unreadable"
+    return None
 
 
 async def _append(connection: Connection, run: Run, screening: StoredScreening, full_name: str, now: datetime) -> None:
@@ -113,6 +120,6 @@ async def _append(connection: Connection, run: Run, screening: StoredScreening, 
         await append_entry(connection, *ids, dump_entry(entry), now)
 
 
-def _why_not(fitted: Fitted, run: Run, family: str) -> str:
+def _why_not(fitted: Fitted, run: Run, family: str) -> NotCounted | None:
     mine = next((own.outcome for own in fitted.installation_set.own.values() if own.run_id == run.run_id), None)
-    return why_not_counted(mine, fitted.calibration, family) if mine else ""
+    return why_not_counted(mine, fitted.calibration, family) if mine else None

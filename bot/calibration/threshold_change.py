@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bot.calibration.ledger_records import NotCounted
 from bot.store.verdicts import Standing
 from pipeline.calibration.ledger_entries import parse_threshold
 from pipeline.json_fields import Fields
@@ -25,7 +26,7 @@ class CalibrationChange:
     version_after: str
     flipped: tuple[Flip, ...] = ()
     judged: int = 0  # repositories with a verdict under this label recipe
-    reason: str = ""  # why the outcome does not count; empty if it does
+    not_counted: NotCounted | None = None  # why the outcome does not count; None if it does
 
     @property
     def moved(self) -> bool:

@@ -32,6 +32,14 @@ _CONTENT: Final = re.compile(
 _LEASE_DIGITS: Final = 12
 
 
+class PairsGone(AssayError):
+    """A run's input is no longer stored."""
+
+
+class PairsChanged(AssayError):
+    """A run's stored input is not the one that was collected for it."""
+
+
 @dataclass(frozen=True, order=True)
 class Stored:
     """An item in the store: one input, or the checkpoints or one lease's results of a run."""
@@ -57,17 +65,17 @@ class Artifacts:
             store.write(name, content)
 
     def read_pairs(self, run: Run) -> bytes:
-        """Return a run's input unverified. Raises AssayError if it is gone."""
+        """Return a run's input unverified. Raises PairsGone."""
         try:
             return self._store(f"{_of(run)}/pairs").read(_pairs_name(run.pair_set_id or ""))
         except MissingError:
-            raise AssayError(f"the pairs of run {run.run_id} are not in the store any more: ask for it again") from None
+            raise PairsGone(f"the pairs of run {run.run_id} are gone") from None
 
     def get_pairs(self, run: Run) -> bytes:
-        """Return a run's input after verifying its id. Raises AssayError if it is gone or differs."""
+        """Return a run's input after verifying its id. Raises PairsGone or PairsChanged."""
         content = self.read_pairs(run)
         if _id_of(run, content) != run.pair_set_id:
-            raise AssayError(f"the pairs of run {run.run_id} are not those that were gathered for it: ask for it again")
+            raise PairsChanged(f"the pairs of run {run.run_id} do not have its id")
         return content
 
     def run_url(self, run: Run) -> str:

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import structlog
 
-from bot.base_models import recipe_of
+from bot.base_models import ModelNotOffered, recipe_of
 from bot.clock import Clock
-from bot.disk.artifacts import Artifacts
+from bot.disk.artifacts import Artifacts, PairsChanged, PairsGone
 from bot.gpu_worker.build_task import build_task, load_earlier_runs
 from bot.gpu_worker.lease import ProgressWriter, RunLease, StopReason
 from bot.gpu_worker.next_state import (
@@ -37,7 +37,14 @@ from bot.gpu_worker.training_child import COMMAND, Child, start_child
 from bot.gpu_worker.training_task import Failure, Reply, Stopped, TrainingTask
 from bot.jobs.cancellation import cancel_and_wait
 from bot.jobs.retry import error_fields
-from bot.messages.reasons import ARTIFACT_STORE_FAILED, NOT_STARTED, own_bug
+from bot.messages.reasons import (
+    ARTIFACT_STORE_FAILED,
+    MODEL_NOT_ALLOWED,
+    NOT_STARTED,
+    PAIRS_CHANGED,
+    PAIRS_GONE,
+    own_bug,
+)
 from bot.records import Run
 from bot.runs.end_run import finish_and_report
 from bot.store.database import Connection, Database, StoreUnavailable
@@ -55,7 +62,7 @@ STOP_TIMEOUT_S: Final = 20.0  # for a checkpoint, when the worker stops
 
 @dataclass(frozen=True, kw_only=True)
 class GpuParts:
-    """What a GPU worker needs to run attempts: stores, limits and how to start the training process."""
+    """The dependencies of attempts: stores, limits and the command of the training process."""
 
     database: Database
     artifacts: Artifacts
@@ -97,6 +104,8 @@ class Attempt:
             earlier = await load_earlier_runs(parts.database, run)
         except StoreUnavailable:
             raise  # the lease expires, and the run is claimed again
+        except ModelNotOffered:
+            return await self._save_outcome(refused(MODEL_NOT_ALLOWED), self._lease(parts.minutes))
         except AssayError as error:
             return await self._save_outcome(refused(str(error)), self._lease(parts.minutes))
         lease = self._lease(recipe.max_minutes)
@@ -245,6 +254,10 @@ def _reply_of(training: asyncio.Task[Reply]) -> Reply:
         reply = training.result()
     except StoreError as error:
         reply = Failure("store", ARTIFACT_STORE_FAILED, str(error))
+    except PairsGone:
+        reply = Failure("input", PAIRS_GONE)
+    except PairsChanged:
+        reply = Failure("input", PAIRS_CHANGED)
     except AssayError as error:
         reply = Failure("input", str(error))
     except OSError as error:

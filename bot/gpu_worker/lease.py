@@ -1,7 +1,7 @@
 """Hold a run while it trains: renew its lease, notice when it must stop, and save its progress.
 
-An unavailable database stops nothing: training goes on, the lease may expire meanwhile, and who owns the run is checked
-when the database is back.
+Training continues while the database is unavailable: the lease may expire meanwhile, and its ownership is checked once
+the database is back.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bot.base_models import identified
 from bot.gpu_worker.training_task import TrainingTask
+from bot.messages.reasons import PAIRS_CHANGED
 from bot.records import RunPurpose
 from bot.run_progress import KEEPING, Meter, Pace, Progress, dump_progress
 from pipeline.finetuning.artifact_store import open_store
@@ -48,7 +49,7 @@ class TrainingSession:
         self._report(meter.progress)
 
         def on_event(event: JobEvent) -> None:
-            progress = dump_progress(meter.see(event))
+            progress = dump_progress(meter.update(event))
             if isinstance(event, CheckpointSaved):
                 self.send({"checkpoint": event.sha256})
             if pace.is_due(progress, self.clock()):
@@ -64,7 +65,7 @@ class TrainingSession:
     def require_input(self, input_id: str) -> None:
         """Raise AssayError unless the loaded input is the one the task names."""
         if input_id != self.task.input_id:
-            raise AssayError("the functions that were read are not those that were gathered for this run: ask again")
+            raise AssayError(PAIRS_CHANGED)
 
     def deliver(self, result: Mapping[str, Any], recipe_id: str, rendered: Mapping[str, bytes]) -> None:
         """Upload the adapters and the rendered files, report the result, and wait to be killed."""
@@ -116,14 +117,12 @@ def judge(session: TrainingSession) -> None:
 
 
 def refit(session: TrainingSession) -> None:
-    """After a win, train again on the latest window and rank the head."""
-    from pipeline.finetuning.job_state import JobState
+    """After a WIN, retrain on the latest window and rank the head."""
     from pipeline.finetuning.rank_by_adapter import rank_by, retrained_of
     from pipeline.finetuning.ranking_file import decode_ranking_set
-    from pipeline.finetuning.result import RefitRecord
-    from pipeline.finetuning.training.head_scores import average_of
+    from pipeline.finetuning.result import RefitResult
     from pipeline.finetuning.training.job import JobOptions
-    from pipeline.finetuning.training.refit import refit as train_once_more
+    from pipeline.finetuning.training.refit import refit as retrain
     from pipeline.ranking.shortlist import dump_shortlist
     from pipeline.reports.finetune_json import load_winning_run, refit_json, render_refit_files
 
@@ -132,12 +131,10 @@ def refit(session: TrainingSession) -> None:
     session.require_input(ranking.id)
     judged = load_winning_run(task.judged)
 
-    def deliver(record: RefitRecord) -> Mapping[str, bytes]:
-        ids = {"pair_set_id": ranking.id, "recipe_id": judged.recipe_id}
-        state = JobState(open_store(task.checkpoints_url), **ids)
-        scores = [run.scores for each in record.adapters if (run := state.run(each.seed)) is not None]
-        shortlist = rank_by(ranking, average_of(scores), judged.scorer, retrained_of(record))
-        rendered = render_refit_files(record)
+    def deliver(result: RefitResult) -> Mapping[str, bytes]:
+        record = result.record
+        shortlist = rank_by(ranking, result.scores, judged.scorer, retrained_of(record))
+        rendered = render_refit_files(result)
         session.deliver(refit_json(record) | {"shortlist": dump_shortlist(shortlist)}, record.recipe_id, rendered)
         return rendered
 
@@ -150,7 +147,7 @@ def refit(session: TrainingSession) -> None:
         checkpoints=task.checkpoints_url,
         known_checkpoints=task.known_checkpoints,
     )
-    train_once_more(ranking, session.recipe(), judged, options, deliver)
+    retrain(ranking, session.recipe(), judged, options, deliver)
 
 
 def score(session: TrainingSession) -> None:

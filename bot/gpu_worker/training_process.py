@@ -1,8 +1,8 @@
 """The training process: `python -I -X utf8 -m bot.gpu_worker.training_process`, started by a GPU worker.
 
-Its standard input is a socket to the worker, which sends the task. Its arguments hold nothing, and its environment no
-database, no Redis and no credentials except those of the artifact store and the model hub. It ends with the worker, and
-when the worker has been silent for a while: a worker that hangs has lost its lease.
+Its standard input is a socket to the worker, which sends the task. It gets no arguments, and its environment
+names no database, no Redis and no credentials except those of the artifact store and the model hub. It exits with the
+worker, or when the worker has been silent for a while: a worker that hangs has lost its lease.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from bot.gpu_worker.purposes import PURPOSES, Purpose, StopRequested, TrainingSession
 from bot.gpu_worker.training_task import FailureKind, TrainingTask, dump_line, load_task
-from bot.messages.reasons import ARTIFACT_STORE_FAILED, NO_RESULT, own_bug
+from bot.messages.reasons import ARTIFACT_STORE_FAILED, NO_RESULT, OUT_OF_MEMORY, own_bug
 from bot.records import RunPurpose
 from bot.sandbox.limits import die_with_parent
 from pipeline.finetuning.artifact_store import StoreError
@@ -30,8 +30,9 @@ from pipeline.screening.measurement import plain
 
 _SOCKET: Final = 0
 _EXIT_WORKER_GONE: Final = 3  # exit status
-GPU_LOST: Final = "the GPU was lost"  # how errors of pipeline.finetuning.training.device begin
-OUT_OF_MEMORY: Final = "out of memory"  # likewise
+# How errors of pipeline.finetuning.training.device begin.
+_LOST_PREFIX: Final = "the GPU was lost"
+_MEMORY_PREFIX: Final = "out of memory"
 
 
 class WorkerConnection:
@@ -80,7 +81,7 @@ class WorkerConnection:
 def main(purposes: Mapping[RunPurpose, Purpose] = PURPOSES) -> None:
     """Run the task that the worker sends, or probe the device."""
     die_with_parent(os.getppid())
-    for number in (signal.SIGINT, signal.SIGTERM):  # the worker gets them too, and asks this process to stop
+    for number in (signal.SIGINT, signal.SIGTERM):  # the worker gets them too, and tells this process to stop
         signal.signal(number, signal.SIG_IGN)
     worker = WorkerConnection(socket.socket(fileno=_SOCKET))
     message = worker.receive()
@@ -117,16 +118,16 @@ def _run(task: TrainingTask, purpose: Purpose, worker: WorkerConnection) -> dict
     except AssayError as error:
         return _failure(_kind_of(str(error)), _without_paths(str(error), task))
     except MemoryError:
-        return _failure("memory", f"{OUT_OF_MEMORY}: lower micro_batch_tokens, or choose a smaller base model")
+        return _failure("memory", OUT_OF_MEMORY)
     except Exception as error:  # a bug: report its location only, since its text may hold code
         return _failure("bug", own_bug(_place(error)))
     return _failure("bug", NO_RESULT)
 
 
 def _kind_of(sentence: str) -> FailureKind:
-    if sentence.startswith(GPU_LOST):
+    if sentence.startswith(_LOST_PREFIX):
         return "device"
-    return "memory" if sentence.startswith(OUT_OF_MEMORY) else "input"
+    return "memory" if sentence.startswith(_MEMORY_PREFIX) else "input"
 
 
 def _without_paths(sentence: str, task: TrainingTask) -> str:

@@ -20,6 +20,7 @@ from bot.github.errors import (
     Suspended,
     Unavailable,
 )
+from bot.messages import reasons
 from bot.store.errors import StoreConflict
 from pipeline.records import AssayError
 
@@ -69,7 +70,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The installation is suspended: its jobs wait for the end of that."""
+    """The installation is suspended: its jobs wait until it is active again."""
 
     reason: str
 
@@ -86,31 +87,31 @@ def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1
         case NotYet():
             return Again(error.until, error.reason, error.counts)
         case RateLimited():
-            return Again(max(error.until, now), "GitHub's rate limit", counts=False)
+            return Again(max(error.until, now), reasons.RATE_LIMITED, counts=False)
         case Suspended():
-            return Paused("the installation is suspended")
+            return Paused(reasons.INSTALLATION_SUSPENDED)
         case NotFound():
-            return Gone("GitHub reports that it does not exist")
+            return Gone(reasons.NOT_ON_GITHUB)
         case BadToken():
             if attempts < MAX_TOKENS:
-                return Again(now, "GitHub refused the token: retrying with a fresh one")
-            return retry(attempts, now, "GitHub refused the token", jitter)
+                return Again(now, reasons.FRESH_TOKEN)
+            return retry(attempts, now, reasons.TOKEN_REFUSED, jitter)
         case Unavailable():
-            return retry(attempts, now, "GitHub cannot be reached", jitter)
+            return retry(attempts, now, reasons.GITHUB_UNREACHABLE, jitter)
         case Forbidden():
-            return Failed("GitHub denied access: check the App's permissions")
+            return Failed(reasons.ACCESS_DENIED)
         case ForeignRedirect():
-            return Failed("GitHub redirected to another host: check ASSAY_GITHUB_URL")
+            return Failed(reasons.REDIRECTED)
         case Rejected() | GitHubError():  # also for a commit that not all of GitHub has seen yet
-            return retry(attempts, now, "GitHub rejected the request", jitter)
+            return retry(attempts, now, reasons.REQUEST_REJECTED, jitter)
         case TimedOut():
-            return retry(attempts, now, "it timed out", jitter)
+            return retry(attempts, now, reasons.JOB_TIMED_OUT, jitter)
         case StoreConflict():
             return Again(now + CONFLICT_PAUSE * jitter, str(error), counts=False)
         case AssayError():
             return retry(attempts, now, str(error), jitter)
         case _:
-            return retry(attempts, now, f"a bug in Assay ({type(error).__name__}): see the log", jitter)
+            return retry(attempts, now, reasons.job_bug(type(error).__name__), jitter)
 
 
 def is_bug(error: BaseException) -> bool:

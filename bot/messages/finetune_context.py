@@ -1,10 +1,11 @@
-"""What the text of `assay/finetune` depends on besides the run itself."""
+"""The context of the text of `assay/finetune`, besides the run itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.calibration.ledger_records import NotCounted
 from bot.records import StoredScreening
 
 NextStep = Literal[
@@ -20,7 +21,7 @@ NextStep = Literal[
 
 @dataclass(frozen=True, slots=True)
 class ThresholdChange:
-    """What an outcome did to the threshold of its installation."""
+    """The effect of an outcome on its installation's threshold."""
 
     before: float
     after: float
@@ -35,12 +36,12 @@ class FinetuneContext:
     external_id: str
     predicted: StoredScreening | None = None  # the screening before the run
     change: ThresholdChange | None = None
-    not_counted: str = ""  # why the outcome changes nothing; continues "because"
+    not_counted: NotCounted | None = None  # why the outcome changes nothing
     next_step: NextStep = ""
     why_not: str = ""  # why retraining failed
-    hears_comments: bool = True
+    comments_enabled: bool = True
 
     @property
     def try_again(self) -> str:
         """Return how a person starts a run, as the beginning of a sentence."""
-        return "Comment `/finetune` on an issue" if self.hears_comments else "Press **Fine-tune** on `assay/screen`"
+        return "Comment `/finetune` on an issue" if self.comments_enabled else "Press **Fine-tune** on `assay/screen`"

@@ -8,7 +8,7 @@ from bot.messages.check_run import NEVER_BLOCKS
 from bot.messages.finetune_context import FinetuneContext, NextStep
 from bot.messages.hotspots import HEADING
 from bot.messages.markdown import bullets, code, paragraphs, prose, section, short_sha
-from bot.messages.outcome_text import render_change
+from bot.messages.outcome_text import render_change, why_not_counted
 from bot.messages.run_text import origin, with_interval
 from bot.messages.verdict_text import verdict_words
 from bot.records import Run, StoredScreening
@@ -215,13 +215,13 @@ def _was_right(verdict: str, measurable: bool, figures: FinetuneFigures) -> str:
 
 
 def _calibration(run: Run, figures: FinetuneFigures, context: FinetuneContext) -> str:
-    """Return what the outcome did to the threshold, or why it did nothing."""
+    """Return the effect of the outcome on the threshold, or why it had none."""
     if figures.control:
         return "Nothing: a control never enters the calibration set."
     if figures.outcome == "INCONCLUSIVE":
         return "Nothing: an inconclusive outcome is kept in the ledger and never moves the threshold."
     if context.not_counted:
-        return f"Nothing, because {prose(context.not_counted)}."
+        return f"Nothing, because {prose(why_not_counted(context.not_counted))}."
     if context.change is None:
         return "Its effect on the threshold is not stored."
     change = context.change

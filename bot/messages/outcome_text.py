@@ -1,6 +1,6 @@
 """The outcome of a finished run in a few lines; the check run has the rest.
 
-Whatever a stored result lacks or garbles is left out.
+Missing or malformed values of a stored result are left out.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from bot.calibration.ledger_records import NotCounted, Obstacle
 from bot.messages.markdown import prose
 from bot.messages.run_text import with_interval
 from pipeline.records import OutcomeKind
@@ -19,6 +20,17 @@ OUTCOMES: Final[Mapping[OutcomeKind, str]] = {
     "SOFT LOSS": "SOFT LOSS: the adapter is hardly better than the baseline. Use the baseline.",
     "HARD LOSS": "HARD LOSS: the adapter is worse than the baseline. Use the baseline.",
     "INCONCLUSIVE": "INCONCLUSIVE: this run cannot tell whether the adapter beats the baseline. Use the baseline.",
+}
+_NOT_COUNTED: Final[Mapping[Obstacle, str]] = {
+    "not_judged": "it was not judged on a holdout",
+    "unfinished": "it did not finish",
+    "control": "it was a control, whose labels or prompts were changed on purpose",
+    "no_density": "no density had been measured before it",
+    "label_recipe_differs": "its labels and the density before it follow different label recipes",
+    "config_differs": "the repository's own configuration has changed since its density was measured",
+    "unreadable": ("its result or the measurement before it was stored by another release, which this one cannot read"),
+    "inconclusive": "an INCONCLUSIVE outcome is kept in the ledger and never moves a threshold",
+    "superseded": "a newer outcome of this repository counts",
 }
 _UNKNOWN: Final = "The run has finished."
 
@@ -44,10 +56,22 @@ def render_figures(result: object) -> list[str]:
 
 
 def render_change(before: float, after: float, flipped: int, judged: int) -> str:
-    """Return what an outcome did to the threshold of its installation and to the verdicts there."""
+    """Return the effect of an outcome on its installation's threshold and verdicts."""
     was, now = numbers.density(before), numbers.density(after)
     moved = f"The threshold moved from {was} to {now}" if was != now else f"The threshold stays at {now}"
     return f"{moved}; {flipped:,} of {numbers.counted(judged, 'verdict')} flipped."
+
+
+def why_not_counted(not_counted: NotCounted) -> str:
+    """Return why an outcome does not move the threshold, as a clause that follows "because"."""
+    if not_counted.why == "excluded":
+        return f"an operator excluded this repository: {not_counted.operator_reason}"
+    if not_counted.why == "family_differs":
+        return (
+            f"the threshold is that of the base model family {not_counted.threshold_family}, and this run used "
+            f"{not_counted.family}"
+        )
+    return _NOT_COUNTED[not_counted.why]
 
 
 def _rho(figures: FinetuneFigures) -> str:

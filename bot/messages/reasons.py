@@ -1,4 +1,7 @@
-"""Why a run or a screening ended, as stored with it and shown after "Reason:". Each is a clause without a full stop."""
+"""Reasons why runs, screenings and jobs ended, as stored with them and shown after "Reason:".
+
+Each is a clause without a full stop.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,22 @@ NO_RESULT: Final = "it ended without a result"
 NOT_STARTED: Final = "the GPU worker could not start it"
 RANKING_UNREADABLE: Final = "the ranking that it stored cannot be read"
 
+OUT_OF_MEMORY: Final = "out of memory: lower micro_batch_tokens, or choose a smaller base model"
+PAIRS_GONE: Final = "the pairs that were collected for it are no longer stored: request it again"
+PAIRS_CHANGED: Final = "the stored pairs are not those that were collected for it: request it again"
+
+# Jobs, after each failed attempt.
+RATE_LIMITED: Final = "GitHub's rate limit"
+INSTALLATION_SUSPENDED: Final = "the installation is suspended"
+NOT_ON_GITHUB: Final = "GitHub reports that it does not exist"
+TOKEN_REFUSED: Final = "GitHub refused the token"
+FRESH_TOKEN: Final = f"{TOKEN_REFUSED}: retrying with a fresh one"
+GITHUB_UNREACHABLE: Final = "GitHub cannot be reached"
+ACCESS_DENIED: Final = "GitHub denied access: check the App's permissions"
+REDIRECTED: Final = "GitHub redirected to another host: check ASSAY_GITHUB_URL"
+REQUEST_REJECTED: Final = "GitHub rejected the request"
+JOB_TIMED_OUT: Final = "it timed out"
+
 # Screenings.
 CODE_UNREADABLE: Final = "GitHub does not let the App read the code: it needs the permission to read contents"
 
@@ -88,6 +107,11 @@ def worker_vanished(attempts: int) -> str:
 def own_bug(place: str) -> str:
     """Return that Assay failed. `place`: the kind of error."""
     return f"it stopped on an error in Assay itself ({place})"
+
+
+def job_bug(kind: str) -> str:
+    """Return that a job failed on an error in Assay. `kind`: of the error."""
+    return f"a bug in Assay ({kind}): see the log"
 
 
 def died(exit_code: int) -> str:

@@ -12,14 +12,13 @@ from typing import Any
 from bot.repo_config.keys import (
     DEFAULT_PERMISSION,
     KEYS,
-    MAX_ITEM_BYTES,
-    MAX_ITEMS,
     MAX_MINUTES,
     MODEL_NAME,
     PERMISSIONS,
     SECTIONS,
     Kind,
 )
+from pipeline.classify.patterns import MAX_PATTERN_BYTES, MAX_PATTERNS
 
 
 def json_schema() -> dict[str, Any]:
@@ -50,10 +49,10 @@ def _of_kind(kind: Kind) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"}
     if kind == "minutes":
         return {"type": "integer", "minimum": 1, "maximum": MAX_MINUTES}
-    items: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_ITEM_BYTES}
+    items: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_PATTERN_BYTES}
     if kind == "globs":
         items["pattern"] = "^[^!]"
-    return {"type": "array", "maxItems": MAX_ITEMS, "items": items}
+    return {"type": "array", "maxItems": MAX_PATTERNS, "items": items}
 
 
 def render() -> str:

@@ -6,12 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pipeline.classify.patterns import MAX_PATTERN_BYTES, MAX_PATTERNS
-
 Kind = Literal["labels", "expressions", "globs", "permission", "boolean", "model", "minutes"]
 
-MAX_ITEMS: Final = MAX_PATTERNS
-MAX_ITEM_BYTES: Final = MAX_PATTERN_BYTES
 LISTS: Final[tuple[Kind, ...]] = ("labels", "expressions", "globs")
 PERMISSIONS: Final = ("write", "maintain", "admin")  # loosest first
 DEFAULT_PERMISSION: Final = "maintain"

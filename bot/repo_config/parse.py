@@ -16,8 +16,6 @@ from typing import Any, Final
 from bot.repo_config.keys import (
     BY_NAME,
     LISTS,
-    MAX_ITEM_BYTES,
-    MAX_ITEMS,
     MAX_MINUTES,
     MODEL_NAME,
     PERMISSIONS,
@@ -27,7 +25,7 @@ from bot.repo_config.keys import (
 )
 from bot.repo_config.repository_config import ConfigProblem, ParsedConfig, RepositoryConfig
 from bot.repo_config.yaml_tree import Mapping, Node, Sequence, Text, Unreadable, Unsupported, read_tree
-from pipeline.classify.patterns import compile_expression, compile_glob
+from pipeline.classify.patterns import MAX_PATTERN_BYTES, MAX_PATTERNS, compile_expression, compile_glob
 from pipeline.reports.escape import inert
 
 CONFIG_PATH: Final = ".github/assay.yml"
@@ -111,13 +109,13 @@ def _items(key: Key, value: Node, problems: list[ConfigProblem]) -> tuple[str, .
     """Return the items of a list that apply. Raises _Invalid if it is not a list."""
     if not isinstance(value, Sequence):
         raise _Invalid(f"must be a list with one `- item` a line, not {_kind_of(value)}")
-    if len(value.items) > MAX_ITEMS:
-        line = value.items[MAX_ITEMS].line
+    if len(value.items) > MAX_PATTERNS:
+        line = value.items[MAX_PATTERNS].line
         problems.append(
-            ConfigProblem(line, key.name, f"has {len(value.items)} items: only the first {MAX_ITEMS} apply")
+            ConfigProblem(line, key.name, f"has {len(value.items)} items: only the first {MAX_PATTERNS} apply")
         )
     items = []
-    for number, item in enumerate(value.items[:MAX_ITEMS], 1):
+    for number, item in enumerate(value.items[:MAX_PATTERNS], 1):
         try:
             items.append(_checked_item(key.kind, _text(item)))
         except _Invalid as invalid:
@@ -126,8 +124,8 @@ def _items(key: Key, value: Node, problems: list[ConfigProblem]) -> tuple[str, .
 
 
 def _checked_item(kind: Kind, text: str) -> str:
-    if len(text.encode("utf-8", "replace")) > MAX_ITEM_BYTES:
-        raise _Invalid(f"it is longer than {MAX_ITEM_BYTES} bytes")
+    if len(text.encode("utf-8", "replace")) > MAX_PATTERN_BYTES:
+        raise _Invalid(f"it is longer than {MAX_PATTERN_BYTES} bytes")
     if not text.strip():
         raise _Invalid("it is empty")
     try:

@@ -78,7 +78,7 @@ def combine(
     finetune, finetune_overruled = _finetune(ceiling, files)
     quiet, quiet_overruled = _quiet(ceiling, files)
     share_outcomes, sharing_overruled = _share_outcomes(ceiling, organization, repository)
-    wishes = [config.publish_ranking for _, config in files]
+    settings = [config.publish_ranking for _, config in files]
     return EffectiveConfig(
         overlay=_lists(files).overlay,
         permission=permission,
@@ -86,14 +86,14 @@ def combine(
         base_model=base_model,
         max_minutes=max_minutes,
         quiet=quiet,
-        publish_ranking=(ceiling.publish_ranking or True in wishes) and False not in wishes,
+        publish_ranking=(ceiling.publish_ranking or True in settings) and False not in settings,
         overruled=(
             *permission_overruled,
             *finetune_overruled,
             *model_overruled,
             *minutes_overruled,
             *quiet_overruled,
-            *_unpublished(wishes),
+            *_unpublished(settings),
             *sharing_overruled,
         ),
         share_outcomes=share_outcomes,
@@ -189,6 +189,6 @@ def _share_outcomes(
     return False, [Overruled("repository", "share_outcomes", why)] if repository.share_outcomes else []
 
 
-def _unpublished(wishes: list[bool | None]) -> Iterator[Overruled]:
-    if wishes == [False, True]:
+def _unpublished(settings: list[bool | None]) -> Iterator[Overruled]:
+    if settings == [False, True]:
         yield Overruled("repository", "publish_ranking", "the organization's configuration forbids it")

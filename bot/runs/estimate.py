@@ -30,7 +30,7 @@ from pipeline.finetuning.recipe import MAX_VALIDATED, BaseModel, FinetuneRecipe
 BYTES_PER_TOKEN: Final = 2.5
 MARGIN: Final = 1.25
 REFIT_SHARE: Final = 0.5  # of the time limit, for a refit: one fit per seed where judging needs two
-MIN_MINUTES: Final = 1.0  # loading a model takes as long, however little is trained
+MIN_MINUTES: Final = 1.0  # loading a model takes this long, however little is trained
 LOADING_MINUTES: Final = 10.0  # reserved in addition, to fetch and load the model and to write the results
 FORWARD: Final = 0.5  # cost of scoring a token relative to training on it
 
@@ -83,10 +83,10 @@ def seconds_per_token(results: Iterable[Mapping[str, Any]]) -> float | None:
     return max(speeds, default=None)
 
 
-def tokens_of(lengths: Lengths, most_tokens: int) -> list[int]:
+def tokens_of(lengths: Lengths, max_tokens: int) -> list[int]:
     """Return the length of each prompt in tokens, longest first."""
     return [
-        min(math.ceil(size / BYTES_PER_TOKEN), most_tokens)
+        min(math.ceil(size / BYTES_PER_TOKEN), max_tokens)
         for size, amount in sorted(lengths.items(), reverse=True)
         for _ in range(amount)
     ]

@@ -239,6 +239,18 @@ class Miner:
         self._store.save(None if self._problems or self._repository.shallow else self._graph)
         return mined
 
+    def fix_commits(self, after: int, upto: int, until: int) -> frozenset[int]:
+        """Return graph indices of the fix commits landing at chain positions (after, upto], with or without credit.
+
+        Issues and pull requests opened after `until` (seconds since 1970) are ignored.
+        """
+        messages, changes = self._read_messages(after, upto, until), self._chain_changes(after, upto)
+        attribution = self._attribution(self.snapshot(after), upto, messages, changes)
+        while not attribution.advance():
+            self._compute("parsing changes")
+        fixes = attribution.credits({}).fixes
+        return frozenset((*fixes.examined, *fixes.oversized))
+
     def positions(self, windows: Windows) -> tuple[int, int]:
         """Return the chain positions of the snapshots at T_train and T_eval."""
         train_at = max(0, self.history.position_at(windows.train_start))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import Any, TypeVar
 
 from pipeline.finetuning.comparison import FROZEN
@@ -18,6 +17,7 @@ from pipeline.finetuning.result import (
     FinetuneResult,
     Judgement,
     RefitRecord,
+    RefitResult,
     SeedRun,
     WinningRun,
 )
@@ -26,6 +26,7 @@ from pipeline.ranking.evaluate import BASELINE
 from pipeline.ranking.statistics import Comparison
 from pipeline.reports.escape import encodable
 from pipeline.reports.evaluation_json import comparison_json, scorer_json
+from pipeline.reports.finite import require_finite
 from pipeline.reports.numbers import iso
 
 RESULT_FILE = "result.json"
@@ -65,7 +66,7 @@ def finetune_json(result: FinetuneResult) -> dict[str, object]:
         "adapters": {str(seed): dict(sorted(files.items())) for seed, files in sorted(result.adapters.items())},
         "notes": [encodable(note) for note in result.notes],
     }
-    _require_finite("finetune", fields)
+    require_finite("finetune", fields)
     return fields
 
 
@@ -136,17 +137,6 @@ def _costs(costs: Costs) -> dict[str, object]:
     }
 
 
-def _require_finite(name: str, value: object) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} is not a finite number: {value}")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _require_finite(str(key), inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _require_finite(name, inner)
-
-
 def refit_json(record: RefitRecord) -> dict[str, Any]:
     """Return the JSON of a refit; times in seconds since 1970. Raises ValueError for a number that is not finite."""
     values = _json_values(record)
@@ -174,9 +164,9 @@ def render_result_file(values: dict[str, Any]) -> bytes:
     return json.dumps(values, indent=1, allow_nan=False).encode() + b"\n"
 
 
-def render_refit_files(record: RefitRecord) -> dict[str, bytes]:
+def render_refit_files(result: RefitResult) -> dict[str, bytes]:
     """Render the files beside the adapters of a refit, by name."""
-    return {RESULT_FILE: render_result_file(refit_json(record))}
+    return {RESULT_FILE: render_result_file(refit_json(result.record))}
 
 
 def _json_values(value: RefitRecord | WinningRun) -> dict[str, Any]:

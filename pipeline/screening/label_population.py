@@ -21,20 +21,7 @@ class Population:
     others: tuple[str, ...]
 
 
-class ClassifyingMiner(Miner):
-    """A miner that classifies commits (docs/development/design.md, Fix commit)."""
-
-    def fix_commits(self, after: int, upto: int, until: int) -> frozenset[int]:
-        """Return graph indices of the fix commits landing at chain positions (after, upto], with or without credit."""
-        messages, changes = self._read_messages(after, upto, until), self._chain_changes(after, upto)
-        attribution = self._attribution(self.snapshot(after), upto, messages, changes)
-        while not attribution.advance():
-            self._compute("parsing changes")
-        fixes = attribution.credits({}).fixes
-        return frozenset((*fixes.examined, *fixes.oversized))
-
-
-def read_population(miner: ClassifyingMiner, recipe: LabelRecipe) -> Population:
+def read_population(miner: Miner, recipe: LabelRecipe) -> Population:
     """Return the commits of the training window. Raises AssayError if the history is too short for a window."""
     history = miner.history
     windows = fit_windows(

@@ -22,8 +22,9 @@ from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.settings import load_settings
 from pipeline.calibration.seed_records import iso_day
 from pipeline.label_recipe import MESSAGES
+from pipeline.mining.miner import Miner
 from pipeline.records import AssayError, printable
-from pipeline.screening.label_population import ClassifyingMiner, read_population
+from pipeline.screening.label_population import read_population
 from pipeline.screening.label_quality import ANSWERS, Answer, Estimate, LabelQuality, LabelSample, draw_sample, score
 from pipeline.screening.measure import facts_path
 
@@ -56,7 +57,7 @@ def sample(
     with progress_display() as progress:
         repository = open_source(source, settings, progress)
         store = facts_path(settings.data_dir, repository)
-        with ClassifyingMiner(repository, MESSAGES, store, jobs or default_jobs(), progress) as miner:
+        with Miner(repository, MESSAGES, store, jobs or default_jobs(), progress) as miner:
             if (time := parse_as_of(as_of)) is not None:
                 miner.cut(time)
             population = read_population(miner, MESSAGES)

@@ -58,7 +58,7 @@ async def prepare(context: JobContext) -> Outcome:
 
 
 async def _prepare(context: JobContext, state: PrepareState) -> Outcome:
-    """Raises EndRun."""
+    """Check, gather, reserve and queue. Raises EndRun."""
     prepared = await check(context, state)
     try:
         gathered = await gather(context, prepared)
@@ -66,7 +66,7 @@ async def _prepare(context: JobContext, state: PrepareState) -> Outcome:
         raise _after(context, failure) from None
     except StoreError as error:
         log.warning("pairs_not_stored", run_id=state.run.run_id, problem=str(error))
-        raise NotYet(context.now() + STORE_PAUSE, "the store of artifacts does not work", counts=True) from None
+        raise NotYet(context.now() + STORE_PAUSE, "the artifact store is unavailable", counts=True) from None
     require_enough(state.run, gathered)
     return await reserve_and_queue(context, prepared, gathered)
 

@@ -1,11 +1,11 @@
-"""What a run needs before anything is cloned: rows, configuration, permission and a token; or the reason it ends."""
+"""Check a run before anything is cloned: rows, configuration, permission and a token; or end it with a reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.base_models import recipe_of
+from bot.base_models import ModelNotOffered, recipe_of
 from bot.commands.facts import models_here
 from bot.handlers.finetuning.recheck import why_not_allowed
 from bot.jobs.context import READ, JobContext
@@ -125,6 +125,8 @@ def _recipe(context: JobContext, run: Run, config: EffectiveConfig) -> FinetuneR
     minutes = policy.finetune_minutes
     try:
         return recipe_of(run, policy.base_models, min(minutes, config.max_minutes or minutes))
+    except ModelNotOffered:
+        raise EndRun("refused", MODEL_NOT_ALLOWED) from None
     except AssayError as error:
         raise EndRun("refused", str(error)) from None
 

@@ -48,7 +48,7 @@ def _task(context: JobContext, prepared: Preparation, slot: CloneSlot, evidence:
     return ScreeningTask(
         url=f"{policy.web_url}/{prepared.repository.full_name}.git",
         folder=slot.folder,
-        max_pack_bytes=slot.most_bytes,
+        max_pack_bytes=slot.max_bytes,
         token=prepared.token,
         seen_at=int(prepared.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,

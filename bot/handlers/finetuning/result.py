@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from bot.calibration.ledger_records import NotCounted
 from bot.calibration.record import change_of, reason_not_recorded
 from bot.handlers.finetuning.apply_outcome import apply_outcome
 from bot.jobs.arguments import ReplyAboutRun, RunEnded, RunQueued, RunRefused, ShowAgain, parse_result, request
@@ -45,7 +46,7 @@ class ResultState:
     run: Run | None  # the run that it is about
     posted: StoredCheckRun | None  # the check run that shows the run's end, or is to be shown again
     unposted: StoredCheckRun | None  # one that GitHub may or may not have
-    shown: FinetuneContext  # what the check run says beside the run
+    shown: FinetuneContext  # the context of the check run
 
     @property
     def full_name(self) -> str:
@@ -82,8 +83,8 @@ async def _load(context: JobContext, arguments: ResultArguments) -> ResultState 
             return None
         run, posted = await _load_subject(connection, ids, arguments)
         head_sha = _head_sha(arguments, run, posted)
-        hears_comments = installation.permissions.get("issues") == "write"
-        shown = FinetuneContext(memory.repository.full_name, head_sha, "", hears_comments=hears_comments)
+        comments_enabled = installation.permissions.get("issues") == "write"
+        shown = FinetuneContext(memory.repository.full_name, head_sha, "", comments_enabled=comments_enabled)
         if run is not None and run.ending == "finished":
             shown = await _load_shown(connection, context, run, shown)
         unposted = await unposted_check_run(connection, *ids, FINETUNE)
@@ -137,17 +138,20 @@ async def _load_shown(connection: Connection, context: JobContext, run: Run, sho
     )
 
 
-async def _load_change(connection: Connection, context: JobContext, run: Run) -> tuple[ThresholdChange | None, str]:
-    """Return what the outcome did to the threshold, or why it did nothing."""
+async def _load_change(
+    connection: Connection, context: JobContext, run: Run
+) -> tuple[ThresholdChange | None, NotCounted | None]:
+    """Return the effect of the outcome on the threshold, or why it had none."""
     try:
         change = await change_of(connection, context.parts.calibrations, run)
     except MalformedError:  # stored by another release
-        return None, ""
+        return None, None
     if change is None:
-        return None, await reason_not_recorded(connection, run)
-    if change.reason:
-        return None, change.reason
-    return ThresholdChange(change.before.value, change.after.value, len(change.flipped), change.judged), ""
+        obstacle = await reason_not_recorded(connection, run)
+        return None, NotCounted(obstacle) if obstacle else None
+    if change.not_counted:
+        return None, change.not_counted
+    return ThresholdChange(change.before.value, change.after.value, len(change.flipped), change.judged), None
 
 
 def _why_silent(context: JobContext, state: ResultState) -> str:

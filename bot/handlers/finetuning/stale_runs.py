@@ -1,4 +1,4 @@
-"""Sweep the runs: requeue or end those whose worker vanished, and end those that nobody will prepare or train."""
+"""Sweep the runs: requeue or end those whose worker vanished, and end those that no worker will prepare or train."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@
     3. average the scores over the seeds
 
 Each seed takes as many steps as in the winning run, with the same learning-rate schedule. That number was chosen on the
-labels of three quarters of a window and then used for all of it; here it is used as it is, too. More functions would
-bear more steps, but how many is unknown, and nothing is held out to measure it by.
+labels of three quarters of a window and then used for all of it; it is reused here unchanged. More functions would
+support more steps, but how many is unknown, and nothing is held out to measure that.
 
-Unlike in a run, a seed that the time limit cuts short counts for nothing, not even the first: nothing is known about an
-adapter of fewer steps.
+Unlike in a run, a seed that the time limit cuts short is discarded, even the first: nothing is known about an adapter
+of fewer steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.finetuning.model_card import CardMetrics, Provenance
 from pipeline.finetuning.prompts import Prompted
 from pipeline.finetuning.ranking_set import RankingSet
 from pipeline.finetuning.recipe import MIN_POSITIVES, MIN_TRAINED_ON, FinetuneRecipe
-from pipeline.finetuning.result import Fit, Hashes, RefitRecord, RefitResult, SavedAdapter, SeedRun, WinningRun
+from pipeline.finetuning.result import Fit, Hashes, RefitResult, SavedAdapter, SeedRun, WinningRun
 from pipeline.finetuning.result_assembly import assemble_record, provenance_of
 from pipeline.finetuning.training.device import device_name
 from pipeline.finetuning.training.head_scores import average_of
@@ -34,7 +34,7 @@ from pipeline.finetuning.training.load_model import LoadedModel, size_of
 from pipeline.ranking.bootstrap import Floats
 from pipeline.records import AssayError
 
-Files = Callable[[RefitRecord], Mapping[str, bytes]]
+Files = Callable[[RefitResult], Mapping[str, bytes]]
 
 
 def require_refittable(ranking: RankingSet, recipe: FinetuneRecipe, winner: WinningRun) -> None:
@@ -42,16 +42,16 @@ def require_refittable(ranking: RankingSet, recipe: FinetuneRecipe, winner: Winn
     recipe_id = recipe.recipe_id(ranking.label_recipe_id)
     if recipe_id != winner.recipe_id:
         raise AssayError(
-            f"the winning run used recipe {winner.recipe_id}, not {recipe_id}: a refit must use the recipe that won"
+            f"the winning run used recipe {winner.recipe_id}, not {recipe_id}: retrain with the recipe that won"
         )
     if len(ranking.train) < MIN_TRAINED_ON:
         raise AssayError(
-            f"too few functions to refit: {len(ranking.train):,} at the start of the latest window, at least "
+            f"too few functions to retrain: {len(ranking.train):,} at the start of the latest window, at least "
             f"{MIN_TRAINED_ON} are needed; rank by the baseline until then"
         )
     if ranking.positives < MIN_POSITIVES:
         raise AssayError(
-            f"too few fixes to refit: {ranking.positives:,} of {len(ranking.train):,} functions were fixed in the "
+            f"too few fixes to retrain: {ranking.positives:,} of {len(ranking.train):,} functions were fixed in the "
             f"latest window, at least {MIN_POSITIVES} are needed; rank by the baseline until then"
         )
 
@@ -66,7 +66,7 @@ def refit(
     """
     require_refittable(ranking, recipe, winner)
     job = _Refit(data=ranking, recipe=recipe, winner=winner)
-    return run_job(job, options, lambda result: files(result.record))
+    return run_job(job, options, files)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class _Refit(Job[RefitResult]):
     ) -> RefitResult:
         if not runs:
             raise AssayError(
-                f"no seed was refitted within {self.recipe.max_minutes:g} minutes: allow more; checkpoints are kept"
+                f"no seed was retrained within {self.recipe.max_minutes:g} minutes: allow more; checkpoints are kept"
             )
         record = assemble_record(self.data, self.recipe, self.winner, runs, planned.device)
         return RefitResult(record, average_of([run.scores for run in runs]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot.calibration.ledger_records import NotCounted
 from bot.calibration.record import change_of, reason_not_recorded, record_exclusion
 from bot.store.calibrations import calibrations_of
 from bot.store.ledger import entries_of
@@ -40,7 +41,7 @@ def test_a_loss_above_the_threshold_moves_it_and_flips_verdicts_in_between(scene
     change = scene.ran(7, 0.05, "SOFT LOSS")
     assert [change.before.value, change.after.value] == pytest.approx([0.045, 0.055])
     assert change.flipped == ((7, "RUN", "SKIP"), (8, "RUN", "SKIP"))
-    assert (change.judged, change.reason, change.moved) == (3, "", True)
+    assert (change.judged, change.not_counted, change.moved) == (3, None, True)
     assert change.version_before != change.version_after == scene.calibration().version
     assert recalibrations(scene) == 1
 
@@ -69,7 +70,7 @@ def test_an_inconclusive_outcome_is_kept_and_moves_nothing(scene: Scene) -> None
     change = scene.record(run)
     assert change is not None
     assert (change.moved, change.flipped, change.version_before) == (False, (), change.version_after)
-    assert "INCONCLUSIVE" in change.reason
+    assert change.not_counted == NotCounted("inconclusive")
     assert kinds(scene) == ["prediction", "outcomes"]
     assert scene.store(calibrations_of, 1) == []
     assert scene.store(change_of, scene.source, run) == change
@@ -77,20 +78,20 @@ def test_an_inconclusive_outcome_is_kept_and_moves_nothing(scene: Scene) -> None
 
 def test_runs_that_are_no_evidence_are_not_recorded(scene: Scene, subtests: pytest.Subtests) -> None:
     cases: list[tuple[Any, str]] = [
-        ({"purpose": "refit"}, "not judged"),
-        ({"ending": "crashed"}, "did not finish"),
-        ({"result": {"control": "shuffled labels"}}, "a control"),
-        ({"screening_id": 999}, "no density"),
-        ({"label_recipe_id": "f" * 12}, "different label recipes"),
-        ({"result": {"config_hash": "c" * 12}}, "own configuration was another"),
-        ({"result": {"outcome": "GREAT"}}, "cannot read"),
-        ({"result": {"base_model_family": 7}}, "cannot read"),
-        ({"result": {"rho_adapter": 3.0}}, "cannot read"),
+        ({"purpose": "refit"}, "not_judged"),
+        ({"ending": "crashed"}, "unfinished"),
+        ({"result": {"control": "shuffled labels"}}, "control"),
+        ({"screening_id": 999}, "no_density"),
+        ({"label_recipe_id": "f" * 12}, "label_recipe_differs"),
+        ({"result": {"config_hash": "c" * 12}}, "config_differs"),
+        ({"result": {"outcome": "GREAT"}}, "unreadable"),
+        ({"result": {"base_model_family": 7}}, "unreadable"),
+        ({"result": {"rho_adapter": 3.0}}, "unreadable"),
     ]
     for changes, because in cases:
         with subtests.test(changes=changes, because=because):
             run = scene.run(7, 0.05, "WIN", **changes)
-            assert because in scene.store(reason_not_recorded, run)
+            assert scene.store(reason_not_recorded, run) == because
             assert scene.record(run) is None
             assert kinds(scene) == []
             assert recalibrations(scene) == 0
@@ -102,7 +103,7 @@ def test_a_late_result_does_not_override_a_newer_one(scene: Scene) -> None:
     newer = scene.ran(7, 0.05, "SOFT LOSS", day=2)
     late = scene.record(older)
     assert late is not None
-    assert (late.after, late.reason) == (newer.after, "a newer outcome of this repository counts")
+    assert (late.after, late.not_counted) == (newer.after, NotCounted("superseded"))
 
 
 def test_a_newer_outcome_of_a_repository_replaces_the_older(scene: Scene) -> None:
@@ -126,7 +127,7 @@ def test_a_renamed_repository_keeps_its_outcomes_under_the_new_name(scene: Scene
 def test_a_model_family_moves_only_its_own_threshold(scene: Scene) -> None:
     change = scene.ran(7, 0.05, "SOFT LOSS", result={"base_model_family": "large"})
     assert not change.moved
-    assert "base model family tiny" in change.reason
+    assert change.not_counted == NotCounted("family_differs", family="large", threshold_family="tiny")
     assert scene.store(scene.source.of, 1, family="large").threshold.value == pytest.approx(0.055)
 
 
@@ -152,7 +153,7 @@ def test_an_excluded_repository_does_not_count_until_included_again(scene: Scene
     out = scene.store(record_exclusion, scene.source, 1, 7, Excluded(NOW.isoformat(), "acme-1/shop-7", "a fork"), NOW)
     assert [out.before.value, out.after.value] == pytest.approx([0.055, 0.045])
     late = scene.ran(7, 0.05, "SOFT LOSS", day=2)
-    assert (late.moved, late.reason) == (False, "an operator excluded this repository: a fork")
+    assert (late.moved, late.not_counted) == (False, NotCounted("excluded", operator_reason="a fork"))
     back = scene.store(record_exclusion, scene.source, 1, 7, Included(NOW.isoformat(), "acme-1/shop-7"), NOW)
     assert back.after.value == pytest.approx(0.055)
     assert kinds(scene).count("exclude") == 1

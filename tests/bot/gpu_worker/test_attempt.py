@@ -209,7 +209,7 @@ def test_a_base_model_no_longer_listed_is_refused(gpu: Bench) -> None:
     done = gpu.once()
     assert done is not None
     assert (done.ending, done.attempts) == ("refused", 1)
-    assert "is not on the operator's list (ASSAY_BASE_MODELS) any more" in (done.reason or "")
+    assert done.reason == "its base model is no longer allowed here"
 
 
 def test_missing_pairs_end_the_run_with_advice(gpu: Bench) -> None:
@@ -219,7 +219,7 @@ def test_missing_pairs_end_the_run_with_advice(gpu: Bench) -> None:
     assert done is not None
     assert (done.ending, done.reason) == (
         "crashed",
-        "the pairs of run 1 are not in the store any more: ask for it again",
+        "the pairs that were collected for it are no longer stored: request it again",
     )
 
 

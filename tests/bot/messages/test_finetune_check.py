@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.calibration.ledger_records import NotCounted
 from bot.commands.decide import REFUSAL_KEYS
 from bot.messages.check_run import MAX_TITLE, NEVER_BLOCKS
 from bot.messages.finetune_check import finetune_check, nothing_check, refusal_check, started_check
@@ -24,7 +25,7 @@ from tests.bot.messages.test_screen_check import OURS
 from tests.pipeline.reports.test_finetune_figures import ANYTHING
 
 CONTEXT = FinetuneContext(
-    "acme/shop", HEAD, "assay/finetune/1", screened(), ThresholdChange(0.0264, 0.0271, 2, 143), "", "coming"
+    "acme/shop", HEAD, "assay/finetune/1", screened(), ThresholdChange(0.0264, 0.0271, 2, 143), None, "coming"
 )
 TABLE = {f"{part}_{end}" for part in ("table", "thead", "tbody", "tr", "th", "td") for end in ("open", "close")}
 WON = stored_result()
@@ -220,8 +221,8 @@ ENDINGS: list[tuple[RunEnding, str, str, str, str]] = [
         "neutral",
         "timed out without a result",
         "The run reached its time limit and was stopped.",
-        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), fewer seeds or a smaller base "
-        "model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
+        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), or configure fewer seeds or a "
+        "smaller base model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
     ),
     (
         "out_of_budget",
@@ -270,7 +271,7 @@ def test_a_run_that_reserved_nothing_cost_nothing() -> None:
 
 
 def test_without_comments_the_text_points_to_the_button() -> None:
-    summary = checked(ended_run("crashed"), hears_comments=False).summary
+    summary = checked(ended_run("crashed"), comments_enabled=False).summary
     assert "Press **Fine-tune** on `assay/screen` to try again." in summary
     assert "/finetune" not in summary
 
@@ -292,8 +293,18 @@ def test_without_comments_the_text_points_to_the_button() -> None:
         (ended_run(), {"change": None}, "Its effect on the threshold is not stored."),
         (
             ended_run(),
-            {"not_counted": "no density had been measured before it"},
+            {"not_counted": NotCounted("no_density")},
             "Nothing, because no density had been measured before it.",
+        ),
+        (
+            ended_run(),
+            {"not_counted": NotCounted("excluded", operator_reason="a monorepo")},
+            "Nothing, because an operator excluded this repository: a monorepo.",
+        ),
+        (
+            ended_run(),
+            {"not_counted": NotCounted("family_differs", family="large", threshold_family="tiny")},
+            "Nothing, because the threshold is that of the base model family tiny, and this run used large.",
         ),
         (
             lost("INCONCLUSIVE", 0.1),
@@ -306,7 +317,7 @@ def test_without_comments_the_text_points_to_the_button() -> None:
             "Nothing: a control never enters the calibration set.",
         ),
     ],
-    ids=["moved", "stays", "unknown", "left out", "inconclusive", "control"],
+    ids=["moved", "stays", "unknown", "left out", "excluded", "another family", "inconclusive", "control"],
 )
 def test_the_effect_on_the_threshold(run: Run, shown: dict[str, Any], said: str) -> None:
     assert section_of(checked(run, **shown), "What it changes") == said
@@ -457,8 +468,9 @@ def test_hostile_text_is_inert(subtests: pytest.Subtests) -> None:
                 "recipe_id": hostile,
                 "config_hash": hostile,
             }
+            excluded = NotCounted("excluded", operator_reason=hostile)
             shown = dataclasses.replace(
-                CONTEXT, full_name=hostile, not_counted=hostile, next_step="failed", why_not=hostile
+                CONTEXT, full_name=hostile, not_counted=excluded, next_step="failed", why_not=hostile
             )
             run = ended_run(base_model=hostile, label_recipe_id=hostile, result=WON | said)
             assert_ours(finetune_check(run, shown))

@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pipeline.finetuning.result import Costs, Work
+from pipeline.finetuning.result import Costs, RefitResult, Work
 from pipeline.json_fields import MalformedError
 from pipeline.reports.curves import render_files
 from pipeline.reports.finetune_json import (
@@ -101,7 +102,7 @@ def test_a_refit_lists_ranker_window_files_and_cost() -> None:
 
 
 def test_the_result_file_of_a_refit_holds_the_record() -> None:
-    files = render_refit_files(refit_record())
+    files = render_refit_files(RefitResult(refit_record(), np.zeros(1)))
     assert list(files) == ["result.json"]
     assert json.loads(files["result.json"]) == refit_json(refit_record())
 

@@ -10,7 +10,7 @@ from pipeline.git.repository import open_repository
 from pipeline.label_recipe import MESSAGES
 from pipeline.mining.miner import Miner
 from pipeline.records import AssayError
-from pipeline.screening.label_population import ClassifyingMiner, Population, read_population
+from pipeline.screening.label_population import Population, read_population
 from pipeline.screening.windows import fit_windows
 from tests.builders.history import History
 from tests.pipeline.ranking.subjects import long_history
@@ -21,7 +21,7 @@ CODE = "def f(a):\n    b = a\n    return b + {}\n"
 
 def population_of(history: History, folder: Path) -> Population:
     repository = open_repository(history.write(folder / "repo.git"))
-    with ClassifyingMiner(repository, MESSAGES) as miner:
+    with Miner(repository, MESSAGES) as miner:
         return read_population(miner, MESSAGES)
 
 
