@@ -1,3 +1,3 @@
-"""The App: what talks to people and to GitHub. Imports `pipeline`, which never imports it."""
+"""The GitHub App: webhooks, jobs, check runs, comments and commands. Imports `pipeline`, which never imports it."""
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ from pipeline.finetuning.recipe import BaseModel
 
 @dataclass(frozen=True)
 class Policy:
-    """What the operator decided; the defaults are those of the settings."""
+    """The operator's decisions; the defaults are those of the settings."""
 
     mode: Literal["post", "observe"] = "post"
     quiet: bool = False

@@ -94,9 +94,9 @@ class RepositoryMemory:
 
     repository: Repository
     pushed_head: str = ""  # newest pushed head of the default branch
-    push_burst_since: datetime | None = None  # first push that no posting has answered yet
+    push_burst_since: datetime | None = None  # first push that no posting has covered yet
     pushed_at: datetime | None = None  # newest push
-    history_changed: bool = False  # by a force-push or another default branch: measure again at once
+    history_changed: bool = False  # by a force-push or another default branch: measure again immediately
     suites_off: bool = False  # GitHub creates no empty check suites for us
     measured_at: datetime | None = None  # newest screening
     posted_at: datetime | None = None  # newest check run

@@ -77,7 +77,7 @@ class Meter:
         self._last: TrainingStep | None = None
         self._completed = 0
 
-    def see(self, event: JobEvent) -> Progress:
+    def update(self, event: JobEvent) -> Progress:
         """Return the progress after `event`."""
         match event:
             case Planned():

@@ -36,7 +36,7 @@ GRAMMARS = (
 
 @dataclass(frozen=True)
 class LabelRecipe:
-    """The label rules of DESIGN.md section 2. Times in days, weights in units of credit."""
+    """The label rules (docs/development/design.md, "Recipe"). Times in days, weights in units of credit."""
 
     name: str = "messages"
     evidence_sources: tuple[str, ...] = ("messages",)

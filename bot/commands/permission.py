@@ -17,8 +17,8 @@ Right = Literal["never", "as configured", "always"]  # as configured: from the r
 
 ROLES: Final = ("none", "read", "triage", "write", "maintain", "admin")  # in ascending order
 
-# Starting, cancelling and measuring cost the owner something, so the configuration decides who may. Everybody who can
-# push may look: the check runs show them the same. Nobody else gets a reply, because anybody can read a public
+# Starting, cancelling and measuring cost the owner something, so the configuration decides who may. Everyone who can
+# push may view: the check runs show the same. Others get no reply, because anyone can read a public
 # repository.
 _COMMANDS: Final = (Finetune, Cancel, Screen, Status, Help, Unclear)
 _RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = MappingProxyType(

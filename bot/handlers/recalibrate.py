@@ -107,7 +107,7 @@ async def _judge(context: JobContext, standing: Standing) -> Literal["flipped", 
     """Judge again. `busy`: another job is writing about the repository. `same`: a newer screening exists."""
     ids = context.installation_id, standing.repository_id
     async with context.effect() as connection:
-        # First, because whoever posts holds this job and waits for its row.
+        # First, because a worker that posts holds this job and waits for its row.
         await request_job(connection, *ids, "post", context.now())
         newest = await lock_newest(connection, *ids)
         if newest is None:

@@ -1,7 +1,7 @@
 """Recalibrate every installation when the operator or a release changes the server's own calibration set.
 
 Every worker checks periodically, and the first to see a change requests the jobs. The set is in the data folder, which
-may differ between machines, so each machine remembers what it saw itself: otherwise two would alternate for ever.
+may differ between machines, so each machine remembers what it saw itself: otherwise two would alternate forever.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Stored = Mapping[str, Fact]  # Job.arguments
 
 
 class JobArguments:
-    """What one kind of job is requested with."""
+    """The arguments of one kind of job."""
 
     __slots__ = ()
     kind: ClassVar[JobKind]

@@ -67,7 +67,7 @@ class QueueWorker(Worker):
                 await self.main()
             except REDIS_ERRORS as error:
                 log.warning("redis_unavailable", queue=self.queue_name, problem=type(error).__name__)
-            except Exception as error:  # a foreign entry, which would stay at the head of the queue for ever
+            except Exception as error:  # a foreign entry, which would stay at the head of the queue forever
                 log.error("queue_cleared", queue=self.queue_name, problem=type(error).__name__)
                 self._refused()
                 await self._clear()

@@ -40,7 +40,7 @@ async def adopt(context: JobContext, full_name: str, row: StoredCheckRun) -> boo
 async def reserve(
     context: JobContext, fields: CheckRunFields, *, screening_id: int | None = None, run_id: int | None = None
 ) -> StoredCheckRun | Later:
-    """Count a write against the installation's rate limit and save the row, or say when a write will be allowed."""
+    """Count a write against the installation's rate limit and save the row, or return when a write will be allowed."""
     installation_id, now = context.installation_id, context.now()
     pace = functools.partial(next_write, slack=MAX_DELAY)
     async with context.effect() as connection:

@@ -158,7 +158,7 @@ class EmbeddedRedis:
         )
         self._started_at_s = time.monotonic()
         assert self._process.stdin is not None
-        with contextlib.suppress(ConnectionError):  # it exited at once, which is detected below
+        with contextlib.suppress(ConnectionError):  # it exited immediately, which is detected below
             self._process.stdin.write(
                 f"requirepass {self._password}\n".encode()
             )  # passed in neither an argument nor a file

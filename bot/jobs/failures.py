@@ -1,4 +1,4 @@
-"""The trace that a failed job leaves: a screening that says why, and the check run that shows it."""
+"""Record a failed job: a failed screening with the reason, and the check run that shows it."""
 
 from __future__ import annotations
 

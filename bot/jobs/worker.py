@@ -148,7 +148,7 @@ class Worker:
         log.info("worker_stopped")
 
     async def _drain_all(self, queues: Sequence[QueueWorker]) -> None:
-        """Return screenings at once and let light jobs finish; whatever outlasts the grace period is returned too."""
+        """Return screenings to the queue immediately, and light jobs once the grace period has passed."""
         for queue in queues:
             queue.stop_taking()
         self._runner.stop(("screen",))

@@ -1,4 +1,4 @@
-"""What both check runs share: names, limits and the sentence that ends them."""
+"""Names, limits and the closing sentence that both check runs share."""
 
 from __future__ import annotations
 

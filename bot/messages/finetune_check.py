@@ -35,18 +35,18 @@ def finetune_check(run: Run, context: FinetuneContext) -> CheckRunFields:
 
 def refusal_check(key: str, context: FinetuneContext) -> CheckRunFields:
     """Return the check run that refuses a button, which has no comment to reply to."""
-    title, summary = render_refusal_check(key, context.full_name, hears_comments=context.hears_comments)
+    title, summary = render_refusal_check(key, context.full_name, comments_enabled=context.comments_enabled)
     return _check(context, "neutral", title, summary)
 
 
 def started_check(run: Run, context: FinetuneContext) -> CheckRunFields:
-    """Return the check run that answers a button while its run is open; the result becomes a new check run."""
+    """Return the check run that replies to a button while its run is open; the result becomes a new check run."""
     title, summary = render_started(run, context)
     return _check(context, "neutral", title, summary)
 
 
 def nothing_check(context: FinetuneContext) -> CheckRunFields:
-    """Return the check run that answers "re-run" if the commit has no run."""
+    """Return the check run that replies to "re-run" if the commit has no run."""
     summary = f"There is no fine-tuning run of this commit. {context.try_again} to start one."
     return _check(context, "neutral", "no result is stored", summary)
 

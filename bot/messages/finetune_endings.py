@@ -48,7 +48,7 @@ def render_started(run: Run, context: FinetuneContext) -> tuple[str, str]:
         f"**{_fine_tuning(context)} is under way.**",
         f"When this was posted, the run was {_STATES[run.state]}. {reserved}".rstrip(),
         "Its result will be a new check run of the same name on this commit.",
-        commands if context.hears_comments else "",
+        commands if context.comments_enabled else "",
         NEVER_BLOCKS,
     )
 

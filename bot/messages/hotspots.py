@@ -1,6 +1,6 @@
 """The section "Look here first" of a check run: the riskiest functions and files, with reasons and links to the code.
 
-It is a list and not a table, because a pipe in a name would need escaping, and a backslash before it more.
+It is a list rather than a table: a pipe in a name would have to be escaped, and so would a backslash before it.
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ class Refusal:
         """Return title and reason as prose."""
         return f"{capitalized(self.title)}. {self.why}"
 
-    def advice(self, *, hears_comments: bool) -> str:
+    def advice(self, *, comments_enabled: bool) -> str:
         """Return what to do, for people who can or cannot give commands in comments."""
-        rescreen = "Comment `/screen`" if hears_comments else "Press **Re-screen** on `assay/screen`"
-        force = _FORCE if hears_comments else ""
+        rescreen = "Comment `/screen`" if comments_enabled else "Press **Re-screen** on `assay/screen`"
+        force = _FORCE if comments_enabled else ""
         return self.to_do.format(rescreen=rescreen, then_rescreen=uncapitalized(rescreen), force=force).rstrip()
 
 
@@ -54,16 +54,16 @@ def render_refusal_reply(key: str, facts: Facts | None = None) -> str:
     """Return the comment that refuses a command, without figures if there are no facts."""
     refusal = refusal_of(key)
     details = bullets(refusal.details(facts)) if facts else ""
-    return paragraphs(f"**Not started: {refusal.title}.**", refusal.why, details, refusal.advice(hears_comments=True))
+    return paragraphs(f"**Not started: {refusal.title}.**", refusal.why, details, refusal.advice(comments_enabled=True))
 
 
-def render_refusal_check(key: str, full_name: str, *, hears_comments: bool) -> tuple[str, str]:
+def render_refusal_check(key: str, full_name: str, *, comments_enabled: bool) -> tuple[str, str]:
     """Return title and summary of the check run that refuses a button."""
     refusal = refusal_of(key)
     return f"not started: {refusal.title}", paragraphs(
         f"**Fine-tuning {code(full_name)} was not started: {refusal.title}.**",
         refusal.why,
-        section("What to do", refusal.advice(hears_comments=hears_comments)),
+        section("What to do", refusal.advice(comments_enabled=comments_enabled)),
         "No GPU minutes were used.",
         NEVER_BLOCKS,
     )

@@ -36,7 +36,7 @@ def marker(reply_id: int) -> str:
     return f"<!-- assay:reply {reply_id} -->"
 
 
-def render_answer(command: Status | Help | Unclear, facts: Facts) -> str:
+def render_reply(command: Status | Help | Unclear, facts: Facts) -> str:
     """Return the reply to a command that changes nothing."""
     match command:
         case Status():

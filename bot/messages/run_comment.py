@@ -1,6 +1,6 @@
-"""The comment that answers a command and follows its run from beginning to end.
+"""The comment that replies to a command and follows its run from beginning to end.
 
-Everything in it holds when it is written: figures come from the stored rows, and limits are called limits.
+Every statement is true when written: figures come from stored rows, and upper limits are worded as such.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BAR_WIDTH: Final = 20  # characters
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the comment says besides what the run's row holds."""
+    """Everything that the comment shows besides the run's row."""
 
     now: datetime
     full_name: str
@@ -34,7 +34,7 @@ class RunContext:
     ahead: int = 0  # queued runs of this server that have waited longer
     joined: bool = False  # another command requested the run before
     others: tuple[Run, ...] = ()  # open runs of this repository at other commits
-    change: str = ""  # what the outcome did to the threshold
+    change: str = ""  # effect of the outcome on the threshold
 
 
 def render_run(run: Run, context: RunContext) -> str:

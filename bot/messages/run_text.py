@@ -49,8 +49,8 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "timed_out": Ending(
         "timed out without a result",
         "The run reached its time limit and was stopped.",
-        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), fewer seeds or a smaller base "
-        "model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
+        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), or configure fewer seeds or a "
+        "smaller base model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
     ),
     "out_of_budget": Ending(
         "was not started: the GPU budget does not cover it",

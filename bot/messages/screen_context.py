@@ -1,4 +1,4 @@
-"""What the text of `assay/screen` depends on besides the screening: where it is posted, and what is possible there."""
+"""The context of the text of `assay/screen`: where a screening is posted, and which actions are possible there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AdapterState = Literal[
 
 @dataclass(frozen=True)
 class WonAdapter:
-    """The adapter that is to rank a repository: its run won, and no newer result overrules it."""
+    """The adapter that ranks a repository: its run won, and no newer result overrides it."""
 
     run_id: int
     scorer: Literal["adapter", "blend"]
@@ -37,7 +37,7 @@ class ScreenContext:
     external_id: str
     fine_tuning_on: bool = False
     off_because: OffBecause = "server"  # if fine-tuning is off
-    hears_comments: bool = True  # the installation lets the App read and answer comments
+    comments_enabled: bool = True  # the installation lets the App read comments and reply to them
     adapter: WonAdapter | None = None
     config_note: str = ""  # problems of the repository's configuration, one a line
     publish_ranking: bool = False  # even if the repository is public
@@ -51,6 +51,6 @@ class ScreenContext:
 def shows_ranking(repository: Repository, publish_ranking: bool) -> bool:
     """Return whether check runs show the ranking.
 
-    Everybody sees the check runs of a public repository, so a list of its weakest places must be asked for.
+    Anyone can read the check runs of a public repository, so listing its weakest places is opt-in.
     """
     return repository.private or publish_ranking

@@ -229,9 +229,9 @@ def _how_to(judgement: Judgement, context: ScreenContext) -> str:
     if not judgement.measurable:
         return "Not yet: there is too little data to judge a run by, so its result would be inconclusive."
     if runs:
-        comment = ", or comment `/finetune` on an issue" if context.hears_comments else ""
+        comment = ", or comment `/finetune` on an issue" if context.comments_enabled else ""
         return f"Press **Fine-tune** above{comment}."
-    if not context.hears_comments:
+    if not context.comments_enabled:
         return "The verdict advises against it."
     return (
         "The verdict advises against it. Anyone who may start runs can override it: comment `/finetune --force` on an "

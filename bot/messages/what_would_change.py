@@ -1,4 +1,4 @@
-"""What would flip a verdict: how many fixes, functions or days are missing."""
+"""Compute what would flip a verdict: how many fixes, functions or days are missing."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("repository", "renamed", "sync_repository", "screen", "metadata", True,
         "Records the new name."),
     Row("repository", "transferred", "sync_repository", "screen", "metadata", True,
-        "Checks with GitHub who owns the repository; removes it here if another account does, where it starts afresh."),
+        "Checks with GitHub who owns the repository; removes it here if that is another account now."),
     Row("repository", "archived", "sync_repository", "screen", "metadata", True,
         "Stops posting to the archived repository."),
     Row("repository", "unarchived", "sync_repository", "screen", "metadata", True,

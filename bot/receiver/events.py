@@ -1,8 +1,8 @@
 """Reduce a delivery's payload to the facts that may be stored.
 
 GitHub's own examples violate its schema, so every field may be missing, null or of another type, and then counts as
-absent. Kept are ids, action, ref, SHAs, the button that was clicked, and the first line of a comment if it is one of
-our commands. No login, title, other text, commit message or e-mail address gets through.
+absent. Only ids, action, ref, SHAs, the clicked button, and the first line of a comment that is one of our
+commands are kept. No login, title, other text, commit message or e-mail address gets through.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ _Facts = dict[str, Fact | None]
 
 
 def _push(payload: _Payload) -> _Facts:
-    """Keep pushes to the default branch only; of tags and other branches, just the fact that they are not."""
+    """Keep pushes to the default branch only; of tags and other branches, only the event itself."""
     branch = payload.repository.default_branch if payload.repository else None
     if not branch or payload.ref != f"refs/heads/{branch}":
         return {"default_branch": False}
@@ -190,7 +190,7 @@ def _check_suite(payload: _Payload) -> _Facts:
 
 
 def _issue_comment(payload: _Payload) -> _Facts:
-    """Keep new comments of people that contain a command, and nothing of any other."""
+    """Keep new comments of people that contain a command, and nothing of other comments."""
     comment, issue, sender = payload.comment, payload.issue, payload.sender
     if payload.action != "created" or comment is None or issue is None or sender is None or comment.body is None:
         return {}

@@ -1,8 +1,8 @@
-"""What ranks a repository: the baseline or an adapter that won; and the runs that let the adapter rank the head.
+"""Select what ranks a repository, the baseline or a winning adapter, and request the runs that the adapter needs.
 
-The newest conclusive outcome decides, by the time of its command, so a late result overrules nothing. After a WIN its
-recipe is refitted on the latest window (a `refit`), which ranks the head too; from then on the refitted adapter scores
-newer heads (a `score`), at most once a day and within the budget.
+The newest conclusive outcome decides, by the time of its command, so a late result does not override a newer one.
+`FinetuneFigures.best` applies `select_ranker` to that outcome. After a WIN, a `refit` retrains the recipe on the latest
+window and ranks the head; from then on a `score` ranks newer heads, at most once a day and within the budget.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ class ActiveRanking:
         return "waits", ""
 
     def adapter_at(self, head_sha: str) -> WonAdapter | None:
-        """Return what a check run says of the adapter beside this commit; None if the baseline ranks."""
+        """Return the adapter as a check run of this commit shows it; None if the baseline ranks."""
         if self.judged is None or self.figures is None or self.figures.best == "baseline":
             return None
         state, reason = self.state_at(head_sha)
         return WonAdapter(self.judged.run_id, self.figures.best, self.judged.made_at, self.figures.delta, state, reason)
 
     def next_step(self, run: Run, *, visible: bool) -> tuple[NextStep, str]:
-        """Return what follows a finished run as things are now, and why the refit failed if it did."""
+        """Return the next step after a finished run, as of now, and why the refit failed if it did."""
         figures = load_figures(run.result)
         if figures.conclusive and self.judged is not None and self.judged.run_id != run.run_id:
             return "overruled", ""
@@ -103,7 +103,7 @@ class ActiveRanking:
 
 
 def active_ranking(runs: Sequence[Run]) -> ActiveRanking:
-    """Select from all runs of one repository."""
+    """Select the deciding run and the runs of its adapter from all runs of one repository."""
     judged = [(run, load_figures(run.result)) for run in runs if run.purpose == "judge" and run.ending == "finished"]
     conclusive = [(run, figures) for run, figures in judged if figures.conclusive]
     if not conclusive:
@@ -157,12 +157,12 @@ async def request_scores(
 def why_no_run(active: ActiveRanking, head_sha: str, now: datetime) -> str:
     """Return why no run is opened to rank this commit now; empty if one is."""
     if any(run.state != "ended" for run in active.rankers):
-        return "one is on its way"
+        return "a run is already open"
     if any(run.head_sha == head_sha for run in active.rankers):
-        return "it was tried at this commit"
+        return "this commit was tried before"
     latest = (run for run in active.rankers if run is not active.refit)
     if any(run.made_at > now - SCORE_EVERY for run in latest):
-        return "one was asked for within a day"
+        return "a run was requested within the last day"
     return ""
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from bot.jobs.arguments import RunEnded, request
 from bot.records import Run, RunEnding
 from bot.store.database import Connection
-from bot.store.runs import ask_to_cancel, end_run, finish_run, lock_run
+from bot.store.runs import end_run, finish_run, lock_run, request_cancellation
 
 
 async def end_and_report(connection: Connection, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
-    """End a run from a bot worker, whoever holds it. Return False if it changed hands or ended since it was read."""
+    """End a run from a bot worker. Return False if it changed hands or ended since it was read."""
     if not await end_run(connection, run, ending, reason, now):
         return False
     await _request_result(connection, run, now)
@@ -53,7 +53,7 @@ async def cancel(connection: Connection, run: Run, now: datetime, reason: str) -
     if locked is None:
         return False
     if locked.state == "running":
-        return await ask_to_cancel(connection, locked)
+        return await request_cancellation(connection, locked)
     return locked.state != "ended" and await end_and_report(connection, locked, "cancelled", reason, now)
 
 

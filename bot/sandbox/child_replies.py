@@ -18,7 +18,7 @@ from pipeline.records import AssayError
 from pipeline.screening.measurement import Measurement, load_measurement
 
 MAX_REPLY_BYTES: Final = 4 << 20  # all lines of one child together
-_NONSENSE: Final = "gave an answer that makes no sense"
+_NONSENSE: Final = "sent an invalid reply"
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
@@ -96,7 +96,7 @@ async def receive_ranking(
     except TimeoutError:
         return Screened(measurement, unranked="took too long")
     except AssayError:
-        return Screened(measurement, unranked="gave a ranking that makes no sense")
+        return Screened(measurement, unranked="sent an invalid ranking")
 
 
 async def _next_reply(reader: asyncio.StreamReader, progress: Progress) -> Fields | None:
@@ -105,7 +105,7 @@ async def _next_reply(reader: asyncio.StreamReader, progress: Progress) -> Field
     try:
         while (line := await reader.readline()).endswith(b"\n"):
             received_bytes += len(line)
-            message = parse_object(line, "answer")
+            message = parse_object(line, "reply")
             if "progress" not in message:
                 return message
             if received_bytes > MAX_REPLY_BYTES:
@@ -116,5 +116,5 @@ async def _next_reply(reader: asyncio.StreamReader, progress: Progress) -> Field
     except ValueError:  # asyncio: the line exceeds the stream's limit
         received_bytes = MAX_REPLY_BYTES + 1
     if received_bytes > MAX_REPLY_BYTES:
-        raise MalformedError("answer: too long")
+        raise MalformedError("reply: too long")
     return None

@@ -1,4 +1,4 @@
-"""Resource limits of a child process, and why a process ended that exceeded them."""
+"""Resource limits of a child process, and explanations of how one that exceeded them ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Limits:
 
     @staticmethod
     def parse(values: Mapping[str, Any]) -> Limits:
-        """Raises KeyError, TypeError or ValueError."""
+        """Parse the JSON values. Raises KeyError, TypeError or ValueError."""
         return Limits(
             int(values["memory_mb"]), int(values["cpu_s"]), float(values["wall_s"]), int(values["file_bytes"])
         )
@@ -113,7 +113,7 @@ def explain(ending: Ending, limits: Limits) -> tuple[Literal["memory", "time", "
         return "memory", "was killed: the machine is short of memory"
     if number > 0:
         return "crash", f"crashed (signal {number})"
-    return "crash", f"ended without an answer (exit status {ending.exit_code})"
+    return "crash", f"ended without a reply (exit status {ending.exit_code})"
 
 
 def _span(seconds: float) -> str:

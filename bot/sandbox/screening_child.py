@@ -94,7 +94,7 @@ def _result_or_error(work: Callable[[], dict[str, Any]], limits: Limits) -> dict
     except AssayError as error:
         return _failure(_kind_of(error), str(error))
     except ConnectionError:  # of our own socket: the worker has hung up
-        return _failure("interrupted", "nobody is listening")
+        return _failure("interrupted", "the worker is gone")
     except Exception as error:  # a bug: report its location only, since its text may hold code or a token
         return _failure("crash", f"stopped on an error of Assay's own ({_place(error)})")
 

@@ -240,7 +240,7 @@ def _templates() -> Environment:
         loader=PackageLoader("bot.setup"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: inert(value, longest=4_000) if type(value) is str else value,
+        finalize=lambda value: inert(value, max_length=4_000) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -141,7 +141,7 @@ async def finish_job(connection: AsyncConnection, job: Job, state: JobState, now
 async def reschedule_job(
     connection: AsyncConnection, job: Job, not_before: datetime, reason: str, *, counts: bool
 ) -> None:
-    """Reopen the job until then, merging requests that came meanwhile. Raises LostLease.
+    """Reopen the job until then, merging requests that arrived meanwhile. Raises LostLease.
 
     `counts`: whether this was an attempt.
     """

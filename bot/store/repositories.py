@@ -89,7 +89,9 @@ async def note_push(
     await _change(connection, installation_id, repository_id, changes)
 
 
-async def answer_push(connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str) -> None:
+async def finish_push_burst(
+    connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str
+) -> None:
     """End the burst, unless another head was pushed meanwhile."""
     same = _c.pushed_head.in_([head_sha, ""])
     await _change(connection, installation_id, repository_id, {"push_burst_since": None}, same)

@@ -2,7 +2,7 @@
 
 waiting -> queued -> running -> ended, and back to queued when the worker vanished. A bot worker prepares and cancels; a
 GPU worker changes only the run whose lease it holds. `open_key` is set until a run ends, so that a repeated request
-finds the same run.
+returns the same run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OPEN: Final[tuple[RunState, ...]] = ("waiting", "queued", "running")
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a run is requested with."""
+    """The fields of a requested run."""
 
     purpose: RunPurpose
     head_sha: str
@@ -255,7 +255,7 @@ async def requeue_run(connection: AsyncConnection, run: Run, reason: str, not_be
 
 
 async def end_run(connection: AsyncConnection, run: Run, ending: RunEnding, reason: str, now: datetime) -> bool:
-    """End a run from a bot worker, whoever holds it. Return False if it changed hands or ended since it was read.
+    """End a run from a bot worker. Return False if it changed hands or ended since it was read.
 
     A GPU worker that holds it finds its lease lost at the next heartbeat.
     """
@@ -269,7 +269,7 @@ async def end_run(connection: AsyncConnection, run: Run, ending: RunEnding, reas
     ).rowcount == 1
 
 
-async def ask_to_cancel(connection: AsyncConnection, run: Run) -> bool:
+async def request_cancellation(connection: AsyncConnection, run: Run) -> bool:
     """Request that a running run ends at its worker's next heartbeat. Return False if it is not running."""
     running = _is(run.installation_id, run.run_id), _c.state == "running"
     return (await connection.execute(update(runs).where(*running).values(cancel_asked=True))).rowcount == 1

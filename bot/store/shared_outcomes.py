@@ -74,8 +74,8 @@ async def disown(connection: AsyncConnection, installation_id: int, repository_i
     mine = [_c.origin_installation_id == installation_id]
     if repository_id is not None:
         mine.append(_c.origin_repository_id == repository_id)
-    nobody = {"origin_installation_id": null(), "origin_repository_id": null()}
-    await connection.execute(update(shared_outcomes).where(*mine).values(**nobody))
+    anonymous = {"origin_installation_id": null(), "origin_repository_id": null()}
+    await connection.execute(update(shared_outcomes).where(*mine).values(**anonymous))
 
 
 def _row(row: Row[Any], own: bool, installation_id: int) -> SharedRow:

@@ -29,7 +29,7 @@ class WritersTurn:
         self._file: int | None = None
 
     async def __aenter__(self) -> None:
-        """Raises StoreUnavailable if another process does not release it in time."""
+        """Acquire the lock. Raises StoreUnavailable if another process does not release it in time."""
         await self._tasks.acquire()
         try:
             await self._lock()

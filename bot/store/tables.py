@@ -1,4 +1,4 @@
-"""All tables. Rows carry the id of their installation, and of their repository if they belong to one.
+"""The tables. Rows carry the id of their installation, and of their repository if they belong to one.
 
 The database is the source of truth; Redis only hints that there may be work.
 """
@@ -350,7 +350,7 @@ content_writes = Table(
     sqlite_autoincrement=True,
 )
 
-# What the server stores about itself, such as how far the deliveries were reconciled.
+# Values that the server stores about itself, such as how far deliveries were reconciled.
 bookmarks = Table(
     "bookmarks",
     metadata,

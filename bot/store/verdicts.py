@@ -50,8 +50,8 @@ async def standing_verdicts(connection: AsyncConnection, installation_id: int) -
 async def lock_newest(connection: AsyncConnection, installation_id: int, repository_id: int) -> StoredScreening | None:
     """Return the newest screening of a repository, and block newer ones until commit.
 
-    Return None, without waiting, if another transaction is writing about the repository: whoever stores a screening
-    references its repository and then requests the same jobs, so waiting could deadlock.
+    Return None, without waiting, if another transaction is writing about the repository: one that stores a screening
+    locks its repository and then requests the same jobs, so waiting could deadlock.
     """
     mine = repositories.c.installation_id == installation_id, repositories.c.repository_id == repository_id
     locked = select(repositories.c.repository_id).where(*mine).with_for_update(skip_locked=True)

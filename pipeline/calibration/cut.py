@@ -1,4 +1,4 @@
-"""The threshold rule (docs/development/design.md, Threshold rule), vectorised over many sets of points.
+"""The threshold rule (docs/development/design.md, "Threshold rule"), vectorised over many sets of points.
 
 The threshold itself, every leave-one-out set and all bootstrap resamples go through the same code, so they cannot
 diverge.

@@ -1,4 +1,4 @@
-"""Fit the threshold to outcomes (docs/development/design.md, Threshold rule) and measure how reliable it is.
+"""Fit the threshold to outcomes (docs/development/design.md, "Threshold rule") and measure how reliable it is.
 
 outcomes -> points (the newest conclusive outcome of each repository) -> threshold -> band, leave-one-out, accuracy.
 Pure; the result does not depend on the order of the outcomes.

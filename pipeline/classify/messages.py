@@ -1,7 +1,8 @@
 """Read a commit message: its fix evidence, why it counts as no fix, and what it reverts.
 
-DESIGN.md section 2, "Fix commit" and "Credit" (reverts). Only the subject (the first line that is not blank) gives
-evidence: bodies quote logs, changelogs and the commits of a squashed branch. Decisions, based on public histories:
+The rules are in docs/development/design.md, "Fix commit" and "Credit" (reverts). Only the subject (the first line that
+is not blank) gives evidence: bodies quote logs, changelogs and the commits of a squashed branch. Decisions, based on
+public histories:
 
 - Plurals count (bugs, bugfixes, hotfixes, regressions, defects): they describe the same work as the singular.
 - Letters of alphabets, digits and `_` join words (`bug_report`, `fix2`, `fixé` are no evidence); hyphens, slashes and

@@ -1,7 +1,7 @@
 """Exclude files that are not product code, by their path alone.
 
-DESIGN.md section 2, "Function": tests, fixtures, generated, vendored, minified, documentation code and declaration
-files are excluded by default. Paths are ambiguous; these decisions are based on sixteen public histories:
+Tests, fixtures, generated, vendored, minified and documentation code and declaration files are excluded by default
+(docs/development/design.md, "Function"). Paths are ambiguous; these decisions are based on sixteen public histories:
 
 - Below `src/main/` of Java and Kotlin, folders are package names (`org/.../boot/test`, `com.example.demo`). So test and
   documentation names count only above it, and only if they name a whole test or demo project: `smoke-test/`,

@@ -1,10 +1,10 @@
 """Recognise subjects of commits that are no fixes: typos, docs, lint, formatting, CI, tests, dependency bumps.
 
-DESIGN.md section 2, "Fix commit". Commits that change only comments, tests or documents are recognised by their diff,
-so these patterns need to match only subjects whose commits touch source as well, and losing a true fix costs more than
-missing one of these. They are anchored to what the subject repairs: "fix formatting" is a class, "fix formatting of
-negative durations" is a bug; "fix lint errors" is a class, "fix linter crash" is a bug. "fix build" and "fix test" are
-no classes: a broken build is broken source, and test-only commits are recognised by their paths.
+Commits that change only comments, tests or documents are recognised by their diff (docs/development/design.md, "Fix
+commit"), so these patterns need to match only subjects whose commits touch source as well, and losing a true fix costs
+more than missing one of these. They are anchored to what the subject repairs: "fix formatting" is a class, "fix
+formatting of negative durations" is a bug; "fix lint errors" is a class, "fix linter crash" is a bug. "fix build" and
+"fix test" are no classes: a broken build is broken source, and test-only commits are recognised by their paths.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def read_adapter(
 
 
 def _described(description: _Description) -> dict[str, Any]:
-    """Leave `refit` out if there is none: the bytes stay those of releases before there were refits."""
+    """Omit `refit` if there is none, so that the bytes equal those of releases without refits."""
     described = dataclasses.asdict(description)
     if description.provenance.refit is None:
         del described["provenance"]["refit"]

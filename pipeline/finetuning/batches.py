@@ -1,7 +1,7 @@
 """Plan which functions make up each optimizer step, and into which micro-batches they are cut.
 
 Few functions have a signal, so steps oversample them: every positive (target > 0) once per epoch, with as many
-negatives as keep the share of positives at its minimum or above. The negatives are drawn anew for each epoch, the least
+negatives as keep the share of positives at its minimum or above. The negatives are redrawn for each epoch, the least
 drawn first, so that over the epochs as many as possible are seen. If positives are frequent enough, or too frequent,
 every function is used once per epoch, except for a few that rounding leaves to the next.
 
@@ -73,7 +73,7 @@ def _epochs(
 def _batch_sizes(positives: int, negatives: int, recipe: FinetuneRecipe) -> list[tuple[int, int]]:
     """Return the number of positives and negatives of each step of an epoch: all positives, spread evenly."""
     least, most = recipe.least_positives, recipe.batch_size
-    used = min(negatives, _beside(positives, least)) if least else negatives
+    used = min(negatives, _max_negatives(positives, least)) if least else negatives
     steps = max(1, -(-(positives + used) // most))
     if least:
         steps = min(steps, positives)  # a step without a positive has nothing to compare
@@ -81,13 +81,14 @@ def _batch_sizes(positives: int, negatives: int, recipe: FinetuneRecipe) -> list
     for step in range(steps):
         some = _share(positives, steps, step)
         others = _share(used, steps, steps - 1 - step)  # the larger part of one beside the smaller part of the other
-        sizes.append((some, min(others, most - some, _beside(some, least)) if least else min(others, most - some)))
+        limit = min(others, most - some)
+        sizes.append((some, min(limit, _max_negatives(some, least)) if least else limit))
     return sizes
 
 
-def _beside(positives: int, least: float) -> int:
-    """Return the most negatives that these positives allow."""
-    return int(positives * (1 - least) / least + 1e-9)
+def _max_negatives(positives: int, min_share: float) -> int:
+    """Return how many negatives keep the share of positives at `min_share` or above."""
+    return int(positives * (1 - min_share) / min_share + 1e-9)
 
 
 def _share(whole: int, parts: int, part: int) -> int:

@@ -34,7 +34,7 @@ def judge(
     """Compare the rank average over the seeds with every other ranking of the same holdout.
 
     `scores` has the baseline and the cheap scorers by name, `seeds` the scores of each completed seed, `frozen` those
-    of the untouched base model. `control` names what was spoilt on purpose: then the outcome is INCONCLUSIVE.
+    of the untouched base model. `control` names what was corrupted on purpose: then the outcome is INCONCLUSIVE.
     `missing` explains an empty `seeds`. Raises ValueError if lengths differ or the baseline is missing.
     """
     cheap = {BASELINE: scores[BASELINE], **scores, **({} if frozen is None else {FROZEN: frozen})}

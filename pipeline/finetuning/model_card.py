@@ -48,12 +48,12 @@ class CardMetrics:
     delta_low: float | None = None
     delta_high: float | None = None
     rho_max: float | None = None
-    control: str = ""  # what was spoilt on purpose; such an adapter is useless
+    control: str = ""  # what was corrupted on purpose; such an adapter is useless
 
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """The winning run behind an adapter that was refitted on the latest window with the same recipe."""
+    """The winning run behind an adapter that was retrained on the latest window with the same recipe."""
 
     judged_by: str  # name of that run in its store
     judged_at: str  # ISO 8601
@@ -111,7 +111,7 @@ def _refit_note(refit: Refit | None) -> str:
     if refit is None:
         return ""
     return (
-        f"**Refitted on all labels up to {_day(refit.labels_until)}; not evaluated itself.** The metrics are those of "
+        f"**Retrained on all labels up to {_day(refit.labels_until)}; not evaluated itself.** The metrics are those of "
         f"run {_word(refit.judged_by)} ({_plain(refit.judged_at)}), which used the same recipe on an earlier window, "
         f"at commit {_word(refit.judged_head_sha)}."
     )
@@ -138,7 +138,7 @@ def _summary(metrics: CardMetrics, provenance: Provenance) -> str:
 def _content(provenance: Provenance) -> str:
     if provenance.refit is None:
         return "this directory holds one of them."
-    return "this directory holds the refit of one of them."
+    return "this directory holds a retrained version of one of them."
 
 
 def _scores(metrics: CardMetrics) -> str:

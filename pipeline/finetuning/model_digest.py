@@ -1,4 +1,4 @@
-"""Identify a model directory by a hash of its content, wherever it lies."""
+"""Identify a model directory by a hash of its content, independent of its location."""
 
 from __future__ import annotations
 

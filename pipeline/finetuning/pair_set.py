@@ -36,7 +36,7 @@ VALIDATION_SHARE = 1 / 4  # of the training window: its last part, by which the 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainingSet(ABC):
-    """What a pair set and a ranking set share: functions to train on. Times in seconds since 1970."""
+    """The part that pair sets and ranking sets share: functions to train on. Times in seconds since 1970."""
 
     repo: str
     head_sha: str

@@ -22,7 +22,7 @@ def select_ranker(
 ) -> RankerName:
     """Return what ranks from now on: the baseline, or after a WIN the better of adapter and blend.
 
-    A control run (`control` names what was spoilt) never changes the ranking.
+    A control run (`control` names what was corrupted) never changes the ranking.
     """
     if outcome != "WIN" or control:
         return "baseline"

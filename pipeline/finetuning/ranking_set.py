@@ -67,7 +67,7 @@ def build_ranking_set(
     """Build the ranking set of a repository as of `as_of` (seconds since 1970; now if None).
 
     `window_s` is the length of the winning run's window (`WinningRun.window_s`); 0 leaves nothing to train on, which is
-    all that ranking with an already refitted adapter needs. `seen_at` is when the head was first seen: the window does
+    all that ranking with a retrained adapter needs. `seen_at` is when the head was first seen: the window does
     not end later. Raises AssayError if the repository has no commit that old; whatever `read` raises passes through.
     """
     content = cache_blobs(read)

@@ -193,7 +193,7 @@ class SavedAdapter:
 
 @dataclass(frozen=True)
 class RefitRecord:
-    """What is stored of a refit. Times in seconds since 1970."""
+    """The stored record of a refit. Times in seconds since 1970."""
 
     repo: str
     head_sha: str

@@ -35,11 +35,11 @@ NO_VALIDATION = (
 
 
 def control_of(recipe: FinetuneRecipe) -> str:
-    """Describe what the recipe spoils on purpose; empty for an ordinary run."""
-    spoilt = ["shuffled labels"] if recipe.shuffled_labels else []
+    """Describe what a control run corrupts on purpose; empty for an ordinary run."""
+    corrupted = ["shuffled labels"] if recipe.shuffled_labels else []
     if recipe.ablation != "none":
-        spoilt.append(f"{recipe.ablation} masked")
-    return ", ".join(spoilt)
+        corrupted.append(f"{recipe.ablation} masked")
+    return ", ".join(corrupted)
 
 
 def assemble_result(
@@ -181,7 +181,7 @@ def winning_run(result: FinetuneResult, *, run_id: str, judged_at: str) -> Winni
     """Return what a refit needs of a run that won. Raises ValueError for any other outcome."""
     ranker = ranker_after(result)
     if ranker == "baseline":
-        raise ValueError(f"the outcome is {result.judgement.outcome}: only a WIN is refitted")
+        raise ValueError(f"the outcome is {result.judgement.outcome}: only a WIN is retrained")
     return WinningRun(
         run_id=run_id,
         judged_at=judged_at,

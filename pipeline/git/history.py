@@ -206,11 +206,12 @@ def _land(position: int, tip: int, landing: array[int], parents: Callable[[int],
 
 
 def effective_times(committed_at: Sequence[int], recipe: LabelRecipe) -> tuple[int, ...]:
-    """Return committer times with outliers replaced by the local median, as a running maximum (DESIGN "Times").
+    """Return committer times with outliers replaced by the local median, as a running maximum.
 
-    The window of neighbours is centred on the commit: `recipe.neighbours` in all, itself included, fewer near the ends
-    of the chain. This way a history whose times never decrease keeps them, even if its commits are far apart; with an
-    asymmetric window the last commits of a quiet repository would count as outliers.
+    See docs/development/design.md, "Times". The window of neighbours is centred on the commit: `recipe.neighbours` in
+    all, itself included, fewer near the ends of the chain. This way a history whose times never decrease keeps them,
+    even if its commits are far apart; with an asymmetric window the last commits of a quiet repository would count as
+    outliers.
     """
     times = np.asarray(committed_at, dtype=np.int64)
     medians = times.copy()

@@ -135,7 +135,7 @@ class Attribution:
             self._fixes.oversized[commit] = fix  # gets no credit in any case: not worth parsing
             return None
         available = self._cache.request_all(fix.requests)
-        for request in fix.requests:  # requested together, so that the versions of each file are parsed in one go
+        for request in fix.requests:  # requested together, so that the versions of each file are parsed together
             available = self._tracer.prepare(request.old_path) and available
         if not available:
             raise FactPending

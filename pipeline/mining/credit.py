@@ -1,4 +1,4 @@
-"""Divide the credit of fixes among the functions that they touched (DESIGN.md section 2, "Credit"). Pure."""
+"""Divide the credit of fixes among the functions that they touched (docs/development/design.md, "Credit"). Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Credits:
 
 
 def give_credit(fixes: Iterable[AttributedFix], recipe: LabelRecipe) -> Credits:
-    """Sum the credit of each function: per landing at most its largest single w / sqrt(m); see DESIGN "Credit"."""
+    """Sum the credit of each function: per landing at most its largest single w / sqrt(m)."""
     units: dict[tuple[int, str], list[AttributedFix]] = defaultdict(list)
     for fix in fixes:
         units[fix.unit].append(fix)

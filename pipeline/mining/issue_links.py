@@ -6,7 +6,7 @@
     4. evidence: the commit names an issue labelled as a bug, or its pull request is labelled so or closes such an issue
     5. withdrawal: the pull request, or an issue that it or the commit closes, is labelled as something else
 
-DESIGN.md section 2, "Fix commit" and "Credit". Pure: the order of the facts does not matter.
+The rules are in docs/development/design.md, "Fix commit" and "Credit". Pure: the order of the facts does not matter.
 """
 
 from __future__ import annotations

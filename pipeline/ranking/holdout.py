@@ -1,4 +1,4 @@
-"""Stratified split of functions into training and holdout by groups (docs/development/design.md, Holdout). Pure.
+"""Stratified split of functions into training and holdout by groups (docs/development/design.md, "Holdout"). Pure.
 
 A group holds all functions of both snapshots that are connected by lineage, by name or as near-clones; it goes to one
 side as a whole. The side depends only on what is known at T_eval: training labels, sizes and a seeded hash.

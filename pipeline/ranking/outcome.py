@@ -1,4 +1,4 @@
-"""Decide the outcome of a fine-tuning run (DESIGN.md section 2, "Outcome"). Pure."""
+"""Decide the outcome of a fine-tuning run (docs/development/design.md, "Outcome"). Pure."""
 
 from __future__ import annotations
 

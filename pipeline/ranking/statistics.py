@@ -1,6 +1,6 @@
 """Quality of rankings and differences between them, with intervals, or the reason why there are none.
 
-docs/development/design.md, ρ, defines the measures. A label is a credit: 0 for most functions, more for positives.
+docs/development/design.md, "ρ", defines the measures. A label is a credit: 0 for most functions, more for positives.
 """
 
 from __future__ import annotations

@@ -15,15 +15,15 @@ ELLIPSIS = "…"
 _JOINERS = "\u200c\u200d"
 
 
-def inert(text: str, longest: int = MAX_LENGTH) -> str:
-    r"""Return the first `longest` characters of `text`, with unprintable ones as `\n`, `\x1b`, `\u202e` and so on.
+def inert(text: str, max_length: int = MAX_LENGTH) -> str:
+    r"""Return the first `max_length` characters of `text`, with unprintable ones as `\n`, `\x1b`, `\u202e` and so on.
 
-    Takes time proportional to `longest`, not to the length of the text. Idempotent except for truncation.
+    Takes time proportional to `max_length`, not to the length of the text. Idempotent except for truncation.
     """
-    head = text[:longest]
+    head = text[:max_length]
     if not head.isprintable():
         head = "".join(c if c.isprintable() else _escape(c) for c in head)
-    return head + ELLIPSIS if len(text) > longest else head
+    return head + ELLIPSIS if len(text) > max_length else head
 
 
 def _escape(character: str) -> str:

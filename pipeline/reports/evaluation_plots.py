@@ -99,7 +99,7 @@ def whiskers(table: Table) -> Whiskers:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CumulativeGains:
     """Cumulative positives when inspecting from the best score down, at each boundary between tie groups."""
 
     inspected: tuple[float, ...]  # ascending from 0
@@ -114,7 +114,7 @@ class Found:
         return self.found[begin] + part * (self.found[begin + 1] - self.found[begin])
 
 
-def found_by(scores: Sequence[float], sizes: Sequence[float], positive: Sequence[bool]) -> Found:
+def cumulative_gains(scores: Sequence[float], sizes: Sequence[float], positive: Sequence[bool]) -> CumulativeGains:
     """Accumulate positives against size inspected, highest score first. Raises ValueError for a non-finite score."""
     if not all(math.isfinite(score) for score in scores):
         raise ValueError("a score is not a number")
@@ -126,7 +126,7 @@ def found_by(scores: Sequence[float], sizes: Sequence[float], positive: Sequence
             found.append(found[-1])
         inspected[-1] += sizes[i]
         found[-1] += positive[i]
-    return Found(tuple(inspected), tuple(found))
+    return CumulativeGains(tuple(inspected), tuple(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def best_possible(table: Table) -> Curve | None:
 
 
 def _curve(name: str, scores: Sequence[float], lines: Sequence[int], positive: Sequence[bool]) -> Curve:
-    found, total, all_lines = found_by(scores, lines, positive), sum(positive), sum(lines)
+    found, total, all_lines = cumulative_gains(scores, lines, positive), sum(positive), sum(lines)
     return Curve(name, tuple(found.at(i / CURVE_STEPS * all_lines) / total for i in range(CURVE_STEPS + 1)))
 
 
@@ -179,7 +179,7 @@ class Tenths:
 
 def rates_by_tenth(row: Row, labels: Sequence[float]) -> Tenths:
     """Return the rate of positives per tenth of n/10 functions, splitting functions on a border. Needs n ≥ 1."""
-    found = found_by(row.scores.tolist(), [1.0] * len(labels), [label > 0 for label in labels])
+    found = cumulative_gains(row.scores.tolist(), [1.0] * len(labels), [label > 0 for label in labels])
     size = len(labels) / TENTHS
     upto = [found.at(i * size) for i in range(TENTHS + 1)]
     return Tenths(row.name, tuple((upto[i + 1] - upto[i]) / size for i in range(TENTHS)))

@@ -44,7 +44,7 @@ def environment() -> Environment:
 
 def _finalize(value: object) -> object:
     """Make plain text inert before it is escaped; markup from macros has been through here already."""
-    return inert(value, longest=2_000) if type(value) is str else value
+    return inert(value, max_length=2_000) if type(value) is str else value
 
 
 def _percent(position: float) -> str:

@@ -1,4 +1,4 @@
-"""Mean defect signal density and its interval (docs/development/design.md, Density). Pure."""
+"""Mean defect signal density and its interval (docs/development/design.md, "Density"). Pure."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ExcludedCount:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What is kept of a measured repository: no functions and no verdict."""
+    """The stored part of a measured repository, without its functions and its verdict."""
 
     repo: str  # owner/name at the time
     head_sha: str
@@ -80,7 +80,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with the threshold it was compared with and the outcomes behind that."""
+    """A verdict with the threshold it was compared with, and the outcomes behind that threshold."""
 
     verdict: Literal["RUN", "SKIP"]
     words: str

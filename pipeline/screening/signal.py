@@ -1,4 +1,4 @@
-"""Curves from credit to signal (docs/development/design.md, Signal). Pure; arrays have one entry per function."""
+"""Curves from credit to signal (docs/development/design.md, "Signal"). Pure; arrays have one entry per function."""
 
 from __future__ import annotations
 

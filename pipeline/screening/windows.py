@@ -1,4 +1,4 @@
-"""Placement of the training window and the horizon (docs/development/design.md, Windows). Pure."""
+"""Placement of the training window and the horizon (docs/development/design.md, "Windows"). Pure."""
 
 from __future__ import annotations
 

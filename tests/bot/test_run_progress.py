@@ -62,7 +62,7 @@ def test_progress_shows_the_phase_and_estimates_the_time_left(subtests: pytest.S
         with subtests.test(events=events, phase=phase, seed=seed, at=at, minutes_left=minutes_left):
             meter = Meter()
             for event in events:
-                meter.see(event)
+                meter.update(event)
             now = meter.progress
             assert (now.phase, now.seed, (now.step, now.steps), now.minutes_left) == (phase, seed, at, minutes_left)
 
@@ -70,9 +70,9 @@ def test_progress_shows_the_phase_and_estimates_the_time_left(subtests: pytest.S
 def test_the_validation_of_a_fit_is_shown_until_the_next_fit_begins() -> None:
     meter = Meter()
     for event in (PLAN, CHOOSE, step(1), Validated(1, 0.25)):
-        meter.see(event)
+        meter.update(event)
     assert meter.progress.rho == 0.25
-    assert meter.see(ALL).rho is None
+    assert meter.update(ALL).rho is None
 
 
 EVENTS = st.sampled_from([PLAN, REFIT, CHOOSE, ALL, SCORE, SECOND, Resumed(3), Validated(2, None)]) | st.builds(
@@ -84,7 +84,7 @@ EVENTS = st.sampled_from([PLAN, REFIT, CHOOSE, ALL, SCORE, SECOND, Resumed(3), V
 def test_progress_round_trips_after_any_events(events: list[JobEvent]) -> None:
     meter = Meter()
     for event in events:
-        progress = meter.see(event)
+        progress = meter.update(event)
         assert load_progress(json.loads(json.dumps(dump_progress(progress), allow_nan=False))) == progress
         assert progress.minutes_left is None or progress.minutes_left >= 0
 

@@ -5,7 +5,7 @@
     3. train and compare, or with --dry-run estimate the cost       1 for the model, the device, or too few pairs
 
 SIGTERM ends it with 143 and Ctrl-C with 130, after a checkpoint. Only step 3 imports torch: the processes that mine are
-forked from a small one, and a missing library is reported at once.
+forked from a small one, and a missing library is reported immediately.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def _parse_source(
     jobs: int | None,
     save_to: Path | None,
 ) -> Source:
-    """Raises AssayError for options that do not go together."""
+    """Parse where the pairs come from. Raises AssayError for options that exclude each other."""
     when = parse_as_of(as_of)
     if pairs is not None:
         if source is not None:
@@ -209,7 +209,7 @@ def _parse_source(
 
 
 def _parse_outputs(out: Path | None, checkpoints: str, dry_run: bool) -> Outputs | None:
-    """Raises AssayError for a job without a folder."""
+    """Parse where results go; None for a dry run. Raises AssayError for a job without a folder."""
     if dry_run:
         return None
     if out is None:

@@ -35,7 +35,7 @@ class ProgressLines:
         self._planned_tokens = 0
         self._finished_tokens = 0  # of earlier phases
 
-    def see(self, event: JobEvent) -> str:
+    def update(self, event: JobEvent) -> str:
         """Take in an event and return a line worth keeping, or an empty one."""
         match event:
             case Planned():
@@ -110,12 +110,12 @@ def progress_output() -> Iterator[Callable[[JobEvent], None]]:
             console.print(Text(line), soft_wrap=True)
 
     if not console.is_terminal or console.is_dumb_terminal:
-        yield lambda event: write(lines.see(event))
+        yield lambda event: write(lines.update(event))
         return
     with Live(Text(""), console=console, transient=True, refresh_per_second=4) as live:
 
         def draw(event: JobEvent) -> None:
-            line = lines.see(event)
+            line = lines.update(event)
             if not isinstance(event, Validated):  # shown by the live line
                 write(line)
             live.update(Text(f"{lines.phase}: {lines.state()}" if lines.state() else lines.phase))

@@ -177,7 +177,7 @@ async def _ping(url: str) -> bool:
 
 
 def _within_time(request: Coroutine[object, object, T]) -> T:
-    """Raises TimeoutError."""
+    """Run a request in an event loop of its own. Raises TimeoutError."""
 
     async def limited() -> T:
         async with asyncio.timeout(TIMEOUT_S + 1):

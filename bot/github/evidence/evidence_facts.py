@@ -1,4 +1,4 @@
-"""What is known about a repository's issues and pull requests, and how complete it is.
+"""The known facts about a repository's issues and pull requests, and how complete they are.
 
 Renaming a label does not update the issues that carry it, so they keep the old name here until they change themselves.
 A deleted or transferred issue stays as it was last seen.

@@ -126,7 +126,7 @@ class _Fetch:
         raise Unavailable(f"there are more than {MAX_PAGES:,} pages of issues and pull requests")
 
     def _reset_if_replaced(self, page: Page) -> bool:
-        """Drop facts about a repository that had this name before. Raises NotFound if that is the one wanted."""
+        """Drop facts about a repository that had this name before. Raises NotFound if that is the requested one."""
         if self._repository.repository_id and page.repository_id != self._repository.repository_id:
             raise NotFound("the repository's name now belongs to another repository")
         known = self._state.repository_id

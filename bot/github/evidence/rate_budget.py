@@ -1,4 +1,4 @@
-"""How much of the rate limit one fetch may use: a share of what is left when it begins."""
+"""The rate-limit budget of one fetch: a share of the points left when it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far one list has been read, and where to resume. Pure: a restart continues from the last stored state.
+"""Track how far one list has been read, and where to resume. Pure: a restart continues from the last stored state.
 
 Issues come oldest change first, from a given time on. Pull requests come newest change first, down to that time. A
 walk through either can be interrupted after any page. A finished walk is followed by a short one, an update, which

@@ -1,6 +1,6 @@
 """Handle a command from a comment or a button.
 
-    1. load everything from the store, and drop what exceeds the limits before GitHub is asked anything
+    1. load everything from the store, and drop what exceeds the limits, before any request to GitHub
     2. ask GitHub for the comment as it is now, the sender's role and the head        conversation.py
     3. decide from plain values                                                       bot.commands.decide
     4. apply the decision in the transaction that finishes the job                    execute.py
@@ -52,7 +52,7 @@ class CommandState:
 
 
 async def command(context: JobContext) -> Outcome:
-    """Carry out a command and reply to it, or drop it with a reason."""
+    """Execute a command and reply to it, or drop it with a reason."""
     arguments = parse_command(context.job.arguments)
     state = await _load(context, arguments)
     if state is None or state.installation.state != "active":
@@ -86,14 +86,14 @@ async def _load(context: JobContext, arguments: CommentCommand | ButtonCommand) 
 
 
 def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
-    """Return why a command is dropped before GitHub is asked anything; empty if it is not."""
+    """Return why a command is dropped before any request to GitHub; empty if it is not."""
     command = parse_command(job.arguments)
     earlier = [(other, parse_command(other.arguments)) for other in others if other.job_id < job.job_id]
     if isinstance(command, CommentCommand) and any(
         isinstance(other, CommentCommand) and other.comment_id == command.comment_id and row.state != "failed"
         for row, other in earlier
     ):
-        return "this comment was answered before"
+        return "this comment was handled before"
     recent = [other for row, other in earlier if row.made_at > now - WINDOW]
     if len(recent) >= MAX_PER_REPOSITORY:
         return f"more than {MAX_PER_REPOSITORY} commands in an hour"

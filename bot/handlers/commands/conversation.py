@@ -1,4 +1,4 @@
-"""What the command handler asks GitHub about a command and its sender, and its reactions to the comment."""
+"""The command handler's requests to GitHub: the comment, the role of its sender, the head, and reactions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Conversation:
     async def react(self, reaction: Reaction) -> None:
         """React to the comment, if there is one and GitHub's write limits leave room. Failures are only logged.
 
-        Reactions wait for nothing and hold up nothing, because verdicts need the same limits.
+        A reaction is dropped rather than delayed, because verdicts share the same limits.
         """
         context = self.context
         if not self.comment_id or self.installation.permissions.get("issues") != "write":

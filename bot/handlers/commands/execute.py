@@ -21,7 +21,7 @@ from bot.jobs.arguments import (
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.messages.reasons import CANCELLED_BY_COMMAND
 from bot.messages.refusals import render_refusal_reply
-from bot.messages.replies import render_answer, render_cancelled
+from bot.messages.replies import render_cancelled, render_reply
 from bot.records import Run
 from bot.runs.end_run import cancel
 from bot.store.database import Connection
@@ -52,7 +52,7 @@ async def execute(context: JobContext, requester: Requester, action: Action, fac
             case Measure():
                 await request(connection, *_ids(context), ScreenJob(force=True), context.now())
             case Say(command):
-                await _reply(connection, context, requester, render_answer(command, facts))
+                await _reply(connection, context, requester, render_reply(command, facts))
             case Refuse(key):
                 await _refuse(connection, context, requester, key, facts)
     return Done()

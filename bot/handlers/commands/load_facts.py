@@ -1,4 +1,4 @@
-"""Load what a command is decided by, and what a comment about a run shows."""
+"""Load the facts that decide a command, and the context of a comment about a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def load_facts(
 
 
 async def load_run_context(connection: Connection, run: Run, full_name: str, now: datetime) -> RunContext:
-    """Load what a comment about a run shows beside the run itself."""
+    """Load the context of a comment about a run: everything it shows besides the run itself."""
     open_here = await open_runs(connection, run.installation_id, run.repository_id)
     return RunContext(
         now=now,
@@ -63,7 +63,7 @@ async def load_run_context(connection: Connection, run: Run, full_name: str, now
 
 
 async def _change(connection: Connection, run: Run) -> str:
-    """Render what the outcome did to the threshold; empty if nothing, or if another release stored it."""
+    """Render the effect of the outcome on the threshold; empty if nothing, or if another release stored it."""
     stored = await calibration_of_run(connection, run.installation_id, run.run_id)
     if stored is None:
         return ""

@@ -39,7 +39,7 @@ from bot.store.runs import load_run
 
 log = structlog.get_logger(__name__)
 
-EDIT_PERIOD: Final = timedelta(seconds=15)  # while a run is open; its end is shown at once
+EDIT_PERIOD: Final = timedelta(seconds=15)  # while a run is open; its end is shown immediately
 LOOKBACK: Final = timedelta(hours=1)  # before the row was created, because clocks differ
 MAX_DELAY: Final = timedelta(seconds=10)  # between counting a request and its arrival at GitHub
 
@@ -77,7 +77,7 @@ async def reply(context: JobContext) -> Outcome:
         return Done("comments cannot be written here")
     pending = [(each, body) for each in state.replies if _differs(each, body := state.body(each))]
     if not pending:
-        return Done("it says so already")
+        return Done("it is up to date")
     client = await context.client(comment_permissions(state.installation))
     waits = [await _update(context, state, client, each, body) for each, body in pending]
     return min((wait for wait in waits if wait is not None), key=lambda wait: wait.not_before, default=Done())

@@ -36,7 +36,7 @@ async def reconcile(context: JobContext) -> Outcome:
     now, github = context.now(), context.parts.github
     async with context.parts.database.read() as connection:
         cursor = parse_cursor(await load_bookmark(connection, BOOKMARK))
-    sent = [delivery async for delivery in github.deliveries(look_since(cursor, now))]
+    sent = [delivery async for delivery in github.deliveries(search_start(cursor, now))]
     async with context.parts.database.read() as connection:
         handled = await handled_guids(connection, failed_guids(sent))
     redeliveries = decide_redeliveries(sent, handled, now)
@@ -110,7 +110,7 @@ class Redeliveries:
     cursor: datetime
 
 
-def look_since(cursor: datetime | None, now: datetime) -> datetime:
+def search_start(cursor: datetime | None, now: datetime) -> datetime:
     """Return the time from which GitHub's list has to be read."""
     earliest = now - KEPT_FOR
     return earliest if cursor is None else max(earliest, min(cursor, now) - OVERLAP)

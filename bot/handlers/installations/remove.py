@@ -55,7 +55,7 @@ async def forget_installation(context: JobContext) -> Outcome:
 async def forget_repository(context: JobContext) -> Outcome:
     """Delete a repository that GitHub reports as not found, and recalibrate without its outcomes.
 
-    This takes two transactions, because whoever applies a run of it holds a job of the repository and waits for
+    This takes two transactions, because a worker that applies one of its runs holds a job of it and waits for
     `recalibrate`. After a crash in between the job is repeated, with nothing left to delete.
     """
     async with context.effect() as connection:

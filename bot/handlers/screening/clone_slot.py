@@ -16,24 +16,27 @@ from pipeline.git.errors import DiskFull
 @dataclass(frozen=True, slots=True)
 class CloneSlot:
     folder: Path
-    most_bytes: int  # limit on a pack
+    max_bytes: int  # limit on a pack
 
 
 @contextlib.asynccontextmanager
 async def clone_slot(context: JobContext) -> AsyncIterator[CloneSlot]:
-    """Raises ScreeningFailed if the disk is full, or if other clones occupy the space that this one needs."""
+    """Reserve the job's folder for the context.
+
+    Raises ScreeningFailed if the disk is full, or if other clones occupy the space that this one needs.
+    """
     clones, ids = context.parts.clones, (context.installation_id, context.repository_id)
     with contextlib.ExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, clones.in_use(*ids))
         try:
             folder = await asyncio.to_thread(clones.prepare, *ids)
-            most_bytes = await asyncio.to_thread(clones.room_for, context.installation_id)
+            max_bytes = await asyncio.to_thread(clones.room_for, context.installation_id)
         except DiskFull as error:
             raise ScreeningFailed("disk_full", str(error)) from None
         try:
-            yield CloneSlot(folder, most_bytes)
+            yield CloneSlot(folder, max_bytes)
         except ScreeningFailed as failure:
-            if failure.kind == "too_large" and most_bytes < context.parts.policy.pack_limit_bytes:
+            if failure.kind == "too_large" and max_bytes < context.parts.policy.pack_limit_bytes:
                 raise ScreeningFailed("disk_full", "other clones take the room that it needs") from None
             raise
         finally:

@@ -34,7 +34,7 @@ _NOT_GRANTED: Final = "none"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a screening may use beside commit messages; without a `path`, nothing."""
+    """Evidence beside commit messages that a screening may use; without a `path`, none."""
 
     path: Path | None
     note: str  # shown beside the verdict
@@ -112,7 +112,7 @@ async def _head_at(context: JobContext, client: InstallationClient, repository: 
 def evidence_file(
     context: JobContext, evidence: Evidence, repository: Repository, seen_at: datetime
 ) -> EvidenceFile | None:
-    """Return what the child reads: the evidence as of the time when the head was first seen."""
+    """Return the evidence file for the child: the facts as of the time when the head was first seen."""
     if evidence.path is None:
         return None
     host = urlsplit(context.parts.policy.web_url).netloc

@@ -31,7 +31,7 @@ from bot.store.check_runs import mark_posted, newest_posted, posted_on, unposted
 from bot.store.database import Connection
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
-from bot.store.repositories import answer_push, load_repository, note_suites_off
+from bot.store.repositories import finish_push_burst, load_repository, note_suites_off
 from bot.store.screenings import load_screening, newest_screening
 from bot.store.verdicts import judge_again, lock_newest
 from pipeline.json_fields import MalformedError
@@ -52,9 +52,9 @@ class PostState:
     posted_screening: StoredScreening | None
     unposted: StoredCheckRun | None  # one that GitHub may or may not have
     config: EffectiveConfig
-    config_note: str  # what of the configuration files does not apply
+    config_note: str  # the parts of the configuration files that do not apply
     budget: Budget | None
-    adapter: WonAdapter | None  # which is to rank the newest measurement
+    adapter: WonAdapter | None  # will rank the newest measurement
 
     @property
     def full_name(self) -> str:
@@ -115,13 +115,13 @@ async def _load(context: JobContext, arguments: PostJob) -> PostState | None:
 
 
 async def _decide(context: JobContext, state: PostState) -> post_schedule.Decision:
-    wishes = post_schedule.Wishes(
+    options = post_schedule.PostOptions(
         again=state.arguments.again,
         observe=context.parts.policy.mode == "observe",
         quiet=state.config.quiet,
     )
     decision = post_schedule.decide(
-        state.memory, state.newest, state.posted, state.posted_screening, wishes, context.now()
+        state.memory, state.newest, state.posted, state.posted_screening, options, context.now()
     )
     if await _has_new_labels(context, state, decision):
         return post_schedule.Measure("its configuration changed")
@@ -152,10 +152,10 @@ async def _skip(context: JobContext, state: PostState, reason: str) -> Outcome:
 
 
 async def _conclude(connection: Connection, context: JobContext, state: PostState) -> None:
-    """Mark the pushes that preceded this posting as answered; a repetition answers none."""
+    """End the burst of pushes before this posting; a repetition ends none."""
     ids = context.installation_id, context.repository_id
     if not state.arguments.again:
-        await answer_push(connection, *ids, state.memory.pushed_head)
+        await finish_push_burst(connection, *ids, state.memory.pushed_head)
         return
     await _show_result_again(connection, context, state.arguments)
     due_at = post_schedule.settled_at(state.memory)
@@ -223,7 +223,7 @@ async def _screen_context(
 ) -> ScreenContext:
     publish_ranking, repository = state.config.publish_ranking, state.memory.repository
     if newest.ranking is not None and repository.private and not publish_ranking:
-        # What is posted cannot be taken back, so ask: it may have become public, with the delivery still on its way.
+        # A posted check run cannot be withdrawn, so ask GitHub: the repository may just have become public.
         now = await client.repository(state.full_name, context.repository_id)
         repository = replace(repository, private=now.private)
     return ScreenContext(
@@ -232,7 +232,7 @@ async def _screen_context(
         external_id="",
         fine_tuning_on=(off_because := _off_because(context, state)) is None,
         off_because=off_because or "server",
-        hears_comments=state.installation.permissions.get("issues") == "write",
+        comments_enabled=state.installation.permissions.get("issues") == "write",
         adapter=state.adapter,
         config_note=state.config_note,
         publish_ranking=publish_ranking,

@@ -1,4 +1,4 @@
-"""Decide when a verdict is posted and on which head. Pure, and done before GitHub is asked anything.
+"""Decide when a verdict is posted and on which head. Pure, and evaluated before any request to GitHub.
 
 After a push wait for 60 s of quiet, at most 10 min. Then measure again if the last measurement is a day old or the
 history was rewritten; else carry the verdict to the new head, at most once an hour.
@@ -44,8 +44,8 @@ Decision = Measure | Wait | Skip | Post
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """Why a post job runs, and what the operator wants."""
+class PostOptions:
+    """Why a post job runs, and the operator's settings for posting."""
 
     again: bool = False  # somebody pressed "re-run": post the stored result again
     observe: bool = False  # measure, but post nothing
@@ -55,12 +55,12 @@ class Wishes:
 def settled_at(memory: RepositoryMemory) -> datetime | None:
     """Return when the pending pushes are due: after quiet, or long enough after the first. None without pending pushes.
 
-    A burst that outlasts a posting counts from that posting, or it would be answered without a pause.
+    A burst that outlasts a posting counts from that posting, or it would be posted without a pause.
     """
     if memory.push_burst_since is None:
         return None
-    answered = [at for at in (memory.measured_at, memory.posted_at) if at is not None]
-    since = max([memory.push_burst_since, *answered])
+    covered = [at for at in (memory.measured_at, memory.posted_at) if at is not None]
+    since = max([memory.push_burst_since, *covered])
     quiet = (memory.pushed_at or memory.push_burst_since) + timedelta(seconds=QUIET_S)
     return min(quiet, since + timedelta(seconds=MAX_WAIT_S))
 
@@ -73,8 +73,8 @@ def must_measure(memory: RepositoryMemory, newest: StoredScreening | None, now: 
         return ""  # even if that failed: it would fail again
     if memory.history_changed:
         return "the history was rewritten"
-    is_answered = memory.push_burst_since is None or newest.head_sha == memory.pushed_head
-    if not is_answered and now - newest.measured_at >= MEASURE_EVERY:
+    is_covered = memory.push_burst_since is None or newest.head_sha == memory.pushed_head
+    if not is_covered and now - newest.measured_at >= MEASURE_EVERY:
         return "measured more than a day ago"
     return ""
 
@@ -84,28 +84,28 @@ def decide(
     newest: StoredScreening | None,
     posted: StoredCheckRun | None,
     posted_screening: StoredScreening | None,
-    wishes: Wishes,
+    options: PostOptions,
     now: datetime,
 ) -> Decision:
     """Decide what a post job does. `posted_screening` is the screening that the newest check run shows, if known."""
     if memory.repository.archived:
         return Skip("archived")
-    if wishes.again:
-        return _again(newest, wishes)
+    if options.again:
+        return _again(newest, options)
     due_at = settled_at(memory)
     if due_at is not None and now < due_at:
         return Wait(due_at, "waiting for quiet after a push")
     if reason := must_measure(memory, newest, now):
         return Measure(reason)
     assert newest is not None
-    if wishes.observe:
+    if options.observe:
         return Skip("only observing")
     if posted is None:
         return Post("the first verdict")
-    if wishes.quiet and posted_screening is not None and verdict_key(posted_screening) == verdict_key(newest):
+    if options.quiet and posted_screening is not None and verdict_key(posted_screening) == verdict_key(newest):
         return Skip("the verdict is the same")
     if posted.screening_id != newest.screening_id:
-        return Post("measured anew")
+        return Post("measured again")
     return _carry(memory, posted, now)
 
 
@@ -114,11 +114,11 @@ def verdict_key(screening: StoredScreening) -> tuple[object, ...]:
     return bool(screening.failure), screening.judgement.get("verdict"), screening.judgement.get("measurable")
 
 
-def _again(newest: StoredScreening | None, wishes: Wishes) -> Decision:
+def _again(newest: StoredScreening | None, options: PostOptions) -> Decision:
     """Post the stored result on request; nothing is measured for that."""
-    if wishes.observe:
+    if options.observe:
         return Skip("only observing")
-    return Skip("there is no result to show again") if newest is None else Post("asked for again")
+    return Skip("there is no result to show again") if newest is None else Post("requested again")
 
 
 def _carry(memory: RepositoryMemory, posted: StoredCheckRun, now: datetime) -> Decision:

@@ -43,9 +43,10 @@ async def read_configuration(
     own = await _read(client, repository.full_name, head_sha, known)
     organization = await _read_organization(context, holder, known_organization)
     if own != known or organization != known_organization or repository_row is None or organization_row is None:
-        shares_otherwise = (_wish(own), _wish(organization)) != (_wish(known), _wish(known_organization))
+        before = _sharing_of(known), _sharing_of(known_organization)
+        sharing_changed = (_sharing_of(own), _sharing_of(organization)) != before
         async with context.parts.database.write() as connection:
-            if shares_otherwise:  # before the lease: `recalibrate` holds its own row and requests jobs like this one
+            if sharing_changed:  # before the lease: `recalibrate` holds its own row and requests jobs like this one
                 await request_job(connection, context.installation_id, 0, "recalibrate", context.now())
             await hold_lease(connection, context.job)
             await save_repository_config(connection, *ids, dump_config(own))
@@ -53,8 +54,8 @@ async def read_configuration(
     return effective_config(context.parts.policy, organization, own)
 
 
-def _wish(stored: StoredConfig) -> bool | None:
-    """Return what a file says about sharing outcomes."""
+def _sharing_of(stored: StoredConfig) -> bool | None:
+    """Return a file's setting for sharing outcomes; None if it sets nothing."""
     return stored.parsed.config.share_outcomes
 
 
@@ -92,7 +93,7 @@ def _find_holder(memories: Iterable[RepositoryMemory], repository: Repository) -
 
 
 async def load_notes(connection: Connection, policy: Policy, repository: Repository) -> str:
-    """Load what a check run says about the stored configuration, one line each; empty if all of it applies."""
+    """Load the notes of a check run about the stored configuration, one per line; empty if all of it applies."""
     organization_row, repository_row = await load_configs(
         connection, repository.installation_id, repository.repository_id
     )

@@ -1,6 +1,6 @@
 """Screen one repository: clone, mine, measure, judge and rank in a child process, and store the verdict.
 
-GitHub is asked first for the repository's current name, branch and head; the token can read only this repository. The
+The first requests fetch the repository's current name, branch and head; the token can read only this repository. The
 measurement is dated before the clone, so that a push during it counts as newer.
 """
 
@@ -116,7 +116,7 @@ def _task(context: JobContext, source: Source, slot: CloneSlot, evidence: Eviden
     return ScreeningTask(
         url=f"{policy.web_url}/{source.repository.full_name}.git",
         folder=slot.folder,
-        max_pack_bytes=slot.most_bytes,
+        max_pack_bytes=slot.max_bytes,
         token=source.token,
         seen_at=int(source.seen_at.timestamp()),
         ca_bundle=policy.ca_bundle,

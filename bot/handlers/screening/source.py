@@ -1,4 +1,4 @@
-"""Load from GitHub what is to be screened: the repository, its head and configuration, and a token to read it."""
+"""Load the subject of a screening from GitHub: the repository, its head and configuration, and a token to read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What alembic runs: the steps to the wanted revision, in the transaction that `migrate` began."""
+"""Run the migration steps for alembic, in the transaction that `migrate` began."""
 
 from __future__ import annotations
 

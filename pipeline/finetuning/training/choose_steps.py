@@ -1,4 +1,7 @@
-"""Choose how long a seed trains: fit on early labels, validate on the late ones (DESIGN.md section 2, "Holdout")."""
+"""Choose how long a seed trains: fit on early labels, validate on the late ones.
+
+The parts are defined in docs/development/design.md, "Holdout".
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Targets:
 def targets_of(pairs: PairSet, recipe: FinetuneRecipe, seed: int) -> Targets:
     """Return the labels as they are, or for the control shuffled, all three together so that none reveals another.
 
-    Each seed is dealt others: what one deal has in common with the true labels by chance, the next one has not.
+    Each seed gets its own shuffle, so that chance agreement with the true labels averages out.
     """
     order = np.arange(len(pairs.train))
     if recipe.shuffled_labels:
@@ -61,7 +64,7 @@ def spearman(scores: Floats, labels: Floats) -> float | None:
 
 
 def choose_steps(training: SeedTraining, targets: Targets, seed: int, until: float) -> Fit:
-    """Fit on the early labels and choose the number of steps by the late ones; 0 steps if those tell nothing.
+    """Fit on the early labels and choose the number of steps by the late ones; 0 steps if validation cannot choose.
 
     Raises Stopped with a checkpoint saved, and AssayError if there is no time for a single step.
     """

@@ -1,13 +1,13 @@
 """The loss of a step and its gradient, whatever fits in memory.
 
 The ranking loss compares every function of a step with every other, so it needs all scores together; the activations of
-all of them may not fit. Since the loss knows a function by its score alone, backpropagation is split there:
+all of them may not fit. Since the loss depends on a function only through its score, backpropagation is split there:
 
     1. scores of all micro-batches    2. loss, and its gradient on the scores (a vector)
     3. backward from each micro-batch's scores into the adapter, one after the other
 
 If the step fits as a whole, the activations of 1 are kept for 3. If not, 1 keeps none, and 3 computes each micro-batch
-again with the same random numbers: half as much work more, and the very same gradient (Gao et al., "Scaling Deep
+again with the same random numbers: half as much work again for exactly the same gradient (Gao et al., "Scaling Deep
 Contrastive Learning Batch Size under Memory Limited Setup", 2021). So the loss does not depend on how a step is cut;
 only rounding does, and which activations dropout leaves out.
 """

@@ -41,7 +41,7 @@ def average_of(scores: Sequence[Floats]) -> Floats:
     lost = int((~np.isfinite(scores)).any(axis=0).sum())
     if lost:
         raise AssayError(
-            f"the adapter has no score for {lost:,} of {len(scores[0]):,} functions: rank by the baseline, or refit"
+            f"the adapter has no score for {lost:,} of {len(scores[0]):,} functions: rank by the baseline, or retrain"
         )
     return rank_average(scores)
 

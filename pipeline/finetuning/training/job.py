@@ -6,9 +6,9 @@
     4. assemble the result                                                            finetune.py, refit.py
     5. write the adapters, then what stands beside them, result.json last                     adapter.py
 
-Every completed part is kept, so a killed job continues where it was; until 5 the folder holds only working files. The
-first seed may use all the time there is, half of it to choose its steps; another one starts only if there is time for
-all of it.
+Every completed part is kept, so a killed job resumes where it was; until 5 the folder holds only working files. The
+first seed may use the whole time limit, half of it to choose its steps; a further one starts only if there is time to
+complete it.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class SeedTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Job(ABC, Generic[ResultT]):
-    """What a run and a refit do differently."""
+    """The steps in which a run and a refit differ."""
 
     data: TrainingSet
     recipe: FinetuneRecipe

@@ -82,7 +82,7 @@ class TrainingRun:
         self._report(Resumed(saved.step))
 
     def take(self, members: Members) -> None:
-        """Take one optimizer step. Raises Interrupted and AssayError with nothing of it done."""
+        """Take one optimizer step. Raises Interrupted or AssayError, leaving no trace of the step."""
         if self.processes.shares > 1:  # a single process checks before each micro-batch
             self._check_stop()
         step = self.state.step + 1

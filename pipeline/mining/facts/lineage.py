@@ -122,10 +122,10 @@ def _one_to_one(pairs: Iterable[tuple[T, T]]) -> dict[T, T]:
 def match_functions(
     vanished: Sequence[Candidate], born: Sequence[Candidate], recipe: LabelRecipe
 ) -> dict[Place, Place]:
-    """Return born place -> vanished place, one to one, by highest token similarity (DESIGN "Function").
+    """Return born place -> vanished place, one to one, by highest token similarity.
 
     The minimum is `same_name_similarity` for equal simple names, else `other_name_similarity`. Functions of fewer than
-    `short_function_tokens` tokens must have equal tokens.
+    `short_function_tokens` tokens must have equal tokens (docs/development/design.md, "Function").
     """
     scored: list[tuple[float, bool, Place, Place]] = []
     for new, old in _candidate_pairs(vanished, born):

@@ -19,10 +19,10 @@ _MAX_SHIFT_LINES = 1_000  # of a block
 def functions_touched(
     old_functions: Sequence[Function], new_functions: Sequence[Function], hunks: Sequence[Hunk], old: bytes, new: bytes
 ) -> list[int]:
-    """Return the indexes of the old version's functions that a change touches, ascending (DESIGN.md, "Attribution").
+    """Return the indexes of the old version's functions that a change touches, ascending.
 
     Lines added at the edge of a function (after its last line, a decorator before its first) count for it if they
-    belong to it in the new version.
+    belong to it in the new version (docs/development/design.md, "Attribution").
     """
     if not old_functions or not hunks:
         return []

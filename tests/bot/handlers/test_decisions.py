@@ -127,7 +127,7 @@ def test_a_flood_of_commands_is_dropped_before_github_is_asked() -> None:
     cases: list[tuple[list[Job], str]] = [
         ([], ""),
         ([MINE], ""),
-        ([command(49, -10_000, comment_id=50)], "this comment was answered before"),
+        ([command(49, -10_000, comment_id=50)], "this comment was handled before"),
         ([command(51, 1, comment_id=50)], ""),  # that one is the copy
         ([replace(command(49, -1, comment_id=50), state="failed")], ""),  # a redelivery asks for what is undone
         ([command(n, -n) for n in range(1, MAX_PER_USER)], ""),

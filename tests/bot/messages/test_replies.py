@@ -15,7 +15,7 @@ from bot.commands.grammar import USAGES, Help, Status, Unclear
 from bot.commands.parse import parse_comment
 from bot.messages.outcome_text import OUTCOMES, render_change
 from bot.messages.refusals import REFUSALS, render_refusal_reply
-from bot.messages.replies import marker, render_answer, render_cancelled
+from bot.messages.replies import marker, render_cancelled, render_reply
 from bot.messages.run_comment import RunContext, render_run
 from bot.records import GpuState, Usage
 from bot.run_progress import Progress, dump_progress
@@ -174,8 +174,8 @@ ENDED: dict[Any, tuple[str, str]] = {
     "cancelled": ("Cancelled without a result.", "Comment `/finetune` to start a new run."),
     "timed_out": (
         "Timed out without a result.",
-        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), fewer seeds or a smaller base "
-        "model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
+        "The operator of this server can allow more minutes (`ASSAY_FINETUNE_MINUTES`), or configure fewer seeds or a "
+        "smaller base model. `max_minutes` in `.github/assay.yml` may be the limit, too.",
     ),
     "out_of_budget": (
         "Not started: the GPU budget does not cover it.",
@@ -364,7 +364,7 @@ def test_every_refusal_says_that_nothing_was_started_with_facts_and_without_them
 
 def test_an_unclear_command_is_answered_with_the_closest_usage() -> None:
     assert (
-        render_answer(Unclear("/finetune cancel"), facts())
+        render_reply(Unclear("/finetune cancel"), facts())
         == """\
 **Assay does not know this command, so nothing was done.**
 
@@ -375,7 +375,7 @@ The closest one is `/finetune cancel`: cancels all open runs.
 
 
 def test_help_lists_every_usage_who_may_and_what_is_left() -> None:
-    said = render_answer(Help(), facts())
+    said = render_reply(Help(), facts())
     assert all(f"- `{usage}`: " in said for usage in USAGES)
     assert "require the role maintain or admin; the other commands require write." in said
     assert "the default first: `ore/usual`, `ore/large`." in said
@@ -393,13 +393,13 @@ def test_help_lists_every_usage_who_may_and_what_is_left() -> None:
 )
 def test_help_and_status_say_why_no_run_can_be_started(changes: dict[str, Any], why: str) -> None:
     for command in (Help(), Status()):
-        assert f"No run can be started: {why}" in render_answer(command, facts(**changes))
+        assert f"No run can be started: {why}" in render_reply(command, facts(**changes))
 
 
 def test_status() -> None:
     queued, last = replace(RUN, state="queued"), replace(FINISHED, head_sha="b" * 40)
     assert (
-        render_answer(Status(), facts(runs=(queued, last)))
+        render_reply(Status(), facts(runs=(queued, last)))
         == """\
 **Status of `acme/shop`** on 2026-11-22 at 12:00 UTC:
 
@@ -414,7 +414,7 @@ This comment will not be updated. To stop all open runs, comment `/finetune canc
 
 
 def test_status_where_nothing_has_happened() -> None:
-    said = render_answer(Status(), facts(screening=None, gpu=GpuState("power cut")))
+    said = render_reply(Status(), facts(screening=None, gpu=GpuState("power cut")))
     assert "- Not measured yet.\n- No run is open.\n- No run has ended yet.\n" in said
     assert "- The operator has paused the GPUs. Reason: power cut\n" in said
     assert said.endswith("This comment will not be updated.")
@@ -448,7 +448,7 @@ def every_text(foreign: str) -> Iterator[str]:
     crashed = replace(RUN, state="ended", ending="crashed", reason=foreign)
     known = facts(full_name=foreign, models=(foreign,), gpu=GpuState(foreign), runs=(crashed,))
     for command in (Help(), Status()):
-        yield render_answer(command, known)
+        yield render_reply(command, known)
     yield render_refusal_reply("unknown_model", known)
     yield render_refusal_reply("screening_failed", replace(known, screening=failed(foreign or "why")))
 
@@ -472,8 +472,8 @@ def test_nothing_that_a_person_wrote_in_a_command_is_quoted(words: str) -> None:
     secret = f"q{words}zx9"
     command = parse_comment(f"/finetune {secret}")
     if isinstance(command, Unclear):
-        said = render_answer(command, facts())
-        assert said in {render_answer(Unclear(usage), facts()) for usage in USAGES}
+        said = render_reply(command, facts())
+        assert said in {render_reply(Unclear(usage), facts()) for usage in USAGES}
 
 
 JSON = st.recursive(

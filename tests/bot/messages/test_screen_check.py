@@ -140,7 +140,7 @@ class TestButtons:
         assert text in checked(off_because=off_because).summary
 
     @pytest.mark.parametrize(
-        ("measurement", "hears_comments", "said"),
+        ("measurement", "comments_enabled", "said"),
         [
             (MEASUREMENT, True, "Press **Fine-tune** above, or comment `/finetune` on an issue."),
             (MEASUREMENT, False, "Press **Fine-tune** above."),
@@ -154,11 +154,11 @@ class TestButtons:
         ],
         ids=["run", "run, no comments", "skip", "skip, no comments", "cannot be judged"],
     )
-    def test_if_it_is_on_the_text_says_how(self, measurement: Measurement, hears_comments: bool, said: str) -> None:
-        summary = checked(measurement, fine_tuning_on=True, hears_comments=hears_comments).summary
+    def test_if_it_is_on_the_text_says_how(self, measurement: Measurement, comments_enabled: bool, said: str) -> None:
+        summary = checked(measurement, fine_tuning_on=True, comments_enabled=comments_enabled).summary
         how_to = summary.partition("### How to fine-tune\n\n")[2].partition("\n\n")[0]
         assert said in how_to
-        assert hears_comments or "comment" not in how_to
+        assert comments_enabled or "comment" not in how_to
 
     def test_if_it_is_on_a_run_has_the_button_and_a_skip_does_not(self) -> None:
         run, skip = checked(fine_tuning_on=True), checked(at_density(0.0065), fine_tuning_on=True)

@@ -102,11 +102,14 @@ def test_a_run_is_opened_once_per_day_and_commit() -> None:
         ([REFIT], ""),
         ([replace(REFIT, artifacts=None)], ""),
         ([replace(REFIT, made_at=LATER)], ""),  # a refit that is done stands in nobody's way
-        ([ranker(ending=None, **OPEN)], "one is on its way"),
-        ([ranker("score", run_id=9, head_sha=NEWER_HEAD)], "it was tried at this commit"),
-        ([ranker(ending="crashed", head_sha=NEWER_HEAD)], "it was tried at this commit"),
-        ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=23))], "one was asked for within a day"),
-        ([ranker(ending="crashed", made_at=LATER - timedelta(hours=23))], "one was asked for within a day"),
+        ([ranker(ending=None, **OPEN)], "a run is already open"),
+        ([ranker("score", run_id=9, head_sha=NEWER_HEAD)], "this commit was tried before"),
+        ([ranker(ending="crashed", head_sha=NEWER_HEAD)], "this commit was tried before"),
+        (
+            [REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=23))],
+            "a run was requested within the last day",
+        ),
+        ([ranker(ending="crashed", made_at=LATER - timedelta(hours=23))], "a run was requested within the last day"),
         ([REFIT, ranker("score", run_id=9, made_at=LATER - timedelta(hours=25))], ""),
     ]
     wrong = [

@@ -22,8 +22,8 @@ def test_an_ending_is_explained() -> None:
         (Ending(-signal.SIGSEGV, 10, 100), ("crash", "crashed (signal 11)")),
         (Ending(-signal.SIGILL, 10, 4_000), ("crash", "crashed (signal 4)")),
         (Ending(OUT_OF_MEMORY, 10, 100), MEMORY),
-        (Ending(1, 10, 100), ("crash", "ended without an answer (exit status 1)")),
-        (Ending(0, 10, 100), ("crash", "ended without an answer (exit status 0)")),
+        (Ending(1, 10, 100), ("crash", "ended without a reply (exit status 1)")),
+        (Ending(0, 10, 100), ("crash", "ended without a reply (exit status 0)")),
     ]
     wrong = [(ending, got, expected) for ending, expected in cases if (got := explain(ending, LIMITS)) != expected]
     assert wrong == []

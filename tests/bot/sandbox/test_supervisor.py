@@ -646,7 +646,7 @@ def send_all(to: socket.socket, replies: tuple[bytes, ...]) -> None:
             pass
 
 
-MALFORMED = ("crash", "gave an answer that makes no sense")
+MALFORMED = ("crash", "sent an invalid reply")
 
 
 def test_a_malformed_reply_is_a_failure() -> None:
@@ -672,7 +672,7 @@ def test_a_malformed_reply_is_a_failure() -> None:
 
 @pytest.mark.parametrize("replies", [b"", b'{"measurement": ', b'{"progress": "reading"}\n'])
 def test_a_missing_reply_is_explained_by_how_the_child_ended(replies: bytes) -> None:
-    assert receive(replies) == ("crash", "ended without an answer (exit status 3)")
+    assert receive(replies) == ("crash", "ended without a reply (exit status 3)")
 
 
 def test_an_error_is_parsed() -> None:

@@ -10,8 +10,8 @@ from bot.records import RepositoryMemory
 from bot.store.installations import save_installation
 from bot.store.repositories import (
     all_repositories,
-    answer_push,
     find_repository,
+    finish_push_burst,
     list_repositories,
     load_repository,
     note_error,
@@ -95,9 +95,9 @@ def test_a_burst_begins_with_its_first_push_and_names_its_last(store: Store) -> 
 
 def test_a_burst_ends_when_its_last_push_is_answered(store: Store) -> None:
     store(note_push, 1, 7, NEXT, False, NOW)
-    store(answer_push, 1, 7, HEAD)
+    store(finish_push_burst, 1, 7, HEAD)
     assert memory(store).push_burst_since == NOW
-    store(answer_push, 1, 7, NEXT)
+    store(finish_push_burst, 1, 7, NEXT)
     assert memory(store).push_burst_since is None
     store(note_push, 1, 7, HEAD, False, after(60))
     assert memory(store).push_burst_since == after(60)
@@ -121,7 +121,7 @@ def test_another_default_branch_changes_history_and_drops_pushes_to_the_old_one(
     assert (memory(store).history_changed, memory(store).pushed_head) == (True, "")
     assert memory(store).push_burst_since == NOW
     screened(store, NEXT)
-    store(answer_push, 1, 7, NEXT)
+    store(finish_push_burst, 1, 7, NEXT)
     assert not memory(store).history_changed
     assert memory(store).push_burst_since is None
 

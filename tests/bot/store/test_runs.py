@@ -14,7 +14,6 @@ from bot.store.repositories import delete_repository, save_repository
 from bot.store.runs import (
     RunRequest,
     all_runs,
-    ask_to_cancel,
     claim_run,
     end_run,
     expired_runs,
@@ -30,6 +29,7 @@ from bot.store.runs import (
     queue_run,
     ready_runs,
     renew_run,
+    request_cancellation,
     requeue_run,
     runs_of,
     settle_run,
@@ -177,7 +177,7 @@ def test_renewing_a_lease_reports_a_requested_cancellation(store: Store) -> None
     run = running(store)
     assert store(renew_run, run, after(100), 1.5).held
     assert load(store, run).spent_minutes == 1.5
-    assert store(ask_to_cancel, run)
+    assert store(request_cancellation, run)
     renewal = store(renew_run, run, after(120), 2.0)
     assert renewal.held
     assert renewal.cancel_asked
@@ -240,7 +240,7 @@ def test_a_finished_run_stores_its_result_and_is_settled_once(store: Store) -> N
     assert [store(settle_run, run), store(settle_run, run)] == [True, False]
     store(forget_artifacts, run)
     assert load(store, run).artifacts is None
-    assert not store(ask_to_cancel, run)
+    assert not store(request_cancellation, run)
 
 
 def test_a_run_ended_by_a_bot_worker_is_lost_to_its_gpu_worker(store: Store) -> None:

@@ -66,11 +66,11 @@ def test_an_adapter_that_lost_says_so_at_the_top() -> None:
 
 def test_the_card_of_a_refit_says_that_it_was_not_evaluated_itself() -> None:
     assert (
-        "**Refitted on all labels up to 2023-09-13; not evaluated itself.** The metrics are those of run `run-17` "
+        "**Retrained on all labels up to 2023-09-13; not evaluated itself.** The metrics are those of run `run-17` "
         f"(2023-09-14T08:00:00Z), which used the same recipe on an earlier window, at commit `{'c' * 40}`."
         in REFIT_CARD
     )
-    assert "this directory holds the refit of one of them." in REFIT_CARD
+    assert "this directory holds a retrained version of one of them." in REFIT_CARD
     assert f"| ranking set | `{'b' * 64}` |" in REFIT_CARD
     for words in ("trained and evaluated on", "this directory holds one of them", "| pair set |"):
         assert words in CARD

@@ -160,7 +160,7 @@ def test_a_unit_that_touches_more_than_twenty_source_files_gives_no_credit(files
 
 
 def test_adding_a_fix_can_lower_a_relative_density() -> None:
-    """Ten more fixes of the worst function raise S and so lower the signal of all others (see DESIGN)."""
+    """Ten more fixes of the worst function raise S and so lower the signal of all others."""
 
     def density(worst: int) -> float:
         history = History()

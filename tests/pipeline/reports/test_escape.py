@@ -34,7 +34,7 @@ def test_unprintable_characters_are_escaped() -> None:
 def test_long_text_is_truncated_visibly() -> None:
     assert inert("x" * 1_000_000) == "x" * 200 + ELLIPSIS
     assert inert("x" * 200) == "x" * 200
-    assert inert("abcdef", longest=3) == "abc" + ELLIPSIS
+    assert inert("abcdef", max_length=3) == "abc" + ELLIPSIS
 
 
 @given(ANY_TEXT)
@@ -45,8 +45,8 @@ def test_no_control_or_reordering_character_remains(text: str) -> None:
 
 @given(ANY_TEXT)
 def test_inert_text_is_unchanged(text: str) -> None:
-    once = inert(text, longest=300)
-    assert inert(once, longest=10_000) == once
+    once = inert(text, max_length=300)
+    assert inert(once, max_length=10_000) == once
 
 
 @given(ANY_TEXT)

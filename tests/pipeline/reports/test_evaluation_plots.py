@@ -13,7 +13,7 @@ from pipeline.reports.evaluation_plots import (
     LinearScale,
     best_possible,
     compared_by_tenth,
-    found_by,
+    cumulative_gains,
     rates_by_tenth,
     recall_curves,
     whiskers,
@@ -27,26 +27,26 @@ FUNCTIONS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40), st.boolean
 
 
 def test_positives_accumulate_linearly_within_a_tie_group() -> None:
-    found = found_by([3, 2, 2, 1], [1, 2, 2, 5], [True, False, True, False])
+    found = cumulative_gains([3, 2, 2, 1], [1, 2, 2, 5], [True, False, True, False])
     assert found.inspected == (0, 1, 5, 10)
     assert found.found == (0, 1, 2, 2)
     assert [found.at(x) for x in (0, 0.5, 1, 3, 5, 10)] == [0, 0.5, 1, 1.5, 2, 2]
 
 
 def test_items_of_size_zero_are_found_immediately() -> None:
-    found = found_by([3, 2, 1], [0, 4, 0], [True, False, True])
+    found = cumulative_gains([3, 2, 1], [0, 4, 0], [True, False, True])
     assert (found.at(0), found.at(2), found.at(4)) == (1, 1, 2)
 
 
 def test_a_nan_score_is_rejected() -> None:
     with pytest.raises(ValueError, match="not a number"):
-        found_by([1, float("nan")], [1, 1], [True, False])
+        cumulative_gains([1, float("nan")], [1, 1], [True, False])
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=5))
 @settings(max_examples=50, deadline=None)
 def test_accumulated_positives_are_the_mean_over_tie_orders(functions: list[tuple[int, bool]]) -> None:
-    found = found_by([s for s, _ in functions], [1] * len(functions), [p for _, p in functions])
+    found = cumulative_gains([s for s, _ in functions], [1] * len(functions), [p for _, p in functions])
     orders = [sorted(order, key=lambda f: -f[0]) for order in permutations(functions)]
     for count in range(len(functions) + 1):
         mean = sum(sum(p for _, p in order[:count]) for order in orders) / len(orders)

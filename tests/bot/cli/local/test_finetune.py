@@ -184,21 +184,21 @@ def step(number: int, tokens: int) -> TrainingStep:
 def test_progress_shows_step_loss_speed_and_time_left() -> None:
     lines = ProgressLines()
     plan = Planned(12_000, 3e12, 2.0, "NVIDIA H200", 400, 300, 2)
-    assert lines.see(plan) == (
+    assert lines.update(plan) == (
         "400 functions to train on, 300 held out, 2 seeds: at most 12,000 tokens, 3.0e+12 FLOPs, about 2 min on "
         "NVIDIA H200"
     )
-    assert lines.see(PhaseStarted(7, 1, 2, "choosing the steps")) == "seed 7 (1 of 2), choosing the steps"
-    assert lines.see(step(3, 6_000)) == ""
+    assert lines.update(PhaseStarted(7, 1, 2, "choosing the steps")) == "seed 7 (1 of 2), choosing the steps"
+    assert lines.update(step(3, 6_000)) == ""
     assert lines.state() == "step 3/10, loss 0.500, validation ρ –, 100 tokens/s, at most 1 min left, 2.0 GB"
-    assert lines.see(Validated(3, 0.25)) == f"seed 7 (1 of 2), choosing the steps: {lines.state()}"
+    assert lines.update(Validated(3, 0.25)) == f"seed 7 (1 of 2), choosing the steps: {lines.state()}"
     assert "validation ρ 0.250" in lines.state()
-    lines.see(PhaseStarted(7, 1, 2, "training on all labels"))
-    lines.see(step(1, 3_000))
+    lines.update(PhaseStarted(7, 1, 2, "training on all labels"))
+    lines.update(step(1, 3_000))
     assert lines.state() == "step 1/10, loss 0.500, validation ρ –, 100 tokens/s, at most 30 s left, 2.0 GB"
-    assert lines.see(Resumed(4)) == "seed 7 (1 of 2), training on all labels: resumed after step 4"
-    assert lines.see(MicroBatchHalved(512)) == "out of memory: continuing with micro-batches of 512 tokens"
-    assert lines.see(SeedCompleted(7, 1, 2, True)) == "seed 7 (1 of 2) is already done"
+    assert lines.update(Resumed(4)) == "seed 7 (1 of 2), training on all labels: resumed after step 4"
+    assert lines.update(MicroBatchHalved(512)) == "out of memory: continuing with micro-batches of 512 tokens"
+    assert lines.update(SeedCompleted(7, 1, 2, True)) == "seed 7 (1 of 2) is already done"
 
 
 def test_durations_are_shown_in_a_fitting_unit() -> None:

@@ -12,7 +12,7 @@ from bot.handlers.finetuning.stale_runs import MAX_VANISHED, sweep_runs
 from bot.messages.reasons import NO_GPU_WORKER, NOT_PREPARED, WORKER_VANISHED
 from bot.records import Run
 from bot.store.jobs import cancel_jobs, finish_job, ready_jobs
-from bot.store.runs import ask_to_cancel, claim_run, load_run
+from bot.store.runs import claim_run, load_run, request_cancellation
 from tests.bot.conftest import Shop, Story
 from tests.bot.runs.test_end_run import a_run, told
 from tests.simulator.clocks import START
@@ -52,7 +52,7 @@ def test_a_run_with_a_pending_cancellation_is_not_restarted(play: Play) -> None:
     async def story(shop: Shop) -> None:
         run = await a_run(shop, "queued")
         await vanish(shop)
-        await shop.write(ask_to_cancel, await now_of(shop, run))
+        await shop.write(request_cancellation, await now_of(shop, run))
         await sweep_runs(shop.parts)
         assert (await now_of(shop, run)).ending == "cancelled"
         assert len(await told(shop)) == 1

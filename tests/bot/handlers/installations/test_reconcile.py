@@ -11,7 +11,7 @@ from bot.handlers.installations.reconcile import (
     OVERLAP,
     decide_redeliveries,
     failed_guids,
-    look_since,
+    search_start,
 )
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -75,13 +75,13 @@ def test_only_failed_deliveries_are_looked_up() -> None:
 
 
 def test_without_a_cursor_everything_that_github_keeps_is_read() -> None:
-    assert look_since(None, NOW) == NOW - KEPT_FOR
-    assert look_since(NOW - timedelta(days=9), NOW) == NOW - KEPT_FOR
+    assert search_start(None, NOW) == NOW - KEPT_FOR
+    assert search_start(NOW - timedelta(days=9), NOW) == NOW - KEPT_FOR
 
 
 def test_reading_resumes_with_an_overlap() -> None:
-    assert look_since(NOW - timedelta(hours=2), NOW) == NOW - timedelta(hours=2) - OVERLAP
-    assert look_since(NOW + timedelta(days=1), NOW) == NOW - OVERLAP
+    assert search_start(NOW - timedelta(hours=2), NOW) == NOW - timedelta(hours=2) - OVERLAP
+    assert search_start(NOW + timedelta(days=1), NOW) == NOW - OVERLAP
 
 
 ATTEMPTS = st.lists(
@@ -101,7 +101,7 @@ def test_missing_deliveries_are_read_again_the_next_time(sent: list[Attempt], ha
     decided = decide_redeliveries(sent, handled, NOW, most)
     assert len(decided.ids) <= most
     assert decided.cursor <= NOW
-    since = look_since(decided.cursor, NOW)
+    since = search_start(decided.cursor, NOW)
     for attempt in sent:
         arrived = any(200 <= other.status_code < 300 for other in sent if other.guid == attempt.guid)
         if not arrived and attempt.guid not in handled and attempt.delivered_at > NOW - KEPT_FOR:

@@ -10,9 +10,9 @@ import pytest
 from bot.handlers.screening.post_schedule import (
     Measure,
     Post,
+    PostOptions,
     Skip,
     Wait,
-    Wishes,
     decide,
     must_measure,
     settled_at,
@@ -33,7 +33,7 @@ MEASURED = StoredScreening(1, 10, 100, OLD, T0, {"commits": 9}, {"verdict": "RUN
 POSTED = StoredCheckRun(1, 10, 100, "assay/screen", OLD, 1, 77, "success", T0, T0)
 QUIET = RepositoryMemory(SHOP, measured_at=T0, posted_at=T0)
 DAY = 24 * 60.0
-BECAUSE_OF_THE_QUEUE = Wishes()
+BECAUSE_OF_THE_QUEUE = PostOptions()
 
 
 def pushed(minutes: float, head_sha: str = NEW, since: float | None = None, forced: bool = False) -> RepositoryMemory:
@@ -53,10 +53,10 @@ def decided(
     *,
     newest: StoredScreening | None = MEASURED,
     posted: StoredCheckRun | None = POSTED,
-    wishes: Wishes = BECAUSE_OF_THE_QUEUE,
+    options: PostOptions = BECAUSE_OF_THE_QUEUE,
 ) -> object:
     posted_screening = MEASURED if posted is not None and posted.screening_id == 1 else None
-    return decide(memory, newest, posted, posted_screening, wishes, at(minutes))
+    return decide(memory, newest, posted, posted_screening, options, at(minutes))
 
 
 def test_pushes_are_answered_after_quiet() -> None:
@@ -112,8 +112,8 @@ def test_a_post_job_decides_by_its_state_and_request(subtests: pytest.Subtests) 
         (decided(QUIET, 5), Skip("nothing new")),
         (decided(QUIET, 5, posted=None), Post("the first verdict")),
         (decided(QUIET, 5, newest=None, posted=None), Measure("never measured")),
-        (decided(QUIET, 5, newest=SAME), Post("measured anew")),
-        (decided(QUIET, 5, newest=FAILED), Post("measured anew")),
+        (decided(QUIET, 5, newest=SAME), Post("measured again")),
+        (decided(QUIET, 5, newest=FAILED), Post("measured again")),
         (decided(replace(QUIET, repository=replace(SHOP, archived=True)), 5, posted=None), Skip("archived")),
         # after a push
         (decided(pushed(100), 100.5), Wait(at(101), "waiting for quiet after a push")),
@@ -122,26 +122,29 @@ def test_a_post_job_decides_by_its_state_and_request(subtests: pytest.Subtests) 
         (decided(pushed(100, OLD), 101), Skip("nothing new")),
         (decided(pushed(DAY), DAY + 1), Measure("measured more than a day ago")),
         (decided(pushed(30, forced=True), 31), Measure("the history was rewritten")),
-        (decided(pushed(30), 31, newest=SAME), Post("measured anew")),  # the hour is for what is carried
+        (decided(pushed(30), 31, newest=SAME), Post("measured again")),  # the hour is for what is carried
         # only observing: measured like everything, never posted
-        (decided(QUIET, 5, posted=None, wishes=Wishes(observe=True)), Skip("only observing")),
-        (decided(pushed(30, forced=True), 31, wishes=Wishes(observe=True)), Measure("the history was rewritten")),
-        (decided(QUIET, 5, wishes=Wishes(again=True, observe=True)), Skip("only observing")),
+        (decided(QUIET, 5, posted=None, options=PostOptions(observe=True)), Skip("only observing")),
+        (decided(pushed(30, forced=True), 31, options=PostOptions(observe=True)), Measure("the history was rewritten")),
+        (decided(QUIET, 5, options=PostOptions(again=True, observe=True)), Skip("only observing")),
         # only changes
-        (decided(QUIET, 5, posted=None, wishes=Wishes(quiet=True)), Post("the first verdict")),
-        (decided(QUIET, 5, newest=SAME, wishes=Wishes(quiet=True)), Skip("the verdict is the same")),
-        (decided(pushed(100), 101, wishes=Wishes(quiet=True)), Skip("the verdict is the same")),
-        (decided(QUIET, 5, newest=CHANGED, wishes=Wishes(quiet=True)), Post("measured anew")),
-        (decided(QUIET, 5, newest=FAILED, wishes=Wishes(quiet=True)), Post("measured anew")),
+        (decided(QUIET, 5, posted=None, options=PostOptions(quiet=True)), Post("the first verdict")),
+        (decided(QUIET, 5, newest=SAME, options=PostOptions(quiet=True)), Skip("the verdict is the same")),
+        (decided(pushed(100), 101, options=PostOptions(quiet=True)), Skip("the verdict is the same")),
+        (decided(QUIET, 5, newest=CHANGED, options=PostOptions(quiet=True)), Post("measured again")),
+        (decided(QUIET, 5, newest=FAILED, options=PostOptions(quiet=True)), Post("measured again")),
         # somebody asked to see it again
-        (decided(QUIET, 5, wishes=Wishes(again=True)), Post("asked for again")),
-        (decided(pushed(100), 100.5, wishes=Wishes(again=True)), Post("asked for again")),
-        (decided(pushed(DAY), DAY + 1, wishes=Wishes(again=True)), Post("asked for again")),  # never a measurement
+        (decided(QUIET, 5, options=PostOptions(again=True)), Post("requested again")),
+        (decided(pushed(100), 100.5, options=PostOptions(again=True)), Post("requested again")),
         (
-            decided(QUIET, 5, newest=None, posted=None, wishes=Wishes(again=True)),
+            decided(pushed(DAY), DAY + 1, options=PostOptions(again=True)),
+            Post("requested again"),
+        ),  # never a measurement
+        (
+            decided(QUIET, 5, newest=None, posted=None, options=PostOptions(again=True)),
             Skip("there is no result to show again"),
         ),
-        (decided(QUIET, 5, newest=SAME, wishes=Wishes(again=True, quiet=True)), Post("asked for again")),
+        (decided(QUIET, 5, newest=SAME, options=PostOptions(again=True, quiet=True)), Post("requested again")),
     ]
     for decision, expected in cases:
         with subtests.test(decision=decision, expected=expected):
@@ -173,11 +176,11 @@ def test_five_hundred_pushes_in_an_hour_give_at_most_six_check_runs_the_last_on_
                 history_changed=memory.history_changed or forced,
             )
         head = memory.pushed_head
-        decision = decide(memory, newest, posted, newest, Wishes(), now)
+        decision = decide(memory, newest, posted, newest, PostOptions(), now)
         if isinstance(decision, Measure):
             newest = replace(newest, screening_id=newest.screening_id + 1, head_sha=head, measured_at=now)
             memory = replace(memory, history_changed=False, measured_at=now)
-            decision = Post("measured anew")
+            decision = Post("measured again")
         if isinstance(decision, Post):
             runs.append(head)
             posted = replace(posted, head_sha=head, screening_id=newest.screening_id, posted_at=now)

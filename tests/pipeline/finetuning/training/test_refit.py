@@ -131,7 +131,7 @@ def test_the_adapter_says_that_it_was_never_evaluated_itself(done: Done) -> None
     assert adapter.provenance.pair_set_id == RANKING.id
     card = (out / "adapter-seed-1" / "README.md").read_text()
     assert (
-        "**Refitted on all labels up to 2023-09-13; not evaluated itself.** The metrics are those of run `run-17`"
+        "**Retrained on all labels up to 2023-09-13; not evaluated itself.** The metrics are those of run `run-17`"
         in card
     )
 
@@ -232,7 +232,7 @@ def test_a_seed_cut_short_by_the_time_limit_counts_for_nothing_and_can_be_resume
     done: Done, model: Path, tmp_path: Path
 ) -> None:
     short = quick(model, max_minutes=1.0)
-    with pytest.raises(AssayError, match="no seed was refitted within 1 minutes: allow more"):
+    with pytest.raises(AssayError, match="no seed was retrained within 1 minutes: allow more"):
         run(short, tmp_path, clock=ticking(2.0))
     assert [path.name for path in tmp_path.iterdir()] == [".job"]
     events: list[JobEvent] = []
