@@ -75,7 +75,7 @@ def test_the_card_of_a_refit_says_that_it_was_not_evaluated_itself() -> None:
     for words in ("trained and evaluated on", "this directory holds one of them", "| pair set |"):
         assert words in CARD
         assert words not in REFIT_CARD
-    assert "Refitted" not in CARD
+    assert "Retrained" not in CARD
 
 
 @pytest.mark.parametrize(("seconds", "day"), [(-(10**14), "0001-01-01"), (10**14, "9999-12-31"), (-1, "1969-12-31")])
