@@ -600,10 +600,10 @@ def test_a_failed_ranking_leaves_the_measurement() -> None:
             b'{"unranked": "stopped on an error (MemoryError in past.py, line 5)"}\n',
             "stopped on an error (MemoryError in past.py, line 5)",
         ),
-        (b'{"unranked": "\\u001b[31m"}\n', "gave a ranking that makes no sense"),
-        (b'{"shortlist": null}\n', "gave a ranking that makes no sense"),
-        (b"hello\n", "gave a ranking that makes no sense"),
-        (b"x" * (MAX_REPLY_BYTES + 10), "gave a ranking that makes no sense"),
+        (b'{"unranked": "\\u001b[31m"}\n', "sent an invalid ranking"),
+        (b'{"shortlist": null}\n', "sent an invalid ranking"),
+        (b"hello\n", "sent an invalid ranking"),
+        (b"x" * (MAX_REPLY_BYTES + 10), "sent an invalid ranking"),
     ]
     wrong = [
         (replies, why, got, expected)
