@@ -30,7 +30,7 @@ def test_every_success_has_a_schema(name):
     """So that nothing the simulator says goes unchecked."""
     facts = cut(full_description(name))
     for operation, described in facts["operations"].items():
-        successes = [schema for status, schema in described["answers"].items() if status.startswith("2")]
+        successes = [schema for status, schema in described["responses"].items() if status.startswith("2")]
         assert successes, operation
         assert None not in successes, operation
 
@@ -53,7 +53,7 @@ def test_what_we_correct_is_still_wrong(name):
     """When GitHub mends its description, the correction has to go."""
     facts = cut(full_description(name))
     operation = "GET /app/installations"
-    assert "allOf" in facts["operations"][operation]["answers"]["200"]["items"]["properties"]["account"]
+    assert "allOf" in facts["operations"][operation]["responses"]["200"]["items"]["properties"]["account"]
     assert "stale" not in facts["schemas"]["check-run"]["properties"]["conclusion"]["enum"]
     assert corrected(facts) != facts
 

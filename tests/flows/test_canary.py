@@ -179,7 +179,7 @@ def assert_all_was_there(stage: Stage, watch: Watch) -> None:
         canary.name for canary in (COMMENT, TALK, MESSAGE, EMAIL)
     }
     assert all(TOKEN.text in token for token in stage.github.tokens)
-    assert any(b"supervisor_process" in command for command in watch.commands)
+    assert any(b"bot.sandbox.fork_server" in command for command in watch.commands)
     assert len(watch.children) >= 3  # two supervisors, and a child for each screening
     assert watch.environments == {b"{}"}
     assert any(name.endswith(b".pack") for name in watch.names)

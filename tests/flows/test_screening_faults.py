@@ -116,7 +116,8 @@ def test_redis_is_killed_with_jobs_waiting(tmp_path: Path, app: RunningApp, acme
 
 def test_a_suspended_installation_waits(app: RunningApp, acme: Account, shop: Repository) -> None:
     installation = app.registered.install(acme, [shop])
-    app.github.fault("POST .*/git-upload-pack", faults.before(installation.suspend))
+    rule = app.github.fault("POST .*/git-upload-pack", faults.before(installation.suspend))
+    app.until("it is suspended", lambda: rule.met)
     pass_time(app, app.github)
     pass_time(app, app.github)
     assert shop.check_runs == []

@@ -157,7 +157,7 @@ SAID = {
     "too large": "is larger than the limit of 1 MB",
     "git is away for good": "is not available now (HTTP 503)",
     "no git at all": "is not a git repository",
-    "refused by git": "the App needs the permission to read contents",
+    "refused by git": "it needs the permission to read contents",
     "redirected when it is written": "post: GitHub redirected to another host",
     "422 when it is written": "post: GitHub rejected the request",
     "403 when it is written": "post: GitHub denied access: check the App's permissions",
