@@ -129,7 +129,7 @@ async def _serve(worker: GpuWorker, settings: Settings, options: Options, device
 def _run_fields(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {"run_id": None, "state": None, "ending": None, "reason": "no run is waiting for a GPU worker"}
-    return {"run_id": run.run_id, "state": run.state, "ending": run.ending, "reason": run.reason}
+    return {"run_id": run.run_id, "state": run.state, "ending": run.ending or "", "reason": run.reason or ""}
 
 
 def _print_json(values: dict[str, Any], as_json: bool) -> None:

@@ -201,4 +201,4 @@ def test_a_refit_with_a_different_recipe_crashes_with_the_reason(gpu: Bench, mod
     ranking, _ = planted_ranking()
     again = queue_ranking(gpu, ranking, "refit", won)
     assert once(gpu, model)["ending"] == "crashed"
-    assert "an adapter counts only by the recipe it was judged with" in (gpu.run(again.run_id).reason or "")
+    assert "retrain with the recipe that won" in (gpu.run(again.run_id).reason or "")
