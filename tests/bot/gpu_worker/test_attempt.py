@@ -21,6 +21,8 @@ from tests.builders.gpu_bench import SHOP, Bench
 from tests.builders.pair_sets import planted
 from tests.builders.patience import PATIENCE_S
 
+pytestmark = pytest.mark.faults
+
 
 async def reached(gpu: Bench, run_id: int, point: str) -> int:
     """Wait until the process reaches the point; return its pid."""
