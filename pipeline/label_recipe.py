@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 from pipeline.records import DAY_S, Curve
 
-# Incremented whenever mining would compute another number for the same history.
-MINER_VERSION = 1
+# Incremented whenever mining would compute another number for the same history. What an earlier version did stays in
+# the code: a server that is pinned to a recipe of that version computes the same numbers after an upgrade.
+MINER_VERSION = 2
 
 # The grammar packages that determine functions. pyproject.toml pins the same versions (tested).
 GRAMMARS = (
@@ -83,17 +84,25 @@ class LabelRecipe:
     @property
     def facts_id(self) -> str:
         """The id of the recipe without its evidence sources, on which the facts cached by mining do not depend."""
-        return dataclasses.replace(self, name=MESSAGES.name, evidence_sources=MESSAGES.evidence_sources).id
+        plain = LabelRecipe()
+        return dataclasses.replace(self, name=plain.name, evidence_sources=plain.evidence_sources).id
 
     @property
     def default_window_s(self) -> int:
         return (self.training_days + self.horizon_days) * DAY_S
 
 
-MESSAGES = LabelRecipe()
-MESSAGES_API = LabelRecipe(name="messages+api", evidence_sources=("messages", "issues", "pull requests", "labels"))
+_API_SOURCES = ("messages", "issues", "pull requests", "labels")
 
-RECIPES = MappingProxyType({recipe.id: recipe for recipe in (MESSAGES, MESSAGES_API)})  # all recipes by id
+MESSAGES = LabelRecipe(name="messages-2")
+MESSAGES_API = LabelRecipe(name="messages+api-2", evidence_sources=_API_SOURCES)
+# Recipes of earlier versions, for servers that are pinned to them.
+MESSAGES_1 = LabelRecipe(miner_version=1)
+MESSAGES_API_1 = LabelRecipe(name="messages+api", evidence_sources=_API_SOURCES, miner_version=1)
+
+RECIPES = MappingProxyType(  # all recipes by id
+    {recipe.id: recipe for recipe in (MESSAGES, MESSAGES_API, MESSAGES_1, MESSAGES_API_1)}
+)
 
 # A ranking is evaluated on its holdout: 40 % of the functions alive at T_eval.
 HOLDOUT_SHARE = 0.4
