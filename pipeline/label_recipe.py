@@ -88,14 +88,19 @@ class LabelRecipe:
         return dataclasses.replace(self, name=plain.name, evidence_sources=plain.evidence_sources).id
 
     @property
+    def reads_tracker(self) -> bool:
+        """Whether issues, pull requests and labels are evidence, too."""
+        return self.evidence_sources != ("messages",)
+
+    @property
     def default_window_s(self) -> int:
         return (self.training_days + self.horizon_days) * DAY_S
 
 
 _API_SOURCES = ("messages", "issues", "pull requests", "labels")
 
-MESSAGES = LabelRecipe(name="messages-2")
-MESSAGES_API = LabelRecipe(name="messages+api-2", evidence_sources=_API_SOURCES)
+MESSAGES = LabelRecipe(name="messages/2")
+MESSAGES_API = LabelRecipe(name="messages+api/2", evidence_sources=_API_SOURCES)
 # Recipes of earlier versions, for servers that are pinned to them.
 MESSAGES_1 = LabelRecipe(miner_version=1)
 MESSAGES_API_1 = LabelRecipe(name="messages+api", evidence_sources=_API_SOURCES, miner_version=1)
@@ -103,6 +108,22 @@ MESSAGES_API_1 = LabelRecipe(name="messages+api", evidence_sources=_API_SOURCES,
 RECIPES = MappingProxyType(  # all recipes by id
     {recipe.id: recipe for recipe in (MESSAGES, MESSAGES_API, MESSAGES_1, MESSAGES_API_1)}
 )
+
+
+def by_messages(recipe: LabelRecipe) -> LabelRecipe:
+    """Return the recipe of the same version whose evidence is commit messages alone."""
+    return MESSAGES_1 if recipe.miner_version == 1 else MESSAGES
+
+
+def with_tracker(recipe: LabelRecipe) -> LabelRecipe:
+    """Return the recipe of the same version that reads issues, pull requests and labels, too."""
+    return MESSAGES_API_1 if recipe.miner_version == 1 else MESSAGES_API
+
+
+def recipe_named(name: str) -> LabelRecipe | None:
+    """Return the recipe with this name, None if there is none."""
+    return next((recipe for recipe in RECIPES.values() if recipe.name == name), None)
+
 
 # A ranking is evaluated on its holdout: 40 % of the functions alive at T_eval.
 HOLDOUT_SHARE = 0.4

@@ -40,8 +40,8 @@ def inputs_of(installation_set: InstallationSet, calibration: Calibration) -> In
     calibration_set, recipe = installation_set.calibration_set, calibration.label_recipe_id
     points, own, shared = calibration.points, installation_set.own, installation_set.shared
     stand_in = calibration_set.seed_thresholds.get(recipe)
-    borrows = stand_in is None and recipe != calibration_set.messages_id
-    lender = calibration_set.calibrate(calibration_set.messages_id) if borrows else None
+    lender_id = calibration_set.lender(recipe)
+    lender = calibration_set.calibrate(lender_id) if lender_id else None
     return Inputs(
         label_recipe_id=recipe,
         given=tuple(point for point in points if point not in own and point not in shared),

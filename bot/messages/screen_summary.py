@@ -13,7 +13,7 @@ from bot.messages.refusals import EXPORT_PAIRS, REFUSALS
 from bot.messages.screen_context import OffBecause, ScreenContext
 from bot.messages.what_would_change import what_would_change
 from bot.records import StoredScreening
-from pipeline.label_recipe import MESSAGES, RECIPES
+from pipeline.label_recipe import RECIPES
 from pipeline.records import Density, Standing, Threshold
 from pipeline.reports import numbers
 from pipeline.reports.diagnosis_text import advice, compare_recipes, explain_density
@@ -209,7 +209,7 @@ def _borrowed(threshold: Threshold) -> str:
     if threshold.source != "borrowed":
         return ""
     band = numbers.interval(threshold.band_low, threshold.band_high)
-    return f"It is borrowed from the recipe {code(MESSAGES.name)}; densities from {band} are too close to call."
+    return f"It is borrowed from the recipe of commit messages alone; densities from {band} are too close to call."
 
 
 def _exceptions(standing: Standing) -> str:

@@ -15,19 +15,19 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from bot.disk.private_folders import size_bytes
 from bot.peak_memory import own_peak_rss_mb
 from bot.sandbox.evidence_file import tracked_of
 from bot.sandbox.limits import Limits, too_large_file, too_much_memory
 from bot.sandbox.pair_task import CommitNotOnBranch, PairResult, dump_pair_result
-from bot.sandbox.screening_task import FailureKind, RecipeName, ScreeningTask, load_task
+from bot.sandbox.screening_task import FailureKind, ScreeningTask, load_task
 from pipeline.git.clone import clone_or_fetch, is_damaged, parse_url
 from pipeline.git.errors import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
 from pipeline.git.repository import open_repository
-from pipeline.label_recipe import MESSAGES, MESSAGES_API, LabelRecipe
+from pipeline.label_recipe import MESSAGES, LabelRecipe, recipe_named
 from pipeline.mining.miner import Miner
 from pipeline.ranking.rank import subjects_at_head
 from pipeline.ranking.shortlist import Shortlist, dump_shortlist, shortlist_of
@@ -47,10 +47,6 @@ _KINDS: tuple[tuple[type[AssayError], FailureKind], ...] = (
     (TooLarge, "too_large"),
     (DiskFull, "disk_full"),
     (CommitNotOnBranch, "moved"),
-)
-
-_RECIPES: Final[Mapping[RecipeName, LabelRecipe]] = MappingProxyType(
-    {"messages": MESSAGES, "messages+api": MESSAGES_API}
 )
 
 T = TypeVar("T")
@@ -130,6 +126,7 @@ class _Screening:
     def __init__(self, task: ScreeningTask, report: Report) -> None:
         self._task = task
         self._report = report
+        self._recipe = _recipe_of(task)
         self._open = contextlib.ExitStack()
         self.is_measured = False
 
@@ -175,19 +172,18 @@ class _Screening:
     def _measure(self, clone: Path) -> Measured:
         self._repository = open_repository(clone)
         store = facts_path(self._task.folder, self._repository)
-        recipe = _RECIPES[self._task.recipe]
         tracked = tracked_of(self._task)
-        miner = Miner(self._repository, recipe, store, 1, self._progress, self._task.overlay, tracked)
+        miner = Miner(self._repository, self._recipe, store, 1, self._progress, self._task.overlay, tracked)
         self._miner = self._open.enter_context(miner)
-        return measure_open(miner, recipe, self._task.seen_at)
+        return measure_open(miner, self._recipe, self._task.seen_at)
 
     def _write_pair_file(self, clone: Path) -> PairResult:
         os.putenv("OMP_NUM_THREADS", "1")  # for scikit-learn: a child may not start threads
         from bot.sandbox.pair_child import write_pair_file  # loads Parquet and scorers, which screenings do without
 
         assert self._task.pair_task is not None
-        recipe = _RECIPES[self._task.recipe]
-        return write_pair_file(open_repository(clone), self._task, self._task.pair_task, recipe, self._progress)
+        pair_task = self._task.pair_task
+        return write_pair_file(open_repository(clone), self._task, pair_task, self._recipe, self._progress)
 
     def _progress(self, stage: str, done: int, total: int | None) -> None:
         self._report(f"{stage} {done:,}" + (f" of {total:,}" if total else ""))
@@ -200,6 +196,12 @@ class _Screening:
                 return reader.blob(bytes.fromhex(blob), MESSAGES.most_file_bytes)
 
             return shortlist_of(subjects_at_head(self._miner, read, seen_at=self._task.seen_at))
+
+
+def _recipe_of(task: ScreeningTask) -> LabelRecipe:
+    recipe = recipe_named(task.recipe)
+    assert recipe is not None, "load_task has checked the name"
+    return recipe
 
 
 def _clone(task: ScreeningTask, report: Report, *, from_scratch: bool = False) -> Path:

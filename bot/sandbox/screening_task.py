@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from bot.sandbox.limits import Limits
 from bot.sandbox.pair_task import PairTask, dump_pair_task, load_pair_task
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
+from pipeline.label_recipe import MESSAGES, recipe_named
 from pipeline.ranking.shortlist import Shortlist
 from pipeline.screening.measurement import Measurement
 
@@ -30,7 +31,6 @@ FailureKind = Literal[
     "crash",  # of the child: a bug, or a malicious file
     "interrupted",  # the fork server ended; the screening is not to blame
 ]
-RecipeName = Literal["messages", "messages+api"]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 
@@ -62,7 +62,7 @@ class ScreeningTask:
     rank: bool = False  # also rank functions and files after measuring
     rank_s: float = 60  # time for the ranking, within `wall_s`
     overlay: Overlay = NO_OVERLAY  # from the repository's own configuration
-    recipe: RecipeName = "messages"
+    recipe: str = MESSAGES.name
     evidence: EvidenceFile | None = None
     pair_task: PairTask | None = None  # instead of a measurement
 
@@ -118,6 +118,8 @@ def load_task(line: bytes) -> ScreeningTask:
     """Load what `dump_task` returned. Raises KeyError or ValueError for anything else."""
     values = json.loads(line)
     values["folder"] = Path(values["folder"])
+    if recipe_named(values["recipe"]) is None:
+        raise ValueError(f"no label recipe is called {values['recipe']!r}")
     values["ca_bundle"] = Path(values["ca_bundle"]) if values["ca_bundle"] else None
     if evidence := values["evidence"]:
         values["evidence"] = EvidenceFile(**evidence | {"path": Path(evidence["path"])})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pipeline.calibration.ledger_entries import Adopted, Entry, Excluded, Included, Moved, Prediction, Recorded
 from pipeline.calibration.seed_records import Seed
 from pipeline.calibration.threshold import Calibration, Share, borrow, fit, is_win, parse_time, share
+from pipeline.label_recipe import RECIPES, by_messages
 from pipeline.records import AssayError, Outcome, Threshold
 
 
@@ -22,7 +23,7 @@ class CalibrationSet:
     outcomes: tuple[Outcome, ...]  # of all label recipes, seed outcomes first, exclusions applied
     exclusions: Mapping[str, str]  # repository -> reason
     seed_thresholds: Mapping[str, Threshold]  # by label recipe
-    messages_id: str  # label recipe of the shipped seed, from which other recipes borrow
+    messages_id: str  # label recipe of the shipped seed
     previous: Mapping[str, float] = field(default_factory=dict)  # newest threshold by label recipe
     predictions: tuple[Prediction, ...] = ()  # oldest first
     history: tuple[Entry, ...] = ()
@@ -51,9 +52,16 @@ class CalibrationSet:
 
     def _fallback(self, recipe: str) -> Threshold | None:
         """Return the threshold to use if a class is missing: the recipe's own seed, else that of `messages`."""
-        if recipe in self.seed_thresholds or recipe == self.messages_id:
-            return self.seed_thresholds.get(recipe)
-        return borrow(self.calibrate(self.messages_id).threshold)
+        lender = self.lender(recipe)
+        return borrow(self.calibrate(lender).threshold) if lender else self.seed_thresholds.get(recipe)
+
+    def lender(self, recipe: str) -> str | None:
+        """Return the label recipe whose threshold a recipe without a seed borrows: that of commit messages alone."""
+        known = RECIPES.get(recipe)
+        lender = by_messages(known).id if known else self.messages_id
+        if lender not in self.seed_thresholds:
+            lender = self.messages_id
+        return None if recipe in self.seed_thresholds or recipe == lender else lender
 
 
 def replay(entries: Sequence[Entry], seed: Seed) -> CalibrationSet:
@@ -74,7 +82,9 @@ def replay(entries: Sequence[Entry], seed: Seed) -> CalibrationSet:
             exclusions.pop(entry.repo, None)
         elif isinstance(entry, Moved):
             previous[entry.label_recipe_id] = entry.threshold
-    seeds[seed.label_recipe_id], thresholds[seed.label_recipe_id] = seed.outcomes(), seed.threshold
+    for shipped_seed in (*seed.earlier, seed):
+        seeds[shipped_seed.label_recipe_id] = shipped_seed.outcomes()
+        thresholds[shipped_seed.label_recipe_id] = shipped_seed.threshold
     recorded = [outcome for entry in entries if isinstance(entry, Recorded) for outcome in entry.outcomes]
     shipped = [outcome for outcomes in seeds.values() for outcome in outcomes]
     return CalibrationSet(
@@ -100,8 +110,8 @@ def _distinct(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
 
 def adoption(seed: Seed, label_recipe_id: str, at: str) -> Adopted:
     """Return the entry that adopts a label recipe, including the shipped seed if it was measured under that recipe."""
-    own = seed.label_recipe_id == label_recipe_id
-    return Adopted(at, label_recipe_id, seed.outcomes() if own else (), seed.threshold if own else None)
+    own = next((s for s in (seed, *seed.earlier) if s.label_recipe_id == label_recipe_id), None)
+    return Adopted(at, label_recipe_id, own.outcomes() if own else (), own.threshold if own else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pipeline.records import AssayError
 __all__ = ["Seed", "SeedError", "SeedMeasurement", "SeedRecord", "assemble", "load_seed"]
 
 RESOURCE = "seed.json"
+EARLIER = ("seed_1.json",)  # measured under earlier versions of the label rules; never measured again
 
 
 class SeedError(AssayError):
@@ -32,11 +33,15 @@ def assemble(facts: PublishedFacts, measurements: Mapping[str, SeedMeasurement],
 
 def load_seed() -> Seed:
     """Load the seed data shipped with this release. Raises SeedError if it is missing, MalformedError if broken."""
+    return replace(_load(RESOURCE), earlier=tuple(map(_load, EARLIER)))
+
+
+def _load(name: str) -> Seed:
     try:
-        raw = (files("pipeline.calibration") / RESOURCE).read_bytes()
+        raw = (files("pipeline.calibration") / name).read_bytes()
     except OSError:
         raise SeedError(
-            "the seed data that ships with Assay (pipeline/calibration/seed.json) is missing: reinstall Assay, or "
+            f"the seed data that ships with Assay (pipeline/calibration/{name}) is missing: reinstall Assay, or "
             "measure it with `assay calibration seed`"
         ) from None
-    return parse_seed(raw, RESOURCE)
+    return parse_seed(raw, name)

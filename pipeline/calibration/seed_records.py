@@ -94,6 +94,7 @@ class Seed:
     published_as_of: int  # Unix seconds; lags are counted from here
     threshold: Threshold
     records: tuple[SeedRecord, ...]
+    earlier: tuple[Seed, ...] = ()  # of earlier versions of the label rules, for whoever is pinned to one
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """Return the published outcomes that calibrate: in the table and with enough held-out functions."""

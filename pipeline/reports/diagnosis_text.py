@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.label_recipe import recipe_named
 from pipeline.records import Density, Diagnosis, IssueLabels, OtherDensity, Screening
 from pipeline.reports import numbers
 
@@ -52,9 +53,9 @@ def compare_recipes(other: OtherDensity | None, density: Density | None) -> str:
     """State the density under the other label recipe; empty if there is none."""
     if other is None or density is None or other.density is None:
         return ""
-    evidence = (
-        "commit messages alone" if other.label_recipe == "messages" else "issues, pull requests and labels as well"
-    )
+    recipe = recipe_named(other.label_recipe)
+    reads_tracker = recipe is not None and recipe.reads_tracker
+    evidence = "issues, pull requests and labels as well" if reads_tracker else "commit messages alone"
     return (
         f"With evidence from {evidence} (label recipe {other.label_recipe}), the density would be "
         f"{numbers.density(other.density.value)}; this does not affect the verdict."

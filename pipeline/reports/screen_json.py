@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipeline.label_recipe import MESSAGES, MESSAGES_API
+from pipeline.label_recipe import RECIPES
 from pipeline.records import Screening, Windows
 from pipeline.reports.diagnosis_text import advice
 from pipeline.reports.escape import encodable
@@ -58,8 +58,7 @@ def screen_json(screening: Screening) -> dict[str, object]:
 
 def _densities(screening: Screening) -> dict[str, float | None]:
     """Return densities by label recipe name: the deciding one, and the other if it was measured."""
-    deciding = MESSAGES_API if screening.label_recipe_id == MESSAGES_API.id else MESSAGES
-    densities = {deciding.name: screening.density}
+    densities = {RECIPES[screening.label_recipe_id].name: screening.density}
     if screening.other is not None:
         densities[screening.other.label_recipe] = screening.other.density
     return {name: density.value if density else None for name, density in densities.items()}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.calibration.seed_records import CURVES, SAMPLE_SIZE, SAMPLES, SeedMeasurement, iso_day
 from pipeline.classify.overlay import NO_OVERLAY, Overlay
 from pipeline.git.repository import Repository
-from pipeline.label_recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, MESSAGES, MESSAGES_API, LabelRecipe
+from pipeline.label_recipe import BOOTSTRAP_SEED, HOLDOUT_SHARE, LabelRecipe, by_messages, with_tracker
 from pipeline.mining.issue_links import IssueFact, Tracked, Tracker
 from pipeline.mining.miner import Miner, Progress, silent
 from pipeline.records import Curve, Density, Diagnosis, IssueLabels, Mined, OtherDensity, Windows
@@ -94,9 +94,11 @@ def _mine(miner: Miner, windows: Windows, recipe: LabelRecipe) -> tuple[Mined, O
     """Mine under both recipes; return the result under `recipe` and the other density (None without `tracked`)."""
     if miner.tracked is None:
         return miner.mine(windows), None
-    by_messages, by_all = miner.mine_messages(windows), miner.mine(windows)
-    messages_decide = recipe.evidence_sources == MESSAGES.evidence_sources
-    mined, other, named = (by_messages, by_all, MESSAGES_API) if messages_decide else (by_all, by_messages, MESSAGES)
+    messages_alone, with_all = miner.mine_messages(windows), miner.mine(windows)
+    if recipe.reads_tracker:
+        mined, other, named = with_all, messages_alone, by_messages(recipe)
+    else:
+        mined, other, named = messages_alone, with_all, with_tracker(recipe)
     return mined, OtherDensity(named.name, named.id, measure_density(other.train, other.fix_files, recipe))
 
 

@@ -111,8 +111,8 @@ def _closeness(density: Density | None, windows: Windows, threshold: Threshold) 
 def _origin(threshold: Threshold) -> list[str]:
     if threshold.source == "borrowed":
         return [
-            "This label recipe has no calibration set of its own, so its threshold is borrowed from the recipe "
-            f"`{MESSAGES.name}`, with the band widened to at least ±30 %."
+            "This label recipe has no calibration set of its own, so its threshold is borrowed from the recipe of "
+            "commit messages alone, with the band widened to at least ±30 %."
         ]
     if threshold.source == "seed":
         return ["The threshold comes from the seed data shipped with Assay; no outcome measured here has moved it yet."]

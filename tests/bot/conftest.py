@@ -20,8 +20,8 @@ from bot.store.database import Database
 from bot.store.deliveries import store_deliveries
 from bot.store.installations import save_installation
 from bot.store.jobs import claim_job, load_job, request_job
-from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
+from tests.builders.databases import create_database
 from tests.simulator.clocks import SettableClock
 
 ACME = Installation(10, 1, "acme", "Organization", "active", {"checks": "write"})
@@ -128,7 +128,7 @@ Story = Callable[[Shop], Coroutine[Any, Any, None]]
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[[Story], None]:
     """Run a story against a database of its own."""
-    migrate(f"sqlite:///{tmp_path / 'assay.sqlite'}")
+    create_database(f"sqlite:///{tmp_path / 'assay.sqlite'}")
 
     async def run(story: Story) -> None:
         async with open_shop(tmp_path) as shop:

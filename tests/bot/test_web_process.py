@@ -15,10 +15,10 @@ from bot.clock import SystemClock
 from bot.receiver.signature import sign
 from bot.records import AppCredentials
 from bot.store.database import Database
-from bot.store.migrate import migrate
 from bot.web_process import create_app, create_metrics_app, make_server
 from tests.bot.receiver.asgi import Exchange, ask, get
 from tests.bot.receiver.payloads import encode, push
+from tests.builders.databases import create_database
 from tests.builders.patience import PATIENCE_S
 
 MAX_MB = 120
@@ -84,7 +84,7 @@ class Server:
 @pytest.fixture
 def url(tmp_path: object) -> str:
     made = f"sqlite:///{tmp_path}/assay.db"
-    migrate(made)
+    create_database(made)
     return made
 
 

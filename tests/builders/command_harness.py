@@ -34,13 +34,13 @@ from bot.store.check_runs import create_check_run, mark_posted
 from bot.store.database import Database
 from bot.store.installations import load_installation, save_installation
 from bot.store.jobs import claim_job, load_job, recent_jobs, request_job
-from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
 from bot.store.runs import runs_of
 from bot.store.screenings import save_screening
 from bot.store.tables import content_writes
 from pipeline.finetuning.recipe import PRESETS
 from tests.bot.messages.screenings import at_density, screened
+from tests.builders.databases import create_database
 from tests.simulator.state import CheckRun, Comment
 from tests.simulator.webhooks import Delivery
 from tests.simulator.world import World, make_world
@@ -219,7 +219,7 @@ class Harness:
 @contextlib.contextmanager
 def open_harness(folder: Path, policy: Policy = POLICY, *, private: bool = True) -> Iterator[Harness]:
     url = f"sqlite:///{folder / 'assay.sqlite'}"
-    migrate(url)
+    create_database(url)
     with make_world(folder) as world, asyncio.Runner() as runner:
         world.shop.private = private
         server = GitHubServer(world.github.url, world.github.api_url, "2022-11-28")

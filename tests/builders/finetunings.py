@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from pipeline.finetuning.comparison import judge
 from pipeline.finetuning.recipe import BaseModel, FinetuneRecipe
-from pipeline.finetuning.result import Costs, FinetuneResult, Fit, SeedRun, Work
+from pipeline.finetuning.result import Costs, FinetuneResult, Fit, Judgement, SeedRun, Work
 from pipeline.ranking.bootstrap import Floats
 
 N, FILES = 300, 60
@@ -46,19 +47,18 @@ def run(seed: int, scores: Floats, *, ended: str = "") -> SeedRun:
     )
 
 
+@cache
+def _judged(strength: float, seeds: int, control: str) -> tuple[tuple[SeedRun, ...], Judgement]:
+    """Judge once what many tests look at: a judgement resamples for 50 ms."""
+    runs = tuple(run(seed, noisy(strength, seed)) for seed in range(1, seeds + 1))
+    cheap = {"baseline": noisy(0.3, 100), "size": noisy(0.1, 101), "decayed touches": noisy(0.8, 102)}
+    scores = {run.seed: run.scores for run in runs}
+    return runs, judge(cheap, labels(), PATHS, LINES, seeds=scores, frozen=noisy(0.5, 103), control=control)
+
+
 def result(*, strength: float = 3.0, seeds: int = 2, completed: int | None = None, **changed: Any) -> FinetuneResult:
     """Return a run whose adapters know the labels by `strength`, beside a baseline that hardly does."""
-    runs = tuple(run(seed, noisy(strength, seed)) for seed in range(1, (completed or seeds) + 1))
-    cheap = {"baseline": noisy(0.3, 100), "size": noisy(0.1, 101), "decayed touches": noisy(0.8, 102)}
-    judgement = judge(
-        cheap,
-        labels(),
-        PATHS,
-        LINES,
-        seeds={run.seed: run.scores for run in runs},
-        frozen=noisy(0.5, 103),
-        control=changed.get("control", ""),
-    )
+    runs, judgement = _judged(strength, completed or seeds, changed.get("control", ""))
     recipe = FinetuneRecipe(base_model=BaseModel("./tiny"), seeds=tuple(range(1, seeds + 1)))
     known: dict[str, Any] = {
         "repo": "ore/rich",

@@ -30,13 +30,13 @@ from bot.store.database import Database
 from bot.store.installations import save_installation
 from bot.store.jobs import load_job
 from bot.store.jobs import ready_jobs as ready_job_ids
-from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
 from bot.store.runs import RunRequest, load_run, open_run, queue_run
 from bot.store.tables import runs
 from pipeline.finetuning.pair_file import encode_pairs
 from pipeline.finetuning.pair_set import PairSet
 from pipeline.finetuning.recipe import BaseModel
+from tests.builders.databases import create_database
 from tests.builders.gpu_child import Gates
 from tests.builders.pair_sets import planted
 from tests.builders.patience import PATIENCE_S
@@ -184,7 +184,7 @@ def child_command(gates: Path) -> tuple[str, ...]:
 def bench(folder: Path, database_url: str = "") -> Iterator[Bench]:
     """One installation with two repositories and a budget. Kills every process at the end."""
     url = database_url or f"sqlite:///{folder / 'assay.sqlite'}"
-    migrate(url)
+    create_database(url)
     one = Bench(folder, url)
     one.gates.folder.mkdir()
 

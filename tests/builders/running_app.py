@@ -32,11 +32,11 @@ from bot.records import JobKind
 from bot.store.database import Database
 from bot.store.deliveries import unhandled_deliveries
 from bot.store.jobs import queue_figures, ready_jobs
-from bot.store.migrate import migrate
 from bot.web_process import create_app, make_server
 from bot.worker_process import WorkerParts, run_worker
 from pipeline.calibration.calibration_set import CalibrationSet, replay
 from pipeline.calibration.seed import load_seed
+from tests.builders.databases import create_database
 from tests.builders.patience import PATIENCE_S
 from tests.simulator.apps import App
 from tests.simulator.github import GitHub
@@ -168,7 +168,7 @@ def running_app(
     """The App `registered` at `github`, or one with all permissions, until the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
     url = f"sqlite:///{folder / 'assay.sqlite'}"
-    migrate(url)
+    create_database(url)
     app = RunningApp(
         folder=folder,
         github=github,

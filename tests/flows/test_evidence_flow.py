@@ -38,7 +38,7 @@ WITHOUT = {name: level for name, level in FULL.items() if name not in ("issues",
 
 
 def api_set() -> CalibrationSet:
-    """`messages+api` decides, with no outcome of its own."""
+    """The recipe with issues decides, with no outcome of its own."""
     seed = load_seed()
     return replay((adoption(seed, MESSAGES_API.id, "2026-03-01T00:00:00Z"),), seed)
 
@@ -63,7 +63,7 @@ def app(tmp_path: Path, github: GitHub) -> Iterator[RunningApp]:
 
 @pytest.fixture
 def api_app(tmp_path: Path, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningApp]:
-    """`messages+api` was adopted on this server."""
+    """The recipe with issues was adopted on this server."""
     monkeypatch.setattr(app_of_tests, "seed_set", api_set)
     with running_app(tmp_path / "app", github, policy=Policy(heartbeat_s=0.2, sweep_s=0.1)) as app:
         yield app
@@ -138,8 +138,8 @@ def test_a_history_that_never_says_fix_is_run_through_its_labelled_issues_alone(
     assert output["title"].startswith("worth trying (RUN): density ")
     for words in (
         "100 % of their credit comes from linked bug issues",
-        "borrowed from the recipe `messages`; densities from ",
-        "With evidence from commit messages alone (label recipe messages), the density would be 0; "
+        "borrowed from the recipe of commit messages alone; densities from ",
+        "With evidence from commit messages alone (label recipe messages/2), the density would be 0; "
         "this does not affect the verdict.",
         "581 issues and pull requests",
     ):

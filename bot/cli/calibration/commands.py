@@ -173,7 +173,11 @@ def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_
 def adopt(
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", metavar="NAME", help="messages or messages+api (with issues, pull requests, labels)."),
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            help=f"{' or '.join(recipe.name for recipe in RECIPES.values())} (api: issues, pull requests, labels).",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the verdicts that would flip, but change nothing.")

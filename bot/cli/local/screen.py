@@ -28,7 +28,7 @@ from pipeline.classify.overlay import NO_OVERLAY, Overlay
 from pipeline.git.history import parse_commit
 from pipeline.git.packs import ObjectProblem
 from pipeline.git.repository import Repository
-from pipeline.label_recipe import MESSAGES, RECIPES, LabelRecipe
+from pipeline.label_recipe import RECIPES, LabelRecipe, by_messages
 from pipeline.records import AssayError, Screening
 from pipeline.reports.screen_json import screen_json
 from pipeline.reports.screen_text import lines
@@ -90,7 +90,8 @@ class ScreenOptions:
 def screen_source(source: str, settings: Settings, options: ScreenOptions) -> Screening:
     """Screen the repository at a path or URL, and record the prediction unless it is as of a past time.
 
-    Uses this machine's deciding label recipe, or `messages` if that recipe needs issues and there is no token.
+    Uses this machine's deciding label recipe; if that needs issues and there is no token, the one of commit messages
+    alone.
     """
     started = time.perf_counter()
     calibration_set = effective_calibration_set(settings)
@@ -101,7 +102,8 @@ def screen_source(source: str, settings: Settings, options: ScreenOptions) -> Sc
             until = end_of_windows(repository, options.as_of)
             tracked, note = fetch_evidence(options.name, options.token, settings, until, progress)
             tracked = tracked and tracked.labelled(options.overlay.bug_labels)
-        recipe = recipe_of(calibration_set.deciding) if tracked is not None else MESSAGES
+        deciding = recipe_of(calibration_set.deciding)
+        recipe = deciding if tracked is not None else by_messages(deciding)
         measured = measure(
             repository,
             recipe,

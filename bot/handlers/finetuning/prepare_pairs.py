@@ -13,7 +13,7 @@ from bot.jobs.context import JobContext
 from bot.messages.reasons import EVIDENCE_UNREADABLE, too_much_to_read
 from bot.sandbox.pair_task import MAX_PAIR_FILE_BYTES, PairResult
 from bot.sandbox.screening_task import EvidenceFile, ScreeningFailed, ScreeningTask
-from pipeline.label_recipe import MESSAGES_API
+from pipeline.label_recipe import MESSAGES, RECIPES, LabelRecipe
 
 
 async def gather(context: JobContext, prepared: Preparation) -> PairResult:
@@ -31,14 +31,15 @@ async def gather(context: JobContext, prepared: Preparation) -> PairResult:
 
 async def _evidence(context: JobContext, prepared: Preparation, slot: CloneSlot) -> EvidenceFile | None:
     """Fetch issues and pull requests if the verdict was based on them. Raises ScreeningFailed."""
-    if prepared.run.label_recipe_id != MESSAGES_API.id:
+    recipe = _recipe_of(prepared)
+    if not recipe.reads_tracker:
         return None
     repository, head_sha = prepared.repository, prepared.run.head_sha
     client = context.parts.github.installation_client(context.installation_id, prepared.token)
     fetched = await read_evidence(
-        context, prepared.installation, client, repository, head_sha, slot.folder, api_decides=True
+        context, prepared.installation, client, repository, head_sha, slot.folder, deciding=recipe
     )
-    if fetched.label_recipe != MESSAGES_API.name:
+    if fetched.recipe is not recipe:
         raise ScreeningFailed("unreadable", EVIDENCE_UNREADABLE)
     return evidence_file(context, fetched, repository, prepared.seen_at)
 
@@ -57,10 +58,14 @@ def _task(context: JobContext, prepared: Preparation, slot: CloneSlot, evidence:
         wall_s=policy.screening_s,
         cpu_s=policy.screening_s,
         overlay=prepared.config.overlay,
-        recipe="messages+api" if prepared.run.label_recipe_id == MESSAGES_API.id else "messages",
+        recipe=_recipe_of(prepared).name,
         evidence=evidence,
         pair_task=prepared.gathering,
     )
+
+
+def _recipe_of(prepared: Preparation) -> LabelRecipe:
+    return RECIPES.get(prepared.run.label_recipe_id, MESSAGES)
 
 
 def _read(file: Path) -> bytes:

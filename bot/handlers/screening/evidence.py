@@ -22,8 +22,8 @@ from bot.github.evidence.queries import RepositoryRef
 from bot.jobs.context import JobContext
 from bot.messages.screen_notes import EVIDENCE_UNAVAILABLE, evidence_known, evidence_missing
 from bot.records import Installation, Repository
-from bot.sandbox.screening_task import EvidenceFile, RecipeName
-from pipeline.label_recipe import MESSAGES
+from bot.sandbox.screening_task import EvidenceFile
+from pipeline.label_recipe import MESSAGES, LabelRecipe, by_messages
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class Evidence:
 
     path: Path | None
     note: str  # shown beside the verdict
-    label_recipe: RecipeName = "messages"  # which decides
+    recipe: LabelRecipe  # which decides
     is_whole: bool = True  # False: either issues or pull requests are unreadable, so they give no density
 
 
@@ -55,27 +55,29 @@ async def read_evidence(
     head_sha: str,
     folder: Path,
     *,
-    api_decides: bool,
+    deciding: LabelRecipe,
 ) -> Evidence:
     """Fetch what changed since the last time; the first time, all of the windows.
 
-    `client` can read the contents of the repository. `api_decides`: whether the label recipe with issues decides here,
-    provided that the evidence is complete. Raises RateLimited.
+    `client` can read the contents of the repository. `deciding`: the label recipe that decides here. One that reads
+    issues does so only if the evidence is complete. Raises RateLimited.
     """
+    api_decides, without = deciding.reads_tracker, by_messages(deciding)
     if len(lacking(installation)) == len(WANTED):
-        return Evidence(None, evidence_missing(lacking(installation), api_decides))
+        return Evidence(None, evidence_missing(lacking(installation), api_decides), without)
     try:
         fetched = await _fetch(context, installation, client, repository, head_sha, folder)
     except (Forbidden, Unavailable) as error:
         log.info("no_evidence", problem=type(error).__name__)
         if api_decides and isinstance(error, Unavailable):
             raise  # retry, rather than change the verdict because GitHub is slow
-        return Evidence(None, EVIDENCE_UNAVAILABLE)
+        return Evidence(None, EVIDENCE_UNAVAILABLE, without)
     lacks = [name for name in WANTED if name in {*fetched.lacks, *lacking(installation)}]
     known = evidence_known(len(fetched.facts.facts))
     if lacks:
-        return Evidence(folder / FACTS, f"{known} {evidence_missing(lacks, api_decides)}", is_whole=False)
-    return Evidence(folder / FACTS, known, "messages+api" if api_decides else "messages")
+        note = f"{known} {evidence_missing(lacks, api_decides)}"
+        return Evidence(folder / FACTS, note, without, is_whole=False)
+    return Evidence(folder / FACTS, known, deciding)
 
 
 async def _fetch(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -35,13 +34,12 @@ from bot.store.installations import load_installation
 from bot.store.jobs import request_job
 from bot.store.repositories import load_repository
 from bot.store.screenings import load_screening, newest_screening, save_screening
-from pipeline.label_recipe import MESSAGES_API, RECIPES
+from pipeline.label_recipe import MESSAGES, RECIPES, LabelRecipe
 from pipeline.ranking.shortlist import dump_shortlist
 from pipeline.screening.measurement import dump_judgement, dump_measurement, judge_measurement
 
 log = structlog.get_logger(__name__)
 
-RECIPE_IDS: Final = MappingProxyType({recipe.name: recipe.id for recipe in RECIPES.values()})
 DISK_PAUSE: Final = timedelta(minutes=10)
 
 
@@ -52,7 +50,7 @@ class ScreenState:
     installation: Installation
     memory: RepositoryMemory
     newest: StoredScreening | None
-    api_decides: bool  # the label recipe with issues and pull requests decides verdicts here
+    deciding: LabelRecipe
 
 
 async def screen(context: JobContext) -> Outcome:
@@ -85,7 +83,7 @@ async def _load(context: JobContext) -> ScreenState | None:
             installation=installation,
             memory=memory,
             newest=await newest_screening(connection, context.installation_id, context.repository_id),
-            api_decides=known.calibration_set.deciding == MESSAGES_API.id,
+            deciding=RECIPES.get(known.calibration_set.deciding, MESSAGES),
         )
 
 
@@ -106,7 +104,7 @@ async def _measure(context: JobContext, state: ScreenState, source: Source) -> t
             source.repository,
             source.head_sha,
             slot.folder,
-            api_decides=state.api_decides,
+            deciding=state.deciding,
         )
         return await context.parts.supervisor.screen(_task(context, source, slot, evidence)), evidence
 
@@ -126,7 +124,7 @@ def _task(context: JobContext, source: Source, slot: CloneSlot, evidence: Eviden
         cpu_s=policy.screening_s,
         rank=shows_ranking(source.repository, source.config.publish_ranking),
         overlay=source.config.overlay,
-        recipe=evidence.label_recipe,
+        recipe=evidence.recipe.name,
         evidence=evidence_file(context, evidence, source.repository, source.seen_at),
     )
 
@@ -136,7 +134,7 @@ async def _save(context: JobContext, source: Source, screened: Screened, evidenc
         log.info("not_ranked", reason=screened.unranked)
     other = screened.measurement.other if evidence.is_whole else None
     measurement = dataclasses.replace(screened.measurement, evidence_note=evidence.note, other=other)
-    label_recipe_id = RECIPE_IDS[evidence.label_recipe]
+    label_recipe_id = evidence.recipe.id
     ids = context.installation_id, context.repository_id
     async with context.parts.database.read() as connection:
         calibration = await context.parts.calibrations.of(connection, context.installation_id, label_recipe_id)

@@ -240,7 +240,7 @@ class TestDiagnosis:
             "- Labelling whole files would mark 3.4 times as many functions as fixed; Assay labels only "
             "functions whose lines a fix changed.",
             "- Of 340 issues closed in these years, 12 are labelled as bugs and 312 have no label.",
-            "- With evidence from issues, pull requests and labels as well (label recipe messages+api), the "
+            "- With evidence from issues, pull requests and labels as well (label recipe messages+api/2), the "
             "density would be 0.0473; this does not affect the verdict.",
             "- 640 issues and pull requests of this period are known.",
         ]
@@ -271,8 +271,8 @@ class TestDiagnosis:
         rests_on = rests_on.partition("### What the threshold rests on")[2].partition("###")[0]
         # 0.01934 less and more 30 %
         assert (
-            "It is borrowed from the recipe `messages`; densities from 0.0135 to 0.0251 are too close to call."
-            in rests_on
+            "It is borrowed from the recipe of commit messages alone; densities from 0.0135 to 0.0251 are too close "
+            "to call." in rests_on
         )
         assert "borrowed" not in checked().summary
 

@@ -56,6 +56,6 @@ def test_an_unreadable_file_yields_a_tracker_without_issues(tmp_path: Path) -> N
 
 def test_a_task_round_trips_with_its_evidence(tmp_path: Path) -> None:
     task = dataclasses.replace(
-        task_with_evidence(tmp_path), recipe="messages+api", overlay=Overlay(bug_labels=("oops",))
+        task_with_evidence(tmp_path), recipe="messages+api/2", overlay=Overlay(bug_labels=("oops",))
     )
     assert load_task(dump_task(task)) == task

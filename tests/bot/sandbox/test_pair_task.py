@@ -229,7 +229,7 @@ def test_a_task_round_trips_with_every_field(tmp_path: Path) -> None:
         folder=tmp_path,
         max_pack_bytes=1,
         overlay=Overlay(bug_labels=("bug",), fix_patterns=("a", "b"), exclude=("x/**",)),
-        recipe="messages+api",
+        recipe="messages+api/2",
         evidence=EvidenceFile(tmp_path / "evidence.json", 1_700_000_000, "ada/code", "github.example"),
         pair_task=PairTask("ranking", "b" * 40, 7),
     )

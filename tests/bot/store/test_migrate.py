@@ -111,6 +111,7 @@ def test_a_database_of_a_newer_release_is_left_alone(database_url: str) -> None:
     assert look(database_url, table_names) == set(metadata.tables)
 
 
+@pytest.mark.faults
 def test_concurrent_processes_migrate_once(empty_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=migrate, args=(empty_url,)) for _ in range(3)]

@@ -181,6 +181,7 @@ def claimed_by_processes(url: str, kind: JobKind, cap: int) -> list[list[int]]:
     return taken
 
 
+@pytest.mark.faults
 def test_concurrent_processes_claim_each_job_once(store: Store, turns: Turns) -> None:
     async def ask_for_many() -> None:
         async with store.database.write() as connection:
@@ -193,6 +194,7 @@ def test_concurrent_processes_claim_each_job_once(store: Store, turns: Turns) ->
     assert sum(bool(ids) for ids in taken) > 1, "one process did it all: nothing was tested"
 
 
+@pytest.mark.faults
 def test_a_cap_holds_between_processes(store: Store, turns: Turns) -> None:
     for installation_id in (1, 2, 3):
         ask(store, installation_id, *range(10), kind="post")

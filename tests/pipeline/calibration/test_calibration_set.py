@@ -4,6 +4,8 @@ import pytest
 
 from pipeline.calibration.calibration_set import CalibrationSet, adoption, change, replay, require_known, track_record
 from pipeline.calibration.ledger_entries import Entry, Excluded, Included, Moved, Recorded
+from pipeline.calibration.seed_records import Seed, SeedRecord, fit_records
+from pipeline.label_recipe import MESSAGES, MESSAGES_1, MESSAGES_API, MESSAGES_API_1
 from pipeline.records import AssayError
 from tests.builders.outcomes import RECIPE, outcome, outcomes
 from tests.builders.predictions import AT, prediction
@@ -170,3 +172,44 @@ def test_an_unknown_repository_is_an_error_that_lists_known_ones() -> None:
         AssayError, match=r"win/three is not in the calibration set, which has: loss/one, loss/two, win"
     ):
         require_known(after(), "win/three")
+
+
+def _measured_under(label_recipe_id: str, denser: float) -> Seed:
+    """The usual seed, under another recipe by which every repository is denser by so much."""
+
+    def measured(record: SeedRecord) -> SeedRecord:
+        known = record.measured
+        density = dataclasses.replace(known.density, value=known.density.value + denser)
+        return dataclasses.replace(
+            record, measured=dataclasses.replace(known, label_recipe_id=label_recipe_id, density=density)
+        )
+
+    records = tuple(map(measured, SEED.records))
+    threshold = dataclasses.replace(fit_records(records, label_recipe_id).threshold, source="seed")
+    return Seed(label_recipe_id, SEED.published_as_of, threshold, records)
+
+
+class TestAnEarlierVersionOfTheLabelRules:
+    """Pinned to it, a server goes on as before when a release brings a new version with a seed of its own."""
+
+    OLD = _measured_under(MESSAGES_1.id, 0)
+    NEW = _measured_under(MESSAGES.id, 0.1)
+
+    def test_the_adopted_recipe_goes_on_deciding_by_its_own_seed(self) -> None:
+        pin = adoption(self.OLD, MESSAGES_1.id, AT)
+        before = replay([pin], self.OLD)
+        upgraded = replay([pin], dataclasses.replace(self.NEW, earlier=(self.OLD,)))
+        assert (upgraded.deciding, upgraded.pinned) == (MESSAGES_1.id, True)
+        assert upgraded.calibrate() == before.calibrate()
+
+    def test_with_issues_it_borrows_from_its_own_version(self) -> None:
+        pin = adoption(self.OLD, MESSAGES_API_1.id, AT)
+        upgraded = replay([pin], dataclasses.replace(self.NEW, earlier=(self.OLD,)))
+        assert upgraded.calibrate() == replay([pin], self.OLD).calibrate()
+        assert upgraded.calibrate(MESSAGES_API.id).threshold.value == pytest.approx(0.145)
+
+    def test_it_can_be_adopted_by_a_new_server(self) -> None:
+        release = dataclasses.replace(self.NEW, earlier=(self.OLD,))
+        adopted = replay([adoption(release, MESSAGES_1.id, AT)], release)
+        assert adopted.calibrate().threshold == self.OLD.threshold
+        assert release.calibrate().threshold.value == pytest.approx(0.145)

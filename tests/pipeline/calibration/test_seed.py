@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,12 @@ def test_records_of_one_class_give_no_seed() -> None:
 
 def test_the_seed_is_read_from_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seed_module, "files", lambda package: tmp_path)
+    earlier = replace(seed(), threshold=replace(seed().threshold, value=0.01))
     (tmp_path / "seed.json").write_text(render_seed(seed()), encoding="utf-8")
-    assert load_seed() == seed()
+    (tmp_path / "seed_1.json").write_text(render_seed(earlier), encoding="utf-8")
+    loaded = load_seed()
+    assert replace(loaded, earlier=()) == seed()
+    assert [e.threshold.value for e in loaded.earlier] == [0.01]
 
 
 def test_a_missing_seed_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

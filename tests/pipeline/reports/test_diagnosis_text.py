@@ -62,8 +62,8 @@ def test_keyword_only_fix_commits_give_advice() -> None:
 def test_the_density_of_the_other_recipe_is_stated_as_having_no_effect() -> None:
     api = OtherDensity(MESSAGES_API.name, MESSAGES_API.id, density(value=0.0412))
     assert compare_recipes(api, density()) == (
-        "With evidence from issues, pull requests and labels as well (label recipe messages+api), the density would be "
-        "0.0412; this does not affect the verdict."
+        "With evidence from issues, pull requests and labels as well (label recipe messages+api/2), the density would "
+        "be 0.0412; this does not affect the verdict."
     )
     messages = OtherDensity(MESSAGES.name, MESSAGES.id, density())
     assert "from commit messages alone" in compare_recipes(messages, density())

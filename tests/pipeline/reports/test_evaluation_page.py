@@ -54,7 +54,7 @@ def test_the_page_states() -> None:
         "12 objects missing: 9 pairs left out",
         "training window: 2.0 years",
         f"Head {screenings.HEAD}",
-        f"Label recipe messages {MESSAGES.id}",
+        f"Label recipe messages/2 {MESSAGES.id}",
         "Assay 1.2.3",
     ]
     wrong = [(shown, got) for shown in cases if shown not in (got := USUAL.text)]

@@ -64,12 +64,12 @@ def test_the_values_are_those_of_the_screening() -> None:
 
 
 def test_both_densities_are_given_if_both_were_measured() -> None:
-    assert screen_json(build.screening())["densities"] == {"messages": 0.0593}
+    assert screen_json(build.screening())["densities"] == {"messages/2": 0.0593}
     api = OtherDensity(MESSAGES_API.name, MESSAGES_API.id, build.density(value=0.2))
-    assert screen_json(build.screening(other=api))["densities"] == {"messages": 0.0593, "messages+api": 0.2}
+    assert screen_json(build.screening(other=api))["densities"] == {"messages/2": 0.0593, "messages+api/2": 0.2}
     messages = OtherDensity(MESSAGES.name, MESSAGES.id, None)
     made = screen_json(build.screening(other=messages, label_recipe_id=MESSAGES_API.id))
-    assert made["densities"] == {"messages+api": 0.0593, "messages": None}
+    assert made["densities"] == {"messages+api/2": 0.0593, "messages/2": None}
 
 
 def test_the_diagnosis_has_the_documented_fields() -> None:

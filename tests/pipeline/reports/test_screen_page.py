@@ -126,7 +126,7 @@ def test_the_page_states() -> None:
         "0.0467",
         f"Head {build.HEAD}",
         "As of 2023-11-14T22:13:20Z",
-        f"Label recipe messages {MESSAGES.id}",
+        f"Label recipe messages/2 {MESSAGES.id}",
         "Configuration the default",
         "Assay 1.2.3",
     ]

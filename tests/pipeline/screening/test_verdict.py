@@ -138,7 +138,8 @@ def test_every_verdict_states_what_the_threshold_rests_on(spec: str, words: str)
 
 
 @pytest.mark.parametrize(
-    ("source", "word"), [("seed", "shipped with Assay"), ("borrowed", "borrowed from the recipe `messages`")]
+    ("source", "word"),
+    [("seed", "shipped with Assay"), ("borrowed", "borrowed from the recipe of commit")],
 )
 def test_a_threshold_from_elsewhere_is_stated(source: str, word: str) -> None:
     threshold = dataclasses.replace(CALIBRATION.threshold, source=source)

@@ -64,7 +64,7 @@ def screened(capsys: pytest.CaptureFixture[str], repository: Repository, *option
 def test_without_a_token_only_messages_are_used_and_noted(shop: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     found = screened(capsys, shop)
     assert found["fix_commits"] == 0
-    assert list(found["densities"]) == ["messages"]
+    assert list(found["densities"]) == ["messages/2"]
     assert found["evidence_note"].startswith("From commit messages only: --github-token")
 
 
@@ -74,8 +74,8 @@ def test_with_a_token_both_densities_are_shown_and_messages_still_decide(
     file = tmp_path / "token"
     file.write_text(token(github, shop) + "\n")
     found = screened(capsys, shop, "--github-token", str(file), "--github-repo", "acme/shop")
-    assert (found["density"], found["densities"]["messages"]) == (0.0, 0.0)
-    assert found["densities"]["messages+api"] > 0
+    assert (found["density"], found["densities"]["messages/2"]) == (0.0, 0.0)
+    assert found["densities"]["messages+api/2"] > 0
     assert found["diagnosis"]["issues"] == {"closed": 6, "unlabelled": 1, "bugs": 5}
     assert found["evidence_note"].startswith("Uses 6 issues and pull requests")
 
@@ -86,7 +86,7 @@ def test_once_adopted_the_recipe_with_issues_decides_against_a_borrowed_threshol
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert run(["calibration", "adopt", "--recipe", "messages+api"]) == 0
+    assert run(["calibration", "adopt", "--recipe", "messages+api/2"]) == 0
     capsys.readouterr()
     alone = screened(capsys, shop)
     assert (alone["threshold_source"], alone["density"]) == ("seed", 0.0)
@@ -97,7 +97,7 @@ def test_once_adopted_the_recipe_with_issues_decides_against_a_borrowed_threshol
     low, high = found["band"]
     assert low <= 0.7 * found["threshold"]
     assert high >= 1.3 * found["threshold"]
-    assert found["density"] == found["densities"]["messages+api"] > 0
+    assert found["density"] == found["densities"]["messages+api/2"] > 0
     assert found["evidence"] == {"issue": 1.0}
 
 
@@ -154,7 +154,7 @@ def test_an_exhausted_rate_limit_says_when_to_retry_and_keeps_facts(
     assert run(["screen", str(shop.git_dir), "--github-repo", "acme/shop"]) == 2
     assert "GitHub's rate limit is exhausted until" in capsys.readouterr().err
     github.graphql.points_an_hour = 5_000
-    assert screened(capsys, shop, "--github-repo", "acme/shop")["densities"]["messages+api"] > 0
+    assert screened(capsys, shop, "--github-repo", "acme/shop")["densities"]["messages+api/2"] > 0
 
 
 def test_an_unreachable_github_is_one_line(

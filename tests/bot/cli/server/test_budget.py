@@ -18,9 +18,9 @@ from bot.records import Installation, Repository
 from bot.store.budgets import load_budget, load_gpu_state, month_of, save_gpu_state
 from bot.store.database import Database
 from bot.store.installations import save_installation
-from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
 from bot.store.runs import RunRequest, open_run, queue_run
+from tests.builders.databases import create_database
 
 NOW = datetime.now(UTC)
 
@@ -46,7 +46,7 @@ def ask(question: Callable[[Any], Awaitable[Any]]) -> Any:
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two installations; one of them has a run that waits with 12.5 minutes reserved."""
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
-    migrate(f"sqlite:///{tmp_path / 'assay.sqlite'}")
+    create_database(f"sqlite:///{tmp_path / 'assay.sqlite'}")
 
     async def fill(connection: Any) -> None:
         for number, login in ((7, "Acme"), (8, "zoo")):

@@ -19,7 +19,7 @@ from bot.messages.reasons import NO_REASON_GIVEN
 from bot.records import GpuState, GpuWorker
 from bot.store.budgets import load_gpu_state, save_gpu_state
 from bot.store.database import Database
-from bot.store.migrate import migrate
+from tests.builders.databases import create_database
 from tests.builders.runs import AT, a_run
 
 WORKER = GpuWorker("box-1", "NVIDIA H100", 3e14, AT - timedelta(seconds=12))
@@ -34,7 +34,7 @@ def assay(*args: str) -> int:
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
-    migrate(url := f"sqlite:///{tmp_path / 'assay.sqlite'}")
+    create_database(url := f"sqlite:///{tmp_path / 'assay.sqlite'}")
     return url
 
 

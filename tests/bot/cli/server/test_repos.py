@@ -13,10 +13,10 @@ from bot.records import Installation, Repository, RepositoryMemory, StoredScreen
 from bot.store.budgets import set_budget
 from bot.store.database import Database
 from bot.store.installations import save_installation
-from bot.store.migrate import migrate
 from bot.store.repositories import save_repository
 from bot.store.runs import RunRequest, claim_run, finish_run, open_run, queue_run
 from bot.store.screenings import save_screening
+from tests.builders.databases import create_database
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SHA = "a" * 40
@@ -75,7 +75,7 @@ def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A database with three repositories: RUN, failed, not screened."""
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
     url = f"sqlite:///{tmp_path / 'assay.sqlite'}"
-    migrate(url)
+    create_database(url)
 
     async def fill() -> None:
         database = await Database.open(url)

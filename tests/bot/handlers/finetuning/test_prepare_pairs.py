@@ -37,7 +37,7 @@ def prepared(harness: PrepareHarness, label_recipe_id: str) -> None:
 def test_a_run_under_issues_reads_them_as_they_were_when_the_head_was_first_seen(harness: PrepareHarness) -> None:
     prepared(harness, MESSAGES_API.id)
     [order] = harness.supervisor.orders
-    assert order.recipe == "messages+api"
+    assert order.recipe == "messages+api/2"
     assert order.evidence.path == harness.clones.folder(*harness.harness.ids) / FACTS
     assert (order.evidence.name, order.evidence.as_of) == ("acme/shop", order.seen_at)
     tracked = tracked_of(order)
@@ -49,7 +49,7 @@ def test_a_run_under_issues_reads_them_as_they_were_when_the_head_was_first_seen
 def test_a_run_under_messages_asks_for_no_issue(harness: PrepareHarness) -> None:
     prepared(harness, MESSAGES.id)
     [order] = harness.supervisor.orders
-    assert (order.recipe, order.evidence) == ("messages", None)
+    assert (order.recipe, order.evidence) == ("messages/2", None)
     assert not any(seen.path == "/api/graphql" for seen in harness.harness.world.github.requests)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from bot.messages.screen_notes import EVIDENCE_UNAVAILABLE
 from bot.records import Installation
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
+from pipeline.label_recipe import MESSAGES, MESSAGES_API, RECIPES, LabelRecipe
 from tests.builders.command_harness import Harness, open_harness
 from tests.simulator.faults import FOREVER, status
 
@@ -46,7 +47,7 @@ async def _ask_for(harness: Harness, connection: Any) -> None:
 
 
 def evidence(
-    harness: Harness, folder: Path, *, api_decides: bool = True, head: str = "", lacks: tuple[str, ...] = ()
+    harness: Harness, folder: Path, *, deciding: LabelRecipe = MESSAGES_API, head: str = "", lacks: tuple[str, ...] = ()
 ) -> Any:
     """What `read_evidence` says; `lacks` are permissions that the installation does not have."""
     for name in lacks:
@@ -66,7 +67,7 @@ def evidence(
             harness.repository,
             head or harness.world.head,
             folder,
-            api_decides=api_decides,
+            deciding=deciding,
         )
 
     return harness.runner.run(ask())
@@ -99,13 +100,13 @@ def test_no_window_begins_earlier_than_the_one_that_ends_with_the_head() -> None
         assert earliest(head_at, now) == began
 
 
-@pytest.mark.parametrize(("api_decides", "recipe"), [(True, "messages+api"), (False, "messages")])
+@pytest.mark.parametrize("deciding", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_with_both_permissions_all_is_read_and_the_recipe_in_force_decides(
-    harness: Harness, tmp_path: Path, api_decides: bool, recipe: str
+    harness: Harness, tmp_path: Path, deciding: LabelRecipe
 ) -> None:
-    found = evidence(harness, tmp_path, api_decides=api_decides)
+    found = evidence(harness, tmp_path, deciding=deciding)
     note = "3 issues and pull requests of this period are known."
-    assert found == Evidence(tmp_path / FACTS, note, cast(Any, recipe), is_whole=True)
+    assert found == Evidence(tmp_path / FACTS, note, deciding, is_whole=True)
     assert (tmp_path / FACTS).exists()
 
 
@@ -117,12 +118,12 @@ def test_the_token_for_it_may_read_this_repository_and_nothing_else(harness: Har
     assert token.repository_ids == frozenset({harness.ids[1]})
 
 
-@pytest.mark.parametrize("api_decides", [True, False])
-def test_without_either_permission_nothing_is_fetched(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
-    found = evidence(harness, tmp_path, api_decides=api_decides, lacks=("issues", "pull_requests"))
-    assert (found.path, found.label_recipe) == (None, "messages")
+@pytest.mark.parametrize("deciding", [MESSAGES_API, MESSAGES])
+def test_without_either_permission_nothing_is_fetched(harness: Harness, tmp_path: Path, deciding: LabelRecipe) -> None:
+    found = evidence(harness, tmp_path, deciding=deciding, lacks=("issues", "pull_requests"))
+    assert (found.path, found.recipe) == (None, MESSAGES)
     assert found.note.startswith("The App may not read issues and pull requests, so ")
-    assert ("this verdict is based on commit messages alone" in found.note) is api_decides
+    assert ("this verdict is based on commit messages alone" in found.note) is deciding.reads_tracker
     assert not any(seen.path == "/api/graphql" for seen in harness.world.github.requests)
 
 
@@ -131,7 +132,7 @@ def test_without_one_permission_messages_decide_and_the_note_names_it(
     harness: Harness, tmp_path: Path, lacks: str
 ) -> None:
     found = evidence(harness, tmp_path, lacks=(lacks,))
-    assert (found.path, found.label_recipe, found.is_whole) == (tmp_path / FACTS, "messages", False)
+    assert (found.path, found.recipe, found.is_whole) == (tmp_path / FACTS, MESSAGES, False)
     known = "1 issue or pull request of this period is" if lacks == "issues" else "2 issues and pull requests of this"
     assert found.note.startswith(known)
     assert (
@@ -142,17 +143,17 @@ def test_without_one_permission_messages_decide_and_the_note_names_it(
 
 def test_if_github_is_down_messages_continue_and_issues_wait(harness: Harness, tmp_path: Path) -> None:
     harness.world.github.fault(GRAPHQL, status(502), FOREVER)
-    found = evidence(harness, tmp_path, api_decides=False)
-    assert found == Evidence(None, EVIDENCE_UNAVAILABLE, "messages")
+    found = evidence(harness, tmp_path, deciding=MESSAGES)
+    assert found == Evidence(None, EVIDENCE_UNAVAILABLE, MESSAGES)
     with pytest.raises(Unavailable):
-        evidence(harness, tmp_path, api_decides=True)
+        evidence(harness, tmp_path, deciding=MESSAGES_API)
 
 
-@pytest.mark.parametrize("api_decides", [True, False])
-def test_a_rate_limit_delays_either_recipe(harness: Harness, tmp_path: Path, api_decides: bool) -> None:
+@pytest.mark.parametrize("deciding", [MESSAGES_API, MESSAGES])
+def test_a_rate_limit_delays_either_recipe(harness: Harness, tmp_path: Path, deciding: LabelRecipe) -> None:
     harness.world.github.graphql.usage(harness.ids[0]).used = 5_000
     with pytest.raises(RateLimited):
-        evidence(harness, tmp_path, api_decides=api_decides)
+        evidence(harness, tmp_path, deciding=deciding)
 
 
 def test_a_commit_missing_on_github_still_gets_its_evidence(harness: Harness, tmp_path: Path) -> None:
@@ -162,8 +163,8 @@ def test_a_commit_missing_on_github_still_gets_its_evidence(harness: Harness, tm
 def test_the_child_gets_the_name_the_host_and_when_the_head_was_first_seen(harness: Harness, tmp_path: Path) -> None:
     harness.policy = dataclasses.replace(harness.policy, web_url="https://ghe.example:8443")
     context, seen_at = worked(harness), datetime(2026, 3, 1, tzinfo=UTC)
-    made = evidence_file(context, Evidence(tmp_path / FACTS, ""), harness.repository, seen_at)
+    made = evidence_file(context, Evidence(tmp_path / FACTS, "", MESSAGES), harness.repository, seen_at)
     assert made is not None
     assert (made.path, made.name, made.host) == (tmp_path / FACTS, "acme/shop", "ghe.example:8443")
     assert made.as_of == int(seen_at.timestamp())
-    assert evidence_file(context, Evidence(None, ""), harness.repository, seen_at) is None
+    assert evidence_file(context, Evidence(None, "", MESSAGES), harness.repository, seen_at) is None
