@@ -18,6 +18,7 @@ from bot.cli.calibration.seed import seed_command
 from bot.cli.calibration.view import change_fields, describe, render
 from bot.cli.files import read_whole, write_whole
 from bot.cli.output import AsJson, print_result
+from bot.cli.recipe_option import RecipeName, parse_recipe
 from bot.settings import load_settings
 from pipeline.calibration.calibration_set import CalibrationSet, adoption, change, require_known
 from pipeline.calibration.import_export import parse_exchange, plan_import, render_exchange
@@ -26,7 +27,6 @@ from pipeline.calibration.ledger_entries import OUTCOME_KINDS, Entry, Excluded, 
 from pipeline.calibration.seed import Seed, load_seed
 from pipeline.calibration.threshold import parse_time
 from pipeline.json_fields import MAX_BYTES
-from pipeline.label_recipe import RECIPES
 from pipeline.records import AssayError, Outcome, OutcomeKind
 
 app = typer.Typer(add_completion=False, help="Show and change the outcomes behind the threshold.")
@@ -171,14 +171,7 @@ def export(file: Annotated[Path, typer.Argument(help="The file to write.")], as_
 
 @app.command()
 def adopt(
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            metavar="NAME",
-            help=f"{' or '.join(recipe.name for recipe in RECIPES.values())} (api: issues, pull requests, labels).",
-        ),
-    ] = None,
+    recipe: RecipeName = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the verdicts that would flip, but change nothing.")
     ] = False,
@@ -186,7 +179,7 @@ def adopt(
 ) -> None:
     """Make a label recipe of this release the deciding one."""
     seed, at = load_seed(), _now()
-    recipe_id = seed.label_recipe_id if recipe is None else parse_recipe(recipe)
+    recipe_id = seed.label_recipe_id if recipe is None else parse_recipe(recipe).id
     if dry_run:
         known = load_calibration_set(_folder(), seed)
         preview = change(known.predictions, known.calibrate(), known.calibrate(recipe_id))
@@ -194,15 +187,6 @@ def adopt(
         print_result(result, as_json, render)
         return
     _amend(as_json, at, lambda known: _adoption_entries(known, seed, recipe_id, at))
-
-
-def parse_recipe(name: str) -> str:
-    """Return the id of the label recipe with this name. Raises AssayError listing the names."""
-    recipe_id = next((recipe.id for recipe in RECIPES.values() if recipe.name == name), None)
-    if recipe_id is None:
-        names = " or ".join(recipe.name for recipe in RECIPES.values())
-        raise AssayError(f"--recipe must be {names}, not {name[:40]!a}")
-    return recipe_id
 
 
 def _adoption_entries(known: CalibrationSet, seed: Seed, label_recipe_id: str, at: str) -> Sequence[Entry]:

@@ -18,6 +18,7 @@ from bot.cli.config_option import OwnConfig, read_overlay
 from bot.cli.files import write_whole
 from bot.cli.local.github_evidence import WITHOUT_TOKEN, GitHubRepo, GitHubToken, fetch_evidence, name_of, token_of
 from bot.cli.output import AsJson, print_result, progress_display
+from bot.cli.recipe_option import RecipeName, parse_recipe
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
 from bot.peak_memory import peak_rss_mb
 from bot.settings import Settings, load_settings
@@ -53,6 +54,7 @@ def screen(
     github_token: GitHubToken = None,
     github_repo: GitHubRepo = None,
     jobs: Jobs = None,
+    recipe: RecipeName = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,6 +62,7 @@ def screen(
 
     A local repository is only read. Of a URL, the default branch is cloned into the data directory and fetched
     incrementally the next time. With a GitHub token, issues, pull requests and labels are used as evidence too.
+    Another label recipe than the deciding one (--recipe) shows what adopting it would change, and changes nothing.
     """
     settings = load_settings()
     if html is not None and not html.absolute().parent.is_dir():
@@ -67,7 +70,8 @@ def screen(
     environment = settings.github_token.get_secret_value() if settings.github_token else ""
     token = token_of(github_token, environment)
     name = None if token is None else name_of(source, github_repo, settings)
-    options = ScreenOptions(parse_as_of(as_of), jobs or default_jobs(), read_overlay(config), token, name)
+    wanted = parse_recipe(recipe) if recipe else None
+    options = ScreenOptions(parse_as_of(as_of), jobs or default_jobs(), read_overlay(config), token, name, wanted)
     screening = screen_source(source, settings, options)
     if html is not None:
         from pipeline.reports.screen_page import render_screen_page
@@ -85,6 +89,7 @@ class ScreenOptions:
     overlay: Overlay = NO_OVERLAY
     token: str | None = field(default=None, repr=False)  # for GitHub's API
     name: str | None = None  # owner/name on GitHub
+    recipe: LabelRecipe | None = None  # None: the deciding one
 
 
 def screen_source(source: str, settings: Settings, options: ScreenOptions) -> Screening:
@@ -102,8 +107,7 @@ def screen_source(source: str, settings: Settings, options: ScreenOptions) -> Sc
             until = end_of_windows(repository, options.as_of)
             tracked, note = fetch_evidence(options.name, options.token, settings, until, progress)
             tracked = tracked and tracked.labelled(options.overlay.bug_labels)
-        deciding = recipe_of(calibration_set.deciding)
-        recipe = deciding if tracked is not None else by_messages(deciding)
+        recipe = _recipe(options.recipe, recipe_of(calibration_set.deciding), has_issues=tracked is not None)
         measured = measure(
             repository,
             recipe,
@@ -124,6 +128,15 @@ def screen_source(source: str, settings: Settings, options: ScreenOptions) -> Sc
         except (AssayError, OSError) as error:  # still show the verdict, which may have taken long
             print(f"warning: the prediction could not be recorded: {error}", file=sys.stderr)
     return screening
+
+
+def _recipe(chosen: LabelRecipe | None, deciding: LabelRecipe, *, has_issues: bool) -> LabelRecipe:
+    """Return the recipe to measure under. Raises AssayError if the chosen one lacks its evidence."""
+    if chosen is None:
+        return deciding if has_issues else by_messages(deciding)
+    if chosen.reads_tracker and not has_issues:
+        raise AssayError(f"--recipe {chosen.name} reads issues and pull requests: it takes a --github-token")
+    return chosen
 
 
 def end_of_windows(repository: Repository, as_of: int | None) -> datetime:
