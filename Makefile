@@ -59,6 +59,9 @@ bench: $(VENV)/.bench ## speed and memory as ratios; REPOS='PATH PATH ...': of s
 	@$(BIN)/python -m bench.installation
 	@$(if $(REPOS),$(BIN)/python -m bench.screen $(REPOS),echo "Name clones to measure screening on: make bench REPOS='PATH PATH PATH'")
 
+bench-labels: $(VENV)/.dev ## labels against those of others: TRUTH=DIR with commits.jsonl, REPOS=DIR of clones
+	@$(BIN)/python -m bench.labels $(if $(TRUTH),--truth '$(TRUTH)') $(if $(REPOS),--repos '$(REPOS)')
+
 bench-gpu: $(VENV)/.finetune ## speed of fine-tuning on an NVIDIA GPU: PAIRS='FILE FILE FILE', BASE_MODEL=DIR
 	@$(BIN)/python -m bench.gpu $(PAIRS) $(if $(BASE_MODEL),--base-model '$(BASE_MODEL)')
 
@@ -111,4 +114,4 @@ $(NPM)/.installed: tests/contract/package.json tests/contract/package-lock.json
 	@npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup setup-finetune test test-faults test-services test-contract test-browser test-finetune lint demo run pictures bench bench-gpu reproduce-table lock clean
+.PHONY: help setup setup-finetune test test-faults test-services test-contract test-browser test-finetune lint demo run pictures bench bench-labels bench-gpu reproduce-table lock clean
