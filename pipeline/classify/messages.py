@@ -4,10 +4,6 @@ The rules are in docs/development/design.md, "Fix commit" and "Credit" (reverts)
 is not blank) gives evidence: bodies quote logs, changelogs and the commits of a squashed branch. Decisions, based on
 public histories:
 
-- Plurals count (bugs, bugfixes, hotfixes, regressions, defects): they describe the same work as the singular.
-- Letters of alphabets, digits and `_` join words (`bug_report`, `fix2`, `fixé` are no evidence); hyphens, slashes and
-  `#` separate them (`bug-fix`, `fix/foo`, `#fix` are), and so do scripts written without spaces (`修复bug`).
-  Lookalikes do not count: `pre-fix`, `auto-fix`, `--fix`, `fix.go`, Go's `cmd/fix:`, "bug report", "fixed-size".
 - `bugfix:` and `hotfix:` are prefixes like `fix:`. Another conventional type does not hide a keyword (`chore: fix x`)
   unless the type is itself a class that is never a fix (see `subjects`).
 - `fixup!`, `squash!` and `amend!` are classified by the subject that they belong to.
@@ -24,9 +20,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pipeline.classify.claims import CHEAP, Claim, fix_claim, vetoed_claim
+from pipeline.classify.keywords import JOINED, has_keyword
 from pipeline.classify.overlay import IGNORED, NO_RULES, OverlayRules
 from pipeline.classify.subjects import non_fix_class
-from pipeline.label_recipe import LabelRecipe
+from pipeline.label_recipe import MINER_VERSION, LabelRecipe
 from pipeline.records import Evidence, printable
 
 SUBJECT_BYTES = 2_048
@@ -35,6 +33,8 @@ SUBJECT_CHARACTERS = 200
 MAX_REVERTED = 64
 
 _CHEAP = (b"fix", b"bug", b"regression", b"defect", b"revert", b"appl", b"land", b"roll", b"back", b"undo")
+
+_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect")
 
 _STRENGTH = ("keyword", "prefix", "label", "issue")
 
@@ -45,38 +45,13 @@ _ENCODING = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-# Characters that join words: letters of alphabets, digits, `_`. Scripts from U+2E80 on are written without spaces.
-_JOINED = r"[^\W\u2e80-\U0010ffff]"
-_KEYWORD = re.compile(
-    rf"(?<!{_JOINED})(?<!--)(?<!\bpre-)(?<!\bpost-)"
-    r"(?a:fix(?:es|ed|ing)?|(?:bug|hot)fix(?:es)?|bugs?|regressions?|defects?)"
-    rf"(?!{_JOINED})(?!\.[a-z])",
-    re.IGNORECASE,
-)
-_MEASURE = r"(?:size|width|length|point|position|height|rate|delay|header|column|array|time|layout)"
-_STATISTICAL = (
-    r"(?:linear|logistic|ridge|kernel|lasso|bayesian|process|poisson|quantile|isotonic|forest|tree|tweedie|gamma|pls"
-    r"|svm|multi-?output|multinomial|ordinal|polynomial|sparse|robust|symbolic)"
-)
-_LOOKS_ALIKE = re.compile(
-    r"(?<!\w)(?:"
-    rf"fixed-{_MEASURE}\w{{0,2}}|(?<=\w )fixed {_MEASURE}d?"
-    r"|(?:an?|of|with|use[sd]?|using|to) fixed(?! (?:in|by|for|#))"
-    r"|bugs?[ -](?:report|tracker|template|bounty)(?:s|er|ers|ing)?"
-    r"|bug[ -]?fix(?:es)? (?:releases?|versions?|branch(?:es)?|sections?)"
-    r"|auto[ -]?fix(?:es|ed|ing)?|(?<=\w )(?<!\ba )quick[ -]fix(?:es)?"
-    r"|(?:non-)?regressions? (?:tests?|testing|suites?|cases?)|non-regressions?"
-    rf"|{_STATISTICAL} regressions?|for regression|classification ?(?:and|or|[/&+,]) ?regression"
-    r"|regression (?:and classification|models?|metrics?|trees?|forests?|problems?|tasks?|targets?|examples?)"
-    r")(?!\w)",
-    re.IGNORECASE,
-)
 _PATH_SCOPE = re.compile(
     r"(?!(?:fix|bug|hotfix|bugfix)/)[\w.-]{1,80}(?:/[\w.,{}*-]{1,80}){1,20}+: ", re.IGNORECASE | re.ASCII
 )
 # May precede a conventional prefix: tags, gitmoji, symbols, white space. One character or group at a time.
 _LEAD = re.compile(r"(?:\[[^\]]{0,80}\]|:[a-z_]{1,40}:|[^\x00-\x7f\w\s]|\s)*+", re.IGNORECASE)
 _PREFIX = re.compile(r"(?a:fix|bugfix|hotfix)(?:\([^()]{0,100}\))?!?[:\uff1a]", re.IGNORECASE)
+_MERGED_PULL = re.compile(r"Merged? (?:pull request|PR) [#!]?\d", re.ASCII)
 _AUTOSQUASH = re.compile(r"(?:(?:fixup|squash|amend)!\s*)*+", re.IGNORECASE | re.ASCII)
 
 _REVERT = (
@@ -90,7 +65,7 @@ _NAMED = (
 _CONVENTIONAL = r"\w{1,20}(?:\([^()]{0,100}\))?!?: *"
 _SCOPE = rf"(?:[\w./*{{}},-]{{1,120}}: +(?:hg )?|{_CONVENTIONAL})?"
 # Only "revert" needs no target: programs undo, roll back and reapply things of their own.
-_BARE_REVERT = re.compile(rf"{_SCOPE}(?:(?a:revert(?:s|ed|ing)?)(?!{_JOINED})(?!-)|{_REVERT}{_NAMED})", re.IGNORECASE)
+_BARE_REVERT = re.compile(rf"{_SCOPE}(?:(?a:revert(?:s|ed|ing)?)(?!{JOINED})(?!-)|{_REVERT}{_NAMED})", re.IGNORECASE)
 # After a claim to fix something even "revert" needs a target.
 _NAMED_REVERT = re.compile(
     rf"(?:(?:fix|bugfix|hotfix)(?:\([^()]{{0,100}}\))?!?: *|(?:fix(?:es|ed)|refs) #\d{{1,9}}[,\w #-]{{0,60}}? -- )"
@@ -157,21 +132,24 @@ def read_message(
     line = _subject_line(message, encoding)
     subject = line[_end(_AUTOSQUASH, line) :]
     body = message[:TRAILER_BYTES].lstrip().partition(b"\n")[2].decode("utf-8", "replace")
-    evidence = _strongest(_evidence(subject, recipe, rules), linked)
+    version = recipe.miner_version
+    said, more = _merged_title(subject, body) if version >= 2 else (subject, "")
     body_reverts = bool(_BODY_REVERT.match(body))
+    own = _kind(said, "" if body_reverts else more, rules, version)
+    evidence = _strongest(Evidence(own, recipe.weight(own)) if own else None, linked)
     is_revert = _is_revert(subject, body_reverts) or (body_reverts and evidence is None)
     undoes = is_revert or body_reverts
     return MessageFacts(
         subject=_shown(line),
         evidence=evidence,
-        not_a_fix="revert" if is_revert else _reason_not_a_fix(line, subject, author, rules),
+        not_a_fix="revert" if is_revert else _reason_not_a_fix(line, said, author, rules, own, version),
         reverts=_reverted_ids(subject, body) if undoes else (),
         reverts_subject=_reverted_subject(subject) if is_revert else None,
         reverts_pulls=_reverted_pulls(subject, body) if undoes else (),
     )
 
 
-def might_be_fix(message: bytes) -> bool:
+def might_be_fix(message: bytes, version: int = MINER_VERSION) -> bool:
     """Filter messages cheaply, without false negatives: True if `read_message` might find evidence or a revert.
 
     This ignores linked evidence and a repository's own patterns. The caller must read the commits with linked evidence
@@ -179,7 +157,17 @@ def might_be_fix(message: bytes) -> bool:
     """
     lowered = message[:TRAILER_BYTES].lower()
     head = lowered[:SUBJECT_BYTES]
-    return any(word in head for word in _CHEAP) or b"this reverts" in lowered or b"this commit reverts" in lowered
+    if any(word in head for word in _CHEAP) or b"this reverts" in lowered or b"this commit reverts" in lowered:
+        return True
+    return version >= 2 and _might_claim(lowered, head.lstrip())
+
+
+def _might_claim(lowered: bytes, head: bytes) -> bool:
+    """Return whether `fix_claim` might find something. Merges pass, because a revert may name them by their number."""
+    line = head.partition(b"\n")[0]
+    if not line.isascii() or line.startswith(b"merge"):
+        return True
+    return any(word in lowered for word in _CHEAP_IN_BODY) or bool(CHEAP.search(line))
 
 
 def subject_key(subject: str) -> str:
@@ -217,12 +205,22 @@ def _end(pattern: re.Pattern[str], line: str) -> int:
     return match.end() if match else 0
 
 
-def _evidence(line: str, recipe: LabelRecipe, rules: OverlayRules) -> Evidence | None:
+def _merged_title(subject: str, body: str) -> tuple[str, str]:
+    """Return (subject, body), where GitHub's button merged a pull request those of the request."""
+    if not _MERGED_PULL.match(subject):
+        return subject, body
+    title, _, more = body.lstrip()[:SUBJECT_BYTES].partition("\n")
+    return title.strip() or subject, more
+
+
+def _kind(line: str, body: str, rules: OverlayRules, version: int) -> Claim | None:
+    """Return the kind of evidence in a message, None if there is none."""
     if _PREFIX.match(line, _end(_LEAD, line)) or rules.claims_fix(line):
-        return Evidence("prefix", recipe.weight("prefix"))
-    if _KEYWORD.search(_LOOKS_ALIKE.sub(" ", line[_end(_PATH_SCOPE, line) :])):
-        return Evidence("keyword", recipe.weight("keyword"))
-    return None
+        return "prefix"
+    text = line[_end(_PATH_SCOPE, line) :]
+    if version >= 2:
+        return fix_claim(text, body)
+    return "keyword" if has_keyword(text) else None
 
 
 def _strongest(own: Evidence | None, linked: Sequence[Evidence]) -> Evidence | None:
@@ -230,10 +228,14 @@ def _strongest(own: Evidence | None, linked: Sequence[Evidence]) -> Evidence | N
     return max(candidates, key=lambda e: (e.weight, _STRENGTH.index(e.kind)), default=None)
 
 
-def _reason_not_a_fix(line: str, subject: str, author: bytes, rules: OverlayRules) -> str | None:
+def _reason_not_a_fix(
+    line: str, subject: str, author: bytes, rules: OverlayRules, own: Claim | None, version: int
+) -> str | None:
     if rules.ignores(line) or (subject != line and rules.ignores(subject)):
         return IGNORED
-    return "bot" if _is_bot(author) else non_fix_class(subject)
+    if _is_bot(author):
+        return "bot"
+    return non_fix_class(subject) or (vetoed_claim(subject) if version >= 2 and own != "prefix" else None)
 
 
 def _is_bot(author: bytes) -> bool:

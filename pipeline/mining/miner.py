@@ -145,7 +145,10 @@ class Miner:
         def report(done: int) -> None:
             self._progress("reading commits", done, None)
 
-        self._problems = extend_graph(self._graph, self._reader, head, might_be_fix, shallow, report)
+        def may_fix(message: bytes) -> bool:
+            return might_be_fix(message, self._recipe.miner_version)
+
+        self._problems = extend_graph(self._graph, self._reader, head, may_fix, shallow, report)
         if head not in self._graph.index:
             raise AssayError(
                 f"the head commit of {self._repository.name} cannot be read: fetch or clone the repository again"
