@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from pipeline.classify.claims import CHEAP, Claim, fix_claim, vetoed_claim
 from pipeline.classify.keywords import JOINED, has_keyword
+from pipeline.classify.origins import Origin, read_origin
 from pipeline.classify.overlay import IGNORED, NO_RULES, OverlayRules
 from pipeline.classify.subjects import non_fix_class
 from pipeline.label_recipe import MINER_VERSION, LabelRecipe
@@ -34,7 +35,7 @@ MAX_REVERTED = 64
 
 _CHEAP = (b"fix", b"bug", b"regression", b"defect", b"revert", b"appl", b"land", b"roll", b"back", b"undo")
 
-_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect")
+_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect", b"revert")
 
 _STRENGTH = ("keyword", "prefix", "label", "issue")
 
@@ -51,7 +52,6 @@ _PATH_SCOPE = re.compile(
 # May precede a conventional prefix: tags, gitmoji, symbols, white space. One character or group at a time.
 _LEAD = re.compile(r"(?:\[[^\]]{0,80}\]|:[a-z_]{1,40}:|[^\x00-\x7f\w\s]|\s)*+", re.IGNORECASE)
 _PREFIX = re.compile(r"(?a:fix|bugfix|hotfix)(?:\([^()]{0,100}\))?!?[:\uff1a]", re.IGNORECASE)
-_MERGED_PULL = re.compile(r"Merged? (?:pull request|PR) [#!]?\d", re.ASCII)
 _AUTOSQUASH = re.compile(r"(?:(?:fixup|squash|amend)!\s*)*+", re.IGNORECASE | re.ASCII)
 
 _REVERT = (
@@ -84,6 +84,30 @@ _REVERTED_PULLS = re.compile(
     rf"(?<!\w)revert(?:s|ed|ing)?[:,]? (?:(?:PRs?|pull requests?) )?{_PULLS}", re.IGNORECASE | re.ASCII
 )
 _BODY_REVERTED_PULLS = re.compile(rf"^(?:this )?reverts {_PULLS}", re.IGNORECASE | re.ASCII | re.MULTILINE)
+# Version 2 reads numbers as other trackers write them: `!12`, `acme/app!12`, `PR 12`, an address.
+_PULL_NAME = r"(?:(?:PRs?|MRs?|CLs?|pull requests?|merge requests?) ?)"
+_PULLS_2 = (
+    rf"((?:(?:{_PULL_NAME}?[\w./-]{{0,100}}[#!]|{_PULL_NAME}|https?://[\w./-]{{1,200}}/(?:pull|pulls|merge_requests"
+    r"|pull-requests|pullrequest)/)\d{1,9}(?:, | and | |(?=\W|$))){1,20})"
+)
+_PULL_2 = re.compile(r"(?:[#!/]|\b(?:PRs?|MRs?|CLs?|requests?) ?)(\d{1,9})(?!\w)", re.IGNORECASE | re.ASCII)
+_UNDOES_OR_RESTORES = r"(?:(?:un)?revert(?:s|ed|ing)?|re-?appl(?:y|ies|ied)|re-?land(?:s|ed)?)"
+_REVERTED_PULLS_2 = re.compile(rf"(?<!\w){_UNDOES_OR_RESTORES}[:,]? {_PULLS_2}", re.IGNORECASE | re.ASCII)
+_BODY_REVERTED_PULLS_2 = re.compile(
+    rf"^(?:this (?:commit |{_PULL_NAME})?)?(?:reverts|re-?applies|re-?lands) {_PULLS_2}",
+    re.IGNORECASE | re.ASCII | re.MULTILINE,
+)
+_BODY_REVERT_2 = re.compile(
+    rf"\s*+(?:this (?:commit |{_PULL_NAME})?)?reverts (?:(?:commits?|changesets?|CL|PR|MR|pull request|merge request)\s"
+    r"|[\w./-]{0,100}[#!]\d|https?://[\w./-]{1,200}/\d|[0-9a-f]{7,40}\b)",
+    re.IGNORECASE | re.ASCII,
+)
+_BARE_REVERT_2 = re.compile(
+    rf"{_BARE_REVERT.pattern}|{_SCOPE}(?:{_REVERT}(?:[:,]? {_PULL_NAME}?[\w./-]{{0,100}}!\d|[:,]? {_PULL_NAME}\d)"
+    rf"|unrevert(?:s|ed|ing)?(?!{JOINED})(?!-))",
+    re.IGNORECASE,
+)
+_RESTORES = re.compile(rf"{_SCOPE}(?:re-?appl|re-?land|unrevert)", re.IGNORECASE)
 _BODY_REVERT = re.compile(
     r"\s*+this (?:commit )?reverts (?:(?:commits?|changesets?|CL|PR)\s|#\d|[0-9a-f]{7,40}\b)", re.IGNORECASE | re.ASCII
 )
@@ -113,6 +137,8 @@ class MessageFacts(NamedTuple):
     reverts: tuple[str, ...]  # hexadecimal ids of 7 to 40 digits, as written, lower case
     reverts_subject: str | None  # the quoted subject, at most 200 characters; compare by `subject_key`
     reverts_pulls: tuple[int, ...] = ()  # numbers of the reverted pull requests
+    restores: bool = False  # it lands again what it names: the reverts of that are undone
+    origin: Origin = Origin()  # the pull request that it lands, the commits that it was picked from
 
 
 def read_message(
@@ -133,11 +159,13 @@ def read_message(
     subject = line[_end(_AUTOSQUASH, line) :]
     body = message[:TRAILER_BYTES].lstrip().partition(b"\n")[2].decode("utf-8", "replace")
     version = recipe.miner_version
-    said, more = _merged_title(subject, body) if version >= 2 else (subject, "")
-    body_reverts = bool(_BODY_REVERT.match(body))
+    origin = read_origin(subject, body) if version >= 2 else Origin()
+    # Where a button merged a pull request, its title says what landed.
+    said, more = (origin.title, body.lstrip().partition("\n")[2]) if origin.title else (subject, body)
+    body_reverts = bool((_BODY_REVERT if version < 2 else _BODY_REVERT_2).match(body))
     own = _kind(said, "" if body_reverts else more, rules, version)
     evidence = _strongest(Evidence(own, recipe.weight(own)) if own else None, linked)
-    is_revert = _is_revert(subject, body_reverts) or (body_reverts and evidence is None)
+    is_revert = _is_revert(subject, body_reverts, version) or (body_reverts and evidence is None)
     undoes = is_revert or body_reverts
     return MessageFacts(
         subject=_shown(line),
@@ -145,7 +173,9 @@ def read_message(
         not_a_fix="revert" if is_revert else _reason_not_a_fix(line, said, author, rules, own, version),
         reverts=_reverted_ids(subject, body) if undoes else (),
         reverts_subject=_reverted_subject(subject) if is_revert else None,
-        reverts_pulls=_reverted_pulls(subject, body) if undoes else (),
+        reverts_pulls=_reverted_pulls(subject, body, version) if undoes else (),
+        restores=is_revert and version >= 2 and bool(_RESTORES.match(subject, _end(_LEAD, subject))),
+        origin=origin,
     )
 
 
@@ -205,14 +235,6 @@ def _end(pattern: re.Pattern[str], line: str) -> int:
     return match.end() if match else 0
 
 
-def _merged_title(subject: str, body: str) -> tuple[str, str]:
-    """Return (subject, body), where GitHub's button merged a pull request those of the request."""
-    if not _MERGED_PULL.match(subject):
-        return subject, body
-    title, _, more = body.lstrip()[:SUBJECT_BYTES].partition("\n")
-    return title.strip() or subject, more
-
-
 def _kind(line: str, body: str, rules: OverlayRules, version: int) -> Claim | None:
     """Return the kind of evidence in a message, None if there is none."""
     if _PREFIX.match(line, _end(_LEAD, line)) or rules.claims_fix(line):
@@ -243,11 +265,12 @@ def _is_bot(author: bytes) -> bool:
     return bool(_ROBOT.search(text)) and not _CODING_AGENT.search(text)
 
 
-def _is_revert(line: str, body_reverts: bool) -> bool:
+def _is_revert(line: str, body_reverts: bool, version: int) -> bool:
     subject = line[_end(_LEAD, line) :]
     if _NAMED_REVERT.match(subject):
         return True
-    return bool(_BARE_REVERT.match(subject)) and (body_reverts or not _PREFIX.match(subject))
+    bare = _BARE_REVERT if version < 2 else _BARE_REVERT_2
+    return bool(bare.match(subject)) and (body_reverts or not _PREFIX.match(subject))
 
 
 def _reverted_ids(line: str, body: str) -> tuple[str, ...]:
@@ -261,13 +284,18 @@ def _reverted_ids(line: str, body: str) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _reverted_pulls(line: str, body: str) -> tuple[int, ...]:
+def _reverted_pulls(line: str, body: str, version: int) -> tuple[int, ...]:
+    """Return the numbers of the pull requests that a revert names, or that one names which lands them again."""
     pulls: dict[int, None] = {}
-    for match in (*_REVERTED_PULLS.finditer(_OPEN_QUOTE.split(line)[0]), *_BODY_REVERTED_PULLS.finditer(body)):
-        pulls.update((int(number), None) for number in _PULL.findall(match[1]))
+    patterns = (_REVERTED_PULLS, _BODY_REVERTED_PULLS) if version < 2 else (_REVERTED_PULLS_2, _BODY_REVERTED_PULLS_2)
+    for pattern, text in zip(patterns, (_OPEN_QUOTE.split(line)[0], body), strict=True):
+        for match in pattern.finditer(text):
+            pulls.update((int(number), None) for number in (_PULL if version < 2 else _PULL_2).findall(match[1]))
     # A number in a nested quotation belongs to the restored change, not to the reverted one.
-    if (quoted := _reverted_subject(line)) and (number := pull_number(quoted)):
-        pulls[number] = None
+    if quoted := _reverted_subject(line):
+        number = pull_number(quoted) if version < 2 else read_origin(quoted, "").pull
+        if number:
+            pulls[number] = None
     return tuple(pulls)[:MAX_REVERTED]
 
 
