@@ -25,6 +25,7 @@ from pipeline.classify.messages import MessageFacts, might_be_fix, read_message
 from pipeline.classify.overlay import NO_OVERLAY, Overlay, OverlayRules
 from pipeline.classify.paths import excluded_path
 from pipeline.classify.references import might_refer, read_references
+from pipeline.git.blame_ignore import ignored_by_blame
 from pipeline.git.history import (
     MAY_FIX,
     CommitGraph,
@@ -389,8 +390,11 @@ class Miner:
         self, history: History, messages: Mapping[int, MessageFacts], tracer: Tracer, upto: int
     ) -> Attribution:
         excluded, units = self._rules.excluded, self._units
+        ignored = frozenset[bytes]()
+        if self._recipe.miner_version >= 2:
+            ignored = ignored_by_blame(self._reader, history.graph.trees[history.head])
         return Attribution(
-            history, self._cache, self._recipe, messages, tracer, upto, self._changes_of, excluded, units
+            history, self._cache, self._recipe, messages, tracer, upto, self._changes_of, excluded, units, ignored
         )
 
     def _tracer(self, snapshot: Snapshot, chain_changes: Mapping[int, Sequence[FileChange]]) -> Tracer:
