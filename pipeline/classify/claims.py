@@ -63,6 +63,7 @@ _DENIED = re.compile(
     r"(?<![\w-])(?:no|non|not|never|isn't|isn\u2019t|without|neither)[ -]{1,2}"
     r"(?:(?:an?|any|the|really|actually|just|known|real|strictly|longer|related|to) ){0,3}"
     r"(?:(?:bug|hot)-?)?(?:bugs?|fix(?:es|ed|ing)?|regressions?|defects?)\b"
+    r"|\bfix(?:es|ed|ing)? (?:no|nothing)\b(?: (?:known )?(?:bugs?|regressions?|defects?)\b)?"
     r"|\b(?:nobugs?|bug-?free|won'?t ?fix|(?:does|do|did|would|will|can)(?:n['\u2019]t| not) fix|cannot fix)\b",
     re.IGNORECASE | re.ASCII,
 )
@@ -74,7 +75,7 @@ _DENIES = re.compile(
 # What precedes the first word of a subject: tags, keys and numbers of trackers, the names of components.
 _LEAD = re.compile(
     r"(?:\[[^\]]{0,80}\][ :]{0,3}|:[a-z_]{1,40}:\s?|[^\x00-\x7f\w]|\s|[-*$]\s"
-    r"|(?-i:[A-Z][A-Z0-9_]{1,15})-\d{1,9}[ :.,-]{1,4}|(?:issue |ticket |bug )?#?\d{1,9}[ :.,-]{1,4})*+",
+    r"|(?-i:(?!CVE-)[A-Z][A-Z0-9_]{1,15})-\d{1,9}[ :.,-]{1,4}|(?:issue |ticket |bug )?#?\d{1,9}[ :.,-]{1,4})*+",
     re.IGNORECASE,
 )
 _COMPONENT = re.compile(r"[\w.,/(){}*+ -]{1,60}: {1,2}", re.ASCII)
@@ -149,7 +150,7 @@ _NO_PROSE = re.compile(r"[ \t]{0,4}(?:>|[A-Z][\w-]{2,30}-by:|git-svn-id:|Merge |
 CHEAP: Final = re.compile(
     rb"(?<![a-z])(?:crash|seg|npe|null|nil|none|use[- ]after|double|out|off|leak|rac|dead|live|hang|hung|infinite|oops"
     rb"|panic|corrupt|uninit|incorrect|wrong|broken|breakage|fail|improper|errone|accident|mistake|inconsisten|bogus"
-    rb"|unable|mishandl|miss|forg[eo]t|lost|invalid|fault|violat|unexpected|false|too |not |overflow|underflow|oom|can"
+    rb"|unable|mishandl|miss|forg[eo]t|lost|invalid|fault|violat|unexpected|false|too\b|not\b|overflow|underflow|oom|can"
     rb"|(?:does|is|are|could|did|wo|was|were)n't|doesnt|proper|correct|work|handl|avoid|prevent|catch|ignor|suppress"
     rb"|check|guard|protect|cve|vulnerab|ensur|make sure|repair|resolv|solv|rectif|never"
     rb"|corr|korrig|behebt|beheb|behob|repar|fehler|arregl|solucion|conserta|arruma|risol|sistemat|napraw)"

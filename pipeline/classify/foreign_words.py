@@ -16,7 +16,8 @@ FIX_WORDS = MappingProxyType(
         "Chinese": r"修复|修復|修正|修補|修补|解决.{0,40}(?:问题|错误|崩溃)|解決.{0,40}(?:問題|錯誤)",
         "Japanese": r"修正|不具合|バグ|直した|を直す",
         "Korean": r"버그|(?:오류|에러|문제|결함).{0,20}(?:수정|해결)|고침",
-        "Russian": r"\b(?:по)?исправ\w+|\b(?:баг|бага|баги|багов|багфикс\w*|(?:по)?фикс\w*|починил\w*|починен\w*)\b"
+        "Russian": r"\b(?:по)?исправ[а-яё]+\b"
+        r"|\b(?:баг[аиу]?|багов|багфикс[а-яё]*|фикс[аы]?|фиксит|пофиксил[аи]?|починил[аи]?)\b"
         r"|\bустран\w+ (?:\w+ )?(?:ошиб\w+|баг\w*|проблем\w+)",
         "German": r"\b(?:behebt|beheben|behob\w*|behebe|behebung|korrigier\w+|repariert?|gefixt|fehlerbehebung\w*"
         r"|fehlerkorrektur\w*)\b",
@@ -25,7 +26,7 @@ FIX_WORDS = MappingProxyType(
         r"|reparad[oa])\b",
         "Portuguese": r"\b(?:corrig\w+|correção|correções|conserta\w*|arruma(?:d[oa]|ndo|r)?)\b",
         "Italian": r"\b(?:corregg\w+|corrett[oaie]|correzion[ei]|risol(?:to|ti|ve|vere)|sistemat[oaie])\b",
-        "Polish": r"\b(?:napraw\w*|popraw\w* (?:\w+ )?błęd\w*)\b",
+        "Polish": r"\b(?:napraw\w*|popraw\w* (?:\w+ )?bł[ąę]d\w*)\b",
     }
 )
 _NO_CODE = (

@@ -51,6 +51,7 @@ _PATH_SCOPE = re.compile(
 )
 # May precede a conventional prefix: tags, gitmoji, symbols, white space. One character or group at a time.
 _LEAD = re.compile(r"(?:\[[^\]]{0,80}\]|:[a-z_]{1,40}:|[^\x00-\x7f\w\s]|\s)*+", re.IGNORECASE)
+_LEAD_2 = re.compile(_LEAD.pattern.replace(":[a-z_]", ":[a-z0-9_]"), re.IGNORECASE)
 _PREFIX = re.compile(r"(?a:fix|bugfix|hotfix)(?:\([^()]{0,100}\))?!?[:\uff1a]", re.IGNORECASE)
 _AUTOSQUASH = re.compile(r"(?:(?:fixup|squash|amend)!\s*)*+", re.IGNORECASE | re.ASCII)
 
@@ -85,12 +86,12 @@ _REVERTED_PULLS = re.compile(
 )
 _BODY_REVERTED_PULLS = re.compile(rf"^(?:this )?reverts {_PULLS}", re.IGNORECASE | re.ASCII | re.MULTILINE)
 # Version 2 reads numbers as other trackers write them: `!12`, `acme/app!12`, `PR 12`, an address.
-_PULL_NAME = r"(?:(?:PRs?|MRs?|CLs?|pull requests?|merge requests?) ?)"
+_PULL_NAME = r"(?:(?:PRs?|MRs?|pull requests?|merge requests?) ?)"
 _PULLS_2 = (
     rf"((?:(?:{_PULL_NAME}?[\w./-]{{0,100}}[#!]|{_PULL_NAME}|https?://[\w./-]{{1,200}}/(?:pull|pulls|merge_requests"
     r"|pull-requests|pullrequest)/)\d{1,9}(?:, | and | |(?=\W|$))){1,20})"
 )
-_PULL_2 = re.compile(r"(?:[#!/]|\b(?:PRs?|MRs?|CLs?|requests?) ?)(\d{1,9})(?!\w)", re.IGNORECASE | re.ASCII)
+_PULL_2 = re.compile(r"(?:[#!/]|\b(?:PRs?|MRs?|requests?) ?)(\d{1,9})(?!\w)", re.IGNORECASE | re.ASCII)
 _UNDOES_OR_RESTORES = r"(?:(?:un)?revert(?:s|ed|ing)?|re-?appl(?:y|ies|ied)|re-?land(?:s|ed)?)"
 _REVERTED_PULLS_2 = re.compile(rf"(?<!\w){_UNDOES_OR_RESTORES}[:,]? {_PULLS_2}", re.IGNORECASE | re.ASCII)
 _BODY_REVERTED_PULLS_2 = re.compile(
@@ -237,7 +238,7 @@ def _end(pattern: re.Pattern[str], line: str) -> int:
 
 def _kind(line: str, body: str, rules: OverlayRules, version: int) -> Claim | None:
     """Return the kind of evidence in a message, None if there is none."""
-    if _PREFIX.match(line, _end(_LEAD, line)) or rules.claims_fix(line):
+    if _PREFIX.match(line, _end(_LEAD if version < 2 else _LEAD_2, line)) or rules.claims_fix(line):
         return "prefix"
     text = line[_end(_PATH_SCOPE, line) :]
     if version >= 2:
