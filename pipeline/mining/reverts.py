@@ -75,8 +75,13 @@ class _Names:
             # Version 1 stops at the first number that it knows.
             found = [t for newest in pulls for t in newest] if self._version >= 2 else next(filter(None, pulls), [])
         if not found and facts.reverts_subject:
-            found = self._newest(self._by_subject.get(subject_key(facts.reverts_subject), ()), commit)
+            found = self._titled(facts.reverts_subject, commit)
+            if not found and facts.restores:  # its revert has a title of its own
+                found = self._titled(facts.reverts_subject.removeprefix('Revert "').removesuffix('"'), commit)
         return [member for target in found for member in _members(self._history, self._by_landing, target)]
+
+    def _titled(self, subject: str, commit: int) -> list[int]:
+        return self._newest(self._by_subject.get(subject_key(subject), ()), commit)
 
     def _newest(self, same: Sequence[int], commit: int) -> list[int]:
         order = self._order
