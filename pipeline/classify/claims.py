@@ -6,7 +6,7 @@ In this order; docs/concepts/evidence.md has the words, docs/results/label-quali
 2. the emoji for a bug, at the start of the subject, as a character or as `:bug:`
 3. a word for a fix in the subject, unless a number makes a name of it (`Bug 1234 - Add x`) or it is denied (`No bug -`)
 4. words for what was wrong (`crash`, `leak`, `missing`), or for a fix in another language
-5. a word for a fix in the body, unless the body is a list: then it is the log of a squashed branch
+5. a word for a fix or failure in the body, unless the body is a list: then it is the log of a squashed branch
 
 4 and 5 count only where the subject neither adds nor reshapes something ("Add x", "Refactor y", "feat: z"), and the
 same goes for a reference that the subject closes ("Add x (fixes #12)"). A reference that the body closes claims
@@ -19,12 +19,12 @@ import re
 from typing import Final, Literal
 
 from pipeline.classify.foreign_words import has_foreign_word
-from pipeline.classify.keywords import has_keyword
+from pipeline.classify.keywords import has_keyword, without_lookalikes
 from pipeline.classify.vetoes import find_veto, without_vetoed
 
 Claim = Literal["prefix", "keyword"]
 
-BODY_CHARACTERS: Final = 4_096
+BODY_CHARACTERS: Final = 1_000
 _SUBJECT_CHARACTERS: Final = 400  # strong words beyond are not what the commit is about
 _MOST_ITEMS: Final = 1  # a body with more items is a list
 
@@ -63,7 +63,7 @@ _DENIED = re.compile(
     r"(?<![\w-])(?:no|non|not|never|isn't|isn\u2019t|without|neither)[ -]{1,2}"
     r"(?:(?:an?|any|the|really|actually|just|known|real|strictly|longer|related|to) ){0,3}"
     r"(?:(?:bug|hot)-?)?(?:bugs?|fix(?:es|ed|ing)?|regressions?|defects?)\b"
-    r"|\bfix(?:es|ed|ing)? (?:no|nothing)\b(?: (?:known )?(?:bugs?|regressions?|defects?)\b)?"
+    r"|\bfix(?:es|ed|ing)? (?:no|nothing)(?![\w-])(?: (?:known )?(?:bugs?|regressions?|defects?)\b)?"
     r"|\b(?:nobugs?|bug-?free|won'?t ?fix|(?:does|do|did|would|will|can)(?:n['\u2019]t| not) fix|cannot fix)\b",
     re.IGNORECASE | re.ASCII,
 )
@@ -115,14 +115,14 @@ _STRONG = re.compile(
     r"|incorrect(?:ly)?|wrong(?:ly)?|broken|breakages?|fails|failed|failing|improper(?:ly)?|erroneous(?:ly)?"
     r"|accidental(?:ly)?|mistaken(?:ly)?|by mistake|inconsisten(?:t|tly|cy|cies)|bogus|unable to|mishandl\w+"
     rf"|missing(?! (?:[\w-]{{1,30}} ){{0,2}}{_PROSE_THING})|missed|forg[eo]t(?:ten)?|lost"
-    r"|invalid|fixup|faulty|violat(?:es?|ed|ing|ions?)|unexpected(?:ly)?"
+    r"|invalid|fixup|faulty|correct|violat(?:es?|ed|ing|ions?)|unexpected(?:ly)?"
     r"|false (?:positive|negative)s?|too (?:many|few|early|late|long|large|small|eager(?:ly)?|aggressive(?:ly)?)"
     r"|not working|not (?:being |get |getting )?\w{2,30}ed|failures?|overflows?|underflows?|(?-i:OOM)|outofmemory\w*"
     r"|(?-i:[A-Z][A-Za-z]{2,60}(?:Exception|Error))(?= (?:in|on|when|while|for|from|with|if|after|at|during|thrown|is))"
     rf"|{_NOT}|won't|wasn't|weren't)"
     # what was done about it
     r"|properly|correctly|workarounds?|work(?:s|ed)? around"
-    r"|(?:handl|avoid|prevent|catch|ignor|suppress|check|guard|protect)\w*(?: \S{1,40}){0,4}?"
+    r"|(?:handl|avoid|prevent|ensur|catch|ignor|suppress|check|guard|protect)\w*(?: \S{1,40}){0,4}?"
     r" (?:\w*errors?|\w*exceptions?|failures?|null|nil|none|empty|zero|division|duplicates?|timeouts?|conflicts?)"
     r"|cves?-\d{4}-\d{1,9}|vulnerabilit(?:y|ies)"
     r")(?![\w-])",
@@ -130,7 +130,7 @@ _STRONG = re.compile(
 )
 # Verbs that begin the description of a repair.
 _REPAIRS = re.compile(
-    r"(?:correct(?:s|ed|ing)?|prevent(?:s|ed|ing)?|ensur(?:e[sd]?|ing)|make sure|guard\w*|repair\w*"
+    r"(?:correct(?:s|ed|ing)?|prevent(?:s|ed|ing)?|guard\w*|repair\w*"
     r"|resolv(?:e[sd]?|ing)|solv(?:e[sd]?|ing)|rectif(?:y|ied|ies)|never)(?![\w-])",
     re.IGNORECASE | re.ASCII,
 )
@@ -140,6 +140,11 @@ _TIDIES = re.compile(
     r"(?:clean(?:s|ed|ing)?[ -]?ups?|tid(?:y|ying|ied)|style|white ?spaces?|comments?|unused|obsolete|dead code"
     r"|cosmetic|rename\w*|refactor\w*|remov(?:e[sd]?|al|ing)|drop(?:s|ped)?|typos?|docs?|documentation|tests?"
     r"|warnings?)(?![\w-])",
+    re.IGNORECASE | re.ASCII,
+)
+# Of a body: bugs, regressions, crashes and leaks do not count, because it tells of those of others too.
+_TELLS = re.compile(
+    r"(?<![\w-])(?:fix(?:es|ed|ing)?|(?:bug|hot)fix(?:es)?|incorrect(?:ly)?|wrong(?:ly)?|fails|failed|failures?)(?![\w-])",
     re.IGNORECASE | re.ASCII,
 )
 _ITEM = re.compile(r"[ \t]{0,8}(?:[*+\u2022-]|\d{1,3}[.)])[ \t]{1,4}\S")
@@ -200,13 +205,15 @@ def first_words(subject: str) -> str:
 
 
 def _body_claims(body: str) -> bool:
+    if not _TELLS.search(body):
+        return False
     lines = body.splitlines()
     if sum(bool(_ITEM.match(line)) for line in lines) > _MOST_ITEMS:
         return False
     prose = "\n".join(line for line in lines if not _NO_PROSE.match(line))
     for pattern in (_CLOSED, _NUMBERED, _DENIED):
         prose = pattern.sub(" ", prose)
-    return has_keyword(without_vetoed(prose))
+    return bool(_TELLS.search(without_vetoed(without_lookalikes(prose))))
 
 
 def _end(pattern: re.Pattern[str], text: str) -> int:

@@ -41,4 +41,8 @@ _LOOKS_ALIKE = re.compile(
 
 def has_keyword(text: str) -> bool:
     """Return whether a text contains a word for a fix."""
-    return bool(_KEYWORD.search(_LOOKS_ALIKE.sub(" ", text)))
+    return bool(_KEYWORD.search(without_lookalikes(text)))
+
+
+def without_lookalikes(text: str) -> str:
+    return _LOOKS_ALIKE.sub(" ", text)

@@ -35,7 +35,7 @@ MAX_REVERTED = 64
 
 _CHEAP = (b"fix", b"bug", b"regression", b"defect", b"revert", b"appl", b"land", b"roll", b"back", b"undo")
 
-_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect", b"revert")
+_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect", b"revert", b"incorrect", b"wrong", b"fail")
 
 _STRENGTH = ("keyword", "prefix", "label", "issue")
 
@@ -196,7 +196,7 @@ def might_be_fix(message: bytes, version: int = MINER_VERSION) -> bool:
 def _might_claim(lowered: bytes, head: bytes) -> bool:
     """Return whether `fix_claim` might find something. Merges pass, because a revert may name them by their number."""
     line = head.partition(b"\n")[0]
-    if not line.isascii() or line.startswith(b"merge"):
+    if not line.isascii() or line.startswith((b"merge", b"auto merge", b"rollup merge")):
         return True
     return any(word in lowered for word in _CHEAP_IN_BODY) or bool(CHEAP.search(line))
 
@@ -258,7 +258,7 @@ def _reason_not_a_fix(
         return IGNORED
     if _is_bot(author):
         return "bot"
-    return non_fix_class(subject) or (vetoed_claim(subject) if version >= 2 and own != "prefix" else None)
+    return non_fix_class(subject) or (vetoed_claim(subject) if version >= 2 and own == "keyword" else None)
 
 
 def _is_bot(author: bytes) -> bool:

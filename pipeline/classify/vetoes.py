@@ -46,9 +46,9 @@ _KINDS: Final = (
     (
         "lint or formatting",
         rf"\b{_VERB}\s{_BETWEEN}(?:warnings?|deprecations?|(?:\w+ )?complaints?|(?:coding|code|source)[ -]?"
-        r"styl(?:es?|ing)|line (?:lengths?|endings?|widths?)|(?:long|overlong) lines?|\d{2,3}[ -]?col\w*|semicolons?"
+        r"styl(?:es?|ing)|line (?:lengths?|endings?|widths?)|(?:long|overlong) lines?|\d{2,3}[ -]?col\w*"
         r"|nits?|cosmetics?|eols?|newlines? at end of files?"
-        r"|trailing (?:spaces?|newlines?|commas?)|blank lines?)"
+        r"|trailing (?:spaces?|newlines?)|blank lines?)"
         r"(?:\s(?:issues?|problems?|errors?|violations?|warnings?|nits?|guidelines?))?",
         rf"\b{_VERB}\s{_BETWEEN}{_CHECKER}(?: \w{{1,20}})?(?:\s(?:issues?|problems?|errors?|violations?|warnings?"
         r"|defects?|reports?|complaints?|findings?|offen[sc]es?|nits?))",
