@@ -1,6 +1,6 @@
 """Find claims to fix a bug in a message, beyond a conventional prefix. These are the rules of version 2.
 
-In this order; docs/concepts/evidence.md has the words, docs/results/label-quality.md what they are worth:
+In this order; docs/concepts/evidence.md has the words and what they are worth:
 
 1. a trailer that names the faulty commit: `Fixes: 12ab34cd56ef ("x")`
 2. the emoji for a bug, at the start of the subject, as a character or as `:bug:`
