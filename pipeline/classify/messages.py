@@ -4,10 +4,6 @@ The rules are in docs/development/design.md, "Fix commit" and "Credit" (reverts)
 is not blank) gives evidence: bodies quote logs, changelogs and the commits of a squashed branch. Decisions, based on
 public histories:
 
-- Plurals count (bugs, bugfixes, hotfixes, regressions, defects): they describe the same work as the singular.
-- Letters of alphabets, digits and `_` join words (`bug_report`, `fix2`, `fixé` are no evidence); hyphens, slashes and
-  `#` separate them (`bug-fix`, `fix/foo`, `#fix` are), and so do scripts written without spaces (`修复bug`).
-  Lookalikes do not count: `pre-fix`, `auto-fix`, `--fix`, `fix.go`, Go's `cmd/fix:`, "bug report", "fixed-size".
 - `bugfix:` and `hotfix:` are prefixes like `fix:`. Another conventional type does not hide a keyword (`chore: fix x`)
   unless the type is itself a class that is never a fix (see `subjects`).
 - `fixup!`, `squash!` and `amend!` are classified by the subject that they belong to.
@@ -24,9 +20,12 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pipeline.classify.claims import CHEAP, Claim, fix_claim, vetoed_claim
+from pipeline.classify.keywords import JOINED, has_keyword
+from pipeline.classify.origins import Origin, read_origin
 from pipeline.classify.overlay import IGNORED, NO_RULES, OverlayRules
 from pipeline.classify.subjects import non_fix_class
-from pipeline.label_recipe import LabelRecipe
+from pipeline.label_recipe import MINER_VERSION, LabelRecipe
 from pipeline.records import Evidence, printable
 
 SUBJECT_BYTES = 2_048
@@ -35,6 +34,8 @@ SUBJECT_CHARACTERS = 200
 MAX_REVERTED = 64
 
 _CHEAP = (b"fix", b"bug", b"regression", b"defect", b"revert", b"appl", b"land", b"roll", b"back", b"undo")
+
+_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect", b"revert", b"incorrect", b"wrong", b"fail")
 
 _STRENGTH = ("keyword", "prefix", "label", "issue")
 
@@ -45,37 +46,12 @@ _ENCODING = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-# Characters that join words: letters of alphabets, digits, `_`. Scripts from U+2E80 on are written without spaces.
-_JOINED = r"[^\W\u2e80-\U0010ffff]"
-_KEYWORD = re.compile(
-    rf"(?<!{_JOINED})(?<!--)(?<!\bpre-)(?<!\bpost-)"
-    r"(?a:fix(?:es|ed|ing)?|(?:bug|hot)fix(?:es)?|bugs?|regressions?|defects?)"
-    rf"(?!{_JOINED})(?!\.[a-z])",
-    re.IGNORECASE,
-)
-_MEASURE = r"(?:size|width|length|point|position|height|rate|delay|header|column|array|time|layout)"
-_STATISTICAL = (
-    r"(?:linear|logistic|ridge|kernel|lasso|bayesian|process|poisson|quantile|isotonic|forest|tree|tweedie|gamma|pls"
-    r"|svm|multi-?output|multinomial|ordinal|polynomial|sparse|robust|symbolic)"
-)
-_LOOKS_ALIKE = re.compile(
-    r"(?<!\w)(?:"
-    rf"fixed-{_MEASURE}\w{{0,2}}|(?<=\w )fixed {_MEASURE}d?"
-    r"|(?:an?|of|with|use[sd]?|using|to) fixed(?! (?:in|by|for|#))"
-    r"|bugs?[ -](?:report|tracker|template|bounty)(?:s|er|ers|ing)?"
-    r"|bug[ -]?fix(?:es)? (?:releases?|versions?|branch(?:es)?|sections?)"
-    r"|auto[ -]?fix(?:es|ed|ing)?|(?<=\w )(?<!\ba )quick[ -]fix(?:es)?"
-    r"|(?:non-)?regressions? (?:tests?|testing|suites?|cases?)|non-regressions?"
-    rf"|{_STATISTICAL} regressions?|for regression|classification ?(?:and|or|[/&+,]) ?regression"
-    r"|regression (?:and classification|models?|metrics?|trees?|forests?|problems?|tasks?|targets?|examples?)"
-    r")(?!\w)",
-    re.IGNORECASE,
-)
 _PATH_SCOPE = re.compile(
     r"(?!(?:fix|bug|hotfix|bugfix)/)[\w.-]{1,80}(?:/[\w.,{}*-]{1,80}){1,20}+: ", re.IGNORECASE | re.ASCII
 )
 # May precede a conventional prefix: tags, gitmoji, symbols, white space. One character or group at a time.
 _LEAD = re.compile(r"(?:\[[^\]]{0,80}\]|:[a-z_]{1,40}:|[^\x00-\x7f\w\s]|\s)*+", re.IGNORECASE)
+_LEAD_2 = re.compile(_LEAD.pattern.replace(":[a-z_]", ":[a-z0-9_]"), re.IGNORECASE)
 _PREFIX = re.compile(r"(?a:fix|bugfix|hotfix)(?:\([^()]{0,100}\))?!?[:\uff1a]", re.IGNORECASE)
 _AUTOSQUASH = re.compile(r"(?:(?:fixup|squash|amend)!\s*)*+", re.IGNORECASE | re.ASCII)
 
@@ -90,7 +66,7 @@ _NAMED = (
 _CONVENTIONAL = r"\w{1,20}(?:\([^()]{0,100}\))?!?: *"
 _SCOPE = rf"(?:[\w./*{{}},-]{{1,120}}: +(?:hg )?|{_CONVENTIONAL})?"
 # Only "revert" needs no target: programs undo, roll back and reapply things of their own.
-_BARE_REVERT = re.compile(rf"{_SCOPE}(?:(?a:revert(?:s|ed|ing)?)(?!{_JOINED})(?!-)|{_REVERT}{_NAMED})", re.IGNORECASE)
+_BARE_REVERT = re.compile(rf"{_SCOPE}(?:(?a:revert(?:s|ed|ing)?)(?!{JOINED})(?!-)|{_REVERT}{_NAMED})", re.IGNORECASE)
 # After a claim to fix something even "revert" needs a target.
 _NAMED_REVERT = re.compile(
     rf"(?:(?:fix|bugfix|hotfix)(?:\([^()]{{0,100}}\))?!?: *|(?:fix(?:es|ed)|refs) #\d{{1,9}}[,\w #-]{{0,60}}? -- )"
@@ -109,6 +85,30 @@ _REVERTED_PULLS = re.compile(
     rf"(?<!\w)revert(?:s|ed|ing)?[:,]? (?:(?:PRs?|pull requests?) )?{_PULLS}", re.IGNORECASE | re.ASCII
 )
 _BODY_REVERTED_PULLS = re.compile(rf"^(?:this )?reverts {_PULLS}", re.IGNORECASE | re.ASCII | re.MULTILINE)
+# Version 2 reads numbers as other trackers write them: `!12`, `acme/app!12`, `PR 12`, an address.
+_PULL_NAME = r"(?:(?:PRs?|MRs?|pull requests?|merge requests?) ?)"
+_PULLS_2 = (
+    rf"((?:(?:{_PULL_NAME}?[\w./-]{{0,100}}[#!]|{_PULL_NAME}|https?://[\w./-]{{1,200}}/(?:pull|pulls|merge_requests"
+    r"|pull-requests|pullrequest)/)\d{1,9}(?:, | and | |(?=\W|$))){1,20})"
+)
+_PULL_2 = re.compile(r"(?:[#!/]|\b(?:PRs?|MRs?|requests?) ?)(\d{1,9})(?!\w)", re.IGNORECASE | re.ASCII)
+_UNDOES_OR_RESTORES = r"(?:(?:un)?revert(?:s|ed|ing)?|re-?appl(?:y|ies|ied)|re-?land(?:s|ed)?)"
+_REVERTED_PULLS_2 = re.compile(rf"(?<!\w){_UNDOES_OR_RESTORES}[:,]? {_PULLS_2}", re.IGNORECASE | re.ASCII)
+_BODY_REVERTED_PULLS_2 = re.compile(
+    rf"^(?:this (?:commit |{_PULL_NAME})?)?(?:reverts|re-?applies|re-?lands) {_PULLS_2}",
+    re.IGNORECASE | re.ASCII | re.MULTILINE,
+)
+_BODY_REVERT_2 = re.compile(
+    rf"\s*+(?:this (?:commit |{_PULL_NAME})?)?reverts (?:(?:commits?|changesets?|CL|PR|MR|pull request|merge request)\s"
+    r"|[\w./-]{0,100}[#!]\d|https?://[\w./-]{1,200}/\d|[0-9a-f]{7,40}\b)",
+    re.IGNORECASE | re.ASCII,
+)
+_BARE_REVERT_2 = re.compile(
+    rf"{_BARE_REVERT.pattern}|{_SCOPE}(?:{_REVERT}(?:[:,]? {_PULL_NAME}?[\w./-]{{0,100}}!\d|[:,]? {_PULL_NAME}\d)"
+    rf"|unrevert(?:s|ed|ing)?(?!{JOINED})(?!-))",
+    re.IGNORECASE,
+)
+_RESTORES = re.compile(rf"{_SCOPE}(?:re-?appl|re-?land|unrevert)", re.IGNORECASE)
 _BODY_REVERT = re.compile(
     r"\s*+this (?:commit )?reverts (?:(?:commits?|changesets?|CL|PR)\s|#\d|[0-9a-f]{7,40}\b)", re.IGNORECASE | re.ASCII
 )
@@ -138,6 +138,8 @@ class MessageFacts(NamedTuple):
     reverts: tuple[str, ...]  # hexadecimal ids of 7 to 40 digits, as written, lower case
     reverts_subject: str | None  # the quoted subject, at most 200 characters; compare by `subject_key`
     reverts_pulls: tuple[int, ...] = ()  # numbers of the reverted pull requests
+    restores: bool = False  # it lands again what it names: the reverts of that are undone
+    origin: Origin = Origin()  # the pull request that it lands, the commits that it was picked from
 
 
 def read_message(
@@ -157,21 +159,28 @@ def read_message(
     line = _subject_line(message, encoding)
     subject = line[_end(_AUTOSQUASH, line) :]
     body = message[:TRAILER_BYTES].lstrip().partition(b"\n")[2].decode("utf-8", "replace")
-    evidence = _strongest(_evidence(subject, recipe, rules), linked)
-    body_reverts = bool(_BODY_REVERT.match(body))
-    is_revert = _is_revert(subject, body_reverts) or (body_reverts and evidence is None)
+    version = recipe.miner_version
+    origin = read_origin(subject, body) if version >= 2 else Origin()
+    # Where a button merged a pull request, its title says what landed.
+    said, more = (origin.title, body.lstrip().partition("\n")[2]) if origin.title else (subject, body)
+    body_reverts = bool((_BODY_REVERT if version < 2 else _BODY_REVERT_2).match(body))
+    own = _kind(said, "" if body_reverts else more, rules, version)
+    evidence = _strongest(Evidence(own, recipe.weight(own)) if own else None, linked)
+    is_revert = _is_revert(subject, body_reverts, version) or (body_reverts and evidence is None)
     undoes = is_revert or body_reverts
     return MessageFacts(
         subject=_shown(line),
         evidence=evidence,
-        not_a_fix="revert" if is_revert else _reason_not_a_fix(line, subject, author, rules),
+        not_a_fix="revert" if is_revert else _reason_not_a_fix(line, said, author, rules, own, version),
         reverts=_reverted_ids(subject, body) if undoes else (),
         reverts_subject=_reverted_subject(subject) if is_revert else None,
-        reverts_pulls=_reverted_pulls(subject, body) if undoes else (),
+        reverts_pulls=_reverted_pulls(subject, body, version) if undoes else (),
+        restores=is_revert and version >= 2 and bool(_RESTORES.match(subject, _end(_LEAD, subject))),
+        origin=origin,
     )
 
 
-def might_be_fix(message: bytes) -> bool:
+def might_be_fix(message: bytes, version: int = MINER_VERSION) -> bool:
     """Filter messages cheaply, without false negatives: True if `read_message` might find evidence or a revert.
 
     This ignores linked evidence and a repository's own patterns. The caller must read the commits with linked evidence
@@ -179,7 +188,17 @@ def might_be_fix(message: bytes) -> bool:
     """
     lowered = message[:TRAILER_BYTES].lower()
     head = lowered[:SUBJECT_BYTES]
-    return any(word in head for word in _CHEAP) or b"this reverts" in lowered or b"this commit reverts" in lowered
+    if any(word in head for word in _CHEAP) or b"this reverts" in lowered or b"this commit reverts" in lowered:
+        return True
+    return version >= 2 and _might_claim(lowered, head.lstrip())
+
+
+def _might_claim(lowered: bytes, head: bytes) -> bool:
+    """Return whether `fix_claim` might find something. Merges pass, because a revert may name them by their number."""
+    line = head.partition(b"\n")[0]
+    if not line.isascii() or line.startswith((b"merge", b"auto merge", b"rollup merge")):
+        return True
+    return any(word in lowered for word in _CHEAP_IN_BODY) or bool(CHEAP.search(line))
 
 
 def subject_key(subject: str) -> str:
@@ -217,12 +236,14 @@ def _end(pattern: re.Pattern[str], line: str) -> int:
     return match.end() if match else 0
 
 
-def _evidence(line: str, recipe: LabelRecipe, rules: OverlayRules) -> Evidence | None:
-    if _PREFIX.match(line, _end(_LEAD, line)) or rules.claims_fix(line):
-        return Evidence("prefix", recipe.weight("prefix"))
-    if _KEYWORD.search(_LOOKS_ALIKE.sub(" ", line[_end(_PATH_SCOPE, line) :])):
-        return Evidence("keyword", recipe.weight("keyword"))
-    return None
+def _kind(line: str, body: str, rules: OverlayRules, version: int) -> Claim | None:
+    """Return the kind of evidence in a message, None if there is none."""
+    if _PREFIX.match(line, _end(_LEAD if version < 2 else _LEAD_2, line)) or rules.claims_fix(line):
+        return "prefix"
+    text = line[_end(_PATH_SCOPE, line) :]
+    if version >= 2:
+        return fix_claim(text, body)
+    return "keyword" if has_keyword(text) else None
 
 
 def _strongest(own: Evidence | None, linked: Sequence[Evidence]) -> Evidence | None:
@@ -230,10 +251,14 @@ def _strongest(own: Evidence | None, linked: Sequence[Evidence]) -> Evidence | N
     return max(candidates, key=lambda e: (e.weight, _STRENGTH.index(e.kind)), default=None)
 
 
-def _reason_not_a_fix(line: str, subject: str, author: bytes, rules: OverlayRules) -> str | None:
+def _reason_not_a_fix(
+    line: str, subject: str, author: bytes, rules: OverlayRules, own: Claim | None, version: int
+) -> str | None:
     if rules.ignores(line) or (subject != line and rules.ignores(subject)):
         return IGNORED
-    return "bot" if _is_bot(author) else non_fix_class(subject)
+    if _is_bot(author):
+        return "bot"
+    return non_fix_class(subject) or (vetoed_claim(subject) if version >= 2 and own == "keyword" else None)
 
 
 def _is_bot(author: bytes) -> bool:
@@ -241,11 +266,12 @@ def _is_bot(author: bytes) -> bool:
     return bool(_ROBOT.search(text)) and not _CODING_AGENT.search(text)
 
 
-def _is_revert(line: str, body_reverts: bool) -> bool:
+def _is_revert(line: str, body_reverts: bool, version: int) -> bool:
     subject = line[_end(_LEAD, line) :]
     if _NAMED_REVERT.match(subject):
         return True
-    return bool(_BARE_REVERT.match(subject)) and (body_reverts or not _PREFIX.match(subject))
+    bare = _BARE_REVERT if version < 2 else _BARE_REVERT_2
+    return bool(bare.match(subject)) and (body_reverts or not _PREFIX.match(subject))
 
 
 def _reverted_ids(line: str, body: str) -> tuple[str, ...]:
@@ -259,13 +285,18 @@ def _reverted_ids(line: str, body: str) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _reverted_pulls(line: str, body: str) -> tuple[int, ...]:
+def _reverted_pulls(line: str, body: str, version: int) -> tuple[int, ...]:
+    """Return the numbers of the pull requests that a revert names, or that one names which lands them again."""
     pulls: dict[int, None] = {}
-    for match in (*_REVERTED_PULLS.finditer(_OPEN_QUOTE.split(line)[0]), *_BODY_REVERTED_PULLS.finditer(body)):
-        pulls.update((int(number), None) for number in _PULL.findall(match[1]))
+    patterns = (_REVERTED_PULLS, _BODY_REVERTED_PULLS) if version < 2 else (_REVERTED_PULLS_2, _BODY_REVERTED_PULLS_2)
+    for pattern, text in zip(patterns, (_OPEN_QUOTE.split(line)[0], body), strict=True):
+        for match in pattern.finditer(text):
+            pulls.update((int(number), None) for number in (_PULL if version < 2 else _PULL_2).findall(match[1]))
     # A number in a nested quotation belongs to the restored change, not to the reverted one.
-    if (quoted := _reverted_subject(line)) and (number := pull_number(quoted)):
-        pulls[number] = None
+    if quoted := _reverted_subject(line):
+        number = pull_number(quoted) if version < 2 else read_origin(quoted, "").pull
+        if number:
+            pulls[number] = None
     return tuple(pulls)[:MAX_REVERTED]
 
 

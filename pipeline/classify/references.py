@@ -87,6 +87,8 @@ _OWN_URL = re.compile(
 _MERGED = re.compile(
     r"Merge (?:pull request|PR) #([1-9]\d{0,8}) from |(?:Auto|Rollup) merge of #([1-9]\d{0,8}) ", re.ASCII
 )
+# Not keys: names of standards, and what GitHub itself links.
+_KEY = re.compile(rb"\s{0,80}[\[(#]{0,2}(?!(?:GH|PR|CVE|RFC|ISO|UTF|SHA|PEP)-)[A-Z][A-Z0-9_]{1,15}-\d{1,9}(?![\w-])")
 _SQUASHED = re.compile(r"\((?:#|GH-)([1-9]\d{0,8})\)$", re.IGNORECASE | re.ASCII)
 
 
@@ -117,6 +119,11 @@ def might_refer(message: bytes) -> bool:
     """Filter messages cheaply, without false negatives: True if `read_references` might find something."""
     lowered = message.lower()
     return b"#" in lowered or b"gh-" in lowered or b"/issues/" in lowered or b"/pull/" in lowered
+
+
+def begins_with_key(message: bytes) -> bool:
+    """Return whether a message begins with the key of an issue in another tracker, as `ABC-123: x` or `[ABC-123] x`."""
+    return bool(_KEY.match(message))
 
 
 def _bounded(text: bytes | str) -> str:

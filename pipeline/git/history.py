@@ -20,6 +20,8 @@ from pipeline.git.packs import ObjectProblem
 from pipeline.label_recipe import LabelRecipe
 from pipeline.records import DAY_S
 
+# Flags of a commit by its message, in version 1 of the label rules only the first.
+KEYED = 2  # the subject begins with the key of an issue in another tracker
 MAY_FIX = 1  # the message may contain fix evidence or revert something (a cheap test without false negatives)
 
 ROOT = -1  # an absent parent: missing, or beyond a shallow boundary
@@ -89,13 +91,13 @@ def extend_graph(
     graph: CommitGraph,
     reader: ObjectReader,
     head: bytes,
-    may_fix: Callable[[bytes], bool],
+    flags_of: Callable[[bytes], int],
     shallow: frozenset[bytes] = frozenset(),
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Add the commits reachable from `head` that the graph lacks. Return how many objects were missing or damaged.
 
-    A shallow boundary counts as the first commit.
+    A shallow boundary counts as the first commit. `flags_of` judges a message: MAY_FIX and KEYED, or 0.
     """
     problems = 0
     parent_ids: list[tuple[int, tuple[bytes, ...]]] = []
@@ -108,7 +110,7 @@ def extend_graph(
         except (ObjectProblem, ValueError):
             problems += 1
             continue
-        position = _append(graph, commit_id, raw, may_fix)
+        position = _append(graph, commit_id, raw, flags_of)
         if commit_id in shallow:
             continue
         parent_ids.append((position, raw.parents))
@@ -123,7 +125,7 @@ def extend_graph(
     return problems
 
 
-def _append(graph: CommitGraph, commit_id: bytes, raw: RawCommit, may_fix: Callable[[bytes], bool]) -> int:
+def _append(graph: CommitGraph, commit_id: bytes, raw: RawCommit, flags_of: Callable[[bytes], int]) -> int:
     position = len(graph.ids)
     graph.index[commit_id] = position
     graph.ids.append(commit_id)
@@ -132,7 +134,7 @@ def _append(graph: CommitGraph, commit_id: bytes, raw: RawCommit, may_fix: Calla
     graph.committed_at.append(raw.committed_at)
     graph.author_key.append(short_hash(b"%s %d" % (raw.author, raw.authored_at)))
     graph.series_key.append(short_hash(raw.author))
-    graph.flags.append(MAY_FIX if may_fix(raw.message) else 0)
+    graph.flags.append(flags_of(raw.message))
     return position
 
 

@@ -22,6 +22,10 @@ MAX_PACKED_REFS_BYTES: Final = 64 << 20
 MAX_SHALLOW_BYTES: Final = 16 << 20
 MAX_NAME_CHARACTERS: Final = 200
 MAX_REF_DEPTH: Final = 5  # of symbolic refs to symbolic refs, as git
+MAX_REF_FOLDERS: Final = 20  # below refs/heads
+MAX_BRANCHES: Final = 100_000
+MAX_BRANCHES_READ: Final = 200
+MAX_BRANCHES_SHOWN: Final = 5
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{40}")
 _REF_NAME: Final = re.compile(rb"[^\x00-\x20\x7f~^:?*\[\\]+")
 
@@ -164,8 +168,7 @@ def _resolve_head(git_dir: Path, shared_dir: Path, shown: str) -> tuple[bytes, b
     for _ in range(MAX_REF_DEPTH + 1):
         raw = _read_ref(git_dir, shared_dir, name)
         if raw is None:
-            branch = printable(last.removeprefix(b"refs/heads/"))
-            raise AssayError(f"{shown} has no commits yet (branch {branch} is empty): commit or fetch first")
+            raise AssayError(_without_head(shown, last, _list_branches(shared_dir)))
         if _HEX.fullmatch(raw):
             return bytes.fromhex(raw.decode()), last
         if not raw.startswith(b"ref:"):
@@ -174,6 +177,38 @@ def _resolve_head(git_dir: Path, shared_dir: Path, shown: str) -> tuple[bytes, b
         if not _is_safe_ref(name):
             break
     raise AssayError(f"the head of {shown} is damaged: run git fsck there, or clone it again")
+
+
+def _without_head(shown: str, missing: bytes, branches: list[bytes]) -> str:
+    """Return what is wrong where HEAD names a branch that does not exist, and what to do."""
+    branch = printable(missing.removeprefix(b"refs/heads/"))
+    if not branches:
+        return f"{shown} has no commits yet (branch {branch} is empty): commit or fetch first"
+    names = [printable(name) for name in branches[:MAX_BRANCHES_SHOWN]]
+    more = " and others" if len(branches) > len(names) else ""
+    return (
+        f"HEAD of {shown} names the branch {branch}, which does not exist; there is {', '.join(names)}{more}: point "
+        f"HEAD at one, as in git symbolic-ref HEAD refs/heads/{names[0]}"
+    )
+
+
+def _list_branches(git_dir: Path) -> list[bytes]:
+    """Return the names of the branches, main and master first."""
+    packed = _read(git_dir / "packed-refs", MAX_PACKED_REFS_BYTES) or b""
+    names = set(re.findall(rb"^[0-9a-fA-F]{40} refs/heads/([^\x00-\x20]{1,4000})\r?$", packed, re.MULTILINE))
+    heads = os.fsencode(git_dir / "refs" / "heads")
+    for folder, folders, files in os.walk(heads):
+        depth = folder[len(heads) :].count(b"/")
+        if depth >= MAX_REF_FOLDERS:
+            folders.clear()
+        names.update(
+            os.path.relpath(os.path.join(folder, file), heads) for file in files if not file.endswith(b".lock")
+        )
+        if len(names) > MAX_BRANCHES:
+            break
+    refs = [b"refs/heads/" + name for name in sorted(names, key=lambda name: (name not in (b"main", b"master"), name))]
+    usable = [ref for ref in refs[:MAX_BRANCHES_READ] if _is_safe_ref(ref) and _read_ref(git_dir, git_dir, ref)]
+    return [ref.removeprefix(b"refs/heads/") for ref in usable]
 
 
 def _is_safe_ref(name: bytes) -> bool:

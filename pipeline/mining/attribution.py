@@ -21,17 +21,18 @@ from pipeline.mining.facts.cache import FactCache, FactPending
 from pipeline.mining.facts.compute import ChangeRequest
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.fix_commits import (
+    IGNORED_BY_BLAME,
     NOT_READABLE,
     ONLY_COMMENTS,
     FixCommit,
     alters_code,
-    patch_id,
+    patch_of,
     reason_by_changes,
     reason_by_message,
-    repeated_patches,
     touched_functions,
 )
 from pipeline.mining.issue_links import LandingUnit
+from pipeline.mining.repeats import NO_PATCH, Patch, find_repeats
 from pipeline.mining.reverts import cancelled_by, find_reverts
 from pipeline.mining.trace import ALIVE, Root, Tracer
 
@@ -48,7 +49,7 @@ class ExaminedFix:
     """A fix commit with its patch and the functions that it touched in the files of its parent."""
 
     fix: FixCommit
-    patch: bytes
+    patch: Patch
     touched: tuple[tuple[bytes, FunctionKey], ...]
     roots: frozenset[Root]
     unresolved: int
@@ -87,6 +88,7 @@ class Attribution:
         changes_of: Changes,
         excluded: Callable[[bytes], str | None] = excluded_path,
         units: Mapping[int, LandingUnit] = NO_UNITS,
+        ignored: frozenset[bytes] = frozenset(),
     ) -> None:
         self._history = history
         self._cache = cache
@@ -97,10 +99,11 @@ class Attribution:
         self._changes_of = changes_of
         self._excluded = excluded
         self._units = units
+        self._ignored = ignored  # ids of commits that the project itself leaves out of blame
         self._fixes = WindowFixes()
         self._left = [c for c in messages if tracer.floor < history.landing[c] <= upto and messages[c].evidence]
         self._older = _equal_authors(history, self._left)
-        self._older_patches: dict[int, bytes] = {}
+        self._older_patches: dict[int, Patch] = {}
         self._series: dict[int, list[int]] = defaultdict(list)
         for position, last in enumerate(history.unit):
             self._series[last].append(position)
@@ -125,6 +128,8 @@ class Attribution:
         reason = reason_by_message(self._history, commit, facts)
         if reason:
             return reason
+        if self._history.graph.ids[commit] in self._ignored:
+            return IGNORED_BY_BLAME
         changes = self._changes_of(commit)
         source = [c for c in changes if self._excluded(c.path) is None]
         reason = reason_by_changes(changes, source, self._excluded)
@@ -159,7 +164,7 @@ class Attribution:
         if missing:
             raise FactPending
         resolved = frozenset(root for root in roots if root is not None)
-        patch = patch_id(fix, self._cache)
+        patch = patch_of(fix, self._cache, self._recipe.miner_version)
         return ExaminedFix(fix, patch, tuple(touched), resolved, sum(root is None for root in roots))
 
     def _examine_older(self, commit: int) -> bool:
@@ -168,7 +173,7 @@ class Attribution:
             return True
         source = [c for c in self._changes_of(commit) if self._excluded(c.path) is None]
         if not 0 < len(source) <= self._recipe.most_files:
-            self._older_patches[commit] = b""
+            self._older_patches[commit] = NO_PATCH
             return True
         try:
             fix = FixCommit(commit, tuple(file_pairs(self._diff(commit, source), self._cache)))
@@ -176,7 +181,7 @@ class Attribution:
             return False
         if not self._cache.request_all(fix.requests):
             return False
-        self._older_patches[commit] = patch_id(fix, self._cache)
+        self._older_patches[commit] = patch_of(fix, self._cache, self._recipe.miner_version)
         return True
 
     def _diff(self, commit: int, source: Sequence[FileChange]) -> TreeDiff:
@@ -185,13 +190,13 @@ class Attribution:
         trees = self._history.graph.trees
         return TreeDiff(trees[parent], trees[commit], source)
 
-    def credits(self, before: Mapping[int, bytes]) -> WindowCredits:
+    def credits(self, before: Mapping[int, Patch]) -> WindowCredits:
         """Return the credit by lineage, after `advance` returned True. `before`: patches of the earlier window."""
-        cancelled = cancelled_by(find_reverts(self._history, self._messages), self._upto)
+        cancelled = cancelled_by(find_reverts(self._history, self._messages, self._recipe.miner_version), self._upto)
         fixes = self._fixes
         refused = {c: REVERTED for c in (*fixes.examined, *fixes.oversized) if c in cancelled}
         patches = {**before, **{c: e.patch for c, e in fixes.examined.items()}}
-        repeated = repeated_patches(self._history, patches, cancelled, self._older_of)
+        repeated = find_repeats(self._history, patches, self._messages, cancelled, self._older_of)
         refused.update((c, REPEATED) for c in repeated if c in fixes.examined)
         attributed = [self._attributed(c, e.fix, e.roots) for c, e in fixes.examined.items() if c not in refused]
         attributed += [self._attributed(c, f, frozenset()) for c, f in fixes.oversized.items() if c not in refused]
@@ -201,10 +206,10 @@ class Attribution:
         return WindowCredits(fixes, credits, refused, self._touches(credits))
 
     @property
-    def patches(self) -> dict[int, bytes]:
+    def patches(self) -> dict[int, Patch]:
         return {commit: examined.patch for commit, examined in self._fixes.examined.items()}
 
-    def _older_of(self, commit: int) -> list[bytes]:
+    def _older_of(self, commit: int) -> list[Patch]:
         return [self._older_patches[o] for o in self._older.get(commit, ())]
 
     def _attributed(self, commit: int, fix: FixCommit, roots: frozenset[Root]) -> AttributedFix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.classify.messages import MessageFacts
@@ -11,16 +11,19 @@ from pipeline.classify.overlay import CONFIGURED
 from pipeline.classify.paths import excluded_path
 from pipeline.git.history import History, first_parent
 from pipeline.git.trees import FileChange
+from pipeline.label_recipe import MINER_VERSION
 from pipeline.mining.diffs import FilePair, change_request
 from pipeline.mining.facts.cache import FactCache
-from pipeline.mining.facts.compute import ChangeRequest
+from pipeline.mining.facts.compute import PATCH_BYTES, ChangeRequest
 from pipeline.mining.facts.lineage import FunctionKey
+from pipeline.mining.repeats import NO_PATCH, Patch
 
 MERGE = "merge"
 TESTS_ONLY = "changes tests only"
 NO_SOURCE = "changes no source file"
 ONLY_CONFIGURED = "changes only paths that this repository's configuration leaves out"
 ONLY_COMMENTS = "changes comments or white space only"
+IGNORED_BY_BLAME = "listed in .git-blame-ignore-revs"
 NO_PARENT = "first commit of the history or of a shallow clone"
 NOT_READABLE = "its objects are missing or broken"
 
@@ -70,32 +73,14 @@ def touched_functions(fix: FixCommit, cache: FactCache) -> list[tuple[bytes, Fun
     return [(request.old_path, key) for request in fix.requests for key in cache.change(request).touched]
 
 
-def patch_id(fix: FixCommit, cache: FactCache) -> bytes:
-    """Return an id that is equal for equal changes of equal files, b"" if nothing changed (after `git patch-id`)."""
+def patch_of(fix: FixCommit, cache: FactCache, version: int = MINER_VERSION) -> Patch:
+    """Return ids that are equal for equal changes of equal files (after `git patch-id`)."""
     parts = sorted((request.new_path, cache.change(request).patch) for request in fix.requests)
     if not any(patch for _, patch in parts):
-        return b""
-    digest = hashlib.blake2b(digest_size=16)
+        return NO_PATCH
+    whole, lines = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
     for path, patch in parts:
-        digest.update(b"%d:%s%s" % (len(path), path, patch))
-    return digest.digest()
-
-
-def repeated_patches(
-    history: History,
-    patches: Mapping[int, bytes],
-    cancelled: set[int],
-    older: Callable[[int], Sequence[bytes]],
-) -> set[int]:
-    """Return the commits whose patch landed earlier and was not reverted. `older`: patches from before the window."""
-    seen: set[bytes] = set()
-    repeated: set[int] = set()
-    graph = history.graph
-    for commit in sorted(patches, key=lambda c: (history.landing[c], graph.committed_at[c], graph.ids[c])):
-        patch = patches[commit]
-        if not patch or commit in cancelled:
-            continue
-        if patch in seen or patch in older(commit):
-            repeated.add(commit)
-        seen.add(patch)
-    return repeated
+        head = b"%d:%s" % (len(path), path)
+        whole.update(head + patch[:PATCH_BYTES])
+        lines.update(head + patch[PATCH_BYTES:])
+    return Patch(whole.digest(), lines.digest() if version >= 2 else b"")

@@ -24,8 +24,10 @@ from typing import Protocol, Self
 from pipeline.classify.messages import MessageFacts, might_be_fix, read_message
 from pipeline.classify.overlay import NO_OVERLAY, Overlay, OverlayRules
 from pipeline.classify.paths import excluded_path
-from pipeline.classify.references import might_refer, read_references
+from pipeline.classify.references import begins_with_key, might_refer, read_references
+from pipeline.git.blame_ignore import ignored_by_blame
 from pipeline.git.history import (
+    KEYED,
     MAY_FIX,
     CommitGraph,
     History,
@@ -49,6 +51,7 @@ from pipeline.mining.facts.store import FactStore
 from pipeline.mining.facts.worker_pool import WorkerPool
 from pipeline.mining.issue_links import LandingUnit, Linked, Tracked, landing_units, link
 from pipeline.mining.process_metrics import ProcessHistory, ProcessMetrics, lookback_start
+from pipeline.mining.recall_notes import recall_notes
 from pipeline.mining.snapshot import (
     ReadFailures,
     Snapshot,
@@ -145,7 +148,12 @@ class Miner:
         def report(done: int) -> None:
             self._progress("reading commits", done, None)
 
-        self._problems = extend_graph(self._graph, self._reader, head, might_be_fix, shallow, report)
+        def flags_of(message: bytes) -> int:
+            version = self._recipe.miner_version
+            keyed = version >= 2 and begins_with_key(message)
+            return (MAY_FIX if might_be_fix(message, version) else 0) | (KEYED if keyed else 0)
+
+        self._problems = extend_graph(self._graph, self._reader, head, flags_of, shallow, report)
         if head not in self._graph.index:
             raise AssayError(
                 f"the head commit of {self._repository.name} cannot be read: fetch or clone the repository again"
@@ -235,6 +243,7 @@ class Miner:
         both = ((at_train, trained), (at_eval, held_out))
         failures = ReadFailures(self._problems, self._trees, self._cache, self._reader)
         notes = reduction_notes(self._repository, self.history, failures, both)
+        notes += recall_notes(self.history, messages, commits_landing_in(self.history, train_at, head))
         mined = assemble_mined(self._repository, self.history, windows, *both, messages, notes)
         self._store.save(None if self._problems or self._repository.shallow else self._graph)
         return mined
@@ -386,8 +395,11 @@ class Miner:
         self, history: History, messages: Mapping[int, MessageFacts], tracer: Tracer, upto: int
     ) -> Attribution:
         excluded, units = self._rules.excluded, self._units
+        ignored = frozenset[bytes]()
+        if self._recipe.miner_version >= 2:
+            ignored = ignored_by_blame(self._reader, history.graph.trees[history.head])
         return Attribution(
-            history, self._cache, self._recipe, messages, tracer, upto, self._changes_of, excluded, units
+            history, self._cache, self._recipe, messages, tracer, upto, self._changes_of, excluded, units, ignored
         )
 
     def _tracer(self, snapshot: Snapshot, chain_changes: Mapping[int, Sequence[FileChange]]) -> Tracer:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from pipeline.classify.messages import MessageFacts, pull_number, subject_key
 from pipeline.git.history import History
+from pipeline.label_recipe import MINER_VERSION
+from pipeline.mining.commit_ids import CommitIds
 
 
 class Revert(NamedTuple):
@@ -22,36 +24,68 @@ class Revert(NamedTuple):
     targets: tuple[int, ...]
 
 
-def find_reverts(history: History, messages: Mapping[int, MessageFacts]) -> list[Revert]:
+def find_reverts(history: History, messages: Mapping[int, MessageFacts], version: int = MINER_VERSION) -> list[Revert]:
     """Return the reverts among `messages` whose targets are known, newest first. Targets landed before their revert.
 
-    Targets are looked up by id, else by pull request, else by the quoted subject (the newest such commit before).
+    Targets are looked up by id, else by pull request, else by the quoted subject (the newest such commit before). What
+    lands something again undoes the reverts of it.
     """
     order = _order(history)
-    by_subject: dict[str | int, list[int]] = defaultdict(list)  # and by pull request, if a subject names one
+    names = _Names(history, messages, version)
+    reverts: dict[int, Revert] = {}
+    reverted_by: dict[int, list[int]] = defaultdict(list)
     for commit in sorted(messages, key=order):
-        subject = messages[commit].subject
-        by_subject[subject_key(subject)].append(commit)
-        by_subject[pull_number(subject) or subject].append(commit)
-    by_landing: dict[int, list[int]] = defaultdict(list)
-    for commit in messages:
-        by_landing[history.landing[commit]].append(commit)
-    names = _CommitIds(history, messages)
-    reverts = []
-    for commit, facts in messages.items():
-        targets = [t for sha in facts.reverts for t in names.find(sha)]
-        named: list[str | int] = [*facts.reverts_pulls]
-        if facts.reverts_subject:
-            named.append(subject_key(facts.reverts_subject))
-        for name in named:
-            if targets:
-                break
-            same = by_subject.get(name, [])
-            targets = same[: bisect_left(same, order(commit), key=order)][-1:]
-        earlier = {t for target in targets for t in _members(history, by_landing, target) if order(t) < order(commit)}
-        if earlier:
-            reverts.append(Revert(commit, history.landing[commit], tuple(sorted(earlier))))
-    return sorted(reverts, key=lambda u: order(u.commit), reverse=True)
+        facts = messages[commit]
+        named = [t for t in names.targets(commit, facts) if order(t) < order(commit)]
+        if facts.restores:
+            named = [r for t in named for r in ([t] if t in reverts else reverted_by[t])]
+        if named:
+            targets = tuple(sorted(set(named)))
+            reverts[commit] = Revert(commit, history.landing[commit], targets)
+            for target in targets:
+                reverted_by[target].append(commit)
+    return sorted(reverts.values(), key=lambda u: order(u.commit), reverse=True)
+
+
+class _Names:
+    """The commits of `messages` by what a revert may call them."""
+
+    def __init__(self, history: History, messages: Mapping[int, MessageFacts], version: int) -> None:
+        self._history = history
+        self._order = _order(history)
+        self._version = version
+        self._by_subject: dict[str, list[int]] = defaultdict(list)
+        self._by_pull: dict[int, list[int]] = defaultdict(list)
+        self._by_landing: dict[int, list[int]] = defaultdict(list)
+        for commit in sorted(messages, key=self._order):
+            facts = messages[commit]
+            self._by_subject[subject_key(facts.subject)].append(commit)
+            if facts.origin.title:
+                self._by_subject[subject_key(facts.origin.title)].append(commit)
+            if number := pull_number(facts.subject) if version < 2 else facts.origin.pull:
+                self._by_pull[number].append(commit)
+            self._by_landing[history.landing[commit]].append(commit)
+        self._ids = CommitIds(history, (sha for facts in messages.values() for sha in facts.reverts))
+
+    def targets(self, commit: int, facts: MessageFacts) -> list[int]:
+        """Return the commits that a commit reverts or lands again, with those that a merge among them landed."""
+        found = [t for sha in facts.reverts for t in self._ids.find(sha)]
+        if not found:
+            pulls = [self._newest(self._by_pull.get(number, ()), commit) for number in facts.reverts_pulls]
+            # Version 1 stops at the first number that it knows.
+            found = [t for newest in pulls for t in newest] if self._version >= 2 else next(filter(None, pulls), [])
+        if not found and facts.reverts_subject:
+            found = self._titled(facts.reverts_subject, commit)
+            if not found and facts.restores:  # its revert has a title of its own
+                found = self._titled(facts.reverts_subject.removeprefix('Revert "').removesuffix('"'), commit)
+        return [member for target in found for member in _members(self._history, self._by_landing, target)]
+
+    def _titled(self, subject: str, commit: int) -> list[int]:
+        return self._newest(self._by_subject.get(subject_key(subject), ()), commit)
+
+    def _newest(self, same: Sequence[int], commit: int) -> list[int]:
+        order = self._order
+        return list(same[: bisect_left(same, order(commit), key=order)][-1:])
 
 
 def cancelled_by(reverts: Sequence[Revert], position: int) -> set[int]:
@@ -74,29 +108,3 @@ def _members(history: History, by_landing: Mapping[int, Sequence[int]], target: 
     if len(history.graph.parents[target]) > 1 and position >= 0 and history.chain[position] == target:
         return [target, *by_landing.get(position, ())]
     return (target,)
-
-
-class _CommitIds:
-    """Commits by full or abbreviated id; an abbreviation must be unique."""
-
-    def __init__(self, history: History, messages: Mapping[int, MessageFacts]) -> None:
-        self._index = history.graph.index
-        self._landing = history.landing
-        self._ids: list[bytes] = []
-        if _any_abbreviated(messages):
-            ids = history.graph.ids
-            self._ids = sorted(ids[c] for c, position in enumerate(history.landing) if position >= 0)
-
-    def find(self, sha: str) -> list[int]:
-        if len(sha) == 40:
-            commit = self._index.get(bytes.fromhex(sha))
-        else:
-            low = bytes.fromhex(sha.ljust(40, "0"))
-            at = bisect_left(self._ids, low)
-            same = [name for name in self._ids[at : at + 2] if name.hex().startswith(sha)]
-            commit = self._index[same[0]] if len(same) == 1 else None
-        return [] if commit is None or self._landing[commit] < 0 else [commit]
-
-
-def _any_abbreviated(messages: Mapping[int, MessageFacts]) -> bool:
-    return any(len(sha) < 40 for facts in messages.values() for sha in facts.reverts)

@@ -3,6 +3,8 @@
 1. `sample` draws commits and writes a file to fill in, and a sealed file that says which commits count as fixes
 2. a person reads each diff and writes fix, not or unsure after its SHA, without opening the sealed file
 3. `score` reads both and prints precision and recall
+
+`classify` says what the rules make of commit messages that were labelled elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import typer
 from rich.text import Text
 
 from bot.cli.files import read_whole, require_writable, write_whole
+from bot.cli.local.classify_messages import classify_file
 from bot.cli.local.screen import AsOf, Jobs, Source
 from bot.cli.output import AsJson, print_result, progress_display
 from bot.cli.repository_source import default_jobs, open_source, parse_as_of
@@ -29,6 +32,7 @@ from pipeline.screening.label_quality import ANSWERS, Answer, Estimate, LabelQua
 from pipeline.screening.measure import facts_path
 
 app = typer.Typer(add_completion=False, help="Estimate the quality of the fix labels from hand-labelled commits.")
+app.command("classify")(classify_file)
 
 SCHEMA = "assay-labels/1"
 MAX_FILE_BYTES = 8 << 20

@@ -79,7 +79,7 @@ class ChangeFact(NamedTuple):
     touched: tuple[FunctionKey, ...]  # functions of the old side
     born: tuple[FunctionKey, ...]  # only on the new side
     vanished: tuple[FunctionKey, ...]  # only on the old side
-    patch: bytes  # equal for equal changes at any position, b"" for none
+    patch: bytes  # equal for equal changes at any position, b"" for none; the first half with context, then without
     code: bool | None  # None: not requested
     problem: bool = False
 
@@ -97,6 +97,7 @@ class MovesFact(NamedTuple):
 Fact = FunctionsFact | ChangeFact | RenamesFact | MovesFact
 
 _CONTEXT_LINES = 3  # git's default
+PATCH_BYTES = 12  # of each half of a patch
 
 
 def key_of(function: Function) -> FunctionKey:
@@ -274,19 +275,22 @@ def _candidates(path: bytes, side: _Side, keys: set[FunctionKey]) -> Iterable[Ca
 
 
 def patch_hash(old: bytes, new: bytes, hunks: Sequence[Hunk]) -> bytes:
-    """Hash the removed and added lines with three lines of context, without white space and positions.
+    """Hash the removed and added lines, without white space and positions: with three lines of context, then without.
 
-    As `git patch-id`. Without context, equal one-line edits of different functions would be the same patch.
+    As `git patch-id`. Without context, equal one-line edits of different functions are the same patch, so that half
+    alone proves nothing.
     """
     if not hunks:
         return b""
-    digest = hashlib.blake2b(digest_size=12)
+    whole, lines = hashlib.blake2b(digest_size=PATCH_BYTES), hashlib.blake2b(digest_size=PATCH_BYTES)
     for hunk in hunks:
-        digest.update(b" " + _squeezed(old[_lines_back(old, hunk.old_byte) : hunk.old_byte]))
-        digest.update(b"-" + _squeezed(old[hunk.old_byte : hunk.old_byte_end]))
-        digest.update(b"+" + _squeezed(new[hunk.new_byte : hunk.new_byte_end]))
-        digest.update(b" " + _squeezed(old[hunk.old_byte_end : _lines_on(old, hunk.old_byte_end)]))
-    return digest.digest()
+        removed, added = old[hunk.old_byte : hunk.old_byte_end], new[hunk.new_byte : hunk.new_byte_end]
+        changed = b"-" + _squeezed(removed) + b"+" + _squeezed(added)
+        whole.update(b" " + _squeezed(old[_lines_back(old, hunk.old_byte) : hunk.old_byte]))
+        whole.update(changed)
+        whole.update(b" " + _squeezed(old[hunk.old_byte_end : _lines_on(old, hunk.old_byte_end)]))
+        lines.update(changed)
+    return whole.digest() + lines.digest()
 
 
 def _squeezed(data: bytes) -> bytes:

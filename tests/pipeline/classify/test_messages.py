@@ -75,7 +75,6 @@ KEYWORDS = [
     "defects",
     "chore: fix x",
     "refactor(a): fix x",
-    "feat: x (fixes #12)",
     "[FIX] x",
     "(fix) x",
     "bug-fix of x",
@@ -114,7 +113,6 @@ NO_EVIDENCE = [
     "Update bugsnag",
     "fixup! add x",
     "squash! x",
-    "fixup x",
     "bug_report",
     "is_fixed x",
     "fix2",
@@ -143,6 +141,7 @@ NO_EVIDENCE = [
     "ridge regression: faster solver",
     "feat: x\n\nfix: y",
     "Add x\n\nFixes #12",
+    "feat: x (fixes #12)",
 ]
 
 
@@ -235,7 +234,16 @@ REVERTS: list[tuple[str, tuple[str, ...], str | None, tuple[int, ...]]] = [
     ('Revert "Revert "fix: x (#12)"" (#56)', (), 'Revert "fix: x (#12)"', ()),
     ('Revert "Revert "x (#12)" (#34)" (#56)', (), 'Revert "x (#12)" (#34)', (34,)),
     ('Revert "fix: revert #12"', (), "fix: revert #12", ()),
-    ("Reapply #12", (), None, ()),
+    ("Reapply #12", (), None, (12,)),
+    ("Revert !12", (), None, (12,)),
+    ("Revert MR !12 and !13", (), None, (12, 13)),
+    ('Revert "x"\n\nThis reverts merge request acme/app!12', (), "x", (12,)),
+    ('Revert "Merge pull request #12 from acme/x"', (), "Merge pull request #12 from acme/x", (12,)),
+    ('Revert "Merged in x (pull request #12)"', (), "Merged in x (pull request #12)", (12,)),
+    ("Remove x\n\nReverts #12.", (), None, (12,)),
+    ("Remove x\n\nReverts https://git.example.org/acme/app-2/pull/12", (), None, (12,)),
+    ("Reland !12", (), None, (12,)),
+    ("Unrevert #12", (), None, (12,)),
     ("Revert “x”", (), "x", ()),
     (
         f"Revert x\n\nThis reverts commits {SHA[:7]}, {OTHER_SHA[:12]}\nand {OTHER_SHA}.",
@@ -434,6 +442,18 @@ WORDS = st.sampled_from(
             b"(",
         ),
         *(
+            b"crash",
+            b"Missing",
+            b"handle ",
+            b"NPE in x",
+            b"out of bounds",
+            b"corrige",
+            b"does not ",
+            b"Merge pull request #12 from a",
+            b"Fixes: 12ab34cd56ef",
+            b":ambulance:",
+        ),
+        *(
             b"\xc3\xa9",
             b"\xe4\xbf\xae",
             b"\xff",
@@ -466,9 +486,15 @@ def test_the_cheap_filter_accepts_every_kind_of_evidence(message: str) -> None:
     assert might_be_fix(message.upper().encode())
 
 
-@each_row("message", [b"", b"Add x", b"Merge branch 'x'", b"docs: x\n\nlong text", b"\xff\x00"])
+@each_row("message", [b"", b"Add x", b"docs: x\n\nlong text", b"Show y\n\n\xff\x00 crash"])
 def test_the_cheap_filter_rejects_messages_without_either(message: bytes) -> None:
     assert not might_be_fix(message)
+
+
+@each_row("message", ["Merge branch 'x'", "Handle errors of x", "\U0001f691 x", "修复 x"])
+def test_the_cheap_filter_of_each_version_knows_the_words_of_that_version(message: str) -> None:
+    assert might_be_fix(message.encode())
+    assert might_be_fix(message.encode(), version=1) is False
 
 
 @given(st.binary(max_size=300), st.binary(max_size=60), ENCODINGS)

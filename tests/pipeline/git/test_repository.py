@@ -264,6 +264,16 @@ def ref_is_a_pipe(folder: Path) -> Path:
     return folder / "r.git"
 
 
+def other_branches(folder: Path) -> Path:
+    objects = bare_repository(folder / "r.git")
+    commit = write_loose(objects, COMMIT, commit_content(write_loose(objects, TREE, b""))).hex()
+    for name in ("trunk", "team/next"):
+        (folder / "r.git" / "refs" / "heads" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "r.git" / "refs" / "heads" / name).write_text(commit + "\n")
+    (folder / "r.git" / "packed-refs").write_text(f"# pack-refs\n{commit} refs/heads/old\n{commit} refs/tags/v1\n")
+    return folder / "r.git"
+
+
 def dangling_git_file(folder: Path) -> Path:
     (folder / ".git").write_text("gitdir: /nowhere/at/all\n")
     return folder
@@ -286,6 +296,10 @@ def dangling_git_file(folder: Path) -> Path:
         (head_in_a_circle, "is damaged"),
         (head_is_garbage, "is damaged"),
         (ref_is_a_pipe, "has no commits yet"),
+        (
+            other_branches,
+            "names the branch main, which does not exist; there is old, team/next, trunk: .*refs/heads/old",
+        ),
         (dangling_git_file, "belongs to a repository that is missing"),
     ],
 )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.git.repository import open_repository
-from pipeline.label_recipe import MESSAGES
-from pipeline.records import AssayError
+from pipeline.label_recipe import MESSAGES, MESSAGES_1, LabelRecipe
+from pipeline.records import AssayError, Mined
 from pipeline.screening.measure import Measured, measure
 from tests.builders.code import function, module
 from tests.builders.history import DAY_S, START, History
@@ -79,6 +80,23 @@ def test_a_fix_cherry_picked_from_before_the_window_gives_no_credit() -> None:
     measured = measure_history(history)
     assert credits_of(measured.mined) == {}
     assert reasons_of(measured.mined) == {"the same change landed before": 1}
+
+
+def test_commits_that_blame_ignores_are_no_fixes_under_a_reason_of_their_own() -> None:
+    def mined(recipe: LabelRecipe) -> Mined:
+        history = History()
+        history.commit("start", {"a.py": FIRST}, day=0)
+        formatted = history.commit("Format everything, fixes #42", {"a.py": SECOND}, day=700)
+        with tempfile.TemporaryDirectory() as folder:
+            history.write(Path(folder) / "for-the-ids.git")
+        history.commit("leave it out", {".git-blame-ignore-revs": f"# black\n{history.ids[formatted]}\n"}, day=701)
+        history.commit("fix: one", {"a.py": THIRD}, day=702)
+        history.commit("head", {"README": "x"}, day=1643)
+        return measure_history(history, recipe=recipe).mined
+
+    assert credits_of(mined(MESSAGES)) == {"a.py::f1": 0.7}
+    assert reasons_of(mined(MESSAGES)) == {"listed in .git-blame-ignore-revs": 1}
+    assert credits_of(mined(MESSAGES_1)) == {"a.py::f0": 0.7, "a.py::f1": 0.7}
 
 
 def test_a_landing_of_more_than_fifty_commits_is_credited_commit_by_commit() -> None:
