@@ -270,7 +270,8 @@ class Miner:
         floor = lookback_start(history, now)
         snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
         messages, changes = self._read_messages(floor, position, now), self._chain_changes(floor, position)
-        tracer = Tracer(history, self._cache, changes, floor, self._source_changes, lambda *_: True, blobs.get)
+        version = self._recipe.miner_version
+        tracer = Tracer(history, self._cache, changes, floor, self._source_changes, lambda *_: True, blobs, version)
         fixes = self._attribution_of(history, messages, tracer, position)
         process = ProcessHistory(now, history, self._cache, snapshot, tracer, fixes, changes, self._changes_of)
         while not process.advance():
@@ -398,7 +399,8 @@ class Miner:
             snapshot.position,
             self._source_changes,
             snapshot.has,
-            snapshot.blobs.get,
+            snapshot.blobs,
+            self._recipe.miner_version,
         )
 
     def _source_changes(self, commit: int) -> list[FileChange]:

@@ -7,25 +7,40 @@ function added between two others touches neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.syntax.functions import touched
 from pipeline.syntax.hunks import Hunk
-from pipeline.syntax.parser import Function
+from pipeline.syntax.parser import Function, ParsedFile
+from pipeline.syntax.tokens import own_code
 
 _MAX_SHIFT_LINES = 1_000  # of a block
+_MAX_TWINS = 20  # functions of one name among which a moved one is looked for
 
 
 def functions_touched(
-    old_functions: Sequence[Function], new_functions: Sequence[Function], hunks: Sequence[Hunk], old: bytes, new: bytes
+    old_functions: Sequence[Function],
+    new_functions: Sequence[Function],
+    hunks: Sequence[Hunk],
+    old: bytes,
+    new: bytes,
+    successors: Mapping[int, int] | None = None,
 ) -> list[int]:
-    """Return the indexes of the old version's functions that a change touches, ascending.
+    """Return the indexes of the old version's functions whose lines a change touches, ascending.
+
+    `successors` are the indexes of the same functions in the new version, by default those of equal name and ordinal.
 
     Lines added at the edge of a function (after its last line, a decorator before its first) count for it if they
     belong to it in the new version (docs/development/design.md, "Attribution").
     """
     if not old_functions or not hunks:
         return []
+    if successors is None:
+        now = {(f.qualified_name, f.ordinal): i for i, f in enumerate(new_functions)}
+        keys = ((i, (f.qualified_name, f.ordinal)) for i, f in enumerate(old_functions))
+        successors = {i: now[key] for i, key in keys if key in now}
+    after = {i: new_functions[successor] for i, successor in successors.items()}
     indexes: set[int] = set()
     plain = []
     for number, hunk in enumerate(hunks):
@@ -34,7 +49,7 @@ def functions_touched(
             high = hunks[number + 1].old_start if number + 1 < len(hunks) else None
             hunk = _placed(hunk, old_functions, (old.split(b"\n"), new.split(b"\n")), low, high)
         if hunk.old_start == hunk.old_end:
-            indexes.update(touched(old_functions, [hunk]) or _at_edge(old_functions, new_functions, hunk, new))
+            indexes.update(touched(old_functions, [hunk]) or _at_edge(old_functions, after, hunk, new))
         else:
             plain.append(hunk)
     indexes.update(touched(old_functions, plain))
@@ -96,7 +111,7 @@ def _depth(functions: Sequence[Function], index: int) -> int:
     return sum(outer.start_line <= inner.start_line and inner.end_line <= outer.end_line for outer in functions)
 
 
-def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], hunk: Hunk, new: bytes) -> list[int]:
+def _at_edge(functions: Sequence[Function], successors: Mapping[int, Function], hunk: Hunk, new: bytes) -> list[int]:
     """Return the functions that grew by lines inserted right after their last or right before their first line."""
     near = [i for i, f in enumerate(functions) if hunk.old_start in (f.end_line, f.start_line - 1)]
     if not near:
@@ -105,11 +120,9 @@ def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], h
     filled = [hunk.new_start + 1 + i for i, line in enumerate(inserted) if line.strip()]
     if not filled:
         return []
-    now = {(f.qualified_name, f.ordinal): f for f in new_functions}
     grown = []
     for i in near:
-        function = functions[i]
-        after = now.get((function.qualified_name, function.ordinal))
+        function, after = functions[i], successors.get(i)
         if after is None:
             continue
         grown_below = function.end_line == hunk.old_start and after.start_line <= hunk.new_start
@@ -117,3 +130,37 @@ def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], h
         if (grown_below and filled[0] <= after.end_line) or (grown_above and after.start_line <= filled[-1]):
             grown.append(i)
     return grown
+
+
+def with_changed_code(
+    old: ParsedFile, new: ParsedFile, indexes: Sequence[int], successors: Mapping[int, int]
+) -> list[int]:
+    """Return those of the touched functions whose own code differs: comments, white space and pure moves touch nothing.
+
+    A function that the file lost is unchanged if the file gained one of the same name, in another class, with equal
+    code.
+    """
+    stayed = set(successors.values())
+    gained: dict[str, list[int]] = defaultdict(list)
+    for index, function in enumerate(new.functions):
+        if index not in stayed:
+            gained[_simple_name(function)].append(index)
+    changed = []
+    for index in indexes:
+        code = own_code(old, index)
+        successor = successors.get(index)
+        if successor is not None:
+            if code != own_code(new, successor):
+                changed.append(index)
+            continue
+        others = gained.get(_simple_name(old.functions[index]), [])
+        twin = next((other for other in others[:_MAX_TWINS] if own_code(new, other) == code), None)
+        if twin is None:
+            changed.append(index)
+        else:
+            others.remove(twin)
+    return changed
+
+
+def _simple_name(function: Function) -> str:
+    return function.qualified_name.rpartition(".")[2]

@@ -1,0 +1,144 @@
+"""Find the function that a born one restores: deleted, or unreadable in between, and back within a bounded time.
+
+A file is deleted and the deletion reverted; a version does not parse or holds conflict markers; a function is taken out
+and put back. On the diffs alone it would be another function. It is the same if the path, or a deleted file of the same
+content or name, lost a function of similar tokens (as for moves) at most `RESTORED_WITHIN_DAYS` before, and nothing
+else became of that function.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.git.history import History
+from pipeline.git.trees import FileChange
+from pipeline.mining.diffs import DiffReader, TreeDiff
+from pipeline.mining.facts.cache import FactCache
+from pipeline.mining.facts.compute import ChangeFact, ChangeRequest, MovesRequest
+from pipeline.mining.facts.lineage import FunctionKey, Place
+from pipeline.records import DAY_S
+
+RESTORED_WITHIN_DAYS = 90
+_MAX_LOSSES = 8  # that a birth is compared with, newest first
+
+Changes = Mapping[bytes, Sequence[tuple[int, FileChange]]]
+
+
+class Lost(NamedTuple):
+    """Where a restored function was: alive up to the chain position before the diff that lost it."""
+
+    path: bytes
+    key: FunctionKey
+    lost_at: int
+
+
+class Restorations:
+    """Look up what the births of a path restore. `by_path`: the changes of each path on the chain, oldest first."""
+
+    def __init__(
+        self,
+        history: History,
+        cache: FactCache,
+        diffs: DiffReader,
+        by_path: Changes,
+        diff_at: Callable[[int], TreeDiff],
+    ) -> None:
+        self._history = history
+        self._cache = cache
+        self._diffs = diffs
+        self._by_path = by_path
+        self._diff_at = diff_at
+        self._known: dict[tuple[bytes, int], Mapping[FunctionKey, Lost]] = {}
+        self._deleted: dict[bytes, list[tuple[int, FileChange]]] | None = None  # by blob and by file name
+
+    def restored(self, path: bytes, key: FunctionKey, position: int) -> Lost | None:
+        """Return what a function that a diff of the chain created in its path restores. Raises FactPending."""
+        return self._restored_by(path, position).get(key)
+
+    def _restored_by(self, path: bytes, position: int) -> Mapping[FunctionKey, Lost]:
+        known = self._known.get((path, position))
+        if known is None:
+            known = self._known[path, position] = self._find(path, position)
+        return known
+
+    def _find(self, path: bytes, position: int) -> Mapping[FunctionKey, Lost]:
+        change = next(c for p, c in self._by_path[path] if p == position)
+        left = set(self._fact(change).born)
+        found: dict[FunctionKey, Lost] = {}
+        if change.new is None:
+            return found
+        for lost_at, loss in self._losses(change, position):
+            if not left:
+                break
+            vanished = self._fact(loss).vanished
+            if not vanished or loss.old is None:
+                continue
+            request = _moves_request(loss, vanished, change, sorted(left))
+            for (_, new), (_, old) in self._cache.moves(request).moves.items():
+                if self._is_restored((path, new), position, (loss.path, old), lost_at):
+                    found[new] = Lost(loss.path, old, lost_at)
+                    left.discard(new)
+        return found
+
+    def _is_restored(self, new: Place, position: int, old: Place, lost_at: int) -> bool:
+        if self._diffs.place_before(self._diff_at(position), *new) is not None:
+            return False  # it came from elsewhere
+        if self._diffs.lives_on(self._diff_at(lost_at), *old):
+            return False
+        name = old[1].qualified_name.rpartition(".")[2]
+        for between, change in self._by_path[new[0]]:
+            if lost_at < between < position and any(
+                key.qualified_name.rpartition(".")[2] == name for key in self._fact(change).born
+            ):
+                earlier = self._restored_by(new[0], between).values()
+                if any((lost.path, lost.key, lost.lost_at) == (*old, lost_at) for lost in earlier):
+                    return False  # it was back already
+        return True
+
+    def _losses(self, change: FileChange, position: int) -> Iterator[tuple[int, FileChange]]:
+        """Yield the diffs within the bound in which the path, or a deleted file like it, lost functions."""
+        oldest = self._history.effective_at[position] - RESTORED_WITHIN_DAYS * DAY_S
+        here = [
+            (p, c)
+            for p, c in self._by_path[change.path]
+            if p < position and self._history.effective_at[p] >= oldest and self._fact(c).vanished
+        ]
+        yield from here[: -_MAX_LOSSES - 1 : -1]
+        if change.old is not None or change.new is None:
+            return
+        deleted = self._deleted_like(change)
+        elsewhere = [(p, c) for p, c in deleted if p < position and self._history.effective_at[p] >= oldest]
+        for p, c in elsewhere[: -_MAX_LOSSES - 1 : -1]:
+            if c.path != change.path and not any(p < again <= position for again, _ in self._by_path[c.path]):
+                yield p, c
+
+    def _deleted_like(self, change: FileChange) -> list[tuple[int, FileChange]]:
+        """Return the deletions of files of the same content or file name, oldest first."""
+        if self._deleted is None:
+            self._deleted = {}
+            for path, changes in self._by_path.items():
+                for position, gone in changes:
+                    if gone.new is None and gone.old is not None:
+                        for name in (gone.old, b"/" + path.rpartition(b"/")[2]):
+                            self._deleted.setdefault(name, []).append((position, gone))
+        assert change.new is not None
+        names = (change.new, b"/" + change.path.rpartition(b"/")[2])
+        return sorted(
+            {found for name in names for found in self._deleted.get(name, ())}, key=lambda f: (f[0], f[1].path)
+        )
+
+    def _fact(self, change: FileChange) -> ChangeFact:
+        return self._cache.change(ChangeRequest(change.old, change.new, change.path, change.path, False))
+
+
+def _moves_request(
+    loss: FileChange, vanished: Sequence[FunctionKey], gain: FileChange, born: Sequence[FunctionKey]
+) -> MovesRequest:
+    """Return the request to match the functions of two versions, named by all that it depends on."""
+    assert loss.old is not None
+    assert gain.new is not None
+    old, new = (loss.old, loss.path, tuple(vanished)), (gain.new, gain.path, tuple(born))
+    ids = [hashlib.blake2b(repr(side).encode(), digest_size=20).digest() for side in (old, new)]
+    return MovesRequest(ids[0], ids[1], (old,), (new,))
