@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.git.objects import ObjectReader
 from pipeline.git.packs import ObjectProblem
-from pipeline.label_recipe import LabelRecipe
+from pipeline.label_recipe import MINER_VERSION, LabelRecipe
 from pipeline.records import DAY_S
 
 MAY_FIX = 1  # the message may contain fix evidence or revert something (a cheap test without false negatives)
@@ -25,6 +25,15 @@ MAY_FIX = 1  # the message may contain fix evidence or revert something (a cheap
 ROOT = -1  # an absent parent: missing, or beyond a shallow boundary
 
 _PERSON = re.compile(rb"^(author|committer) (.*?) (-?\d{1,18}) [+-]\d{4}\s*$", re.M)
+# As git reads it: the time follows the last bracket, and what follows the time does not matter.
+_ODD_PERSON = re.compile(rb"^(author|committer) ([^\n]*>)?([^\n]*)$", re.M)
+_TIME = re.compile(rb"\s*(-?\d{1,18})(?!\d)")
+
+# Landings whose committer times lie within a month while their author times span years were written by a rewrite or an
+# import (docs/development/design.md, "Times").
+REWRITTEN_WITHIN_DAYS = 30
+REWRITTEN_SPAN_DAYS = 365
+REWRITTEN_LANDINGS = 10
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,11 @@ class RawCommit:
     message: bytes
 
 
-def parse_commit(data: bytes) -> RawCommit:
-    """Parse a commit object, tolerating odd people and dates. Raises ValueError if it has no tree."""
+def parse_commit(data: bytes, version: int = MINER_VERSION) -> RawCommit:
+    """Parse a commit object, tolerating odd people and dates. Raises ValueError if it has no tree.
+
+    In the first version of the rules a person whose time zone is odd has neither name nor time.
+    """
     head, _, message = data.partition(b"\n\n")
     if not head.startswith(b"tree ") or len(head) < 45:
         raise ValueError("commit without a tree")
@@ -52,6 +64,8 @@ def parse_commit(data: bytes) -> RawCommit:
         parents.append(unhexlify(head[position + 7 : position + 47]))
         position += 48
     people = {role: (person, int(time)) for role, person, time in _PERSON.findall(head, position)}
+    if len(people) < 2 and version >= 2:
+        people = _odd_people(head, position) | people
     author, authored_at = people.get(b"author", (b"", 0))
     committer, committed_at = people.get(b"committer", (author, authored_at))
     encoding = None
@@ -59,6 +73,18 @@ def parse_commit(data: bytes) -> RawCommit:
     if at >= 0:
         encoding = head[at + 10 :].split(b"\n", 1)[0][:40]
     return RawCommit(tree, tuple(parents), author, authored_at, committer, committed_at, encoding, message)
+
+
+def _odd_people(head: bytes, position: int) -> dict[bytes, tuple[bytes, int]]:
+    """Return name and time by role. A time that cannot be read is that of the other role, else 0."""
+    names: dict[bytes, bytes] = {}
+    times: dict[bytes, int] = {}
+    for role, person, rest in _ODD_PERSON.findall(head, position):
+        names[role] = person or rest.strip()
+        if time := _TIME.match(rest):
+            times[role] = int(time[1])
+    other = next(iter(times.values()), 0)
+    return {role: (name, times.get(role, other)) for role, name in names.items()}
 
 
 @dataclass
@@ -73,6 +99,7 @@ class CommitGraph:
         default_factory=lambda: array("Q")
     )  # author and author time, which cherry-picks keep
     series_key: array[int] = field(default_factory=lambda: array("Q"))  # author alone
+    authored_at: array[int] = field(default_factory=lambda: array("q"))
     flags: array[int] = field(default_factory=lambda: array("B"))
     index: dict[bytes, int] = field(default_factory=dict)
 
@@ -92,6 +119,7 @@ def extend_graph(
     may_fix: Callable[[bytes], bool],
     shallow: frozenset[bytes] = frozenset(),
     progress: Callable[[int], None] | None = None,
+    version: int = MINER_VERSION,
 ) -> int:
     """Add the commits reachable from `head` that the graph lacks. Return how many objects were missing or damaged.
 
@@ -104,7 +132,7 @@ def extend_graph(
     while todo:
         commit_id = todo.pop()
         try:
-            raw = parse_commit(reader.commit(commit_id))
+            raw = parse_commit(reader.commit(commit_id), version)
         except (ObjectProblem, ValueError):
             problems += 1
             continue
@@ -132,6 +160,7 @@ def _append(graph: CommitGraph, commit_id: bytes, raw: RawCommit, may_fix: Calla
     graph.committed_at.append(raw.committed_at)
     graph.author_key.append(short_hash(b"%s %d" % (raw.author, raw.authored_at)))
     graph.series_key.append(short_hash(raw.author))
+    graph.authored_at.append(raw.authored_at)
     graph.flags.append(MAY_FIX if may_fix(raw.message) else 0)
     return position
 
@@ -148,6 +177,7 @@ class History:
     unit: tuple[int, ...]  # by chain position: the last position of the rebased series it belongs to
     commits: int
     boundary: int | None  # first commit of the chain, if its parents are cut off (shallow) or missing
+    rewritten: int = 0  # landings that have their author's time, since their committer's is that of a rewrite
 
     @property
     def head(self) -> int:
@@ -172,9 +202,12 @@ def read_history(
     landed = []
     for position, tip in enumerate(chain):
         landed.append(_land(position, tip, landing, parents))
-    times = effective_times([graph.committed_at[c] for c in chain], recipe)
-    unit = _rebased_series(graph, chain, recipe, parents)
-    return History(graph, tuple(chain), times, landing, tuple(landed), unit, sum(landed), boundary)
+    landed_at, rewritten = [graph.committed_at[c] for c in chain], 0
+    if recipe.miner_version >= 2:
+        landed_at, rewritten = landing_times(landed_at, [graph.authored_at[c] for c in chain])
+    times = effective_times(landed_at, recipe)
+    unit = _rebased_series(graph, chain, landed_at, recipe, parents)
+    return History(graph, tuple(chain), times, landing, tuple(landed), unit, sum(landed), boundary, rewritten)
 
 
 def _first_parent_chain(
@@ -205,15 +238,38 @@ def _land(position: int, tip: int, landing: array[int], parents: Callable[[int],
     return count
 
 
-def effective_times(committed_at: Sequence[int], recipe: LabelRecipe) -> tuple[int, ...]:
-    """Return committer times with outliers replaced by the local median, as a running maximum.
+def landing_times(committed_at: Sequence[int], authored_at: Sequence[int]) -> tuple[list[int], int]:
+    """Return the times of the landings, and of how many that is the author's.
+
+    The chain is cut into runs of at most 30 days by committer times. In a run of at least ten landings, of which the
+    middle 80 % of the author times span at least a year, the committer times are those of a rewrite (`filter-repo`,
+    `rebase --root`, an import): its landings have their author times. What landed after a rewrite keeps its own.
+    """
+    times, rewritten, start = list(committed_at), 0, 0
+    while start < len(times):
+        end = start + 1
+        while end < len(times) and abs(committed_at[end] - committed_at[start]) <= REWRITTEN_WITHIN_DAYS * DAY_S:
+            end += 1
+        count = end - start
+        if count >= REWRITTEN_LANDINGS:
+            authored = sorted(authored_at[start:end])
+            span = authored[count - 1 - count // 10] - authored[count // 10]
+            if span >= REWRITTEN_SPAN_DAYS * DAY_S:
+                times[start:end] = authored_at[start:end]
+                rewritten += count
+        start = end
+    return times, rewritten
+
+
+def effective_times(landed_at: Sequence[int], recipe: LabelRecipe) -> tuple[int, ...]:
+    """Return the times of landings with outliers replaced by the local median, as a running maximum.
 
     See docs/development/design.md, "Times". The window of neighbours is centred on the commit: `recipe.neighbours` in
     all, itself included, fewer near the ends of the chain. This way a history whose times never decrease keeps them,
     even if its commits are far apart; with an asymmetric window the last commits of a quiet repository would count as
     outliers.
     """
-    times = np.asarray(committed_at, dtype=np.int64)
+    times = np.asarray(landed_at, dtype=np.int64)
     medians = times.copy()
     reach = recipe.neighbours // 2
     for radius in range(1, min(reach, (len(times) - 1) // 2) + 1):
@@ -227,7 +283,11 @@ def effective_times(committed_at: Sequence[int], recipe: LabelRecipe) -> tuple[i
 
 
 def _rebased_series(
-    graph: CommitGraph, chain: Sequence[int], recipe: LabelRecipe, parents: Callable[[int], tuple[int, ...]]
+    graph: CommitGraph,
+    chain: Sequence[int],
+    landed_at: Sequence[int],
+    recipe: LabelRecipe,
+    parents: Callable[[int], tuple[int, ...]],
 ) -> tuple[int, ...]:
     """Group the commits of a rebased branch into one landing: neighbours of one author, seconds apart.
 
@@ -236,7 +296,7 @@ def _rebased_series(
     unit = list(range(len(chain)))
     for position in range(len(chain) - 2, -1, -1):
         here, after = chain[position], chain[position + 1]
-        gap = graph.committed_at[after] - graph.committed_at[here]
+        gap = landed_at[position + 1] - landed_at[position]
         if (
             0 <= gap <= recipe.series_gap_s
             and graph.series_key[here] == graph.series_key[after]

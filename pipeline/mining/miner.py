@@ -145,7 +145,8 @@ class Miner:
         def report(done: int) -> None:
             self._progress("reading commits", done, None)
 
-        self._problems = extend_graph(self._graph, self._reader, head, might_be_fix, shallow, report)
+        version = self._recipe.miner_version
+        self._problems = extend_graph(self._graph, self._reader, head, might_be_fix, shallow, report, version)
         if head not in self._graph.index:
             raise AssayError(
                 f"the head commit of {self._repository.name} cannot be read: fetch or clone the repository again"
@@ -336,7 +337,7 @@ class Miner:
 
     def _commit(self, commit: int) -> RawCommit | None:
         try:
-            return parse_commit(self._reader.commit(self._graph.ids[commit]))
+            return parse_commit(self._reader.commit(self._graph.ids[commit]), self._recipe.miner_version)
         except (ObjectProblem, ValueError):
             return None
 

@@ -82,7 +82,7 @@ class Tracer:
         landing = self._history.landing[commit]
         at = first_parent(self._history, commit)
         place: Place = (path, key)
-        changed: int | None = commit  # the last commit known to change the place's file after `at`
+        changed = commit  # the last commit known to change the place's file after `at`
         while at is not None and self._branches.is_side(at, landing):
             last, below = self._branches.last_change(at, landing, place[0])
             if last is None:

@@ -12,7 +12,10 @@ from tests.builders.code import function, module
 from tests.builders.history import History
 from tests.pipeline.mining.mined import measure_history
 
-STRING = "    int weigh(String label) {\n        int total = label.length();\n        total += 4;\n        return total;\n    }\n"
+STRING = (
+    "    int weigh(String label) {\n        int total = label.length();\n        total += 4;\n"
+    "        return total;\n    }\n"
+)
 ARRAY = (
     "    int weigh(int[] parts) {\n        int sum = 0;\n        for (int part : parts) { sum += part; }\n"
     "        if (sum < 0) { sum = 0; }\n        return sum;\n    }\n"
