@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -54,6 +55,20 @@ def own_code(parsed: ParsedFile, index: int) -> list[bytes]:
         tokens.append(_INNER)
         row = inner.end_line
     return tokens + _free_of_layout(parsed, row, function.end_line, depths)
+
+
+def rows_differ_in_code(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
+    """Return whether the rows of the hunks hold other tokens, whatever their order: False may still be a change."""
+    before, after = Counter[bytes](), Counter[bytes]()
+    for hunk in hunks:
+        before.update(_free_of_layout(old, hunk.old_start, hunk.old_end, []))
+        after.update(_free_of_layout(new, hunk.new_start, hunk.new_end, []))
+    return any(before[token] != after[token] for token in before.keys() | after.keys() if not token.startswith(b"\n"))
+
+
+def holds_functions(parsed: ParsedFile, index: int) -> bool:
+    """Return whether a function holds another that is listed."""
+    return next(_listed_inside(parsed, index), None) is not None
 
 
 def _listed_inside(parsed: ParsedFile, index: int) -> Iterator[Function]:

@@ -181,7 +181,7 @@ class FactComputer:
         if not new.readable:
             indexes = []  # what became of them is unknown
         elif old.parsed and new.parsed:
-            indexes = with_changed_code(old.parsed, new.parsed, indexes, successors)
+            indexes = with_changed_code(old.parsed, new.parsed, hunks, indexes, successors)
         before, now = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
         kept = set(successors.values())
         return ChangeFact(

@@ -7,13 +7,14 @@ function added between two others touches neither.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.syntax.functions import touched
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.parser import Function, ParsedFile
-from pipeline.syntax.tokens import own_code
+from pipeline.syntax.tokens import holds_functions, own_code, rows_differ_in_code
 
 _MAX_SHIFT_LINES = 1_000  # of a block
 _MAX_TWINS = 20  # functions of one name among which a moved one is looked for
@@ -133,7 +134,7 @@ def _at_edge(functions: Sequence[Function], successors: Mapping[int, Function], 
 
 
 def with_changed_code(
-    old: ParsedFile, new: ParsedFile, indexes: Sequence[int], successors: Mapping[int, int]
+    old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk], indexes: Sequence[int], successors: Mapping[int, int]
 ) -> list[int]:
     """Return those of the touched functions whose own code differs: comments, white space and pure moves touch nothing.
 
@@ -147,19 +148,37 @@ def with_changed_code(
             gained[_simple_name(function)].append(index)
     changed = []
     for index in indexes:
-        code = own_code(old, index)
         successor = successors.get(index)
         if successor is not None:
-            if code != own_code(new, successor):
+            inside = _hunks_inside(old, new, hunks, index, successor)
+            # The rows that changed are fewer than those of the function, and mostly tell.
+            if (inside and rows_differ_in_code(old, new, inside)) or own_code(old, index) != own_code(new, successor):
                 changed.append(index)
             continue
         others = gained.get(_simple_name(old.functions[index]), [])
+        code = own_code(old, index) if others else []
         twin = next((other for other in others[:_MAX_TWINS] if own_code(new, other) == code), None)
         if twin is None:
             changed.append(index)
         else:
             others.remove(twin)
     return changed
+
+
+def _hunks_inside(
+    old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk], index: int, successor: int
+) -> Sequence[Hunk]:
+    """Return the hunks of a function, none if one crosses its edge or another function is listed inside of it."""
+    before, after = old.functions[index], new.functions[successor]
+    first = bisect_left(hunks, before.start_line - 1, key=lambda hunk: hunk.old_end)
+    last = bisect_left(hunks, before.end_line + 1, key=lambda hunk: hunk.old_start)
+    within = hunks[first:last]
+    for hunk in within:
+        if hunk.old_start < before.start_line - 1 or hunk.old_end > before.end_line:
+            return ()
+        if hunk.new_start < after.start_line - 1 or hunk.new_end > after.end_line:
+            return ()
+    return () if holds_functions(old, index) or holds_functions(new, successor) else within
 
 
 def _simple_name(function: Function) -> str:

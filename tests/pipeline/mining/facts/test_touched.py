@@ -83,7 +83,7 @@ def names_changed(old: str, new: str, path: bytes) -> list[str]:
     hunks = diff_hunks(before.data, after.data)
     successors = match_siblings(before, after, hunks, MESSAGES)
     indexes = functions_touched(before.functions, after.functions, hunks, before.data, after.data, successors)
-    changed = with_changed_code(before, after, indexes, successors)
+    changed = with_changed_code(before, after, hunks, indexes, successors)
     return [before.functions[i].qualified_name for i in changed]
 
 
