@@ -172,7 +172,11 @@ class ProcessHistory:
             yield added[-1], upto, path
             pair = self._pairs_at(added[-1]).to_path[path]
             if pair.old is None:
-                return
+                lost_at = self._tracer.file_lost_at(path, added[-1])
+                if lost_at is None:
+                    return
+                upto = lost_at
+                continue
             if pair.old != pair.new:
                 yield added[-1] - 1, added[-1], path
             path, upto = pair.old_path, added[-1] - 1

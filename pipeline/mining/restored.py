@@ -57,6 +57,11 @@ class Restorations:
         """Return what a function that a diff of the chain created in its path restores. Raises FactPending."""
         return self._restored_by(path, position).get(key)
 
+    def file_lost_at(self, path: bytes, position: int) -> int | None:
+        """Return the chain position that deleted a file which another restored, None if it was new. As above."""
+        lost = {lost.lost_at for lost in self._restored_by(path, position).values() if lost.path == path}
+        return max((p for p, c in self._by_path[path] if p in lost and c.new is None), default=None)
+
     def _restored_by(self, path: bytes, position: int) -> Mapping[FunctionKey, Lost]:
         known = self._known.get((path, position))
         if known is None:

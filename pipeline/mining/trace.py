@@ -201,6 +201,10 @@ class Tracer:
         """Return the changes of a path on the chain above the floor, oldest first."""
         return self._by_path.get(path, ())
 
+    def file_lost_at(self, path: bytes, position: int) -> int | None:
+        """Return the chain position that deleted a file which another restored, if any. Raises FactPending."""
+        return self._restorations.file_lost_at(path, position) if self._version >= 2 else None
+
     def touches(self, root: Root, upto: int) -> int:
         """Count the landings up to a chain position that changed a function, in its file at the window's start."""
         count, key = 0, root.key
