@@ -9,12 +9,13 @@ first. A file is the same if its content is equal or similar, or if the function
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.git.history import History, first_parent
 from pipeline.git.trees import FileChange
+from pipeline.mining.diffs import moves_between
 from pipeline.mining.facts.cache import FactCache
-from pipeline.mining.facts.compute import ChangeRequest, MovesRequest, RenamesRequest
+from pipeline.mining.facts.compute import ChangeRequest, RenamesRequest
 from pipeline.mining.facts.lineage import FunctionKey, Place
 
 _MAX_CANDIDATES = 8  # paths whose content is compared; equal content is found among all
@@ -49,10 +50,13 @@ class Counterparts:
         count = bisect_right(changes, position, key=lambda c: c[0])
         return changes[count - 1][1].new if count else self._blobs_at_floor.get(path)
 
-    def find(self, blob: bytes, place: Place, position: int, landing: int) -> Place | None:
-        """Return the place at a chain position of a function in a file of a side history, None if it is not there."""
+    def find(self, blob: bytes, place: Place, position: int, landing: int, related: bool) -> Place | None:
+        """Return the place at a chain position of a function in a file of a side history, None if it is not there.
+
+        Its own path comes first if the histories are `related`.
+        """
         path, key = place
-        for candidate in self._candidates(blob, path, position, landing):
+        for candidate in self._candidates(blob, path, position, landing, related):
             found = self._successor(blob, path, key, candidate, position)
             if found is not None and self._is_same(blob, place, found, position):
                 return found
@@ -88,18 +92,17 @@ class Counterparts:
         self._joins.update(dict.fromkeys(walked, joins))
         return joins
 
-    def _candidates(self, blob: bytes, path: bytes, position: int, landing: int) -> Iterator[bytes]:
-        """Yield the paths that may hold the file, likeliest first."""
+    def _candidates(self, blob: bytes, path: bytes, position: int, landing: int, related: bool) -> Sequence[bytes]:
+        """Return the paths that may hold the file, likeliest first."""
         landed = {change.path for change in self._changed_by(landing)}
-        related = [p for p in self._paths_named(path) if p != path and (p in landed or _ends_alike(p, path))]
-        others = [(p, self.blob_at(p, position)) for p in related]
-        equal = [p for p, content in others if content == blob]
-        similar = [p for p, content in others if content is not None and content != blob]
-        ranked = [*((p, 0) for p in equal), (path, 1), *((p, 2) for p in similar)]
-        if path in landed or self.blob_at(path, position) == blob:
-            ranked.sort(key=lambda c: c[0] != path)
-        ranked.sort(key=lambda c: c[0] not in landed)
-        yield from [p for p, _ in ranked if self.blob_at(p, position) is not None][:_MAX_CANDIDATES]
+        alike = [p for p in self._paths_named(path) if p != path and (p in landed or _ends_alike(p, path))]
+        contents = {p: self.blob_at(p, position) for p in (path, *alike)}
+
+        def rank(candidate: bytes) -> tuple[bool, bool, bool, bool]:
+            other = candidate != path
+            return related and other, candidate not in landed, contents[candidate] != blob, other
+
+        return sorted((p for p, content in contents.items() if content is not None), key=rank)[:_MAX_CANDIDATES]
 
     def _paths_named(self, path: bytes) -> Sequence[bytes]:
         """Return all paths of the chain with the same file name, sorted."""
@@ -123,11 +126,7 @@ class Counterparts:
         old, new = FileChange(place[0], blob, None), FileChange(found[0], None, content)
         if self._cache.renames(RenamesRequest(blob, content, (old, new))).renames:
             return True
-        ids = [
-            b"%s%s\0%d" % (b, p, k.ordinal) + k.qualified_name.encode()
-            for b, (p, k) in ((blob, place), (content, found))
-        ]
-        request = MovesRequest(ids[0], ids[1], ((blob, place[0], (place[1],)),), ((content, found[0], (found[1],)),))
+        request = moves_between((blob, place[0], (place[1],)), (content, found[0], (found[1],)))
         return bool(self._cache.moves(request).moves)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -45,6 +46,15 @@ def join_renames(changes: Iterable[FileChange], renames: Mapping[bytes, bytes]) 
 
 def change_request(pair: FilePair, code: bool = False) -> ChangeRequest:
     return ChangeRequest(pair.old, pair.new, pair.old_path, pair.new_path, code)
+
+
+def moves_between(
+    old: tuple[bytes, bytes, Sequence[FunctionKey]], new: tuple[bytes, bytes, Sequence[FunctionKey]]
+) -> MovesRequest:
+    """Return the request to match functions of two files, each (blob, path, functions), named by all of that."""
+    sides = [(blob, path, tuple(keys)) for blob, path, keys in (old, new)]
+    ids = [hashlib.blake2b(repr(side).encode(), digest_size=20).digest() for side in sides]
+    return MovesRequest(ids[0], ids[1], (sides[0],), (sides[1],))
 
 
 def file_pairs(diff: TreeDiff, cache: FactCache) -> list[FilePair]:

@@ -8,15 +8,14 @@ else became of that function.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.git.history import History
 from pipeline.git.trees import FileChange
-from pipeline.mining.diffs import DiffReader, TreeDiff
+from pipeline.mining.diffs import DiffReader, TreeDiff, moves_between
 from pipeline.mining.facts.cache import FactCache
-from pipeline.mining.facts.compute import ChangeFact, ChangeRequest, MovesRequest
+from pipeline.mining.facts.compute import ChangeFact, ChangeRequest
 from pipeline.mining.facts.lineage import FunctionKey, Place
 from pipeline.records import DAY_S
 
@@ -80,25 +79,29 @@ class Restorations:
             vanished = self._fact(loss).vanished
             if not vanished or loss.old is None:
                 continue
-            request = _moves_request(loss, vanished, change, sorted(left))
-            for (_, new), (_, old) in self._cache.moves(request).moves.items():
-                if self._is_restored((path, new), position, (loss.path, old), lost_at):
+            lost = (loss.old, loss.path, vanished)
+            moves = self._cache.moves(moves_between(lost, (change.new, path, sorted(left)))).moves
+            for (_, new), (_, old) in moves.items():
+                if self._is_restored((path, new), position, (loss.path, old), lost_at, lost):
                     found[new] = Lost(loss.path, old, lost_at)
                     left.discard(new)
         return found
 
-    def _is_restored(self, new: Place, position: int, old: Place, lost_at: int) -> bool:
+    def _is_restored(
+        self, new: Place, position: int, old: Place, lost_at: int, lost: tuple[bytes, bytes, Sequence[FunctionKey]]
+    ) -> bool:
         if self._diffs.place_before(self._diff_at(position), *new) is not None:
             return False  # it came from elsewhere
         if self._diffs.lives_on(self._diff_at(lost_at), *old):
             return False
         name = old[1].qualified_name.rpartition(".")[2]
         for between, change in self._by_path[new[0]]:
-            if lost_at < between < position and any(
-                key.qualified_name.rpartition(".")[2] == name for key in self._fact(change).born
-            ):
-                earlier = self._restored_by(new[0], between).values()
-                if any((lost.path, lost.key, lost.lost_at) == (*old, lost_at) for lost in earlier):
+            if not lost_at < between < position or change.new is None:
+                continue
+            born = self._fact(change).born
+            if any(key.qualified_name.rpartition(".")[2] == name for key in born):
+                back = self._cache.moves(moves_between(lost, (change.new, new[0], born)))
+                if old in back.moves.values():
                     return False  # it was back already
         return True
 
@@ -136,14 +139,3 @@ class Restorations:
 
     def _fact(self, change: FileChange) -> ChangeFact:
         return self._cache.change(ChangeRequest(change.old, change.new, change.path, change.path, False))
-
-
-def _moves_request(
-    loss: FileChange, vanished: Sequence[FunctionKey], gain: FileChange, born: Sequence[FunctionKey]
-) -> MovesRequest:
-    """Return the request to match the functions of two versions, named by all that it depends on."""
-    assert loss.old is not None
-    assert gain.new is not None
-    old, new = (loss.old, loss.path, tuple(vanished)), (gain.new, gain.path, tuple(born))
-    ids = [hashlib.blake2b(repr(side).encode(), digest_size=20).digest() for side in (old, new)]
-    return MovesRequest(ids[0], ids[1], (old,), (new,))

@@ -130,7 +130,7 @@ class Tracer:
         positions = [p for p in (self._history.landing[at], landing - 1, landing) if p >= self.floor]
         if blob is not None:
             for position in positions:
-                found = self._counterparts.find(blob, place, position, landing)
+                found = self._counterparts.find(blob, place, position, landing, related)
                 if found:
                     return self.trace(*found, position)
             if related:

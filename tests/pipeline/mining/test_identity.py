@@ -241,6 +241,18 @@ def test_a_fix_made_in_the_parent_project_credits_the_function_without_its_prefi
     assert credits(history) == {"src/util.py::parse#0": 0.7}
 
 
+def test_a_fix_on_an_old_branch_stays_with_its_path_though_the_landing_changed_a_file_like_it() -> None:
+    history = History()
+    twin = TREE.replace("+ 5", "+ 55")
+    old = history.commit("start", {"a/util.py": TREE, "b/util.py": twin}, day=0)
+    main = history.commit("later", {"README": "y"}, day=600, parents=[old])
+    main = history.commit("the fix, picked", {"a/util.py": TREE_FIXED}, day=690, parents=[main])
+    side = history.commit("fix: steps", {"a/util.py": TREE_FIXED}, day=700, parents=[old], branch="side")
+    side = history.commit("work", {"b/util.py": twin + "x = 1\n"}, day=701, parents=[side], branch="side")
+    history.merge("Merge", main, side, {"b/util.py": twin + "x = 1\n"}, day=702)
+    assert credits(history) == {"a/util.py::parse#0": 0.7}
+
+
 def test_a_function_deleted_and_restored_on_a_branch_is_that_of_the_chain() -> None:
     history = History()
     base = history.commit("start", {"a.py": FIRST, "keep.py": FIRST}, day=0)
