@@ -124,10 +124,11 @@ class Tracer:
         """Trace a function of a commit `at` that is not on the chain within the window, by what it is.
 
         It is looked up where `at` landed, then just before the landing of the fix, then after it. A history that began
-        on the chain may fall back to the path.
+        on the chain may fall back to the start of the window, since the chain may have dropped it, and to the path.
         """
         related = self._counterparts.joins_chain(at)
         positions = [p for p in (self._history.landing[at], landing - 1, landing) if p >= self.floor]
+        positions += [self.floor] if related else []
         if blob is not None:
             for position in positions:
                 found = self._counterparts.find(blob, place, position, landing, related)

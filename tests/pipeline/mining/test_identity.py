@@ -253,6 +253,18 @@ def test_a_fix_on_an_old_branch_stays_with_its_path_though_the_landing_changed_a
     assert credits(history) == {"a/util.py::parse#0": 0.7}
 
 
+def test_a_fix_on_a_maintenance_branch_credits_the_function_that_the_chain_dropped_meanwhile() -> None:
+    history = History()
+    old = history.commit("start", {"a.py": FIRST, "keep.py": FIRST}, day=0)
+    main = history.commit("later", {"README": "y"}, day=600, parents=[old])
+    first = history.commit("maintain", {"VERSION": "1"}, day=610, parents=[old], branch="1.x")
+    main = history.merge("Merge 1.x", main, first, {}, day=611)
+    main = history.commit("drop", {"a.py": None}, day=620, parents=[main])
+    fix = history.commit("fix: it", {"a.py": SECOND, "keep.py": SECOND}, day=800, parents=[first], branch="1.x")
+    history.merge("Merge 1.x", main, fix, {"keep.py": SECOND}, day=801)
+    assert set(credits(history)) == {"a.py::f0#0", "keep.py::f0#0"}
+
+
 def test_a_function_deleted_and_restored_on_a_branch_is_that_of_the_chain() -> None:
     history = History()
     base = history.commit("start", {"a.py": FIRST, "keep.py": FIRST}, day=0)
