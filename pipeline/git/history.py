@@ -12,6 +12,7 @@ from array import array
 from binascii import unhexlify
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -241,24 +242,36 @@ def _land(position: int, tip: int, landing: array[int], parents: Callable[[int],
 def landing_times(committed_at: Sequence[int], authored_at: Sequence[int]) -> tuple[list[int], int]:
     """Return the times of the landings, and of how many that is the author's.
 
-    The chain is cut into runs of at most 30 days by committer times. In a run of at least ten landings, of which the
-    middle 80 % of the author times span at least a year, the committer times are those of a rewrite (`filter-repo`,
-    `rebase --root`, an import): its landings have their author times. What landed after a rewrite keeps its own.
+    The chain is cut into runs of at most 30 days by committer times. Committer times of a run are those of a rewrite
+    (`filter-repo`, `rebase --root`, an import) if it looks like a history of its own by author times; then its landings
+    have those. What landed after a rewrite keeps its own.
     """
     times, rewritten, start = list(committed_at), 0, 0
     while start < len(times):
         end = start + 1
         while end < len(times) and abs(committed_at[end] - committed_at[start]) <= REWRITTEN_WITHIN_DAYS * DAY_S:
             end += 1
-        count = end - start
-        if count >= REWRITTEN_LANDINGS:
-            authored = sorted(authored_at[start:end])
-            span = authored[count - 1 - count // 10] - authored[count // 10]
-            if span >= REWRITTEN_SPAN_DAYS * DAY_S:
-                times[start:end] = authored_at[start:end]
-                rewritten += count
+        if _is_rewritten(authored_at[start:end], times[start - 1] if start else None):
+            times[start:end] = authored_at[start:end]
+            rewritten += end - start
         start = end
     return times, rewritten
+
+
+def _is_rewritten(authored_at: Sequence[int], before: int | None) -> bool:
+    """Return whether a run of landings is a history by its author times: at least ten that span a year, in order.
+
+    The middle 80 % count. Old pull requests that are rebased in one month begin before the landing `before` the run, or
+    jump back and forth.
+    """
+    count, slack = len(authored_at), REWRITTEN_WITHIN_DAYS * DAY_S
+    if count < REWRITTEN_LANDINGS:
+        return False
+    middle = sorted(authored_at)[count // 10 : count - count // 10]
+    if middle[-1] - middle[0] < REWRITTEN_SPAN_DAYS * DAY_S or (before is not None and middle[0] < before - slack):
+        return False
+    back = sum(later < earlier - slack for earlier, later in pairwise(authored_at))
+    return back <= count // 10
 
 
 def effective_times(landed_at: Sequence[int], recipe: LabelRecipe) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """Find the function that a born one restores: deleted, or unreadable in between, and back within a bounded time.
 
 A file is deleted and the deletion reverted; a version does not parse or holds conflict markers; a function is taken out
-and put back. On the diffs alone it would be another function. It is the same if the path, or a deleted file of the same
-content or name, lost a function of similar tokens (as for moves) at most `RESTORED_WITHIN_DAYS` before, and nothing
-else became of that function.
+and put back. On the diffs alone it would be another function. It is the same if the path, or a deleted file of similar
+content, lost a function of similar tokens (as for moves) at most `RESTORED_WITHIN_DAYS` before, and nothing else became
+of that function.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.git.history import History
 from pipeline.git.trees import FileChange
 from pipeline.mining.diffs import DiffReader, TreeDiff, moves_between
 from pipeline.mining.facts.cache import FactCache
-from pipeline.mining.facts.compute import ChangeFact, ChangeRequest
+from pipeline.mining.facts.compute import ChangeFact, ChangeRequest, RenamesRequest
 from pipeline.mining.facts.lineage import FunctionKey, Place
 from pipeline.records import DAY_S
 
@@ -50,7 +50,7 @@ class Restorations:
         self._by_path = by_path
         self._diff_at = diff_at
         self._known: dict[tuple[bytes, int], Mapping[FunctionKey, Lost]] = {}
-        self._deleted: dict[bytes, list[tuple[int, FileChange]]] | None = None  # by blob and by file name
+        self._deleted: dict[bytes, list[tuple[int, FileChange]]] | None = None  # by ending
 
     def restored(self, path: bytes, key: FunctionKey, position: int) -> Lost | None:
         """Return what a function that a diff of the chain created in its path restores. Raises FactPending."""
@@ -116,26 +116,39 @@ class Restorations:
         yield from here[: -_MAX_LOSSES - 1 : -1]
         if change.old is not None or change.new is None:
             return
-        deleted = self._deleted_like(change)
-        elsewhere = [(p, c) for p, c in deleted if p < position and self._history.effective_at[p] >= oldest]
-        for p, c in elsewhere[: -_MAX_LOSSES - 1 : -1]:
-            if c.path != change.path and not any(p < again <= position for again, _ in self._by_path[c.path]):
+        deleted = [
+            (p, c)
+            for p, c in self._deletions(change.path)
+            if p < position and self._history.effective_at[p] >= oldest and c.path != change.path
+        ]
+        deleted.sort(key=lambda d: (d[1].old == change.new, _file_name(d[1].path) == _file_name(change.path), d[0]))
+        for p, c in deleted[: -_MAX_LOSSES - 1 : -1]:
+            again = any(p < back <= position for back, _ in self._by_path[c.path])
+            if not again and self._is_alike(c, change):
                 yield p, c
 
-    def _deleted_like(self, change: FileChange) -> list[tuple[int, FileChange]]:
-        """Return the deletions of files of the same content or file name, oldest first."""
+    def _deletions(self, path: bytes) -> Sequence[tuple[int, FileChange]]:
+        """Return the deletions of files with the same ending, oldest first."""
         if self._deleted is None:
             self._deleted = {}
-            for path, changes in self._by_path.items():
-                for position, gone in changes:
-                    if gone.new is None and gone.old is not None:
-                        for name in (gone.old, b"/" + path.rpartition(b"/")[2]):
-                            self._deleted.setdefault(name, []).append((position, gone))
-        assert change.new is not None
-        names = (change.new, b"/" + change.path.rpartition(b"/")[2])
-        return sorted(
-            {found for name in names for found in self._deleted.get(name, ())}, key=lambda f: (f[0], f[1].path)
-        )
+            for position, gone in sorted(
+                (p, c) for changes in self._by_path.values() for p, c in changes if c.new is None and c.old is not None
+            ):
+                self._deleted.setdefault(gone.path.rpartition(b".")[2], []).append((position, gone))
+        return self._deleted.get(path.rpartition(b".")[2], ())
+
+    def _is_alike(self, loss: FileChange, gain: FileChange) -> bool:
+        """Return whether two files are equal or similar, as renamed ones."""
+        assert loss.old is not None
+        assert gain.new is not None
+        if loss.old == gain.new:
+            return True
+        pair = (loss._replace(new=None), gain._replace(old=None))
+        return bool(self._cache.renames(RenamesRequest(loss.old, gain.new, pair)).renames)
 
     def _fact(self, change: FileChange) -> ChangeFact:
         return self._cache.change(ChangeRequest(change.old, change.new, change.path, change.path, False))
+
+
+def _file_name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]

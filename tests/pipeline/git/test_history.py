@@ -231,6 +231,8 @@ def test_landings_whose_committer_times_are_those_of_a_rewrite_have_their_author
         ([DAYS[-1] + 60 * i for i in range(9)], DAYS[:9]),  # too few to tell
         ([DAYS[-1] + 60 * i for i in range(40)], [0, 0, 0, *DAYS[-1:] * 37]),  # a few wrong dates
         ([t + 20 * DAY_S for t in DAYS], [0, *DAYS[1:]]),
+        ([DAYS[-1], *(DAYS[-1] + 40 * DAY_S + i for i in range(40))], [DAYS[-1], *DAYS]),  # old work, landed late
+        ([DAYS[-1] + 60 * i for i in range(40)], [DAYS[i * 7 % 40] for i in range(40)]),  # in no order
     ],
 )
 def test_other_landings_keep_their_committer_times(committed: list[int], authored: list[int]) -> None:

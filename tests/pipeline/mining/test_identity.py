@@ -117,6 +117,7 @@ def test_a_fix_of_comments_white_space_and_moves_alone_gives_nothing() -> None:
 CONFLICT = "<<<<<<< HEAD\n{0}=======\n{1}>>>>>>> other\n"
 BROKEN = "def f0(value:\n    total = [value + 1\n" + function("f1")
 OTHER = LONG.format(name="late", last=1)
+OTHER_FIXED = LONG.format(name="late", last=2)
 
 
 @each_row(
@@ -140,6 +141,7 @@ OTHER = LONG.format(name="late", last=1)
             {"lib/a.py": SECOND + "\nx = 1\n"},
             "a.py::f0#0",
         ),
+        ({"a.py": OTHER}, {"a.py": None}, {"lib/b.py": OTHER + "\nx = 1\n"}, {"lib/b.py": OTHER_FIXED}, "a.py::late#0"),
         (
             {"a.py": OTHER + FIRST},
             {"a.py": FIRST},
