@@ -50,7 +50,7 @@ def own_code(parsed: ParsedFile, index: int) -> list[bytes]:
     tokens: list[bytes] = []
     depths: list[int] = []  # columns of the open blocks
     row = function.start_line - 1
-    for inner in _listed_inside(parsed, index):
+    for inner in listed_inside(parsed, index):
         tokens += _free_of_layout(parsed, row, inner.start_line - 1, depths)
         tokens.append(_INNER)
         row = inner.end_line
@@ -66,12 +66,7 @@ def rows_differ_in_code(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk])
     return any(before[token] != after[token] for token in before.keys() | after.keys() if not token.startswith(b"\n"))
 
 
-def holds_functions(parsed: ParsedFile, index: int) -> bool:
-    """Return whether a function holds another that is listed."""
-    return next(_listed_inside(parsed, index), None) is not None
-
-
-def _listed_inside(parsed: ParsedFile, index: int) -> Iterator[Function]:
+def listed_inside(parsed: ParsedFile, index: int) -> Iterator[Function]:
     """Yield the listed functions inside of a function, without those inside of them, by whole lines."""
     outer = parsed.functions[index]
     row = outer.start_line

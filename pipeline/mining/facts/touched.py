@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline.syntax.functions import touched
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.parser import Function, ParsedFile
-from pipeline.syntax.tokens import holds_functions, own_code, rows_differ_in_code
+from pipeline.syntax.tokens import listed_inside, own_code, rows_differ_in_code
 
 _MAX_SHIFT_LINES = 1_000  # of a block
+_OUTSIDE, _WITHIN, _CROSSES = range(3)  # where a hunk lies among the functions inside of another
 _MAX_TWINS = 20  # functions of one name among which a moved one is looked for
 
 
@@ -150,9 +151,9 @@ def with_changed_code(
     for index in indexes:
         successor = successors.get(index)
         if successor is not None:
-            inside = _hunks_inside(old, new, hunks, index, successor)
+            own = _own_hunks(old, new, hunks, index, successor)
             # The rows that changed are fewer than those of the function, and mostly tell.
-            if (inside and rows_differ_in_code(old, new, inside)) or own_code(old, index) != own_code(new, successor):
+            if (own and rows_differ_in_code(old, new, own)) or own_code(old, index) != own_code(new, successor):
                 changed.append(index)
             continue
         others = gained.get(_simple_name(old.functions[index]), [])
@@ -165,20 +166,33 @@ def with_changed_code(
     return changed
 
 
-def _hunks_inside(
-    old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk], index: int, successor: int
-) -> Sequence[Hunk]:
-    """Return the hunks of a function, none if one crosses its edge or another function is listed inside of it."""
+def _own_hunks(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk], index: int, successor: int) -> Sequence[Hunk]:
+    """Return the hunks in a function's own lines, none if one crosses its edge or that of a function inside of it."""
     before, after = old.functions[index], new.functions[successor]
+    inner_old, inner_new = list(listed_inside(old, index)), list(listed_inside(new, successor))
     first = bisect_left(hunks, before.start_line - 1, key=lambda hunk: hunk.old_end)
     last = bisect_left(hunks, before.end_line + 1, key=lambda hunk: hunk.old_start)
-    within = hunks[first:last]
-    for hunk in within:
+    own = []
+    for hunk in hunks[first:last]:
         if hunk.old_start < before.start_line - 1 or hunk.old_end > before.end_line:
             return ()
         if hunk.new_start < after.start_line - 1 or hunk.new_end > after.end_line:
             return ()
-    return () if holds_functions(old, index) or holds_functions(new, successor) else within
+        was = _place_among(inner_old, hunk.old_start, hunk.old_end)
+        now = _place_among(inner_new, hunk.new_start, hunk.new_end)
+        if _CROSSES in (was, now) or was != now:
+            return ()
+        if was == _OUTSIDE:
+            own.append(hunk)
+    return own
+
+
+def _place_among(inner: Sequence[Function], start: int, end: int) -> int:
+    """Return whether rows [start, end), counted from 0, are outside of all functions, within one, or neither."""
+    at = bisect_left(inner, start + 1, key=lambda function: function.end_line)
+    if at == len(inner) or end < inner[at].start_line:
+        return _OUTSIDE
+    return _WITHIN if inner[at].start_line - 1 < start and end < inner[at].end_line else _CROSSES
 
 
 def _simple_name(function: Function) -> str:
