@@ -14,6 +14,7 @@ from pipeline.finetuning.recipe import Ablation
 from pipeline.ranking.scorer import Subject
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import PairMetrics
+from pipeline.syntax.line_ends import with_line_feeds
 
 _CACHED_BLOBS = 4  # functions come file by file
 
@@ -57,7 +58,7 @@ def prompted_of(subject: Subject, read: ReadBlob) -> Prompted:
 
 def code_of(content: bytes, start_line: int, end_line: int) -> str:
     """Return the lines of a file (from 1, inclusive) as text; bytes that are not UTF-8 become U+FFFD."""
-    return b"\n".join(content.split(b"\n")[start_line - 1 : end_line]).decode("utf-8", "replace")
+    return b"\n".join(with_line_feeds(content).split(b"\n")[start_line - 1 : end_line]).decode("utf-8", "replace")
 
 
 def cache_blobs(read: ReadBlob) -> ReadBlob:

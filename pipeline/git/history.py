@@ -12,12 +12,13 @@ from array import array
 from binascii import unhexlify
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from pipeline.git.objects import ObjectReader
 from pipeline.git.packs import ObjectProblem
-from pipeline.label_recipe import LabelRecipe
+from pipeline.label_recipe import MINER_VERSION, LabelRecipe
 from pipeline.records import DAY_S
 
 # Flags of a commit by its message, in version 1 of the label rules only the first.
@@ -27,6 +28,15 @@ MAY_FIX = 1  # the message may contain fix evidence or revert something (a cheap
 ROOT = -1  # an absent parent: missing, or beyond a shallow boundary
 
 _PERSON = re.compile(rb"^(author|committer) (.*?) (-?\d{1,18}) [+-]\d{4}\s*$", re.M)
+# As git reads it: the time follows the last bracket, and what follows the time does not matter.
+_ODD_PERSON = re.compile(rb"^(author|committer) ([^\n]*>)?([^\n]*)$", re.M)
+_TIME = re.compile(rb"\s*(-?\d{1,18})(?!\d)")
+
+# Landings whose committer times lie within a month while their author times span years were written by a rewrite or an
+# import (docs/development/design.md, "Times").
+REWRITTEN_WITHIN_DAYS = 30
+REWRITTEN_SPAN_DAYS = 365
+REWRITTEN_LANDINGS = 10
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,11 @@ class RawCommit:
     message: bytes
 
 
-def parse_commit(data: bytes) -> RawCommit:
-    """Parse a commit object, tolerating odd people and dates. Raises ValueError if it has no tree."""
+def parse_commit(data: bytes, version: int = MINER_VERSION) -> RawCommit:
+    """Parse a commit object, tolerating odd people and dates. Raises ValueError if it has no tree.
+
+    In the first version of the rules a person whose time zone is odd has neither name nor time.
+    """
     head, _, message = data.partition(b"\n\n")
     if not head.startswith(b"tree ") or len(head) < 45:
         raise ValueError("commit without a tree")
@@ -54,6 +67,8 @@ def parse_commit(data: bytes) -> RawCommit:
         parents.append(unhexlify(head[position + 7 : position + 47]))
         position += 48
     people = {role: (person, int(time)) for role, person, time in _PERSON.findall(head, position)}
+    if len(people) < 2 and version >= 2:
+        people = _odd_people(head, position) | people
     author, authored_at = people.get(b"author", (b"", 0))
     committer, committed_at = people.get(b"committer", (author, authored_at))
     encoding = None
@@ -61,6 +76,18 @@ def parse_commit(data: bytes) -> RawCommit:
     if at >= 0:
         encoding = head[at + 10 :].split(b"\n", 1)[0][:40]
     return RawCommit(tree, tuple(parents), author, authored_at, committer, committed_at, encoding, message)
+
+
+def _odd_people(head: bytes, position: int) -> dict[bytes, tuple[bytes, int]]:
+    """Return name and time by role. A time that cannot be read is that of the other role, else 0."""
+    names: dict[bytes, bytes] = {}
+    times: dict[bytes, int] = {}
+    for role, person, rest in _ODD_PERSON.findall(head, position):
+        names[role] = person or rest.strip()
+        if time := _TIME.match(rest):
+            times[role] = int(time[1])
+    other = next(iter(times.values()), 0)
+    return {role: (name, times.get(role, other)) for role, name in names.items()}
 
 
 @dataclass
@@ -75,6 +102,7 @@ class CommitGraph:
         default_factory=lambda: array("Q")
     )  # author and author time, which cherry-picks keep
     series_key: array[int] = field(default_factory=lambda: array("Q"))  # author alone
+    authored_at: array[int] = field(default_factory=lambda: array("q"))
     flags: array[int] = field(default_factory=lambda: array("B"))
     index: dict[bytes, int] = field(default_factory=dict)
 
@@ -94,6 +122,7 @@ def extend_graph(
     flags_of: Callable[[bytes], int],
     shallow: frozenset[bytes] = frozenset(),
     progress: Callable[[int], None] | None = None,
+    version: int = MINER_VERSION,
 ) -> int:
     """Add the commits reachable from `head` that the graph lacks. Return how many objects were missing or damaged.
 
@@ -106,7 +135,7 @@ def extend_graph(
     while todo:
         commit_id = todo.pop()
         try:
-            raw = parse_commit(reader.commit(commit_id))
+            raw = parse_commit(reader.commit(commit_id), version)
         except (ObjectProblem, ValueError):
             problems += 1
             continue
@@ -134,6 +163,7 @@ def _append(graph: CommitGraph, commit_id: bytes, raw: RawCommit, flags_of: Call
     graph.committed_at.append(raw.committed_at)
     graph.author_key.append(short_hash(b"%s %d" % (raw.author, raw.authored_at)))
     graph.series_key.append(short_hash(raw.author))
+    graph.authored_at.append(raw.authored_at)
     graph.flags.append(flags_of(raw.message))
     return position
 
@@ -150,6 +180,7 @@ class History:
     unit: tuple[int, ...]  # by chain position: the last position of the rebased series it belongs to
     commits: int
     boundary: int | None  # first commit of the chain, if its parents are cut off (shallow) or missing
+    rewritten: int = 0  # landings that have their author's time, since their committer's is that of a rewrite
 
     @property
     def head(self) -> int:
@@ -174,9 +205,12 @@ def read_history(
     landed = []
     for position, tip in enumerate(chain):
         landed.append(_land(position, tip, landing, parents))
-    times = effective_times([graph.committed_at[c] for c in chain], recipe)
-    unit = _rebased_series(graph, chain, recipe, parents)
-    return History(graph, tuple(chain), times, landing, tuple(landed), unit, sum(landed), boundary)
+    landed_at, rewritten = [graph.committed_at[c] for c in chain], 0
+    if recipe.miner_version >= 2:
+        landed_at, rewritten = landing_times(landed_at, [graph.authored_at[c] for c in chain])
+    times = effective_times(landed_at, recipe)
+    unit = _rebased_series(graph, chain, landed_at, recipe, parents)
+    return History(graph, tuple(chain), times, landing, tuple(landed), unit, sum(landed), boundary, rewritten)
 
 
 def _first_parent_chain(
@@ -207,15 +241,50 @@ def _land(position: int, tip: int, landing: array[int], parents: Callable[[int],
     return count
 
 
-def effective_times(committed_at: Sequence[int], recipe: LabelRecipe) -> tuple[int, ...]:
-    """Return committer times with outliers replaced by the local median, as a running maximum.
+def landing_times(committed_at: Sequence[int], authored_at: Sequence[int]) -> tuple[list[int], int]:
+    """Return the times of the landings, and of how many that is the author's.
+
+    The chain is cut into runs of at most 30 days by committer times. Committer times of a run are those of a rewrite
+    (`filter-repo`, `rebase --root`, an import) if it looks like a history of its own by author times; then its landings
+    have those. What landed after a rewrite keeps its own.
+    """
+    times, rewritten, start = list(committed_at), 0, 0
+    while start < len(times):
+        end = start + 1
+        while end < len(times) and abs(committed_at[end] - committed_at[start]) <= REWRITTEN_WITHIN_DAYS * DAY_S:
+            end += 1
+        if _is_rewritten(authored_at[start:end], times[start - 1] if start else None):
+            times[start:end] = authored_at[start:end]
+            rewritten += end - start
+        start = end
+    return times, rewritten
+
+
+def _is_rewritten(authored_at: Sequence[int], before: int | None) -> bool:
+    """Return whether a run of landings is a history by its author times: at least ten that span a year, in order.
+
+    The middle 80 % count. Old pull requests that are rebased in one month begin before the landing `before` the run, or
+    jump back and forth.
+    """
+    count, slack = len(authored_at), REWRITTEN_WITHIN_DAYS * DAY_S
+    if count < REWRITTEN_LANDINGS:
+        return False
+    middle = sorted(authored_at)[count // 10 : count - count // 10]
+    if middle[-1] - middle[0] < REWRITTEN_SPAN_DAYS * DAY_S or (before is not None and middle[0] < before - slack):
+        return False
+    back = sum(later < earlier - slack for earlier, later in pairwise(authored_at))
+    return back <= count // 10
+
+
+def effective_times(landed_at: Sequence[int], recipe: LabelRecipe) -> tuple[int, ...]:
+    """Return the times of landings with outliers replaced by the local median, as a running maximum.
 
     See docs/development/design.md, "Times". The window of neighbours is centred on the commit: `recipe.neighbours` in
     all, itself included, fewer near the ends of the chain. This way a history whose times never decrease keeps them,
     even if its commits are far apart; with an asymmetric window the last commits of a quiet repository would count as
     outliers.
     """
-    times = np.asarray(committed_at, dtype=np.int64)
+    times = np.asarray(landed_at, dtype=np.int64)
     medians = times.copy()
     reach = recipe.neighbours // 2
     for radius in range(1, min(reach, (len(times) - 1) // 2) + 1):
@@ -229,7 +298,11 @@ def effective_times(committed_at: Sequence[int], recipe: LabelRecipe) -> tuple[i
 
 
 def _rebased_series(
-    graph: CommitGraph, chain: Sequence[int], recipe: LabelRecipe, parents: Callable[[int], tuple[int, ...]]
+    graph: CommitGraph,
+    chain: Sequence[int],
+    landed_at: Sequence[int],
+    recipe: LabelRecipe,
+    parents: Callable[[int], tuple[int, ...]],
 ) -> tuple[int, ...]:
     """Group the commits of a rebased branch into one landing: neighbours of one author, seconds apart.
 
@@ -238,7 +311,7 @@ def _rebased_series(
     unit = list(range(len(chain)))
     for position in range(len(chain) - 2, -1, -1):
         here, after = chain[position], chain[position + 1]
-        gap = graph.committed_at[after] - graph.committed_at[here]
+        gap = landed_at[position + 1] - landed_at[position]
         if (
             0 <= gap <= recipe.series_gap_s
             and graph.series_key[here] == graph.series_key[after]

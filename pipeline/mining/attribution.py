@@ -6,7 +6,7 @@ Rounds end, because each requests only facts that the facts of the previous one 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +18,6 @@ from pipeline.label_recipe import LabelRecipe
 from pipeline.mining.credit import AttributedFix, Credits, give_credit
 from pipeline.mining.diffs import TreeDiff, file_pairs
 from pipeline.mining.facts.cache import FactCache, FactPending
-from pipeline.mining.facts.compute import ChangeRequest
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.fix_commits import (
     IGNORED_BY_BLAME,
@@ -104,6 +103,7 @@ class Attribution:
         self._left = [c for c in messages if tracer.floor < history.landing[c] <= upto and messages[c].evidence]
         self._older = _equal_authors(history, self._left)
         self._older_patches: dict[int, Patch] = {}
+        self._touches_of: dict[Root, int] = {}
         self._series: dict[int, list[int]] = defaultdict(list)
         for position, last in enumerate(history.unit):
             self._series[last].append(position)
@@ -152,7 +152,7 @@ class Attribution:
         return None
 
     def _with_roots(self, fix: FixCommit) -> ExaminedFix:
-        touched = touched_functions(fix, self._cache)
+        touched = self._touched(fix)
         roots, missing = [], False
         for path, key in touched:
             try:
@@ -164,8 +164,24 @@ class Attribution:
         if missing:
             raise FactPending
         resolved = frozenset(root for root in roots if root is not None)
+        for root in resolved:
+            if root.born_at == ALIVE and root not in self._touches_of:
+                self._touches_of[root] = self._tracer.touches(root, self._upto)
         patch = patch_of(fix, self._cache, self._recipe.miner_version)
         return ExaminedFix(fix, patch, tuple(touched), resolved, sum(root is None for root in roots))
+
+    def _touched(self, fix: FixCommit) -> list[tuple[bytes, FunctionKey]]:
+        """Return the functions whose code a fix changed: one that only moved to another file is not among them."""
+        touched = touched_functions(fix, self._cache)
+        if self._recipe.miner_version < 2:
+            return touched
+        facts = [(request.old_path, self._cache.change(request)) for request in fix.requests]
+        gone = {(path, key) for path, fact in facts for key in fact.vanished}
+        if gone.isdisjoint(touched) or not any(fact.born for _, fact in facts):
+            return touched
+        source = [c for c in self._changes_of(fix.commit) if self._excluded(c.path) is None]
+        moved = self._tracer.moved_unchanged(self._diff(fix.commit, source))
+        return [place for place in touched if place not in moved]
 
     def _examine_older(self, commit: int) -> bool:
         """Compute the patch of an earlier commit that may be the same change. Return False if facts are missing."""
@@ -240,20 +256,8 @@ class Attribution:
         return (last, ""), frozenset(series)
 
     def _touches(self, credits: Credits) -> dict[tuple[bytes, FunctionKey], int]:
-        """Count the landings of the window that changed each credited function, in its file at the window's start."""
-        counts: Counter[tuple[bytes, FunctionKey]] = Counter()
-        credited: dict[bytes, set[FunctionKey]] = defaultdict(set)
-        for root in credits.by_root:
-            if root.born_at == ALIVE:
-                credited[root.path].add(root.key)
-        for path, keys in credited.items():
-            for position, change in self._tracer.path_changes(path):
-                if position > self._upto or change.old is None:
-                    continue
-                for key in self._cache.change(ChangeRequest(change.old, change.new, path, path, False)).touched:
-                    if key in keys and self._tracer.born_in_path(path, key, position - 1) is None:
-                        counts[path, key] += 1
-        return dict(counts)
+        """Return how many landings of the window changed each credited function."""
+        return {(root.path, root.key): self._touches_of[root] for root in credits.by_root if root.born_at == ALIVE}
 
 
 def _equal_authors(history: History, commits: Iterable[int]) -> dict[int, list[int]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.git.trees import FileChange
 from pipeline.mining.facts.cache import FactCache, FactPending
-from pipeline.mining.facts.compute import ChangeRequest, MovesRequest, RenamesRequest
+from pipeline.mining.facts.compute import ChangeRequest, MovesFact, MovesRequest, RenamesRequest
 from pipeline.mining.facts.lineage import FunctionKey, Place
 
 
@@ -47,6 +48,15 @@ def change_request(pair: FilePair, code: bool = False) -> ChangeRequest:
     return ChangeRequest(pair.old, pair.new, pair.old_path, pair.new_path, code)
 
 
+def moves_between(
+    old: tuple[bytes, bytes, Sequence[FunctionKey]], new: tuple[bytes, bytes, Sequence[FunctionKey]]
+) -> MovesRequest:
+    """Return the request to match functions of two files, each (blob, path, functions), named by all of that."""
+    sides = [(blob, path, tuple(keys)) for blob, path, keys in (old, new)]
+    ids = [hashlib.blake2b(repr(side).encode(), digest_size=20).digest() for side in sides]
+    return MovesRequest(ids[0], ids[1], (sides[0],), (sides[1],))
+
+
 def file_pairs(diff: TreeDiff, cache: FactCache) -> list[FilePair]:
     """Return the changed files with renames joined. Raises FactPending if the renames are pending."""
     changes = diff.changes
@@ -62,7 +72,7 @@ class DiffReader:
     def __init__(self, cache: FactCache) -> None:
         self._cache = cache
         self._pairs: dict[tuple[bytes, bytes], dict[bytes, FilePair]] = {}
-        self._moves: dict[tuple[bytes, bytes], Mapping[Place, Place]] = {}
+        self._moves: dict[tuple[bytes, bytes], MovesFact] = {}
         self._requested_in: dict[tuple[bytes, bytes], int] = {}  # the last round in which the moves were requested
 
     def place_before(self, diff: TreeDiff, path: bytes, key: FunctionKey) -> Place | None:
@@ -71,12 +81,23 @@ class DiffReader:
         if change is None:
             return path, key
         same_path = ChangeRequest(change.old, change.new, path, path, False)
-        if change.old is not None and key not in self._cache.change(same_path).born:
-            return path, key
+        if change.old is not None and key not in (fact := self._cache.change(same_path)).born:
+            return path, fact.before(key)
         pair = self._pairs_of(diff)[path]
-        if pair.old_path != path and key not in self._cache.change(change_request(pair)).born:
-            return pair.old_path, key
-        return self._moves_of(diff).get((path, key))
+        if pair.old_path != path and key not in (fact := self._cache.change(change_request(pair))).born:
+            return pair.old_path, fact.before(key)
+        return self._moves_of(diff).moves.get((path, key))
+
+    def lives_on(self, diff: TreeDiff, path: bytes, key: FunctionKey) -> bool:
+        """Return whether a function that its path lost is elsewhere on the new side. Raises FactPending."""
+        pair = next((p for p in self._pairs_of(diff).values() if p.old_path == path and p.old is not None), None)
+        if pair is not None and pair.new_path != path and key not in self._cache.change(change_request(pair)).vanished:
+            return True
+        return (path, key) in self._moves_of(diff).moves.values()
+
+    def moved_unchanged(self, diff: TreeDiff) -> frozenset[Place]:
+        """Return the places on the old side of the functions that moved with equal code. Raises FactPending."""
+        return self._moves_of(diff).unchanged
 
     def _pairs_of(self, diff: TreeDiff) -> Mapping[bytes, FilePair]:
         trees = (diff.old_tree, diff.new_tree)
@@ -84,7 +105,7 @@ class DiffReader:
             self._pairs[trees] = {pair.new_path: pair for pair in file_pairs(diff, self._cache)}
         return self._pairs[trees]
 
-    def _moves_of(self, diff: TreeDiff) -> Mapping[Place, Place]:
+    def _moves_of(self, diff: TreeDiff) -> MovesFact:
         trees = (diff.old_tree, diff.new_tree)
         if trees not in self._moves:
             if self._requested_in.get(trees) == self._cache.rounds:
@@ -93,7 +114,7 @@ class DiffReader:
             self._moves[trees] = self._request_moves(diff)
         return self._moves[trees]
 
-    def _request_moves(self, diff: TreeDiff) -> Mapping[Place, Place]:
+    def _request_moves(self, diff: TreeDiff) -> MovesFact:
         pairs = list(self._pairs_of(diff).values())
         requests = [change_request(pair) for pair in pairs]
         if not self._cache.request_all(requests):
@@ -102,5 +123,5 @@ class DiffReader:
         vanished = [(p.old, p.old_path, f.vanished) for p, f in zip(pairs, facts, strict=True) if f.vanished and p.old]
         born = [(p.new, p.new_path, f.born) for p, f in zip(pairs, facts, strict=True) if f.born and p.new]
         if not vanished or not born:
-            return {}
-        return self._cache.moves(MovesRequest(diff.old_tree, diff.new_tree, tuple(vanished), tuple(born))).moves
+            return MovesFact({})
+        return self._cache.moves(MovesRequest(diff.old_tree, diff.new_tree, tuple(vanished), tuple(born)))

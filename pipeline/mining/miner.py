@@ -148,12 +148,13 @@ class Miner:
         def report(done: int) -> None:
             self._progress("reading commits", done, None)
 
+        version = self._recipe.miner_version
+
         def flags_of(message: bytes) -> int:
-            version = self._recipe.miner_version
             keyed = version >= 2 and begins_with_key(message)
             return (MAY_FIX if might_be_fix(message, version) else 0) | (KEYED if keyed else 0)
 
-        self._problems = extend_graph(self._graph, self._reader, head, flags_of, shallow, report)
+        self._problems = extend_graph(self._graph, self._reader, head, flags_of, shallow, report, version)
         if head not in self._graph.index:
             raise AssayError(
                 f"the head commit of {self._repository.name} cannot be read: fetch or clone the repository again"
@@ -279,7 +280,8 @@ class Miner:
         floor = lookback_start(history, now)
         snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
         messages, changes = self._read_messages(floor, position, now), self._chain_changes(floor, position)
-        tracer = Tracer(history, self._cache, changes, floor, self._source_changes, lambda *_: True, blobs.get)
+        version = self._recipe.miner_version
+        tracer = Tracer(history, self._cache, changes, floor, self._source_changes, lambda *_: True, blobs, version)
         fixes = self._attribution_of(history, messages, tracer, position)
         process = ProcessHistory(now, history, self._cache, snapshot, tracer, fixes, changes, self._changes_of)
         while not process.advance():
@@ -344,7 +346,7 @@ class Miner:
 
     def _commit(self, commit: int) -> RawCommit | None:
         try:
-            return parse_commit(self._reader.commit(self._graph.ids[commit]))
+            return parse_commit(self._reader.commit(self._graph.ids[commit]), self._recipe.miner_version)
         except (ObjectProblem, ValueError):
             return None
 
@@ -410,7 +412,8 @@ class Miner:
             snapshot.position,
             self._source_changes,
             snapshot.has,
-            snapshot.blobs.get,
+            snapshot.blobs,
+            self._recipe.miner_version,
         )
 
     def _source_changes(self, commit: int) -> list[FileChange]:

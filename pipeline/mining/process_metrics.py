@@ -127,8 +127,10 @@ class ProcessHistory:
         segments = list(self._tracer.segments(path, key, head))
         touched: list[tuple[int, bytes]] = []
         for later, segment in zip([None, *segments], segments, strict=False):
-            if later is not None and later.born_at is not None and self._changed_in_move(later.born_at, segment):
-                touched.append((later.born_at, later.path))
+            # A restored function was not there to be changed.
+            moved_at = later.born_at if later is not None and later.born_at == segment.upto + 1 else None
+            if later is not None and moved_at is not None and self._changed_in_move(moved_at, segment):
+                touched.append((moved_at, later.path))
             begins = self._tracer.floor if segment.born_at is None else segment.born_at
             positions = self._touches_in(segment.path).get(segment.key, ())
             touched += [(p, segment.path) for p in positions if begins < p <= segment.upto]
@@ -170,7 +172,11 @@ class ProcessHistory:
             yield added[-1], upto, path
             pair = self._pairs_at(added[-1]).to_path[path]
             if pair.old is None:
-                return
+                lost_at = self._tracer.file_lost_at(path, added[-1])
+                if lost_at is None:
+                    return
+                upto = lost_at
+                continue
             if pair.old != pair.new:
                 yield added[-1] - 1, added[-1], path
             path, upto = pair.old_path, added[-1] - 1

@@ -173,6 +173,11 @@ def reduction_notes(
         sha = history.graph.ids[history.boundary].hex()[:10]
         kind = "shallow clone" if repository.shallow else "history cut off by a missing commit"
         notes.append(f"{kind}: {sha} counts as the first commit")
+    if history.rewritten:
+        landings = _count(history.rewritten, "landing")
+        notes.append(
+            f"committer dates of {landings} are those of a rewrite or an import: author dates are used instead"
+        )
     if failures.commits:
         notes.append(f"{_count(failures.commits, 'commit')} missing or broken: left out")
     if failures.trees.missing:

@@ -14,10 +14,13 @@ from typing import NamedTuple
 from pipeline.git.branches import Branches
 from pipeline.git.history import History, first_parent
 from pipeline.git.trees import FileChange
+from pipeline.label_recipe import MINER_VERSION
+from pipeline.mining.counterparts import Counterparts
 from pipeline.mining.diffs import DiffReader, TreeDiff
 from pipeline.mining.facts.cache import FactCache, FactPending
 from pipeline.mining.facts.compute import ChangeRequest, FunctionsRequest
 from pipeline.mining.facts.lineage import FunctionKey, Place
+from pipeline.mining.restored import Restorations
 
 ALIVE = -1
 
@@ -50,7 +53,8 @@ class Tracer:
         floor: int,
         changes_of: Callable[[int], Sequence[FileChange]],
         alive: Callable[[bytes, FunctionKey], bool],
-        blob_at_floor: Callable[[bytes], bytes | None],
+        blobs_at_floor: Mapping[bytes, bytes],
+        version: int = MINER_VERSION,
     ) -> None:
         """`chain_changes` are by chain position. `changes_of` takes a commit (index of the graph)."""
         self._history = history
@@ -59,13 +63,17 @@ class Tracer:
         self._chain_changes = chain_changes
         self._changes_of = changes_of
         self._alive = alive
-        self._blob_at_floor = blob_at_floor
+        self._version = version
         self._by_path: dict[bytes, list[tuple[int, FileChange]]] = {}
         for position in sorted(p for p in chain_changes if p > floor):
             for change in chain_changes[position]:
                 self._by_path.setdefault(change.path, []).append((position, change))
         self._branches = Branches(history, changes_of)
         self._diffs = DiffReader(cache)
+        self._counterparts = Counterparts(
+            history, cache, self._by_path, blobs_at_floor, lambda position: chain_changes.get(position, ())
+        )
+        self._restorations = Restorations(history, cache, self._diffs, self._by_path, self._diff_at)
         self._births: dict[bytes, dict[FunctionKey, list[int]]] = {}
         self._requested_in: dict[bytes, int] = {}  # path -> last round in which its births were requested
 
@@ -74,23 +82,64 @@ class Tracer:
         landing = self._history.landing[commit]
         at = first_parent(self._history, commit)
         place: Place = (path, key)
+        changed = commit  # the last commit known to change the place's file after `at`
         while at is not None and self._branches.is_side(at, landing):
-            changed, below = self._branches.last_change(at, landing, place[0])
-            if changed is None:
+            last, below = self._branches.last_change(at, landing, place[0])
+            if last is None:
                 at = below
                 break
-            parent = first_parent(self._history, changed)
-            before = self._before(changed, parent, *place) if parent is not None else None
+            parent = first_parent(self._history, last)
+            before = self._before(last, parent, *place) if parent is not None else None
             if before is None:
-                return Root(path, key, landing)  # born on the branch: for the chain it is born with the landing
-            place, at = before, parent
+                back = self._restored_on_branch(place, last, landing) if self._version >= 2 else None
+                # Born on the branch: for the chain it is born with the landing.
+                return back or Root(path, key, landing)
+            place, at, changed = before, parent, last
         if at is None:
             return None
         position = self._history.landing[at]
+        if self._version >= 2 and (position < self.floor or self._history.chain[position] != at):
+            return self._by_content(place, self._old_blob(changed, place[0]), at, landing)
         root = self.trace(*place, position) if position >= self.floor else self._by_name(*place, landing)
         if root is None and self._branches.is_side(commit, landing):
             return self._by_landing(*place, landing)
         return root
+
+    def _old_blob(self, commit: int, path: bytes) -> bytes | None:
+        return next((c.old for c in self._changes_of(commit) if c.path == path), None)
+
+    def _restored_on_branch(self, place: Place, commit: int, landing: int) -> Root | None:
+        """Trace a function that a side commit created although the chain has it: it was restored, or both picked it."""
+        path, key = place
+        landed = next((c for c in self._chain_changes.get(landing, ()) if c.path == path), None)
+        blob = next((c.new for c in self._changes_of(commit) if c.path == path), None)
+        if landed is None or landed.old is None or blob is None or landing - 1 < self.floor:
+            return None
+        if key in self._cache.change(ChangeRequest(landed.old, landed.new, path, path, False)).born:
+            return None
+        found = self._counterparts.same_path(blob, place, landing - 1)
+        return self.trace(*found, landing - 1) if found else None
+
+    def _by_content(self, place: Place, blob: bytes | None, at: int, landing: int) -> Root | None:
+        """Trace a function of a commit `at` that is not on the chain within the window, by what it is.
+
+        It is looked up where `at` landed, then just before the landing of the fix, then after it. A history that began
+        on the chain may fall back to the start of the window, since the chain may have dropped it, and to the path.
+        """
+        related = self._counterparts.joins_chain(at)
+        positions = [p for p in (self._history.landing[at], landing - 1, landing) if p >= self.floor]
+        positions += [self.floor] if related else []
+        if blob is not None:
+            for position in positions:
+                found = self._counterparts.find(blob, place, position, landing, related)
+                if found:
+                    return self.trace(*found, position)
+            if related:
+                for position in positions:
+                    found = self._counterparts.successor(blob, place, position)
+                    if found:
+                        return self.trace(*found, position)
+        return self._by_landing(*place, landing) if related else None
 
     def _by_landing(self, path: bytes, key: FunctionKey, landing: int) -> Root | None:
         """Trace a change of a file that the chain has moved meanwhile, by the landing's diff.
@@ -113,9 +162,7 @@ class Tracer:
         return None
 
     def _exists(self, path: bytes, key: FunctionKey, position: int) -> bool:
-        changes = self._by_path.get(path, [])
-        count = bisect_right(changes, position, key=lambda c: c[0])
-        blob = changes[count - 1][1].new if count else self._blob_at_floor(path)
+        blob = self._counterparts.blob_at(path, position)
         if blob is None:
             return False
         return any(
@@ -139,9 +186,13 @@ class Tracer:
             if born_at is None:
                 return
             place = self._before(chain[born_at], chain[born_at - 1], path, key, self._chain_changes[born_at])
+            position = born_at - 1
             if place is None:
-                return
-            (path, key), position = place, born_at - 1
+                lost = self._restorations.restored(path, key, born_at) if self._version >= 2 else None
+                if lost is None:
+                    return
+                place, position = (lost.path, lost.key), lost.lost_at - 1
+            path, key = place
 
     def prepare(self, path: bytes) -> bool:
         """Request the facts to trace within a path. Return whether all are available."""
@@ -151,9 +202,35 @@ class Tracer:
         """Return the changes of a path on the chain above the floor, oldest first."""
         return self._by_path.get(path, ())
 
-    def born_in_path(self, path: bytes, key: FunctionKey, position: int) -> int | None:
-        """Return the chain position of the last diff up to `position` that created the function in the path, if any."""
-        return self._last_birth(path, key, position)
+    def file_lost_at(self, path: bytes, position: int) -> int | None:
+        """Return the chain position that deleted a file which another restored, if any. Raises FactPending."""
+        return self._restorations.file_lost_at(path, position) if self._version >= 2 else None
+
+    def touches(self, root: Root, upto: int) -> int:
+        """Count the landings up to a chain position that changed a function, in its file at the window's start."""
+        count, key = 0, root.key
+        lost_at: int | None = None
+        for position, change in self._by_path.get(root.path, ()):
+            if position > upto:
+                break
+            fact = self._cache.change(ChangeRequest(change.old, change.new, root.path, root.path, False))
+            count += lost_at is None and key in fact.touched
+            if self._version < 2:
+                if key in fact.born:
+                    return count
+            elif lost_at is None:
+                lost_at = position if key in fact.vanished else None
+                key = fact.after(key)
+            else:
+                for born in fact.born:
+                    if self._restorations.restored(root.path, born, position) == (root.path, key, lost_at):
+                        key, lost_at = born, None
+                        break
+        return count
+
+    def moved_unchanged(self, diff: TreeDiff) -> frozenset[Place]:
+        """Return the functions of a diff's old side that moved with equal code. Raises FactPending."""
+        return self._diffs.moved_unchanged(diff)
 
     def _last_birth(self, path: bytes, key: FunctionKey, position: int) -> int | None:
         births = self._births.get(path)
@@ -174,12 +251,17 @@ class Tracer:
             raise FactPending
         births: dict[FunctionKey, list[int]] = {}
         for (position, _), request in zip(self._by_path.get(path, ()), requests, strict=True):
-            for key in self._cache.change(request).born:
+            fact = self._cache.change(request)
+            for key in (*fact.born, *(new for new, _ in fact.renumbered)):
                 births.setdefault(key, []).append(position)
         return births
 
     def _path_requests(self, path: bytes) -> list[ChangeRequest]:
         return [ChangeRequest(c.old, c.new, path, path, False) for _, c in self._by_path.get(path, ())]
+
+    def _diff_at(self, position: int) -> TreeDiff:
+        trees, chain = self._history.graph.trees, self._history.chain
+        return TreeDiff(trees[chain[position - 1]], trees[chain[position]], self._chain_changes[position])
 
     def _before(
         self,

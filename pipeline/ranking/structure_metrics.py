@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pipeline.records import FunctionHistory, PairMetrics
 from pipeline.syntax.languages import LANGUAGES
+from pipeline.syntax.line_ends import with_line_feeds
 from pipeline.syntax.metrics import measure_structure
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
 from pipeline.syntax.tokens import code_tokens
@@ -22,7 +23,7 @@ def parsed_files(functions: Sequence[FunctionHistory], read: ReadBlob) -> Iterat
     for index, function in enumerate(functions):
         files.setdefault((function.blob, function.language), []).append(index)
     for (blob, language), indices in files.items():
-        yield parse_file(_BY_NAME[language], read(blob)), indices
+        yield parse_file(_BY_NAME[language], with_line_feeds(read(blob))), indices
 
 
 class Examined(NamedTuple):

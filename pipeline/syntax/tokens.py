@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,11 @@ import tree_sitter
 
 from pipeline.syntax.grammars import docstring_query
 from pipeline.syntax.hunks import Hunk
-from pipeline.syntax.parser import ParsedFile
+from pipeline.syntax.parser import Function, ParsedFile
+
+# Leaves in which white space is layout.
+_FLOWED = frozenset({"jsx_text", "preproc_arg", "text"})
+_INNER = b"\0"
 
 
 class _Piece(NamedTuple):
@@ -18,6 +23,7 @@ class _Piece(NamedTuple):
     start: int
     end: int
     is_code: bool
+    type: str
 
 
 class _Indentation(NamedTuple):
@@ -32,6 +38,65 @@ def code_tokens(parsed: ParsedFile, first_line: int, last_line: int) -> list[byt
     Text between leaves (in template strings, preprocessor lines) is a token too.
     """
     return _tokens(parsed, first_line - 1, last_line, with_indentation=False)
+
+
+def own_code(parsed: ParsedFile, index: int) -> list[bytes]:
+    """Return the tokens of a function itself: each function listed inside of it is one mark, whatever it holds.
+
+    The tokens are free of layout: line ends, indentation and text between markup are normalised. Where indentation is
+    code, each statement has its depth within the function.
+    """
+    function = parsed.functions[index]
+    tokens: list[bytes] = []
+    depths: list[int] = []  # columns of the open blocks
+    row = function.start_line - 1
+    for inner in listed_inside(parsed, index):
+        tokens += _free_of_layout(parsed, row, inner.start_line - 1, depths)
+        tokens.append(_INNER)
+        row = inner.end_line
+    return tokens + _free_of_layout(parsed, row, function.end_line, depths)
+
+
+def rows_differ_in_code(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
+    """Return whether the rows of the hunks hold other tokens, whatever their order: False may still be a change."""
+    before, after = Counter[bytes](), Counter[bytes]()
+    for hunk in hunks:
+        before.update(_free_of_layout(old, hunk.old_start, hunk.old_end, []))
+        after.update(_free_of_layout(new, hunk.new_start, hunk.new_end, []))
+    return any(before[token] != after[token] for token in before.keys() | after.keys() if not token.startswith(b"\n"))
+
+
+def listed_inside(parsed: ParsedFile, index: int) -> Iterator[Function]:
+    """Yield the listed functions inside of a function, without those inside of them, by whole lines."""
+    outer = parsed.functions[index]
+    row = outer.start_line
+    for inner in parsed.functions[index + 1 :]:
+        if inner.start_line > outer.end_line:
+            return
+        if inner.start_line >= row and inner.end_line <= outer.end_line:
+            yield inner
+            row = inner.end_line + 1
+
+
+def _free_of_layout(parsed: ParsedFile, first_row: int, end_row: int, depths: list[int]) -> list[bytes]:
+    data = parsed.data
+    at, end = _row_start(data, first_row), _row_start(data, end_row)
+    tokens: list[bytes] = []
+    for piece in _pieces(parsed, at, end) if at < end else ():
+        if isinstance(piece, _Indentation):
+            while depths and depths[-1] > piece.column:
+                depths.pop()
+            if not depths or depths[-1] < piece.column:
+                depths.append(piece.column)
+            tokens.append(b"\n%d" % len(depths))
+            continue
+        tokens += _hidden(data, at, piece.start)
+        if piece.is_code and piece.end > piece.start:
+            text = data[piece.start : piece.end]
+            tokens.append(b" ".join(text.split()) if piece.type in _FLOWED else text)
+        at = max(at, piece.end)
+    tokens += _hidden(data, at, end)
+    return [token.replace(b"\r\n", b"\n") for token in tokens if token]
 
 
 def only_comments_or_whitespace(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
@@ -91,7 +156,7 @@ def _pieces(parsed: ParsedFile, start: int, end: int) -> Iterator[_Piece | _Inde
                 if cursor.goto_first_child_for_byte(start) is None:
                     cursor.goto_first_child()
                 continue
-            yield _Piece(*span, is_code)
+            yield _Piece(*span, is_code, node.type)
         while not cursor.goto_next_sibling():
             in_block.pop()
             if not cursor.goto_parent():

@@ -57,16 +57,22 @@ def _language_of_ending(ending: bytes) -> bytes:
 def encode(fact: Fact) -> bytes:
     match fact:
         case FunctionsFact():
-            rows = [fact.refused, *("\t".join(map(str, function)) for function in fact.functions)]
-            return "\n".join(rows).encode()
+            lines = [fact.refused, *("\t".join(map(str, function)) for function in fact.functions)]
+            return "\n".join(lines).encode()
         case ChangeFact():
             code = b"?" if fact.code is None else b"1" if fact.code else b"0"
             head = code + bytes([len(fact.patch)]) + fact.patch
-            return b"\n".join((head, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)))
+            rows = [head, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)]
+            if fact.renumbered:  # never by the first version of the rules
+                rows.append(_keys(tuple(key for pair in fact.renumbered for key in pair)))
+            return b"\n".join(rows)
         case RenamesFact():
             return json.dumps([[n.decode("latin-1"), o.decode("latin-1")] for n, o in fact.renames.items()]).encode()
         case MovesFact():
-            return json.dumps([[*_place(new), *_place(old)] for new, old in fact.moves.items()]).encode()
+            moves = (
+                [*_place(new), *_place(old), *([1] if old in fact.unchanged else [])] for new, old in fact.moves.items()
+            )
+            return json.dumps(list(moves)).encode()
 
 
 def decode(request: FactRequest, value: bytes) -> Fact:
@@ -78,13 +84,17 @@ def decode(request: FactRequest, value: bytes) -> Fact:
         case ChangeRequest():
             size = value[1]
             patch, rest = value[2 : 2 + size], value[3 + size :]
-            touched, born, vanished = map(_read_keys, rest.split(b"\n"))
+            touched, born, vanished, *more = map(_read_keys, rest.split(b"\n"))
             code = {b"?": None, b"1": True, b"0": False}[value[:1]]
-            return ChangeFact(touched, born, vanished, patch, code)
+            renumbered = tuple(zip(more[0][::2], more[0][1::2], strict=True)) if more else ()
+            return ChangeFact(touched, born, vanished, patch, code, renumbered=renumbered)
         case RenamesRequest():
             return RenamesFact({new.encode("latin-1"): old.encode("latin-1") for new, old in json.loads(value)})
         case MovesRequest():
-            return MovesFact({_read_place(*row[:3]): _read_place(*row[3:]) for row in json.loads(value)})
+            found = [(_read_place(*row[:3]), _read_place(*row[3:6]), row[6:]) for row in json.loads(value)]
+            return MovesFact(
+                {new: old for new, old, _ in found}, unchanged=frozenset(o for _, o, same in found if same)
+            )
 
 
 def _function(row: str) -> Function:

@@ -24,9 +24,11 @@ from pipeline.mining.facts.lineage import (
     match_functions,
     match_renames,
 )
-from pipeline.mining.facts.touched import functions_touched
+from pipeline.mining.facts.siblings import match_siblings
+from pipeline.mining.facts.touched import functions_touched, with_changed_code
 from pipeline.syntax.hunks import Hunk, diff_hunks
 from pipeline.syntax.languages import language_of
+from pipeline.syntax.line_ends import with_line_feeds, with_single_line_feeds
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
 from pipeline.syntax.skipped_files import skip_reason
 from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
@@ -82,6 +84,16 @@ class ChangeFact(NamedTuple):
     patch: bytes  # equal for equal changes at any position, b"" for none; the first half with context, then without
     code: bool | None  # None: not requested
     problem: bool = False
+    # (new, old) of the functions that go on under another ordinal, since one of their name came, went or moved.
+    renumbered: tuple[tuple[FunctionKey, FunctionKey], ...] = ()
+
+    def before(self, key: FunctionKey) -> FunctionKey:
+        """Return the old key of a function of the new side that was not born."""
+        return dict(self.renumbered).get(key, key) if self.renumbered else key
+
+    def after(self, key: FunctionKey) -> FunctionKey:
+        """Return the new key of a function of the old side that did not vanish."""
+        return next((new for new, old in self.renumbered if old == key), key)
 
 
 class RenamesFact(NamedTuple):
@@ -92,6 +104,7 @@ class RenamesFact(NamedTuple):
 class MovesFact(NamedTuple):
     moves: dict[Place, Place]  # born -> vanished
     problem: bool = False
+    unchanged: frozenset[Place] = frozenset()  # those of the vanished ones that moved with equal code
 
 
 Fact = FunctionsFact | ChangeFact | RenamesFact | MovesFact
@@ -114,6 +127,15 @@ class _Side:
     problem: bool
 
     @property
+    def lines(self) -> bytes:
+        """The content to compare by lines."""
+        return with_single_line_feeds(self.data)
+
+    @property
+    def readable(self) -> bool:
+        return not self.refused and not (self.parsed and self.parsed.problem)
+
+    @property
     def functions(self) -> tuple[Function, ...]:
         return self.parsed.functions if self.parsed else ()
 
@@ -125,6 +147,7 @@ class FactComputer:
         self._reader = reader
         self._recipe = recipe
         self._keep = keep_parsed
+        self._version = recipe.miner_version
         self._parsed: OrderedDict[tuple[bytes, str], _Side] = OrderedDict()
 
     def compute(self, request: FactRequest) -> Fact:
@@ -149,6 +172,32 @@ class FactComputer:
             new, hunks = self._after(old, request)
         if old.problem or new.problem:
             return ChangeFact((), (), (), b"", None, problem=True)
+        if self._version < 2:
+            return self._change_by_ordinal(request, old, new, hunks)
+        lines, after = old.lines, new.lines
+        if hunks is None or lines is not old.data or after is not new.data:
+            hunks = diff_hunks(lines, after)
+        successors = match_siblings(old.parsed, new.parsed, hunks, self._recipe)
+        indexes = functions_touched(old.functions, new.functions, hunks, lines, after, successors)
+        if not new.readable:
+            indexes = []  # what became of them is unknown
+        elif old.parsed and new.parsed:
+            indexes = with_changed_code(old.parsed, new.parsed, hunks, indexes, successors)
+        before, now = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
+        kept = set(successors.values())
+        return ChangeFact(
+            touched=tuple(before[i] for i in indexes),
+            born=tuple(key for i, key in enumerate(now) if i not in kept),
+            vanished=tuple(key for i, key in enumerate(before) if i not in successors),
+            patch=patch_hash(lines, after, hunks),
+            code=self._alters_code(old, new, hunks) if request.code else None,
+            renumbered=tuple((now[j], before[i]) for i, j in sorted(successors.items()) if now[j] != before[i]),
+        )
+
+    def _change_by_ordinal(
+        self, request: ChangeRequest, old: _Side, new: _Side, hunks: Sequence[Hunk] | None
+    ) -> ChangeFact:
+        """Compute the fact by the first version of the rules: identity by ordinal, touches by lines."""
         if hunks is None:
             hunks = diff_hunks(old.data, new.data)
         indexes = functions_touched(old.functions, new.functions, hunks, old.data, new.data)
@@ -201,6 +250,8 @@ class FactComputer:
             return b"", "too large", False
         except ObjectProblem:
             return b"", "", True
+        if self._version >= 2:
+            data = with_line_feeds(data)
         refused = skip_reason(data)
         return (b"" if refused else data), refused or "", False
 
@@ -220,7 +271,12 @@ class FactComputer:
     def _moves(self, request: MovesRequest) -> MovesFact:
         vanished, problem_old = self._all_candidates(request.vanished)
         born, problem_new = self._all_candidates(request.born)
-        return MovesFact(match_functions(vanished, born, self._recipe), problem_old or problem_new)
+        moves = match_functions(vanished, born, self._recipe)
+        unchanged: frozenset[Place] = frozenset()
+        if self._version >= 2:
+            tokens = {candidate.place: candidate.tokens for candidate in (*vanished, *born)}
+            unchanged = frozenset(old for new, old in moves.items() if tokens[old] == tokens[new])
+        return MovesFact(moves, problem_old or problem_new, unchanged)
 
     def _all_candidates(
         self, entries: Iterable[tuple[bytes, bytes, Sequence[FunctionKey]]]

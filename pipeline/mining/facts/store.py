@@ -30,6 +30,7 @@ _PUT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 # Unused facts are deleted once there are this many times as many facts as the run uses.
 _STALE_FACTOR = 2
 _WRITE_BATCH = 4_000  # facts per transaction
+_COMMIT_BYTES = 33  # of the numbers of a commit: four columns of eight bytes, and flags
 
 
 class FactStore:
@@ -71,6 +72,8 @@ class FactStore:
         self._write()
         with contextlib.suppress(sqlite3.Error), self._database as transaction:
             if graph is not None and len(graph) > self._saved_commits:
+                if not self._saved_commits:  # chunks that could not be read, for example of another layout
+                    transaction.execute("DELETE FROM graph")
                 chunk = _pack(graph, self._saved_commits)
                 transaction.execute("INSERT OR REPLACE INTO graph VALUES (?, ?, ?, ?)", chunk)
                 self._saved_commits = len(graph)
@@ -145,11 +148,15 @@ def _prepared(database: sqlite3.Connection, stamp: str) -> sqlite3.Connection:
     return database
 
 
+def _wide_columns(graph: CommitGraph) -> tuple[array[int], ...]:
+    """Return the columns of eight bytes."""
+    return graph.committed_at, graph.author_key, graph.series_key, graph.authored_at
+
+
 def _pack(graph: CommitGraph, first: int) -> tuple[int, bytes, bytes, bytes]:
     names = b"".join(graph.ids[first:]) + b"".join(graph.trees[first:])
-    numbers = b"".join(
-        column[first:].tobytes() for column in (graph.committed_at, graph.author_key, graph.series_key, graph.flags)
-    )
+    columns = (*_wide_columns(graph), graph.flags)
+    numbers = b"".join(column[first:].tobytes() for column in columns)
     parents = array("i")
     for row in graph.parents[first:]:
         parents.append(len(row))
@@ -159,14 +166,13 @@ def _pack(graph: CommitGraph, first: int) -> tuple[int, bytes, bytes, bytes]:
 
 def _unpack(graph: CommitGraph, first: int, names: bytes, numbers: bytes, parents: bytes) -> None:
     count = len(names) // 40
-    if first != len(graph) or len(numbers) != count * 25:
+    if first != len(graph) or len(numbers) != count * _COMMIT_BYTES:
         raise ValueError("inconsistent chunks of the commit graph")
     graph.ids.extend(names[at : at + 20] for at in range(0, 20 * count, 20))
     graph.trees.extend(names[at : at + 20] for at in range(20 * count, 40 * count, 20))
-    columns = (graph.committed_at, graph.author_key, graph.series_key)
-    for number, column in enumerate(columns):
+    for number, column in enumerate(_wide_columns(graph)):
         column.frombytes(numbers[8 * count * number : 8 * count * (number + 1)])
-    graph.flags.frombytes(numbers[24 * count :])
+    graph.flags.frombytes(numbers[(_COMMIT_BYTES - 1) * count :])
     graph.parents.extend(_parent_rows(parents))
     graph.index.update((commit, first + offset) for offset, commit in enumerate(graph.ids[first:]))
 

@@ -7,25 +7,42 @@ function added between two others touches neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.syntax.functions import touched
 from pipeline.syntax.hunks import Hunk
-from pipeline.syntax.parser import Function
+from pipeline.syntax.parser import Function, ParsedFile
+from pipeline.syntax.tokens import listed_inside, own_code, rows_differ_in_code
 
 _MAX_SHIFT_LINES = 1_000  # of a block
+_OUTSIDE, _WITHIN, _CROSSES = range(3)  # where a hunk lies among the functions inside of another
+_MAX_TWINS = 20  # functions of one name among which a moved one is looked for
 
 
 def functions_touched(
-    old_functions: Sequence[Function], new_functions: Sequence[Function], hunks: Sequence[Hunk], old: bytes, new: bytes
+    old_functions: Sequence[Function],
+    new_functions: Sequence[Function],
+    hunks: Sequence[Hunk],
+    old: bytes,
+    new: bytes,
+    successors: Mapping[int, int] | None = None,
 ) -> list[int]:
-    """Return the indexes of the old version's functions that a change touches, ascending.
+    """Return the indexes of the old version's functions whose lines a change touches, ascending.
+
+    `successors` are the indexes of the same functions in the new version, by default those of equal name and ordinal.
 
     Lines added at the edge of a function (after its last line, a decorator before its first) count for it if they
     belong to it in the new version (docs/development/design.md, "Attribution").
     """
     if not old_functions or not hunks:
         return []
+    if successors is None:
+        now = {(f.qualified_name, f.ordinal): i for i, f in enumerate(new_functions)}
+        keys = ((i, (f.qualified_name, f.ordinal)) for i, f in enumerate(old_functions))
+        successors = {i: now[key] for i, key in keys if key in now}
+    after = {i: new_functions[successor] for i, successor in successors.items()}
     indexes: set[int] = set()
     plain = []
     for number, hunk in enumerate(hunks):
@@ -34,7 +51,7 @@ def functions_touched(
             high = hunks[number + 1].old_start if number + 1 < len(hunks) else None
             hunk = _placed(hunk, old_functions, (old.split(b"\n"), new.split(b"\n")), low, high)
         if hunk.old_start == hunk.old_end:
-            indexes.update(touched(old_functions, [hunk]) or _at_edge(old_functions, new_functions, hunk, new))
+            indexes.update(touched(old_functions, [hunk]) or _at_edge(old_functions, after, hunk, new))
         else:
             plain.append(hunk)
     indexes.update(touched(old_functions, plain))
@@ -96,7 +113,7 @@ def _depth(functions: Sequence[Function], index: int) -> int:
     return sum(outer.start_line <= inner.start_line and inner.end_line <= outer.end_line for outer in functions)
 
 
-def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], hunk: Hunk, new: bytes) -> list[int]:
+def _at_edge(functions: Sequence[Function], successors: Mapping[int, Function], hunk: Hunk, new: bytes) -> list[int]:
     """Return the functions that grew by lines inserted right after their last or right before their first line."""
     near = [i for i, f in enumerate(functions) if hunk.old_start in (f.end_line, f.start_line - 1)]
     if not near:
@@ -105,11 +122,9 @@ def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], h
     filled = [hunk.new_start + 1 + i for i, line in enumerate(inserted) if line.strip()]
     if not filled:
         return []
-    now = {(f.qualified_name, f.ordinal): f for f in new_functions}
     grown = []
     for i in near:
-        function = functions[i]
-        after = now.get((function.qualified_name, function.ordinal))
+        function, after = functions[i], successors.get(i)
         if after is None:
             continue
         grown_below = function.end_line == hunk.old_start and after.start_line <= hunk.new_start
@@ -117,3 +132,68 @@ def _at_edge(functions: Sequence[Function], new_functions: Sequence[Function], h
         if (grown_below and filled[0] <= after.end_line) or (grown_above and after.start_line <= filled[-1]):
             grown.append(i)
     return grown
+
+
+def with_changed_code(
+    old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk], indexes: Sequence[int], successors: Mapping[int, int]
+) -> list[int]:
+    """Return those of the touched functions whose own code differs: comments, white space and pure moves touch nothing.
+
+    A function that the file lost is unchanged if the file gained one of the same name, in another class, with equal
+    code.
+    """
+    stayed = set(successors.values())
+    gained: dict[str, list[int]] = defaultdict(list)
+    for index, function in enumerate(new.functions):
+        if index not in stayed:
+            gained[_simple_name(function)].append(index)
+    changed = []
+    for index in indexes:
+        successor = successors.get(index)
+        if successor is not None:
+            own = _own_hunks(old, new, hunks, index, successor)
+            # The rows that changed are fewer than those of the function, and mostly tell.
+            if (own and rows_differ_in_code(old, new, own)) or own_code(old, index) != own_code(new, successor):
+                changed.append(index)
+            continue
+        others = gained.get(_simple_name(old.functions[index]), [])
+        code = own_code(old, index) if others else []
+        twin = next((other for other in others[:_MAX_TWINS] if own_code(new, other) == code), None)
+        if twin is None:
+            changed.append(index)
+        else:
+            others.remove(twin)
+    return changed
+
+
+def _own_hunks(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk], index: int, successor: int) -> Sequence[Hunk]:
+    """Return the hunks in a function's own lines, none if one crosses its edge or that of a function inside of it."""
+    before, after = old.functions[index], new.functions[successor]
+    inner_old, inner_new = list(listed_inside(old, index)), list(listed_inside(new, successor))
+    first = bisect_left(hunks, before.start_line - 1, key=lambda hunk: hunk.old_end)
+    last = bisect_left(hunks, before.end_line + 1, key=lambda hunk: hunk.old_start)
+    own = []
+    for hunk in hunks[first:last]:
+        if hunk.old_start < before.start_line - 1 or hunk.old_end > before.end_line:
+            return ()
+        if hunk.new_start < after.start_line - 1 or hunk.new_end > after.end_line:
+            return ()
+        was = _place_among(inner_old, hunk.old_start, hunk.old_end)
+        now = _place_among(inner_new, hunk.new_start, hunk.new_end)
+        if _CROSSES in (was, now) or was != now:
+            return ()
+        if was == _OUTSIDE:
+            own.append(hunk)
+    return own
+
+
+def _place_among(inner: Sequence[Function], start: int, end: int) -> int:
+    """Return whether rows [start, end), counted from 0, are outside of all functions, within one, or neither."""
+    at = bisect_left(inner, start + 1, key=lambda function: function.end_line)
+    if at == len(inner) or end < inner[at].start_line:
+        return _OUTSIDE
+    return _WITHIN if inner[at].start_line - 1 < start and end < inner[at].end_line else _CROSSES
+
+
+def _simple_name(function: Function) -> str:
+    return function.qualified_name.rpartition(".")[2]

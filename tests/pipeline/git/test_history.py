@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pipeline.git.history import (
     cut_at,
     effective_times,
     extend_graph,
+    landing_times,
     parse_commit,
     read_history,
 )
@@ -21,7 +23,7 @@ from pipeline.git.history import (
     History as CommitHistory,
 )
 from pipeline.git.repository import open_repository
-from pipeline.label_recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES, MESSAGES_1
 from pipeline.records import DAY_S
 from tests.builders.history import START, History
 from tests.rows import each_row
@@ -153,6 +155,101 @@ def test_fewer_neighbours_than_in_the_recipe_suffice() -> None:
 def test_odd_people_and_dates_are_tolerated(data: bytes, authored_at: int, committed_at: int) -> None:
     commit = parse_commit(data)
     assert (commit.authored_at, commit.committed_at, commit.message) == (authored_at, committed_at, b"x")
+
+
+TREE = b"tree " + b"a" * 40
+
+
+@each_row(
+    "zone",
+    [
+        b" +051800",
+        b"",
+        b" ",
+        b" -7",
+        b" GMT",
+        b" --700",
+        b" +02:00",
+        b" + 0100",
+        b" +0100 extra",
+        b" \xff\xfe",
+        b"\t+0000",
+    ],
+)
+def test_an_odd_zone_keeps_author_and_time(zone: bytes) -> None:
+    lines = b"\nauthor Ada <a@x> 5" + zone + b"\ncommitter Bob > B <b@x> 1500000000" + zone + b"\n\nx"
+    commit = parse_commit(TREE + lines)
+    assert (commit.author, commit.authored_at) == (b"Ada <a@x>", 5)
+    assert (commit.committer, commit.committed_at) == (b"Bob > B <b@x>", 1_500_000_000)
+    if not re.fullmatch(rb" [+-]\d{4}", zone):
+        first = parse_commit(TREE + lines, 1)
+        assert (first.author, first.committed_at) == (b"", 0)
+
+
+@each_row(
+    ("lines", "people"),
+    [
+        (b"\nauthor Ada <a@x> soon\ncommitter Bob <b@x> 7 +0000", (b"Ada <a@x>", 7, b"Bob <b@x>", 7)),
+        (b"\nauthor Ada <a@x> 7 +0000\ncommitter Bob <b@x>", (b"Ada <a@x>", 7, b"Bob <b@x>", 7)),
+        (b"\nauthor Ada <a@x> -9\ncommitter Bob <b@x> -7 +0000", (b"Ada <a@x>", -9, b"Bob <b@x>", -7)),
+        (b"\nauthor <> 5", (b"<>", 5, b"<>", 5)),
+        (b"\nauthor Ada\ngpgsig x\n committer Eve <e@x> 9 +0000", (b"Ada", 0, b"Ada", 0)),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_that_of_the_other_person(
+    lines: bytes, people: tuple[bytes, int, bytes, int]
+) -> None:
+    commit = parse_commit(TREE + lines + b"\n\nx")
+    assert (commit.author, commit.authored_at, commit.committer, commit.committed_at) == people
+
+
+DAYS = [START + day * DAY_S for day in range(0, 2000, 50)]
+
+
+def test_landings_whose_committer_times_are_those_of_a_rewrite_have_their_authors_times() -> None:
+    late = START + 2100 * DAY_S
+    rewritten = [late + minute * 60 for minute in range(len(DAYS))]
+    assert landing_times(rewritten, DAYS) == (DAYS, 40)
+    after = [late + day * DAY_S for day in range(40, 400, 9)]  # goes on with times of its own
+    assert landing_times(rewritten + after, DAYS + after) == (DAYS + after, 40)
+    before = [START - day * DAY_S for day in range(2000, 0, -100)]  # only what came later was rebased
+    assert landing_times(before + rewritten, before + DAYS) == (before + DAYS, 40)
+    odd = DAYS.copy()
+    odd[0] = 0
+    assert landing_times(rewritten, odd) == (odd, 40)  # and `effective_times` mends single dates
+
+
+@each_row(
+    ("committed", "authored"),
+    [
+        (DAYS, DAYS),
+        (DAYS, [DAYS[0]] * len(DAYS)),  # the author's clock stood still
+        (
+            [DAYS[-1] + 60 * i for i in range(40)],
+            [DAYS[-1] - 360 * DAY_S + i * 9 * DAY_S for i in range(40)],
+        ),  # < 1 year
+        ([DAYS[-1] + 60 * i for i in range(9)], DAYS[:9]),  # too few to tell
+        ([DAYS[-1] + 60 * i for i in range(40)], [0, 0, 0, *DAYS[-1:] * 37]),  # a few wrong dates
+        ([t + 20 * DAY_S for t in DAYS], [0, *DAYS[1:]]),
+        ([DAYS[-1], *(DAYS[-1] + 40 * DAY_S + i for i in range(40))], [DAYS[-1], *DAYS]),  # old work, landed late
+        ([DAYS[-1] + 60 * i for i in range(40)], [DAYS[i * 7 % 40] for i in range(40)]),  # in no order
+    ],
+)
+def test_other_landings_keep_their_committer_times(committed: list[int], authored: list[int]) -> None:
+    assert landing_times(committed, authored) == (committed, 0)
+
+
+def test_a_rewritten_history_is_not_one_landing_and_says_so(tmp_path: Path) -> None:
+    history = History()
+    for number, time in enumerate(DAYS):
+        history.commit(f"c{number}", authored_at=time, at=DAYS[-1] + number)
+    found = read(history, tmp_path)
+    assert found.effective_at == tuple(DAYS)
+    assert found.unit == tuple(range(40))
+    assert found.rewritten == 40
+    first = read_history(found.graph, found.chain[-1], MESSAGES_1)
+    assert first.effective_at == tuple(DAYS[-1] + number for number in range(40))
+    assert first.rewritten == 0
 
 
 def test_the_encoding_header_is_read() -> None:

@@ -41,6 +41,7 @@ class Commits:
         graph.committed_at.append(BEGIN + index * DAY_S if at is None else at)
         graph.author_key.append(index)
         graph.series_key.append(index if author is None else 1_000 + author)
+        graph.authored_at.append(graph.committed_at[-1])
         graph.flags.append(0)
         graph.index[graph.ids[-1]] = index
         self.names[name] = index

@@ -304,3 +304,30 @@ def test_an_earlier_commit_changes_only_the_metrics_of_the_touched_function_and_
         "b.py::f0": nothing,
         "b.py::f1": nothing,
     }
+
+
+def test_a_function_that_got_another_ordinal_keeps_its_age_and_touches() -> None:
+    one = "    int weigh(String a) {\n        return use(a, 1);\n    }\n"
+    two = "    int weigh(int[] parts) {\n        int sum = total(parts);\n        return sum;\n    }\n"
+    history = started(Box_java="class Box {\n" + two + "}\n")
+    history.commit("work", {"Box.java": "class Box {\n" + two.replace("total", "sum") + "}\n"}, day=800)
+    history.commit("grow", {"Box.java": "class Box {\n" + one + two.replace("total", "sum") + "}\n"}, day=820)
+    history.commit("head", {"README": "x"}, day=1000)
+    with tempfile.TemporaryDirectory() as folder:
+        repository = open_repository(history.write(Path(folder) / "history.git"))
+        with Miner(repository, MESSAGES) as miner:
+            grown, old = miner.process_metrics(3, miner.history.effective_at[3])
+            joined = miner.join(0, 3)
+    assert (grown.age_days, grown.touches) == (180, 0)
+    assert (old.age_days, old.touches, old.days_since_touch) == (None, 1, 200)
+    assert joined == (None, 0)
+
+
+def test_a_restored_file_keeps_the_past_of_its_functions_and_its_own() -> None:
+    history = started(a_py=module("1", "1"))
+    history.commit("fix: it", {"a.py": module("2", "1")}, day=700)
+    history.commit("drop", {"a.py": None}, day=800)
+    history.commit("back", {"a.py": module("2", "1")}, day=810)
+    history.commit("head", {"README": "x"}, day=1000)
+    metrics = metrics_of(history)["a.py::f0"]
+    assert (metrics.age_days, metrics.fixes, metrics.file_fixes, metrics.file_touches) == (None, 1, 1, 2)

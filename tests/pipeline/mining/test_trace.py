@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.label_recipe import MESSAGES_1
 from tests.builders.code import module
 from tests.builders.history import History
 from tests.pipeline.mining.mined import credits_of, measure_history
@@ -63,12 +64,13 @@ def test_a_function_that_was_renamed_moved_and_fixed_keeps_its_lineage() -> None
     assert ended(history) == {"a.py::early": 0.7}
 
 
-def test_a_file_that_was_deleted_and_restored_is_a_new_one() -> None:
+def test_a_file_that_was_deleted_and_restored_is_a_new_one_in_the_first_version() -> None:
     history, _ = started(a_py=FIRST, b_py=FIRST)
     history.commit("drop", {"a.py": None}, day=700)
     history.commit("bring back", {"a.py": FIRST}, day=710)
     history.commit("fix: it", {"a.py": SECOND}, day=720)
-    assert ended(history) == {}
+    history.commit("head", {"README": "x"}, day=1643)
+    assert credits_of(measure_history(history, recipe=MESSAGES_1).mined) == {}
 
 
 def test_a_fix_on_a_maintenance_branch_finds_the_file_that_the_chain_moved_before_the_window() -> None:

@@ -20,6 +20,7 @@ def graph_of(*names: int) -> CommitGraph:
         graph.committed_at.append(-number)
         graph.author_key.append(2**64 - 1 - number)
         graph.series_key.append(number)
+        graph.authored_at.append(graph.committed_at[-1])
         graph.flags.append(number % 2)
     return graph
 
