@@ -200,7 +200,7 @@ class FactComputer:
             return b"", "too large", False
         except ObjectProblem:
             return b"", "", True
-        refused = skip_reason(data)
+        refused = skip_reason(data, self._recipe.miner_version)
         return (b"" if refused else data), refused or "", False
 
     def _cached(self, blob: bytes, path: bytes) -> _Side | None:
