@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from bot.messages.markdown import prose
 from pipeline.label_recipe import HOLDOUT_SHARE, MESSAGES, MIN_HELD_OUT, MIN_HELD_OUT_POSITIVES
 from pipeline.records import Density, Threshold
 from pipeline.reports import numbers
@@ -18,7 +17,7 @@ MIN_HISTORY_DAYS: Final = math.ceil(MESSAGES.shortest_training_days / _TRAINING_
 def what_would_change(measurement: Measurement, threshold: Threshold) -> list[str]:
     """Return sentences, the nearest obstacle first."""
     if measurement.obstacle is not None:
-        return [prose(measurement.obstacle.sentence)]
+        return []  # the reasons name it, with the way out
     if measurement.windows.too_little_history:
         return [_history(measurement.windows.history_days)]
     lines = _held_out(measurement)

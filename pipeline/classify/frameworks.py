@@ -1,7 +1,8 @@
 """Tell tests from product code by content, for files whose name alone would make them tests.
 
 `hit_test.cpp`, `LabTest.cs` and `ab_test.py` are product code where nothing in them speaks of a test: no framework is
-imported, no test is declared. Plain assertions say nothing: product code has them too. Patterns are linear and search the first kilobytes only.
+imported, no test is declared. Plain assertions say nothing: product code has them too. Patterns are linear and search
+the first kilobytes only.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ _JVM: Final = (
     rb"|\bextends\s+\w{0,60}(?:Tests?|TestCase|TestBase)\b|\bassert[A-Z]\w{0,40}\s*\("
 )
 _CSHARP: Final = (
-    rb"^[ \t]*(?:global\s+)?using\s+(?:static\s+)?(?:Xunit|NUnit|Microsoft\.VisualStudio\.TestTools|FluentAssertions|Moq"
-    rb"|NSubstitute|Shouldly|Machine\.Specifications|TUnit|MSTest|FakeItEasy|Verify)"
+    rb"^[ \t]*(?:global\s+)?using\s+(?:static\s+)?(?:Xunit|NUnit|Microsoft\.VisualStudio\.TestTools|FluentAssertions"
+    rb"|Moq|NSubstitute|Shouldly|Machine\.Specifications|TUnit|MSTest|FakeItEasy|Verify)"
     rb"|\[\s*(?:Fact|Theory|Test|TestCase|TestMethod|TestClass|TestFixture|SetUp|OneTimeSetUp|Benchmark|Property)\b"
     rb"|\bAssert\s*\.\s*[A-Z]|\.Should\(\)"
 )
@@ -29,27 +30,28 @@ _PYTHON: Final = (
     rb"|^[ \t]*class\s+\w{1,80}Tests?(?:Case)?\b|\bself\.(?:assert|fail)[A-Z]\w{0,40}\("
 )
 _RUBY: Final = (
-    rb"^[ \t]*(?:RSpec\.|describe\b|context\b|it\s+['\"]|test\s+['\"]|def\s+test_|require(?:_relative)?\s+['\"][^'\"]{0,80}"
-    rb"(?:spec_helper|test_helper|rails_helper|minitest|test/unit|rspec))|<\s*[\w:]{0,80}(?:Test|TestCase|Spec)\b"
+    rb"^[ \t]*(?:RSpec\.|describe\b|context\b|it\s+['\"]|test\s+['\"]|def\s+test_|require(?:_relative)?\s+['\"]"
+    rb"[^'\"]{0,80}(?:spec_helper|test_helper|rails_helper|minitest|test/unit|rspec))"
+    rb"|<\s*[\w:]{0,80}(?:Test|TestCase|Spec)\b"
 )
 _PHP: Final = (
-    rb"PHPUnit|\bextends\s+[\w\\]{0,80}(?:Test|TestCase|TestBase|ObjectBehavior)\b|\bfunction\s+test\w|@(?:test|covers)\b"
-    rb"|#\[\s*Test\b|^[ \t]*(?:it|test|describe)\s*\(|\b(?:Functional|Acceptance|Unit|Api)Tester\b|->assert[A-Z]"
+    rb"PHPUnit|\bextends\s+[\w\\]{0,80}(?:Test|TestCase|TestBase|ObjectBehavior)\b|\bfunction\s+test\w"
+    rb"|@(?:test|covers)\b|#\[\s*Test\b|^[ \t]*(?:it|test|describe)\s*\(|\b(?:Functional|Acceptance|Unit|Api)Tester\b"
+    rb"|->assert[A-Z]"
 )
-_RUST: Final = (
-    rb"#!?\[\s*(?:cfg\s*\(\s*)?(?:\w{1,40}::){0,4}(?:test|rstest|test_case|bench|quickcheck)\b|\bproptest!"
-)
+_RUST: Final = rb"#!?\[\s*(?:cfg\s*\(\s*)?(?:\w{1,40}::){0,4}(?:test|rstest|test_case|bench|quickcheck)\b|\bproptest!"
 _JAVASCRIPT: Final = (
     rb"(?:^|[^.\w$])(?:describe|it|test|suite|specify|expect|QUnit\.\w{1,20}|Deno\.test|Benchmark)"
     rb"(?:\.\w{1,20})?\s*\(|['\"](?:vitest|jest|mocha|chai|ava|tape|uvu|jasmine|sinon|node:test"
     rb"|@jest/globals|@playwright/test|@testing-library/[\w-]{1,40}|bun:test)['\"]|\brequire\.context\("
 )
 _C: Final = (
-    rb"^[ \t]*#\s*include\s*[<\"][^>\"\n]{0,120}(?:gtest|gmock|catch|doctest|boost/test|cppunit|QtTest|QTest|unity|cmocka"
-    rb"|criterion|check\.h|minunit|benchmark|munit|greatest|tap\.h|CppUTest|testing|test_?util"
-    rb"|test_?helper|test_?common|unittest)|\b(?:TEST(?:_F|_P|_CASE|_METHOD)?|TYPED_TEST|ASSERT_\w{1,40}|EXPECT_\w{1,40}|REQUIRE"
-    rb"|CHECK|BOOST_\w{0,40}TEST\w{0,40}|CU_ASSERT\w{0,40}|QVERIFY|QCOMPARE|BENCHMARK|SCENARIO|IN_PROC_BROWSER_TEST_F)\s*\("
-    rb"|^[ \t]*(?:static\s+)?(?:int|void|auto|bool)\s+(?:main|[Tt]est_?\w{0,80})\s*\(|^[ \t]*@interface\s+\w{1,80}Tests?\b"
+    rb"^[ \t]*#\s*include\s*[<\"][^>\"\n]{0,120}(?:gtest|gmock|catch|doctest|boost/test|cppunit|QtTest|QTest|unity"
+    rb"|cmocka|criterion|check\.h|minunit|benchmark|munit|greatest|tap\.h|CppUTest|testing|test_?util"
+    rb"|test_?helper|test_?common|unittest)|\b(?:TEST(?:_F|_P|_CASE|_METHOD)?|TYPED_TEST"
+    rb"|ASSERT_\w{1,40}|EXPECT_\w{1,40}|BOOST_\w{0,40}TEST\w{0,40}|CU_ASSERT\w{0,40}|QVERIFY|QCOMPARE|BENCHMARK|SCENARIO|IN_PROC_BROWSER_TEST_F)\s*\("
+    rb"|^[ \t]*(?:static\s+)?(?:int|void|auto|bool)\s+(?:main|[Tt]est_?\w{0,80})\s*\("
+    rb"|^[ \t]*@interface\s+\w{1,80}Tests?\b"
 )
 _BY_EXTENSION: Final = {
     extension: re.compile(pattern, re.MULTILINE)

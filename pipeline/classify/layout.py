@@ -235,9 +235,9 @@ def _is_module(folder: _Folder, inside: Mapping[bytes, Sequence[bytes]]) -> bool
         marks = {name.rpartition(b"/")[2].lower() for name in below} & _THIRD_PARTY_MARKS
         capital = folder.path[:-1].endswith((b"Vendor", b"Vendors")) and b"src" in folder.above.lower().split(b"/")
         return not marks and (capital or _is_named_by_role(folder.name, direct))
-    if folder.name in _PACKAGES and not any(_SITE_MARKS.fullmatch(name) for name in direct):
-        if 2 * folder.scripts < folder.files:
-            return True
+    is_site = any(_SITE_MARKS.fullmatch(name) for name in direct)
+    if folder.name in _PACKAGES and not is_site and 2 * folder.scripts < folder.files:
+        return True
     if b"models.py" in direct or (b"__init__.py" in direct and b"views.py" in direct):
         return bool(beside & {b"manage.py", b"setup.py", b"pyproject.toml"})
     return _is_named_by_role(folder.name, direct)

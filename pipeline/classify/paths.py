@@ -122,11 +122,11 @@ _GENERATED_NAME = re.compile(
     rb"|(?:^|/)(?:moc|qrc)_[^/]*\.cpp|(?:^|/)ui_[^/]*\.h|(?:^|/)\.pnp\.[cm]?js)$",
     re.IGNORECASE,
 )
-# Since version 2. `deps/` and `external/` at the top of the tree hold copies in every language; further down they may be
-# the dependencies that a product manages. A folder of types has a test that is named after nothing else.
+# Since version 2. `deps/` and `external/` at the top of the tree hold copies in every language; further down they may
+# be the dependencies that a product manages. A folder of types has a test that is named after nothing else.
 _MORE_VENDORED = re.compile(
-    rb"^(?:deps|external|extern)/|(?:^|/)(?:third_parties|third-parties|thirdparties|thirdpartylibs|3p|3rdpartylibs|extlibs?"
-    rb"|ext_libs?|ext-libs?|vendored[_-]libs|vendor[_-]js|web_modules|jslibs|js-libs|_third_party|__vendor__)/"
+    rb"^(?:deps|external|extern)/|(?:^|/)(?:third_parties|third-parties|thirdparties|thirdpartylibs|3p|3rdpartylibs"
+    rb"|extlibs?|ext_libs?|ext-libs?|vendored[_-]libs|vendor[_-]js|web_modules|jslibs|js-libs|_third_party|__vendor__)/"
 )
 _MORE_SCRIPT_TESTS = re.compile(
     rb"(?:^|/)(?:types?|typings|@types)/(?:[^/]+/){0,8}(?:[^/]+[-_])?tests?\.[cm]?tsx?$"

@@ -8,6 +8,7 @@ other languages live in folders that `paths` knows. A library's own repository i
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 
 _SCRIPTS: Final = frozenset(b"js mjs cjs".split())
@@ -30,11 +31,12 @@ _LIBRARIES: Final = (
 ).split()
 # Names of libraries that are words: they need a version number.
 _WORDS: Final = (
-    b"react react-dom vue ember three chart highlight marked ace video clipboard prototype respond semantic foundation"
-    b" materialize layer spin pace masonry isotope slick velocity hammer parsley showdown mermaid phaser pixi pixijs p5"
-    b" vis sigma cytoscape c3 nv dc crossfilter rickshaw require ol alpine htmx stimulus turbolinks prettify quill froala"
-    b" gsap tweenmax tweenlite filesaver polyfill fetch rxjs redux preact riot inferno svelte sammy sinon mocha jasmine"
-    b" qunit sizzle dust nunjucks hogan ejs pouchdb dexie localforage hls dash shaka pdf xlsx papaparse mousetrap"
+    b"react react-dom vue ember three chart highlight marked ace video clipboard prototype respond semantic"
+    b" foundation materialize layer spin pace masonry isotope slick velocity hammer parsley showdown mermaid phaser"
+    b" pixi pixijs p5 vis sigma cytoscape c3 nv dc crossfilter rickshaw require ol alpine htmx stimulus turbolinks"
+    b" prettify quill froala gsap tweenmax tweenlite filesaver polyfill fetch rxjs redux preact riot inferno svelte"
+    b" sammy sinon mocha jasmine qunit sizzle dust nunjucks hogan ejs pouchdb dexie localforage hls dash shaka pdf"
+    b" xlsx papaparse mousetrap"
 ).split()
 # Folders below which a library is copied as a whole. Frameworks are not here: `js/angular/` is an application.
 _FOLDERS: Final = frozenset(
@@ -101,7 +103,7 @@ def _script(path: bytes, name: bytes) -> bytes | None:
     exact = _VERSIONED.fullmatch(name)
     if (exact and _DOTTED.search(name)) or ((exact or _UNVERSIONED.fullmatch(name)) and _is_delivered(folders, name)):
         return _stem(name)
-    for above, folder in zip(folders, folders[1:], strict=False):
+    for above, folder in pairwise(folders):
         if above in WEB_FOLDERS and folder[: _version_at(folder)] in _FOLDERS:
             return folder[: _version_at(folder)]
     return b"libs" if _STATIC_LIBS.search(path) else None
@@ -120,7 +122,7 @@ def _c(path: bytes, name: bytes) -> bytes | None:
     folders = path.split(b"/")[:-1]
     if folders and _C_FILE.fullmatch(name):
         return _stem(name.lower())
-    for above, folder in zip(folders, folders[1:], strict=False):
+    for above, folder in pairwise(folders):
         if above in _COPIES and folder[: _version_at(folder)] in _C_FOLDERS:
             return folder[: _version_at(folder)]
     return None

@@ -221,9 +221,7 @@ def count_missing(failures: ReadFailures) -> int:
     return failures.commits + failures.trees.missing + _count_unreadable(pairs, files, failures.reader)
 
 
-def _count_unreadable(
-    pairs: Iterable[ChangeRequest], files: Iterable[FunctionsRequest], reader: ObjectReader
-) -> int:
+def _count_unreadable(pairs: Iterable[ChangeRequest], files: Iterable[FunctionsRequest], reader: ObjectReader) -> int:
     blobs = {b for request in pairs for b in (request.old, request.new) if b} | {request.blob for request in files}
     return sum(not _readable(reader, blob) for blob in blobs)
 

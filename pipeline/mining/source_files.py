@@ -30,7 +30,8 @@ _UNREAD: Final = {
         ("Tcl", "tcl"), ("CUDA", "cu cuh"), ("GLSL", "glsl vert frag"), ("HLSL", "hlsl"), ("Elm", "elm"),
         ("PureScript", "purs"), ("ReScript", "res resi"), ("Reason", "re rei"), ("CoffeeScript", "coffee"),
         ("GDScript", "gd"), ("Apex", "cls apex"), ("ABAP", "abap"), ("MATLAB", "mat mlx"), ("Jupyter", "ipynb"),
-        ("Prolog", "pro"), ("Gleam", "gleam"), ("Haxe", "hx"), ("Vala", "vala vapi"), ("Mojo", "mojo"), ("Odin", "odin"),
+        ("Prolog", "pro"), ("Gleam", "gleam"), ("Haxe", "hx"), ("Vala", "vala vapi"), ("Mojo", "mojo"),
+        ("Odin", "odin"),
         ("Cairo", "cairo"), ("Move", "move"), ("Hack", "hack hh"), ("Raku", "raku rakumod p6"), ("Smalltalk", "st"),
         ("Web pages", "html htm"), ("Style sheets", "css scss less sass"),
     )
@@ -95,7 +96,8 @@ def describe_left_out(files: SourceFiles) -> str:
     folders = ", ".join(f"{folder.path} ({folder.files:,})" for folder in files.folders)
     return (
         f"{files.left_out:,} source file{'' if one else 's'} {'is' if one else 'are'} left out by "
-        f"{'its' if one else 'their'} path: {reasons}; largest folder{'' if len(files.folders) == 1 else 's'}: {folders}"
+        f"{'its' if one else 'their'} path: {reasons}; "
+        f"largest folder{'' if len(files.folders) == 1 else 's'}: {folders}"
     )
 
 

@@ -42,7 +42,9 @@ def judge(
     runs = reaches and not obstacles
     return Verdict(
         verdict="RUN" if runs else "SKIP",
-        words=(NOT_JUDGED if reaches else NOT_MEASURABLE) if obstacles else WORDS["RUN" if runs else "SKIP", bool(closeness)],
+        words=(NOT_JUDGED if reaches else NOT_MEASURABLE)
+        if obstacles
+        else WORDS["RUN" if runs else "SKIP", bool(closeness)],
         measurable=not obstacles,
         near_boundary=bool(closeness),
         reasons=(
