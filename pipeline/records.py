@@ -108,7 +108,7 @@ class ExcludedFolder:
     """A folder whose source files are left out, or that holds files whose names leave them out."""
 
     path: str  # with the last slash; "./" is the top of the tree
-    reason: str
+    reason: str  # of most of them
     files: int
 
 

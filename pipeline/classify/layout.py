@@ -28,7 +28,7 @@ from pipeline.classify.third_party import WEB_FOLDERS, library_of
 from pipeline.syntax.languages import language_of
 
 MAX_READ_FILES: Final = 1_000  # whose content decides; the rest is judged by its path
-NEARLY_ALL: Final = 0.8  # share of the repository's source
+NEARLY_ALL: Final = 0.9  # share of the repository's source
 FEW_FILES: Final = 20  # examples around a library of one file are still examples
 _MOST_PREFIXES: Final = 4  # of a path with ambiguous names; deeper ones keep their meaning
 _MOST_DEPTH: Final = 32
@@ -129,8 +129,24 @@ def read_layout(paths: Iterable[bytes], read: Read) -> Layout:
     own = Layout(own_name=_own_name(set(files), read))
     folders = _product_folders(files, source, own)
     told = Layout(folders, own_name=own.own_name)
-    names = _product_names(source, told, read)
+    kept = _Kept(told)
+    names = _product_names((path for path in source if kept.has(path)), told, read)
     return Layout(folders, names, _copied(source, told, read), own.own_name)
+
+
+class _Kept:
+    """Whether a folder is product code as far as the names of its files do not matter, remembered by folder."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._known: dict[tuple[bytes, bytes], bool] = {}
+
+    def has(self, path: bytes) -> bool:
+        folders, slash, name = path.rpartition(b"/")
+        key = folders, name.rpartition(b".")[2]
+        if key not in self._known:
+            self._known[key] = self._layout.excluded(folders + slash + b"_." + key[1]) is None
+        return self._known[key]
 
 
 def _own_name(files: set[bytes], read: Read) -> bytes:
@@ -167,12 +183,21 @@ def _above(folder: bytes) -> bytes:
 def _product_folders(files: Sequence[bytes], source: Sequence[bytes], own: Layout) -> frozenset[bytes]:
     kept, found = 0, defaultdict[bytes, list[tuple[bytes, ...]]](list)
     scripts = Counter[bytes]()
+    ambiguous: list[tuple[bytes, ...]] = []
+    prefixes_of: dict[bytes, tuple[bytes, ...]] = {}
+    kept_without: dict[tuple[bytes, ...], _Kept] = {}
     for path in source:
         if own.excluded(path) is None:
             kept += 1
             continue
-        prefixes = tuple(islice(_ambiguous_prefixes(path), _MOST_PREFIXES))
-        if prefixes and Layout(frozenset(prefixes), own_name=own.own_name).excluded(_plain(path)) is None:
+        above = path[: path.rfind(b"/") + 1]
+        if above not in prefixes_of:
+            prefixes_of[above] = tuple(islice(_ambiguous_prefixes(above), _MOST_PREFIXES))
+        prefixes = prefixes_of[above]
+        if prefixes and prefixes not in kept_without:
+            kept_without[prefixes] = _Kept(Layout(frozenset(prefixes), own_name=own.own_name))
+        if prefixes and kept_without[prefixes].has(path):
+            ambiguous.append(prefixes)
             for prefix in prefixes:
                 found[prefix].append(prefixes)
                 scripts[prefix] += path.endswith(_SCRIPTS)
@@ -181,7 +206,7 @@ def _product_folders(files: Sequence[bytes], source: Sequence[bytes], own: Layou
     inside = _names_in(files, found)
     folders = [_Folder(path, len(members), scripts[path]) for path, members in found.items()]
     product = {folder.path for folder in folders if _is_module(folder, inside)}
-    kept += len({id(p): p for members in found.values() for p in members if product.issuperset(p)})
+    kept += sum(product.issuperset(prefixes) for prefixes in ambiguous)
     large = set()
     for folder in folders:
         if folder.path not in product and folder.name in _DOCUMENTATION | _FIXTURES:
@@ -196,12 +221,6 @@ def _ambiguous_prefixes(path: bytes) -> Iterator[bytes]:
     for at, part in enumerate(parts):
         if part.lower() in _AMBIGUOUS:
             yield b"/".join(parts[: at + 1]) + b"/"
-
-
-def _plain(path: bytes) -> bytes:
-    """Return the path without what its name says, which is judged later."""
-    folders, slash, name = path.rpartition(b"/")
-    return folders + slash + b"_." + name.rpartition(b".")[2]
 
 
 def _names_in(files: Iterable[bytes], folders: Mapping[bytes, object]) -> dict[bytes, list[bytes]]:
@@ -263,7 +282,7 @@ def _product_names(source: Iterable[bytes], told: Layout, read: Read) -> frozens
     """Return the names that make files tests, but under which no file of the head holds a test."""
     by_name = defaultdict[bytes, list[bytes]](list)
     for path in source:
-        if told.excluded(path) == "test" and told.excluded(_plain(path)) is None:
+        if told.excluded(path) == "test":
             by_name[path.rpartition(b"/")[2]].append(path)
     left, product = MAX_READ_FILES, set()
     for name, named in by_name.items():

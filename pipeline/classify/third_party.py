@@ -8,6 +8,7 @@ other languages live in folders that `paths` knows. A library's own repository i
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -91,22 +92,36 @@ _STATIC_LIBS = re.compile(
 
 def library_of(path: bytes) -> bytes | None:
     """Return the name of the library of which a file is a copy, in lower case, or None if it does not look like one."""
-    name = path.rpartition(b"/")[2]
+    folders, _, name = path.rpartition(b"/")
     extension = name.rpartition(b".")[2].lower()
     if extension in _SCRIPTS:
-        return _script(path.lower(), name.lower())
-    return _c(path.lower(), name) if extension in _C else None
+        lower, folders = name.lower(), folders.lower()
+        exact = _VERSIONED.fullmatch(lower)
+        if exact and _DOTTED.search(lower):
+            return _stem(lower)
+        if (exact or _UNVERSIONED.fullmatch(lower)) and _is_delivered(folders.split(b"/"), lower):
+            return _stem(lower)
+        return _script_folder(folders)
+    if extension not in _C or not folders:
+        return None
+    return _stem(name.lower()) if _C_FILE.fullmatch(name) else _c_folder(folders.lower())
 
 
-def _script(path: bytes, name: bytes) -> bytes | None:
-    folders = path.split(b"/")[:-1]
-    exact = _VERSIONED.fullmatch(name)
-    if (exact and _DOTTED.search(name)) or ((exact or _UNVERSIONED.fullmatch(name)) and _is_delivered(folders, name)):
-        return _stem(name)
-    for above, folder in pairwise(folders):
+@lru_cache(maxsize=1 << 14)
+def _script_folder(folders: bytes) -> bytes | None:
+    """Return the library to which a folder belongs, by its path in lower case."""
+    for above, folder in pairwise(folders.split(b"/")):
         if above in WEB_FOLDERS and folder[: _version_at(folder)] in _FOLDERS:
             return folder[: _version_at(folder)]
-    return b"libs" if _STATIC_LIBS.search(path) else None
+    return b"libs" if _STATIC_LIBS.search(folders + b"/") else None
+
+
+@lru_cache(maxsize=1 << 14)
+def _c_folder(folders: bytes) -> bytes | None:
+    for above, folder in pairwise(folders.split(b"/")):
+        if above in _COPIES and folder[: _version_at(folder)] in _C_FOLDERS:
+            return folder[: _version_at(folder)]
+    return None
 
 
 def _is_delivered(folders: list[bytes], name: bytes) -> bool:
@@ -116,16 +131,6 @@ def _is_delivered(folders: list[bytes], name: bytes) -> bool:
     if name == b"bootstrap.js":
         return any(folder in WEB_FOLDERS and folder not in _COPIES for folder in folders)
     return any(folder in WEB_FOLDERS for folder in folders)
-
-
-def _c(path: bytes, name: bytes) -> bytes | None:
-    folders = path.split(b"/")[:-1]
-    if folders and _C_FILE.fullmatch(name):
-        return _stem(name.lower())
-    for above, folder in pairwise(folders):
-        if above in _COPIES and folder[: _version_at(folder)] in _C_FOLDERS:
-            return folder[: _version_at(folder)]
-    return None
 
 
 def _version_at(folder: bytes) -> int:

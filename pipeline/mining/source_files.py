@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
@@ -44,7 +44,7 @@ def count_source_files(paths: Iterable[bytes], excluded: Callable[[bytes], str |
     """Count the files of a tree by what the rules for paths say of them."""
     folder_of = _cause(excluded)
     read, reasons, unread = 0, Counter[str](), Counter[str]()
-    folders = Counter[tuple[bytes, str]]()
+    folders = defaultdict[bytes, Counter[str]](Counter)
     for path in paths:
         if language_of(path) is None:
             language = _UNREAD.get(path.rpartition(b"/")[2].rpartition(b".")[2].decode("latin-1").lower())
@@ -56,12 +56,15 @@ def count_source_files(paths: Iterable[bytes], excluded: Callable[[bytes], str |
             read += 1
             continue
         reasons[reason] += 1
-        folders[folder_of(path), reason] += 1
-    largest = sorted(folders.items(), key=lambda item: (-item[1], item[0]))[:LARGEST_FOLDERS]
+        folders[folder_of(path)][reason] += 1
+    largest = sorted(folders.items(), key=lambda item: (-item[1].total(), item[0]))[:LARGEST_FOLDERS]
     return SourceFiles(
         read=read,
         excluded=tuple(_most_first(reasons)),
-        folders=tuple(ExcludedFolder(printable(path) or TOP, reason, files) for (path, reason), files in largest),
+        folders=tuple(
+            ExcludedFolder(printable(path) or TOP, _most_first(counts)[0][0], counts.total())
+            for path, counts in largest
+        ),
         unread=tuple(_most_first(unread)),
     )
 
