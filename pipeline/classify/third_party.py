@@ -126,7 +126,7 @@ def _c_folder(folders: bytes) -> bytes | None:
 
 def _is_delivered(folders: list[bytes], name: bytes) -> bool:
     """Return whether a file is in a folder of static files. `lib/bootstrap.js` is how programs name their start."""
-    if b"src" in folders or b"packages" in folders:
+    if not {b"src", b"packages", b"resources"}.isdisjoint(folders):
         return False
     if name == b"bootstrap.js":
         return any(folder in WEB_FOLDERS and folder not in _COPIES for folder in folders)

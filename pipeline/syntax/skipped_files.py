@@ -20,9 +20,10 @@ _SAYS_GENERATED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # Version 2. A comment that was cut off at the end of what is read counts; so does a docstring of a module.
 _COMMENT_OR_SPACE = re.compile(
-    rb"\xef\xbb\xbf|[\s;]+|<\?(?:php|hh|=)?|//[^\n]*|/\*.*?(?:\*/|\Z)|<!--.*?(?:-->|\Z)|\(\*.*?(?:\*\)|\Z)|--[^\n]*"
+    rb"[\s;]+|<\?(?:php|hh|=)?|//[^\n]*|/\*.*?(?:\*/|\Z)|<!--.*?(?:-->|\Z)|\(\*.*?(?:\*\)|\Z)|--[^\n]*"
     rb"|%[^\n]*|\{-.*?(?:-\}|\Z)|[rRuU]?\"\"\".*?(?:\"\"\"|\Z)|[rRuU]?\'\'\'.*?(?:\'\'\'|\Z)"
     rb"|^=begin\b.*?(?:^=end\b|\Z)|#(?!!?\[)[^\n]*|(?:'use strict'|\"use strict\");?|declare\s*\([^)\n]{0,80}\)\s*;"
     rb"|(?:package|namespace)\s[\w.\\]{1,200};",
@@ -85,7 +86,7 @@ def says_generated(data: bytes, version: int = MINER_VERSION) -> bool:
         return False
     if version < 2:
         return bool(_SAYS_GENERATED.search(lower))
-    comment = head_comment(head)
+    comment = head_comment(head.removeprefix(_BYTE_ORDER_MARK))
     return bool(_MARKS_GENERATED.search(comment.lower()) or _MARKER.search(comment))
 
 

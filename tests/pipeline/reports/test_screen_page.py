@@ -129,6 +129,8 @@ def test_the_page_states() -> None:
         f"Label recipe messages {MESSAGES.id}",
         "Configuration the default",
         "Assay 1.2.3",
+        "49 source files left out by their path, beside 35 that are read.",
+        "tests/ test 38",
     ]
     wrong = [(shown, got) for shown in cases if shown not in (got := read(build.screening()).text)]
     assert wrong == []
