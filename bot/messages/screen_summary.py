@@ -57,7 +57,7 @@ def render_summary(
         section("Why this verdict", bullets(map(prose, reasons))),
         section("What would change it", bullets([*what_would_change(measurement, threshold), *_advice(measurement)])),
         section("What the threshold rests on", prose(rests_on), _borrowed(threshold), _exceptions(standing)),
-        section("How to fine-tune", _how_to(judgement, context)),
+        section("How to fine-tune", _how_to(measurement, judgement, context)),
         _configuration(context),
         _ADVICE,
     )
@@ -240,11 +240,13 @@ def _exceptions(standing: Standing) -> str:
     return f"On the wrong side of it: {', '.join(names)}." if names else ""
 
 
-def _how_to(judgement: Judgement, context: ScreenContext) -> str:
+def _how_to(measurement: Measurement, judgement: Judgement, context: ScreenContext) -> str:
     runs = judgement.verdict == "RUN"
     if not context.fine_tuning_on:
         advice_against = "" if runs else " The verdict advises against it."
         return f"{_OFF[context.off_because]} {EXPORT_PAIRS}{advice_against}"
+    if measurement.obstacle is not None:
+        return "Not yet: a run would learn from next to nothing."
     if not judgement.measurable:
         return "Not yet: there is too little data to judge a run by, so its result would be inconclusive."
     if runs:

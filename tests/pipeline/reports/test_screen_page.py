@@ -272,7 +272,7 @@ def test_every_plot_has_a_title_and_every_table_its_headers() -> None:
     for tag, name, value in made.values:
         assert (tag, name) != ("svg", "aria-label") or value
     tables = sum(tag[0] == "table" for tag in made.tags)
-    assert tables == sum(tag[0] == "thead" for tag in made.tags) == 4
+    assert tables == sum(tag[0] == "thead" for tag in made.tags) == 6
     assert all("scope" in tag for tag in made.tags if tag[0] == "th")
 
 
