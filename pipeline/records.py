@@ -119,7 +119,7 @@ class SourceFiles:
     read: int  # in a language that is mined, not excluded
     excluded: tuple[tuple[str, int], ...] = ()  # files by reason, most first
     folders: tuple[ExcludedFolder, ...] = ()  # the largest
-    unread: tuple[tuple[str, int], ...] = ()  # languages that are not mined and their files, most first
+    unread: tuple[tuple[str, int], ...] = ()  # endings in languages that are not mined (`.swift`), most files first
 
     @property
     def left_out(self) -> int:

@@ -39,6 +39,20 @@ _WORDS: Final = (
     b" sammy sinon mocha jasmine qunit sizzle dust nunjucks hogan ejs pouchdb dexie localforage hls dash shaka pdf"
     b" xlsx papaparse mousetrap"
 ).split()
+# Those that are copied without a version so often that they need none in the folders a web server delivers.
+_DELIVERED_WORDS = re.compile(
+    rb"(?:react(?:-dom)?|vue|ember|prototype|require|three|alpine|htmx|stimulus|marked|ace|sizzle|qunit|mocha|jasmine"
+    rb"|preact|phaser|pixi|gsap|velocity|hammer|less|slick|isotope|masonry|turbolinks|nunjucks|mermaid)"
+    rb"(?:[-.](?:dev|development|prod|production|umd|esm|global|runtime|core|all|full|debug|js)){0,3}\.[cm]?js"
+)
+_SERVED: Final = frozenset(b"static public www wwwroot webroot htdocs vendor plugins".split())
+_PYTHON_FILE = re.compile(rb"(?:ez_setup|distribute_setup|versioneer)\.py")
+_PHP_FOLDERS: Final = frozenset(
+    b"smarty phpmailer phpexcel tcpdf fpdf adodb simplepie getid3 htmlpurifier swiftmailer nusoap geshi pclzip"
+    b" simplehtmldom simple_html_dom phpseclib guzzle mpdf dompdf pear simpletest".split()
+)
+_PHP_COPIES: Final = _COPIES | frozenset(b"libraries library inc includes vendors classes".split())
+
 # Folders below which a library is copied as a whole. Frameworks are not here: `js/angular/` is an application.
 _FOLDERS: Final = frozenset(
     b"jquery jqueryui jquery-ui ckeditor fckeditor tinymce tiny_mce codemirror mathjax katex highcharts datatables"
@@ -84,6 +98,7 @@ _VERSIONED = re.compile(
     re.IGNORECASE,
 )
 _DOTTED = re.compile(rb"\d\.(?:\d|x)|[-._]v\d")  # a version that is more than the digit of `moment2.js`
+_VERSION_AT_END = re.compile(rb"[-._]?v?\d{1,4}(?:\.(?:\d{1,6}|x)){0,3}$")  # `jquery-1.12` is `jquery`
 _STATIC_LIBS = re.compile(
     rb"(?:^(?:static|public|www|webroot|htdocs)/(?:(?:js|javascripts?|scripts)/)?lib/|(?:^|/)wwwroot/(?:js/)?libs?/"
     rb"|(?:^|/)(?:static|public|assets|www|webroot|htdocs|js)/(?:(?:js|javascripts?|scripts)/)?libs/)"
@@ -101,26 +116,32 @@ def library_of(path: bytes) -> bytes | None:
             return _stem(lower)
         if (exact or _UNVERSIONED.fullmatch(lower)) and _is_delivered(folders.split(b"/"), lower):
             return _stem(lower)
+        if _DELIVERED_WORDS.fullmatch(lower) and not _SERVED.isdisjoint(folders.split(b"/")):
+            return _stem(lower)
         return _script_folder(folders)
+    if extension == b"py":
+        return name.partition(b".")[0] if _PYTHON_FILE.fullmatch(name) else None
+    if extension == b"php":
+        return _folder_library(folders.lower(), _PHP_COPIES, _PHP_FOLDERS)
     if extension not in _C or not folders:
         return None
-    return _stem(name.lower()) if _C_FILE.fullmatch(name) else _c_folder(folders.lower())
+    return _stem(name.lower()) if _C_FILE.fullmatch(name) else _folder_library(folders.lower(), _COPIES, _C_FOLDERS)
 
 
 @lru_cache(maxsize=1 << 14)
 def _script_folder(folders: bytes) -> bytes | None:
     """Return the library to which a folder belongs, by its path in lower case."""
-    for above, folder in pairwise(folders.split(b"/")):
-        if above in WEB_FOLDERS and folder[: _version_at(folder)] in _FOLDERS:
-            return folder[: _version_at(folder)]
-    return b"libs" if _STATIC_LIBS.search(folders + b"/") else None
+    found = _folder_library(folders, WEB_FOLDERS, _FOLDERS)
+    return found or (b"libs" if _STATIC_LIBS.search(folders + b"/") else None)
 
 
 @lru_cache(maxsize=1 << 14)
-def _c_folder(folders: bytes) -> bytes | None:
+def _folder_library(folders: bytes, copies: frozenset[bytes], libraries: frozenset[bytes]) -> bytes | None:
     for above, folder in pairwise(folders.split(b"/")):
-        if above in _COPIES and folder[: _version_at(folder)] in _C_FOLDERS:
-            return folder[: _version_at(folder)]
+        if above in copies:
+            library = folder if folder in libraries else _VERSION_AT_END.sub(b"", folder[:60])
+            if library in libraries:
+                return library
     return None
 
 
@@ -131,14 +152,6 @@ def _is_delivered(folders: list[bytes], name: bytes) -> bool:
     if name == b"bootstrap.js":
         return any(folder in WEB_FOLDERS and folder not in _COPIES for folder in folders)
     return any(folder in WEB_FOLDERS for folder in folders)
-
-
-def _version_at(folder: bytes) -> int:
-    """Return where the version at the end of a folder's name begins: `jquery-1.12` is `jquery`."""
-    if folder in _FOLDERS or folder in _C_FOLDERS:  # sqlite3
-        return len(folder)
-    found = re.search(rb"[-._]?v?\d{1,4}(?:\.(?:\d{1,6}|x)){0,3}$", folder[-40:])
-    return len(folder) - len(found[0]) if found else len(folder)
 
 
 def _stem(name: bytes) -> bytes:

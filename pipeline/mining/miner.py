@@ -59,7 +59,7 @@ from pipeline.mining.snapshot import (
     functions_alive,
     reduction_notes,
 )
-from pipeline.mining.source_files import obstacle_of
+from pipeline.mining.source_files import describe_unread, obstacle_of
 from pipeline.mining.source_rules import SourceRules
 from pipeline.mining.trace import Tracer
 from pipeline.records import AssayError, FunctionHistory, Mined, Obstacle, SourceFiles, Windows
@@ -253,6 +253,8 @@ class Miner:
         trained, held_out = training.credits({}), horizon.credits(training.patches)
         both = ((at_train, trained), (at_eval, held_out))
         notes = reduction_notes(self._repository, self.history, self._failures(), both)
+        if unread := describe_unread(self.source_files()):
+            notes.insert(0, unread)
         mined = assemble_mined(self._repository, self.history, windows, *both, messages, notes)
         mined = replace(mined, files=self.source_files(), obstacle=self.obstacle())
         self._store.save(None if self._problems or self._repository.shallow else self._graph)

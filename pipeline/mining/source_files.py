@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -11,15 +12,17 @@ from pipeline.records import ExcludedFolder, Obstacle, SourceFiles, printable
 from pipeline.syntax.languages import LANGUAGES, language_of
 
 LARGEST_FOLDERS: Final = 3
-_NAMED_LANGUAGES: Final = 3
-_NAMED_REASONS: Final = 4
+_MISSING_SHARE: Final = 100  # of the files read, one in as many
+_NAMED_ENDINGS: Final = 3
+_WORD = re.compile(rb"[A-Za-z][A-Za-z0-9_+-]{0,15}")
 TOP: Final = "./"
 
 # Languages without a grammar here, by the ending of their files; for a sentence, not for mining.
 _UNREAD: Final = {
     ending: language
     for language, endings in (
-        ("Swift", "swift"), ("Objective-C", "m mm"), ("Elixir", "ex exs"), ("Erlang", "erl hrl"), ("Haskell", "hs lhs"),
+        ("Swift", "swift"), ("Objective-C or MATLAB", "m"), ("Objective-C++", "mm"),
+        ("Elixir", "ex exs"), ("Erlang", "erl hrl"), ("Haskell", "hs lhs"),
         ("Scala", "scala sc"), ("Clojure", "clj cljs cljc"), ("Dart", "dart"), ("Lua", "lua"), ("R", "r"),
         ("Julia", "jl"), ("Perl", "pl pm"), ("Shell", "sh bash zsh fish"), ("PowerShell", "ps1 psm1"), ("Zig", "zig"),
         ("Nim", "nim"), ("OCaml", "ml mli"), ("F#", "fs fsx fsi"), ("Visual Basic", "vb bas"), ("Groovy", "groovy"),
@@ -38,6 +41,18 @@ _UNREAD: Final = {
     for ending in endings.split()
 }  # fmt: skip
 _MARKUP: Final = frozenset(["Web pages", "Style sheets"])  # named only where there is nothing else
+# Endings of files that are not code.
+_DATA: Final = frozenset(
+    ending
+    for endings in (
+        "md markdown rst txt adoc json jsonc json5 yml yaml toml ini cfg conf xml csv tsv lock log properties plist",
+        "png jpg jpeg gif svg ico webp bmp psd ai sketch fig mp3 mp4 wav ogg mov avi woff woff2 ttf otf eot pdf tex bib",
+        "doc docx xls xlsx ppt pptx zip gz tar bz2 xz jar war class so dll exe bin dat db ipa apk map snap diff patch",
+        "pem crt key xib storyboard strings po pot mo resx csproj sln vcxproj pbxproj gitignore license editorconfig",
+    )
+    for ending in endings.split()
+)
+_MOST_ENDINGS: Final = 5
 
 
 def count_source_files(paths: Iterable[bytes], excluded: Callable[[bytes], str | None]) -> SourceFiles:
@@ -47,9 +62,9 @@ def count_source_files(paths: Iterable[bytes], excluded: Callable[[bytes], str |
     folders = defaultdict[bytes, Counter[str]](Counter)
     for path in paths:
         if language_of(path) is None:
-            language = _UNREAD.get(path.rpartition(b"/")[2].rpartition(b".")[2].decode("latin-1").lower())
-            if language and b"." in path.rpartition(b"/")[2] and excluded(path) is None:
-                unread[language] += 1
+            ending = _ending(path)
+            if ending and ending not in _DATA and excluded(path) is None:
+                unread["." + ending] += 1
             continue
         reason = excluded(path)
         if reason is None:
@@ -65,8 +80,32 @@ def count_source_files(paths: Iterable[bytes], excluded: Callable[[bytes], str |
             ExcludedFolder(printable(path) or TOP, _most_first(counts)[0][0], counts.total())
             for path, counts in largest
         ),
-        unread=tuple(_most_first(unread)),
+        unread=tuple(_most_first(unread)[:_MOST_ENDINGS]),
     )
+
+
+def _ending(path: bytes) -> str:
+    """Return the ending of a file's name in lower case, empty if it has none that is a word."""
+    stem, dot, ending = path.rpartition(b"/")[2].rpartition(b".")
+    return ending.decode().lower() if dot and stem and _WORD.fullmatch(ending) else ""
+
+
+def _language(ending: str) -> str:
+    return _UNREAD.get(ending.removeprefix("."), ending)
+
+
+def _code(files: SourceFiles) -> list[tuple[str, int]]:
+    """Return the endings that are not read, markup only where there is nothing else."""
+    return [pair for pair in files.unread if _language(pair[0]) not in _MARKUP] or list(files.unread)
+
+
+def _named(endings: Sequence[tuple[str, int]]) -> str:
+    """Return words such as `.swift (Swift, 120 files), .wren (3 files)`."""
+    named = []
+    for ending, count in endings[:_NAMED_ENDINGS]:
+        language = f"{_language(ending)}, " if _language(ending) != ending else ""
+        named.append(f"{ending} ({language}{count:,} file{'' if count == 1 else 's'})")
+    return ", ".join(named)
 
 
 def _most_first(counts: Counter[str]) -> list[tuple[str, int]]:
@@ -104,9 +143,20 @@ def describe_left_out(files: SourceFiles) -> str:
     )
 
 
+def describe_unread(files: SourceFiles) -> str:
+    """Return a sentence if more code is in languages that are not read than in those that are, else nothing."""
+    others = [pair for pair in _code(files) if _language(pair[0]) not in _MARKUP and _language(pair[0]) != pair[0]]
+    if not files.read or sum(count for _, count in others) <= files.read:
+        return ""
+    return f"most of the code is in languages that are not read: {_named(others)}"
+
+
 def obstacle_of(files: SourceFiles, *, partial: bool, missing: int) -> Obstacle | None:
-    """Return why little or nothing can be read: a partial clone, another language, or rules that leave all out."""
-    if partial and missing:
+    """Return why little or nothing can be read: a partial clone, another language, or rules that leave all out.
+
+    A partial clone without large files lacks a few objects that would not be read anyway.
+    """
+    if partial and _MISSING_SHARE * missing > files.read:
         return Obstacle(
             "partial clone",
             f"This is a partial clone: {missing:,} object{'' if missing == 1 else 's'} that mining needs "
@@ -115,19 +165,17 @@ def obstacle_of(files: SourceFiles, *, partial: bool, missing: int) -> Obstacle 
         )
     if files.read:
         return None
-    others = [pair for pair in files.unread if pair[0] not in _MARKUP] or list(files.unread)
-    unread = sum(count for _, count in others)
-    if files.left_out and files.left_out >= unread:
+    others = _code(files)
+    if files.left_out and files.left_out >= sum(count for _, count in others):
         return Obstacle(
             "all code is left out by its path",
             f"All code is left out: {describe_left_out(files)}. If this is product code, list it under `include` in "
             ".github/assay.yml.",
         )
     if others:
-        named = ", ".join(f"{language} ({count:,})" for language, count in others[:_NAMED_LANGUAGES])
         return Obstacle(
-            f"{others[0][0]} is not read" if others[0][0] not in _MARKUP else "no language that is read",
-            f"The language of this repository is not read: its files are {named}. Assay reads "
+            f"{_language(others[0][0])} is not read",
+            f"The language of this repository is not read: most of its files end in {_named(others)}. Assay reads "
             f"{', '.join(sorted({language.name for language in LANGUAGES}))}.",
         )
     return Obstacle("no source file", "There is no source file at the head of this repository.")

@@ -68,7 +68,7 @@ def _excluded_files(files: SourceFiles | None) -> dict[str, object] | None:
         "largest_folders": [
             {"path": encodable(folder.path), "reason": folder.reason, "files": folder.files} for folder in files.folders
         ],
-        "unread_languages": dict(files.unread),
+        "unread_endings": dict(files.unread),
     }
 
 

@@ -102,7 +102,7 @@ def source_files(**changes: Any) -> SourceFiles:
             ExcludedFolder("third_party/", "vendored", 9),
             ExcludedFolder("src/part_0/", "test", 2),
         ),
-        unread=(("Shell", 3),),
+        unread=((".sh", 3),),
     )
     return dataclasses.replace(usual, **changes)
 

@@ -26,7 +26,7 @@ def repository(where: Path, files: dict[str, str], name: str = "told.git") -> Pa
 
 
 REASONS = {
-    "another language": ({"Sources/App.swift": "func run() {}"}, "Swift (1)", "Swift is not read"),
+    "another language": ({"Sources/App.swift": "func run() {}"}, ".swift (Swift, 1 file)", "Swift is not read"),
     "no source at all": ({"book.md": "# One"}, "no source file", "no source file"),
     "all left out": ({"node_modules/a/a.py": PYTHON}, "node_modules/ (1)", "all code is left out by its path"),
 }
@@ -82,7 +82,11 @@ def test_nothing_to_rank_or_to_evaluate_is_told_in_one_line(
 ) -> None:
     monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "400")
-    cases = {"Swift (1)": {"a.swift": "func run() {}"}, "nothing to": {"a.py": "x = 1\n"}, "no source": {"a.md": "x"}}
+    cases = {
+        ".swift (Swift, 1 file)": {"a.swift": "func run() {}"},
+        "nothing to": {"a.py": "x = 1\n"},
+        "no source": {"a.md": "x"},
+    }
     for number, (words, files) in enumerate(cases.items()):
         path = repository(tmp_path, files, f"nothing{number}.git")
         assert run([command, "--jobs", "1", str(path)]) == 0
@@ -98,7 +102,7 @@ def test_a_rank_of_nothing_says_why_in_json(
     assert run(["rank", "--json", "--jobs", "1", str(repository(tmp_path, {"lib/a.ex": "defmodule A do"}))]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["items"] == []
-    assert "Elixir (1)" in result["notes"][0]
+    assert ".ex (Elixir, 1 file)" in result["notes"][0]
 
 
 def test_a_density_above_the_threshold_is_never_called_unmeasurable(assay: Assay, tmp_path: Path) -> None:

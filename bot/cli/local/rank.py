@@ -115,7 +115,7 @@ class TopPlaces:
     without_score: int
     config_hash: str
     places: tuple[Located, ...]
-    notes: tuple[str, ...] = ()  # why there is nothing to rank
+    notes: tuple[str, ...] = ()  # why there is nothing or too little to rank by
 
 
 def rank_repository(repository: Repository, settings: Settings, options: RankOptions, progress: Progress) -> TopPlaces:
@@ -137,15 +137,15 @@ def rank_repository(repository: Repository, settings: Settings, options: RankOpt
             label_recipe_id=MESSAGES.id,
         )
         places = tuple(locate(scored[: options.top], subjects, read))
-        notes = why_nothing(miner) if not ranked else ()
+        notes = why_incomplete(miner, len(ranked))
     return TopPlaces(repository.name, ranking, len(ranked) - len(scored), options.overlay.config_hash, places, notes)
 
 
-def why_nothing(miner: Miner) -> tuple[str, ...]:
-    """Return why a repository has no function to rank."""
+def why_incomplete(miner: Miner, ranked: int) -> tuple[str, ...]:
+    """Return why functions or their history could not be read; empty if all could."""
     obstacle, files = miner.obstacle(), miner.source_files().read
-    if obstacle is not None:
-        return (obstacle.sentence,)
+    if obstacle is not None or ranked:
+        return (obstacle.sentence,) if obstacle else ()
     return (f"No function of at least {MESSAGES.shortest_function_lines} lines is in {counted(files, 'source file')}.",)
 
 
@@ -192,9 +192,9 @@ def _item(ranked: Ranked) -> dict[str, Any]:
 
 def render(result: dict[str, Any]) -> RenderableType:
     """Render the places in order, with their reasons, or say in one line why there are none."""
-    if result["notes"]:
-        note = " ".join(result["notes"])
-        return Text(f"{inert(result['repo'])} at {result['head_sha'][:10]}: nothing to rank. {inert(note, 600)}")
+    note = inert(" ".join(result["notes"]), 600)
+    if not result["ranked"]:
+        return Text(f"{inert(result['repo'])} at {result['head_sha'][:10]}: nothing to rank. {note}")
     head = f"{inert(result['repo'])} at {result['head_sha'][:10]}: {len(result['items'])} of {result['ranked']:,} "
     head += f"{result['level']}s, riskiest first"
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -208,4 +208,6 @@ def render(result: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(head), table]
     if result["without_score"]:
         parts.append(Text(f"Not listed: {result['without_score']:,} without a score by {inert(result['scorer'])}"))
+    if note:
+        parts.append(Text(note))
     return Group(*parts)

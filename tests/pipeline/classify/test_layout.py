@@ -136,8 +136,10 @@ def test_types_have_tests_that_no_framework_runs() -> None:
 COPIES = """
     public/js/jquery-1.12.4.js public/js/bootstrap.js public/js/d3.v3.js static/ckeditor/ckeditor.js
     web/static/jquery-3.x.js lib/jquery/core.js static/libs/anything.js wwwroot/lib/slider/slider.js
-    assets/js/jquery.validate.js js/chart-2.9.4.js src/sqlite3.c ext/stb_image.h lib/zlib/inflate.c public/lodash.core.js
-    vendor-js/a.js extlib/a.c
+    assets/js/jquery.validate.js js/chart-2.9.4.js src/sqlite3.c ext/stb_image.h
+    lib/zlib/inflate.c public/lodash.core.js
+    vendor-js/a.js extlib/a.c public/js/vue.js static/three.js public/lib/prototype.js versioneer.py
+    include/libraries/phpmailer/class.phpmailer.php js/jquery-1.12/core.js libs/sqlite3/shell.c
 """
 OWN = """
     src/app.js lib/bootstrap.js src/jquery.js js/chart.js public/js/video.js db/migrate-1.2.0.js js/layer2.js

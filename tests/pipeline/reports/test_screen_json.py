@@ -115,7 +115,7 @@ def test_the_files_that_are_left_out_are_counted_by_rule_with_the_largest_folder
             {"path": "third_party/", "reason": "vendored", "files": 9},
             {"path": "src/part_0/", "reason": "test", "files": 2},
         ],
-        "unread_languages": {"Shell": 3},
+        "unread_endings": {".sh": 3},
     }
 
 

@@ -121,7 +121,7 @@ GOLDEN: dict[str, Any] = {
             {"path": "third_party/", "reason": "vendored", "files": 9},
             {"path": "src/part_0/", "reason": "test", "files": 2},
         ],
-        "unread": [["Shell", 3]],
+        "unread": [[".sh", 3]],
     },
     "obstacle": None,
 }
