@@ -46,8 +46,8 @@ _DATA: Final = frozenset(
     ending
     for endings in (
         "md markdown rst txt adoc json jsonc json5 yml yaml toml ini cfg conf xml csv tsv lock log properties plist",
-        "png jpg jpeg gif svg ico webp bmp psd ai sketch fig mp3 mp4 wav ogg mov avi woff woff2 ttf otf eot pdf tex bib",
-        "doc docx xls xlsx ppt pptx zip gz tar bz2 xz jar war class so dll exe bin dat db ipa apk map snap diff patch",
+        "png jpg jpeg gif svg ico webp bmp psd ai sketch fig mp3 mp4 wav ogg mov avi woff woff2 ttf otf eot pdf",
+        "tex bib doc docx xls xlsx ppt pptx zip gz tar bz2 xz jar war class so dll exe bin dat db ipa apk map snap",
         "pem crt key xib storyboard strings po pot mo resx csproj sln vcxproj pbxproj gitignore license editorconfig",
     )
     for ending in endings.split()
