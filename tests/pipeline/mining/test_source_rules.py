@@ -62,7 +62,7 @@ def test_facts_cached_under_other_rules_for_paths_do_not_matter(tmp_path: Path) 
 
 def test_version_1_of_the_rules_reads_what_it_read(tmp_path: Path) -> None:
     history = History()
-    code = {path: BEFORE for path in ("app.py", "cookbook/views.py", "growth/ab_test.py")}
+    code = dict.fromkeys(("app.py", "cookbook/views.py", "growth/ab_test.py"), BEFORE)
     generated = "import { Generated } from 'typeorm'\nclass A {\n  @Generated()\n  run() {\n    return 1\n  }\n}\n"
     script = "function run(a) {\n  var b = a\n  return b\n}\n"
     history.commit("start", {**code, "a.ts": generated, "public/js/jquery-1.12.4.js": script}, day=0)
