@@ -104,6 +104,37 @@ class ExcludedGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class ExcludedFolder:
+    """A folder whose source files are left out, or that holds files whose names leave them out."""
+
+    path: str  # with the last slash; "./" is the top of the tree
+    reason: str  # of most of them
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """The files at the head of the history: what is read, and what is left out by its path."""
+
+    read: int  # in a language that is mined, not excluded
+    excluded: tuple[tuple[str, int], ...] = ()  # files by reason, most first
+    folders: tuple[ExcludedFolder, ...] = ()  # the largest
+    unread: tuple[tuple[str, int], ...] = ()  # endings in languages that are not mined (`.swift`), most files first
+
+    @property
+    def left_out(self) -> int:
+        return sum(files for _, files in self.excluded)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a repository cannot be read, other than too little history or code."""
+
+    title: str  # a few words, such as "a partial clone"
+    sentence: str  # what it means, and what to do
+
+
+@dataclass(frozen=True, slots=True)
 class Mined:
     """The result of mining: everything the density is computed from, and what was left out."""
 
@@ -121,6 +152,8 @@ class Mined:
     counted: tuple[CountedFix, ...]  # training window, oldest first
     excluded: tuple[ExcludedGroup, ...]  # training window, largest first
     notes: tuple[str, ...]  # limitations to report ("12 objects missing: 9 pairs left out")
+    files: SourceFiles | None = None  # None if not counted
+    obstacle: Obstacle | None = None
 
 
 @dataclass(frozen=True, slots=True)

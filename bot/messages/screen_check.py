@@ -57,6 +57,8 @@ def _title(measurement: Measurement, judgement: Judgement) -> str:
 def _obstacle(measurement: Measurement, judgement: Judgement) -> str:
     if judgement.measurable:
         return ""
+    if measurement.obstacle is not None:
+        return measurement.obstacle.title
     if measurement.windows.too_little_history:
         return "too little history"
     return "too little code" if measurement.density is None else "too few held-out functions or fixes"

@@ -14,7 +14,7 @@ from bot.messages.screen_context import OffBecause, ScreenContext
 from bot.messages.what_would_change import what_would_change
 from bot.records import StoredScreening
 from pipeline.label_recipe import RECIPES
-from pipeline.records import Density, Standing, Threshold
+from pipeline.records import Density, SourceFiles, Standing, Threshold
 from pipeline.reports import numbers
 from pipeline.reports.diagnosis_text import advice, compare_recipes, explain_density
 from pipeline.screening.measurement import ExcludedCount, Judgement, Measurement
@@ -57,7 +57,7 @@ def render_summary(
         section("Why this verdict", bullets(map(prose, reasons))),
         section("What would change it", bullets([*what_would_change(measurement, threshold), *_advice(measurement)])),
         section("What the threshold rests on", prose(rests_on), _borrowed(threshold), _exceptions(standing)),
-        section("How to fine-tune", _how_to(judgement, context)),
+        section("How to fine-tune", _how_to(measurement, judgement, context)),
         _configuration(context),
         _ADVICE,
     )
@@ -76,9 +76,23 @@ def render_details(stored: StoredScreening, measurement: Measurement) -> str:
         measured.append(f"With this repository’s own configuration, {code(stored.config_hash)}")
     intro = "Commits that looked like a fix but earned no credit, by reason:" if left_out else ""
     return paragraphs(
-        section("What was left out", intro, bullets(left_out)),
+        section("What was left out", intro, bullets(left_out), _files(measurement.files)),
         section("Notes", bullets(map(prose, measurement.notes))),
         section("How it was measured", bullets(measured)),
+    )
+
+
+def _files(files: SourceFiles | None) -> str:
+    """Say which source files are not read, by rule; empty if none, or if an earlier release measured."""
+    if files is None or not files.left_out:
+        return ""
+    reasons = [f"{prose(reason)}: {numbers.counted(count, 'file')}" for reason, count in files.excluded]
+    folders = ", ".join(f"{code(folder.path)} ({numbers.counted(folder.files, 'file')})" for folder in files.folders)
+    return paragraphs(
+        f"{numbers.counted(files.left_out, 'source file')} left out by path, by rule; {files.read:,} "
+        f"{'is' if files.read == 1 else 'are'} read:",
+        bullets(reasons),
+        f"Largest: {folders}. List product code under `include` in `.github/assay.yml` to have it read.",
     )
 
 
@@ -96,7 +110,12 @@ def render_failure(stored: StoredScreening, context: ScreenContext) -> str:
 
 def _opening(measurement: Measurement, judgement: Judgement, context: ScreenContext) -> str:
     it = f"a language model on the bug fixes of {code(context.repository.full_name)}"
-    if not judgement.measurable:
+    if measurement.obstacle is not None:
+        answer = (
+            f"Whether fine-tuning {it} is worth the GPU time cannot be told, so the verdict is SKIP: "
+            f"{prose(measurement.obstacle.title)}."
+        )
+    elif not judgement.measurable:
         answer = (
             f"There is not enough data to tell whether fine-tuning {it} is worth the GPU time, so the verdict is SKIP "
             "for now."
@@ -221,11 +240,13 @@ def _exceptions(standing: Standing) -> str:
     return f"On the wrong side of it: {', '.join(names)}." if names else ""
 
 
-def _how_to(judgement: Judgement, context: ScreenContext) -> str:
+def _how_to(measurement: Measurement, judgement: Judgement, context: ScreenContext) -> str:
     runs = judgement.verdict == "RUN"
     if not context.fine_tuning_on:
         advice_against = "" if runs else " The verdict advises against it."
         return f"{_OFF[context.off_because]} {EXPORT_PAIRS}{advice_against}"
+    if measurement.obstacle is not None:
+        return "Not yet: a run would learn from next to nothing."
     if not judgement.measurable:
         return "Not yet: there is too little data to judge a run by, so its result would be inconclusive."
     if runs:

@@ -16,6 +16,8 @@ MIN_HISTORY_DAYS: Final = math.ceil(MESSAGES.shortest_training_days / _TRAINING_
 
 def what_would_change(measurement: Measurement, threshold: Threshold) -> list[str]:
     """Return sentences, the nearest obstacle first."""
+    if measurement.obstacle is not None:
+        return []  # the reasons name it, with the way out
     if measurement.windows.too_little_history:
         return [_history(measurement.windows.history_days)]
     lines = _held_out(measurement)

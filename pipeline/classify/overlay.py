@@ -59,15 +59,19 @@ NO_OVERLAY: Final = Overlay()
 
 
 class OverlayRules:
-    """A compiled overlay. Raises ValueError for an invalid pattern, which reading the configuration has ruled out."""
+    """A compiled overlay on top of the `default` rules of paths.
 
-    def __init__(self, overlay: Overlay) -> None:
+    Raises ValueError for an invalid pattern, which reading the configuration has ruled out.
+    """
+
+    def __init__(self, overlay: Overlay, default: Callable[[bytes], str | None] = excluded_path) -> None:
         self.overlay = overlay
+        self._default = default
         self._fixes = _compiled(compile_expression, overlay.fix_patterns)
         self._ignored = _compiled(compile_expression, overlay.ignore_patterns)
         self._included = _compiled(compile_glob, overlay.include)
         self._excluded = _compiled(compile_glob, overlay.exclude)
-        self.excluded: Callable[[bytes], str | None] = excluded_path
+        self.excluded = default
         if self.changes_paths:
             self.excluded = lru_cache(maxsize=_CACHED_PATHS)(self._excluded_path)
 
@@ -89,7 +93,7 @@ class OverlayRules:
     def _excluded_path(self, path: bytes) -> str | None:
         """Return why a file is excluded, as `paths.excluded_path`, or CONFIGURED."""
         text = path.decode("utf-8", "backslashreplace")
-        default = excluded_path(path)
+        default = self._default(path)
         if default and not _any_matches(self._included, text):
             return default
         return CONFIGURED if _any_matches(self._excluded, text) else None

@@ -40,6 +40,9 @@ class Repository:
     head: bytes
     head_ref: str  # "refs/heads/main"; "HEAD" if detached
     shallow: frozenset[bytes]  # commits whose parents are not in the clone
+    partial: bool = False  # some objects may have stayed with the remote (`git clone --filter`)
+    replaced: int = 0  # refs of `git replace`, which are not followed
+    grafts: int = 0  # lines of info/grafts, which are not followed
 
     def reader(self, cache_bytes: int = 48 << 20) -> ObjectReader:
         """Return a reader of its objects, to be closed by the caller."""
@@ -66,6 +69,9 @@ def open_repository(path: Path) -> Repository:
             head=head,
             head_ref=printable(head_ref),
             shallow=_read_shallow(shared_dir),
+            partial=_is_partial(config, shared_dir),
+            replaced=_count_replaced(shared_dir),
+            grafts=_count_grafts(shared_dir),
         )
     except PermissionError as error:
         denied = printable(os.fsencode(error.filename or path))
@@ -231,6 +237,38 @@ def _read_ref(git_dir: Path, shared_dir: Path, name: bytes) -> bytes | None:
 def _read_shallow(git_dir: Path) -> frozenset[bytes]:
     raw = _read(git_dir / "shallow", MAX_SHALLOW_BYTES) or b""
     return frozenset(bytes.fromhex(line.decode()) for line in raw.split() if _HEX.fullmatch(line))
+
+
+def _is_partial(config: ConfigFile, git_dir: Path) -> bool:
+    """Return whether git would fetch missing objects from a remote that promised them."""
+    if _get(config, ("extensions",), "partialclone").strip():
+        return True
+    remotes = [section[1].decode("utf-8", "surrogateescape") for section in config.sections() if _is_remote(section)]
+    for remote in remotes:
+        promised = _get(config, ("remote", remote), "promisor").strip().lower()
+        if promised in (b"true", b"yes", b"on", b"1") or _get(config, ("remote", remote), "partialclonefilter"):
+            return True
+    return any((git_dir / "objects" / "pack").glob("*.promisor"))
+
+
+def _is_remote(section: tuple[bytes, ...]) -> bool:
+    return len(section) == 2 and section[0].lower() == b"remote"
+
+
+def _count_replaced(git_dir: Path) -> int:
+    """Return how many objects `git replace` stands others in for: loose and packed refs."""
+    names = set()
+    folder = git_dir / "refs" / "replace"
+    if folder.is_dir():
+        names = {name.encode("utf-8", "surrogateescape") for name in os.listdir(folder)}
+    packed = _read(git_dir / "packed-refs", MAX_PACKED_REFS_BYTES) or b""
+    names.update(re.findall(rb"^[0-9a-fA-F]{40} refs/replace/([0-9a-f]{40})\r?$", packed, re.MULTILINE))
+    return sum(_HEX.fullmatch(name) is not None for name in names)
+
+
+def _count_grafts(git_dir: Path) -> int:
+    lines = (_read(git_dir / "info" / "grafts", MAX_SHALLOW_BYTES) or b"").splitlines()
+    return sum(_HEX.match(line) is not None for line in lines)
 
 
 def _name(config: ConfigFile, git_dir: Path) -> str:

@@ -15,7 +15,8 @@ overlay. Facts cached between runs do not depend on the overlay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -57,11 +58,14 @@ from pipeline.mining.snapshot import (
     Snapshot,
     SnapshotJoin,
     assemble_mined,
+    count_missing,
     functions_alive,
     reduction_notes,
 )
+from pipeline.mining.source_files import describe_unread, obstacle_of
+from pipeline.mining.source_rules import SourceRules
 from pipeline.mining.trace import Tracer
-from pipeline.records import AssayError, FunctionHistory, Mined, Windows
+from pipeline.records import AssayError, FunctionHistory, Mined, Obstacle, SourceFiles, Windows
 from pipeline.syntax.languages import language_of
 
 _CACHE_BYTES = 24 << 20
@@ -79,15 +83,8 @@ def silent(stage: str, done: int, total: int | None) -> None:
 
 @lru_cache(maxsize=1 << 16)
 def is_source(path: bytes) -> bool:
-    """Return whether a path is product code in a language that is mined."""
+    """Return whether a path is product code in a language that is mined, judging by the path alone."""
     return language_of(path) is not None and excluded_path(path) is None
-
-
-def _source_under(rules: OverlayRules) -> Callable[[bytes], bool]:
-    """Return `is_source` with a repository's own rules applied."""
-    if not rules.changes_paths:
-        return is_source
-    return lambda path: language_of(path) is not None and rules.excluded(path) is None
 
 
 def _has_language(path: bytes) -> bool:
@@ -112,7 +109,6 @@ class Miner:
         self._rules = OverlayRules(overlay)
         self._tracked = tracked
         self._units: dict[int, LandingUnit] = {}
-        self._is_source = _source_under(self._rules)
         self._progress = progress
         self._store = FactStore(store_path, recipe.facts_id)
         self._worker_pool = WorkerPool(repository.object_dir, recipe, jobs)
@@ -128,6 +124,7 @@ class Miner:
     def __enter__(self) -> Self:
         try:
             self.history = self._read_history()
+            self._read_rules()
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -174,7 +171,29 @@ class Miner:
         history = cut_at(self.history, time, self._recipe, self._repository.shallow)
         if history is None:
             raise AssayError(f"{self._repository.name} has no commits before that date: choose a later --as-of")
-        self.history = history
+        if history.head != self.history.head:
+            self.history = history
+            self._snapshots.clear()
+            self._landed_changes.clear()
+            self._read_rules()
+
+    def _read_rules(self) -> None:
+        self._source = SourceRules(
+            self._graph.trees[self.history.head], self._reader, self._recipe, self._rules.overlay
+        )
+        self._rules, self._is_source = self._source.rules, self._source.is_source
+
+    def source_files(self) -> SourceFiles:
+        """Count the files at the head that are read and that are not."""
+        return self._source.files
+
+    def obstacle(self) -> Obstacle | None:
+        """Return why little or nothing could be read, judging by what has been read so far."""
+        missing = count_missing(self._failures()) if self._repository.partial else 0
+        return obstacle_of(self.source_files(), partial=self._repository.partial, missing=missing)
+
+    def _failures(self) -> ReadFailures:
+        return ReadFailures(self._problems, self._trees, self._cache, self._reader)
 
     def first_seen(self, now: int | None = None) -> int:
         """Return when this head was first mined: `now` (seconds since 1970, None for the system's time) or earlier."""
@@ -242,10 +261,12 @@ class Miner:
             self._compute("parsing changes")
         trained, held_out = training.credits({}), horizon.credits(training.patches)
         both = ((at_train, trained), (at_eval, held_out))
-        failures = ReadFailures(self._problems, self._trees, self._cache, self._reader)
-        notes = reduction_notes(self._repository, self.history, failures, both)
+        notes = reduction_notes(self._repository, self.history, self._failures(), both)
         notes += recall_notes(self.history, messages, commits_landing_in(self.history, train_at, head))
+        if unread := describe_unread(self.source_files()):
+            notes.insert(0, unread)
         mined = assemble_mined(self._repository, self.history, windows, *both, messages, notes)
+        mined = replace(mined, files=self.source_files(), obstacle=self.obstacle())
         self._store.save(None if self._problems or self._repository.shallow else self._graph)
         return mined
 

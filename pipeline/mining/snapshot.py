@@ -167,7 +167,7 @@ def reduction_notes(
     repository: Repository, history: History, failures: ReadFailures, windows: Iterable[tuple[Snapshot, WindowCredits]]
 ) -> list[str]:
     """Return what was left out and why, one sentence each."""
-    notes = []
+    notes = _unfollowed(repository)
     both = list(windows)
     if history.boundary is not None:
         sha = history.graph.ids[history.boundary].hex()[:10]
@@ -192,16 +192,43 @@ def reduction_notes(
     return notes
 
 
+def _unfollowed(repository: Repository) -> list[str]:
+    """Return a note on `git replace` and grafts, which git follows and mining does not."""
+    kinds = []
+    if repository.replaced:
+        kinds.append(_count(repository.replaced, "replacement ref"))
+    if repository.grafts:
+        kinds.append(_count(repository.grafts, "graft"))
+    if not kinds:
+        return []
+    return [
+        f"{' and '.join(kinds)} not followed: the history is read as it was committed, not as git log shows it. To "
+        "measure a joined history, make it permanent in a copy (git filter-repo --force)"
+    ]
+
+
 def _missing_blobs(failures: ReadFailures) -> list[str]:
     pairs = [request for request in failures.cache.problems.values() if isinstance(request, ChangeRequest)]
     files = [request for request in failures.cache.problems.values() if isinstance(request, FunctionsRequest)]
-    blobs = {b for request in pairs for b in (request.old, request.new) if b} | {request.blob for request in files}
-    broken = sum(not _readable(failures.reader, blob) for blob in blobs)
+    broken = _count_unreadable(pairs, files, failures.reader)
     if not broken:
         return []
     distinct = len({(request.old, request.new) for request in pairs})
     left_out = f"{_count(broken, 'object')} missing: {_count(distinct, 'pair')} left out"
     return [left_out + (f", {_count(len(files), 'file')} of the snapshots taken as empty" if files else "")]
+
+
+def count_missing(failures: ReadFailures) -> int:
+    """Return how many commits, trees and blobs could not be read so far."""
+    problems = failures.cache.problems.values()
+    pairs = [request for request in problems if isinstance(request, ChangeRequest)]
+    files = [request for request in problems if isinstance(request, FunctionsRequest)]
+    return failures.commits + failures.trees.missing + _count_unreadable(pairs, files, failures.reader)
+
+
+def _count_unreadable(pairs: Iterable[ChangeRequest], files: Iterable[FunctionsRequest], reader: ObjectReader) -> int:
+    blobs = {b for request in pairs for b in (request.old, request.new) if b} | {request.blob for request in files}
+    return sum(not _readable(reader, blob) for blob in blobs)
 
 
 def _readable(reader: ObjectReader, blob: bytes) -> bool:

@@ -20,7 +20,7 @@ from pipeline.ranking.dataset import Dataset
 from pipeline.ranking.files import FileSubject, file_labels, file_scores, files_of
 from pipeline.ranking.scorer import Scorer
 from pipeline.ranking.statistics import Comparison, Quality, assess, ceiling, compare
-from pipeline.records import Mined, Windows
+from pipeline.records import Mined
 
 BASELINE = Baseline.name
 
@@ -83,7 +83,7 @@ def evaluate(dataset: Dataset, recipe: LabelRecipe, scorers: Sequence[Scorer] | 
         learned_from=len(dataset.learned_from),
         functions=functions,
         files=_file_table(files_of(dataset.evaluated), scores, dataset.labels),
-        reasons=tuple(_why_inconclusive(dataset.mined.windows, functions, recipe)),
+        reasons=tuple(_why_inconclusive(dataset.mined, functions, recipe)),
     )
 
 
@@ -129,8 +129,11 @@ def _table(scores: Mapping[str, Floats], labels: Floats, paths: Sequence[str], l
     )
 
 
-def _why_inconclusive(windows: Windows, functions: Table, recipe: LabelRecipe) -> list[str]:
+def _why_inconclusive(mined: Mined, functions: Table, recipe: LabelRecipe) -> list[str]:
     """Return why the function table is inconclusive, and what would be needed."""
+    if mined.obstacle is not None:
+        return [mined.obstacle.sentence]
+    windows = mined.windows
     reasons = []
     if windows.too_little_history:
         reasons.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.label_recipe import recipe_named
-from pipeline.records import Density, Diagnosis, IssueLabels, OtherDensity, Screening
+from pipeline.records import Density, Diagnosis, IssueLabels, Obstacle, OtherDensity, Screening
 from pipeline.reports import numbers
 
 # Advice is given from these shares of closed issues or of fix commits on.
@@ -18,6 +18,11 @@ def explain_screening(screening: Screening) -> list[str]:
     """Explain the density of a screening, including the comparison with the other label recipe."""
     sentences = [] if screening.diagnosis is None else explain_density(screening.diagnosis, screening.density)
     return [line for line in (*sentences, compare_recipes(screening.other, screening.density)) if line]
+
+
+def why_no_density(obstacle: Obstacle | None) -> str:
+    """Return why there is no density, as a clause."""
+    return obstacle.title if obstacle else "no function was alive at the start of the training window"
 
 
 def explain_density(diagnosis: Diagnosis, density: Density | None) -> list[str]:

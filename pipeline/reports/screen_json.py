@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.label_recipe import RECIPES
-from pipeline.records import Screening, Windows
+from pipeline.records import Screening, SourceFiles, Windows
 from pipeline.reports.diagnosis_text import advice
 from pipeline.reports.escape import encodable
 from pipeline.reports.finite import require_finite
@@ -43,6 +43,8 @@ def screen_json(screening: Screening) -> dict[str, object]:
         "near_boundary": verdict.near_boundary,
         "reasons": [encodable(reason) for reason in verdict.reasons],
         "notes": [encodable(note) for note in mined.notes],
+        "excluded_files": _excluded_files(mined.files),
+        "obstacle": encodable(mined.obstacle.title) if mined.obstacle else None,
         "evidence": dict(sorted(screening.evidence.items())),
         "densities": _densities(screening),
         "diagnosis": _diagnosis(screening),
@@ -54,6 +56,20 @@ def screen_json(screening: Screening) -> dict[str, object]:
     }
     require_finite("screen", fields)
     return fields
+
+
+def _excluded_files(files: SourceFiles | None) -> dict[str, object] | None:
+    if files is None:
+        return None
+    return {
+        "read": files.read,
+        "left_out": files.left_out,
+        "by_reason": dict(files.excluded),
+        "largest_folders": [
+            {"path": encodable(folder.path), "reason": folder.reason, "files": folder.files} for folder in files.folders
+        ],
+        "unread_endings": dict(files.unread),
+    }
 
 
 def _densities(screening: Screening) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline.label_recipe import LabelRecipe
 from pipeline.records import FunctionHistory, Screening
 from pipeline.reports import numbers
-from pipeline.reports.diagnosis_text import advice, explain_screening
+from pipeline.reports.diagnosis_text import advice, explain_screening, why_no_density
 from pipeline.reports.jinja import EVIDENCE_WORDS, environment
 from pipeline.reports.plots import Bar, DensityAxis, Part, density_axis, histogram, mix, timeline
 from pipeline.screening.density import signals_of
@@ -61,6 +61,7 @@ def render_screen_page(screening: Screening, label_recipe: LabelRecipe, *, versi
             worst=most_fix_prone(scored),
             explanation=explain_screening(screening),
             advice=advice(screening.diagnosis) if screening.diagnosis else [],
+            no_density=why_no_density(mined.obstacle),
             newest=mined.counted[: -MAX_COMMITS - 1 : -1],
         )
     )

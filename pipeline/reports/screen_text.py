@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from pipeline.mining.source_files import describe_left_out
 from pipeline.records import Density, Screening
 from pipeline.reports import numbers
-from pipeline.reports.diagnosis_text import advice, compare_recipes
+from pipeline.reports.diagnosis_text import advice, compare_recipes, why_no_density
 from pipeline.reports.escape import inert
 from pipeline.reports.jinja import EVIDENCE_WORDS
 from pipeline.reports.plots import DensityAxis, density_axis
@@ -49,7 +50,7 @@ def _figures(screening: Screening) -> list[str]:
     density, threshold = screening.density, screening.threshold
     band = f"too close to call from {numbers.density(threshold.band_low)} to {numbers.density(threshold.band_high)} (░)"
     if density is None:
-        measured = "none     no function was alive at the start of the training window"
+        measured = f"none     {why_no_density(screening.mined.obstacle)}"
     else:
         low, high = numbers.density(density.low), numbers.density(density.high)
         measured = f"{numbers.density(density.value):<9}95 % interval {low} to {high}"
@@ -129,6 +130,7 @@ def _facts(screening: Screening) -> list[tuple[str, str]]:
         ("windows", _windows(screening)),
         ("commits", _commits(screening)),
         ("left out", _excluded(screening)),
+        ("not read", describe_left_out(mined.files) if mined.files and not mined.obstacle else ""),
         ("evidence", _evidence(screening)),
         ("compared", compare_recipes(screening.other, screening.density)),
         *(("advice", sentence) for sentence in (advice(screening.diagnosis) if screening.diagnosis else [])),

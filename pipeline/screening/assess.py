@@ -28,7 +28,10 @@ def judge_measured(
 ) -> Screening:
     """Return the screening of a measured repository: the verdict and everything shown beside it."""
     mined = measured.mined
-    verdict = judge(measured.density, mined.windows, measured.held_out, measured.held_out_positives, calibration)
+    obstacle = mined.obstacle.sentence if mined.obstacle else ""
+    verdict = judge(
+        measured.density, mined.windows, measured.held_out, measured.held_out_positives, calibration, obstacle
+    )
     return Screening(
         mined=mined,
         density=measured.density,

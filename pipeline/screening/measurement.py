@@ -18,8 +18,11 @@ from pipeline.records import (
     Density,
     Diagnosis,
     EvidenceKind,
+    ExcludedFolder,
     IssueLabels,
+    Obstacle,
     OtherDensity,
+    SourceFiles,
     Standing,
     Threshold,
     Windows,
@@ -71,6 +74,8 @@ class Measurement:
     diagnosis: Diagnosis | None = None
     other: OtherDensity | None = None
     evidence_note: str = ""  # why evidence from issues and pull requests is missing or incomplete
+    files: SourceFiles | None = None  # None if an earlier release measured it
+    obstacle: Obstacle | None = None
 
     @property
     def as_of(self) -> str:
@@ -118,13 +123,21 @@ def measurement_of(
         diagnosis=measured.diagnosis,
         other=measured.other,
         evidence_note=evidence_note,
+        files=mined.files and _plain_files(mined.files),
+        obstacle=mined.obstacle and Obstacle(plain(mined.obstacle.title), plain(mined.obstacle.sentence)),
     )
+
+
+def _plain_files(files: SourceFiles) -> SourceFiles:
+    folders = tuple(dataclasses.replace(folder, path=plain(folder.path)) for folder in files.folders)
+    return dataclasses.replace(files, folders=folders)
 
 
 def judge_measurement(measurement: Measurement, calibration: Calibration) -> Judgement:
     """Judge a stored measurement against a calibration."""
     m = measurement
-    verdict = judge(m.density, m.windows, m.held_out, m.held_out_positives, calibration)
+    obstacle = m.obstacle.sentence if m.obstacle else ""
+    verdict = judge(m.density, m.windows, m.held_out, m.held_out_positives, calibration, obstacle)
     own = (MEASURED_WITH_CONFIGURATION,) if m.config_hash else ()
     return Judgement(
         verdict=verdict.verdict,
@@ -174,6 +187,8 @@ def load_measurement(value: object, where: str = "measurement") -> Measurement:
         diagnosis=_optional(fields, "diagnosis", _parse_diagnosis),
         other=_optional(fields, "other", _parse_other),
         evidence_note=fields.text("evidence_note", empty=True) if "evidence_note" in fields else "",
+        files=_optional(fields, "files", _parse_files),
+        obstacle=_optional(fields, "obstacle", _parse_obstacle),
     )
 
 
@@ -249,6 +264,26 @@ def _parse_other(fields: Fields) -> OtherDensity:
         label_recipe_id=fields.text("label_recipe_id"),
         density=_optional(fields, "density", _parse_density),
     )
+
+
+def _parse_files(fields: Fields) -> SourceFiles:
+    return SourceFiles(
+        read=fields.whole("read"),
+        excluded=_parse_counts(fields, "excluded"),
+        folders=tuple(
+            ExcludedFolder(folder.text("path"), folder.text("reason"), folder.whole("files"))
+            for folder in fields.objects("folders")
+        ),
+        unread=_parse_counts(fields, "unread"),
+    )
+
+
+def _parse_counts(fields: Fields, key: str) -> tuple[tuple[str, int], ...]:
+    return tuple((row.text("name"), row.whole("files")) for row in fields.rows(key, ("name", "files")))
+
+
+def _parse_obstacle(fields: Fields) -> Obstacle:
+    return Obstacle(fields.text("title"), fields.text("sentence"))
 
 
 def _parse_excluded(fields: Fields) -> ExcludedCount:

@@ -17,24 +17,34 @@ WORDS = {
     ("SKIP", False): "not worth it (SKIP): use the ranking",
 }
 NOT_MEASURABLE = "cannot be measured (SKIP)"
+NOT_JUDGED = "a run could not be judged (SKIP)"  # of a density that was measured and reaches the threshold
 MEASURED_WITH_CONFIGURATION = "Measured with this repository's own configuration."
 
 
 def judge(
-    density: Density | None, windows: Windows, held_out: int, held_out_positives: int, calibration: Calibration
+    density: Density | None,
+    windows: Windows,
+    held_out: int,
+    held_out_positives: int,
+    calibration: Calibration,
+    obstacle: str = "",
 ) -> Verdict:
     """Return RUN if the density reaches the threshold and a run could be judged, else SKIP.
 
     `held_out` is the expected number of held-out functions (40 % of those alive at T_eval), `held_out_positives`
-    the expected number of positives among them. `density` is None without pairs.
+    the expected number of positives among them. `density` is None without pairs. `obstacle` says why little or nothing
+    could be read.
     """
     threshold = calibration.threshold
-    obstacles = _obstacles(density, windows, held_out, held_out_positives)
+    obstacles = _obstacles(density, windows, held_out, held_out_positives, obstacle)
     closeness = _closeness(density, windows, threshold)
-    runs = density is not None and density.value >= threshold.value and not obstacles
+    reaches = density is not None and density.value >= threshold.value
+    runs = reaches and not obstacles
     return Verdict(
         verdict="RUN" if runs else "SKIP",
-        words=NOT_MEASURABLE if obstacles else WORDS["RUN" if runs else "SKIP", bool(closeness)],
+        words=(NOT_JUDGED if reaches else NOT_MEASURABLE)
+        if obstacles
+        else WORDS["RUN" if runs else "SKIP", bool(closeness)],
         measurable=not obstacles,
         near_boundary=bool(closeness),
         reasons=(
@@ -48,8 +58,12 @@ def judge(
     )
 
 
-def _obstacles(density: Density | None, windows: Windows, held_out: int, held_out_positives: int) -> list[str]:
+def _obstacles(
+    density: Density | None, windows: Windows, held_out: int, held_out_positives: int, obstacle: str
+) -> list[str]:
     """Return why a run could not be judged, worst first; empty if it could."""
+    if obstacle:
+        return [obstacle]
     if windows.too_little_history:
         leave = "leaves" if round(windows.history_days) == 1 else "leave"
         return [

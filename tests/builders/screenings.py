@@ -17,11 +17,13 @@ from pipeline.records import (
     Density,
     Diagnosis,
     Evidence,
+    ExcludedFolder,
     ExcludedGroup,
     FunctionHistory,
     IssueLabels,
     Mined,
     Screening,
+    SourceFiles,
     Standing,
     Threshold,
     Verdict,
@@ -91,6 +93,20 @@ def counted_fixes(amount: int = 12) -> tuple[CountedFix, ...]:
     return tuple(sorted((counted_fix(i) for i in range(amount)), key=lambda fix: fix.landed_at))
 
 
+def source_files(**changes: Any) -> SourceFiles:
+    usual = SourceFiles(
+        read=35,
+        excluded=(("test", 40), ("vendored", 9)),
+        folders=(
+            ExcludedFolder("tests/", "test", 38),
+            ExcludedFolder("third_party/", "vendored", 9),
+            ExcludedFolder("src/part_0/", "test", 2),
+        ),
+        unread=((".sh", 3),),
+    )
+    return dataclasses.replace(usual, **changes)
+
+
 def mined(**changes: Any) -> Mined:
     usual = Mined(
         repo="example/project",
@@ -110,6 +126,7 @@ def mined(**changes: Any) -> Mined:
             ExcludedGroup("more than 20 source files", 2, (("ef" * 20, "fix licence headers"),)),
         ),
         notes=("12 objects missing: 9 pairs left out",),
+        files=source_files(),
     )
     return dataclasses.replace(usual, **changes)
 

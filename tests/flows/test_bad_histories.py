@@ -47,7 +47,7 @@ def test_without_a_source_file_there_is_nothing_to_measure(assay: Assay, tmp_pat
         history.commit(f"fix: chapter {day}", {"book.md": f"# {day}\n"}, day=day)
     result = assay.judges(history.write(tmp_path / "book.git"))
     assert (result["verdict"], result["measurable"], result["pairs"], result["density"]) == ("SKIP", False, 0, None)
-    assert "too little code" in result["reasons"][0]
+    assert result["reasons"][0] == "There is no source file at the head of this repository."
 
 
 def test_a_single_commit_is_too_little_history(assay: Assay, tmp_path: Path) -> None:

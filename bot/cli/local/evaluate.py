@@ -130,7 +130,10 @@ def _page(evaluation: Evaluation, seconds: float, memory_mb: float) -> str:
 
 
 def render(result: dict[str, Any]) -> RenderableType:
-    """Render the tables of functions and files, with notes on their significance."""
+    """Render the tables of functions and files, with notes, or say in one line why there is nothing in them."""
+    if not result["functions"]["n"]:
+        why = inert("; ".join(result["reasons"]), 600)
+        return Text(f"{inert(result['repo'])} at {result['head_sha'][:10]}: nothing to evaluate. {why}")
     head = f"{inert(result['repo'])} at {result['head_sha'][:10]}: ranked as of {result['eval_start'][:10]}, "
     head += f"evaluated on the fixes of the {result['horizon_days']:.0f} days up to {result['as_of'][:10]}"
     parts: list[RenderableType] = [Text(head)]

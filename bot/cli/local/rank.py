@@ -37,7 +37,7 @@ from pipeline.ranking.scorer import Subject
 from pipeline.ranking.structure_metrics import ReadBlob
 from pipeline.records import AssayError
 from pipeline.reports.escape import encodable, inert
-from pipeline.reports.numbers import iso
+from pipeline.reports.numbers import counted, iso
 from pipeline.reports.ranking_sarif import MAX_RESULTS, Located, Ranking, end_column, ranking_sarif
 from pipeline.screening.measure import facts_path
 
@@ -115,6 +115,7 @@ class TopPlaces:
     without_score: int
     config_hash: str
     places: tuple[Located, ...]
+    notes: tuple[str, ...] = ()  # why there is nothing or too little to rank by
 
 
 def rank_repository(repository: Repository, settings: Settings, options: RankOptions, progress: Progress) -> TopPlaces:
@@ -136,7 +137,16 @@ def rank_repository(repository: Repository, settings: Settings, options: RankOpt
             label_recipe_id=MESSAGES.id,
         )
         places = tuple(locate(scored[: options.top], subjects, read))
-    return TopPlaces(repository.name, ranking, len(ranked) - len(scored), options.overlay.config_hash, places)
+        notes = why_incomplete(miner, len(ranked))
+    return TopPlaces(repository.name, ranking, len(ranked) - len(scored), options.overlay.config_hash, places, notes)
+
+
+def why_incomplete(miner: Miner, ranked: int) -> tuple[str, ...]:
+    """Return why functions or their history could not be read; empty if all could."""
+    obstacle, files = miner.obstacle(), miner.source_files().read
+    if obstacle is not None or ranked:
+        return (obstacle.sentence,) if obstacle else ()
+    return (f"No function of at least {MESSAGES.shortest_function_lines} lines is in {counted(files, 'source file')}.",)
 
 
 def locate(places: Sequence[Ranked], subjects: Sequence[Subject], read: ReadBlob) -> Iterator[Located]:
@@ -164,6 +174,7 @@ def _json(top_places: TopPlaces) -> dict[str, Any]:
         "ranked": top_places.ranking.ranked,
         "without_score": top_places.without_score,
         "config_hash": top_places.config_hash,
+        "notes": [encodable(note) for note in top_places.notes],
         "items": [_item(located.ranked) for located in top_places.places],
     }
 
@@ -180,7 +191,10 @@ def _item(ranked: Ranked) -> dict[str, Any]:
 
 
 def render(result: dict[str, Any]) -> RenderableType:
-    """Render the places in order, with their reasons."""
+    """Render the places in order, with their reasons, or say in one line why there are none."""
+    note = inert(" ".join(result["notes"]), 600)
+    if not result["ranked"]:
+        return Text(f"{inert(result['repo'])} at {result['head_sha'][:10]}: nothing to rank. {note}")
     head = f"{inert(result['repo'])} at {result['head_sha'][:10]}: {len(result['items'])} of {result['ranked']:,} "
     head += f"{result['level']}s, riskiest first"
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -194,4 +208,6 @@ def render(result: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(head), table]
     if result["without_score"]:
         parts.append(Text(f"Not listed: {result['without_score']:,} without a score by {inert(result['scorer'])}"))
+    if note:
+        parts.append(Text(note))
     return Group(*parts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 
 from pipeline.git.trees import FileChange
@@ -34,9 +36,15 @@ def key_for(request: FactRequest) -> bytes:
             languages = _language(request.old_path) + b"/" + _language(request.new_path)
             return b"C" + (request.old or _NONE) + (request.new or _NONE) + languages
         case RenamesRequest():
-            return b"R" + request.old_tree + request.new_tree
+            return b"R" + request.old_tree + request.new_tree + _digest(change.path for change in request.changes)
         case MovesRequest():
-            return b"M" + request.old_tree + request.new_tree
+            paths = (path for side in (request.vanished, request.born) for _, path, _ in side)
+            return b"M" + request.old_tree + request.new_tree + _digest(paths)
+
+
+def _digest(paths: Iterable[bytes]) -> bytes:
+    """Return a hash of the files compared: the rules for paths can change between runs."""
+    return hashlib.blake2b(b"\0".join(paths), digest_size=8).digest()
 
 
 def diff_key(old_tree: bytes | None, new_tree: bytes) -> bytes:

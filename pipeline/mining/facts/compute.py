@@ -252,7 +252,7 @@ class FactComputer:
             return b"", "", True
         if self._version >= 2:
             data = with_line_feeds(data)
-        refused = skip_reason(data)
+        refused = skip_reason(data, self._recipe.miner_version)
         return (b"" if refused else data), refused or "", False
 
     def _cached(self, blob: bytes, path: bytes) -> _Side | None:

@@ -14,7 +14,17 @@ from bot.messages.screen_check import FINE_TUNE, RESCREEN, screen_check
 from bot.records import CheckRunFields
 from pipeline.calibration.threshold import borrow
 from pipeline.label_recipe import MESSAGES_API
-from pipeline.records import Density, Diagnosis, IssueLabels, OtherDensity, Standing, Threshold
+from pipeline.records import (
+    Density,
+    Diagnosis,
+    ExcludedFolder,
+    IssueLabels,
+    Obstacle,
+    OtherDensity,
+    SourceFiles,
+    Standing,
+    Threshold,
+)
 from pipeline.screening.measurement import ExcludedCount, Measurement
 from tests.bot.messages.screenings import (
     CALIBRATION,
@@ -312,6 +322,34 @@ def as_kept(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)[:500] or "?"
 
 
+class TestLeftOut:
+    FILES = SourceFiles(
+        read=35,
+        excluded=(("test", 40), ("vendored", 9)),
+        folders=(ExcludedFolder("tests/", "test", 38), ExcludedFolder("app/@pods/", "vendored", 1)),
+    )
+
+    def test_files_are_listed_by_rule_with_the_largest_folders(self) -> None:
+        text = checked(dataclasses.replace(MEASUREMENT, files=self.FILES)).text
+        left_out = text.partition("### What was left out")[2].partition("###")[0]
+        assert "49 source files left out by path, by rule; 35 are read:" in left_out
+        assert "- test: 40 files\n- vendored: 9 files" in left_out
+        assert "Largest: `tests/` (38 files), `app/@pods/` (1 file)." in left_out
+
+    def test_nothing_is_said_of_files_that_an_earlier_release_did_not_count(self) -> None:
+        assert "source file" not in checked(MEASUREMENT).text
+
+    def test_what_keeps_the_code_from_being_read_is_named_in_title_and_summary(self) -> None:
+        partial = Obstacle("partial clone", "This is a partial clone: 3 objects were never fetched.")
+        nothing = dataclasses.replace(MEASUREMENT, density=None, held_out=0, held_out_positives=0, obstacle=partial)
+        fields = checked(nothing)
+        assert fields.title == "cannot be measured (SKIP), partial clone: no density, threshold 0.0193"
+        assert "so the verdict is SKIP: partial clone." in fields.summary
+        assert "This is a partial clone: 3 objects were never fetched." in fields.summary
+        assert "not enough data" not in fields.summary
+        assert "too little" not in fields.title + fields.summary
+
+
 class TestHostileRepositories:
     def test_hostile_text_from_a_repository_is_inert(self, subtests: pytest.Subtests) -> None:
         for hostile in HOSTILE:
@@ -321,6 +359,8 @@ class TestHostileRepositories:
                     MEASUREMENT,
                     repo=said,
                     excluded=(ExcludedCount(said, 3),),
+                    files=SourceFiles(1, (("test", 2),), (ExcludedFolder(said, "test", 2),)),
+                    obstacle=Obstacle("partial clone", said),
                     notes=(said, as_kept(f"before {hostile} after")),
                     other=OtherDensity(said, said, DENSE),
                     evidence_note=said,

@@ -338,3 +338,44 @@ def test_opening_and_reading_write_nothing(work_tree: Path) -> None:
     before = state()
     assert reads_its_head(open_repository(work_tree))
     assert state() == before
+
+
+# -- repositories that git sees with other eyes
+
+
+def test_a_partial_clone_is_one_whose_remote_promised_objects(work_tree: Path, tmp_path: Path) -> None:
+    git(work_tree, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", "--no-checkout", "--filter=blob:none", f"file://{work_tree}", "part")
+    git(tmp_path, "clone", "-q", f"file://{work_tree}", "whole")
+    assert [open_repository(tmp_path / name).partial for name in ("part", "whole")] == [True, False]
+    assert not open_repository(work_tree).partial
+
+
+@each_row(
+    ("config", "partial"),
+    [
+        ("[extensions]\n\tpartialClone = origin\n", True),
+        ('[remote "up"]\n\tpromisor = true\n', True),
+        ('[remote "up"]\n\tpartialclonefilter = tree:0\n', True),
+        ('[remote "up"]\n\tpromisor = false\n', False),
+        ('[remote "up"]\n\turl = https://example.org/a\n', False),
+        ('[branch "promisor"]\n\tpromisor = true\n', False),
+    ],
+)
+def test_the_config_says_whether_a_clone_is_partial(work_tree: Path, config: str, partial: bool) -> None:
+    (work_tree / ".git" / "config").write_text("[core]\n\trepositoryformatversion = 0\n" + config)
+    assert open_repository(work_tree).partial is partial
+
+
+def test_replacements_and_grafts_are_counted(work_tree: Path) -> None:
+    first = git(work_tree, "rev-parse", "HEAD").strip()
+    git(work_tree, "commit", "-q", "--allow-empty", "-m", "second")
+    second = git(work_tree, "rev-parse", "HEAD").strip()
+    assert (open_repository(work_tree).replaced, open_repository(work_tree).grafts) == (0, 0)
+    git(work_tree, "replace", "--graft", second)
+    assert open_repository(work_tree).replaced == 1
+    git(work_tree, "pack-refs", "--all")
+    git(work_tree, "replace", "--graft", first, second)
+    (work_tree / ".git" / "info" / "grafts").write_text(f"# joined\n{first} {second}\n")
+    repository = open_repository(work_tree)
+    assert (repository.replaced, repository.grafts) == (2, 1)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipeline.label_recipe import MESSAGES, MESSAGES_API
-from pipeline.records import OtherDensity
+from pipeline.records import Obstacle, OtherDensity
 from pipeline.reports.screen_json import screen_json
 from tests.builders import screenings as build
 from tests.pipeline.reports.doc_tables import table
@@ -20,6 +20,8 @@ PROMISED = [
         "near_boundary",
         "reasons",
         "notes",
+        "excluded_files",
+        "obstacle",
         "evidence",
         "densities",
         "diagnosis",
@@ -99,8 +101,22 @@ def test_the_page_documents_every_field_of_the_diagnosis() -> None:
 def test_without_pairs_the_density_is_null_and_the_counts_are_zero() -> None:
     made = screen_json(build.screening(density=None, evidence={}))
     nulls = {name for name, value in made.items() if value is None}
-    assert nulls == {"density", "density_low", "density_high", "positive_share", "file_positive_share"}
+    assert nulls == {"density", "density_low", "density_high", "positive_share", "file_positive_share", "obstacle"}
     assert (made["pairs"], made["positives"]) == (0, 0)
+
+
+def test_the_files_that_are_left_out_are_counted_by_rule_with_the_largest_folders() -> None:
+    assert screen_json(build.screening())["excluded_files"] == {
+        "read": 35,
+        "left_out": 49,
+        "by_reason": {"test": 40, "vendored": 9},
+        "largest_folders": [
+            {"path": "tests/", "reason": "test", "files": 38},
+            {"path": "third_party/", "reason": "vendored", "files": 9},
+            {"path": "src/part_0/", "reason": "test", "files": 2},
+        ],
+        "unread_endings": {".sh": 3},
+    }
 
 
 def test_any_repository_name_survives_strict_json() -> None:
@@ -130,7 +146,8 @@ def _documented(heading: str) -> dict[str, set[str]]:
 
 
 def test_the_page_documents_every_field_with_its_types() -> None:
-    full, empty = screen_json(build.screening()), screen_json(build.screening(density=None))
+    partial = build.mined(obstacle=Obstacle("partial clone", "This is a partial clone."), files=None)
+    full, empty = screen_json(build.screening()), screen_json(build.screening(density=None, mined=partial))
     found = {name: {TYPES[type(full[name])], TYPES[type(empty[name])]} for name in full}
     documented = _documented("## `assay screen`")
     assert list(documented) == list(found)

@@ -129,6 +129,8 @@ def test_the_page_states() -> None:
         f"Label recipe messages/2 {MESSAGES.id}",
         "Configuration the default",
         "Assay 1.2.3",
+        "49 source files left out by their path, beside 35 that are read.",
+        "tests/ test 38",
     ]
     wrong = [(shown, got) for shown in cases if shown not in (got := read(build.screening()).text)]
     assert wrong == []
@@ -270,7 +272,7 @@ def test_every_plot_has_a_title_and_every_table_its_headers() -> None:
     for tag, name, value in made.values:
         assert (tag, name) != ("svg", "aria-label") or value
     tables = sum(tag[0] == "table" for tag in made.tags)
-    assert tables == sum(tag[0] == "thead" for tag in made.tags) == 4
+    assert tables == sum(tag[0] == "thead" for tag in made.tags) == 6
     assert all("scope" in tag for tag in made.tags if tag[0] == "th")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.calibration.threshold import fit
 from pipeline.json_fields import MalformedError
-from pipeline.records import Density, ExcludedGroup, OtherDensity, Standing, Threshold, Windows
+from pipeline.records import Density, ExcludedGroup, Obstacle, OtherDensity, Standing, Threshold, Windows
 from pipeline.screening.measure import Measured
 from pipeline.screening.measurement import (
     ExcludedCount,
@@ -113,8 +113,19 @@ GOLDEN: dict[str, Any] = {
         },
     },
     "evidence_note": "By messages alone.",
+    "files": {
+        "read": 35,
+        "excluded": [["test", 40], ["vendored", 9]],
+        "folders": [
+            {"path": "tests/", "reason": "test", "files": 38},
+            {"path": "third_party/", "reason": "vendored", "files": 9},
+            {"path": "src/part_0/", "reason": "test", "files": 2},
+        ],
+        "unread": [[".sh", 3]],
+    },
+    "obstacle": None,
 }
-NEW = ("config_hash", "diagnosis", "other", "evidence_note")
+NEW = ("config_hash", "diagnosis", "other", "evidence_note", "files", "obstacle")
 
 
 def test_a_measurement_is_stored_in_this_format() -> None:
@@ -127,6 +138,15 @@ def test_a_measurement_of_an_earlier_release_is_read() -> None:
     old = {name: value for name, value in GOLDEN.items() if name not in NEW}
     loaded = load_measurement(old)
     assert (loaded.config_hash, loaded.diagnosis, loaded.other, loaded.evidence_note) == ("", None, None, "")
+    assert (loaded.files, loaded.obstacle) == (None, None)
+
+
+def test_an_obstacle_is_stored_and_decides_the_judgement() -> None:
+    partial = mined(obstacle=Obstacle("partial clone", "This is a partial clone."))
+    stored = load_measurement(dump_measurement(measurement(mined=partial)))
+    judgement = judge_measurement(stored, CALIBRATION)
+    assert stored.obstacle == partial.obstacle
+    assert (judgement.measurable, judgement.reasons[0]) == (False, "This is a partial clone.")
 
 
 def test_the_verdict_says_if_the_repositorys_own_configuration_was_used() -> None:

@@ -25,9 +25,10 @@ def verdict_of(
     held_out: int = 500,
     positives: int = 50,
     calibration: Calibration = CALIBRATION,
+    obstacle: str = "",
 ) -> Verdict:
     measured = None if value is None else density(value, half_width)
-    return judge(measured, when or windows(), held_out, positives, calibration)
+    return judge(measured, when or windows(), held_out, positives, calibration, obstacle)
 
 
 def test_density_threshold_and_band_decide_the_verdict(subtests: pytest.Subtests) -> None:
@@ -73,7 +74,7 @@ def test_a_run_that_could_not_be_judged_is_a_skip(held_out: int, positives: int,
     found = verdict_of(0.2, held_out=held_out, positives=positives)
     assert found.measurable is measurable
     assert found.verdict == ("RUN" if measurable else "SKIP")
-    assert found.words == ("worth trying (RUN)" if measurable else "cannot be measured (SKIP)")
+    assert found.words == ("worth trying (RUN)" if measurable else "a run could not be judged (SKIP)")
 
 
 def test_an_unmeasurable_repository_gets_that_reason_first_and_no_comparison() -> None:
@@ -90,6 +91,20 @@ def test_too_little_history_is_a_skip_with_that_reason() -> None:
     found = verdict_of(None, when=windows(too_little_history=True, shortened=True, history_days=100.4))
     assert (found.verdict, found.measurable, found.words) == ("SKIP", False, "cannot be measured (SKIP)")
     assert found.reasons[0] == "There is too little history: 100 days leave no room for a training window of 180 days."
+
+
+def test_a_density_that_reaches_the_threshold_is_never_called_unmeasurable() -> None:
+    for value in (0.04, 0.2, 0.9):
+        assert verdict_of(value, held_out=10).words == "a run could not be judged (SKIP)"
+        assert verdict_of(value, when=windows(too_little_history=True)).words == "a run could not be judged (SKIP)"
+    assert verdict_of(0.01, held_out=10).words == "cannot be measured (SKIP)"
+
+
+@pytest.mark.parametrize("density", [None, 0.2])
+def test_what_keeps_the_code_from_being_read_is_the_only_obstacle_named(density: float | None) -> None:
+    found = verdict_of(density, held_out=0, positives=0, obstacle="This is a partial clone.")
+    assert (found.verdict, found.measurable, found.reasons[0]) == ("SKIP", False, "This is a partial clone.")
+    assert not any("too little" in reason or "could not be judged" in reason for reason in found.reasons)
 
 
 def test_without_pairs_the_density_cannot_be_measured() -> None:
