@@ -21,6 +21,7 @@ SERVER_WIDE: Final = frozenset(
         "deliveries",  # handled by id, whatever their installation
         "content_writes.forget_writes",
         "installations.list_installations",
+        "installations.recall_installations",
         "jobs.claim_job",
         "jobs.expired_jobs",
         "jobs.free_turns",
@@ -28,6 +29,7 @@ SERVER_WIDE: Final = frozenset(
         "jobs.purge_jobs",
         "jobs.queue_figures",
         "jobs.ready_jobs",
+        "outages",  # an outage of GitHub concerns every installation
         "repositories.all_repositories",
         "repositories.find_repository",
         "runs.all_runs",
@@ -36,5 +38,6 @@ SERVER_WIDE: Final = frozenset(
         "runs.ready_runs",
         "screenings.verdict_figures",
         "turns",  # across installations
+        "unfinished",  # found across installations
     }
 )
