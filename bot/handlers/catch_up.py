@@ -28,7 +28,6 @@ from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.database import Connection
 from bot.store.installations import recall_installations
 from bot.store.jobs import request_job
-from bot.store.outages import revive_failing
 from bot.store.repositories import all_repositories, load_repository
 from bot.store.screenings import newest_screening
 from bot.store.unfinished import (
@@ -36,6 +35,7 @@ from bot.store.unfinished import (
     jobs_about,
     outdated_replies,
     reopen_failed_deliveries,
+    revive_failing,
     unanswered_repositories,
     unlisted_installations,
     unreported_runs,

@@ -15,7 +15,7 @@ from bot.jobs.lease import RunningJob, Stopping
 from bot.jobs.retry import MAX_ATTEMPTS, Again, Failed, Gone, Paused, decide, error_fields, is_bug, pause, probe_at
 from bot.store.installations import set_installation_state
 from bot.store.jobs import LostLease, finish_job, request_job, reschedule_job
-from bot.store.outages import next_failing, revive_failing
+from bot.store.unfinished import next_failing, revive_failing
 
 log = structlog.get_logger(__name__)
 

@@ -63,6 +63,7 @@ NOT_ON_GITHUB: Final = "GitHub reports that it does not exist"
 TOKEN_REFUSED: Final = "GitHub refused the token"
 FRESH_TOKEN: Final = f"{TOKEN_REFUSED}: retrying with a fresh one"
 GITHUB_UNREACHABLE: Final = "GitHub cannot be reached"
+NOT_GRANTED: Final = "not granted"
 ACCESS_DENIED: Final = "GitHub denied access: check the App's permissions"
 REDIRECTED: Final = "GitHub redirected to another host: check ASSAY_GITHUB_URL"
 REQUEST_REJECTED: Final = "GitHub rejected the request"
@@ -80,6 +81,8 @@ CODE_UNREADABLE: Final = "GitHub does not let the App read the code: it needs th
 
 def refused(sentence: str) -> str:
     """Return why GitHub refused a request. `sentence`: GitHub's own, empty or a bare status if it gave none."""
+    if sentence.startswith(NOT_GRANTED):  # our own words, for a token that GitHub did not create
+        return f"{ACCESS_DENIED} ({sentence})"
     return quoting(_refusal(sentence), sentence)
 
 

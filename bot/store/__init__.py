@@ -29,7 +29,6 @@ SERVER_WIDE: Final = frozenset(
         "jobs.purge_jobs",
         "jobs.queue_figures",
         "jobs.ready_jobs",
-        "outages",  # an outage of GitHub concerns every installation
         "repositories.all_repositories",
         "repositories.find_repository",
         "runs.all_runs",
@@ -38,6 +37,6 @@ SERVER_WIDE: Final = frozenset(
         "runs.ready_runs",
         "screenings.verdict_figures",
         "turns",  # across installations
-        "unfinished",  # found across installations
+        "unfinished",  # an outage of GitHub concerns every installation
     }
 )

@@ -1,18 +1,19 @@
-"""Rows whose effect is missing, whatever became of the jobs that were to bring it about.
+"""What is unfinished: jobs that wait for GitHub or the network, and rows whose effect is missing.
 
-This module is server-wide: it looks across installations, and only at active ones.
+This module is server-wide, because an outage concerns every installation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.records import JobKind
+from bot.records import Job, JobKind
+from bot.store.jobs import to_job
 from bot.store.reply_comments import GIVEN_UP
 from bot.store.tables import check_runs, deliveries, installations, jobs, replies, repositories, runs, screenings
 
@@ -20,12 +21,55 @@ SCREEN: Final = "assay/screen"
 FINETUNE: Final = "assay/finetune"
 Ids = tuple[int, int]  # installation, repository
 
-_r = repositories.c
+_j, _r = jobs.c, repositories.c
 _ACTIVE: Final = ("open", "running")
+_MAX_IDS: Final = 500  # per statement
+
+
+class FailingFigure(NamedTuple):
+    kind: JobKind
+    jobs: int
+    since: datetime  # of the one that has failed longest
+
+
+async def next_failing(connection: AsyncConnection, kind: JobKind) -> datetime | None:
+    """Return when a waiting job of this kind is tried next; None without one."""
+    failing = _j.kind == kind, _j.state == "open", _j.failing_since.is_not(None)
+    at: datetime | None = (await connection.execute(select(func.min(_j.not_before)).where(*failing))).scalar_one()
+    return at
+
+
+async def revive_failing(connection: AsyncConnection, now: datetime) -> int:
+    """Let every waiting job try again now, and return their number.
+
+    Those that somebody else is changing are left alone.
+    """
+    failing = _j.state == "open", _j.failing_since.is_not(None), _j.not_before > now
+    found = await connection.execute(select(_j.job_id).where(*failing).with_for_update(skip_locked=True))
+    waiting = list(found.scalars())
+    for start in range(0, len(waiting), _MAX_IDS):
+        of_them = _j.job_id.in_(waiting[start : start + _MAX_IDS])
+        await connection.execute(update(jobs).where(of_them, *failing).values(not_before=now))
+    return len(waiting)
+
+
+async def failing_figures(connection: AsyncConnection) -> list[FailingFigure]:
+    """Return per kind the number of failing jobs."""
+    counted = select(_j.kind, func.count().label("jobs"), func.min(_j.failing_since).label("since"))
+    failing = counted.where(_j.state.in_(_ACTIVE), _j.failing_since.is_not(None))
+    rows = await connection.execute(failing.group_by(_j.kind).order_by(_j.kind))
+    return [FailingFigure(row.kind, row.jobs, row.since) for row in rows]
+
+
+async def failing_jobs(connection: AsyncConnection) -> list[Job]:
+    """Return the failing jobs of all installations, the longest first."""
+    failing = _j.state.in_(_ACTIVE), _j.failing_since.is_not(None)
+    rows = await connection.execute(select(jobs).where(*failing).order_by(_j.failing_since, _j.job_id))
+    return [to_job(row) for row in rows]
 
 
 async def unlisted_installations(connection: AsyncConnection, before: datetime) -> list[int]:
-    """Return the installations whose repositories were not compared with GitHub's list since then."""
+    """Return the active installations whose repositories were not compared with GitHub's list since then."""
     c = installations.c
     stale = or_(c.listed_at.is_(None), c.listed_at < before)
     wanted = select(c.installation_id).where(c.state == "active", stale).order_by(c.installation_id)

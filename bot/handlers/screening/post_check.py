@@ -127,7 +127,8 @@ async def _look(context: JobContext, state: PostState) -> PostState:
     if repository.archived or not repository.default_branch:
         return state
     head_sha = await _head(context, state)
-    known = (state.memory.pushed_head, "" if state.posted is None else state.posted.head_sha)
+    shown = state.posted if state.posted is not None else state.newest  # the first verdict waits for no quiet
+    known = (state.memory.pushed_head, "" if shown is None else shown.head_sha)
     if not head_sha or head_sha in known:
         return state
     async with context.effect() as connection:
