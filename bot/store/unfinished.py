@@ -68,6 +68,12 @@ async def failing_jobs(connection: AsyncConnection) -> list[Job]:
     return [to_job(row) for row in rows]
 
 
+async def count_failed(connection: AsyncConnection) -> int:
+    """Return the number of repositories whose last error stands."""
+    failed = select(func.count()).select_from(repositories).where(_r.last_error != "")
+    return int((await connection.execute(failed)).scalar_one())
+
+
 async def unlisted_installations(connection: AsyncConnection, before: datetime) -> list[int]:
     """Return the active installations whose repositories were not compared with GitHub's list since then."""
     c = installations.c
