@@ -25,6 +25,15 @@ QUEUE_JOBS: Final = Gauge("assay_queue_jobs", "Jobs, by kind and state.", ["kind
 QUEUE_AGE_SECONDS: Final = Gauge(
     "assay_queue_oldest_seconds", "Age of the oldest job, by kind and state.", ["kind", "state"], registry=REGISTRY
 )
+FAILING_JOBS: Final = Gauge(
+    "assay_failing_jobs", "Jobs that wait because GitHub or the network failed, by kind.", ["kind"], registry=REGISTRY
+)
+FAILING_SECONDS: Final = Gauge(
+    "assay_failing_seconds", "For how long the longest of them has been failing, by kind.", ["kind"], registry=REGISTRY
+)
+FAILED_REPOSITORIES: Final = Gauge(
+    "assay_failed_repositories", "Repositories whose last error stands.", registry=REGISTRY
+)
 SCREENS: Final = Gauge("assay_screens", "Stored screenings, by verdict.", ["verdict"], registry=REGISTRY)
 STORE_UP: Final = Gauge("assay_store_up", "1 if the queue could be read for this scrape, else 0.", registry=REGISTRY)
 JOB_SECONDS: Final = Histogram(

@@ -19,6 +19,7 @@ class Policy:
     quiet: bool = False
     publish_ranking: bool = False  # on public repositories too
     allowed_accounts: tuple[str, ...] = ()  # logins in lower case; empty: every account
+    refused_days: int = 7  # how long the data of an account that is not allowed is kept
     permission: Permission = "write"  # a repository's configuration may only raise it
     web_url: str = "https://github.com"  # where clones come from
     ca_bundle: Path | None = None

@@ -36,6 +36,7 @@ RunState = Literal["waiting", "queued", "running", "ended"]  # waiting: for its 
 RunEnding = Literal["finished", "crashed", "cancelled", "timed_out", "out_of_budget", "refused"]
 DeliveryState = Literal["received", "handled", "ignored"]
 InstallationState = Literal["active", "suspended", "refused"]
+Owed = Literal["", "post", "screen"]  # nothing; an answer on the newest head; a new measurement
 Subset = Literal["screen", "evidence", "full"]
 Permission = Literal["write", "maintain", "admin"]  # the least role that may give commands
 
@@ -74,6 +75,17 @@ class Installation:
     account_type: str  # "Organization" | "User"
     state: InstallationState
     permissions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class InstallationMemory:
+    """What we remember about an installation beside GitHub's description."""
+
+    listed_at: datetime | None = None  # when its repositories were last compared with GitHub's list
+    owed: Owed = ""  # to each of its repositories, since something changed
+    last_error: str = ""
+    refused_at: datetime | None = None  # since when its account is not allowed
+    gone_since: datetime | None = None  # when GitHub first reported it as gone
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,12 @@ class Job:
     not_before: datetime
     lease_token: str = ""
     reason: str = ""
+    failing_since: datetime | None = None  # attempts failed in a row since then, because of GitHub or the network
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether an earlier attempt may have left something half done."""
+        return self.attempts > 1 or self.failing_since is not None
 
 
 @dataclass(frozen=True)

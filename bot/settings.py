@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     public_url: HttpUrl | None = None  # where GitHub and people reach this server
     ca_bundle: FilePath | None = None
     allowed_accounts: Annotated[tuple[str, ...], NoDecode] = ()  # logins; empty: all
+    refused_days: Annotated[int, Field(ge=0)] = 7  # how long the data of an account that is not allowed is kept
 
     permission: Literal["write", "maintain", "admin"] = "write"  # the lowest role that a repository may configure
     base_models: str = ""  # allowed for fine-tuning: owner/name[@COMMIT | =/DIRECTORY], comma-separated

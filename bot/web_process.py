@@ -19,6 +19,7 @@ from bot.store.database import Database
 from bot.store.errors import StoreUnavailable
 from bot.store.jobs import queue_figures
 from bot.store.screenings import verdict_figures
+from bot.store.unfinished import count_failed, failing_figures
 from bot.web.health import health_routes
 from bot.web.metrics_endpoint import DatabaseMetrics, metrics_app
 
@@ -70,8 +71,17 @@ def create_metrics_app(database: Database, clock: Clock) -> Starlette:
     """Return the metrics application, for a separate address."""
 
     async def read_metrics() -> DatabaseMetrics:
+        now = clock.now()
         async with database.read() as connection:
-            return DatabaseMetrics(await queue_figures(connection, clock.now()), await verdict_figures(connection))
+            return DatabaseMetrics(
+                queue=await queue_figures(connection, now),
+                screens=await verdict_figures(connection),
+                failing={
+                    figure.kind: (figure.jobs, (now - figure.since).total_seconds())
+                    for figure in await failing_figures(connection)
+                },
+                failed_repositories=await count_failed(connection),
+            )
 
     return metrics_app(read_metrics)
 

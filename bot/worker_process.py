@@ -82,6 +82,7 @@ def policy_of(settings: Settings) -> Policy:
         quiet=settings.quiet,
         publish_ranking=settings.publish_ranking,
         allowed_accounts=settings.allowed_accounts,
+        refused_days=settings.refused_days,
         web_url=settings.github_url,
         ca_bundle=settings.ca_bundle,
         proxies={name: os.environ[name] for name in PROXY_VARIABLES if os.environ.get(name)},

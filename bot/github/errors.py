@@ -1,10 +1,12 @@
 """Errors of talking to GitHub. Jobs decide by the class; messages are short, readable and free of secrets.
 
 GitHubError
-├── NotFound            404, 410: missing, or not visible to us
+├── NotFound            404: missing, or not visible to us
+│   ├── Deleted             410: it was deleted, or turned off
 │   ├── InstallationGone    the installation itself is missing
 │   └── Moved               a write was redirected on the same host: the repository has been renamed
 ├── Forbidden           403: a permission is missing, or an account policy forbids it
+│   └── Blocked             451: GitHub itself blocks access, for legal reasons
 ├── Suspended           403: the installation is suspended
 ├── BadToken            401: the token expired, or GitHub does not know the App's key
 ├── RateLimited         403, 429: retry at `until`
@@ -26,6 +28,10 @@ class NotFound(GitHubError):
     """Missing, or not visible to us."""
 
 
+class Deleted(NotFound):
+    """It was there and is deleted or turned off, such as the issues of a repository."""
+
+
 class InstallationGone(NotFound):
     """GitHub knows no such installation of this App."""
 
@@ -36,6 +42,10 @@ class Moved(NotFound):
 
 class Forbidden(GitHubError):
     """A permission is missing, or an account policy forbids the request."""
+
+
+class Blocked(Forbidden):
+    """GitHub itself blocks access to the repository, for legal reasons."""
 
 
 class Suspended(GitHubError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from bot.clock import Clock
 from bot.github.endpoints import GitHubServer, graphql_url, redirected_path
 from bot.github.errors import (
     BadToken,
+    Blocked,
+    Deleted,
     Forbidden,
     ForeignRedirect,
     GitHubError,
@@ -41,13 +44,15 @@ MAX_REDIRECTS = 3
 MAX_CONCURRENT_REQUESTS = 20  # GitHub allows 100 across all processes
 MAX_PACING_DELAY = timedelta(seconds=10)  # a longer wait is raised as RateLimited instead
 REQUEST_TIMEOUT_S = 60.0  # in total, however slowly the response trickles in
-MAX_MESSAGE_CHARS = 160
+MAX_MESSAGE_CHARS = 240
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT_STATUSES = (502, 503, 504)
 _CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout)
 JSON = "application/vnd.github+json"
 _GRAPHQL_FEATURES = {"GraphQL-Features": "issue_types"}  # some servers hide issue types without it
+_INSTALLATION_SUSPENDED = re.compile(r"installation\b.{0,40}\bsuspended", re.IGNORECASE)  # not: the account is
+_KINDS: dict[int, type[GitHubError]] = {401: BadToken, 403: Forbidden, 404: NotFound, 410: Deleted, 451: Blocked}
 T = TypeVar("T")
 Json = Mapping[str, object]
 
@@ -248,15 +253,14 @@ class GitHubSession:
         if status < 400:
             return None
         text = inert((message.replace(secret, "…") if secret else message), MAX_MESSAGE_CHARS) or f"HTTP {status}"
-        if status == 403 and "suspended" in message.lower():
+        if status == 403 and _INSTALLATION_SUSPENDED.search(message):
             return Suspended(text)
         if until := retry_at(status, response.headers, message, self._clock.now()):
             return RateLimited(text, until)
         if status >= 500:
             kind = _TransientlyUnavailable if status in _TRANSIENT_STATUSES else Unavailable
             return kind(f"GitHub returned HTTP {status}")
-        kinds: dict[int, type[GitHubError]] = {401: BadToken, 403: Forbidden, 404: NotFound, 410: NotFound}
-        return kinds.get(status, Rejected)(text)
+        return _KINDS.get(status, Rejected)(text)
 
 
 class _TransientlyUnavailable(Unavailable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+from bot.handlers.catch_up import catch_up
 from bot.handlers.commands.command import command
 from bot.handlers.commands.reply_comment import reply
 from bot.handlers.finetuning.prepare import prepare
@@ -41,6 +42,7 @@ HANDLERS: Final = Handlers(
     deliver=deliver,
     sweep=(
         SweepTask(sweep_runs),
+        SweepTask(catch_up),  # keeps its own period
         SweepTask(follow_server_calibration, every_s=60.0),
         SweepTask(remove_orphans, every_s=600.0),  # each worker cleans its own disk
     ),

@@ -75,6 +75,7 @@ class PostJob(JobArguments):
     again: bool = False  # post the stored result, whatever was posted before
     head_sha: str = ""  # with `again`: the commit to post it on; empty: the newest head
     suite: bool = False  # with `again`: a check suite, which waits for every check run in it
+    look: bool = False  # ask GitHub for the head and the configuration: something changed without a push
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,8 @@ def parse_screen(stored: Stored) -> ScreenJob:
 
 def parse_post(stored: Stored) -> PostJob:
     again = bool(stored.get("again"))
-    return PostJob(again, _text(stored, "head_sha") if again else "", bool(stored.get("suite")))
+    head_sha = _text(stored, "head_sha") if again else ""
+    return PostJob(again, head_sha, bool(stored.get("suite")), bool(stored.get("look")))
 
 
 def parse_prepare(stored: Stored) -> PrepareJob:

@@ -17,6 +17,7 @@ from bot.clock import Clock
 from bot.disk.artifacts import Artifacts
 from bot.disk.clone_cache import CloneCache
 from bot.github.client import GitHubApp, InstallationClient
+from bot.jobs.failures import clear_error
 from bot.jobs.lanes import Lane
 from bot.policy import Policy
 from bot.records import Installation, Job, JobKind
@@ -119,6 +120,7 @@ class JobContext:
         """Open a fenced transaction that also finishes the job, so that its effects and its end commit together."""
         async with self.effect() as connection:
             yield connection
+            await clear_error(connection, self.job)
             await finish_job(connection, self.job, "done", self.now(), reason)
         self.concluded = True
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from bot.github.errors import (
     BadToken,
+    Deleted,
     Forbidden,
     ForeignRedirect,
     GitHubError,
@@ -29,6 +30,9 @@ FIRST_PAUSE_S: Final = 15.0
 MAX_PAUSE_S: Final = 1_800.0
 CONFLICT_PAUSE: Final = timedelta(seconds=1)
 MAX_TOKENS: Final = 3  # the first and two fresh ones
+HOPELESS_AFTER: Final = timedelta(days=3)  # of failures because of GitHub, the network, the clock or the key
+MAX_OUTAGE_PAUSE_S: Final = 1_200.0  # times a jitter of up to 1.5: half an hour
+PROBE_PAUSE: Final = timedelta(minutes=5)  # between attempts of one job at least, which tells when GitHub is back
 
 
 class NotYet(Exception):
@@ -41,24 +45,37 @@ class NotYet(Exception):
         self.counts = counts
 
 
+class StillAway(Exception):
+    """Raised by a handler for a failure of GitHub or the network that it learnt of in another way than an error."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class TimedOut(Exception):
     """The handler was stopped at its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try again at `at`. `counts`: whether the failed attempt counts towards the limit."""
+    """Try again at `at`. `counts`: whether the failed attempt counts towards the limit.
+
+    `outage`: GitHub or the network failed, so what limits the attempts is their time and not their number.
+    """
 
     at: datetime
     reason: str
     counts: bool = True
+    outage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Another attempt would fail as well."""
+    """Another attempt would fail as well. `outage`: GitHub or the network has been failing for days."""
 
     reason: str
+    outage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +95,13 @@ class Paused:
 Decision = Again | Failed | Gone | Paused
 
 
-def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1.0) -> Decision:
+def decide(
+    error: BaseException, attempts: int, now: datetime, jitter: float = 1.0, failing_since: datetime | None = None
+) -> Decision:
     """Decide what follows an error.
 
-    `attempts` counts the failed one; `jitter` in [0.5, 1.5] spreads the waits of many jobs.
+    `attempts` counts the failed one; `jitter` in [0.5, 1.5] spreads the waits of many jobs. `failing_since`: of earlier
+    attempts, if GitHub or the network failed.
     """
     match error:
         case NotYet():
@@ -90,20 +110,24 @@ def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1
             return Again(max(error.until, now), reasons.RATE_LIMITED, counts=False)
         case Suspended():
             return Paused(reasons.INSTALLATION_SUSPENDED)
+        case Deleted():
+            return Gone(reasons.quoting(reasons.GONE_FROM_GITHUB, str(error)))
         case NotFound():
             return Gone(reasons.NOT_ON_GITHUB)
         case BadToken():
             if attempts < MAX_TOKENS:
                 return Again(now, reasons.FRESH_TOKEN)
-            return retry(attempts, now, reasons.TOKEN_REFUSED, jitter)
+            return wait_for_github(failing_since, now, reasons.TOKEN_REFUSED, jitter)
         case Unavailable():
-            return retry(attempts, now, reasons.GITHUB_UNREACHABLE, jitter)
+            return wait_for_github(failing_since, now, reasons.GITHUB_UNREACHABLE, jitter)
+        case StillAway():
+            return wait_for_github(failing_since, now, error.reason, jitter)
         case Forbidden():
-            return Failed(reasons.ACCESS_DENIED)
+            return Failed(reasons.refused(str(error)))
         case ForeignRedirect():
             return Failed(reasons.REDIRECTED)
         case Rejected() | GitHubError():  # also for a commit that not all of GitHub has seen yet
-            return retry(attempts, now, reasons.REQUEST_REJECTED, jitter)
+            return retry(attempts, now, reasons.quoting(reasons.REQUEST_REJECTED, str(error)), jitter)
         case TimedOut():
             return retry(attempts, now, reasons.JOB_TIMED_OUT, jitter)
         case StoreConflict():
@@ -116,7 +140,7 @@ def decide(error: BaseException, attempts: int, now: datetime, jitter: float = 1
 
 def is_bug(error: BaseException) -> bool:
     """Return whether the error is a bug of ours: not caused by GitHub, a user or a limit."""
-    return not isinstance(error, NotYet | TimedOut | GitHubError | AssayError)
+    return not isinstance(error, NotYet | StillAway | TimedOut | GitHubError | AssayError)
 
 
 def error_fields(error: BaseException) -> dict[str, object]:
@@ -137,3 +161,23 @@ def retry(attempts: int, now: datetime, reason: str, jitter: float = 1.0) -> Aga
     if attempts >= MAX_ATTEMPTS:
         return Failed(reason)
     return Again(now + pause(attempts, jitter), reason)
+
+
+def wait_for_github(failing_since: datetime | None, now: datetime, reason: str, jitter: float = 1.0) -> Again | Failed:
+    """Wait as long again as it has been failing, 15 s at least and half an hour at most; for three days."""
+    failing = timedelta() if failing_since is None else now - failing_since
+    if failing >= HOPELESS_AFTER:
+        return Failed(reason, outage=True)
+    seconds = min(max(failing.total_seconds(), FIRST_PAUSE_S), MAX_OUTAGE_PAUSE_S)
+    return Again(now + timedelta(seconds=seconds * jitter), reason, counts=False, outage=True)
+
+
+def probe_at(again: Again, next_at: datetime | None, now: datetime, jitter: float = 1.0) -> datetime:
+    """Return when to try again, so that some job of its kind finds out soon that GitHub is back.
+
+    `next_at`: when another one is tried next. The first that succeeds lets all others try at once.
+    """
+    soon = now + PROBE_PAUSE
+    if next_at is not None and next_at <= soon:
+        return again.at
+    return min(again.at, now + PROBE_PAUSE * jitter)

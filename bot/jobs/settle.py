@@ -10,11 +10,12 @@ from typing import Final
 import structlog
 
 from bot.jobs.context import Done, JobContext, Later, Outcome
-from bot.jobs.failures import save_failure
+from bot.jobs.failures import save_error, save_failure
 from bot.jobs.lease import RunningJob, Stopping
-from bot.jobs.retry import MAX_ATTEMPTS, Again, Failed, Gone, Paused, decide, error_fields, is_bug, pause
+from bot.jobs.retry import MAX_ATTEMPTS, Again, Failed, Gone, Paused, decide, error_fields, is_bug, pause, probe_at
 from bot.store.installations import set_installation_state
 from bot.store.jobs import LostLease, finish_job, request_job, reschedule_job
+from bot.store.unfinished import next_failing, revive_failing
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,10 @@ async def settle(running: RunningJob) -> str:
         return await _written(_reschedule(context, Again(context.now(), "the worker stopped", counts=False)), "stopped")
     except Exception as error:  # the outermost handler of a job: every error ends up in its row
         return await _settle_error(context, error)
-    return "done" if context.concluded else await _settle_outcome(context, outcome)
+    word = "done" if context.concluded else await _settle_outcome(context, outcome)
+    if word == "done" and context.job.failing_since is not None:
+        await _revive(context)
+    return word
 
 
 async def _settle_outcome(context: JobContext, outcome: Outcome) -> str:
@@ -45,18 +49,21 @@ async def _settle_outcome(context: JobContext, outcome: Outcome) -> str:
 
 async def _settle_error(context: JobContext, error: Exception) -> str:
     job = context.job
-    decision = decide(error, job.attempts, context.now(), random.uniform(0.5, 1.5))
+    jitter = random.uniform(0.5, 1.5)
+    decision = decide(error, job.attempts, context.now(), jitter, job.failing_since)
     details = error_fields(error) if is_bug(error) else {"reason": decision.reason}
     log.warning("job_attempt_failed", job_id=job.job_id, kind=job.kind, attempts=job.attempts, **details)
     match decision:
+        case Again(outage=True):
+            return await _written(_wait_for_github(context, decision, jitter), "again")
         case Again():
             return await _written(_reschedule(context, decision), "again")
         case Paused(reason):
             return await _written(_suspend(context, reason), "later")
         case Gone(reason):
             return await _written(_check_existence(context, reason), "again")
-        case Failed(reason):
-            return await _written(_fail(context, reason), "failed")
+        case Failed(reason, outage):
+            return await _written(_fail(context, reason, outage=outage), "failed")
 
 
 async def _written(writing: Awaitable[None], word: str) -> str:
@@ -72,13 +79,36 @@ async def _written(writing: Awaitable[None], word: str) -> str:
 
 
 async def _finish(context: JobContext, reason: str) -> None:
-    async with context.parts.database.write() as connection:
-        await finish_job(connection, context.job, "done", context.now(), reason)
+    async with context.conclusion(reason):
+        pass
 
 
 async def _reschedule(context: JobContext, again: Again) -> None:
+    since = None if again.counts else context.job.failing_since
     async with context.parts.database.write() as connection:
-        await reschedule_job(connection, context.job, again.at, again.reason, counts=again.counts)
+        await reschedule_job(connection, context.job, again.at, again.reason, counts=again.counts, failing_since=since)
+
+
+async def _wait_for_github(context: JobContext, again: Again, jitter: float) -> None:
+    """Wait until GitHub or the network is back. From the second failed attempt on the reason is shown."""
+    job, now = context.job, context.now()
+    async with context.effect() as connection:
+        at = probe_at(again, await next_failing(connection, job.kind), now, jitter)
+        if job.failing_since is not None:
+            await save_error(connection, job, again.reason)
+        since = job.failing_since or now
+        await reschedule_job(connection, job, at, again.reason, counts=False, failing_since=since)
+
+
+async def _revive(context: JobContext) -> None:
+    """Let all others try again: GitHub is back. If this fails, their own pauses end within half an hour."""
+    try:
+        async with context.parts.database.write() as connection:
+            revived = await revive_failing(connection, context.now())
+    except Exception as error:  # the database may be down, and reports that in many ways
+        log.warning("not_revived", **error_fields(error))
+        return
+    log.info("github_is_back", since=str(context.job.failing_since), jobs=revived)
 
 
 async def _suspend(context: JobContext, reason: str) -> None:
@@ -101,10 +131,15 @@ async def _check_existence(context: JobContext, reason: str) -> None:
         if job.attempts < MAX_ATTEMPTS:
             await reschedule_job(connection, job, context.now() + pause(job.attempts), reason, counts=True)
         else:
+            await save_error(connection, job, reason)
             await finish_job(connection, job, "failed", context.now(), reason)
 
 
-async def _fail(context: JobContext, reason: str) -> None:
+async def _fail(context: JobContext, reason: str, *, outage: bool) -> None:
+    """Fail the job. An outage says nothing about a repository, so it is stored as no screening."""
     async with context.effect() as connection:
-        await save_failure(connection, context.job, reason, context.now())
+        if outage:
+            await save_error(connection, context.job, reason)
+        else:
+            await save_failure(connection, context.job, reason, context.now())
         await finish_job(connection, context.job, "failed", context.now(), reason)

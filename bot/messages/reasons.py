@@ -6,6 +6,7 @@ Each is a clause without a full stop.
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -62,13 +63,49 @@ NOT_ON_GITHUB: Final = "GitHub reports that it does not exist"
 TOKEN_REFUSED: Final = "GitHub refused the token"
 FRESH_TOKEN: Final = f"{TOKEN_REFUSED}: retrying with a fresh one"
 GITHUB_UNREACHABLE: Final = "GitHub cannot be reached"
+NOT_GRANTED: Final = "not granted"
 ACCESS_DENIED: Final = "GitHub denied access: check the App's permissions"
 REDIRECTED: Final = "GitHub redirected to another host: check ASSAY_GITHUB_URL"
 REQUEST_REJECTED: Final = "GitHub rejected the request"
+GONE_FROM_GITHUB: Final = "GitHub reports that it was deleted or is turned off"
+IP_ALLOW_LIST: Final = "the account’s IP allow list does not admit this server: an owner has to add its address"
+BLOCKED: Final = "GitHub has blocked access to the repository"
+ACCOUNT_SUSPENDED: Final = "GitHub has suspended the account"
+SINGLE_SIGN_ON: Final = "the organization’s single sign-on does not admit the App"
+DISABLED: Final = "the repository is disabled"
 JOB_TIMED_OUT: Final = "it timed out"
 
 # Screenings.
 CODE_UNREADABLE: Final = "GitHub does not let the App read the code: it needs the permission to read contents"
+
+
+def refused(sentence: str) -> str:
+    """Return why GitHub refused a request. `sentence`: GitHub's own, empty or a bare status if it gave none."""
+    if sentence.startswith(NOT_GRANTED):  # our own words, for a token that GitHub did not create
+        return f"{ACCESS_DENIED} ({sentence})"
+    return quoting(_refusal(sentence), sentence)
+
+
+def quoting(reason: str, sentence: str) -> str:
+    """Return the reason with GitHub's own sentence, if it gave one."""
+    sentence = sentence.strip().rstrip(".")
+    return reason if not sentence or _STATUS.fullmatch(sentence) else f"{reason} (GitHub says: {sentence})"
+
+
+def _refusal(sentence: str) -> str:
+    text = sentence.lower()
+    return next((reason for signs, reason in _REFUSALS if any(sign in text for sign in signs)), ACCESS_DENIED)
+
+
+_STATUS: Final = re.compile(r"(HTTP )?\d{3}")
+_REFUSALS: Final = (  # by what GitHub's sentence contains; the first that fits
+    (("ip allow list",), IP_ALLOW_LIST),
+    (("archived", "read-only"), ARCHIVED),
+    (("suspended", "flagged"), ACCOUNT_SUSPENDED),
+    (("blocked", "dmca", "legal reasons", "unavailable due to"), BLOCKED),
+    (("saml", "single sign-on"), SINGLE_SIGN_ON),
+    (("disabled",), DISABLED),
+)
 
 
 def history_unreadable(reason: str) -> str:

@@ -35,7 +35,7 @@ class Row:
     job: JobKind | None  # None: nothing to do
     subset: Subset  # the smallest that receives it
     permission: str  # that GitHub requires for the event; empty if every App receives it
-    subscribed: bool  # False: always sent, and GitHub rejects a manifest that lists it
+    subscribed: bool  # False: always sent, or not needed, and the manifest does not list it
     effect: str  # one sentence
 
 
@@ -47,23 +47,25 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("installation", "suspend", "sync_installation", "screen", "", False,
         "Checks with GitHub that the installation is suspended, then leaves it alone."),
     Row("installation", "unsuspend", "sync_installation", "screen", "", False,
-        "Resumes service and screens new repositories."),
+        "Resumes service, screens new repositories, and answers what was pushed meanwhile."),
     Row("installation", "new_permissions_accepted", "sync_installation", "screen", "", False,
-        "Records the new permissions."),
+        "Records the new permissions, and answers the newest heads; measures again if more evidence may be read."),
     Row("installation_repositories", "added", "sync_installation", "screen", "", False,
         "Lists the repositories and screens new ones."),
     Row("installation_repositories", "removed", "sync_installation", "screen", "", False,
         "Lists the repositories and deletes the data of removed ones."),
+    Row("installation_target", "renamed", "sync_installation", "screen", "", False,
+        "Records the new name of the account, which an App that does not subscribe to this finds within an hour."),
     Row("push", "", "post", "screen", "contents", True,
         "Waits for a pause between pushes, then posts the verdict on the head of the default branch."),
     Row("repository", "renamed", "sync_repository", "screen", "metadata", True,
-        "Records the new name."),
+        "Records the new name, and answers the newest head."),
     Row("repository", "transferred", "sync_repository", "screen", "metadata", True,
         "Checks with GitHub who owns the repository; removes it here if that is another account now."),
     Row("repository", "archived", "sync_repository", "screen", "metadata", True,
         "Stops posting to the archived repository."),
     Row("repository", "unarchived", "sync_repository", "screen", "metadata", True,
-        "Resumes service for the repository."),
+        "Resumes service for the repository, and answers the newest head."),
     Row("repository", "deleted", "sync_repository", "screen", "metadata", True,
         "Checks with GitHub that the repository is gone, then deletes all its data."),
     Row("repository", "privatized", "sync_repository", "screen", "metadata", True,

@@ -21,6 +21,7 @@ SERVER_WIDE: Final = frozenset(
         "deliveries",  # handled by id, whatever their installation
         "content_writes.forget_writes",
         "installations.list_installations",
+        "installations.recall_installations",
         "jobs.claim_job",
         "jobs.expired_jobs",
         "jobs.free_turns",
@@ -36,5 +37,6 @@ SERVER_WIDE: Final = frozenset(
         "runs.ready_runs",
         "screenings.verdict_figures",
         "turns",  # across installations
+        "unfinished",  # an outage of GitHub concerns every installation
     }
 )

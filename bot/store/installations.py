@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.records import Installation, InstallationState
+from bot.records import Installation, InstallationMemory, InstallationState, Owed
 from bot.store.budgets import keep_minutes
 from bot.store.shared_outcomes import disown
 from bot.store.tables import installations, jobs, metadata
@@ -49,6 +51,50 @@ async def set_installation_state(connection: AsyncConnection, installation_id: i
     )
 
 
+async def recall_installation(connection: AsyncConnection, installation_id: int) -> InstallationMemory:
+    """Return what we remember of an installation; nothing of one that is not stored."""
+    row = (
+        await connection.execute(select(installations).where(installations.c.installation_id == installation_id))
+    ).one_or_none()
+    return InstallationMemory() if row is None else _memory(row)
+
+
+async def recall_installations(connection: AsyncConnection) -> dict[int, InstallationMemory]:
+    """Return what we remember of each installation, by id."""
+    return {row.installation_id: _memory(row) for row in await connection.execute(select(installations))}
+
+
+async def note_owed(connection: AsyncConnection, installation_id: int, owed: Owed) -> None:
+    """Note what each repository needs after a change, until all of them are listed."""
+    await _note(connection, installation_id, {"owed": owed})
+
+
+async def note_listed(connection: AsyncConnection, installation_id: int, now: datetime) -> None:
+    """Note that all repositories were compared with GitHub's list, and got what they were owed."""
+    await _note(connection, installation_id, {"listed_at": now, "owed": ""})
+
+
+async def note_refused(connection: AsyncConnection, installation_id: int, since: datetime | None) -> None:
+    """Note since when the account is not allowed; None if it is."""
+    await _note(connection, installation_id, {"refused_at": since})
+
+
+async def note_gone(connection: AsyncConnection, installation_id: int, since: datetime | None) -> None:
+    """Note when GitHub first reported the installation as gone; None once it reports it again."""
+    await _note(connection, installation_id, {"gone_since": since})
+
+
+async def note_installation_error(connection: AsyncConnection, installation_id: int, text: str) -> None:
+    """Set the last error of a job of the whole installation; empty text clears it."""
+    await _note(connection, installation_id, {"last_error": text})
+
+
+async def _note(connection: AsyncConnection, installation_id: int, changes: Mapping[str, Any]) -> None:
+    await connection.execute(
+        update(installations).where(installations.c.installation_id == installation_id).values(**changes)
+    )
+
+
 async def lock_installation(connection: AsyncConnection, installation_id: int) -> None:
     """Lock an installation until commit. Take this lock after a job's lease, never before.
 
@@ -78,6 +124,10 @@ async def delete_installation(connection: AsyncConnection, installation_id: int,
         .where(jobs.c.installation_id == installation_id, jobs.c.job_id == except_job)
         .values(forgotten=True)
     )
+
+
+def _memory(row: Row[Any]) -> InstallationMemory:
+    return InstallationMemory(row.listed_at, row.owed, row.last_error, row.refused_at, row.gone_since)
 
 
 def _installation(row: Row[tuple[object, ...]]) -> Installation:

@@ -114,7 +114,7 @@ async def claim_job(
         if row is not None:  # else it has just been cancelled
             served = update(installations).where(installations.c.installation_id == row.installation_id)
             await connection.execute(served.values(served_at=real_now))
-            return _job(row)
+            return to_job(row)
     return None
 
 
@@ -139,19 +139,25 @@ async def finish_job(connection: AsyncConnection, job: Job, state: JobState, now
 
 
 async def reschedule_job(
-    connection: AsyncConnection, job: Job, not_before: datetime, reason: str, *, counts: bool
+    connection: AsyncConnection,
+    job: Job,
+    not_before: datetime,
+    reason: str,
+    *,
+    counts: bool,
+    failing_since: datetime | None = None,
 ) -> None:
     """Reopen the job until then, merging requests that arrived meanwhile. Raises LostLease.
 
-    `counts`: whether this was an attempt.
+    `counts`: whether this was an attempt. `failing_since`: if it failed because of GitHub or the network.
     """
-    if not await _reopen(connection, job, not_before, reason, counts=counts):
+    if not await _reopen(connection, job, not_before, reason, counts=counts, failing_since=failing_since):
         raise LostLease(f"job {job.job_id}")
 
 
 async def reopen_job(connection: AsyncConnection, job: Job, not_before: datetime, reason: str) -> bool:
     """Reopen a job whose worker vanished; the attempt counts. Return False if another worker holds it, or it ended."""
-    return await _reopen(connection, job, not_before, reason, counts=True)
+    return await _reopen(connection, job, not_before, reason, counts=True, failing_since=job.failing_since)
 
 
 async def fail_job(connection: AsyncConnection, job: Job, now: datetime, reason: str) -> bool:
@@ -187,12 +193,12 @@ async def recent_jobs(
     """Return the jobs of a kind and repository that were requested since then, in any state."""
     mine = _c.installation_id == installation_id, _c.repository_id == repository_id
     rows = await connection.execute(select(jobs).where(*mine, _c.kind == kind, _c.made_at >= since))
-    return [_job(row) for row in rows]
+    return [to_job(row) for row in rows]
 
 
 async def load_job(connection: AsyncConnection, job_id: int) -> Job | None:
     row = (await connection.execute(select(jobs).where(_c.job_id == job_id))).one_or_none()
-    return None if row is None else _job(row)
+    return None if row is None else to_job(row)
 
 
 async def expired_jobs(connection: AsyncConnection, real_now: datetime) -> list[Job]:
@@ -201,7 +207,7 @@ async def expired_jobs(connection: AsyncConnection, real_now: datetime) -> list[
     Rows that another sweeper has locked are skipped.
     """
     expired = select(jobs).where(_c.state == "running", _c.lease_until < real_now)
-    return [_job(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
+    return [to_job(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
 
 
 async def ready_jobs(connection: AsyncConnection, now: datetime, kinds: Collection[JobKind], limit: int) -> list[int]:
@@ -259,7 +265,7 @@ async def _end(connection: AsyncConnection, job: Job, state: JobState, now: date
         return False
     if row.again_at is not None:
         reset = {"attempts": 0, "made_at": now, "not_before": row.again_at, "arguments": row.again_arguments or {}}
-        changes = {"state": "open", "reason": "", "forgotten": False, **reset, **_NO_NEW_REQUEST}
+        changes = {"state": "open", "reason": "", "forgotten": False, "failing_since": None, **reset, **_NO_NEW_REQUEST}
         await _change_held(connection, job, {**changes, **_NO_LEASE})
     elif row.forgotten:
         await connection.execute(delete(jobs).where(_held(job)))
@@ -269,7 +275,15 @@ async def _end(connection: AsyncConnection, job: Job, state: JobState, now: date
     return True
 
 
-async def _reopen(connection: AsyncConnection, job: Job, not_before: datetime, reason: str, *, counts: bool) -> bool:
+async def _reopen(
+    connection: AsyncConnection,
+    job: Job,
+    not_before: datetime,
+    reason: str,
+    *,
+    counts: bool,
+    failing_since: datetime | None,
+) -> bool:
     row = await _lock_held(connection, job)
     if row is None:
         return False
@@ -279,6 +293,7 @@ async def _reopen(connection: AsyncConnection, job: Job, not_before: datetime, r
         "reason": reason,
         "attempts": row.attempts if counts else max(0, row.attempts - 1),
         "arguments": row.arguments | (row.again_arguments or {}),
+        "failing_since": failing_since,
     }
     await _change_held(connection, job, {**changes, **_NO_LEASE, **_NO_NEW_REQUEST})
     return True
@@ -300,7 +315,7 @@ def _held(job: Job) -> ColumnElement[bool]:
     return and_(*mine, _c.state == "running", _c.lease_token == job.lease_token)
 
 
-def _job(row: Row[Any]) -> Job:
+def to_job(row: Row[Any]) -> Job:
     return Job(
         job_id=row.job_id,
         kind=row.kind,
@@ -313,4 +328,5 @@ def _job(row: Row[Any]) -> Job:
         not_before=row.not_before,
         lease_token=row.lease_token,
         reason=row.reason,
+        failing_since=row.failing_since,
     )

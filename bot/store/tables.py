@@ -72,6 +72,11 @@ installations = Table(
     Column("synced_at", Utc, nullable=False),
     Column("served_at", Utc),  # when a job of it was last claimed; the oldest comes next
     Column("config", JSON(none_as_null=True)),  # the organization's .github/assay.yml as last read
+    Column("listed_at", Utc),  # when all of its repositories were last compared with GitHub's list
+    Column("owed", String(20), nullable=False, server_default=""),  # what its repositories still need after a change
+    Column("last_error", Text, nullable=False, server_default=""),  # of a job of the whole installation
+    Column("refused_at", Utc),  # since when its account is not allowed
+    Column("gone_since", Utc),  # when GitHub first reported it as gone
 )
 
 repositories = Table(
@@ -143,6 +148,7 @@ jobs = Table(
     Column("finished_at", Utc),
     Column("reason", Text, nullable=False, server_default=""),
     Column("forgotten", Boolean, nullable=False, server_default=false()),  # deleted with its subject, once it ends
+    Column("failing_since", Utc),  # the first of the attempts in a row that failed because of GitHub or the network
     Index(None, "state", "not_before"),
     Index(None, "state", "installation_id", "kind", "not_before"),  # for the next turn, without reading every job
     Index(None, "installation_id", "repository_id"),

@@ -11,7 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.metrics import QUEUE_AGE_SECONDS, QUEUE_JOBS, REGISTRY, SCREENS, STORE_UP
+from bot.metrics import (
+    FAILED_REPOSITORIES,
+    FAILING_JOBS,
+    FAILING_SECONDS,
+    QUEUE_AGE_SECONDS,
+    QUEUE_JOBS,
+    REGISTRY,
+    SCREENS,
+    STORE_UP,
+)
 from bot.store.errors import StoreUnavailable
 from bot.store.jobs import QueueFigure
 
@@ -22,6 +31,8 @@ class DatabaseMetrics:
 
     queue: Iterable[QueueFigure] = ()
     screens: Mapping[str, int] = field(default_factory=dict)  # by verdict
+    failing: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # by kind: jobs, and seconds of the longest
+    failed_repositories: int = 0
 
 
 def metrics_app(read_metrics: Callable[[], Awaitable[DatabaseMetrics]]) -> Starlette:
@@ -41,7 +52,7 @@ def metrics_app(read_metrics: Callable[[], Awaitable[DatabaseMetrics]]) -> Starl
 def _set_gauges(values: DatabaseMetrics | None) -> None:
     """Set the gauges, clearing labels that the database no longer has."""
     STORE_UP.set(values is not None)
-    for gauge in (QUEUE_JOBS, QUEUE_AGE_SECONDS, SCREENS):
+    for gauge in (QUEUE_JOBS, QUEUE_AGE_SECONDS, SCREENS, FAILING_JOBS, FAILING_SECONDS):
         gauge.clear()
     if values is None:
         return
@@ -50,3 +61,7 @@ def _set_gauges(values: DatabaseMetrics | None) -> None:
         QUEUE_AGE_SECONDS.labels(figure.kind, figure.state).set(figure.oldest_s)
     for verdict, count in values.screens.items():
         SCREENS.labels(verdict).set(count)
+    for kind, (jobs, seconds) in values.failing.items():
+        FAILING_JOBS.labels(kind).set(jobs)
+        FAILING_SECONDS.labels(kind).set(seconds)
+    FAILED_REPOSITORIES.set(values.failed_repositories)

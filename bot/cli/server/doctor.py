@@ -23,6 +23,7 @@ from bot import __version__
 from bot.cli.output import AsJson, Check, print_result
 from bot.cli.server.doctor_app import check_app
 from bot.cli.server.doctor_finetuning import check_finetuning
+from bot.cli.server.doctor_service import check_service
 from bot.settings import Settings, load_settings
 from pipeline.label_recipe import GRAMMARS, MESSAGES
 
@@ -63,6 +64,7 @@ def check_up(settings: Settings) -> Iterator[Check]:
     yield check_seed(_seed_text(), MESSAGES.id)
     yield check_git(shutil.which("git"))
     yield from check_app(settings)
+    yield from check_service(settings)
     yield from check_finetuning(settings)
 
 

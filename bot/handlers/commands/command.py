@@ -25,17 +25,19 @@ from bot.handlers.commands.conversation import Conversation, open_conversation
 from bot.handlers.commands.execute import Requester, execute, is_refused
 from bot.handlers.commands.load_facts import load_facts
 from bot.jobs.arguments import ButtonCommand, CommentCommand, parse_command
-from bot.jobs.context import Done, JobContext, Outcome
+from bot.jobs.context import Done, JobContext, Later, Outcome
+from bot.jobs.retry import HOPELESS_AFTER
 from bot.receiver.dispatch import CHECKS, FINETUNE_BUTTON, SCREEN_BUTTON
 from bot.records import Installation, Job, Repository, StoredCheckRun
 from bot.store.check_runs import pressed_check_run
-from bot.store.installations import load_installation
+from bot.store.installations import load_installation, recall_installation
 from bot.store.jobs import recent_jobs
 from bot.store.repositories import load_repository
 
 WINDOW: Final = timedelta(hours=1)
 MAX_PER_USER: Final = 5
 MAX_PER_REPOSITORY: Final = 20
+LISTING_PAUSE: Final = timedelta(seconds=30)
 REMEMBERED_FOR: Final = timedelta(days=30)  # as long as job rows are kept
 BUTTON_COMMANDS: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
 
@@ -55,7 +57,9 @@ async def command(context: JobContext) -> Outcome:
     """Execute a command and reply to it, or drop it with a reason."""
     arguments = parse_command(context.job.arguments)
     state = await _load(context, arguments)
-    if state is None or state.installation.state != "active":
+    if state is None:
+        return await _after_listing(context)
+    if state.installation.state != "active":
         return Done("not served")
     if state.repository.archived:
         return Done("archived")  # GitHub accepts no writes there
@@ -66,6 +70,19 @@ async def command(context: JobContext) -> Outcome:
             return await _comment(context, state, arguments)
         case ButtonCommand():
             return await _button(context, state, arguments)
+
+
+async def _after_listing(context: JobContext) -> Outcome:
+    """Wait for the first listing of the installation, which a command may precede, for as long as that is retried."""
+    async with context.parts.database.read() as connection:
+        installation = await load_installation(connection, context.installation_id)
+        listed_at = (await recall_installation(connection, context.installation_id)).listed_at
+    asked_at, now = context.job.made_at, context.now()
+    if installation is not None and installation.state != "active":
+        return Done("not served")
+    if (listed_at is not None and listed_at > asked_at) or now - asked_at > HOPELESS_AFTER:
+        return Done("not served")
+    return Later(now + LISTING_PAUSE, "waiting for the list of the installation's repositories")
 
 
 async def _load(context: JobContext, arguments: CommentCommand | ButtonCommand) -> CommandState | None:

@@ -27,7 +27,7 @@ from bot.handlers.finetuning.prepare_pairs import gather
 from bot.handlers.screening.screen import decide as decide_after
 from bot.jobs.arguments import parse_prepare
 from bot.jobs.context import Done, JobContext, Outcome
-from bot.jobs.retry import Again, Failed, Gone, NotYet
+from bot.jobs.retry import Again, Failed, Gone, NotYet, StillAway
 from bot.messages.reasons import SUSPENDED, history_unreadable
 from bot.records import Run, RunEnding
 from bot.runs.end_run import end_and_report
@@ -75,6 +75,8 @@ def _after(context: JobContext, failure: ScreeningFailed) -> Exception:
     """Return what to raise: a retry if the failure may pass, else the end of the run."""
     log.info("pairs_not_gathered", failure=failure.kind, attempts=context.job.attempts)
     match decide_after(failure, context.job.attempts, context.now()):
+        case StillAway() as away:
+            return away
         case Again(at, reason, counts):
             return NotYet(at, reason, counts=counts)
         case Gone(reason):

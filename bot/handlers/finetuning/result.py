@@ -236,7 +236,7 @@ async def _was_written(context: JobContext, state: ResultState, run_id: int | No
     """
     unposted = state.unposted
     while unposted is not None:
-        is_ours = (unposted.run_id or None) == run_id and (run_id is not None or context.job.attempts > 1)
+        is_ours = (unposted.run_id or None) == run_id and (run_id is not None or context.job.is_retry)
         if await adopt(context, state.full_name, unposted) and is_ours:
             return True
         async with context.parts.database.read() as connection:

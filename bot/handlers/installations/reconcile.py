@@ -6,7 +6,7 @@ sweeper takes care of it; events that no row of the dispatch table handles are l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -14,14 +14,15 @@ from typing import Final, Protocol
 import structlog
 
 from bot.github.errors import NotFound, Rejected
-from bot.handlers.installations.sync import is_allowed
+from bot.handlers.installations.allowed import AllowedAccounts, load_allowed
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.receiver.dispatch import find_row
-from bot.records import Installation
+from bot.records import Installation, InstallationMemory
 from bot.store.bookmarks import load_bookmark, save_bookmark
 from bot.store.deliveries import handled_guids
-from bot.store.installations import list_installations
+from bot.store.installations import list_installations, recall_installations
 from bot.store.jobs import request_job
+from bot.store.repositories import all_repositories
 
 log = structlog.get_logger(__name__)
 
@@ -55,16 +56,25 @@ async def _compare_installations(context: JobContext) -> None:
     theirs = await context.parts.github.installations()
     async with context.effect() as connection:
         ours = await list_installations(connection)
-        for installation_id in drifted(ours, theirs, context.parts.policy.allowed_accounts):
+        allowed = await load_allowed(connection, context.parts.policy.allowed_accounts)
+        memories = await recall_installations(connection)
+        grace = timedelta(days=context.parts.policy.refused_days)
+        due = {number for number, memory in memories.items() if _is_over(memory, grace, context.now())}
+        forgettable = {m.repository.installation_id for m in await all_repositories(connection)} & due
+        for installation_id in sorted({*drifted(ours, theirs, allowed), *forgettable}):
             await request_job(connection, installation_id, 0, "sync_installation", context.now())
 
 
-def drifted(ours: Iterable[Installation], theirs: Iterable[Installation], allowed_accounts: Sequence[str]) -> list[int]:
+def _is_over(memory: InstallationMemory, grace: timedelta, now: datetime) -> bool:
+    return memory.refused_at is not None and memory.refused_at + grace <= now
+
+
+def drifted(ours: Iterable[Installation], theirs: Iterable[Installation], allowed: AllowedAccounts) -> list[int]:
     """Return the installations that GitHub describes differently, or that only one side knows."""
     known = {installation.installation_id: installation for installation in ours}
     present = {
         installation.installation_id: installation
-        if is_allowed(installation, allowed_accounts)
+        if allowed.serves(installation)
         else replace(installation, state="refused")
         for installation in theirs
     }

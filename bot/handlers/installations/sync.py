@@ -6,53 +6,87 @@ compare, act.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, TypeVar
 
 from bot.github.client import InstallationClient
 from bot.github.errors import InstallationGone, NotFound
-from bot.handlers.installations.remove import forget_installation, forget_repository, remove_artifacts
+from bot.handlers.installations.allowed import load_allowed, save_allowed
+from bot.handlers.installations.remove import forget_installation, forget_repository, refuse
 from bot.jobs.arguments import PostJob, ScreenJob, parse_sync_repository, request
 from bot.jobs.context import ASK, Done, JobContext, Outcome
 from bot.messages.screen_context import shows_ranking
-from bot.records import Installation, Repository, RepositoryMemory
+from bot.records import Installation, InstallationMemory, Owed, Repository, RepositoryMemory
 from bot.repo_config.effective import load_effective_config
 from bot.store.database import Connection
-from bot.store.installations import delete_installation, load_installation, save_installation
+from bot.store.installations import (
+    load_installation,
+    note_gone,
+    note_listed,
+    note_owed,
+    note_refused,
+    recall_installation,
+    save_installation,
+)
 from bot.store.jobs import request_job
 from bot.store.repositories import list_repositories, load_repository, note_history_changed, save_repository
-from bot.store.screenings import drop_ranking, forget_rankings
+from bot.store.screenings import drop_ranking, forget_rankings, newest_screening
 
 Item = TypeVar("Item")
 
 BATCH: Final = 50  # repositories per transaction, so that the receiver never waits for a thousand
+EVIDENCE: Final = frozenset({"issues", "pull_requests"})  # permissions that a measurement uses
+UNHEARD: Final = timedelta(days=2)  # without a listing: pushes of that time may be lost, as GitHub keeps them three
 
 
 async def sync_installation(context: JobContext) -> Outcome:
-    """Synchronize the account, state and permissions, and the list of repositories."""
+    """Synchronize the account, state and permissions, and the list of repositories.
+
+    What its repositories are owed after a change is stored with that change, so that it outlives a failed attempt.
+    """
     try:
         installation = await context.parts.github.installation(context.installation_id)
     except NotFound:
         return await forget_installation(context)
-    if not is_allowed(installation, context.parts.policy.allowed_accounts):
-        return await _refuse(context, installation)
     async with context.effect() as connection:
-        before = await load_installation(connection, context.installation_id)
-        await save_installation(connection, installation, context.now())
+        allowed = await load_allowed(connection, context.parts.policy.allowed_accounts)
+        if served := allowed.serves(installation):
+            owed = await _save_installation(connection, context, installation)
+            await save_allowed(connection, allowed.learn(installation))
+    if not served:
+        return await refuse(context, installation)
     if installation.state == "suspended":
         return Done("suspended")
     client = await context.client(ASK, whole=True)
-    served_again = before is not None and before.state != "active"
-    await _sync_repositories(context, await client.repositories(), served_again)
+    await _sync_repositories(context, await client.repositories(), owed)
+    async with context.conclusion() as connection:
+        await note_listed(connection, context.installation_id, context.now())
     return Done()
 
 
-def is_allowed(installation: Installation, allowed_accounts: Sequence[str]) -> bool:
-    """Return whether the operator serves this account. Logins are case-insensitive, as on GitHub."""
-    return not allowed_accounts or installation.account_login.lower() in allowed_accounts
+async def _save_installation(connection: Connection, context: JobContext, installation: Installation) -> Owed:
+    """Save the installation as it is now, and return what its repositories are owed."""
+    before = await load_installation(connection, context.installation_id)
+    memory = await recall_installation(connection, context.installation_id)
+    owed = decide_owed(before, memory, installation, context.now())
+    await save_installation(connection, installation, context.now())
+    await note_owed(connection, context.installation_id, owed)
+    await note_refused(connection, context.installation_id, None)
+    await note_gone(connection, context.installation_id, None)
+    return owed
+
+
+def decide_owed(before: Installation | None, memory: InstallationMemory, now: Installation, at: datetime) -> Owed:
+    """Return what each repository needs: what was owed before, and what the change calls for."""
+    if before is None:
+        return ""  # all of its repositories are new
+    gained = {name for name, access in now.permissions.items() if before.permissions.get(name) != access}
+    if memory.owed == "screen" or any(name not in before.permissions for name in gained & EVIDENCE):
+        return "screen"
+    unheard = memory.listed_at is not None and at - memory.listed_at > UNHEARD
+    return "post" if memory.owed or gained or before.state != "active" or unheard else ""
 
 
 async def sync_repository(context: JobContext) -> Outcome:
@@ -76,23 +110,13 @@ async def sync_repository(context: JobContext) -> Outcome:
     return Done()
 
 
-async def _refuse(context: JobContext, installation: Installation) -> Outcome:
-    """Delete all data of an account that the operator does not serve, and remember the refusal."""
-    async with context.conclusion("the account is not in ASSAY_ALLOWED_ACCOUNTS") as connection:
-        await delete_installation(connection, context.installation_id, except_job=context.job.job_id)
-        await save_installation(connection, replace(installation, state="refused"), context.now())
-    await asyncio.to_thread(context.parts.clones.remove, context.installation_id, None)
-    await remove_artifacts(context.parts.artifacts.remove_installation, context.installation_id)
-    return Done()
-
-
 async def _sync_all(context: JobContext) -> Outcome:
     async with context.conclusion("the whole installation is synchronized") as connection:
         await request_job(connection, context.installation_id, 0, "sync_installation", context.now())
     return Done()
 
 
-async def _sync_repositories(context: JobContext, repositories: Sequence[Repository], served_again: bool) -> None:
+async def _sync_repositories(context: JobContext, repositories: Sequence[Repository], owed: Owed) -> None:
     async with context.parts.database.read() as connection:
         known = {
             memory.repository.repository_id: memory
@@ -101,7 +125,7 @@ async def _sync_repositories(context: JobContext, repositories: Sequence[Reposit
     for batch in batches(repositories, BATCH):
         async with context.effect() as connection:
             for repository in batch:
-                await _save(connection, context, repository, known.get(repository.repository_id), served_again)
+                await _save(connection, context, repository, known.get(repository.repository_id), owed)
     missing = known.keys() - {repository.repository_id for repository in repositories}
     for gone in batches(sorted(missing), BATCH):
         async with context.effect() as connection:
@@ -124,7 +148,7 @@ async def _save(
     context: JobContext,
     repository: Repository,
     memory: RepositoryMemory | None,
-    served_again: bool = False,
+    owed: Owed = "",
 ) -> None:
     """Save one repository, and request the jobs that its change calls for."""
     ids = context.installation_id, repository.repository_id
@@ -140,16 +164,19 @@ async def _save(
             # It has become public: replace the check run that shows the ranking.
             await request(connection, *ids, PostJob(again=True), context.now())
     remeasure = parse_sync_repository(context.job.arguments).remeasure
+    newest = await newest_screening(connection, *ids) if owed else None
+    remeasure |= owed == "screen" or (newest is not None and newest.failure != "")
     if screening := decide_screening(memory, repository, remeasure=remeasure):
         await request(connection, *ids, screening, context.now())
-    elif served_again or (memory is not None and memory.repository.archived):
-        await request_job(connection, *ids, "post", context.now())
+    elif owed or (memory is not None and memory.repository != repository):
+        await request(connection, *ids, PostJob(look=True), context.now())
 
 
 def decide_screening(memory: RepositoryMemory | None, now: Repository, *, remeasure: bool) -> ScreenJob | None:
     """Return the screening that a repository needs, if any.
 
-    `remeasure`: a delivery reported a new default branch, which the store may know already.
+    `remeasure`: a delivery reported a new default branch, which the store may know already; or what stood in the way of
+    a better measurement is gone.
     """
     if memory is None or memory.measured_at is None:
         return ScreenJob()

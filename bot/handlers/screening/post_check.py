@@ -13,9 +13,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from bot.github.client import InstallationClient
-from bot.github.errors import Forbidden, NotFound, Rejected
+from bot.github.errors import Forbidden, NotFound, Rejected, Unavailable
 from bot.handlers.screening import post_schedule
-from bot.handlers.screening.repo_config import changes_labels, load_notes, read_configuration
+from bot.handlers.screening.repo_config import (
+    changes_labels,
+    holds_organization_file,
+    load_notes,
+    read_configuration,
+)
 from bot.jobs.arguments import PostJob, ShowAgain, parse_post, request
 from bot.jobs.check_run_writer import adopt, create, reserve
 from bot.jobs.context import WRITE_CHECKS, Done, JobContext, Later, Outcome
@@ -31,7 +36,7 @@ from bot.store.check_runs import mark_posted, newest_posted, posted_on, unposted
 from bot.store.database import Connection
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
-from bot.store.repositories import finish_push_burst, load_repository, note_suites_off
+from bot.store.repositories import finish_push_burst, load_repository, note_push, note_suites_off
 from bot.store.screenings import load_screening, newest_screening
 from bot.store.verdicts import judge_again, lock_newest
 from pipeline.json_fields import MalformedError
@@ -73,6 +78,8 @@ async def post(context: JobContext) -> Outcome:
         if await adopt(context, state.full_name, state.unposted) and arguments.again:
             return await _skip(context, state, "written before")
         state = await _load(context, arguments) or state
+    if arguments.look:
+        state = await _look(context, state)
     decision = await _decide(context, state)
     match decision:
         case post_schedule.Wait(until, reason):
@@ -114,6 +121,32 @@ async def _load(context: JobContext, arguments: PostJob) -> PostState | None:
         )
 
 
+async def _look(context: JobContext, state: PostState) -> PostState:
+    """Note the head as GitHub has it, as if it had been pushed, unless it is known."""
+    repository = state.memory.repository
+    if repository.archived or not repository.default_branch:
+        return state
+    head_sha = await _head(context, state)
+    shown = state.posted if state.posted is not None else state.newest  # the first verdict waits for no quiet
+    known = (state.memory.pushed_head, "" if shown is None else shown.head_sha)
+    if not head_sha or head_sha in known:
+        return state
+    async with context.effect() as connection:
+        await note_push(
+            connection, context.installation_id, context.repository_id, head_sha, forced=False, now=context.now()
+        )
+    return await _load(context, state.arguments) or state
+
+
+async def _head(context: JobContext, state: PostState) -> str:
+    """Return the head of the default branch; empty if there is none."""
+    client = await context.client(WRITE_CHECKS)
+    try:
+        return await client.head(state.full_name, state.memory.repository.default_branch)
+    except NotFound:
+        return ""
+
+
 async def _decide(context: JobContext, state: PostState) -> post_schedule.Decision:
     options = post_schedule.PostOptions(
         again=state.arguments.again,
@@ -129,20 +162,25 @@ async def _decide(context: JobContext, state: PostState) -> post_schedule.Decisi
 
 
 async def _has_new_labels(context: JobContext, state: PostState, decision: post_schedule.Decision) -> bool:
-    """Return whether the push brought a configuration that labels other commits as fixes."""
+    """Return whether a push, here or to the organization's file, brought another way to label fixes.
+
+    The repository with that file is read even if it cannot be measured itself, because others depend on it.
+    """
     due_at, newest = post_schedule.settled_at(state.memory), state.newest
-    if due_at is None or context.now() < due_at:
+    if (due_at is None and not state.arguments.look) or (due_at is not None and context.now() < due_at):
         return False
     if state.arguments.again or isinstance(decision, post_schedule.Measure):
         return False
     repository = state.memory.repository
-    if newest is None or newest.failure or repository.archived:
+    is_measured = newest is not None and not newest.failure
+    if repository.archived or not (is_measured or holds_organization_file(repository)):
         return False
     client = await context.client(WRITE_CHECKS)
     head_sha = await client.head(state.full_name, repository.default_branch)
     if not head_sha:
         return False
-    return changes_labels(await read_configuration(context, client, repository, head_sha), newest.config_hash)
+    config = await read_configuration(context, client, repository, head_sha)
+    return newest is not None and not newest.failure and changes_labels(config, newest.config_hash)
 
 
 async def _skip(context: JobContext, state: PostState, reason: str) -> Outcome:
@@ -260,6 +298,9 @@ async def _turn_off_suites(context: JobContext, state: PostState, client: Instal
         return
     try:
         await client.turn_off_suites(state.full_name, context.parts.app_id())
+    except Unavailable as error:  # the verdict does not wait for this, and the next posting tries again
+        log.info("suites_stay_on", problem=type(error).__name__)
+        return
     except (Forbidden, NotFound, Rejected) as error:
         log.info("suites_stay_on", problem=type(error).__name__)
     async with context.effect() as connection:

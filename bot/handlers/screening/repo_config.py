@@ -13,6 +13,7 @@ import structlog
 
 from bot.github.client import InstallationClient
 from bot.github.errors import Forbidden, NotFound, Rejected
+from bot.jobs.arguments import PostJob, request
 from bot.jobs.context import READ, JobContext
 from bot.messages.screen_notes import config_notes
 from bot.policy import Policy
@@ -46,12 +47,29 @@ async def read_configuration(
         before = _sharing_of(known), _sharing_of(known_organization)
         sharing_changed = (_sharing_of(own), _sharing_of(organization)) != before
         async with context.parts.database.write() as connection:
-            if sharing_changed:  # before the lease: `recalibrate` holds its own row and requests jobs like this one
+            # Before the lease: `recalibrate` holds its own row and requests jobs like this one.
+            if sharing_changed:
                 await request_job(connection, context.installation_id, 0, "recalibrate", context.now())
+            if organization.parsed != known_organization.parsed:
+                await _request_looks(connection, context)
             await hold_lease(connection, context.job)
             await save_repository_config(connection, *ids, dump_config(own))
             await save_organization_config(connection, context.installation_id, dump_config(organization))
     return effective_config(context.parts.policy, organization, own)
+
+
+async def _request_looks(connection: Connection, context: JobContext) -> None:
+    """Let every other repository follow the organization's file, without waiting for a push to it."""
+    for memory in await list_repositories(connection, context.installation_id):
+        repository = memory.repository
+        if repository.repository_id != context.repository_id and not repository.archived and memory.measured_at:
+            ids = context.installation_id, repository.repository_id
+            await request(connection, *ids, PostJob(look=True), context.now())
+
+
+def holds_organization_file(repository: Repository) -> bool:
+    """Return whether this repository may hold the organization's file."""
+    return repository.full_name.partition("/")[2].lower() == ORGANIZATION_REPOSITORY
 
 
 def _sharing_of(stored: StoredConfig) -> bool | None:

@@ -21,7 +21,7 @@ from bot.handlers.screening.source import Source, load_source
 from bot.jobs.arguments import parse_screen
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.failures import save_failure
-from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, retry
+from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, StillAway, retry
 from bot.messages.reasons import CODE_UNREADABLE
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, RepositoryMemory, StoredScreening
@@ -178,6 +178,8 @@ async def _failed(context: JobContext, failure: ScreeningFailed, source: Source)
     context.parts.hooks.screened(failure.kind)
     log.info("screening_failed", failure=failure.kind, attempts=context.job.attempts)
     match decide(failure, context.job.attempts, context.now()):
+        case StillAway() as away:
+            raise away
         case Again(at, reason, counts):
             raise NotYet(at, reason, counts=counts)
         case Gone(reason):
@@ -188,7 +190,7 @@ async def _failed(context: JobContext, failure: ScreeningFailed, source: Source)
             return Done()
 
 
-def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Failed | Gone:
+def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Failed | Gone | StillAway:
     """Decide what follows a failure, by its kind."""
     match failure.kind:
         case "disk_full":
@@ -196,10 +198,12 @@ def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Fa
         case "refused" if attempts < MAX_TOKENS:  # the token may have expired in the queue
             return Again(now, CODE_UNREADABLE)
         case "refused":
-            return retry(attempts, now, CODE_UNREADABLE)
+            return StillAway(CODE_UNREADABLE)
         case "missing" if attempts < MAX_ATTEMPTS:
             return Gone(failure.sentence)
-        case "unavailable" | "interrupted":
+        case "unavailable":
+            return StillAway(failure.sentence)
+        case "interrupted":
             return retry(attempts, now, failure.sentence)
         case _:
             return Failed(failure.sentence)

@@ -10,15 +10,16 @@ import pytest
 
 from bot.github.client import Comment
 from bot.handlers.commands.command import MAX_PER_REPOSITORY, MAX_PER_USER, why_dropped, why_not
+from bot.handlers.installations.allowed import AllowedAccounts
 from bot.handlers.installations.reconcile import drifted, parse_cursor
-from bot.handlers.installations.sync import batches, decide_screening, is_allowed
+from bot.handlers.installations.sync import batches, decide_owed, decide_screening
 from bot.handlers.registry import HANDLERS
 from bot.handlers.screening.screen import DISK_PAUSE, decide
 from bot.jobs.arguments import CommentCommand, ScreenJob, parse_command
 from bot.jobs.lanes import CAPS, KINDS, lane_of
-from bot.jobs.retry import Again, Failed, Gone
+from bot.jobs.retry import Again, Failed, Gone, StillAway
 from bot.messages.reasons import CODE_UNREADABLE
-from bot.records import Fact, Installation, Job, JobKind, Repository, RepositoryMemory
+from bot.records import Fact, Installation, InstallationMemory, Job, JobKind, Repository, RepositoryMemory
 from bot.sandbox.screening_task import FAILURE_KINDS, FailureKind, ScreeningFailed
 from tests.bot.conftest import ACME, SHOP
 from tests.simulator.clocks import START
@@ -33,11 +34,53 @@ def test_every_kind_of_job_has_a_handler_a_lane_and_a_cap() -> None:
     assert CAPS["screen"] == 2
 
 
-@pytest.mark.parametrize(
-    ("allowed", "served"), [((), True), (("acme",), True), (("other",), False), (("acme", "other"), True)]
-)
-def test_allowed_accounts_are_matched_without_case(allowed: tuple[str, ...], served: bool) -> None:
-    assert is_allowed(replace(ACME, account_login="AcMe"), allowed) is served
+def test_allowed_accounts_are_matched_without_case() -> None:
+    cases: list[tuple[tuple[str, ...], bool]] = [
+        ((), True),
+        (("acme",), True),
+        (("other",), False),
+        (("acme", "other"), True),
+    ]
+    for allowed, served in cases:
+        assert AllowedAccounts(allowed).serves(replace(ACME, account_login="AcMe")) is served
+
+
+def test_an_allowed_account_is_known_by_its_number_once_it_was_seen() -> None:
+    allowed = AllowedAccounts(("acme",)).learn(ACME)
+    renamed = replace(ACME, account_login="apex")
+    squatter = replace(ACME, account_id=2)
+    assert allowed.serves(renamed)
+    assert not allowed.serves(squatter), "another account has taken the old name"
+    assert not AllowedAccounts(("acme",)).serves(renamed), "never seen under the name on the list"
+    assert allowed.learn(squatter) == allowed == allowed.learn(renamed)
+
+
+def test_what_a_change_of_an_installation_owes_its_repositories() -> None:
+    def with_permissions(**permissions: str) -> Installation:
+        return replace(ACME, permissions={**ACME.permissions, **permissions})
+
+    listed = InstallationMemory(listed_at=START)
+    cases: list[tuple[str, Installation | None, InstallationMemory, Installation, str]] = [
+        ("new", None, InstallationMemory(), ACME, ""),
+        ("unchanged", ACME, listed, ACME, ""),
+        ("renamed", ACME, listed, replace(ACME, account_login="apex"), ""),
+        ("unsuspended", replace(ACME, state="suspended"), listed, ACME, "post"),
+        ("allowed again", replace(ACME, state="refused"), listed, ACME, "post"),
+        ("may write check runs", replace(ACME, permissions={}), listed, ACME, "post"),
+        ("may read issues", ACME, listed, with_permissions(issues="read"), "screen"),
+        ("may read pull requests", ACME, listed, with_permissions(pull_requests="write"), "screen"),
+        ("may write issues too", with_permissions(issues="read"), listed, with_permissions(issues="write"), "post"),
+        ("may read issues no more", with_permissions(issues="read"), listed, ACME, ""),
+        ("owed since a listing failed", ACME, replace(listed, owed="screen"), ACME, "screen"),
+        ("owed an answer since then", ACME, replace(listed, owed="post"), ACME, "post"),
+        ("unheard of for days", ACME, replace(listed, listed_at=START - timedelta(days=3)), ACME, "post"),
+    ]
+    wrong = [
+        (name, got, owed)
+        for name, before, memory, now, owed in cases
+        if (got := decide_owed(before, memory, now, START)) != owed
+    ]
+    assert wrong == []
 
 
 def test_an_installation_that_differs_on_github_is_synchronized() -> None:
@@ -54,7 +97,7 @@ def test_an_installation_that_differs_on_github_is_synchronized() -> None:
     wrong = [
         (ours, theirs, allowed, got, found)
         for ours, theirs, allowed, found in cases
-        if (got := drifted(ours, theirs, allowed)) != found
+        if (got := drifted(ours, theirs, AllowedAccounts(allowed))) != found
     ]
     assert wrong == []
 
@@ -93,8 +136,11 @@ def test_every_kind_of_failure_ends_eventually(subtests: pytest.Subtests) -> Non
             last = decide(ScreeningFailed(kind, "why"), 5, START)
             if kind == "disk_full":
                 assert last == Again(START + DISK_PAUSE, "why", counts=False)
+            elif kind in ("refused", "unavailable"):  # for days, whatever the number of attempts
+                assert isinstance(last, StillAway)
+                assert last.reason == (CODE_UNREADABLE if kind == "refused" else "why")
             else:
-                assert last == Failed(CODE_UNREADABLE if kind == "refused" else "why")
+                assert last == Failed("why")
 
 
 def test_a_transient_failure_is_retried() -> None:
@@ -102,7 +148,6 @@ def test_a_transient_failure_is_retried() -> None:
         ("disk_full", Again(START + DISK_PAUSE, "why", counts=False)),
         ("refused", Again(START, CODE_UNREADABLE)),
         ("missing", Gone("why")),
-        ("unavailable", Again(START + timedelta(seconds=15), "why")),
         ("interrupted", Again(START + timedelta(seconds=15), "why")),
         *((kind, Failed("why")) for kind in FINAL),
     ]

@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited, Suspended, Unavailable
+from bot.github.errors import BadToken, Forbidden, NotFound, RateLimited, Rejected, Suspended, Unavailable
 from bot.jobs.context import Done, Handler, JobContext, Later, Outcome
 from bot.jobs.lease import RunningJob, Stopping
-from bot.jobs.retry import NotYet
+from bot.jobs.retry import NotYet, StillAway
 from bot.jobs.settle import settle
 from bot.records import JobKind
-from bot.store.installations import load_installation
+from bot.store.installations import load_installation, recall_installation
 from bot.store.jobs import LostLease, cancel_jobs, ready_jobs, request_job
 from bot.store.repositories import load_repository, note_error
 from bot.store.screenings import newest_screening
@@ -96,7 +97,7 @@ def test_a_job_requested_meanwhile_runs_next(play: Play) -> None:
 @pytest.mark.parametrize(
     ("error", "said", "state", "attempts"),
     [
-        (Unavailable("502"), "again", "open", 1),
+        (Unavailable("502"), "again", "open", 0),
         (BadToken("401"), "again", "open", 1),
         (KeyError("a bug"), "again", "open", 1),
         (Forbidden("403"), "failed", "failed", 1),
@@ -128,10 +129,75 @@ def test_after_five_attempts_it_fails(play: Play) -> None:
     async def story(shop: Shop) -> None:
         said = []
         for _ in range(5):
-            said.append(await do(shop, raising(Unavailable("502"))))
+            said.append(await do(shop, raising(Rejected("422"))))
             shop.clock.advance(HOUR)
         assert said == ["again"] * 4 + ["failed"]
-        assert (await shop.read(load_repository, 10, 100)).last_error == "post: GitHub cannot be reached"
+        assert (await shop.read(load_repository, 10, 100)).last_error == "post: GitHub rejected the request"
+
+    play(story)
+
+
+def test_an_outage_is_outlasted_for_three_days_and_shown_meanwhile(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        said = [await do(shop, raising(Unavailable("502")))]
+        assert (await shop.read(load_repository, 10, 100)).last_error == "", "it may pass within seconds"
+        while said[-1] == "again" and len(said) < 100:
+            shop.clock.advance(HOUR)
+            said.append(await do(shop, raising(Unavailable("502"))))
+            assert (await shop.read(load_repository, 10, 100)).last_error == "post: GitHub cannot be reached"
+        assert said == ["again"] * 72 + ["failed"]
+
+    play(story)
+
+
+def test_an_outage_of_days_is_stored_as_no_failure_of_the_repository(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await do(shop, raising(StillAway("the server is not available")), "screen")
+        shop.clock.advance(timedelta(days=3))
+        assert await do(shop, raising(StillAway("the server is not available")), "screen") == "failed"
+        assert await shop.read(newest_screening, 10, 100) is None
+        assert (await shop.read(load_repository, 10, 100)).last_error == "screen: the server is not available"
+
+    play(story)
+
+
+def test_the_first_success_lets_everything_that_waits_for_github_try_again(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await do(shop, raising(Unavailable("502")))
+        shop.clock.advance(HOUR)
+        await do(shop, raising(Unavailable("502")))  # due again in minutes
+        await do(shop, raising(Unavailable("502")), "sync_repository")
+        limited = await shop.ask_for("reply", not_before=shop.clock.now() + HOUR)  # waits for something else
+        assert await do(shop, answering(Done()), "sync_repository") == "done"
+        assert await shop.read(ready_jobs, shop.clock.now(), ["post", "reply"], 9) == [1]
+        assert (await shop.job(limited)).not_before > shop.clock.now()
+
+    play(story)
+
+
+def test_a_success_clears_the_error_of_its_own_kind(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await do(shop, raising(Forbidden("Resource not accessible by integration")))
+        error = (await shop.read(load_repository, 10, 100)).last_error
+        assert error.startswith("post: GitHub denied access")
+        await do(shop, answering(Done()), "sync_repository")
+        assert (await shop.read(load_repository, 10, 100)).last_error == error
+        await do(shop, answering(Done()))
+        assert (await shop.read(load_repository, 10, 100)).last_error == ""
+
+    play(story)
+
+
+def test_an_error_of_a_whole_installation_is_noted_and_cleared(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        async def listing(handler: Any) -> str:
+            await shop.write(request_job, 10, 0, "sync_installation", shop.clock.now())
+            return await settle(RunningJob(JobContext(await shop.claimed(), shop.parts), handler))
+
+        await listing(raising(Forbidden("the `acme` organization has an IP allow list enabled")))
+        assert "IP allow list" in (await shop.read(recall_installation, 10)).last_error
+        await listing(answering(Done()))
+        assert (await shop.read(recall_installation, 10)).last_error == ""
 
     play(story)
 

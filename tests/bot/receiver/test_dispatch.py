@@ -28,6 +28,7 @@ NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 HEARD = {
     "installation": {"created", "deleted", "suspend", "unsuspend", "new_permissions_accepted"},
     "installation_repositories": {"added", "removed"},
+    "installation_target": {"renamed"},
     "push": {""},
     "repository": {
         "renamed",
@@ -45,7 +46,7 @@ HEARD = {
     "github_app_authorization": {"revoked"},
     "ping": {""},
 }
-UNASKED = {"installation", "installation_repositories", "github_app_authorization", "ping"}
+UNASKED = {"installation", "installation_repositories", "installation_target", "github_app_authorization", "ping"}
 
 
 def event(name: str, action: str = "", **facts: Any) -> Event:
@@ -95,6 +96,7 @@ def test_a_row_has_an_effect_and_a_permission(row: Row) -> None:
         (event("installation", "deleted"), JobRequest("remove_installation", 10, 0)),
         (event("installation", "suspend"), JobRequest("sync_installation", 10, 0)),
         (event("installation_repositories", "removed"), JobRequest("sync_installation", 10, 0)),
+        (event("installation_target", "renamed"), JobRequest("sync_installation", 10, 0)),
         (event("repository", "deleted"), JobRequest("sync_repository", 10, 100)),
         (event("repository", "transferred"), JobRequest("sync_repository", 10, 100)),
         (event("repository", "edited", default_branch_changed=True), JobRequest("sync_repository", 10, 100)),

@@ -37,7 +37,10 @@ def parse(text: str) -> Samples:
 
 
 FULL = DatabaseMetrics(
-    [QueueFigure("screen", "open", 12, 340.5), QueueFigure("post", "running", 1, 2.0)], {"RUN": 3, "SKIP": 4}
+    [QueueFigure("screen", "open", 12, 340.5), QueueFigure("post", "running", 1, 2.0)],
+    {"RUN": 3, "SKIP": 4},
+    failing={"post": (2, 90.0)},
+    failed_repositories=5,
 )
 
 
@@ -47,6 +50,10 @@ def test_queue_and_verdicts_are_read_at_each_scrape() -> None:
     assert full["assay_queue_oldest_seconds", (("kind", "screen"), ("state", "open"))] == 340.5
     assert full["assay_screens", (("verdict", "RUN"),)] == 3
     assert full["assay_store_up", ()] == 1
+    assert full["assay_failing_jobs", (("kind", "post"),)] == 2
+    assert full["assay_failing_seconds", (("kind", "post"),)] == 90.0
+    assert (full["assay_failed_repositories", ()], empty["assay_failed_repositories", ()]) == (5, 0)
+    assert not [name for name, _ in empty if name.startswith("assay_failing")]
     assert not [name for name, _ in empty if name.startswith(("assay_queue", "assay_screens"))]
 
 

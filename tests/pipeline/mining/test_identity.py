@@ -284,7 +284,7 @@ def test_results_do_not_depend_on_processes_or_on_what_is_cached(tmp_path: objec
     history.commit("head", {"README": "x"}, day=HEAD_DAY)
     alone = measure_history(history)
     for options in ({"jobs": 2}, {"data_dir": tmp_path}, {"data_dir": tmp_path}):
-        again = measure_history(history, **options)  # type: ignore[arg-type]
+        again = measure_history(history, **options)
         assert (again.mined.train, again.mined.holdout) == (alone.mined.train, alone.mined.holdout)
 
 

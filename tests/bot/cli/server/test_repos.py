@@ -1,18 +1,21 @@
 import asyncio
 import json
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.cli.database import in_transaction
 from bot.cli.main import run
 from bot.cli.server.repos import NOT_YET, row_of
 from bot.records import Installation, Repository, RepositoryMemory, StoredScreening
 from bot.store.budgets import set_budget
 from bot.store.database import Database
-from bot.store.installations import save_installation
+from bot.store.installations import note_installation_error, note_refused, save_installation
+from bot.store.jobs import claim_job, ready_jobs, recent_jobs, request_job, reschedule_job
 from bot.store.repositories import save_repository
 from bot.store.runs import RunRequest, claim_run, finish_run, open_run, queue_run
 from bot.store.screenings import save_screening
@@ -122,6 +125,52 @@ def test_the_list_can_be_narrowed(capsys: pytest.CaptureFixture[str], known: Non
     assert listed(capsys, "--verdict", "run") == ["acme/shop"]
     assert listed(capsys, "--verdict", "SKIP") == []
     assert listed(capsys, "--failed") == ["acme/\u202etill"]
+
+
+def change(work: Callable[[AsyncConnection], Awaitable[Any]]) -> None:
+    in_transaction(work)
+
+
+async def fail_a_post(connection: AsyncConnection) -> None:
+    """A posting of acme/zoo that fails because GitHub is away."""
+    await request_job(connection, 7, 3, "post", NOW)
+    job = await claim_job(connection, ["post"], NOW, NOW)
+    assert job is not None
+    later = datetime.now(UTC) + timedelta(minutes=20)
+    await reschedule_job(connection, job, later, "GitHub cannot be reached", counts=False, failing_since=NOW)
+
+
+def test_what_waits_for_github_counts_as_failed_and_is_resumed_by_one_command(
+    capsys: pytest.CaptureFixture[str], known: None
+) -> None:
+    change(fail_a_post)
+    assert set(listed(capsys, "--failed")) == {"acme/\u202etill", "acme/zoo"}
+    assert run(["repos", "--failed"]) == 0
+    shown = capsys.readouterr().out
+    assert "post: GitHub cannot be reached" in shown
+    assert "assay repos --retry" in shown
+
+    assert run(["repos", "--retry", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] == 2
+
+    async def look(connection: AsyncConnection) -> None:
+        assert len(await ready_jobs(connection, datetime.now(UTC), ["post", "screen"], 9)) == 2  # the other one failed
+        (job,) = await recent_jobs(connection, 7, 2, "screen", NOW)
+        assert job.arguments == {"force": True}
+
+    change(look)
+
+
+def test_an_installation_that_is_refused_or_fails_is_told(capsys: pytest.CaptureFixture[str], known: None) -> None:
+    async def refuse(connection: AsyncConnection) -> None:
+        await note_refused(connection, 7, NOW)
+        await note_installation_error(connection, 7, "sync_installation: denied")
+
+    change(refuse)
+    assert run(["repos"]) == 0
+    shown = capsys.readouterr().out
+    assert "acme: not served since" in shown
+    assert "acme: sync_installation: denied" in shown
 
 
 def test_the_table_escapes_control_characters(capsys: pytest.CaptureFixture[str], known: None) -> None:
