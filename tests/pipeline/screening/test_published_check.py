@@ -53,8 +53,8 @@ def test_every_record_is_judged_by_the_threshold_and_fitted_ones_by_leave_one_ou
 def test_an_unmeasurable_repository_is_a_skip_and_agrees_only_with_a_loss() -> None:
     found = checked(seed(extra_win=unmeasurable(0.08), extra_loss=unmeasurable(0.07)))
     assert [(found[n].verdict.words, found[n].agrees) for n in ("extra/win", "extra/loss")] == [
-        ("cannot be measured (SKIP)", False),
-        ("cannot be measured (SKIP)", True),
+        ("a run could not be judged (SKIP)", False),
+        ("a run could not be judged (SKIP)", True),
     ]
 
 
