@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 import tree_sitter
@@ -15,6 +17,8 @@ from pipeline.syntax.parser import Function, ParsedFile
 # Leaves in which white space is layout.
 _FLOWED = frozenset({"jsx_text", "preproc_arg", "text"})
 _INNER = b"\0"
+_INK = re.compile(rb"\S")
+_MAX_EQUAL_INK = 400
 
 
 class _Piece(NamedTuple):
@@ -59,11 +63,47 @@ def own_code(parsed: ParsedFile, index: int) -> list[bytes]:
 
 def rows_differ_in_code(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
     """Return whether the rows of the hunks hold other tokens, whatever their order: False may still be a change."""
+    if any(_differs_at_once(old, new, hunk) for hunk in hunks) and _characters(old, hunks, 0) != _characters(
+        new, hunks, 1
+    ):
+        return True
     before, after = Counter[bytes](), Counter[bytes]()
     for hunk in hunks:
         before.update(_free_of_layout(old, hunk.old_start, hunk.old_end, []))
         after.update(_free_of_layout(new, hunk.new_start, hunk.new_end, []))
     return any(before[token] != after[token] for token in before.keys() | after.keys() if not token.startswith(b"\n"))
+
+
+def _characters(parsed: ParsedFile, hunks: Sequence[Hunk], side: int) -> list[int]:
+    """Return the characters of one side of the hunks without white space, sorted."""
+    spans = ((h.new_byte, h.new_byte_end) if side else (h.old_byte, h.old_byte_end) for h in hunks)
+    return sorted(b"".join(b"".join(parsed.data[start:end].split()) for start, end in spans))
+
+
+def _differs_at_once(old: ParsedFile, new: ParsedFile, hunk: Hunk) -> bool:
+    """Return whether the first characters of a hunk that differ, apart from white space, are code for certain.
+
+    This spares most changes the walk over their tokens.
+    """
+    if b"\r" in old.data or b"\r" in new.data:
+        return False  # hunks are of normalised lines
+    before = _INK.finditer(old.data, hunk.old_byte, hunk.old_byte_end)
+    after = _INK.finditer(new.data, hunk.new_byte, hunk.new_byte_end)
+    for was, now in islice(zip_longest(before, after), _MAX_EQUAL_INK):
+        if was is None or now is None or was[0] != now[0]:
+            return (was is None or _is_code(old, was.start())) and (now is None or _is_code(new, now.start()))
+    return False
+
+
+def _is_code(parsed: ParsedFile, position: int) -> bool:
+    """Return whether a byte is code for certain: in no comment, and in no string, which may be a docstring."""
+    node = parsed.tree.root_node.descendant_for_byte_range(position, position + 1)
+    for _ in range(2):  # a comment may have parts
+        if node is not None:
+            if node.type in parsed.language.comments or node.type in _FLOWED or "string" in node.type:
+                return False
+            node = node.parent
+    return True
 
 
 def listed_inside(parsed: ParsedFile, index: int) -> Iterator[Function]:

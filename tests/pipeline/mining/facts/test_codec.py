@@ -54,6 +54,22 @@ def test_changes_are_decoded_as_encoded(touched: list, born: list, patch: bytes,
     assert decode(CHANGE, encode(fact)) == fact
 
 
+@given(st.lists(st.tuples(keys, keys), max_size=4), st.dictionaries(places, places, max_size=4), st.booleans())
+def test_what_the_second_version_adds_is_decoded_as_encoded(renumbered: list, moves: dict, same: bool) -> None:
+    change = ChangeFact((), (), (), b"", None, renumbered=tuple(renumbered))
+    assert decode(CHANGE, encode(change)) == change
+    moved = MovesFact(moves, unchanged=frozenset(list(moves.values())[:1] if same else ()))
+    decoded = decode(MOVES, encode(moved))
+    assert isinstance(decoded, MovesFact)
+    assert (decoded.moves, decoded.unchanged) == (moves, moved.unchanged)
+
+
+def test_facts_of_the_first_version_are_written_as_they_were() -> None:
+    key = FunctionKey("f", 0)
+    assert encode(ChangeFact((key,), (), (key,), b"ab", True)) == b"1\x02ab\nf\v0\n\nf\v0"
+    assert encode(MovesFact({(b"a", key): (b"b", key)})) == b'[["a", "f", 0, "b", "f", 0]]'
+
+
 @given(st.dictionaries(paths, paths, max_size=4), st.dictionaries(places, places, max_size=4))
 def test_renames_and_moves_are_decoded_as_encoded(renames: dict, moves: dict) -> None:
     assert decode(RENAMES, encode(RenamesFact(renames))) == RenamesFact(renames)

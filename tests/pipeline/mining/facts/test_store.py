@@ -122,3 +122,19 @@ def test_a_store_locked_by_another_process_continues_in_memory(tmp_path: Path, m
         store.save()
         assert store.get(b"key") == b"value"
         other.rollback()
+
+
+def test_a_graph_of_another_layout_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    """A release may add a column: chunks of an older one are not readable, and must not stay beside the new ones."""
+    path = tmp_path / "facts.sqlite"
+    with FactStore(path, "stamp") as store:
+        store.save(graph_of(1, 2))
+        grown = graph_of(1, 2, 3)
+        store.save(grown)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE graph SET number_columns = substr(number_columns, 1, 25)")
+    with FactStore(path, "stamp") as store:
+        assert len(store.load_graph()) == 0
+        store.save(grown)
+    with FactStore(path, "stamp") as store:
+        assert store.load_graph().ids == grown.ids
