@@ -17,8 +17,9 @@ from pipeline.label_recipe import MESSAGES
 from pipeline.syntax.grammars import parser
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.languages import Language, dialect
-from pipeline.syntax.limits import BoundedText, is_dense, is_unwieldy
+from pipeline.syntax.limits import is_dense, is_unwieldy
 from pipeline.syntax.outline import SCOPE, VALUE, WRAPPER, Outline, OutlineItem, read_outline, updated_outline
+from pipeline.syntax.stack_probe import ProbedText
 
 # Names are not qualified beyond this length: 75,000 nested functions fit into a file of 1 MiB.
 MAX_PATH_CHARACTERS = 400
@@ -62,17 +63,17 @@ def parse_file(
         if parsed is not None:
             return parsed
     tree = _parse(language, data)
-    if tree is None:
-        return ParsedFile(language, data, parser(language).parse(b""), (), (), "too ambiguous")
+    if isinstance(tree, str):
+        return ParsedFile(language, data, parser(language).parse(b""), (), (), tree)
     if is_unwieldy(tree):
         return ParsedFile(language, data, tree, (), (), "too deep or wide")
     outline = read_outline(language, tree.root_node, data)
     return ParsedFile(language, data, tree, functions_in(outline), outline)
 
 
-def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = None) -> tree_sitter.Tree | None:
-    """Return the tree, None if the parser ran out of steps. Only a parse by callback can be stopped; it is as fast."""
-    text = BoundedText(data)
+def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = None) -> tree_sitter.Tree | str:
+    """Return the tree, or why the parser was stopped. Only a parse by callback can be stopped; it is as fast."""
+    text = ProbedText(data, parser(language))
     try:
         if edited is None:
             tree = parser(language).parse(text.read, progress_callback=text.is_spent)
@@ -80,10 +81,10 @@ def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = No
             tree = parser(language).parse(text.read, edited, progress_callback=text.is_spent)
     except ValueError:
         parser(language).reset()
-        return None
+        return text.problem or "too ambiguous"
     finally:
         text.release()
-    return tree if text.reads_left >= 0 else None
+    return tree if text.reads_left >= 0 and not text.problem else text.problem or "too ambiguous"
 
 
 def _parse_edited(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> ParsedFile | None:
@@ -101,7 +102,7 @@ def _parse_edited(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> P
             (hunk.old_start + hunk.new_end - hunk.new_start, 0),
         )
     tree = _parse(previous.language, data, edited)
-    if tree is None or tree.root_node.has_error or is_dense(tree, len(data)) or is_unwieldy(tree):
+    if isinstance(tree, str) or tree.root_node.has_error or is_dense(tree, len(data)) or is_unwieldy(tree):
         return None
     outline = updated_outline(previous.language, previous.outline, edited, tree, data, hunks)
     return ParsedFile(previous.language, data, tree, functions_in(outline), outline)
