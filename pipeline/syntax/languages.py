@@ -33,6 +33,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.label_recipe import MINER_VERSION
 from pipeline.syntax import names
 from pipeline.syntax.names import Namer
 
@@ -319,7 +320,7 @@ _FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
 _PRAGMA_HEAD_BYTES = 2_048
 
 
-def dialect(language: Language, data: bytes) -> Language:
+def dialect(language: Language, data: bytes, version: int = MINER_VERSION) -> Language:
     """Return the language to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
     if language.name == "JavaScript" and _FLOW_PRAGMA.search(data, 0, _PRAGMA_HEAD_BYTES):
         return _FLOW

@@ -1,8 +1,8 @@
 """Parse a version of a file into its syntax tree and its functions.
 
 The tree is read once for its outline, and a sweep over the byte ranges of the outline finds what encloses what, without
-looking up the parents of nodes. The result depends on language and content alone: a parse that reuses an older tree is
-used only if that cannot change the result.
+looking up the parents of nodes. The result depends on language, content and the version of the label rules alone: a
+parse that reuses an older tree is used only if that cannot change the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import tree_sitter
 
-from pipeline.label_recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES, MINER_VERSION
+from pipeline.syntax.damage import other_spelling, unread_bytes
 from pipeline.syntax.grammars import parser
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.languages import Language, dialect
@@ -46,6 +47,7 @@ class ParsedFile:
     functions: tuple[Function, ...]
     outline: Outline
     problem: str = ""  # why the file has no functions: "too ambiguous", "too deep or wide"
+    shadow: bytes = b""  # the text that was parsed, of the length of `data`
 
 
 def parse_file(
@@ -53,22 +55,37 @@ def parse_file(
     data: bytes,
     previous: ParsedFile | None = None,
     hunks: Sequence[Hunk] | None = None,
+    version: int = MINER_VERSION,
 ) -> ParsedFile:
-    """Parse a version of a file. `previous`, and the hunks from previous.data to data, only save time."""
-    language = dialect(language, data)
+    """Parse a version of a file.
+
+    `previous`, of the same version of the label rules, and the hunks from previous.data to data only save time.
+    """
+    language = dialect(language, data, version)
     if previous is not None and previous.language is language:
         if previous.data == data:
             return previous
         parsed = _parse_edited(previous, data, hunks) if hunks else None
         if parsed is not None:
             return parsed
-    tree = _parse(language, data)
+    text, tree = data, _parse(language, data)
+    if version >= 2 and not isinstance(tree, str) and tree.root_node.has_error:
+        text, tree = _parse_again(language, data, tree)
     if isinstance(tree, str):
-        return ParsedFile(language, data, parser(language).parse(b""), (), (), tree)
+        return ParsedFile(language, data, parser(language).parse(b""), (), (), tree, text)
     if is_unwieldy(tree):
-        return ParsedFile(language, data, tree, (), (), "too deep or wide")
+        return ParsedFile(language, data, tree, (), (), "too deep or wide", text)
     outline = read_outline(language, tree.root_node, data)
-    return ParsedFile(language, data, tree, functions_in(outline), outline)
+    return ParsedFile(language, data, tree, functions_in(outline), outline, "", text)
+
+
+def _parse_again(language: Language, data: bytes, tree: tree_sitter.Tree) -> tuple[bytes, tree_sitter.Tree]:
+    """Return the text and tree of another spelling of a file with errors, if it has fewer, else its own."""
+    text = other_spelling(language, data)
+    other = _parse(language, text) if text is not data else ""
+    if isinstance(other, str) or unread_bytes(other) >= unread_bytes(tree):
+        return data, tree
+    return text, other
 
 
 def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = None) -> tree_sitter.Tree | str:
@@ -89,7 +106,7 @@ def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = No
 
 def _parse_edited(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> ParsedFile | None:
     """Parse the next version from an edited tree. Return None if error recovery could change the result."""
-    if previous.problem or previous.tree.root_node.has_error:
+    if previous.problem or previous.tree.root_node.has_error or previous.shadow is not previous.data:
         return None
     edited = previous.tree.copy()
     for hunk in reversed(hunks):
@@ -105,7 +122,7 @@ def _parse_edited(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> P
     if isinstance(tree, str) or tree.root_node.has_error or is_dense(tree, len(data)) or is_unwieldy(tree):
         return None
     outline = updated_outline(previous.language, previous.outline, edited, tree, data, hunks)
-    return ParsedFile(previous.language, data, tree, functions_in(outline), outline)
+    return ParsedFile(previous.language, data, tree, functions_in(outline), outline, "", data)
 
 
 def functions_in(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:

@@ -53,11 +53,11 @@ _LINK = re.compile(rb"^(node_0x[0-9a-f]{1,20}) -> ", re.MULTILINE)
 class ProbedText(BoundedText):
     """The text of a parse, read by a parser whose stack is looked at in between."""
 
-    __slots__ = ("_fillers", "_next", "_parser", "_printed", "_probe_reads", "_probed", "_tries", "problem")
+    __slots__ = ("_fillers", "_next", "_parser", "_printed", "_probe_reads", "_probed", "_tries", "_whole", "problem")
 
     def __init__(self, data: bytes, parser: tree_sitter.Parser) -> None:
         super().__init__(data)
-        self.reads_left *= 2  # as chunks end where a probe may begin
+        self._whole = -CHUNK_BYTES  # start of the chunk that would be read without probes, which alone is counted
         self._parser = parser
         self._printed: FileIO | None = None  # where the parser prints its stack, during a probe
         self._next = self._probe_after(0) if len(data) >= SHORTEST_PROBED_BYTES else len(data)
@@ -77,14 +77,18 @@ class ProbedText(BoundedText):
             self._next = self._probe_after(at)
             if self._is_due(at):
                 self._begin(at)
-        if self._printed is None:
+        if not self._whole <= at < self._whole + CHUNK_BYTES:
+            self._whole = at
             self.reads_left -= 1
-            return self.chunk(at, min(CHUNK_BYTES, self._next - at) if at < self._next else CHUNK_BYTES)
+        return self.chunk(at, min(self._size(at), self._whole + CHUNK_BYTES - at))
+
+    def _size(self, at: int) -> int:
+        if self._printed is None:
+            return self._next - at if at < self._next else CHUNK_BYTES
         if self._tries < MAX_TRIES:
             token = _TOKEN.match(self.text, at)
-            return self.chunk(at, token.end() - at if token else 1)
-        self.reads_left -= 1
-        return self.chunk(at, ENDURING_CHUNK_BYTES)
+            return token.end() - at if token else 1
+        return ENDURING_CHUNK_BYTES
 
     def _probe_after(self, at: int) -> int:
         """Return where the next probe begins: if possible at the start of a line that is no comment."""

@@ -26,7 +26,7 @@ from pipeline.mining.facts.lineage import (
 )
 from pipeline.mining.facts.touched import functions_touched
 from pipeline.syntax.hunks import Hunk, diff_hunks
-from pipeline.syntax.languages import language_of
+from pipeline.syntax.languages import Language, language_of
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
 from pipeline.syntax.skipped_files import skip_reason
 from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
@@ -178,7 +178,7 @@ class FactComputer:
         if refused or problem or language is None:
             return self._remember(request.new, request.new_path, _Side(data, None, refused, problem)), None
         hunks = diff_hunks(old.data, data)
-        parsed = parse_file(language, data, old.parsed, hunks)
+        parsed = parse_file(language, data, old.parsed, hunks, self._recipe.miner_version)
         return self._remember(request.new, request.new_path, _Side(data, parsed, "", False)), hunks
 
     def _side(self, blob: bytes | None, path: bytes) -> _Side:
@@ -189,8 +189,11 @@ class FactComputer:
             return cached
         data, refused, problem = self._read(blob)
         language = language_of(path)
-        parsed = None if refused or problem or language is None else parse_file(language, data)
+        parsed = None if refused or problem or language is None else self._parse(language, data)
         return self._remember(blob, path, _Side(data, parsed, refused, problem))
+
+    def _parse(self, language: Language, data: bytes) -> ParsedFile:
+        return parse_file(language, data, version=self._recipe.miner_version)
 
     def _read(self, blob: bytes) -> tuple[bytes, str, bool]:
         """Return (content, reason not to read it as source, whether it is missing or damaged)."""
