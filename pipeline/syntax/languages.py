@@ -6,7 +6,8 @@ A row lists the extensions of a language, its grammar, and tree-sitter patterns 
   declarator is the function `f`);
 - `values`: are function expressions with a name of their own, unless a binding already names them;
 - `scopes`: only qualify the names inside of them (classes, modules, impl blocks, objects);
-- `wrappers`: belong to the function at their end (decorators, `template <...>`).
+- `wrappers`: belong to the function at their end (decorators, `template <...>`);
+- `wrapped`: are functions if the call that they bind wraps one (`const X = memo(() => ...)`).
 
 Names come from the field `name` unless `names` overrides it; `comments` and `docstrings` are not code.
 
@@ -18,6 +19,7 @@ Decisions beyond the obvious:
 - An object literal with a name is a scope; `export default` is called `default`.
 - Accessors with a body are functions `Property.get`, `Property.set` (C#, Kotlin); an expression-bodied C# property is
   the function `Property`. JavaScript getters and setters share a name and differ by ordinal.
+- Since version 2 a function that is wrapped in calls is named by its binding (pipeline/syntax/wrapped_calls.py).
 - Annotations and attributes inside of the node belong to the function (Java, Kotlin, C#, PHP); those before it do not
   (Rust `#[...]`, TypeScript method decorators).
 - Packages and namespaces of Java, Kotlin, Go, C# and PHP do not qualify names: the path identifies them, and turning
@@ -31,11 +33,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.label_recipe import MINER_VERSION
 from pipeline.syntax import names
 from pipeline.syntax.names import Namer
+from pipeline.syntax.wrapped_calls import name_of_binding, wrapped
 
 _NONE: Mapping[str, Namer] = {}
 
@@ -51,6 +54,8 @@ class Language:
     scopes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()  # bind a call of a wrapper; its function is captured as @bound
+    wrapped_names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
     names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
     comments: frozenset[str] = frozenset({"comment"})
     docstrings: str = ""  # pattern that captures them as @docstring
@@ -314,17 +319,42 @@ def language_of(path: bytes) -> Language | None:
     return _BY_EXTENSION.get(extension) if dot else None
 
 
+def _with_wrapped(language: Language, member: str, typed: bool) -> Language:
+    """Return a row that knows functions wrapped in calls too."""
+    values = wrapped(_JS_VALUE)
+    if typed:
+        values += (f"(as_expression {values[0]})",)
+    kinds = ("variable_declarator", "pair", "assignment_expression", "augmented_assignment_expression")
+    return replace(
+        language,
+        wrapped=tuple(pattern for value in values for pattern in _bound(value, member)),
+        wrapped_names={
+            kind: name_of_binding(language.names.get(kind)) for kind in (*kinds, "export_statement", member)
+        },
+    )
+
+
 # JavaScript with Flow types: the JavaScript grammar fails at every annotation, the TypeScript one parses nearly all.
 _FLOW = _typescript("JavaScript", (), "language_tsx")
 _FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
 _PRAGMA_HEAD_BYTES = 2_048
 
 
+# The rows that differ since version 2 of the label rules.
+_SINCE_2 = {
+    **{
+        language: _with_wrapped(language, "public_field_definition", typed=True)
+        for language in (_BY_EXTENSION[b"ts"], _BY_EXTENSION[b"tsx"], _FLOW)
+    },
+    _BY_EXTENSION[b"js"]: _with_wrapped(_BY_EXTENSION[b"js"], "field_definition", typed=False),
+}
+
+
 def dialect(language: Language, data: bytes, version: int = MINER_VERSION) -> Language:
-    """Return the language to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
+    """Return the row to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
     if language.name == "JavaScript" and _FLOW_PRAGMA.search(data, 0, _PRAGMA_HEAD_BYTES):
-        return _FLOW
-    return language
+        language = _FLOW
+    return _SINCE_2.get(language, language) if version >= 2 else language
 
 
 def source_patterns() -> tuple[str, ...]:

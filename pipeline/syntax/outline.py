@@ -16,12 +16,20 @@ from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.languages import Language
 from pipeline.syntax.names import field, readable
 
-FUNCTION, SCOPE, VALUE, WRAPPER = range(4)
+# WRAPPED is a function whose binding names a call; BOUND, the function in that call, comes before the VALUE that it is.
+BOUND, FUNCTION, SCOPE, VALUE, WRAPPER, WRAPPED = range(-1, 5)
 
 # With more changed ranges than this, one query over the whole tree is cheaper.
 _MAX_RANGES = 24
 
-_KINDS = {"function": FUNCTION, "scope": SCOPE, "value": VALUE, "wrapper": WRAPPER}
+_KINDS = {
+    "function": FUNCTION,
+    "scope": SCOPE,
+    "value": VALUE,
+    "wrapper": WRAPPER,
+    "wrapped": WRAPPED,
+    "bound": BOUND,
+}
 _NAME = field("name")
 
 
@@ -30,7 +38,7 @@ class OutlineItem(NamedTuple):
 
     start: int
     end: int
-    kind: int  # FUNCTION, SCOPE, VALUE or WRAPPER
+    kind: int  # FUNCTION, SCOPE, VALUE, WRAPPER, WRAPPED or BOUND
     name: str  # as written at this node, empty if it has none
     first_row: int
     last_row: int
@@ -99,7 +107,10 @@ def _query(
 
 
 def _item(language: Language, node: tree_sitter.Node, kind: int, data: bytes) -> OutlineItem:
-    raw = language.names.get(node.type, _NAME)(node, data) if kind != WRAPPER else b""
+    raw = b""
+    if kind not in (WRAPPER, BOUND):
+        names = language.names if kind != WRAPPED else language.wrapped_names
+        raw = names.get(node.type, _NAME)(node, data)
     first_row = node.start_point.row
     last_row, column = node.end_point
     # A node that ends with a line feed ends on the line before.
