@@ -25,7 +25,7 @@ def parser(language: Language) -> tree_sitter.Parser:
 
 @cache
 def outline_query(language: Language) -> tree_sitter.Query:
-    """Return a query that captures nodes as @function, @value, @scope, @wrapper, @wrapped and @bound."""
+    """Return a query that captures nodes as @function, @value, @scope, @wrapper and @wrapped."""
     captured = {
         "function": language.functions,
         "value": language.values,

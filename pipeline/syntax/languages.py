@@ -7,7 +7,7 @@ A row lists the extensions of a language, its grammar, and tree-sitter patterns 
 - `values`: are function expressions with a name of their own, unless a binding already names them;
 - `scopes`: only qualify the names inside of them (classes, modules, impl blocks, objects);
 - `wrappers`: belong to the function at their end (decorators, `template <...>`);
-- `wrapped`: are functions if the call that they bind wraps one (`const X = memo(() => ...)`).
+- `wrapped`: bind a call, and are functions if it wraps one (`const X = memo(() => ...)`).
 
 Names come from the field `name` unless `names` overrides it; `comments` and `docstrings` are not code.
 
@@ -38,7 +38,6 @@ from dataclasses import dataclass, field, replace
 from pipeline.label_recipe import MINER_VERSION
 from pipeline.syntax import names
 from pipeline.syntax.names import Namer
-from pipeline.syntax.wrapped_calls import name_of_binding, wrapped
 
 _NONE: Mapping[str, Namer] = {}
 
@@ -54,8 +53,7 @@ class Language:
     scopes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
-    wrapped: tuple[str, ...] = ()  # bind a call of a wrapper; its function is captured as @bound
-    wrapped_names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
+    wrapped: tuple[str, ...] = ()
     names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
     comments: frozenset[str] = frozenset({"comment"})
     docstrings: str = ""  # pattern that captures them as @docstring
@@ -319,19 +317,9 @@ def language_of(path: bytes) -> Language | None:
     return _BY_EXTENSION.get(extension) if dot else None
 
 
-def _with_wrapped(language: Language, member: str, typed: bool) -> Language:
+def _with_wrapped(language: Language, member: str, call: str = "(call_expression)") -> Language:
     """Return a row that knows functions wrapped in calls too."""
-    values = wrapped(_JS_VALUE)
-    if typed:
-        values += (f"(as_expression {values[0]})",)
-    kinds = ("variable_declarator", "pair", "assignment_expression", "augmented_assignment_expression")
-    return replace(
-        language,
-        wrapped=tuple(pattern for value in values for pattern in _bound(value, member)),
-        wrapped_names={
-            kind: name_of_binding(language.names.get(kind)) for kind in (*kinds, "export_statement", member)
-        },
-    )
+    return replace(language, wrapped=_bound(call, member))
 
 
 # JavaScript with Flow types: the JavaScript grammar fails at every annotation, the TypeScript one parses nearly all.
@@ -343,10 +331,12 @@ _PRAGMA_HEAD_BYTES = 2_048
 # The rows that differ since version 2 of the label rules.
 _SINCE_2 = {
     **{
-        language: _with_wrapped(language, "public_field_definition", typed=True)
+        language: _with_wrapped(
+            language, "public_field_definition", "[(call_expression) (as_expression (call_expression))]"
+        )
         for language in (_BY_EXTENSION[b"ts"], _BY_EXTENSION[b"tsx"], _FLOW)
     },
-    _BY_EXTENSION[b"js"]: _with_wrapped(_BY_EXTENSION[b"js"], "field_definition", typed=False),
+    _BY_EXTENSION[b"js"]: _with_wrapped(_BY_EXTENSION[b"js"], "field_definition"),
 }
 
 

@@ -15,21 +15,14 @@ from pipeline.syntax.grammars import outline_query
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.languages import Language
 from pipeline.syntax.names import field, readable
+from pipeline.syntax.wrapped_calls import wrapped_function
 
-# WRAPPED is a function whose binding names a call; BOUND, the function in that call, comes before the VALUE that it is.
-BOUND, FUNCTION, SCOPE, VALUE, WRAPPER, WRAPPED = range(-1, 5)
+FUNCTION, SCOPE, VALUE, WRAPPER = range(4)
 
 # With more changed ranges than this, one query over the whole tree is cheaper.
 _MAX_RANGES = 24
 
-_KINDS = {
-    "function": FUNCTION,
-    "scope": SCOPE,
-    "value": VALUE,
-    "wrapper": WRAPPER,
-    "wrapped": WRAPPED,
-    "bound": BOUND,
-}
+_KINDS = {"function": FUNCTION, "scope": SCOPE, "value": VALUE, "wrapper": WRAPPER}
 _NAME = field("name")
 
 
@@ -38,10 +31,11 @@ class OutlineItem(NamedTuple):
 
     start: int
     end: int
-    kind: int  # FUNCTION, SCOPE, VALUE, WRAPPER, WRAPPED or BOUND
+    kind: int  # FUNCTION, SCOPE, VALUE or WRAPPER
     name: str  # as written at this node, empty if it has none
     first_row: int
     last_row: int
+    wrapped_end: int = 0  # of the function in the calls that this one binds, 0 for none
 
 
 Outline = tuple[OutlineItem, ...]
@@ -98,19 +92,22 @@ def _query(
     cursor = tree_sitter.QueryCursor(outline_query(language))
     if span is not None:
         cursor.set_byte_range(*span)
-    return {
+    captures = cursor.captures(root)
+    items = {
         _item(language, node, _KINDS[capture], data)
-        for capture, nodes in cursor.captures(root).items()
+        for capture, nodes in captures.items()
         if capture in _KINDS
         for node in nodes
     }
+    for node in captures.get("wrapped", ()):
+        function = wrapped_function(node, data)
+        if function is not None:
+            items.add(_item(language, node, FUNCTION, data)._replace(wrapped_end=function.end_byte))
+    return items
 
 
 def _item(language: Language, node: tree_sitter.Node, kind: int, data: bytes) -> OutlineItem:
-    raw = b""
-    if kind not in (WRAPPER, BOUND):
-        names = language.names if kind != WRAPPED else language.wrapped_names
-        raw = names.get(node.type, _NAME)(node, data)
+    raw = language.names.get(node.type, _NAME)(node, data) if kind != WRAPPER else b""
     first_row = node.start_point.row
     last_row, column = node.end_point
     # A node that ends with a line feed ends on the line before.
@@ -149,7 +146,10 @@ def _unchanged_items(old: Outline, ranges: list[_ChangedRange]) -> Iterator[Outl
         if current is not None and item.end >= current.old_start:
             continue
         if shift or row_shift:
-            start, end, kind, name, first_row, last_row = item
-            yield OutlineItem(start + shift, end + shift, kind, name, first_row + row_shift, last_row + row_shift)
+            start, end, kind, name, first_row, last_row, wrapped_end = item
+            wrapped_end = wrapped_end and wrapped_end + shift
+            yield OutlineItem(
+                start + shift, end + shift, kind, name, first_row + row_shift, last_row + row_shift, wrapped_end
+            )
         else:
             yield item

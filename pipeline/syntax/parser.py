@@ -20,10 +20,8 @@ from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.languages import Language, dialect
 from pipeline.syntax.limits import is_dense, is_unwieldy
 from pipeline.syntax.outline import (
-    BOUND,
     SCOPE,
     VALUE,
-    WRAPPED,
     WRAPPER,
     Outline,
     OutlineItem,
@@ -142,8 +140,8 @@ def functions_in(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:
 
 def located_functions(outline: Sequence[OutlineItem]) -> Iterator[tuple[Function, OutlineItem, int]]:
     """Yield the functions of an outline, each with its node and its first byte (that of a decorator, if any)."""
-    around: list[tuple[int, str, int]] = []  # (end, qualified name, kind) of the items that enclose the current one
-    wrapped = (0, 0)  # the function in the call that the innermost item is bound to
+    # (end, qualified name, end of a wrapped function) of the items that enclose the current one
+    around: list[tuple[int, str, int]] = []
     wrapper: OutlineItem | None = None
     counts: dict[str, int] = {}
     for item in outline:
@@ -152,18 +150,14 @@ def located_functions(outline: Sequence[OutlineItem]) -> Iterator[tuple[Function
         if item.kind == WRAPPER:
             wrapper = wrapper if wrapper is not None and wrapper.end == item.end else item
             continue
-        if item.kind == BOUND:
-            if around and around[-1][2] == WRAPPED:
-                wrapped = item.start, item.end
-            continue
         # A wrapper wraps one item only: the last method of a decorated class ends where the class ends.
         first, wrapper = (wrapper or item, None) if wrapper is None or wrapper.end == item.end else (item, wrapper)
         path = around[-1][1] if around else ""
-        bound = item.kind == VALUE and bool(around) and (around[-1][0] == item.end or wrapped == (item.start, item.end))
+        bound = item.kind == VALUE and bool(around) and item.end in (around[-1][0], around[-1][2])
         if bound or not item.name:
             continue
         name = f"{path}.{item.name}" if path else item.name
-        around.append((item.end, name if len(path) <= MAX_PATH_CHARACTERS else path, item.kind))
+        around.append((item.end, name if len(path) <= MAX_PATH_CHARACTERS else path, item.wrapped_end))
         if item.kind == SCOPE:
             continue
         if item.last_row - first.first_row + 1 >= _MIN_LINES:

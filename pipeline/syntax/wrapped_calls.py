@@ -12,10 +12,11 @@ import re
 
 from tree_sitter import Node
 
-from pipeline.syntax.names import Namer, field, text
+from pipeline.syntax.names import text
 
 _MAX_CALLEE_DEPTH = 8
-_VALUE_FIELDS = ("value", "right")
+_MAX_NESTED_CALLS = 4
+_FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
 
 # They call the function that they are given, now or later, and return something else.
 _CONSUMERS = frozenset(
@@ -40,48 +41,33 @@ _WRAPPERS = re.compile(
 )
 _HOOK = re.compile(rb"use[A-Z]\w{0,60}")
 _WRAPPING_HOOK = re.compile(rb"use\w{0,60}(?:Callback|Fn|Event|Handler|Debounce\w{0,40}|Throttle\w{0,40})")
+_READER = re.compile(
+    rb"(?:arrayTo|calculate|change|compute|count|fetch|find|from|get|has|is|load|map|parse|promise|read|set|sum|to|update)"
+    rb"[A-Z]\w{0,60}"
+)
 _LISTENER = re.compile(rb"on[A-Z]\w{0,60}")
 _NAMESPACE = re.compile(rb"[A-Z]\w{0,60}|_|fp|lodash|mobx|styled|util|utils")
 _BUILT_IN = frozenset(b"Object Array Promise Number JSON Math String Map Set Reflect Iterator Buffer".split())
 
 
-def wrapped(function: str) -> tuple[str, ...]:
-    """Return the patterns of one to three nested calls around a function, which is captured as @bound."""
-    # One pattern with alternatives within alternatives misses matches.
-    once = f"(call_expression arguments: (arguments {function} @bound))"
-    twice = f"(call_expression arguments: (arguments {once}))"
-    return once, twice, f"(call_expression arguments: (arguments {twice}))"
-
-
-def name_of_binding(name: Namer | None) -> Namer:
-    """Name a binding as ever if the calls that it is bound to wrap a function, else not at all."""
-    named = name or field("name")
-    return lambda node, data: named(node, data) if _binds_wrapper(node, data) else b""
-
-
-def _binds_wrapper(node: Node, data: bytes) -> bool:
-    value = next((child for child in map(node.child_by_field_name, _VALUE_FIELDS) if child is not None), None)
+def wrapped_function(binding: Node, data: bytes) -> Node | None:
+    """Return the function in the nested calls that a node binds to a name, None unless each of the calls wraps."""
+    value = binding.child_by_field_name("value") or binding.child_by_field_name("right")
     if value is not None and value.type == "as_expression":
         value = value.named_child(0)
-    for _ in range(_MAX_CALLEE_DEPTH):
-        if value is None or value.type != "call_expression":
-            return True
-        if not wraps(value.child_by_field_name("function"), data):
-            return False
-        arguments = value.child_by_field_name("arguments")
-        value = _first_call(arguments) if arguments is not None else None
-    return False
-
-
-def _first_call(arguments: Node) -> Node | None:
-    """Return the argument that is a call if none of the others is a function."""
-    call = None
-    for argument in arguments.named_children:
-        if argument.type in ("arrow_function", "function_expression", "generator_function"):
+    callees = []
+    for _ in range(_MAX_NESTED_CALLS):
+        arguments = value.child_by_field_name("arguments") if value is not None else None
+        if value is None or arguments is None:
             return None
-        if argument.type == "call_expression" and call is None:
-            call = argument
-    return call
+        callees.append(value.child_by_field_name("function"))
+        value = None
+        for argument in arguments.named_children:
+            if argument.type in _FUNCTIONS:
+                return argument if all(wraps(callee, data) for callee in callees) else None
+            if argument.type == "call_expression" and value is None:
+                value = argument
+    return None
 
 
 def wraps(callee: Node | None, data: bytes) -> bool:
@@ -96,7 +82,8 @@ def wraps(callee: Node | None, data: bytes) -> bool:
             return False
         if _HOOK.fullmatch(name):
             return _WRAPPING_HOOK.fullmatch(name) is not None
-        return not _LISTENER.fullmatch(name) or _WRAPPERS.fullmatch(name) is not None
+        uses = _LISTENER.fullmatch(name) or _READER.fullmatch(name)
+        return not uses or _WRAPPERS.fullmatch(name) is not None
     if callee.type != "member_expression":
         return False
     name = text(callee.child_by_field_name("property"), data)
