@@ -40,7 +40,7 @@ from pipeline.git.history import (
 from pipeline.git.packs import ObjectProblem
 from pipeline.git.repository import Repository
 from pipeline.git.trees import FileChange, TreeReader
-from pipeline.label_recipe import LabelRecipe
+from pipeline.label_recipe import MINER_VERSION, LabelRecipe
 from pipeline.mining.attribution import Attribution
 from pipeline.mining.facts.cache import FactCache
 from pipeline.mining.facts.codec import decode_changes, diff_key, encode_changes
@@ -75,20 +75,16 @@ def silent(stage: str, done: int, total: int | None) -> None:
 
 
 @lru_cache(maxsize=1 << 16)
-def is_source(path: bytes) -> bool:
+def is_source(path: bytes, version: int = MINER_VERSION) -> bool:
     """Return whether a path is product code in a language that is mined."""
-    return language_of(path) is not None and excluded_path(path) is None
+    return language_of(path, version) is not None and excluded_path(path) is None
 
 
-def _source_under(rules: OverlayRules) -> Callable[[bytes], bool]:
+def _source_under(rules: OverlayRules, version: int) -> Callable[[bytes], bool]:
     """Return `is_source` with a repository's own rules applied."""
     if not rules.changes_paths:
-        return is_source
-    return lambda path: language_of(path) is not None and rules.excluded(path) is None
-
-
-def _has_language(path: bytes) -> bool:
-    return language_of(path) is not None
+        return lambda path: is_source(path, version)
+    return lambda path: language_of(path, version) is not None and rules.excluded(path) is None
 
 
 class Miner:
@@ -109,12 +105,12 @@ class Miner:
         self._rules = OverlayRules(overlay)
         self._tracked = tracked
         self._units: dict[int, LandingUnit] = {}
-        self._is_source = _source_under(self._rules)
+        self._is_source = _source_under(self._rules, recipe.miner_version)
         self._progress = progress
         self._store = FactStore(store_path, recipe.facts_id)
         self._worker_pool = WorkerPool(repository.object_dir, recipe, jobs)
         self._reader = repository.reader(_CACHE_BYTES)
-        self._trees = TreeReader(self._reader, _has_language)
+        self._trees = TreeReader(self._reader, lambda path: language_of(path, recipe.miner_version) is not None)
         self._cache = FactCache(self._store, self._worker_pool)
         self._interned: dict[bytes, bytes] = {}  # paths and ids occur in many changes
         self._snapshots: dict[int, Snapshot] = {}

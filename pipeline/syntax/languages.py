@@ -17,8 +17,11 @@ Decisions beyond the obvious:
   member (Python lambdas, Go literals, Rust, C++, Java and C# lambdas, PHP and Ruby closures, Kotlin lambdas too).
   Callbacks are not: their lines belong to the function around them.
 - An object literal with a name is a scope; `export default` is called `default`.
-- Accessors with a body are functions `Property.get`, `Property.set` (C#, Kotlin); an expression-bodied C# property is
-  the function `Property`. JavaScript getters and setters share a name and differ by ordinal.
+- Accessors with a body are functions `Property.get`, `Property.set` (C#, Kotlin, since version 2 PHP); an
+  expression-bodied C# property is the function `Property`. JavaScript getters and setters share a name and differ by
+  ordinal.
+- Since version 2 Ruby's `define_method(:x) do` is the function `x`, `X = Struct.new do` and the like are scopes, and
+  methods of the class itself are called `self.x`, however they are defined.
 - Since version 2 a function that is wrapped in calls is named by its binding (pipeline/syntax/wrapped_calls.py).
 - Annotations and attributes inside of the node belong to the function (Java, Kotlin, C#, PHP); those before it do not
   (Rust `#[...]`, TypeScript method decorators).
@@ -55,6 +58,7 @@ class Language:
     wrappers: tuple[str, ...] = ()
     wrapped: tuple[str, ...] = ()
     names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
+    scope_names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)  # where they differ from `names`
     comments: frozenset[str] = frozenset({"comment"})
     docstrings: str = ""  # pattern that captures them as @docstring
     blocks: frozenset[str] = frozenset()  # nodes whose children's indentation is code
@@ -311,10 +315,16 @@ LANGUAGES: tuple[Language, ...] = (
 _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}
 
 
-def language_of(path: bytes) -> Language | None:
-    """Return the language of a path by its extension, or None. Case matters, as for compilers: `.C` is C++."""
+def language_of(path: bytes, version: int = MINER_VERSION) -> Language | None:
+    """Return the language of a path by its extension, or None.
+
+    Case matters, as for compilers: `.C` is C++. Since version 2 other extensions are read in any case, as `.PY`.
+    """
     _, dot, extension = path.rpartition(b".")
-    return _BY_EXTENSION.get(extension) if dot else None
+    if not dot:
+        return None
+    language = _BY_EXTENSION.get(extension)
+    return _BY_EXTENSION.get(extension.lower()) if language is None and version >= 2 else language
 
 
 def _with_wrapped(language: Language, member: str, call: str = "(call_expression)") -> Language:
@@ -328,6 +338,54 @@ _FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
 _PRAGMA_HEAD_BYTES = 2_048
 
 
+def _with_ruby_blocks(language: Language) -> Language:
+    """Return a row that knows methods and classes defined by calls, and tells class methods from instance methods."""
+    factory = "right: (call receiver: (_) method: (identifier) block: (_))"
+    return replace(
+        language,
+        functions=(
+            *language.functions,
+            "(call method: (identifier) arguments: (argument_list . (_)) block: (_))",
+            "(call method: (identifier) arguments: (argument_list . (_) . (lambda)))",
+        ),
+        scopes=(
+            *language.scopes,
+            "(singleton_class)",
+            f"(assignment left: [(constant) (scope_resolution)] {factory})",
+            f"(operator_assignment left: (constant) {factory})",
+            "(call !receiver !arguments method: (identifier) block: (_))",
+            "(call !receiver method: (identifier) block: (_)"
+            " arguments: (argument_list . [(constant) (scope_resolution) (simple_symbol)]))",
+        ),
+        names={**language.names, "singleton_method": names.ruby_singleton_2, "call": names.ruby_defined_method},
+        scope_names={
+            "singleton_class": names.field("value"),
+            "assignment": names.ruby_class_of_call,
+            "operator_assignment": names.ruby_class_of_call,
+            "call": names.ruby_block_scope,
+        },
+    )
+
+
+def _with_property_hooks(language: Language) -> Language:
+    """Return a row that knows the hooks of PHP 8.4."""
+    return replace(
+        language,
+        functions=(*language.functions, "(property_hook body: (_))"),
+        scopes=(
+            *language.scopes,
+            "(property_declaration (property_hook_list))",
+            "(property_promotion_parameter (property_hook_list))",
+        ),
+        names={
+            **language.names,
+            "property_hook": names.first_of("name"),
+            "property_declaration": names.php_property,
+            "property_promotion_parameter": names.php_property,
+        },
+    )
+
+
 # The rows that differ since version 2 of the label rules.
 _SINCE_2 = {
     **{
@@ -337,6 +395,8 @@ _SINCE_2 = {
         for language in (_BY_EXTENSION[b"ts"], _BY_EXTENSION[b"tsx"], _FLOW)
     },
     _BY_EXTENSION[b"js"]: _with_wrapped(_BY_EXTENSION[b"js"], "field_definition"),
+    _BY_EXTENSION[b"rb"]: _with_ruby_blocks(_BY_EXTENSION[b"rb"]),
+    _BY_EXTENSION[b"php"]: _with_property_hooks(_BY_EXTENSION[b"php"]),
 }
 
 

@@ -107,7 +107,10 @@ def _query(
 
 
 def _item(language: Language, node: tree_sitter.Node, kind: int, data: bytes) -> OutlineItem:
-    raw = language.names.get(node.type, _NAME)(node, data) if kind != WRAPPER else b""
+    namer = language.names.get(node.type, _NAME)
+    if kind == SCOPE:
+        namer = language.scope_names.get(node.type, namer)
+    raw = namer(node, data) if kind != WRAPPER else b""
     first_row = node.start_point.row
     last_row, column = node.end_point
     # A node that ends with a line feed ends on the line before.
