@@ -179,7 +179,8 @@ class Miner:
             functions = {path: fact.functions for path, fact in facts.items()}
             keys = {path: frozenset(map(key_of, listed)) for path, listed in functions.items()}
             refused = {path: fact.refused for path, fact in facts.items() if fact.refused}
-            self._snapshots[position] = Snapshot(position, blobs, functions, keys, refused)
+            unread = {path: fact.unread for path, fact in facts.items() if fact.unread is not None}
+            self._snapshots[position] = Snapshot(position, blobs, functions, keys, refused, unread)
         return self._snapshots[position]
 
     def _blobs_at(self, position: int) -> dict[bytes, bytes]:

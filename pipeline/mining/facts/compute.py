@@ -25,6 +25,7 @@ from pipeline.mining.facts.lineage import (
     match_renames,
 )
 from pipeline.mining.facts.touched import functions_touched
+from pipeline.syntax.damage import unread_lines
 from pipeline.syntax.hunks import Hunk, diff_hunks
 from pipeline.syntax.languages import Language, language_of
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
@@ -73,6 +74,7 @@ class FunctionsFact(NamedTuple):
     functions: tuple[Function, ...]
     refused: str  # why the file was not read as source ("too large", "minified", "too ambiguous", ...), else ""
     problem: bool = False  # the object is missing or damaged
+    unread: int | None = None  # lines of code that its grammar could not read, None without a syntax error
 
 
 class ChangeFact(NamedTuple):
@@ -131,13 +133,19 @@ class FactComputer:
             case FunctionsRequest():
                 side = self._side(request.blob, request.path)
                 refused = side.refused or (side.parsed.problem if side.parsed else "")
-                return FunctionsFact(side.functions, refused, side.problem)
+                return FunctionsFact(side.functions, refused, side.problem, self._unread(side))
             case ChangeRequest():
                 return self._change(request)
             case RenamesRequest():
                 return self._renames(request.changes)
             case MovesRequest():
                 return self._moves(request)
+
+    def _unread(self, side: _Side) -> int | None:
+        if self._recipe.miner_version < 2 or side.parsed is None or side.parsed.problem:
+            return None
+        functions = ((function.start_line, function.end_line) for function in side.functions)
+        return unread_lines(side.parsed.tree, side.data, functions)
 
     def _change(self, request: ChangeRequest) -> ChangeFact:
         old = self._side(request.old, request.old_path)
