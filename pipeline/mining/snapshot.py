@@ -235,7 +235,9 @@ def _unread_files(snapshots: Sequence[Snapshot]) -> list[str]:
     mean = sum(lengths) / len(lengths) if lengths else _LINES_OF_A_FUNCTION
     missing = round(sum(unread.values()) / mean)
     missed = (
-        f"about {_count(missing, 'function is', 'functions are')} missing" if missing else "no function seems missing"
+        f"about {_count(missing, 'function is', 'functions are')} missing"
+        if missing
+        else "no function seems to be missing"
     )
     return [f"{len(unread):,} of {_count(len(files), 'file')} could not be parsed wholly: {missed}"]
 

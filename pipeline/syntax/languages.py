@@ -354,8 +354,8 @@ def _with_ruby_blocks(language: Language) -> Language:
             f"(assignment left: [(constant) (scope_resolution)] {factory})",
             f"(operator_assignment left: (constant) {factory})",
             "(call !receiver !arguments method: (identifier) block: (_))",
-            "(call !receiver method: (identifier) block: (_)"
-            " arguments: (argument_list . [(constant) (scope_resolution) (simple_symbol)]))",
+            "(call !receiver method: (identifier)"
+            " arguments: (argument_list . [(constant) (scope_resolution) (simple_symbol)]) block: (_))",
         ),
         names={**language.names, "singleton_method": names.ruby_singleton_2, "call": names.ruby_defined_method},
         scope_names={
