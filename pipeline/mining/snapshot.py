@@ -234,12 +234,9 @@ def _unread_files(snapshots: Sequence[Snapshot]) -> list[str]:
     lengths = [f.end_line - f.start_line + 1 for s in snapshots for listed in s.functions.values() for f in listed]
     mean = sum(lengths) / len(lengths) if lengths else _LINES_OF_A_FUNCTION
     missing = round(sum(unread.values()) / mean)
-    missed = (
-        f"about {_count(missing, 'function is', 'functions are')} missing"
-        if missing
-        else "no function seems to be missing"
-    )
-    return [f"{len(unread):,} of {_count(len(files), 'file')} could not be parsed wholly: {missed}"]
+    about = f"about {_count(missing, 'function is', 'functions are')} missing"
+    parsed = f"{len(unread):,} of {_count(len(files), 'file')} could not be parsed wholly"
+    return [f"{parsed}: {about if missing else 'no function seems to be missing'}"]
 
 
 def _credited_files(window: WindowCredits) -> set[bytes]:
