@@ -116,6 +116,7 @@ TOUCHES_THE_WORLD = {
     "pipeline.mining.miner": "names the cache of facts",
     "pipeline.reports.pairs_parquet": "writes Parquet",
     "pipeline.screening.measure": "names the cache of facts",
+    "pipeline.syntax.stack_probe": "gives the parser a file in memory to print its stack to",
     "bot.policy": "holds the path of a CA bundle",
     "bot.repo_config.effective": "loads configurations from the store",
     "bot.repo_config.json_schema": "prints the schema when it is run",

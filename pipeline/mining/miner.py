@@ -87,10 +87,6 @@ def is_source(path: bytes) -> bool:
     return language_of(path) is not None and excluded_path(path) is None
 
 
-def _has_language(path: bytes) -> bool:
-    return language_of(path) is not None
-
-
 class Miner:
     """A repository opened for mining. Use it as a context manager. With `store_path` None nothing is cached on disk."""
 
@@ -113,7 +109,7 @@ class Miner:
         self._store = FactStore(store_path, recipe.facts_id)
         self._worker_pool = WorkerPool(repository.object_dir, recipe, jobs)
         self._reader = repository.reader(_CACHE_BYTES)
-        self._trees = TreeReader(self._reader, _has_language)
+        self._trees = TreeReader(self._reader, lambda path: language_of(path, recipe.miner_version) is not None)
         self._cache = FactCache(self._store, self._worker_pool)
         self._interned: dict[bytes, bytes] = {}  # paths and ids occur in many changes
         self._snapshots: dict[int, Snapshot] = {}
@@ -157,6 +153,10 @@ class Miner:
                 f"the head commit of {self._repository.name} cannot be read: fetch or clone the repository again"
             )
         return read_history(self._graph, self._graph.index[head], self._recipe, shallow)
+
+    @property
+    def recipe(self) -> LabelRecipe:
+        return self._recipe
 
     @property
     def tracked(self) -> Tracked | None:
@@ -211,7 +211,8 @@ class Miner:
             functions = {path: fact.functions for path, fact in facts.items()}
             keys = {path: frozenset(map(key_of, listed)) for path, listed in functions.items()}
             refused = {path: fact.refused for path, fact in facts.items() if fact.refused}
-            self._snapshots[position] = Snapshot(position, blobs, functions, keys, refused)
+            unread = {path: fact.unread for path, fact in facts.items() if fact.unread is not None}
+            self._snapshots[position] = Snapshot(position, blobs, functions, keys, refused, unread)
         return self._snapshots[position]
 
     def _blobs_at(self, position: int) -> dict[bytes, bytes]:

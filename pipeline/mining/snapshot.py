@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.classify.messages import MessageFacts
 from pipeline.git.history import History
@@ -23,6 +23,7 @@ from pipeline.syntax.languages import language_of
 from pipeline.syntax.parser import Function
 
 _EXAMPLES = 5
+_LINES_OF_A_FUNCTION = 12  # where none was found
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Snapshot:
     functions: Mapping[bytes, tuple[Function, ...]]
     keys: Mapping[bytes, frozenset[FunctionKey]]
     refused: Mapping[bytes, str]  # reasons why files are not read as source
+    unread: Mapping[bytes, int] = field(
+        default_factory=dict
+    )  # lines that could not be read, of files with syntax errors
 
     @property
     def count(self) -> int:
@@ -186,6 +190,7 @@ def reduction_notes(
         notes.append(f"{_count(failures.trees.skipped, 'entry', 'entries')} of oversized folders left out")
     notes.extend(_missing_blobs(failures))
     notes.extend(_refused_files(snapshot for snapshot, _ in both))
+    notes.extend(_unread_files([snapshot for snapshot, _ in both]))
     unresolved = sum(e.unresolved for _, w in both for e in w.fixes.examined.values())
     if unresolved:
         notes.append(f"{_count(unresolved, 'touch', 'touches')} could not be traced to a function of the snapshot")
@@ -246,6 +251,24 @@ def _refused_files(snapshots: Iterable[Snapshot]) -> list[str]:
         return []
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(sorted(refused.values())).most_common())
     return [f"{_count(len(refused), 'file')} not read as source: {reasons}"]
+
+
+def _unread_files(snapshots: Sequence[Snapshot]) -> list[str]:
+    """Return a note on the files of the snapshots that could be parsed in part only, if any.
+
+    How many functions are missing is estimated: the lines that could not be read and belong to no function that was
+    found, divided by the mean length of a function.
+    """
+    unread = {path: lines for snapshot in snapshots for path, lines in snapshot.unread.items()}
+    if not unread:
+        return []
+    files = {path for snapshot in snapshots for path in snapshot.blobs}
+    lengths = [f.end_line - f.start_line + 1 for s in snapshots for listed in s.functions.values() for f in listed]
+    mean = sum(lengths) / len(lengths) if lengths else _LINES_OF_A_FUNCTION
+    missing = round(sum(unread.values()) / mean)
+    about = f"about {_count(missing, 'function is', 'functions are')} missing"
+    parsed = f"{len(unread):,} of {_count(len(files), 'file')} could not be parsed wholly"
+    return [f"{parsed}: {about if missing else 'no function seems to be missing'}"]
 
 
 def _credited_files(window: WindowCredits) -> set[bytes]:

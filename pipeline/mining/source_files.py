@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
+from pipeline.label_recipe import MINER_VERSION
 from pipeline.records import ExcludedFolder, Obstacle, SourceFiles, printable
 from pipeline.syntax.languages import LANGUAGES, language_of
 
@@ -55,13 +56,15 @@ _DATA: Final = frozenset(
 _MOST_ENDINGS: Final = 5
 
 
-def count_source_files(paths: Iterable[bytes], excluded: Callable[[bytes], str | None]) -> SourceFiles:
+def count_source_files(
+    paths: Iterable[bytes], excluded: Callable[[bytes], str | None], version: int = MINER_VERSION
+) -> SourceFiles:
     """Count the files of a tree by what the rules for paths say of them."""
     folder_of = _cause(excluded)
     read, reasons, unread = 0, Counter[str](), Counter[str]()
     folders = defaultdict[bytes, Counter[str]](Counter)
     for path in paths:
-        if language_of(path) is None:
+        if language_of(path, version) is None:
             ending = _ending(path)
             if ending and ending not in _DATA and excluded(path) is None:
                 unread["." + ending] += 1

@@ -25,13 +25,14 @@ class SourceRules:
     def __init__(self, tree: bytes, reader: ObjectReader, recipe: LabelRecipe, overlay: Overlay) -> None:
         """`tree` is the id of the tree of the head."""
         blobs = TreeReader(reader, lambda path: True).files(tree)
+        self._version = recipe.miner_version
         self.rules = OverlayRules(overlay, lru_cache(maxsize=_CACHED_PATHS)(_by_default(blobs, reader, recipe)))
         self.excluded = self.rules.excluded
-        self.files: SourceFiles = count_source_files(blobs, self.excluded)
+        self.files: SourceFiles = count_source_files(blobs, self.excluded, self._version)
 
     def is_source(self, path: bytes) -> bool:
         """Return whether a path is product code in a language that is mined."""
-        return language_of(path) is not None and self.excluded(path) is None
+        return language_of(path, self._version) is not None and self.excluded(path) is None
 
 
 def _by_default(

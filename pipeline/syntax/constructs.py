@@ -276,7 +276,7 @@ _RUBY = """
 
 _PHP = (
     _with_parameters(
-        "function_definition method_declaration anonymous_function arrow_function",
+        "function_definition method_declaration anonymous_function arrow_function property_hook",
         "parameters: (formal_parameters [(simple_parameter) (variadic_parameter)"
         " (property_promotion_parameter)] @parameter)",
     )

@@ -25,12 +25,13 @@ def parser(language: Language) -> tree_sitter.Parser:
 
 @cache
 def outline_query(language: Language) -> tree_sitter.Query:
-    """Return a query that captures a language's nodes as @function, @value, @scope and @wrapper."""
+    """Return a query that captures nodes as @function, @value, @scope, @wrapper and @wrapped."""
     captured = {
         "function": language.functions,
         "value": language.values,
         "scope": language.scopes,
         "wrapper": language.wrappers,
+        "wrapped": language.wrapped,
     }
     # No predicates (`#eq?`): they read the text of a node, which crashes the process after a parse by callback.
     lines = [f"{pattern} @{capture}" for capture, patterns in captured.items() for pattern in patterns]

@@ -6,7 +6,8 @@ A row lists the extensions of a language, its grammar, and tree-sitter patterns 
   declarator is the function `f`);
 - `values`: are function expressions with a name of their own, unless a binding already names them;
 - `scopes`: only qualify the names inside of them (classes, modules, impl blocks, objects);
-- `wrappers`: belong to the function at their end (decorators, `template <...>`).
+- `wrappers`: belong to the function at their end (decorators, `template <...>`);
+- `wrapped`: bind a call, and are functions if it wraps one (`const X = memo(() => ...)`).
 
 Names come from the field `name` unless `names` overrides it; `comments` and `docstrings` are not code.
 
@@ -16,8 +17,12 @@ Decisions beyond the obvious:
   member (Python lambdas, Go literals, Rust, C++, Java and C# lambdas, PHP and Ruby closures, Kotlin lambdas too).
   Callbacks are not: their lines belong to the function around them.
 - An object literal with a name is a scope; `export default` is called `default`.
-- Accessors with a body are functions `Property.get`, `Property.set` (C#, Kotlin); an expression-bodied C# property is
-  the function `Property`. JavaScript getters and setters share a name and differ by ordinal.
+- Accessors with a body are functions `Property.get`, `Property.set` (C#, Kotlin, since version 2 PHP); an
+  expression-bodied C# property is the function `Property`. JavaScript getters and setters share a name and differ by
+  ordinal.
+- Since version 2 Ruby's `define_method(:x) do` is the function `x`, `X = Struct.new do` and the like are scopes, and
+  methods of the class itself are called `self.x`, however they are defined.
+- Since version 2 a function that is wrapped in calls is named by its binding (pipeline/syntax/wrapped_calls.py).
 - Annotations and attributes inside of the node belong to the function (Java, Kotlin, C#, PHP); those before it do not
   (Rust `#[...]`, TypeScript method decorators).
 - Packages and namespaces of Java, Kotlin, Go, C# and PHP do not qualify names: the path identifies them, and turning
@@ -31,8 +36,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pipeline.label_recipe import MINER_VERSION
 from pipeline.syntax import names
 from pipeline.syntax.names import Namer
 
@@ -50,7 +56,9 @@ class Language:
     scopes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()
     names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
+    scope_names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)  # where they differ from `names`
     comments: frozenset[str] = frozenset({"comment"})
     docstrings: str = ""  # pattern that captures them as @docstring
     blocks: frozenset[str] = frozenset()  # nodes whose children's indentation is code
@@ -307,10 +315,21 @@ LANGUAGES: tuple[Language, ...] = (
 _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}
 
 
-def language_of(path: bytes) -> Language | None:
-    """Return the language of a path by its extension, or None. Case matters, as for compilers: `.C` is C++."""
+def language_of(path: bytes, version: int = MINER_VERSION) -> Language | None:
+    """Return the language of a path by its extension, or None.
+
+    Case matters, as for compilers: `.C` is C++. Since version 2 other extensions are read in any case, as `.PY`.
+    """
     _, dot, extension = path.rpartition(b".")
-    return _BY_EXTENSION.get(extension) if dot else None
+    if not dot:
+        return None
+    language = _BY_EXTENSION.get(extension)
+    return _BY_EXTENSION.get(extension.lower()) if language is None and version >= 2 else language
+
+
+def _with_wrapped(language: Language, member: str, call: str = "(call_expression)") -> Language:
+    """Return a row that knows functions wrapped in calls too."""
+    return replace(language, wrapped=_bound(call, member))
 
 
 # JavaScript with Flow types: the JavaScript grammar fails at every annotation, the TypeScript one parses nearly all.
@@ -319,11 +338,73 @@ _FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
 _PRAGMA_HEAD_BYTES = 2_048
 
 
-def dialect(language: Language, data: bytes) -> Language:
-    """Return the language to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
+def _with_ruby_blocks(language: Language) -> Language:
+    """Return a row that knows methods and classes defined by calls, and tells class methods from instance methods."""
+    factory = "right: (call receiver: (_) method: (identifier) block: (_))"
+    return replace(
+        language,
+        functions=(
+            *language.functions,
+            "(call method: (identifier) arguments: (argument_list . (_)) block: (_))",
+            "(call method: (identifier) arguments: (argument_list . (_) . (lambda)))",
+        ),
+        scopes=(
+            *language.scopes,
+            "(singleton_class)",
+            f"(assignment left: [(constant) (scope_resolution)] {factory})",
+            f"(operator_assignment left: (constant) {factory})",
+            "(call !receiver !arguments method: (identifier) block: (_))",
+            "(call !receiver method: (identifier)"
+            " arguments: (argument_list . [(constant) (scope_resolution) (simple_symbol)]) block: (_))",
+        ),
+        names={**language.names, "singleton_method": names.ruby_singleton_2, "call": names.ruby_defined_method},
+        scope_names={
+            "singleton_class": names.field("value"),
+            "assignment": names.ruby_class_of_call,
+            "operator_assignment": names.ruby_class_of_call,
+            "call": names.ruby_block_scope,
+        },
+    )
+
+
+def _with_property_hooks(language: Language) -> Language:
+    """Return a row that knows the hooks of PHP 8.4."""
+    return replace(
+        language,
+        functions=(*language.functions, "(property_hook body: (_))"),
+        scopes=(
+            *language.scopes,
+            "(property_declaration (property_hook_list))",
+            "(property_promotion_parameter (property_hook_list))",
+        ),
+        names={
+            **language.names,
+            "property_hook": names.first_of("name"),
+            "property_declaration": names.php_property,
+            "property_promotion_parameter": names.php_property,
+        },
+    )
+
+
+# The rows that differ since version 2 of the label rules.
+_SINCE_2 = {
+    **{
+        language: _with_wrapped(
+            language, "public_field_definition", "[(call_expression) (as_expression (call_expression))]"
+        )
+        for language in (_BY_EXTENSION[b"ts"], _BY_EXTENSION[b"tsx"], _FLOW)
+    },
+    _BY_EXTENSION[b"js"]: _with_wrapped(_BY_EXTENSION[b"js"], "field_definition"),
+    _BY_EXTENSION[b"rb"]: _with_ruby_blocks(_BY_EXTENSION[b"rb"]),
+    _BY_EXTENSION[b"php"]: _with_property_hooks(_BY_EXTENSION[b"php"]),
+}
+
+
+def dialect(language: Language, data: bytes, version: int = MINER_VERSION) -> Language:
+    """Return the row to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
     if language.name == "JavaScript" and _FLOW_PRAGMA.search(data, 0, _PRAGMA_HEAD_BYTES):
-        return _FLOW
-    return language
+        language = _FLOW
+    return _SINCE_2.get(language, language) if version >= 2 else language
 
 
 def source_patterns() -> tuple[str, ...]:

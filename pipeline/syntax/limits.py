@@ -47,7 +47,11 @@ class BoundedText:
     def read(self, at: int, _point: object) -> memoryview:
         """Return the chunk at a byte, or nothing after too many reads."""
         self.reads_left -= 1
-        chunk = self.text[at : at + CHUNK_BYTES] if self.reads_left >= 0 else self.text[:0]
+        return self.chunk(at, CHUNK_BYTES)
+
+    def chunk(self, at: int, size: int) -> memoryview:
+        """Return up to `size` bytes from a byte on, or nothing after too many reads."""
+        chunk = self.text[at : at + size] if self.reads_left >= 0 else self.text[:0]
         self.chunks.append(chunk)
         return chunk
 

@@ -155,6 +155,56 @@ def ruby_closure(node: Node, data: bytes) -> bytes:
     return text(node.child_by_field_name("left"), data)
 
 
+def ruby_singleton_2(node: Node, data: bytes) -> bytes:
+    """Name `def self.x` as `self.x`, as in `class << self`, so that it is no instance method."""
+    return text(node.child_by_field_name("object"), data) + b"." + text(node.child_by_field_name("name"), data)
+
+
+def ruby_defined_method(node: Node, data: bytes) -> bytes:
+    """Name `define_method(:x) do` as `x`, and no other call."""
+    method = text(node.child_by_field_name("method"), data)
+    if method not in (b"define_method", b"define_singleton_method"):
+        return b""
+    name = _first_argument(node, data)
+    return b"self." + name if method == b"define_singleton_method" else name
+
+
+def _first_argument(node: Node, data: bytes) -> bytes:
+    """Return the first argument of a call without colon or quotes."""
+    arguments = node.child_by_field_name("arguments")
+    first = arguments.named_child(0) if arguments is not None and arguments.named_child_count else None
+    return text(first, data).removeprefix(b":").strip(b"\"'")
+
+
+_RUBY_FACTORIES = frozenset({b"Struct.new", b"Class.new", b"Module.new", b"Data.define"})
+
+
+def ruby_class_of_call(node: Node, data: bytes) -> bytes:
+    """Name `X = Struct.new(...) do` as `X`, likewise `Class.new`, `Module.new` and `Data.define`."""
+    call = node.child_by_field_name("right")
+    if call is None:
+        return b""
+    receiver, method = (text(call.child_by_field_name(name), data) for name in ("receiver", "method"))
+    is_factory = receiver.removeprefix(b"::") + b"." + method in _RUBY_FACTORIES
+    return text(node.child_by_field_name("left"), data) if is_factory else b""
+
+
+def ruby_block_scope(node: Node, data: bytes) -> bytes:
+    """Name `class_methods do` as `self`, `refine X do` as `X` and `concerning :X do` as `X`, and no other call."""
+    method = text(node.child_by_field_name("method"), data)
+    if method == b"class_methods":
+        return b"self"
+    return _first_argument(node, data) if method in (b"refine", b"concerning") else b""
+
+
+def php_property(node: Node, data: bytes) -> bytes:
+    """Name a property with hooks by its variable, without the dollar sign."""
+    if node.type == "property_declaration":
+        element = next((child for child in node.named_children if child.type == "property_element"), None)
+        node = element if element is not None else node
+    return text(node.child_by_field_name("name"), data).lstrip(b"&$")
+
+
 @lru_cache(maxsize=1 << 16)
 def readable(raw: bytes) -> str:
     """Return a raw name for display: no quotes, single spaces, `.` for `::`, printable, cut at 200 bytes."""

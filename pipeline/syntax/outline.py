@@ -15,6 +15,7 @@ from pipeline.syntax.grammars import outline_query
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.languages import Language
 from pipeline.syntax.names import field, readable
+from pipeline.syntax.wrapped_calls import wrapped_function
 
 FUNCTION, SCOPE, VALUE, WRAPPER = range(4)
 
@@ -34,6 +35,7 @@ class OutlineItem(NamedTuple):
     name: str  # as written at this node, empty if it has none
     first_row: int
     last_row: int
+    wrapped_end: int = 0  # of the function in the calls that this one binds, 0 for none
 
 
 Outline = tuple[OutlineItem, ...]
@@ -90,16 +92,25 @@ def _query(
     cursor = tree_sitter.QueryCursor(outline_query(language))
     if span is not None:
         cursor.set_byte_range(*span)
-    return {
+    captures = cursor.captures(root)
+    items = {
         _item(language, node, _KINDS[capture], data)
-        for capture, nodes in cursor.captures(root).items()
+        for capture, nodes in captures.items()
         if capture in _KINDS
         for node in nodes
     }
+    for node in captures.get("wrapped", ()):
+        function = wrapped_function(node, data)
+        if function is not None:
+            items.add(_item(language, node, FUNCTION, data)._replace(wrapped_end=function.end_byte))
+    return items
 
 
 def _item(language: Language, node: tree_sitter.Node, kind: int, data: bytes) -> OutlineItem:
-    raw = language.names.get(node.type, _NAME)(node, data) if kind != WRAPPER else b""
+    namer = language.names.get(node.type, _NAME)
+    if kind == SCOPE:
+        namer = language.scope_names.get(node.type, namer)
+    raw = namer(node, data) if kind != WRAPPER else b""
     first_row = node.start_point.row
     last_row, column = node.end_point
     # A node that ends with a line feed ends on the line before.
@@ -138,7 +149,10 @@ def _unchanged_items(old: Outline, ranges: list[_ChangedRange]) -> Iterator[Outl
         if current is not None and item.end >= current.old_start:
             continue
         if shift or row_shift:
-            start, end, kind, name, first_row, last_row = item
-            yield OutlineItem(start + shift, end + shift, kind, name, first_row + row_shift, last_row + row_shift)
+            start, end, kind, name, first_row, last_row, wrapped_end = item
+            wrapped_end = wrapped_end and wrapped_end + shift
+            yield OutlineItem(
+                start + shift, end + shift, kind, name, first_row + row_shift, last_row + row_shift, wrapped_end
+            )
         else:
             yield item

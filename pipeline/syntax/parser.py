@@ -1,8 +1,8 @@
 """Parse a version of a file into its syntax tree and its functions.
 
 The tree is read once for its outline, and a sweep over the byte ranges of the outline finds what encloses what, without
-looking up the parents of nodes. The result depends on language and content alone: a parse that reuses an older tree is
-used only if that cannot change the result.
+looking up the parents of nodes. The result depends on language, content and the version of the label rules alone: a
+parse that reuses an older tree is used only if that cannot change the result.
 """
 
 from __future__ import annotations
@@ -13,12 +13,22 @@ from typing import NamedTuple
 
 import tree_sitter
 
-from pipeline.label_recipe import MESSAGES
+from pipeline.label_recipe import MESSAGES, MINER_VERSION
+from pipeline.syntax.damage import other_spelling, unread_bytes
 from pipeline.syntax.grammars import parser
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.languages import Language, dialect
-from pipeline.syntax.limits import BoundedText, is_dense, is_unwieldy
-from pipeline.syntax.outline import SCOPE, VALUE, WRAPPER, Outline, OutlineItem, read_outline, updated_outline
+from pipeline.syntax.limits import is_dense, is_unwieldy
+from pipeline.syntax.outline import (
+    SCOPE,
+    VALUE,
+    WRAPPER,
+    Outline,
+    OutlineItem,
+    read_outline,
+    updated_outline,
+)
+from pipeline.syntax.stack_probe import ProbedText
 
 # Names are not qualified beyond this length: 75,000 nested functions fit into a file of 1 MiB.
 MAX_PATH_CHARACTERS = 400
@@ -45,6 +55,7 @@ class ParsedFile:
     functions: tuple[Function, ...]
     outline: Outline
     problem: str = ""  # why the file has no functions: "too ambiguous", "too deep or wide"
+    shadow: bytes = b""  # the text that was parsed, of the length of `data`
 
 
 def parse_file(
@@ -52,27 +63,42 @@ def parse_file(
     data: bytes,
     previous: ParsedFile | None = None,
     hunks: Sequence[Hunk] | None = None,
+    version: int = MINER_VERSION,
 ) -> ParsedFile:
-    """Parse a version of a file. `previous`, and the hunks from previous.data to data, only save time."""
-    language = dialect(language, data)
+    """Parse a version of a file.
+
+    `previous`, of the same version of the label rules, and the hunks from previous.data to data only save time.
+    """
+    language = dialect(language, data, version)
     if previous is not None and previous.language is language:
         if previous.data == data:
             return previous
         parsed = _parse_edited(previous, data, hunks) if hunks else None
         if parsed is not None:
             return parsed
-    tree = _parse(language, data)
-    if tree is None:
-        return ParsedFile(language, data, parser(language).parse(b""), (), (), "too ambiguous")
+    text, tree = data, _parse(language, data)
+    if version >= 2 and not isinstance(tree, str) and tree.root_node.has_error:
+        text, tree = _parse_again(language, data, tree)
+    if isinstance(tree, str):
+        return ParsedFile(language, data, parser(language).parse(b""), (), (), tree, text)
     if is_unwieldy(tree):
-        return ParsedFile(language, data, tree, (), (), "too deep or wide")
+        return ParsedFile(language, data, tree, (), (), "too deep or wide", text)
     outline = read_outline(language, tree.root_node, data)
-    return ParsedFile(language, data, tree, functions_in(outline), outline)
+    return ParsedFile(language, data, tree, functions_in(outline), outline, "", text)
 
 
-def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = None) -> tree_sitter.Tree | None:
-    """Return the tree, None if the parser ran out of steps. Only a parse by callback can be stopped; it is as fast."""
-    text = BoundedText(data)
+def _parse_again(language: Language, data: bytes, tree: tree_sitter.Tree) -> tuple[bytes, tree_sitter.Tree]:
+    """Return the text and tree of another spelling of a file with errors, if it has fewer, else its own."""
+    text = other_spelling(language, data)
+    other = _parse(language, text) if text is not data else ""
+    if isinstance(other, str) or unread_bytes(other) >= unread_bytes(tree):
+        return data, tree
+    return text, other
+
+
+def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = None) -> tree_sitter.Tree | str:
+    """Return the tree, or why the parser was stopped. Only a parse by callback can be stopped; it is as fast."""
+    text = ProbedText(data, parser(language))
     try:
         if edited is None:
             tree = parser(language).parse(text.read, progress_callback=text.is_spent)
@@ -80,15 +106,15 @@ def _parse(language: Language, data: bytes, edited: tree_sitter.Tree | None = No
             tree = parser(language).parse(text.read, edited, progress_callback=text.is_spent)
     except ValueError:
         parser(language).reset()
-        return None
+        return text.problem or "too ambiguous"
     finally:
         text.release()
-    return tree if text.reads_left >= 0 else None
+    return tree if text.reads_left >= 0 and not text.problem else text.problem or "too ambiguous"
 
 
 def _parse_edited(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> ParsedFile | None:
     """Parse the next version from an edited tree. Return None if error recovery could change the result."""
-    if previous.problem or previous.tree.root_node.has_error:
+    if previous.problem or previous.tree.root_node.has_error or previous.shadow is not previous.data:
         return None
     edited = previous.tree.copy()
     for hunk in reversed(hunks):
@@ -101,10 +127,10 @@ def _parse_edited(previous: ParsedFile, data: bytes, hunks: Sequence[Hunk]) -> P
             (hunk.old_start + hunk.new_end - hunk.new_start, 0),
         )
     tree = _parse(previous.language, data, edited)
-    if tree is None or tree.root_node.has_error or is_dense(tree, len(data)) or is_unwieldy(tree):
+    if isinstance(tree, str) or tree.root_node.has_error or is_dense(tree, len(data)) or is_unwieldy(tree):
         return None
     outline = updated_outline(previous.language, previous.outline, edited, tree, data, hunks)
-    return ParsedFile(previous.language, data, tree, functions_in(outline), outline)
+    return ParsedFile(previous.language, data, tree, functions_in(outline), outline, "", data)
 
 
 def functions_in(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:
@@ -114,7 +140,8 @@ def functions_in(outline: Sequence[OutlineItem]) -> tuple[Function, ...]:
 
 def located_functions(outline: Sequence[OutlineItem]) -> Iterator[tuple[Function, OutlineItem, int]]:
     """Yield the functions of an outline, each with its node and its first byte (that of a decorator, if any)."""
-    around: list[tuple[int, str]] = []  # (end, qualified name) of the items that enclose the current one
+    # (end, qualified name, end of a wrapped function) of the items that enclose the current one
+    around: list[tuple[int, str, int]] = []
     wrapper: OutlineItem | None = None
     counts: dict[str, int] = {}
     for item in outline:
@@ -126,11 +153,11 @@ def located_functions(outline: Sequence[OutlineItem]) -> Iterator[tuple[Function
         # A wrapper wraps one item only: the last method of a decorated class ends where the class ends.
         first, wrapper = (wrapper or item, None) if wrapper is None or wrapper.end == item.end else (item, wrapper)
         path = around[-1][1] if around else ""
-        bound = item.kind == VALUE and bool(around) and around[-1][0] == item.end
+        bound = item.kind == VALUE and bool(around) and item.end in (around[-1][0], around[-1][2])
         if bound or not item.name:
             continue
         name = f"{path}.{item.name}" if path else item.name
-        around.append((item.end, name if len(path) <= MAX_PATH_CHARACTERS else path))
+        around.append((item.end, name if len(path) <= MAX_PATH_CHARACTERS else path, item.wrapped_end))
         if item.kind == SCOPE:
             continue
         if item.last_row - first.first_row + 1 >= _MIN_LINES:

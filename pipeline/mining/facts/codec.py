@@ -65,12 +65,13 @@ def _language_of_ending(ending: bytes) -> bytes:
 def encode(fact: Fact) -> bytes:
     match fact:
         case FunctionsFact():
-            lines = [fact.refused, *("\t".join(map(str, function)) for function in fact.functions)]
+            head = fact.refused if fact.unread is None else f"{fact.refused}\t{fact.unread}"
+            lines = [head, *("\t".join(map(str, function)) for function in fact.functions)]
             return "\n".join(lines).encode()
         case ChangeFact():
             code = b"?" if fact.code is None else b"1" if fact.code else b"0"
-            head = code + bytes([len(fact.patch)]) + fact.patch
-            rows = [head, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)]
+            start = code + bytes([len(fact.patch)]) + fact.patch
+            rows = [start, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)]
             if fact.renumbered:  # never by the first version of the rules
                 rows.append(_keys(tuple(key for pair in fact.renumbered for key in pair)))
             return b"\n".join(rows)
@@ -87,8 +88,11 @@ def decode(request: FactRequest, value: bytes) -> Fact:
     """Return the fact that `encode` wrote for `request`. Raises ValueError on other bytes."""
     match request:
         case FunctionsRequest():
-            refused, *rows = value.decode().split("\n")
-            return FunctionsFact(tuple(_function(row) for row in rows), refused)
+            head, *rows = value.decode().split("\n")
+            refused, has_errors, unread = head.partition("\t")
+            return FunctionsFact(
+                tuple(_function(row) for row in rows), refused, unread=int(unread) if has_errors else None
+            )
         case ChangeRequest():
             size = value[1]
             patch, rest = value[2 : 2 + size], value[3 + size :]

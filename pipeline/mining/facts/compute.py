@@ -26,8 +26,9 @@ from pipeline.mining.facts.lineage import (
 )
 from pipeline.mining.facts.siblings import match_siblings
 from pipeline.mining.facts.touched import functions_touched, with_changed_code
+from pipeline.syntax.damage import unread_lines
 from pipeline.syntax.hunks import Hunk, diff_hunks
-from pipeline.syntax.languages import language_of
+from pipeline.syntax.languages import Language, language_of
 from pipeline.syntax.line_ends import with_line_feeds, with_single_line_feeds
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
 from pipeline.syntax.skipped_files import skip_reason
@@ -75,6 +76,7 @@ class FunctionsFact(NamedTuple):
     functions: tuple[Function, ...]
     refused: str  # why the file was not read as source ("too large", "minified", "too ambiguous", ...), else ""
     problem: bool = False  # the object is missing or damaged
+    unread: int | None = None  # lines of code that its grammar could not read, None without a syntax error
 
 
 class ChangeFact(NamedTuple):
@@ -155,13 +157,19 @@ class FactComputer:
             case FunctionsRequest():
                 side = self._side(request.blob, request.path)
                 refused = side.refused or (side.parsed.problem if side.parsed else "")
-                return FunctionsFact(side.functions, refused, side.problem)
+                return FunctionsFact(side.functions, refused, side.problem, self._unread(side))
             case ChangeRequest():
                 return self._change(request)
             case RenamesRequest():
                 return self._renames(request.changes)
             case MovesRequest():
                 return self._moves(request)
+
+    def _unread(self, side: _Side) -> int | None:
+        if self._recipe.miner_version < 2 or side.parsed is None or side.parsed.problem:
+            return None
+        functions = ((function.start_line, function.end_line) for function in side.functions)
+        return unread_lines(side.parsed.tree, side.data, functions)
 
     def _change(self, request: ChangeRequest) -> ChangeFact:
         old = self._side(request.old, request.old_path)
@@ -228,7 +236,7 @@ class FactComputer:
         if refused or problem or language is None:
             return self._remember(request.new, request.new_path, _Side(data, None, refused, problem)), None
         hunks = diff_hunks(old.data, data)
-        parsed = parse_file(language, data, old.parsed, hunks)
+        parsed = parse_file(language, data, old.parsed, hunks, self._recipe.miner_version)
         return self._remember(request.new, request.new_path, _Side(data, parsed, "", False)), hunks
 
     def _side(self, blob: bytes | None, path: bytes) -> _Side:
@@ -239,8 +247,11 @@ class FactComputer:
             return cached
         data, refused, problem = self._read(blob)
         language = language_of(path)
-        parsed = None if refused or problem or language is None else parse_file(language, data)
+        parsed = None if refused or problem or language is None else self._parse(language, data)
         return self._remember(blob, path, _Side(data, parsed, refused, problem))
+
+    def _parse(self, language: Language, data: bytes) -> ParsedFile:
+        return parse_file(language, data, version=self._recipe.miner_version)
 
     def _read(self, blob: bytes) -> tuple[bytes, str, bool]:
         """Return (content, reason not to read it as source, whether it is missing or damaged)."""

@@ -695,8 +695,8 @@ GOLDEN: dict[str, tuple[str, list[tuple[str, int, int, int]]]] = {
         RUBY,
         [
             ("A.B.C.x", 0, 3, 5),
-            ("A.B.C.y", 0, 7, 9),
-            ("A.B.C.z", 0, 12, 14),
+            ("A.B.C.self.y", 0, 7, 9),
+            ("A.B.C.self.z", 0, 12, 14),
             ("A.B.C.==", 0, 17, 19),
             ("A.B.C.HANDLER", 0, 27, 29),
             ("A.B.C.arrow", 0, 30, 32),

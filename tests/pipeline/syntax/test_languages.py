@@ -46,13 +46,24 @@ def listed(path: str, source: str) -> list[Function]:
         (b"src/py", None),
         (b"a.py/b", None),
         (b"a.pyc", None),
-        (b"a.PY", None),
+        (b"a.PY", "Python"),
+        (b"Main.Java", "Java"),
+        (b"A.CPP", "C++"),
+        (b"A.H", "C++"),
+        (b"A.Tsx", "TSX"),
+        (b"a.PYC", None),
         (b"Makefile", None),
         (b"", None),
     ],
 )
 def test_the_extension_decides_the_language(path: bytes, name: str | None) -> None:
     language = language_of(path)
+    assert (language.name if language else None) == name
+
+
+@each_row(("path", "name"), [(b"a.PY", None), (b"A.CPP", None), (b"A.H", "C++"), (b"a.py", "Python")])
+def test_version_1_reads_no_endings_in_capitals(path: bytes, name: str | None) -> None:
+    language = language_of(path, version=1)
     assert (language.name if language else None) == name
 
 
@@ -118,3 +129,118 @@ def test_a_name_that_is_not_utf_8_is_escaped() -> None:
     assert language is not None
     functions = parse_file(language, b"o = {\n'a\xff'() {\n  x()\n}\n}\n").functions
     assert [f.qualified_name for f in functions] == ["o.a\\xff"]
+
+
+RUBY_CALLS = """\
+class Cart
+  define_method(:total) do |rate|
+    sum(rate)
+  end
+  define_method "size", ->(unit) do
+    sum(unit)
+  end
+  Line = Struct.new(:price) do
+    def cost
+      price
+    end
+  end
+  Point ||= Data.define(:x) do
+    def far
+      x
+    end
+  end
+  Fault = Class.new(StandardError) do
+    def message
+      "x"
+    end
+  end
+  Names = Module.new do
+    def named
+      name
+    end
+  end
+  class << self
+    def build
+      new
+    end
+  end
+  def build
+    self
+  end
+  def self.load
+    new
+  end
+  included do
+    def joined
+      1
+    end
+  end
+  class_methods do
+    def all
+      1
+    end
+  end
+  refine String do
+    def loud
+      upcase
+    end
+  end
+  scope :x do
+    1
+    2
+  end
+end
+"""
+
+
+def test_ruby_functions_and_classes_may_be_defined_by_calls() -> None:
+    names = [f.qualified_name for f in listed("a.rb", RUBY_CALLS)]
+    within = ["total", "size", "Line.cost", "Point.far", "Fault.message", "Names.named", "self.build", "build"]
+    assert names == [f"Cart.{name}" for name in (*within, "self.load", "joined", "self.all", "String.loud")]
+
+
+def test_version_1_gives_methods_of_ruby_calls_to_the_class_around_them() -> None:
+    language = language_of(b"a.rb")
+    assert language is not None
+    functions = parse_file(language, RUBY_CALLS.encode(), version=1).functions
+    assert [(f.qualified_name, f.ordinal) for f in functions][:6] == [
+        ("Cart.cost", 0),
+        ("Cart.far", 0),
+        ("Cart.message", 0),
+        ("Cart.named", 0),
+        ("Cart.build", 0),
+        ("Cart.build", 1),
+    ]
+
+
+HOOKS = """\
+<?php
+class Person {
+  public string $name {
+    get {
+      return $this->first;
+    }
+    set(string $value) {
+      $this->first = $value;
+    }
+  }
+  public string $short { get => $this->name; }
+  public function __construct(public int $age {
+    set {
+      $this->age = $value;
+    }
+  }) {
+    work();
+  }
+}
+"""
+
+
+def test_hooks_of_php_properties_are_functions() -> None:
+    names = [f.qualified_name for f in listed("a.php", HOOKS)]
+    assert names == ["Person.name.get", "Person.name.set", "Person.__construct", "Person.__construct.age.set"]
+    language = language_of(b"a.php")
+    assert language is not None
+    assert [f.qualified_name for f in parse_file(language, HOOKS.encode(), version=1).functions] == [
+        "Person.__construct"
+    ]

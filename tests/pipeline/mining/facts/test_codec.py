@@ -43,6 +43,12 @@ def test_the_reason_why_a_file_was_not_read_is_decoded() -> None:
     assert decode(FILE, encode(fact)) == fact
 
 
+@each_row("unread", [None, 0, 12])
+def test_the_lines_that_could_not_be_read_are_decoded(unread: int | None) -> None:
+    fact = FunctionsFact((Function("f", 0, 1, 3),), "", unread=unread)
+    assert decode(FILE, encode(fact)) == fact
+
+
 @given(
     st.lists(keys, max_size=5),
     st.lists(keys, max_size=5),
