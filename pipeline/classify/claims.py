@@ -146,7 +146,7 @@ _TIDIES = re.compile(
 # not count, because it tells of those of others too.
 _TELLS = re.compile(
     r"(?<![\w-])(?:(?:this|these|it|which|that|patch|commit|change|cl|pr|also|should|to|and|will|would|we|by|thus|hence"
-    r"|so)\s(?:\w{1,20}\s)?fix(?:es|ed)?|fixing|fixes|(?:bug|hot)fix(?:es)?|incorrect(?:ly)?|wrong(?:ly)?)(?![\w-])"
+    r"|so)\s(?:(?!(?:was|were|been|is|are|be|got)\s)\w{1,20}\s)?fix(?:es|ed)?|fixing|fixes|(?:bug|hot)fix(?:es)?|incorrect(?:ly)?|wrong(?:ly)?)(?![\w-])"
     r"|(?:^|[.!?\n][ \t]{0,4})fix(?:ed)?(?![\w-])",
     re.IGNORECASE | re.ASCII | re.MULTILINE,
 )

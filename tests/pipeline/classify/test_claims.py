@@ -161,9 +161,7 @@ def test_a_closed_reference_or_a_list_in_the_body_claims_nothing(body: str) -> N
     assert not counts(f"Show x\n\n{body}")
 
 
-@each_row(
-    "body", ["This fixes a crash of y.", "Y was wrong.\n\nCloses #12", "Fix it by another x.\n\nFixes #12"]
-)
+@each_row("body", ["This fixes a crash of y.", "Y was wrong.\n\nCloses #12", "Fix it by another x.\n\nFixes #12"])
 def test_a_word_of_the_body_counts_unless_the_subject_adds_or_reshapes(body: str) -> None:
     assert counts(f"Show x\n\n{body}")
     for subject in (
