@@ -98,7 +98,7 @@ _PLAINLY_ADDS = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-_NOT = r"(?:doesn't|doesnt|does not|isn't|is not|aren't|are not|can't|cannot|can not|couldn't|could not|didn't|did not"
+_NOT = r"(?:doesn't|doesnt|does not|can't|cannot|can not|couldn't|could not|didn't|did not"
 # What may be missing without a bug.
 _PROSE_THING = (
     r"(?:docs?|documentation|doc ?strings?|comments?|javadocs?|licen[cs]es?|copyright|newlines?|translations?|tests?"
@@ -111,7 +111,8 @@ _STRONG = re.compile(
     r"|(?:null|nil|none)[- ](?:check|deref\w*)s?|use[- ]after[- ]free|double[- ]free|out[- ]of[- ](?:bounds?|range)"
     r"|(?:stack|buffer|integer|heap|int)[- ](?:over|under)flows?|off[- ]by[- ]one"
     r"|leak(?:s|ed|ing|age)?|race[- ]conditions?|data[- ]races?|races?|racy|(?:dead|live)[- ]?lock(?:s|ed|ing)?"
-    r"|hangs?|hung|infinite (?:loops?|recursion)|oops(?:es)?|panics?|corrupt(?:s|ed|ion)?|uninitiali[sz]ed"
+    r"|hangs?|hung|infinite (?:loops?|recursion)|oops(?:es)?|panics"
+    r"|(?:don't|not|no|avoid|prevent|cause|kernel) (?:a )?panic|corrupt(?:s|ed|ion)?|uninitiali[sz]ed"
     r"|incorrect(?:ly)?|wrong(?:ly)?|broken|breakages?|fails|failed|failing|improper(?:ly)?|erroneous(?:ly)?"
     r"|accidental(?:ly)?|mistaken(?:ly)?|by mistake|inconsisten(?:t|tly|cy|cies)|bogus|unable to|mishandl\w+"
     rf"|missing(?! (?:[\w-]{{1,30}} ){{0,2}}{_PROSE_THING})|missed|forg[eo]t(?:ten)?|lost"
