@@ -6,7 +6,7 @@ In this order; docs/concepts/evidence.md has the words and what they are worth:
 2. the emoji for a bug, at the start of the subject, as a character or as `:bug:`
 3. a word for a fix in the subject, unless a number makes a name of it (`Bug 1234 - Add x`) or it is denied (`No bug -`)
 4. words for what was wrong (`crash`, `leak`, `missing`), or for a fix in another language
-5. a word for a fix or failure in the body, unless the body is a list: then it is the log of a squashed branch
+5. what the body says at its beginning that the commit fixes, unless the body is a list, as of a squashed branch
 
 4 and 5 count only where the subject neither adds nor reshapes something ("Add x", "Refactor y", "feat: z"), and the
 same goes for a reference that the subject closes ("Add x (fixes #12)"). A reference that the body closes claims
@@ -24,19 +24,19 @@ from pipeline.classify.vetoes import find_veto, without_vetoed
 
 Claim = Literal["prefix", "keyword"]
 
-BODY_CHARACTERS: Final = 1_000
+BODY_CHARACTERS: Final = 400
 _SUBJECT_CHARACTERS: Final = 400  # strong words beyond are not what the commit is about
 _MOST_ITEMS: Final = 1  # a body with more items is a list
 
 _FIXED_COMMIT = re.compile(
-    r"^[ \t]{0,4}Fixes:[ \t]{1,4}(?:commit[ \t]{1,4}|https?://\S{1,200}/commit/)?"
+    r"^[ \t]{0,4}Fixes:[ \t]{0,4}(?:commit[ \t]{1,4}|https?://\S{1,200}/commit/)?"
     r"(?:(?=[0-9a-f]{0,39}[a-f])[0-9a-f]{7,40}|[0-9]{12,40}|[0-9]{7,11}(?=[ \t]{1,4}\(?\"))(?![0-9a-z])",
     re.IGNORECASE | re.ASCII | re.MULTILINE,
 )
 
 # Gitmoji for fixes: bug, lady beetle, beetle, ambulance (hotfix), adhesive bandage (small fix), lock (security).
 _EMOJI = re.compile(
-    r"(?:\[[^\]]{0,80}\]|\s|[\ufe0e\ufe0f]){0,9}"
+    r"(?:\[[\w. -]{0,80}\]|\s|[\ufe0e\ufe0f]){0,9}(?:[\w()./-]{1,60}: {0,2})?[\[(]?"
     r"(?:[\U0001f41b\U0001f41e\U0001fab2\U0001f691\U0001fa79\U0001f512]"
     r"|:(?:bug|lady_beetle|ladybug|beetle|ambulance|adhesive_bandage|lock):)",
     re.ASCII,
@@ -98,7 +98,7 @@ _PLAINLY_ADDS = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-_NOT = r"(?:doesn't|doesnt|does not|isn't|is not|aren't|are not|can't|cannot|can not|couldn't|could not|didn't|did not"
+_NOT = r"(?:doesn't|doesnt|does not|can't|cannot|can not|couldn't|could not|didn't|did not"
 # What may be missing without a bug.
 _PROSE_THING = (
     r"(?:docs?|documentation|doc ?strings?|comments?|javadocs?|licen[cs]es?|copyright|newlines?|translations?|tests?"
@@ -111,7 +111,8 @@ _STRONG = re.compile(
     r"|(?:null|nil|none)[- ](?:check|deref\w*)s?|use[- ]after[- ]free|double[- ]free|out[- ]of[- ](?:bounds?|range)"
     r"|(?:stack|buffer|integer|heap|int)[- ](?:over|under)flows?|off[- ]by[- ]one"
     r"|leak(?:s|ed|ing|age)?|race[- ]conditions?|data[- ]races?|races?|racy|(?:dead|live)[- ]?lock(?:s|ed|ing)?"
-    r"|hangs?|hung|infinite (?:loops?|recursion)|oops(?:es)?|panics?|corrupt(?:s|ed|ion)?|uninitiali[sz]ed"
+    r"|hangs?|hung|infinite (?:loops?|recursion)|oops(?:es)?|panics"
+    r"|(?:don't|not|no|avoid|prevent|cause|kernel) (?:a )?panic|corrupt(?:s|ed|ion)?|uninitiali[sz]ed"
     r"|incorrect(?:ly)?|wrong(?:ly)?|broken|breakages?|fails|failed|failing|improper(?:ly)?|erroneous(?:ly)?"
     r"|accidental(?:ly)?|mistaken(?:ly)?|by mistake|inconsisten(?:t|tly|cy|cies)|bogus|unable to|mishandl\w+"
     rf"|missing(?! (?:[\w-]{{1,30}} ){{0,2}}{_PROSE_THING})|missed|forg[eo]t(?:ten)?|lost"
@@ -138,14 +139,17 @@ _REPAIRS = re.compile(
 # Under these subjects, words of the body speak of something else.
 _TIDIES = re.compile(
     r"(?:clean(?:s|ed|ing)?[ -]?ups?|tid(?:y|ying|ied)|style|white ?spaces?|comments?|unused|obsolete|dead code"
-    r"|cosmetic|rename\w*|refactor\w*|remov(?:e[sd]?|al|ing)|drop(?:s|ped)?|typos?|docs?|documentation|tests?"
+    r"|cosmetic|rename\w*|refactor\w*|remov(?:e[sd]?|al|ing)|drop(?:s|ped)?|skip(?:s|ped|ping)?|typos?|docs?|documentation|tests?"
     r"|warnings?)(?![\w-])",
     re.IGNORECASE | re.ASCII,
 )
-# Of a body: bugs, regressions, crashes and leaks do not count, because it tells of those of others too.
+# What a body says of its own commit: "this fixes", "to fix", "Fixes", "wrong". Bugs, failures and what "was fixed" do
+# not count, because it tells of those of others too.
 _TELLS = re.compile(
-    r"(?<![\w-])(?:fix(?:es|ed|ing)?|(?:bug|hot)fix(?:es)?|incorrect(?:ly)?|wrong(?:ly)?|fails|failed|failures?)(?![\w-])",
-    re.IGNORECASE | re.ASCII,
+    r"(?<![\w-])(?:(?:this|these|it|which|that|patch|commit|change|cl|pr|also|should|to|and|will|would|we|by|thus|hence"
+    r"|so)\s(?:(?!(?:was|were|been|is|are|be|got)\s)\w{1,20}\s)?fix(?:es|ed)?|fixing|fixes|(?:bug|hot)fix(?:es)?|incorrect(?:ly)?|wrong(?:ly)?)(?![\w-])"
+    r"|(?:^|[.!?\n][ \t]{0,4})fix(?:ed)?(?![\w-])",
+    re.IGNORECASE | re.ASCII | re.MULTILINE,
 )
 _ITEM = re.compile(r"[ \t]{0,8}(?:[*+\u2022-]|\d{1,3}[.)])[ \t]{1,4}\S")
 _NO_PROSE = re.compile(r"[ \t]{0,4}(?:>|[A-Z][\w-]{2,30}-by:|git-svn-id:|Merge |commit [0-9a-f]{7}|#)", re.IGNORECASE)

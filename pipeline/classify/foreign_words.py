@@ -19,9 +19,10 @@ FIX_WORDS = MappingProxyType(
         "Russian": r"\b(?:по)?исправ[а-яё]+\b"
         r"|\b(?:баг[аиу]?|багов|багфикс[а-яё]*|фикс[аы]?|фиксит|пофиксил[аи]?|починил[аи]?)\b"
         r"|\bустран\w+ (?:\w+ )?(?:ошиб\w+|баг\w*|проблем\w+)",
-        "German": r"\b(?:behebt|beheben|behob\w*|behebe|behebung|korrigier\w+|repariert?|gefixt|fehlerbehebung\w*"
+        "German": r"\b(?:behebt|beheben|behob\w*|behebe|behebung|korrigier\w+|reparier\w*|gefixt|fehlerbehebung\w*"
         r"|fehlerkorrektur\w*)\b",
-        "French": r"\b(?:corrig\w+|correctifs?|répar\w+|résou(?:t|d|dre)|résolu\w*)\b",
+        "French": r"\b(?:corrig\w+|correctifs?|corrections? (?:d[ue]s?\b|d'|de l)"
+        r"|répar\w+|résou(?:t|d|dre)|résolu\w*)\b",
         "Spanish": r"\b(?:corrig\w+|corregi\w+|corrección|arregla(?:d[oa]s?|r|ndo|n)?|arregl[óé]|soluciona\w*"
         r"|reparad[oa])\b",
         "Portuguese": r"\b(?:corrig\w+|correção|correções|conserta\w*|arruma(?:d[oa]|ndo|r)?)\b",

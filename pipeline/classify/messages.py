@@ -35,7 +35,7 @@ MAX_REVERTED = 64
 
 _CHEAP = (b"fix", b"bug", b"regression", b"defect", b"revert", b"appl", b"land", b"roll", b"back", b"undo")
 
-_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect", b"revert", b"incorrect", b"wrong", b"fail")
+_CHEAP_IN_BODY = (b"fix", b"bug", b"regression", b"defect", b"revert", b"incorrect", b"wrong")
 
 _STRENGTH = ("keyword", "prefix", "label", "issue")
 
@@ -162,7 +162,7 @@ def read_message(
     version = recipe.miner_version
     origin = read_origin(subject, body) if version >= 2 else Origin()
     # Where a button merged a pull request, its title says what landed.
-    said, more = (origin.title, body.lstrip().partition("\n")[2]) if origin.title else (subject, body)
+    said, more = (origin.title, body.lstrip().removeprefix(origin.title)) if origin.title else (subject, body)
     body_reverts = bool((_BODY_REVERT if version < 2 else _BODY_REVERT_2).match(body))
     own = _kind(said, "" if body_reverts else more, rules, version)
     evidence = _strongest(Evidence(own, recipe.weight(own)) if own else None, linked)

@@ -1,7 +1,7 @@
 """Read where a change comes from: the pull or merge request that it lands, the commits that it was picked from.
 
-These are rules of version 2. Recognised are the texts that git, GitHub, GitLab, Bitbucket, Azure DevOps and the usual
-backport bots write.
+These are rules of version 2. Recognised are the texts that git, GitHub, GitLab, Gitea, Bitbucket, Azure DevOps and the
+usual backport bots write.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _MERGED = re.compile(
     re.ASCII,
 )
 _MERGED_BRANCH = re.compile(r"Merge branch '", re.ASCII)
+_MERGED_TITLE = re.compile(r"Merge pull request '(.{1,400})' \((?:#|!)(\d{1,9})\) from ", re.ASCII)
 # The number stands before or behind the title.
 _NUMBERED = re.compile(
     r"Merged PR (\d{1,9}): |Pull request #(\d{1,9}): |.{0,2000}\((?:pull request )?[#!](\d{1,9})\)$", re.ASCII
@@ -61,6 +62,8 @@ def read_origin(subject: str, body: str) -> Origin:
 
 
 def _landed(subject: str, body: str) -> tuple[int | None, str]:
+    if titled := _MERGED_TITLE.match(subject):
+        return int(titled[2]), titled[1]
     see = _SEE.search(body)
     merged = _MERGED.match(subject)
     if merged or (see and _MERGED_BRANCH.match(subject)):

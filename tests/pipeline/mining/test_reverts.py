@@ -114,6 +114,8 @@ MERGES = [
     ),
     ("Merge branch 'side' into 'main'\n\nHarden it\n\nSee merge request acme/app!7", "Undo it\n\nReverts acme/app!7"),
     ("Merged in side (pull request #7)\n\nHarden it", "Revert it\n\nThis reverts pull request #7."),
+    ("Merge pull request 'Harden it' (#7) from ada/side into main", "Revert #7"),
+    ("Merge pull request 'Harden it' (#7) from ada/side into main", 'Revert "Harden it"'),
     ("Auto merge of #7 - ada:side, r=bob\n\nHarden it", "Revert #7"),
 ]
 
