@@ -36,7 +36,12 @@ RunState = Literal["waiting", "queued", "running", "ended"]  # waiting: for its 
 RunEnding = Literal["finished", "crashed", "cancelled", "timed_out", "out_of_budget", "refused"]
 DeliveryState = Literal["received", "handled", "ignored"]
 InstallationState = Literal["active", "suspended", "refused"]
-Owed = Literal["", "post", "screen"]  # nothing; an answer on the newest head; a new measurement
+Owed = Literal[
+    "",  # nothing
+    "post",  # an answer on the newest head
+    "repair",  # likewise, and a new measurement where the last one failed
+    "screen",  # a new measurement
+]
 Subset = Literal["screen", "evidence", "full"]
 Permission = Literal["write", "maintain", "admin"]  # the least role that may give commands
 

@@ -44,7 +44,7 @@ MAX_REDIRECTS = 3
 MAX_CONCURRENT_REQUESTS = 20  # GitHub allows 100 across all processes
 MAX_PACING_DELAY = timedelta(seconds=10)  # a longer wait is raised as RateLimited instead
 REQUEST_TIMEOUT_S = 60.0  # in total, however slowly the response trickles in
-MAX_MESSAGE_CHARS = 240
+MAX_MESSAGE_CHARS = 190
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT_STATUSES = (502, 503, 504)

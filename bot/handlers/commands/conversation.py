@@ -11,7 +11,7 @@ import structlog
 from bot.commands.grammar import Command
 from bot.commands.permission import may
 from bot.github.client import InstallationClient
-from bot.github.errors import Forbidden, NotFound, Rejected, Unavailable
+from bot.github.errors import Forbidden, NotFound, Rejected
 from bot.github.rate_limits import next_write
 from bot.jobs.context import ASK, JobContext
 from bot.records import Installation, Permission, Repository
@@ -60,7 +60,7 @@ class Conversation:
                 return
         try:
             await self.client.react(self.repository.full_name, self.comment_id, reaction)
-        except (Forbidden, NotFound, Rejected, Unavailable) as error:
+        except (Forbidden, NotFound, Rejected) as error:
             log.info("no_reaction", problem=type(error).__name__)
 
 

@@ -85,8 +85,10 @@ def decide_owed(before: Installation | None, memory: InstallationMemory, now: In
     gained = {name for name, access in now.permissions.items() if before.permissions.get(name) != access}
     if memory.owed == "screen" or any(name not in before.permissions for name in gained & EVIDENCE):
         return "screen"
+    if memory.owed == "repair" or gained:
+        return "repair"
     unheard = memory.listed_at is not None and at - memory.listed_at > UNHEARD
-    return "post" if memory.owed or gained or before.state != "active" or unheard else ""
+    return "post" if memory.owed or before.state != "active" or unheard else ""
 
 
 async def sync_repository(context: JobContext) -> Outcome:
@@ -164,7 +166,7 @@ async def _save(
             # It has become public: replace the check run that shows the ranking.
             await request(connection, *ids, PostJob(again=True), context.now())
     remeasure = parse_sync_repository(context.job.arguments).remeasure
-    newest = await newest_screening(connection, *ids) if owed else None
+    newest = await newest_screening(connection, *ids) if owed == "repair" else None
     remeasure |= owed == "screen" or (newest is not None and newest.failure != "")
     if screening := decide_screening(memory, repository, remeasure=remeasure):
         await request(connection, *ids, screening, context.now())

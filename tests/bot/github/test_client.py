@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bot.github.client import Comment, GitHubApp, GitHubServer, InstallationClient
 from bot.github.errors import (
     BadToken,
+    Blocked,
+    Deleted,
     Forbidden,
     ForeignRedirect,
     GitHubError,
@@ -449,10 +451,11 @@ class TestProblems:
             (403, "Resource not accessible by integration", Forbidden),
             (403, "This installation has been suspended", Suspended),
             (404, "Not Found", NotFound),
-            (410, "Issues are disabled for this repo", NotFound),
+            (410, "Issues are disabled for this repo", Deleted),
             (422, "Validation Failed", Rejected),
             (409, "Conflict", Rejected),
-            (451, "Repository access blocked", Rejected),
+            (451, "Repository access blocked", Blocked),
+            (403, "Sorry. Your account was suspended", Forbidden),
             (500, "Server Error", Unavailable),
         ],
     )

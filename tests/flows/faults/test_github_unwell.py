@@ -185,8 +185,8 @@ def test_what_does_not_pass_is_said_and_nobody_is_followed_elsewhere(tmp_path: P
             "403 when it is written": lambda of: of.meets(no_rights, of.writing, FOREVER),
         }
         sufferers = suffer(stage, troubles)
+        # Not until nothing is left to do: a git server that is away, or refuses, is tried again for days.
         until("a word on each", lambda: len(told(stage, sufferers)) == len(troubles))
-        stage.until_idle()
         said = told(stage, sufferers)
         assert {words: text for words, text in said.items() if SAID[words] not in text} == {}
         elsewhere.setblocking(False)
