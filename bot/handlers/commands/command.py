@@ -37,6 +37,12 @@ WINDOW: Final = timedelta(hours=1)
 MAX_PER_USER: Final = 5
 MAX_PER_REPOSITORY: Final = 20
 REMEMBERED_FOR: Final = timedelta(days=30)  # as long as job rows are kept
+NOT_SERVED: Final = "not served"
+ARCHIVED: Final = "archived"
+NO_ROLE: Final = "the role does not permit it"
+TOO_MANY: Final = f"more than {MAX_PER_REPOSITORY} commands in an hour"
+TOO_MANY_OF_USER: Final = f"more than {MAX_PER_USER} commands of one user in an hour"
+WITHOUT_EFFECT: Final = frozenset({NOT_SERVED, ARCHIVED, NO_ROLE, TOO_MANY, TOO_MANY_OF_USER})
 BUTTON_COMMANDS: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
 
 
@@ -56,9 +62,9 @@ async def command(context: JobContext) -> Outcome:
     arguments = parse_command(context.job.arguments)
     state = await _load(context, arguments)
     if state is None or state.installation.state != "active":
-        return Done("not served")
+        return Done(NOT_SERVED)
     if state.repository.archived:
-        return Done("archived")  # GitHub accepts no writes there
+        return Done(ARCHIVED)  # GitHub accepts no writes there
     if reason := why_dropped(context.job, state.recent, context.now()):
         return Done(reason)
     match arguments:
@@ -96,9 +102,9 @@ def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
         return "this comment was handled before"
     recent = [other for row, other in earlier if row.made_at > now - WINDOW]
     if len(recent) >= MAX_PER_REPOSITORY:
-        return f"more than {MAX_PER_REPOSITORY} commands in an hour"
+        return TOO_MANY
     if sum(other.sender_id == command.sender_id for other in recent) >= MAX_PER_USER:
-        return f"more than {MAX_PER_USER} commands of one user in an hour"
+        return TOO_MANY_OF_USER
     return ""
 
 
@@ -112,7 +118,7 @@ async def _button(context: JobContext, state: CommandState, pressed: ButtonComma
     except NotFound:
         return Done("the account that pressed it is gone")
     if not await talk.may(requested, login, pressed.sender_id, state.facts.config.permission):
-        return Done("the role does not permit it")
+        return Done(NO_ROLE)
     return await _decide(talk, requested, state.facts, Requester(pressed.sender_id, head_sha=check_run.head_sha))
 
 
@@ -129,7 +135,7 @@ async def _comment(context: JobContext, state: CommandState, commented: CommentC
         return Done(reason)
     if not await talk.may(requested, comment.author_login, comment.author_id, state.facts.config.permission):
         await talk.react("confused")
-        return Done("the role does not permit it")
+        return Done(NO_ROLE)
     await talk.react("eyes")
     issue_number = comment.issue_number or commented.issue_number
     requester = Requester(comment.author_id, commented.comment_id, issue_number)

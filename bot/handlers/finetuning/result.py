@@ -34,6 +34,8 @@ from bot.store.screenings import load_screening
 from pipeline.json_fields import MalformedError
 
 SUSPENDED_PAUSE: Final = timedelta(hours=1)
+NOTHING_TO_SHOW: Final = "there is nothing to show again"
+WITHOUT_EFFECT: Final = frozenset({NOTHING_TO_SHOW})  # of a "re-run"
 ResultArguments = RunEnded | RunQueued | RunRefused | ShowAgain
 
 
@@ -190,7 +192,7 @@ async def _started(context: JobContext, state: ResultState) -> Outcome:
 async def _show_again(context: JobContext, state: ResultState) -> Outcome:
     """Post what is stored as a new check run, because GitHub waits for one. This costs no GPU time."""
     if state.posted is None:
-        return Done("there is nothing to show again")
+        return Done(NOTHING_TO_SHOW)
     if state.run is None:
         return await _write(context, state, nothing_check(state.shown))
     if state.run.state != "ended":
