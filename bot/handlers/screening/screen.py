@@ -22,7 +22,7 @@ from bot.handlers.screening.source import Source, load_source
 from bot.jobs.arguments import parse_screen
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.failures import save_failure
-from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, retry
+from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, pause, retry
 from bot.messages.reasons import CODE_UNREADABLE
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, RepositoryMemory, StoredScreening
@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 RECIPE_IDS: Final = MappingProxyType({recipe.name: recipe.id for recipe in RECIPES.values()})
 DISK_PAUSE: Final = timedelta(minutes=10)
+MAX_KILLED: Final = 5  # attempts; it may be the one that uses up the machine's memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,5 +204,7 @@ def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Fa
             return Gone(failure.sentence)
         case "unavailable" | "interrupted":
             return retry(attempts, now, failure.sentence)
+        case "killed" if attempts < MAX_KILLED:
+            return Again(now + pause(attempts), failure.sentence)
         case _:
             return Failed(failure.sentence)

@@ -104,6 +104,7 @@ def test_a_transient_failure_is_retried() -> None:
         ("missing", Gone("why")),
         ("unavailable", Again(START + timedelta(seconds=15), "why")),
         ("interrupted", Again(START + timedelta(seconds=15), "why")),
+        ("killed", Again(START + timedelta(seconds=15), "why")),
         *((kind, Failed("why")) for kind in FINAL),
     ]
     wrong = [
