@@ -204,6 +204,14 @@ async def expired_jobs(connection: AsyncConnection, real_now: datetime) -> list[
     return [_job(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
 
 
+async def is_requested(
+    connection: AsyncConnection, installation_id: int, repository_id: int, kind: JobKind, key: str = ""
+) -> bool:
+    """Return whether such a job is open or running."""
+    mine = _c.installation_id == installation_id, _c.open_key == _open_key(kind, installation_id, repository_id, key)
+    return (await connection.execute(select(_c.job_id).where(*mine))).first() is not None
+
+
 async def ready_jobs(connection: AsyncConnection, now: datetime, kinds: Collection[JobKind], limit: int) -> list[int]:
     """Return the ids of due jobs, the oldest first."""
     ready = select(_c.job_id).where(_c.state == "open", _c.not_before <= now, _c.kind.in_(sorted(kinds)))

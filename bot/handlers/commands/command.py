@@ -61,6 +61,10 @@ async def command(context: JobContext) -> Outcome:
     """Execute a command and reply to it, or drop it with a reason."""
     arguments = parse_command(context.job.arguments)
     state = await _load(context, arguments)
+    if state is None:
+        if later := await context.until_listed():
+            return later
+        state = await _load(context, arguments)  # it may just have been listed
     if state is None or state.installation.state != "active":
         return Done(NOT_SERVED)
     if state.repository.archived:

@@ -60,6 +60,10 @@ async def result(context: JobContext) -> Outcome:
     arguments = parse_result(context.job.arguments)
     state = await _load(context, arguments)
     if state is None:
+        if later := await context.until_listed():
+            return later
+        state = await _load(context, arguments)  # it may just have been listed
+    if state is None:
         return Done("no such repository")
     match arguments:
         case RunEnded():

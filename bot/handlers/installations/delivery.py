@@ -66,7 +66,10 @@ async def _request(connection: Connection, request: JobRequest, event: Event, no
     memory = await load_repository(connection, installation_id, repository_id)
     if installation is None or (memory is None and request.kind != "sync_repository"):
         # The delivery came too early or concerns something removed: GitHub's list decides.
-        return await request_job(connection, installation_id, 0, "sync_installation", now)
+        sync_id = await request_job(connection, installation_id, 0, "sync_installation", now)
+        if request.after_quiet or not request.key:
+            return sync_id
+        # Somebody waits for this, so it is done after the listing.
     if request.after_quiet:
         return await _request_after_push(connection, request, event, now)
     changed = bool(event.facts.get("default_branch_changed"))

@@ -69,6 +69,10 @@ async def post(context: JobContext) -> Outcome:
         return await withdraw_duplicates(context, arguments.row_id)
     state = await _load(context, arguments)
     if state is None:
+        if later := await context.until_listed():
+            return later
+        state = await _load(context, arguments)  # it may just have been listed
+    if state is None:
         return Done("no such repository")
     if state.installation.state != "active":
         return await context.not_served(state.installation)

@@ -229,6 +229,7 @@ def _to_jobs(job: Job, ids: tuple[int, int]) -> list[Call]:
         (jobs.request_job, *ids, "post", after(1)),
         (jobs.delay_jobs, me, "post", after(9)),
         (jobs.recent_jobs, *ids, "screen", NOW),
+        (jobs.is_requested, *ids, "screen"),
         (jobs.hold_lease, job),
         (jobs.renew_lease, job, after(60)),
         (jobs.finish_job, job, "done", after(1)),

@@ -17,6 +17,21 @@ from tests.simulator.state import Account
 pytestmark = pytest.mark.faults
 
 
+def test_a_command_before_the_first_listing_is_answered_after_it(fast: Stage) -> None:
+    shop = fast.repository(fast.organization("early"))
+    shop.roles["ann"] = "maintain"
+    gate = fast.hold("GET /installation/repositories")
+    fast.app.install(shop.owner, [shop])
+    gate.wait()
+    comment = shop.comment("ann", "/screen")
+    fast.github.settle()
+    until("it waits", lambda: any(job.kind == "command" and job.state == "open" for job in fast.rows()["jobs"]))
+    gate.open()
+    until("an answer", lambda: comment.reactions)
+    fast.until_idle()
+    assert [reaction["content"] for reaction in comment.reactions] == ["eyes", "rocket"]
+
+
 @dataclass
 class Screening:
     """One that has begun and does not go on before its gate is opened."""

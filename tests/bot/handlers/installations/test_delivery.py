@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from bot.handlers.commands.command import NO_ROLE, TOO_MANY_OF_USER
 from bot.handlers.finetuning.result import NOTHING_TO_SHOW
 from bot.handlers.installations.delivery import deliver
 from bot.handlers.screening.post_schedule import NO_RESULT
-from bot.records import Event, Fact
+from bot.records import Event, Fact, Job
 from bot.store.deliveries import load_delivery
 from bot.store.installations import save_installation
 from bot.store.jobs import finish_job, recent_jobs
@@ -60,6 +60,33 @@ def test_a_delivery_of_an_unknown_repository_requests_a_sync(
         assert await deliver(shop.parts, await shop.deliver("g1", event))
         job = await shop.claimed()
         assert (job.kind, job.installation_id, job.repository_id) == (kind, event.installation_id, repository_id)
+
+    play(story)
+
+
+def test_who_waits_for_an_answer_gets_it_after_the_listing(play: Play) -> None:
+    """A command, a button or a "re-run" may come before the repositories of a new installation are listed."""
+
+    async def story(shop: Shop) -> None:
+        said: dict[str, Fact] = {"command": "/screen", "comment_id": 1, "sender_id": 9, "issue_number": 1}
+        events = [
+            Event("issue_comment", "created", 11, 200, said),
+            Event("check_run", "requested_action", 11, 200, CLICKS[0][1]),
+            Event("check_run", "rerequested", 11, 200, {**CLICKS[2][1], "head_sha": HEAD}),
+            Event("check_run", "rerequested", 11, 200, {**CLICKS[3][1], "head_sha": HEAD}),
+            Event("issue_comment", "created", 10, 200, {**said, "comment_id": 2}),  # one that was just added
+        ]
+        for number, event in enumerate(events):
+            assert await deliver(shop.parts, await shop.deliver(f"g{number}", event))
+        claimed = [(job.kind, job.installation_id, job.repository_id) async for job in each_job(shop)]
+        waiting = [("command", 11), ("command", 11), ("post", 11), ("result", 11), ("command", 10)]
+        asked = [(kind, installation_id, 200) for kind, installation_id in waiting]
+        assert sorted(claimed) == sorted([*asked, *(("sync_installation", number, 0) for number in (10, 11))])
+
+    async def each_job(shop: Shop) -> AsyncIterator[Job]:
+        while (job := await shop.claim()) is not None:
+            yield job
+            await shop.write(finish_job, job, "done", shop.clock.now())
 
     play(story)
 
