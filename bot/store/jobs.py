@@ -91,14 +91,16 @@ async def claim_job(
     *,
     lease_s: float = 30,
     caps: Mapping[JobKind, int] | None = None,
+    without: Collection[int] = (),
 ) -> Job | None:
     """Claim the next job under a new lease, in a transaction that does nothing else.
 
     `now` decides what is due, `real_now` when the lease expires. `caps` limits the running jobs per kind and
-    installation (default 1). Return None if nothing is due, or if everything due is at its cap.
+    installation (default 1); installations in `without` are passed over. Return None if nothing is due, or if
+    everything due is at its cap.
     """
     for _ in range(_CLAIM_TRIES):
-        job_id = await next_turn(connection, {kind: (caps or {}).get(kind, 1) for kind in kinds}, now)
+        job_id = await next_turn(connection, {kind: (caps or {}).get(kind, 1) for kind in kinds}, now, without)
         if job_id is None:
             return None
         taken = {
