@@ -275,6 +275,7 @@ class StoredCheckRun:
     made_at: datetime
     posted_at: datetime | None
     run_id: int = 0  # of an "assay/finetune"
+    again: bool = False  # "re-run" on a commit: says nothing about what the newest head shows
 
     @property
     def external_id(self) -> str:

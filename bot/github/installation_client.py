@@ -133,20 +133,27 @@ class InstallationClient:
         response = await self._send("POST", repository_path(full_name, "check-runs"), check_run_body(fields))
         return response.parse(CreatedResponse).id
 
-    async def find_check_run(self, full_name: str, head_sha: str, name: str, external_id: str) -> int | None:
-        """Return the id of this App's existing check run, or None."""
+    async def update_check_run(self, full_name: str, check_run_id: int, fields: CheckRunFields) -> None:
+        """Replace what one of our check runs shows; its commit stays."""
+        body = {name: value for name, value in check_run_body(fields).items() if name != "head_sha"}
+        path = repository_path(full_name, "check-runs", check_run_id)
+        await self._send("PATCH", path, body, idempotent=True)
+
+    async def find_check_runs(self, full_name: str, head_sha: str, name: str, external_id: str) -> list[int]:
+        """Return the ids of this App's check runs with this external id, newest first."""
         path = repository_path(full_name, "commits", head_sha, "check-runs")
         query: dict[str, str | int] = {"check_name": name, "filter": "all", "app_id": self._app_id}
+        found: list[int] = []
         for page in range(1, _MAX_CHECK_RUN_PAGES + 1):
             response = await self._get(path, {**query, "per_page": PAGE_SIZE, "page": page})
             runs = response.parse(CheckRunsResponse).check_runs
             for run in runs:
                 is_ours = run.app is None or run.app.id in (0, self._app_id)
                 if is_ours and run.name == name and run.external_id == external_id:
-                    return run.id
+                    found.append(run.id)
             if not has_next(response.headers, len(runs)):
                 break
-        return None
+        return sorted(found, reverse=True)
 
     async def turn_off_suites(self, full_name: str, app_id: int) -> None:
         """Stop GitHub from creating an empty check suite for this App on every push."""

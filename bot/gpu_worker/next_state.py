@@ -13,6 +13,7 @@ from bot.runs.estimate import LOADING_MINUTES, MIN_MINUTES
 
 MAX_ATTEMPTS: Final = 3  # after failures that a retry may fix
 PAUSE_S: Final = 15.0  # before the next attempt
+STORE_PAUSE_S: Final = 60.0  # and five times as long the next time: a store that is away comes back within minutes
 LIMIT_FACTOR: Final = 1.25
 LIMIT_EXTRA_MINUTES: Final = 10.0
 
@@ -44,7 +45,9 @@ def decide(reply: Reply, attempts: int) -> Finish | Requeue:
             return Finish("finished", "", result, recipe_id, files)
         case Stopped():
             return Requeue(reasons.WORKER_STOPPED, counts=False, pause_s=0.0)
-        case Failure("device", sentence) | Failure("store", sentence):
+        case Failure("store", sentence):
+            return _requeue(sentence.partition(" (")[0], attempts, STORE_PAUSE_S * 5.0 ** (attempts - 1))
+        case Failure("device", sentence):
             return _requeue(sentence.partition(" (")[0], attempts)
         case Failure(_, sentence):
             return Finish("crashed", sentence)
@@ -78,7 +81,7 @@ def refused(sentence: str) -> Finish:
     return Finish("refused", sentence)
 
 
-def _requeue(sentence: str, attempts: int) -> Finish | Requeue:
+def _requeue(sentence: str, attempts: int, pause_s: float = PAUSE_S) -> Finish | Requeue:
     if attempts < MAX_ATTEMPTS:
-        return Requeue(reasons.resumes(sentence))
+        return Requeue(reasons.resumes(sentence), pause_s=pause_s)
     return Finish("crashed", reasons.gave_up(sentence, attempts))

@@ -43,6 +43,7 @@ async def request(
     now: datetime,
     *,
     not_before: datetime | None = None,
+    later: bool = False,
 ) -> int:
     """Request the job that `arguments` describe, as `request_job` does, and return its id."""
     return await request_job(
@@ -54,6 +55,7 @@ async def request(
         not_before=not_before,
         arguments=arguments.dump(),
         key=arguments.key,
+        later=later,
     )
 
 
@@ -76,6 +78,25 @@ class PostJob(JobArguments):
     head_sha: str = ""  # with `again`: the commit to post it on; empty: the newest head
     suite: bool = False  # with `again`: a check suite, which waits for every check run in it
     look: bool = False  # ask GitHub for the head and the configuration: something changed without a push
+
+    @property
+    def key(self) -> str:
+        return f"again/{self.head_sha}" if self.again else ""  # each commit's suite waits for its own
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateCheckRuns(JobArguments):
+    """Look whether GitHub has more than one check run of a row."""
+
+    kind = "post"
+    row_id: int
+
+    @property
+    def key(self) -> str:
+        return f"duplicates/{self.row_id}"
+
+    def dump(self) -> dict[str, Fact]:
+        return {"duplicates_of": self.row_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +170,7 @@ class RunRefused(JobArguments):
 
     @property
     def key(self) -> str:
-        return "refused"
+        return f"refused/{self.head_sha}"
 
     def dump(self) -> dict[str, Fact]:
         return {"refused": self.refusal, "head_sha": self.head_sha}
@@ -200,7 +221,9 @@ def parse_screen(stored: Stored) -> ScreenJob:
     return ScreenJob(force=bool(stored.get("force")))
 
 
-def parse_post(stored: Stored) -> PostJob:
+def parse_post(stored: Stored) -> PostJob | DuplicateCheckRuns:
+    if "duplicates_of" in stored:
+        return DuplicateCheckRuns(_id(stored, "duplicates_of"))
     again = bool(stored.get("again"))
     head_sha = _text(stored, "head_sha") if again else ""
     return PostJob(again, head_sha, bool(stored.get("suite")), bool(stored.get("look")))

@@ -1,7 +1,8 @@
 """arq's worker, hardened against Redis outages and foreign entries in the queue.
 
-arq 0.28 ends its worker on the first connection error and leaves its counters stale. A wake-up is removed from the
-queue when work on it starts, so that a queue's length is the number that waits, and a killed worker leaves none behind.
+arq 0.28 ends its worker on the first connection error and leaves its counters stale. It also marks a wake-up as in
+progress and leaves it in the queue, where that of a killed worker would count as waiting until the mark expires. Here a
+wake-up is taken off the queue to claim it, so a queue's length is the number that waits, whoever is killed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
@@ -36,7 +38,6 @@ class QueueWorker(Worker):
         self, queue: Queue, function: str, take: Take, *, concurrency: int, url: str, refused: Callable[[], None]
     ):
         async def start(context: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
-            await self._dequeue(context["job_id"])
             await take(args[0])
 
         self._refused = refused
@@ -75,6 +76,21 @@ class QueueWorker(Worker):
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             await self._recount()
 
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start those that this worker takes off the queue; only one worker can. Called by arq for each poll."""
+        for raw in job_ids:
+            name = raw.decode()
+            await self.sem.acquire()
+            if self.job_counter >= self.max_jobs:
+                self.sem.release()
+                return
+            self.job_counter += 1
+            if await self.pool.zrem(self.queue_name, name):
+                task = self.tasks[name] = self.loop.create_task(self.run_job(name, time.time_ns() // 1_000_000))
+                task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+            else:
+                self._release_sem_dec_counter_on_complete()
+
     def stop_taking(self) -> None:
         self.allow_pick_jobs = False
 
@@ -91,10 +107,6 @@ class QueueWorker(Worker):
         with contextlib.suppress(*REDIS_ERRORS):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self.pool.aclose(close_connection_pool=True)
-
-    async def _dequeue(self, wakeup: str) -> None:
-        with contextlib.suppress(*REDIS_ERRORS):
-            await self.pool.zrem(self.queue_name, wakeup)
 
     async def _clear(self) -> None:
         """Empty the queue; the sweeper creates the wake-ups again."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from bot.calibration.calibration_source import CalibrationSource
@@ -23,11 +23,14 @@ from bot.policy import Policy
 from bot.records import Installation, Job, JobKind
 from bot.sandbox.supervisor import Supervisor
 from bot.store.database import Connection, Database
-from bot.store.jobs import finish_job, hold_lease, request_job
+from bot.store.jobs import finish_job, hold_lease, is_requested, request_job
 
 READ: Final[Mapping[str, str]] = {"contents": "read", "metadata": "read"}
 ASK: Final[Mapping[str, str]] = {"metadata": "read"}
 WRITE_CHECKS: Final[Mapping[str, str]] = {"checks": "write", "contents": "read", "metadata": "read"}
+
+FIRST_LOOK: Final = timedelta(seconds=2)  # for a repository that is not listed yet
+LAST_LOOK: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,14 @@ class JobContext:
             if installation.state == "suspended":
                 await request_job(connection, self.installation_id, 0, "sync_installation", self.now())
         return Done()
+
+    async def until_listed(self) -> Later | None:
+        """Return when to look again for an unknown repository, while its installation is being listed; None if not."""
+        async with self.parts.database.read() as connection:
+            if not await is_requested(connection, self.installation_id, 0, "sync_installation"):
+                return None
+        waited = self.now() - self.job.made_at
+        return Later(self.now() + min(max(waited / 10, FIRST_LOOK), LAST_LOOK), "the repository is not listed yet")
 
     async def client(self, permissions: Mapping[str, str], *, whole: bool = False) -> InstallationClient:
         """Return a client with a fresh token for the job's repository, or for the `whole` installation."""

@@ -24,12 +24,17 @@ class Stopping(Exception):
     """The worker is stopping: the job returns to the queue as if it had never started."""
 
 
+class Yielding(Exception):
+    """Another installation waits for the slot: the job returns to the queue for a while."""
+
+
 class RunningJob:
     """A job in progress, and the means to stop it."""
 
     def __init__(self, context: JobContext, handler: Handler) -> None:
         self.context = context
         self.stopped_by: Exception | None = None
+        self.began_s = time.monotonic()
         self._task = asyncio.create_task(_call(handler, context))
 
     def stop(self, reason: Exception) -> None:

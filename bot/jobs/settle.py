@@ -11,8 +11,9 @@ import structlog
 
 from bot.jobs.context import Done, JobContext, Later, Outcome
 from bot.jobs.failures import save_error, save_failure
-from bot.jobs.lease import RunningJob, Stopping
+from bot.jobs.lease import RunningJob, Stopping, Yielding
 from bot.jobs.retry import MAX_ATTEMPTS, Again, Failed, Gone, Paused, decide, error_fields, is_bug, pause, probe_at
+from bot.jobs.shares import YIELD_PAUSE
 from bot.store.installations import set_installation_state
 from bot.store.jobs import LostLease, finish_job, request_job, reschedule_job
 from bot.store.unfinished import next_failing, revive_failing
@@ -31,6 +32,9 @@ async def settle(running: RunningJob) -> str:
         return "lost"
     except Stopping:
         return await _written(_reschedule(context, Again(context.now(), "the worker stopped", counts=False)), "stopped")
+    except Yielding:
+        again = Again(context.now() + YIELD_PAUSE, "another installation was waiting", counts=False)
+        return await _written(_reschedule(context, again), "yielded")
     except Exception as error:  # the outermost handler of a job: every error ends up in its row
         return await _settle_error(context, error)
     word = "done" if context.concluded else await _settle_outcome(context, outcome)

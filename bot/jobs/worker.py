@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,14 +16,16 @@ from bot.jobs.arq_worker import QueueWorker, Take
 from bot.jobs.cancellation import cancel_and_wait
 from bot.jobs.context import Handlers, JobContext, Parts
 from bot.jobs.lanes import CAPS, KINDS, LANES, Lane, lane_of
-from bot.jobs.lease import RunningJob, Stopping
+from bot.jobs.lease import RunningJob, Stopping, Yielding
 from bot.jobs.retry import error_fields
 from bot.jobs.settle import settle
+from bot.jobs.shares import WAITS, Held, at_their_share, who_yields
 from bot.jobs.sweeper import Sweeper
 from bot.jobs.wakeups import Queue
 from bot.records import Job
 from bot.store.database import Connection
 from bot.store.jobs import claim_job, free_turns, ready_jobs
+from bot.store.turns import waits_for_a_slot
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,8 @@ class JobRunner:
         self._parts = parts
         self._handlers = handlers
         self._running: set[RunningJob] = set()
+        self._yields: Counter[int] = Counter()  # by job
+        self._passed_over: set[int] = set()  # installations that have just given back a slot
         self._stopping = False
 
     async def take_delivery(self, delivery_id: int) -> None:
@@ -62,6 +67,33 @@ class JobRunner:
             if job is None:
                 return
             await self._run(job)
+
+    async def rebalance(self) -> None:
+        """Return a screening to the queue if another installation waits for its slot, and announce what can start."""
+        held = self._held("screen")
+        if len(held) >= self.concurrency("screen") and (slot := who_yields(held)) is not None:
+            async with self._parts.database.read() as connection:
+                waits = await waits_for_a_slot(connection, KINDS["screen"], self._parts.clock.now() - WAITS)
+            if waits:
+                self._yield(slot)
+        await self.announce_ready()
+
+    def _held(self, lane: Lane) -> list[Held]:
+        now_s = time.monotonic()
+        jobs = [(running.context.job, now_s - running.began_s) for running in self._running]
+        return [
+            Held(job.job_id, job.installation_id, age_s, self._yields[job.job_id])
+            for job, age_s in jobs
+            if lane_of(job.kind) == lane
+        ]
+
+    def _yield(self, slot: Held) -> None:
+        for running in list(self._running):
+            if running.context.job.job_id == slot.job_id:
+                log.info("screening_yields", job_id=slot.job_id, age_s=round(slot.age_s), yields=slot.yields)
+                self._yields[slot.job_id] += 1
+                self._passed_over.add(slot.installation_id)
+                running.stop(Yielding())
 
     async def announce_ready(self) -> None:
         """Top up the waiting wake-ups to the number that can be used soon."""
@@ -93,8 +125,22 @@ class JobRunner:
             return None
         now, real_now = self._parts.clock.now(), datetime.now(UTC)
         lease_s = self._parts.policy.lease_s
-        async with self._parts.database.write() as connection:
-            return await claim_job(connection, KINDS[lane], now, real_now, lease_s=lease_s, caps=CAPS)
+        held = [slot.installation_id for slot in self._held(lane)]
+        without = at_their_share(held, self.concurrency(lane))
+        if lane == "screen":
+            without |= self._passed_over
+            self._passed_over.clear()
+
+        async def claim(without: Collection[int]) -> Job | None:
+            async with self._parts.database.write() as connection:
+                return await claim_job(
+                    connection, KINDS[lane], now, real_now, lease_s=lease_s, caps=CAPS, without=without
+                )
+
+        job = await claim(without)
+        if job is None and without and lane == "screen":  # nobody else waits
+            job = await claim(())
+        return job
 
     async def _run(self, job: Job) -> None:
         began_s = time.monotonic()
@@ -106,6 +152,8 @@ class JobRunner:
                 outcome = await settle(running)
             finally:
                 self._running.discard(running)
+                if not isinstance(running.stopped_by, Yielding):
+                    del self._yields[job.job_id]
             seconds = time.monotonic() - began_s
             log.info("job_ended", outcome=outcome, seconds=round(seconds, 3), attempts=job.attempts)
             self._parts.hooks.job_ended(job.kind, outcome, seconds)
@@ -124,7 +172,7 @@ class Worker:
         self._parts = parts
         self._url = redis_url
         self._runner = JobRunner(parts, handlers)
-        self._sweeper = Sweeper(parts, self._runner.announce_ready, handlers.sweep)
+        self._sweeper = Sweeper(parts, self._runner.rebalance, handlers.sweep)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 

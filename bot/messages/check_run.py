@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, Protocol
 
 from bot.messages.markdown import fit
-from bot.records import CheckAction, CheckRunFields
+from bot.records import CheckAction, CheckRunFields, StoredCheckRun
 from pipeline.reports.escape import inert
 
 SCREEN: Final = "assay/screen"
@@ -14,6 +14,9 @@ MAX_TITLE: Final = 255
 NEVER_BLOCKS: Final = "This never blocks a merge. Please do not make it a required check."
 
 Conclusion = Literal["success", "neutral", "cancelled"]
+
+
+SUPERSEDED: Final = "This result was posted twice. The newest check run of this name on this commit stands."
 
 
 class Target(Protocol):
@@ -47,4 +50,17 @@ def build_check_run(
         summary=fit(summary, cut),
         text=fit(text, cut),
         actions=actions,
+    )
+
+
+def superseded_check(row: StoredCheckRun) -> CheckRunFields:
+    """Return what a duplicate shows: nothing but that another one stands. Its external id names no row."""
+    return CheckRunFields(
+        name=row.name,
+        head_sha=row.head_sha,
+        external_id=f"superseded/{row.row_id}",
+        conclusion="neutral",
+        title="Superseded by a newer check run",
+        summary=SUPERSEDED,
+        text=SUPERSEDED,  # replaces the result's, which an empty one would leave
     )

@@ -188,14 +188,14 @@ def _push_job(event: Event) -> JobRequest | None:
 def _rerequest_job(event: Event) -> JobRequest | None:
     """Return the job that posts again. For a suite, it also takes care of the suite's other check runs."""
     arguments = {"again": True, **_pick_facts(event, "head_sha")}
+    key = f"again/{event.facts.get('head_sha', '')}"  # each commit's suite waits for its own
     if event.name == "check_suite":
-        return JobRequest("post", event.installation_id, event.repository_id, {**arguments, "suite": True})
+        return JobRequest("post", event.installation_id, event.repository_id, {**arguments, "suite": True}, key)
     name = event.facts.get("check_run_name")
     if name is None:
         return None  # not one of ours
     if name == SCREEN_CHECK:
-        return JobRequest("post", event.installation_id, event.repository_id, arguments)
-    key = f"again/{event.facts.get('head_sha', '')}"
+        return JobRequest("post", event.installation_id, event.repository_id, arguments, key)
     arguments |= _pick_facts(event, "external_id")
     return JobRequest("result", event.installation_id, event.repository_id, arguments, key)
 

@@ -1,15 +1,17 @@
 """Reduce a delivery's payload to the facts that may be stored.
 
 GitHub's own examples violate its schema, so every field may be missing, null or of another type, and then counts as
-absent. Only ids, action, ref, SHAs, the clicked button, and the first line of a comment that is one of our
-commands are kept. No login, title, other text, commit message or e-mail address gets through.
+absent. Only ids, action, ref, SHAs, the clicked button, the digest of a body that reports a click, and the first line
+of a comment that is one of our commands are kept. No login, title, other text, commit message or e-mail address gets
+through.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints, ValidationError
@@ -120,12 +122,15 @@ def parse_event(name: str, body: bytes | bytearray) -> Event:
     """Parse a delivery of the event `name`. Raises MalformedPayload."""
     payload = _parse(body)
     reduce = _REDUCTIONS.get(name)
+    facts = {fact: value for fact, value in (reduce(payload) if reduce else {}).items() if value is not None}
+    if _is_click(name, payload.action, facts):
+        facts["click"] = hashlib.sha256(body).hexdigest()
     return Event(
         name=name,
         action=payload.action or "",
         installation_id=_id(payload.installation),
         repository_id=_id(payload.repository),
-        facts={fact: value for fact, value in (reduce(payload) if reduce else {}).items() if value is not None},
+        facts=facts,
     )
 
 
@@ -206,6 +211,16 @@ def _issue_comment(payload: _Payload) -> _Facts:
         "on_pull_request": issue.pull_request is not None,
         **_sender_facts(payload),
     }
+
+
+def _is_click(name: str, action: str | None, facts: Mapping[str, Fact]) -> bool:
+    """Return whether somebody clicked a button of ours or "re-run".
+
+    A click has no id. Two clicks differ in their bodies, because what the first one led to has changed the suite.
+    """
+    if action == "requested_action":
+        return "button" in facts
+    return action == "rerequested" and (name == "check_suite" or "check_run_name" in facts)
 
 
 def _sender_facts(payload: _Payload) -> _Facts:

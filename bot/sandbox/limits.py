@@ -16,6 +16,7 @@ _SET_PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 _SET_DUMPABLE = 4
 _SET_NO_NEW_PRIVILEGES = 38
 _MB = 1 << 20
+_FROM_OUTSIDE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # a service manager, or a person
 OUT_OF_MEMORY = 77  # exit status of a process that had no memory left to report it
 
 
@@ -99,8 +100,12 @@ def too_large_file(limits: Limits) -> str:
     return f"needed a file larger than the limit of {limits.file_bytes / 1e6:,.0f} MB"
 
 
-def explain(ending: Ending, limits: Limits) -> tuple[Literal["memory", "time", "crash"], str]:
-    """Return failure kind and sentence for a process that ended without a reply."""
+def explain(ending: Ending, limits: Limits) -> tuple[Literal["memory", "time", "killed", "crash"], str]:
+    """Return failure kind and sentence for a process that ended without a reply.
+
+    No limit on memory kills with SIGKILL: an allocation fails instead. So the kernel chose it, perhaps for what a
+    neighbour used, and another attempt may succeed.
+    """
     number = -ending.exit_code
     if number == signal.SIGXCPU or (number > 0 and ending.cpu_s >= limits.cpu_s):
         return "time", too_much_processor(limits)
@@ -110,7 +115,9 @@ def explain(ending: Ending, limits: Limits) -> tuple[Literal["memory", "time", "
     if ending.exit_code == OUT_OF_MEMORY:
         return "memory", too_much_memory(limits)
     if number == signal.SIGKILL:
-        return "memory", "was killed: the machine is short of memory"
+        return "killed", "was killed: the machine is short of memory"
+    if number in _FROM_OUTSIDE:
+        return "killed", f"was stopped from outside (signal {number})"
     if number > 0:
         return "crash", f"crashed (signal {number})"
     return "crash", f"ended without a reply (exit status {ending.exit_code})"

@@ -26,8 +26,9 @@ FailureKind = Literal[
     "disk_full",  # no room for any clone
     "unreadable",  # the repository cannot be parsed or cloned
     "moved",  # the pinned commit is no longer on the branch
-    "memory",
+    "memory",  # over its own limit
     "time",  # wall or CPU time
+    "killed",  # from outside: by the kernel, which was short of memory, or by a person
     "crash",  # of the child: a bug, or a malicious file
     "interrupted",  # the fork server ended; the screening is not to blame
 ]

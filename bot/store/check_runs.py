@@ -12,6 +12,7 @@ from bot.records import StoredCheckRun
 from bot.store.repositories import note_posted
 from bot.store.tables import check_runs
 
+SCREEN: Final = "assay/screen"
 FINETUNE: Final = "assay/finetune"
 
 _c = check_runs.c
@@ -28,6 +29,7 @@ async def create_check_run(
     now: datetime,
     *,
     run_id: int = 0,
+    again: bool = False,
 ) -> StoredCheckRun:
     """Create a row that is not posted yet. After a crash GitHub is asked for its `external_id`."""
     values = {
@@ -38,6 +40,7 @@ async def create_check_run(
         "screening_id": screening_id,
         "run_id": run_id,
         "check_run_id": 0,
+        "again": again,
         "conclusion": conclusion,
         "made_at": now,
     }
@@ -45,17 +48,31 @@ async def create_check_run(
     return _check_run(made.one())
 
 
-async def unposted_check_run(
+async def load_check_run(connection: AsyncConnection, installation_id: int, row_id: int) -> StoredCheckRun | None:
+    return await _newest(connection, _c.installation_id == installation_id, _c.row_id == row_id)
+
+
+async def unposted_check_runs(
     connection: AsyncConnection, installation_id: int, repository_id: int, name: str
-) -> StoredCheckRun | None:
-    """Return the newest row that GitHub may or may not have."""
-    return await _newest(connection, _of(installation_id, repository_id, name), _c.check_run_id == 0)
+) -> list[StoredCheckRun]:
+    """Return the rows that GitHub may or may not have, newest first."""
+    unposted = select(check_runs).where(_of(installation_id, repository_id, name), _c.check_run_id == 0)
+    return [_check_run(row) for row in await connection.execute(unposted.order_by(_c.row_id.desc()))]
 
 
 async def newest_posted(
     connection: AsyncConnection, installation_id: int, repository_id: int, name: str
 ) -> StoredCheckRun | None:
-    return await _newest(connection, _of(installation_id, repository_id, name), _c.check_run_id != 0)
+    """Return the newest one, apart from those that were shown again by request."""
+    return await _newest(connection, _of(installation_id, repository_id, name), _c.check_run_id != 0, ~_c.again)
+
+
+async def shows_screening(
+    connection: AsyncConnection, installation_id: int, repository_id: int, head_sha: str, screening_id: int
+) -> bool:
+    """Return whether a check run on this commit shows this screening, for whatever reason it was posted."""
+    shown = _c.check_run_id != 0, _c.head_sha == head_sha, _c.screening_id == screening_id
+    return await _newest(connection, _of(installation_id, repository_id, SCREEN), *shown) is not None
 
 
 async def pressed_check_run(
@@ -79,6 +96,12 @@ async def mark_posted(
     repository_id = (await connection.execute(posted)).scalar_one_or_none()
     if repository_id is not None:
         await note_posted(connection, installation_id, repository_id, now)
+
+
+async def replace_posted(connection: AsyncConnection, installation_id: int, row_id: int, check_run_id: int) -> None:
+    """Note that another of GitHub's check runs took the place of the posted one."""
+    mine = _c.installation_id == installation_id, _c.row_id == row_id, _c.check_run_id != 0
+    await connection.execute(update(check_runs).where(*mine).values(check_run_id=check_run_id))
 
 
 async def forget_unposted(connection: AsyncConnection, installation_id: int, row_id: int) -> None:

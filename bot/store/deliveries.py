@@ -78,6 +78,21 @@ async def load_delivery(connection: AsyncConnection, delivery_id: int, *, lock: 
     return None if row is None else _delivery(row)
 
 
+async def earlier_clicks(connection: AsyncConnection, delivery: StoredDelivery) -> list[StoredDelivery]:
+    """Return the earlier deliveries of the same body that reported a click and were not ignored."""
+    event = delivery.event
+    clicked = select(deliveries).where(
+        _c.installation_id == event.installation_id,
+        _c.repository_id == event.repository_id,
+        _c.event == event.name,
+        _c.action == event.action,
+        _c.state != "ignored",
+        _c.delivery_id < delivery.delivery_id,
+    )
+    rows = await connection.execute(clicked)
+    return [_delivery(row) for row in rows if row.facts.get("click") == event.facts.get("click")]
+
+
 async def finish_delivery(connection: AsyncConnection, delivery_id: int, state: DeliveryState, job_id: int = 0) -> None:
     """Note that a job took over, or that the delivery is `ignored`."""
     changes = {"state": state, "job_id": job_id or None}

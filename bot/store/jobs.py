@@ -91,14 +91,16 @@ async def claim_job(
     *,
     lease_s: float = 30,
     caps: Mapping[JobKind, int] | None = None,
+    without: Collection[int] = (),
 ) -> Job | None:
     """Claim the next job under a new lease, in a transaction that does nothing else.
 
     `now` decides what is due, `real_now` when the lease expires. `caps` limits the running jobs per kind and
-    installation (default 1). Return None if nothing is due, or if everything due is at its cap.
+    installation (default 1); installations in `without` are passed over. Return None if nothing is due, or if
+    everything due is at its cap.
     """
     for _ in range(_CLAIM_TRIES):
-        job_id = await next_turn(connection, {kind: (caps or {}).get(kind, 1) for kind in kinds}, now)
+        job_id = await next_turn(connection, {kind: (caps or {}).get(kind, 1) for kind in kinds}, now, without)
         if job_id is None:
             return None
         taken = {
@@ -208,6 +210,14 @@ async def expired_jobs(connection: AsyncConnection, real_now: datetime) -> list[
     """
     expired = select(jobs).where(_c.state == "running", _c.lease_until < real_now)
     return [to_job(row) for row in await connection.execute(expired.with_for_update(skip_locked=True))]
+
+
+async def is_requested(
+    connection: AsyncConnection, installation_id: int, repository_id: int, kind: JobKind, key: str = ""
+) -> bool:
+    """Return whether such a job is open or running."""
+    mine = _c.installation_id == installation_id, _c.open_key == _open_key(kind, installation_id, repository_id, key)
+    return (await connection.execute(select(_c.job_id).where(*mine))).first() is not None
 
 
 async def ready_jobs(connection: AsyncConnection, now: datetime, kinds: Collection[JobKind], limit: int) -> list[int]:

@@ -185,6 +185,7 @@ check_runs = Table(
     Column("screening_id", BigInteger, nullable=False),
     Column("run_id", BigInteger, nullable=False, server_default="0"),
     Column("check_run_id", BigInteger, nullable=False),
+    Column("again", Boolean, nullable=False, server_default=false()),  # shown again on a commit, by request
     Column("conclusion", String(20), nullable=False),
     Column("made_at", Utc, nullable=False),
     Column("posted_at", Utc),

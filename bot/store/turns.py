@@ -7,11 +7,24 @@ Within an installation the job that has been due longest comes first.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import CTE, Select, Subquery, and_, bindparam, func, literal, select, true, union_all
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    BindParameter,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.records import JobKind
@@ -20,8 +33,12 @@ from bot.store.tables import Utc, installations, jobs
 _CLAIM_LOCK: Final = 0x61737361  # an advisory lock of PostgreSQL
 
 
-async def next_turn(connection: AsyncConnection, caps: Mapping[JobKind, int], now: datetime) -> int | None:
+async def next_turn(
+    connection: AsyncConnection, caps: Mapping[JobKind, int], now: datetime, without: Collection[int] = ()
+) -> int | None:
     """Return the job to claim next, of the kinds in `caps`, which limits the running jobs per kind and installation.
+
+    Jobs of the installations in `without` do not count.
 
     On PostgreSQL claims are serialized, or two could each take the last slot under a cap; on SQLite write transactions
     are serial anyway. The time does not depend on how many jobs an installation has waiting.
@@ -30,7 +47,9 @@ async def next_turn(connection: AsyncConnection, caps: Mapping[JobKind, int], no
         return None
     if connection.dialect.name == "postgresql":
         await connection.execute(select(func.pg_advisory_xact_lock(_CLAIM_LOCK)))
-    turn = (await connection.execute(_turn(tuple(sorted(caps.items()))), {"now": now})).one_or_none()
+    turn = (
+        await connection.execute(_turn(tuple(sorted(caps.items()))), {"now": now, "without": list(without)})
+    ).one_or_none()
     if turn is None:
         return None
     due = and_(
@@ -56,7 +75,7 @@ def _turn(caps: tuple[tuple[JobKind, int], ...]) -> Select[tuple[int, JobKind, d
     due = (
         select(waiting.c.installation_id, kinds.c.kind, kinds.c.cap, first_due.label("due_at"))
         .join_from(waiting, kinds, true())
-        .where(waiting.c.installation_id.is_not(None))
+        .where(waiting.c.installation_id.is_not(None), waiting.c.installation_id.not_in(_without()))
         .subquery("due")
     )
     at_work = and_(running.c.installation_id == due.c.installation_id, running.c.kind == due.c.kind)
@@ -69,6 +88,18 @@ def _turn(caps: tuple[tuple[JobKind, int], ...]) -> Select[tuple[int, JobKind, d
         .order_by(installations.c.served_at.asc().nulls_first(), due.c.due_at, due.c.installation_id, due.c.kind)
         .limit(1)
     )
+
+
+def _without() -> BindParameter[Any]:
+    return bindparam("without", expanding=True, type_=BigInteger)
+
+
+async def waits_for_a_slot(connection: AsyncConnection, kinds: Collection[JobKind], due_before: datetime) -> bool:
+    """Return whether an installation has had a due job of these kinds since then, and none that runs."""
+    at_work = select(jobs.c.installation_id).where(jobs.c.state == "running", jobs.c.kind.in_(sorted(kinds)))
+    busy = (await connection.execute(at_work)).scalars().all()
+    caps = tuple((kind, 1) for kind in sorted(kinds))
+    return (await connection.execute(_turn(caps), {"now": due_before, "without": list(busy)})).first() is not None
 
 
 def _waiting_installations() -> CTE:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import platform
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -32,14 +34,16 @@ from bot.gpu_worker.worker import GpuWorker
 from bot.logs import set_up_logs
 from bot.records import Run
 from bot.settings import Settings, load_settings
-from bot.store.database import Database
+from bot.store.database import Database, StoreUnavailable
 from bot.store.migrate import current
 from pipeline.finetuning.libraries import FOR_TRAINING, require_libraries
 from pipeline.records import AssayError
 
 log = structlog.get_logger(__name__)
 
-POLL_EVERY_S = 1.0  # while waiting for `assay up` to create the database
+POLL_EVERY_S = 1.0  # while waiting for `assay up` to create the database, and at first for one that is away
+MAX_POLL_S = 30.0
+ONCE_WITHIN_S = 60.0  # with --once, for a database that is away; without it, for as long as it takes
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ async def serve_gpu(settings: Settings, options: Options) -> None:
     if not base_models:
         raise AssayError(f"{MODELS_VARIABLE} is not set: set it to the same base models as on the server")
     environment = child_environment(os.environ)
-    async with _database(settings) as database:
+    async with _database(settings, ONCE_WITHIN_S if options.once else math.inf) as database:
         with scratch_folder(private_folder(settings.data_dir) / "gpu") as scratch:
             parts = GpuParts(
                 database=database,
@@ -138,19 +142,34 @@ def _print_json(values: dict[str, Any], as_json: bool) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    """Open the database, which other processes migrate. Waits for `assay up` to create the default database file."""
+async def _database(settings: Settings, within_s: float) -> AsyncIterator[Database]:
+    """Open the database, which other processes migrate. If it is away, wait for it, and raise after `within_s`."""
+    give_up_at_s, pause_s = time.monotonic() + within_s, POLL_EVERY_S
+    while True:
+        try:
+            database = await _open(settings)
+            break
+        except StoreUnavailable as error:
+            if time.monotonic() + pause_s > give_up_at_s:
+                raise
+            log.warning("database_unavailable", problem=str(error), again_in_s=round(pause_s, 1))
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, MAX_POLL_S)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _open(settings: Settings) -> Database:
+    """Open the database. Waits for `assay up` to create the default database file. Raises StoreUnavailable."""
     url = usable_database_url(settings)
     if settings.database_url is None and current(url) is None:
         log.info("waiting_for_assay_up", data_dir=str(settings.data_dir))
         while current(url) is None:
             await asyncio.sleep(POLL_EVERY_S)
     await asyncio.to_thread(check_revision, url)
-    database = await Database.open(database_url(settings))
-    try:
-        yield database
-    finally:
-        await database.close()
+    return await Database.open(database_url(settings))
 
 
 @contextlib.contextmanager

@@ -25,20 +25,24 @@ from bot.handlers.commands.conversation import Conversation, open_conversation
 from bot.handlers.commands.execute import Requester, execute, is_refused
 from bot.handlers.commands.load_facts import load_facts
 from bot.jobs.arguments import ButtonCommand, CommentCommand, parse_command
-from bot.jobs.context import Done, JobContext, Later, Outcome
-from bot.jobs.retry import HOPELESS_AFTER
+from bot.jobs.context import Done, JobContext, Outcome
 from bot.receiver.dispatch import CHECKS, FINETUNE_BUTTON, SCREEN_BUTTON
 from bot.records import Installation, Job, Repository, StoredCheckRun
 from bot.store.check_runs import pressed_check_run
-from bot.store.installations import load_installation, recall_installation
+from bot.store.installations import load_installation
 from bot.store.jobs import recent_jobs
 from bot.store.repositories import load_repository
 
 WINDOW: Final = timedelta(hours=1)
 MAX_PER_USER: Final = 5
 MAX_PER_REPOSITORY: Final = 20
-LISTING_PAUSE: Final = timedelta(seconds=30)
 REMEMBERED_FOR: Final = timedelta(days=30)  # as long as job rows are kept
+NOT_SERVED: Final = "not served"
+ARCHIVED: Final = "archived"
+NO_ROLE: Final = "the role does not permit it"
+TOO_MANY: Final = f"more than {MAX_PER_REPOSITORY} commands in an hour"
+TOO_MANY_OF_USER: Final = f"more than {MAX_PER_USER} commands of one user in an hour"
+WITHOUT_EFFECT: Final = frozenset({NOT_SERVED, ARCHIVED, NO_ROLE, TOO_MANY, TOO_MANY_OF_USER})
 BUTTON_COMMANDS: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
 
 
@@ -58,11 +62,13 @@ async def command(context: JobContext) -> Outcome:
     arguments = parse_command(context.job.arguments)
     state = await _load(context, arguments)
     if state is None:
-        return await _after_listing(context)
-    if state.installation.state != "active":
-        return Done("not served")
+        if later := await context.until_listed():
+            return later
+        state = await _load(context, arguments)  # it may just have been listed
+    if state is None or state.installation.state != "active":
+        return Done(NOT_SERVED)
     if state.repository.archived:
-        return Done("archived")  # GitHub accepts no writes there
+        return Done(ARCHIVED)  # GitHub accepts no writes there
     if reason := why_dropped(context.job, state.recent, context.now()):
         return Done(reason)
     match arguments:
@@ -70,19 +76,6 @@ async def command(context: JobContext) -> Outcome:
             return await _comment(context, state, arguments)
         case ButtonCommand():
             return await _button(context, state, arguments)
-
-
-async def _after_listing(context: JobContext) -> Outcome:
-    """Wait for the first listing of the installation, which a command may precede, for as long as that is retried."""
-    async with context.parts.database.read() as connection:
-        installation = await load_installation(connection, context.installation_id)
-        listed_at = (await recall_installation(connection, context.installation_id)).listed_at
-    asked_at, now = context.job.made_at, context.now()
-    if installation is not None and installation.state != "active":
-        return Done("not served")
-    if (listed_at is not None and listed_at > asked_at) or now - asked_at > HOPELESS_AFTER:
-        return Done("not served")
-    return Later(now + LISTING_PAUSE, "waiting for the list of the installation's repositories")
 
 
 async def _load(context: JobContext, arguments: CommentCommand | ButtonCommand) -> CommandState | None:
@@ -113,9 +106,9 @@ def why_dropped(job: Job, others: Iterable[Job], now: datetime) -> str:
         return "this comment was handled before"
     recent = [other for row, other in earlier if row.made_at > now - WINDOW]
     if len(recent) >= MAX_PER_REPOSITORY:
-        return f"more than {MAX_PER_REPOSITORY} commands in an hour"
+        return TOO_MANY
     if sum(other.sender_id == command.sender_id for other in recent) >= MAX_PER_USER:
-        return f"more than {MAX_PER_USER} commands of one user in an hour"
+        return TOO_MANY_OF_USER
     return ""
 
 
@@ -129,7 +122,7 @@ async def _button(context: JobContext, state: CommandState, pressed: ButtonComma
     except NotFound:
         return Done("the account that pressed it is gone")
     if not await talk.may(requested, login, pressed.sender_id, state.facts.config.permission):
-        return Done("the role does not permit it")
+        return Done(NO_ROLE)
     return await _decide(talk, requested, state.facts, Requester(pressed.sender_id, head_sha=check_run.head_sha))
 
 
@@ -146,7 +139,7 @@ async def _comment(context: JobContext, state: CommandState, commented: CommentC
         return Done(reason)
     if not await talk.may(requested, comment.author_login, comment.author_id, state.facts.config.permission):
         await talk.react("confused")
-        return Done("the role does not permit it")
+        return Done(NO_ROLE)
     await talk.react("eyes")
     issue_number = comment.issue_number or commented.issue_number
     requester = Requester(comment.author_id, commented.comment_id, issue_number)

@@ -38,7 +38,7 @@ from pipeline.finetuning.artifact_store import StoreError
 log = structlog.get_logger(__name__)
 
 STORE_PAUSE: Final = timedelta(minutes=2)
-_OUR_FAULT: Final = frozenset({"crash", "memory", "time"})
+_OUR_FAULT: Final = frozenset({"crash", "killed", "memory", "time"})
 
 
 async def prepare(context: JobContext) -> Outcome:

@@ -18,14 +18,14 @@ from bot.calibration.ledger_records import NotCounted
 from bot.calibration.record import change_of, reason_not_recorded
 from bot.handlers.finetuning.apply_outcome import apply_outcome
 from bot.jobs.arguments import ReplyAboutRun, RunEnded, RunQueued, RunRefused, ShowAgain, parse_result, request
-from bot.jobs.check_run_writer import adopt, create, reserve
+from bot.jobs.check_run_writer import adopt, conclusion, create, reserve
 from bot.jobs.context import WRITE_CHECKS, Done, JobContext, Later, Outcome
 from bot.messages.check_run import FINETUNE
 from bot.messages.finetune_check import finetune_check, nothing_check, refusal_check, started_check
 from bot.messages.finetune_context import FinetuneContext, ThresholdChange
 from bot.records import CheckRunFields, Installation, RepositoryMemory, Run, StoredCheckRun
 from bot.runs.active_ranking import is_visible, load_active_ranking
-from bot.store.check_runs import mark_posted, posted_as, posted_for_run, posted_on, unposted_check_run
+from bot.store.check_runs import posted_as, posted_for_run, posted_on, unposted_check_runs
 from bot.store.database import Connection
 from bot.store.installations import load_installation
 from bot.store.repositories import load_repository
@@ -34,6 +34,8 @@ from bot.store.screenings import load_screening
 from pipeline.json_fields import MalformedError
 
 SUSPENDED_PAUSE: Final = timedelta(hours=1)
+NOTHING_TO_SHOW: Final = "there is nothing to show again"
+WITHOUT_EFFECT: Final = frozenset({NOTHING_TO_SHOW})  # of a "re-run"
 ResultArguments = RunEnded | RunQueued | RunRefused | ShowAgain
 
 
@@ -45,7 +47,7 @@ class ResultState:
     memory: RepositoryMemory
     run: Run | None  # the run that it is about
     posted: StoredCheckRun | None  # the check run that shows the run's end, or is to be shown again
-    unposted: StoredCheckRun | None  # one that GitHub may or may not have
+    unposted: tuple[StoredCheckRun, ...]  # GitHub may or may not have them
     shown: FinetuneContext  # the context of the check run
 
     @property
@@ -57,6 +59,10 @@ async def result(context: JobContext) -> Outcome:
     """Apply and post a run that ended; or reply to a button; or post a stored result again."""
     arguments = parse_result(context.job.arguments)
     state = await _load(context, arguments)
+    if state is None:
+        if later := await context.until_listed():
+            return later
+        state = await _load(context, arguments)  # it may just have been listed
     if state is None:
         return Done("no such repository")
     match arguments:
@@ -87,7 +93,7 @@ async def _load(context: JobContext, arguments: ResultArguments) -> ResultState 
         shown = FinetuneContext(memory.repository.full_name, head_sha, "", comments_enabled=comments_enabled)
         if run is not None and run.ending == "finished":
             shown = await _load_shown(connection, context, run, shown)
-        unposted = await unposted_check_run(connection, *ids, FINETUNE)
+        unposted = tuple(await unposted_check_runs(connection, *ids, FINETUNE))
         return ResultState(installation, memory, run, posted, unposted, shown)
 
 
@@ -190,7 +196,7 @@ async def _started(context: JobContext, state: ResultState) -> Outcome:
 async def _show_again(context: JobContext, state: ResultState) -> Outcome:
     """Post what is stored as a new check run, because GitHub waits for one. This costs no GPU time."""
     if state.posted is None:
-        return Done("there is nothing to show again")
+        return Done(NOTHING_TO_SHOW)
     if state.run is None:
         return await _write(context, state, nothing_check(state.shown))
     if state.run.state != "ended":
@@ -201,18 +207,18 @@ async def _show_again(context: JobContext, state: ResultState) -> Outcome:
 async def _write(context: JobContext, state: ResultState, fields: CheckRunFields, run: Run | None = None) -> Outcome:
     """Write a new completed check run. `run`: the run whose end it shows."""
     run_id = run.run_id if run else None
-    if await _was_written(context, state, run_id):
+    adopted = await adopt(context, state.full_name, state.unposted)
+    if any(_answers(row, context, fields, run_id) for row in adopted):
         return await _conclude(context, run_id, "written before")
-    row = await reserve(context, fields, screening_id=run.screening_id if run else None, run_id=run_id)
-    if isinstance(row, Later):
-        return row
+    reserved = await reserve(context, fields, screening_id=run.screening_id if run else None, run_id=run_id)
+    if isinstance(reserved, Later):
+        return reserved
     client = await context.client(WRITE_CHECKS)
-    named = replace(fields, external_id=row.external_id)
-    check_run_id = await create(context, state.full_name, client, named, row, commit_may_be_gone=True)
+    named = replace(fields, external_id=reserved.row.external_id)
+    check_run_id = await create(context, state.full_name, client, named, reserved, commit_may_be_gone=True)
     if check_run_id is None:
         return await _conclude(context, run_id, "that commit is not of this repository")
-    async with context.conclusion() as connection:
-        await mark_posted(connection, context.installation_id, row.row_id, check_run_id, context.now())
+    async with conclusion(context, reserved, check_run_id) as connection:
         await _request_reply(connection, context, run_id)
     return Done()
 
@@ -229,16 +235,11 @@ async def _request_reply(connection: Connection, context: JobContext, run_id: in
         await request(connection, *ids, ReplyAboutRun(run_id), context.now())
 
 
-async def _was_written(context: JobContext, state: ResultState, run_id: int | None) -> bool:
-    """Return whether a crashed attempt wrote this check run: its row exists, and GitHub has it.
+def _answers(row: StoredCheckRun, context: JobContext, fields: CheckRunFields, run_id: int | None) -> bool:
+    """Return whether a check run that a crashed attempt wrote is the one to write now.
 
-    The rows of other crashed attempts are resolved on the way.
+    The end of a run is posted once, whenever that was. A button or a "re-run" needs one that was written since.
     """
-    unposted = state.unposted
-    while unposted is not None:
-        is_ours = (unposted.run_id or None) == run_id and (run_id is not None or context.job.is_retry)
-        if await adopt(context, state.full_name, unposted) and is_ours:
-            return True
-        async with context.parts.database.read() as connection:
-            unposted = await unposted_check_run(connection, context.installation_id, context.repository_id, FINETUNE)
-    return False
+    if (row.head_sha, row.run_id) != (fields.head_sha, run_id or 0):
+        return False
+    return isinstance(parse_result(context.job.arguments), RunEnded) or row.made_at >= context.job.made_at

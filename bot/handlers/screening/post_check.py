@@ -21,9 +21,10 @@ from bot.handlers.screening.repo_config import (
     load_notes,
     read_configuration,
 )
-from bot.jobs.arguments import PostJob, ShowAgain, parse_post, request
-from bot.jobs.check_run_writer import adopt, create, reserve
+from bot.jobs.arguments import DuplicateCheckRuns, PostJob, ShowAgain, parse_post, request
+from bot.jobs.check_run_writer import adopt, conclusion, create, reserve
 from bot.jobs.context import WRITE_CHECKS, Done, JobContext, Later, Outcome
+from bot.jobs.duplicate_check_runs import withdraw_duplicates
 from bot.messages.screen_check import screen_check
 from bot.messages.screen_context import OffBecause, ScreenContext, WonAdapter
 from bot.receiver.dispatch import SCREEN_CHECK
@@ -32,7 +33,7 @@ from bot.repo_config.effective import load_effective_config
 from bot.repo_config.precedence import EffectiveConfig
 from bot.runs.active_ranking import load_active_ranking
 from bot.store.budgets import load_budget
-from bot.store.check_runs import mark_posted, newest_posted, posted_on, unposted_check_run
+from bot.store.check_runs import newest_posted, posted_on, shows_screening, unposted_check_runs
 from bot.store.database import Connection
 from bot.store.installations import load_installation
 from bot.store.jobs import request_job
@@ -53,9 +54,9 @@ class PostState:
     installation: Installation
     memory: RepositoryMemory
     newest: StoredScreening | None
-    posted: StoredCheckRun | None
+    posted: StoredCheckRun | None  # newest on the branch, not on a commit that was re-run
     posted_screening: StoredScreening | None
-    unposted: StoredCheckRun | None  # one that GitHub may or may not have
+    unposted: tuple[StoredCheckRun, ...]  # GitHub may or may not have them
     config: EffectiveConfig
     config_note: str  # the parts of the configuration files that do not apply
     budget: Budget | None
@@ -69,13 +70,20 @@ class PostState:
 async def post(context: JobContext) -> Outcome:
     """Post the newest verdict, wait, request a measurement first, or do nothing."""
     arguments = parse_post(context.job.arguments)
+    if isinstance(arguments, DuplicateCheckRuns):
+        return await withdraw_duplicates(context, arguments.row_id)
     state = await _load(context, arguments)
+    if state is None:
+        if later := await context.until_listed():
+            return later
+        state = await _load(context, arguments)  # it may just have been listed
     if state is None:
         return Done("no such repository")
     if state.installation.state != "active":
         return await context.not_served(state.installation)
-    if state.unposted is not None:
-        if await adopt(context, state.full_name, state.unposted) and arguments.again:
+    if state.unposted:
+        adopted = await adopt(context, state.full_name, state.unposted)
+        if any(_answers(row, context, arguments) for row in adopted):
             return await _skip(context, state, "written before")
         state = await _load(context, arguments) or state
     if arguments.look:
@@ -93,6 +101,11 @@ async def post(context: JobContext) -> Outcome:
         case post_schedule.Post():
             assert state.newest is not None
             return await _post(context, state, state.newest)
+
+
+def _answers(row: StoredCheckRun, context: JobContext, arguments: PostJob) -> bool:
+    """Return whether a check run that a crashed attempt wrote is what was requested again: on its commit, and since."""
+    return arguments.again and row.head_sha == arguments.head_sha and row.made_at >= context.job.made_at
 
 
 async def _load(context: JobContext, arguments: PostJob) -> PostState | None:
@@ -113,7 +126,7 @@ async def _load(context: JobContext, arguments: PostJob) -> PostState | None:
             newest=newest,
             posted=posted,
             posted_screening=await load_screening(connection, context.installation_id, posted_screening_id),
-            unposted=await unposted_check_run(connection, *ids, SCREEN_CHECK),
+            unposted=tuple(await unposted_check_runs(connection, *ids, SCREEN_CHECK)),
             config=await load_effective_config(connection, context.parts.policy, *ids),
             config_note=await load_notes(connection, context.parts.policy, memory.repository),
             budget=await load_budget(connection, context.installation_id),
@@ -214,20 +227,20 @@ async def _post(context: JobContext, state: PostState, newest: StoredScreening) 
     head_sha = state.arguments.head_sha or await client.head(state.full_name, state.memory.repository.default_branch)
     if not head_sha:
         return await _skip(context, state, "there is no commit to post it on")
-    if _is_posted(state, newest, head_sha) and not again:
+    if not again and await _is_posted(context, newest, head_sha):
         return await _skip(context, state, "it is posted already")
     newest = await _judge_now(context, newest)
     fields = screen_check(newest, await _screen_context(context, state, client, newest, head_sha))
     await _turn_off_suites(context, state, client)
-    row = await reserve(context, fields, screening_id=newest.screening_id)
-    if isinstance(row, Later):
-        return row
-    named = replace(fields, external_id=row.external_id)
-    check_run_id = await create(context, state.full_name, client, named, row, commit_may_be_gone=again)
+    on_request = again and bool(state.arguments.head_sha)
+    reserved = await reserve(context, fields, screening_id=newest.screening_id, again=on_request)
+    if isinstance(reserved, Later):
+        return reserved
+    named = replace(fields, external_id=reserved.row.external_id)
+    check_run_id = await create(context, state.full_name, client, named, reserved, commit_may_be_gone=again)
     if check_run_id is None:
         return await _skip(context, state, "that commit is not of this repository")
-    async with context.conclusion() as connection:
-        await mark_posted(connection, context.installation_id, row.row_id, check_run_id, context.now())
+    async with conclusion(context, reserved, check_run_id) as connection:
         await _conclude(connection, context, state)
     return Done()
 
@@ -287,9 +300,11 @@ def _off_because(context: JobContext, state: PostState) -> OffBecause | None:
     return None if state.config.finetune else "configuration"
 
 
-def _is_posted(state: PostState, newest: StoredScreening, head_sha: str) -> bool:
-    posted = state.posted
-    return posted is not None and (posted.screening_id, posted.head_sha) == (newest.screening_id, head_sha)
+async def _is_posted(context: JobContext, newest: StoredScreening, head_sha: str) -> bool:
+    async with context.parts.database.read() as connection:
+        return await shows_screening(
+            connection, context.installation_id, context.repository_id, head_sha, newest.screening_id
+        )
 
 
 async def _turn_off_suites(context: JobContext, state: PostState, client: InstallationClient) -> None:

@@ -15,6 +15,10 @@ from bot.records import RepositoryMemory, StoredCheckRun, StoredScreening
 
 CARRY_EVERY: Final = timedelta(hours=1)
 MEASURE_EVERY: Final = timedelta(days=1)
+ARCHIVED: Final = "archived"
+OBSERVING: Final = "only observing"
+NO_RESULT: Final = "there is no result to show again"
+WITHOUT_EFFECT: Final = frozenset({ARCHIVED, OBSERVING, NO_RESULT, "suspended", "refused"})  # of a "re-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def decide(
 ) -> Decision:
     """Decide what a post job does. `posted_screening` is the screening that the newest check run shows, if known."""
     if memory.repository.archived:
-        return Skip("archived")
+        return Skip(ARCHIVED)
     if options.again:
         return _again(newest, options)
     due_at = settled_at(memory)
@@ -99,7 +103,7 @@ def decide(
         return Measure(reason)
     assert newest is not None
     if options.observe:
-        return Skip("only observing")
+        return Skip(OBSERVING)
     if posted is None:
         return Post("the first verdict")
     if options.quiet and posted_screening is not None and verdict_key(posted_screening) == verdict_key(newest):
@@ -117,8 +121,8 @@ def verdict_key(screening: StoredScreening) -> tuple[object, ...]:
 def _again(newest: StoredScreening | None, options: PostOptions) -> Decision:
     """Post the stored result on request; nothing is measured for that."""
     if options.observe:
-        return Skip("only observing")
-    return Skip("there is no result to show again") if newest is None else Post("requested again")
+        return Skip(OBSERVING)
+    return Skip(NO_RESULT) if newest is None else Post("requested again")
 
 
 def _carry(memory: RepositoryMemory, posted: StoredCheckRun, now: datetime) -> Decision:

@@ -21,7 +21,7 @@ from bot.handlers.screening.source import Source, load_source
 from bot.jobs.arguments import parse_screen
 from bot.jobs.context import Done, JobContext, Outcome
 from bot.jobs.failures import save_failure
-from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, StillAway, retry
+from bot.jobs.retry import MAX_ATTEMPTS, MAX_TOKENS, Again, Failed, Gone, NotYet, StillAway, pause, retry
 from bot.messages.reasons import CODE_UNREADABLE
 from bot.messages.screen_context import shows_ranking
 from bot.records import Installation, RepositoryMemory, StoredScreening
@@ -41,6 +41,7 @@ from pipeline.screening.measurement import dump_judgement, dump_measurement, jud
 log = structlog.get_logger(__name__)
 
 DISK_PAUSE: Final = timedelta(minutes=10)
+MAX_KILLED: Final = 5  # attempts; it may be the one that uses up the machine's memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,5 +206,7 @@ def decide(failure: ScreeningFailed, attempts: int, now: datetime) -> Again | Fa
             return StillAway(failure.sentence)
         case "interrupted":
             return retry(attempts, now, failure.sentence)
+        case "killed" if attempts < MAX_KILLED:
+            return Again(now + pause(attempts), failure.sentence)
         case _:
             return Failed(failure.sentence)

@@ -374,10 +374,10 @@ class TestAsAnInstallation:
         with fake_server(Expected("GET", path, body=answer), Expected("GET", path, body=answer)) as server:
 
             async def look(client: InstallationClient) -> Any:
-                found = await client.find_check_run("acme/shop", SHA, "assay/screen", "assay/screen/7")
-                return found, await client.find_check_run("acme/shop", SHA, "assay/screen", "assay/screen/99")
+                found = await client.find_check_runs("acme/shop", SHA, "assay/screen", "assay/screen/7")
+                return found, await client.find_check_runs("acme/shop", SHA, "assay/screen", "assay/screen/99")
 
-            assert caller.as_installation(server, look) == (4, None)
+            assert caller.as_installation(server, look) == ([4], [])
 
     def test_automatic_suites_are_turned_off(self, caller: Caller) -> None:
         with fake_server(Expected("PATCH", "/repos/acme/shop/check-suites/preferences", body={})) as server:

@@ -98,13 +98,13 @@ def test_a_created_check_run_is_found(world: World) -> None:
         head = await client.head("acme/shop", "main")
         await client.turn_off_suites("acme/shop", world.app.credentials.app_id)
         fields = screen_check(screened(), situation(head_sha=head))
-        before = await client.find_check_run("acme/shop", head, fields.name, fields.external_id)
+        before = await client.find_check_runs("acme/shop", head, fields.name, fields.external_id)
         written = await client.create_check_run("acme/shop", fields)
-        return before, written, await client.find_check_run("acme/shop", head, fields.name, fields.external_id)
+        return before, written, await client.find_check_runs("acme/shop", head, fields.name, fields.external_id)
 
     before, written, found = as_installation(world, write)
-    assert before is None
-    assert found == written
+    assert before == []
+    assert found == [written]
     assert len(world.shop.check_runs) == 1
 
 

@@ -150,6 +150,7 @@ def test_a_transient_failure_is_retried() -> None:
         ("refused", Again(START, CODE_UNREADABLE)),
         ("missing", Gone("why")),
         ("interrupted", Again(START + timedelta(seconds=15), "why")),
+        ("killed", Again(START + timedelta(seconds=15), "why")),
         *((kind, Failed("why")) for kind in FINAL),
     ]
     wrong = [

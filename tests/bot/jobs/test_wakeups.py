@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bot.jobs.arq_worker import QueueWorker
 from bot.jobs.embedded_redis import EmbeddedRedis
-from bot.jobs.wakeups import MAX_ID, QUEUES, RefusedWakeup, Wakeups, open_redis, parse_wakeup, render_wakeup
+from bot.jobs.wakeups import MAX_ID, QUEUES, Queue, RefusedWakeup, Wakeups, open_redis, parse_wakeup, render_wakeup
 
 GOOD: dict[str, object] = {"t": None, "f": "work", "a": [7], "k": {}, "et": 1}
 
@@ -130,9 +130,11 @@ class Taker:
 class Serving:
     """A worker of one queue, in the background."""
 
-    def __init__(self, url: str, taker: Taker, at_once: int = 2) -> None:
+    def __init__(
+        self, url: str, taker: Taker, at_once: int = 2, *, queue: Queue = "light", function: str = "work"
+    ) -> None:
         self.refused = 0
-        self.worker = QueueWorker("light", "work", taker.take, concurrency=at_once, url=url, refused=self._count)
+        self.worker = QueueWorker(queue, function, taker.take, concurrency=at_once, url=url, refused=self._count)
 
     def _count(self) -> None:
         self.refused += 1
@@ -217,6 +219,73 @@ def test_a_wakeup_in_progress_does_not_hide_a_new_one_for_the_same_row(tmp_path:
             await wakeups.announce_jobs("light", [5])
             await taker.saw(5, 5)
             taker.hold.set()
+        await wakeups.close()
+
+    with_redis(tmp_path, test)
+
+
+def test_a_wakeup_that_a_killed_worker_had_begun_hides_nothing(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    """What arq leaves of such a worker: the wake-up in the queue, and a mark that lasts for a day."""
+
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        wakeups, client = Wakeups(url), open_redis(url)
+        for queue, function in (("deliver", "deliver"), ("light", "work"), ("screen", "work"), ("gpu", "train")):
+            with subtests.test(queue=queue):
+                for number in range(3):
+                    await client.zadd(QUEUES[cast(Queue, queue)], {f"x:{number}:begun": 1})
+                    await client.set(f"{in_progress_key_prefix}x:{number}:begun", b"1", px=86_400_000)
+                taker = Taker()
+                async with Serving(url, taker, queue=cast(Queue, queue), function=function):
+                    while await wakeups.waiting(cast(Queue, queue)):
+                        await asyncio.sleep(0.01)
+                    assert taker.rows == []
+                    await announce(wakeups, queue, 5)
+                    await taker.saw(5)
+        await client.aclose(close_connection_pool=True)
+        await wakeups.close()
+
+    with_redis(tmp_path, test)
+
+
+async def announce(wakeups: Wakeups, queue: str, row_id: int) -> None:
+    """As the sweeper does."""
+    if queue == "deliver":
+        await wakeups.announce_deliveries([row_id], unless_waiting=True)
+    elif queue == "gpu":
+        await wakeups.announce_runs([row_id])
+    else:
+        await wakeups.announce_jobs(cast(Any, queue), [row_id])
+
+
+def test_a_wakeup_in_progress_is_in_no_queue_and_marked_nowhere(tmp_path: Path) -> None:
+    """So nothing of it outlives a worker that is killed now."""
+
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        taker, wakeups, client = Taker(), Wakeups(url), open_redis(url)
+        taker.hold.clear()
+        async with Serving(url, taker, at_once=2):
+            await wakeups.announce_jobs("light", [1, 2, 3])
+            while len(taker.rows) < 2:
+                await asyncio.sleep(0.01)
+            assert await wakeups.waiting("light") == 1
+            assert not await client.keys(in_progress_key_prefix + "*")
+            taker.hold.set()
+            await taker.saw(1, 2, 3)
+        await client.aclose(close_connection_pool=True)
+        await wakeups.close()
+
+    with_redis(tmp_path, test)
+
+
+def test_two_workers_never_take_the_same_wakeup(tmp_path: Path) -> None:
+    async def test(redis: EmbeddedRedis, url: str) -> None:
+        takers, wakeups = [Taker(), Taker()], Wakeups(url)
+        async with Serving(url, takers[0]), Serving(url, takers[1]):
+            await wakeups.announce_deliveries([1])  # of another queue
+            await wakeups.announce_jobs("light", list(range(1, 41)))
+            while len(takers[0].rows) + len(takers[1].rows) < 40:
+                await asyncio.sleep(0.01)
+            assert sorted(takers[0].rows + takers[1].rows) == list(range(1, 41))
         await wakeups.close()
 
     with_redis(tmp_path, test)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from bot.handlers.installations.delivery import deliver
+from bot.jobs.cancellation import cancel_and_wait
 from bot.jobs.context import Done, Handler, Handlers, JobContext, Later, Outcome
-from bot.jobs.lanes import CAPS
+from bot.jobs.lanes import CAPS, KINDS, Lane
+from bot.jobs.shares import SLOW_AFTER_S, WAITS, Held
 from bot.jobs.worker import JobRunner
-from bot.records import JobKind
+from bot.records import Job, JobKind
 from bot.store.installations import save_installation
 from bot.store.jobs import delay_jobs, free_turns, load_job, recent_jobs, request_job
 from bot.store.repositories import save_repository
 from tests.bot.conftest import ACME, SHOP, Shop, Story
+from tests.builders.patience import PATIENCE_S
 
 Play = Callable[[Story], None]
 MINUTE = timedelta(minutes=1)
@@ -93,6 +99,141 @@ def test_an_installation_runs_two_screenings_concurrently_and_not_three(play: Pl
         assert doing.done == [11, 11]
         doing.hold.set()
         await asyncio.gather(*taking)
+
+    play(story)
+
+
+class Aged(JobRunner):
+    """Whose screenings are as old as a test wants."""
+
+    age_s = 0.0
+
+    def _held(self, lane: Lane) -> list[Held]:
+        return [replace(held, age_s=held.age_s + self.age_s) for held in super()._held(lane)]
+
+
+async def took(doing: Doing, *installations: int) -> None:
+    """Until the jobs of these have begun, in this order."""
+    async with asyncio.timeout(PATIENCE_S):
+        while doing.done != list(installations):
+            await asyncio.sleep(0.01)
+
+
+async def serve(runner: JobRunner, lane: Lane, slots: int) -> None:
+    """Take jobs in so many slots, until cancelled."""
+
+    async def slot() -> None:
+        while True:
+            await runner.take(lane)
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(slot() for _ in range(slots)))
+
+
+def test_a_newcomer_gets_a_slot_of_whoever_holds_all(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await more_repositories(shop, 11, 3)
+        doing = Doing()
+        doing.hold.clear()
+        runner = Aged(shop.parts, handlers(doing.handle))
+        serving = asyncio.create_task(serve(runner, "screen", 2))
+        await took(doing, 11, 11)
+        await more_repositories(shop, 12, 2)
+        await runner.rebalance()  # it has not waited yet
+        shop.clock.advance(WAITS)
+        await runner.rebalance()  # the others have just begun
+        runner.age_s = 15.0
+        await took(doing, 11, 11)
+        await runner.rebalance()
+        await took(doing, 11, 11, 12)
+        shop.clock.advance(MINUTE)
+        await runner.rebalance()  # it has one now
+        assert doing.done == [11, 11, 12]
+        doing.hold.set()
+        await took_all(doing, {11: 4, 12: 2})  # one of them twice
+        runner.stop()
+        await cancel_and_wait([serving])
+
+    play(story)
+
+
+async def took_all(doing: Doing, expected: dict[int, int]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while Counter(doing.done) != Counter(expected):
+            await asyncio.sleep(0.01)
+
+
+def test_a_third_installation_waits_for_no_slow_clone_of_two_others(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await more_repositories(shop, 11, 1)
+        await more_repositories(shop, 12, 1)
+        doing = Doing()
+        doing.hold.clear()
+        runner = Aged(shop.parts, handlers(doing.handle))
+        serving = asyncio.create_task(serve(runner, "screen", 2))
+        await took(doing, 11, 12)
+        await more_repositories(shop, 13, 1)
+        shop.clock.advance(WAITS)
+        await runner.rebalance()
+        assert doing.done == [11, 12]
+        runner.age_s = SLOW_AFTER_S
+        await runner.rebalance()
+        await took(doing, 11, 12, 13)
+        (yielded,) = [job for job in await all_jobs(shop, 11) if job.state == "open"]
+        assert (yielded.attempts, yielded.reason) == (0, "another installation was waiting")
+        doing.hold.set()
+        shop.clock.advance(MINUTE)
+        await took_all(doing, {11: 2, 12: 1, 13: 1})
+        runner.stop()
+        await cancel_and_wait([serving])
+
+    play(story)
+
+
+async def all_jobs(shop: Shop, installation_id: int) -> list[Job]:
+    return list(await shop.read(recent_jobs, installation_id, 200, "screen", shop.clock.now() - MINUTE))
+
+
+def test_an_installation_alone_uses_every_slot_up_to_its_cap(play: Play) -> None:
+    async def story(shop: Shop) -> None:
+        await more_repositories(shop, 11, 3)
+        doing = Doing()
+        doing.hold.clear()
+        runner = Aged(shop.parts, handlers(doing.handle))
+        serving = asyncio.create_task(serve(runner, "screen", 2))
+        await took(doing, 11, 11)
+        runner.age_s = 10_000.0
+        shop.clock.advance(MINUTE)
+        await runner.rebalance()
+        assert doing.done == [11, 11]
+        runner.stop()
+        await cancel_and_wait([serving])
+
+    play(story)
+
+
+@pytest.mark.parametrize("lane", ["light", "screen"])
+def test_an_installation_leaves_the_last_slot_of_a_lane_to_others(play: Play, lane: Lane) -> None:
+    """Whatever kinds of jobs it has: each kind has a cap of its own, and together they could take every slot."""
+
+    async def story(shop: Shop) -> None:
+        await more_repositories(shop, 12, 0)
+        now = shop.clock.now()
+        async with shop.database.write() as connection:
+            for kind in KINDS[lane]:
+                await request_job(connection, 10, 100, kind, now)
+            await request_job(connection, 12, 200, KINDS[lane][0], now + MINUTE)
+        doing = Doing()
+        doing.hold.clear()
+        policy = replace(shop.policy, light_jobs=2, screenings=2)
+        runner = JobRunner(replace(shop.parts, policy=policy), handlers(doing.handle))
+        first = asyncio.create_task(runner.take(lane))
+        await took(doing, 10)
+        shop.clock.advance(MINUTE)
+        second = asyncio.create_task(runner.take(lane))
+        await took(doing, 10, 12)
+        runner.stop()
+        await cancel_and_wait([first, second])
 
     play(story)
 

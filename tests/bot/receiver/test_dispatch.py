@@ -104,7 +104,7 @@ def test_a_row_has_an_effect_and_a_permission(row: Row) -> None:
         (event("push", **{**PUSHED, "deleted": True}), JobRequest("sync_repository", 10, 100)),
         (
             event("check_run", "rerequested", check_run_name="assay/screen", head_sha=HEAD),
-            JobRequest("post", 10, 100, {"again": True, "head_sha": HEAD}),
+            JobRequest("post", 10, 100, {"again": True, "head_sha": HEAD}, key=f"again/{HEAD}"),
         ),
         (
             event(
@@ -124,7 +124,7 @@ def test_a_row_has_an_effect_and_a_permission(row: Row) -> None:
         ),
         (
             event("check_suite", "rerequested", check_suite_id=3, head_sha=HEAD),
-            JobRequest("post", 10, 100, {"again": True, "head_sha": HEAD, "suite": True}),
+            JobRequest("post", 10, 100, {"again": True, "head_sha": HEAD, "suite": True}, key=f"again/{HEAD}"),
         ),
         (
             event("check_run", "requested_action", **PRESSED),

@@ -83,8 +83,29 @@ def test_a_button_is_kept_with_its_sender() -> None:
         "external_id": "assay/screen/17",
         "head_sha": HEAD,
         "button": "finetune",
+        "click": facts("check_run", pressed)["click"],
         **SENT_BY,
     }
+
+
+def test_a_click_is_known_by_its_body() -> None:
+    pressed = check_run("requested_action", requested_action={"identifier": "finetune"})
+    rerun, suite = check_run("rerequested"), payload(action="rerequested", check_suite={"id": 3, "head_sha": HEAD})
+    clicks = [
+        facts(event, body)["click"]
+        for event, body in (
+            ("check_run", pressed),
+            ("check_run", {**pressed, "sender": {"id": 10, "type": "User"}}),
+            ("check_run", rerun),
+            ("check_suite", suite),
+        )
+    ]
+    assert len(set(clicks)) == 4
+    assert [len(str(click)) for click in clicks] == [64] * 4
+    assert facts("check_run", pressed)["click"] == clicks[0]
+    others = [("check_run", check_run("completed")), ("check_run", check_run("rerequested", run={"name": "build"}))]
+    others.append(("check_suite", {**suite, "action": "completed"}))
+    assert ["click" in facts(event, body) for event, body in others] == [False] * 3
 
 
 def test_check_runs_of_other_apps_keep_no_name_id_or_button() -> None:

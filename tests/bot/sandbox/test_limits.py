@@ -15,7 +15,10 @@ def test_an_ending_is_explained() -> None:
     cases: list[tuple[Ending, tuple[str, str]]] = [
         (Ending(-signal.SIGXCPU, 3_600, 100), PROCESSOR),
         (Ending(-signal.SIGKILL, 3_605, 100), PROCESSOR),
-        (Ending(-signal.SIGKILL, 10, 4_000), ("memory", "was killed: the machine is short of memory")),
+        (Ending(-signal.SIGKILL, 10, 100), ("killed", "was killed: the machine is short of memory")),
+        (Ending(-signal.SIGKILL, 10, 4_000), ("killed", "was killed: the machine is short of memory")),
+        (Ending(-signal.SIGTERM, 10, 100), ("killed", "was stopped from outside (signal 15)")),
+        (Ending(-signal.SIGHUP, 10, 4_000), ("killed", "was stopped from outside (signal 1)")),
         (Ending(-signal.SIGABRT, 10, 3_000), MEMORY),
         (Ending(-signal.SIGSEGV, 10, 1_500), MEMORY),
         (Ending(-signal.SIGABRT, 10, 100), ("crash", "crashed (signal 6)")),

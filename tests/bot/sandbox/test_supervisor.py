@@ -398,7 +398,8 @@ def test_exceeding_wall_time_fails_one_screening(
     [
         (signal.SIGSEGV, ("crash", "crashed (signal 11)")),
         (signal.SIGABRT, ("crash", "crashed (signal 6)")),
-        (signal.SIGKILL, ("memory", "was killed: the machine is short of memory")),
+        (signal.SIGKILL, ("killed", "was killed: the machine is short of memory")),
+        (signal.SIGTERM, ("killed", "was stopped from outside (signal 15)")),
     ],
 )
 def test_a_crash_fails_one_screening(

@@ -16,7 +16,7 @@ from bot.store.check_runs import (
     posted_for_run,
     posted_on,
     pressed_check_run,
-    unposted_check_run,
+    unposted_check_runs,
 )
 from bot.store.installations import save_installation
 from bot.store.repositories import load_repository, save_repository
@@ -43,10 +43,10 @@ def test_a_check_run_is_unposted_until_github_has_it(store: Store) -> None:
     made = make(store)
     assert made == StoredCheckRun(made.row_id, 1, 7, "assay/screen", HEAD, 3, 0, "success", NOW, None)
     assert made.external_id == f"assay/screen/{made.row_id}"
-    assert store(unposted_check_run, *MINE) == made
+    assert store(unposted_check_runs, *MINE) == [made]
     assert store(newest_posted, *MINE) is None
     store(mark_posted, 1, made.row_id, 4711, after(5))
-    assert store(unposted_check_run, *MINE) is None
+    assert store(unposted_check_runs, *MINE) == []
     posted = store(newest_posted, *MINE)
     assert posted is not None
     assert (posted.row_id, posted.check_run_id, posted.posted_at) == (made.row_id, 4711, after(5))
@@ -59,9 +59,11 @@ def test_the_newest_of_each_kind_is_found_and_other_names_are_not(store: Store) 
     rows = [make(store, head) for head in (HEAD, NEXT, HEAD, NEXT)]
     for row in rows[:2]:
         store(mark_posted, 1, row.row_id, row.row_id * 10, NOW)
-    newest = store(newest_posted, *MINE), store(unposted_check_run, *MINE)
-    assert [row and row.row_id for row in newest] == [rows[1].row_id, rows[3].row_id]
-    assert store(unposted_check_run, 1, 7, "assay/finetune") is None
+    newest = store(newest_posted, *MINE)
+    assert newest is not None
+    assert newest.row_id == rows[1].row_id
+    assert store(unposted_check_runs, *MINE) == [rows[3], rows[2]]
+    assert store(unposted_check_runs, 1, 7, "assay/finetune") == []
 
 
 def test_only_an_unposted_row_is_deleted_and_its_id_is_not_reused(store: Store) -> None:
@@ -69,7 +71,7 @@ def test_only_an_unposted_row_is_deleted_and_its_id_is_not_reused(store: Store) 
     store(mark_posted, 1, posted.row_id, 4711, NOW)
     for row in (posted, unposted):
         store(forget_unposted, 1, row.row_id)
-    assert store(unposted_check_run, *MINE) is None
+    assert store(unposted_check_runs, *MINE) == []
     assert store(newest_posted, *MINE) is not None
     assert make(store).row_id > unposted.row_id
 

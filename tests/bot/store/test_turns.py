@@ -17,6 +17,7 @@ from bot.store.database import Database
 from bot.store.installations import save_installation
 from bot.store.jobs import cancel_jobs, claim_job, finish_job, free_turns, request_job
 from bot.store.tables import jobs
+from bot.store.turns import waits_for_a_slot
 from tests.bot.store.conftest import Store
 from tests.bot.store.values import NOW, after, installation
 from tests.builders.patience import PATIENCE_S
@@ -93,6 +94,28 @@ def test_a_cap_applies_per_kind_and_installation(store: Store, turns: Turns) -> 
     caps: dict[JobKind, int] = {"screen": 2}
     served = turns.all("screen", "post", caps=caps)
     assert collections.Counter(served) == collections.Counter({(1, 10): 2, (1, 11): 1, (2, 20): 1, (2, 21): 1})
+
+
+def test_installations_are_passed_over(store: Store, turns: Turns) -> None:
+    ask(store, 1, 10)
+    ask(store, 2, 20)
+    passed = [
+        store(claim_job, ["screen"], NOW, NOW, without=[1, 3]),
+        store(claim_job, ["screen"], NOW, NOW, without=[1]),
+    ]
+    assert [job and job.installation_id for job in passed] == [2, None]
+    assert turns.all() == [(1, 10)]
+
+
+def test_an_installation_waits_for_a_slot_once_it_has_been_due_and_has_none(store: Store, turns: Turns) -> None:
+    ask(store, 1, 10, 11)
+    assert store(waits_for_a_slot, ["screen", "prepare"], NOW)
+    assert not store(waits_for_a_slot, ["screen", "prepare"], after(-5))
+    assert not store(waits_for_a_slot, ["post"], NOW)
+    assert turns.next() is not None
+    assert not store(waits_for_a_slot, ["screen", "prepare"], NOW)  # it has one
+    ask(store, 2, 20, kind="prepare")
+    assert store(waits_for_a_slot, ["screen", "prepare"], NOW)
 
 
 def test_a_slot_is_free_again_when_a_job_ends(store: Store, turns: Turns) -> None:

@@ -51,6 +51,40 @@ def test_a_supervisor_that_is_killed_is_started_anew(fast: Stage) -> None:
     assert fast.rows()["screenings"][-1].failure == ""
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_child_that_is_killed_from_outside_is_tried_again(fast: Stage, number: signal.Signals) -> None:
+    """As by the kernel, which is short of memory because of a neighbour."""
+    nest = fast.organization(f"neighbour{number}")
+    shop = fast.repository(nest)
+    gate = fast.hold_clone(shop)
+    fast.app.install(nest, [shop])
+    gate.wait()
+    fast.child().send_signal(number)
+    gate.open()
+    fast.assert_settled({shop: [shop.head()]})
+    assert fast.rows()["screenings"][-1].failure == ""
+
+
+def test_a_worker_that_freezes_while_it_writes_leaves_one_verdict_standing(parted: Stage) -> None:
+    parted.web()
+    frozen = parted.worker()
+    acme = parted.organization()
+    shop = parted.repository(acme)
+    gate = parted.hold(f"POST /repos/{shop.full_name}/check-runs")
+    parted.app.install(acme, [shop])
+    gate.wait()
+    frozen.process.send_signal(signal.SIGSTOP)
+    gate.rule.stop()  # the next request goes on, and the first one stays on its way
+    parted.worker()
+    until("the other's check run", lambda: shop.check_runs)
+    gate.open()
+    frozen.process.send_signal(signal.SIGCONT)
+    until("both", lambda: len(shop.check_runs) == 2)
+    parted.until_idle()
+    titles = [run["output"]["title"] for run in shop.check_runs]
+    assert [title == "Superseded by a newer check run" for title in titles] == [True, False]
+
+
 @pytest.mark.parametrize("data", ["kept", "lost"])
 def test_a_redis_that_is_killed_with_jobs_queued(parted: Stage, data: str) -> None:
     parted.web()

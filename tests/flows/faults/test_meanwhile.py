@@ -17,6 +17,35 @@ from tests.simulator.state import Account
 pytestmark = pytest.mark.faults
 
 
+def test_a_command_before_the_first_listing_is_answered_after_it(fast: Stage) -> None:
+    shop = fast.repository(fast.organization("early"))
+    shop.roles["ann"] = "maintain"
+    gate = fast.hold("GET /installation/repositories")
+    fast.app.install(shop.owner, [shop])
+    gate.wait()
+    comment = shop.comment("ann", "/screen")
+    fast.github.settle()
+    until("it waits", lambda: any(job.kind == "command" and job.state == "open" for job in fast.rows()["jobs"]))
+    gate.open()
+    until("an answer", lambda: comment.reactions)
+    fast.until_idle()
+    assert [reaction["content"] for reaction in comment.reactions] == ["eyes", "rocket"]
+
+
+def test_two_endless_clones_of_one_installation_keep_no_other_waiting(fast: Stage) -> None:
+    slow, small = fast.organization("slow"), fast.organization("small")
+    shops = [fast.repository(slow, f"shop{n}") for n in range(3)]
+    shop = fast.repository(small)
+    gate = fast.hold("POST /slow/shop[0-9].git/git-upload-pack", after=2)
+    fast.app.install(slow, shops)
+    gate.wait(2)
+    fast.app.install(small, [shop])
+    until("its verdict", lambda: shop.check_runs)
+    assert [each.check_runs for each in shops] == [[], [], []]
+    gate.open()
+    fast.assert_settled({each: [each.head()] for each in (*shops, shop)})
+
+
 @dataclass
 class Screening:
     """One that has begun and does not go on before its gate is opened."""

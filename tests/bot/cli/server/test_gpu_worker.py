@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import bot.cli.server.gpu_worker
 from bot.cli.server.gpu_worker import Options, serve_gpu
 from bot.settings import load_settings
+from bot.store.database import Database, StoreUnavailable
 from bot.store.migrate import migrate
 from pipeline.records import AssayError
 
@@ -50,6 +52,58 @@ def test_it_waits_until_assay_up_has_created_the_database(tmp_path: Path, monkey
             await asyncio.wait_for(waiting, 30)
 
     asyncio.run(story())
+
+
+class Away:
+    """A database that cannot be reached for the first few times, as `check_revision` or as `Database.open` finds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int, *, at: str) -> None:
+        self.asked = 0
+        self._left = times
+        url = f"sqlite:///{tmp_path / 'assay.sqlite'}"
+        migrate(url)
+        monkeypatch.setenv("ASSAY_BASE_MODELS", MODEL)
+        monkeypatch.setenv("ASSAY_DATABASE_URL", url)
+        monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path))
+        monkeypatch.setattr(bot.cli.server.gpu_worker, "POLL_EVERY_S", 0.01)
+        monkeypatch.setattr(bot.cli.server.gpu_worker, "probe_device", self.no_device)
+        if at == "check":
+            monkeypatch.setattr(bot.cli.server.gpu_worker, "check_revision", lambda url: self.ask())
+        else:
+            opened = Database.open
+
+            async def open_it(url: str) -> Database:
+                self.ask()
+                return await opened(url)
+
+            monkeypatch.setattr(Database, "open", open_it)
+
+    def ask(self) -> None:
+        self.asked += 1
+        if self.asked <= self._left:
+            raise StoreUnavailable("the database cannot be reached: is its server running?")
+
+    async def no_device(self, *arguments: object) -> str:
+        raise AssayError("as far as this test goes")
+
+
+@pytest.mark.parametrize("at", ["check", "open"])
+@pytest.mark.parametrize("once", [True, False])
+def test_a_database_that_is_away_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, once: bool
+) -> None:
+    away = Away(monkeypatch, tmp_path, 5, at=at)
+    with pytest.raises(AssayError, match="as far as this test goes"):
+        asyncio.run(serve_gpu(load_settings(), replace(OPTIONS, once=once)))
+    assert away.asked == 6
+
+
+def test_a_single_run_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Away(monkeypatch, tmp_path, 1_000_000, at="check")
+    monkeypatch.setattr(bot.cli.server.gpu_worker, "ONCE_WITHIN_S", 0.2)
+    with pytest.raises(StoreUnavailable, match="is its server running"):
+        asyncio.run(serve_gpu(load_settings(), OPTIONS))
+    assert away.asked > 1
 
 
 @pytest.mark.parametrize(("device", "suffix"), [("", ""), ("cuda", ""), ("cpu", ""), ("cuda:1", "/cuda:1")])

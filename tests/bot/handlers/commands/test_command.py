@@ -18,7 +18,8 @@ from bot.jobs.context import Done, JobContext, Outcome
 from bot.records import GpuState, Run
 from bot.store.budgets import save_gpu_state
 from bot.store.installations import load_installation, save_installation
-from bot.store.repositories import save_repository
+from bot.store.jobs import cancel_jobs, request_job
+from bot.store.repositories import delete_repository, save_repository
 from bot.store.runs import claim_run, queue_run
 from bot.store.tables import runs
 from tests.bot.commands.facts import facts
@@ -402,6 +403,25 @@ async def _permits(connection: Any, harness: Harness, **changes: str) -> None:
     assert known is not None
     changed = replace(known, permissions={**known.permissions, **changes})
     await save_installation(connection, changed, harness.world.clock.now())
+
+
+def test_a_command_waits_for_the_first_listing(harness: Harness) -> None:
+    listed, ids = harness.repository, (harness.ids[0], 0)
+    harness.write(lambda c: delete_repository(c, *harness.ids))
+    harness.write(lambda c: request_job(c, *ids, "sync_installation", harness.world.clock.now()))
+    comment = harness.says("ann", "/screen")
+    assert (harness.outcomes, reactions(comment)) == (["later"], [])
+    harness.write(lambda c: save_repository(c, listed))
+    harness.write(lambda c: cancel_jobs(c, *ids, reason="it is listed"))
+    harness.world.clock.advance(timedelta(minutes=1))
+    harness.does("command")
+    assert (harness.outcomes[-1], reactions(comment)) == ("done", ["eyes", "rocket"])
+
+
+def test_a_command_in_a_repository_that_is_not_listed_is_dropped_afterwards(harness: Harness) -> None:
+    harness.write(lambda c: delete_repository(c, *harness.ids))
+    comment = harness.says("ann", "/screen")
+    assert (harness.jobs("command")[0].reason, reactions(comment)) == ("not served", [])
 
 
 def test_an_archived_repository_gets_no_reply(harness: Harness) -> None:

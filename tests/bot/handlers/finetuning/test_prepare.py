@@ -383,7 +383,7 @@ def test_an_unusable_history_ends_the_run_with_the_reason(
     assert harness.is_told("result", run)
 
 
-@pytest.mark.parametrize("kind", ["disk_full", "unavailable", "interrupted", "refused"])
+@pytest.mark.parametrize("kind", ["disk_full", "unavailable", "interrupted", "killed", "refused"])
 def test_a_transient_failure_is_retried(harness: PrepareHarness, kind: Any) -> None:
     harness.supervisor.failures = [ScreeningFailed(kind, "not now")]
     assert harness.prepared().state == "waiting"
