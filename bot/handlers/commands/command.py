@@ -37,6 +37,7 @@ WINDOW: Final = timedelta(hours=1)
 MAX_PER_USER: Final = 5
 MAX_PER_REPOSITORY: Final = 20
 REMEMBERED_FOR: Final = timedelta(days=30)  # as long as job rows are kept
+OTHER_AUTHOR: Final = "the comment has another author"
 BUTTON_COMMANDS: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
 
 
@@ -125,11 +126,14 @@ async def _comment(context: JobContext, state: CommandState, commented: CommentC
     except NotFound:
         return Done("the comment is gone")
     requested, reason = parse_comment(comment.body), why_not(comment, commented)
-    if requested is None or reason:
+    if requested is None or reason == OTHER_AUTHOR:
         return Done(reason)
     if not await talk.may(requested, comment.author_login, comment.author_id, state.facts.config.permission):
         await talk.react("confused")
         return Done("the role does not permit it")
+    if reason:  # edited into another command, which is not executed: who may give it is not left without an answer
+        await talk.react("confused")
+        return Done(reason)
     await talk.react("eyes")
     issue_number = comment.issue_number or commented.issue_number
     requester = Requester(comment.author_id, commented.comment_id, issue_number)
@@ -139,7 +143,7 @@ async def _comment(context: JobContext, state: CommandState, commented: CommentC
 def why_not(comment: Comment, delivered: CommentCommand) -> str:
     """Return why a comment as it is now is not the command that was delivered; empty if it is."""
     if comment.author_type == "Bot" or comment.author_id != delivered.sender_id:
-        return "the comment has another author"
+        return OTHER_AUTHOR
     if command_of(comment.body) != (delivered.command, not delivered.unclear):
         return "the comment was edited"
     return ""
