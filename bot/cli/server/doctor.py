@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
@@ -23,6 +23,7 @@ from bot import __version__
 from bot.cli.output import AsJson, Check, print_result
 from bot.cli.server.doctor_app import check_app
 from bot.cli.server.doctor_finetuning import check_finetuning
+from bot.cli.variables import unknown_variables
 from bot.settings import Settings, load_settings
 from pipeline.label_recipe import GRAMMARS, MESSAGES
 
@@ -53,6 +54,7 @@ def check_up(settings: Settings) -> Iterator[Check]:
     """Run all checks, the most basic first. Never raises: failures are results."""
     data_dir = settings.data_dir
     yield check_python(sys.version_info[:3])
+    yield check_variables(unknown_variables(os.environ))
     yield check_dependencies()
     yield check_grammars()
     yield check_data_dir(data_dir)
@@ -72,6 +74,15 @@ def check_python(version: tuple[int, ...]) -> Check:
     if version >= (3, 11):
         return Check("Python", True, found)
     return Check("Python", False, found, "install Python 3.11 or later and reinstall Assay with it")
+
+
+def check_variables(unknown: Mapping[str, str]) -> Check:
+    """Check that every variable `ASSAY_*` is a setting. One that resembles a setting stops the App at its start."""
+    if not unknown:
+        return Check("settings", True, "every ASSAY_ variable is known")
+    meant = [f"{name} (did you mean {closest}?)" if closest else name for name, closest in unknown.items()]
+    to_do = "correct or unset them: they have no effect, and Assay does not start with a misspelt setting"
+    return Check("settings", False, f"unknown: {', '.join(meant)}", to_do, required=any(unknown.values()))
 
 
 def check_dependencies() -> Check:
