@@ -239,6 +239,7 @@ class _Servers:
     async def worker(self) -> None:
         """Wait for credentials, then run the worker."""
         from bot.cli.server.calibration_cache import calibration_source
+        from bot.sandbox.protections import PROTECTIONS, try_protections
         from bot.worker_process import run_worker, worker_parts
 
         if self.registration.credentials is None:
@@ -251,6 +252,12 @@ class _Servers:
             task.result()
         if self.shutdown.requested.is_set():
             return
+        missing = await asyncio.to_thread(try_protections)
+        if missing:
+            to_do = "assay doctor tells what this means"
+            log.warning("children_are_not_fully_confined", missing=list(missing), to_do=to_do)
+        else:
+            log.info("children_are_confined", tried=list(PROTECTIONS))
         parts = worker_parts(
             self.settings,
             database=self.database,
