@@ -1,14 +1,24 @@
-"""The operator's settings, read from `ASSAY_*` environment variables. Unknown variables are ignored."""
+"""The operator's settings, read from `ASSAY_*` environment variables. `bot/cli/variables.py` finds unknown ones."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.records import AssayError
@@ -52,6 +62,18 @@ def _http_url(text: str) -> str:
     return text.strip().rstrip("/")
 
 
+def _networks(value: object) -> object:
+    """Parse addresses and networks, separated by commas. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
+    except ValueError:
+        raise ValueError("must be addresses or networks, separated by commas: 10.0.0.7,192.168.0.0/16") from None
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
@@ -109,7 +131,10 @@ class Settings(BaseSettings):
     free_disk_mb: Annotated[int, Field(ge=0)] = 1_024  # below this, nothing is cloned
     lease_s: Annotated[float, Field(ge=1)] = 30.0  # a worker that is silent for this long loses its job
     sweep_s: Annotated[float, Field(gt=0)] = 2.0  # between sweeps for unannounced work
-    metrics_address: str = "127.0.0.1:9464"  # loopback only; off: disabled
+    metrics_address: str = "127.0.0.1:9464"  # off: disabled
+    metrics_token_file: FilePath | None = None  # the bearer token that others than this machine have to send
+    pages_address: str = ""  # loopback only; empty: any free port, where only this machine connects; off: disabled
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()  # say whom they forward
     log_format: Literal["console", "json"] = "console"
 
     @field_validator("allowed_accounts", mode="before")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bot.clock import Clock
@@ -21,7 +21,9 @@ from bot.store.jobs import queue_figures
 from bot.store.screenings import verdict_figures
 from bot.store.unfinished import count_failed, failing_figures
 from bot.web.health import health_routes
+from bot.web.loopback import loopback_only
 from bot.web.metrics_endpoint import DatabaseMetrics, metrics_app
+from bot.web.peers import Network
 
 if TYPE_CHECKING:
     import uvicorn
@@ -44,19 +46,21 @@ def create_app(
     credentials: Callable[[], AppCredentials | None],
     on_loopback: bool,
     extra_routes: Sequence[BaseRoute] = (),
+    pages_url: str = "",
+    trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
     """Return the application.
 
     `credentials` is called for every delivery, so that a finished setup takes effect without a restart. `on_loopback`:
-    the server listens on the loopback only, so pages may be shown; otherwise they do not exist. `extra_routes` take
-    precedence.
+    the pages are here, because only this machine connects and no proxy does; otherwise they do not exist. `pages_url`:
+    they are there, and requests that come from this machine are redirected. `extra_routes` take precedence.
     """
     intake = Intake(database, redis, clock)
     routes = [
         *extra_routes,
-        Route("/webhook", Receiver(credentials, intake).receive, methods=["POST"]),
+        Route("/webhook", Receiver(credentials, intake, trusted_proxies).receive, methods=["POST"]),
         *health_routes({"database": database.ping, "redis": redis.ping}),
-        *(_pages(database) if on_loopback else ()),
+        *(_pages(database) if on_loopback else _redirects(pages_url) if pages_url else ()),
     ]
 
     @contextlib.asynccontextmanager
@@ -67,8 +71,13 @@ def create_app(
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={StoreUnavailable: _store_unavailable})
 
 
-def create_metrics_app(database: Database, clock: Clock) -> Starlette:
-    """Return the metrics application, for a separate address."""
+def create_pages_app(database: Database) -> Starlette:
+    """Return the application of the pages, for an address of their own."""
+    return Starlette(routes=_pages(database), exception_handlers={StoreUnavailable: _store_unavailable})
+
+
+def create_metrics_app(database: Database, clock: Clock, token: str = "") -> Starlette:
+    """Return the metrics application, for a separate address. Only who sends `token` is served from elsewhere."""
 
     async def read_metrics() -> DatabaseMetrics:
         now = clock.now()
@@ -83,15 +92,19 @@ def create_metrics_app(database: Database, clock: Clock) -> Starlette:
                 failed_repositories=await count_failed(connection),
             )
 
-    return metrics_app(read_metrics)
+    return metrics_app(read_metrics, token)
 
 
-def make_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
-    """Return a server that uses our logging and logs no requests, whose paths may contain setup codes."""
+def make_server(app: Starlette, host: str, port: int, trusted_proxies: Sequence[Network] = ()) -> uvicorn.Server:
+    """Return a server with limits on connections, that logs no requests, whose paths may contain setup codes."""
     import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    from bot.web.connection_limits import limited
 
     config = uvicorn.Config(
         app,
+        http=limited(AutoHTTPProtocol, trusted_proxies),
         host=host,
         port=port,
         log_config=None,
@@ -109,6 +122,20 @@ def _pages(database: Database) -> list[Route]:
     from bot.web.pages import page_routes
 
     return page_routes(PageSource(database))
+
+
+def _redirects(pages_url: str) -> list[Route]:
+    """Return routes that lead from the receiver's address to the pages', for links and habits.
+
+    Behind a proxy strangers may pass for this machine here. All that they get is an address of their own machine.
+    """
+    from bot.web.pages import PATHS
+
+    async def redirect(request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{pages_url}{request.url.path}{query}")
+
+    return [Route(path, loopback_only(redirect)) for path in PATHS]
 
 
 async def _store_unavailable(request: Request, error: Exception) -> Response:

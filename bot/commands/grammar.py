@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-# What each usage does. The first one is suggested for words that resemble no usage.
+# What each usage does. The first one is suggested for words that resemble no usage of a name without a bare form.
 USAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "/assay help": "Shows these commands, who may use them and what is left of the budget.",
@@ -24,6 +24,9 @@ USAGES: Final[Mapping[str, str]] = MappingProxyType(
 NAMES: Final = tuple(dict.fromkeys(usage.split()[0] for usage in USAGES))
 
 _BASE_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?", re.ASCII)
+_ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
+    {usage.split()[-1].strip("/"): usage for usage in USAGES if "--" not in usage}
+)
 _MAX_COMPARED: Final = 40  # characters of a word
 
 
@@ -81,11 +84,12 @@ def parse_words(words: Sequence[str]) -> Command | None:
 
 def nearest_usage(words: Sequence[str]) -> str:
     """Return the key of USAGES that is closest to words whose first is in NAMES."""
-    usages = {usage.split()[1]: usage for usage in USAGES if usage.split()[0] == words[0] and " " in usage}
-    word = words[1].lower()[:_MAX_COMPARED] if len(words) > 1 else ""
-    if matches := difflib.get_close_matches(word, list(usages), 1):
-        return usages[matches[0]]
-    return words[0] if words[0] == "/screen" else next(iter(USAGES))
+    name, word = words[0], words[1].lower()[:_MAX_COMPARED] if len(words) > 1 else ""
+    own = {usage.split()[1]: usage for usage in USAGES if usage.split()[0] == name and " " in usage}
+    for usages in (own, _ELSEWHERE):  # `/finetune help` and `/assay screen` are commands under another name
+        if matches := difflib.get_close_matches(word, list(usages), 1):
+            return usages[matches[0]]
+    return name if name in USAGES else next(iter(USAGES))
 
 
 def _parse_options(options: list[str]) -> Finetune | None:

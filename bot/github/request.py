@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from githubkit.auth.base import BaseAuthStrategy
@@ -20,6 +21,7 @@ from githubkit.throttling import BaseThrottler, LocalThrottler
 from pydantic import TypeAdapter, ValidationError
 
 from bot.clock import Clock
+from bot.github.connection_failure import describe_failure
 from bot.github.endpoints import GitHubServer, graphql_url, redirected_path
 from bot.github.errors import (
     BadToken,
@@ -36,7 +38,7 @@ from bot.github.errors import (
     Unavailable,
 )
 from bot.github.rate_limits import READ_POINTS, WRITE_POINTS, PointsLimiter, retry_at
-from bot.github.transport import TIMEOUT, UnreadableResponse, connect
+from bot.github.transport import TIMEOUT, UnreadableResponse, connect, proxy_for
 from pipeline.reports.escape import inert
 
 MAX_RETRIES = 2
@@ -48,7 +50,7 @@ MAX_MESSAGE_CHARS = 190
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT_STATUSES = (502, 503, 504)
-_CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout)
+_CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.ProxyError)
 JSON = "application/vnd.github+json"
 _GRAPHQL_FEATURES = {"GraphQL-Features": "issue_types"}  # some servers hide issue types without it
 _INSTALLATION_SUSPENDED = re.compile(r"installation\b.{0,40}\bsuspended", re.IGNORECASE)  # not: the account is
@@ -221,7 +223,7 @@ class GitHubSession:
         except TimeoutError:
             raise Unavailable("GitHub took too long to respond") from None
         except RequestError as error:
-            raise _request_error(error.exc) from None
+            raise self._request_error(error.exc) from None
         except GitHubException as error:
             raise Unavailable(f"the request to GitHub failed: {type(error).__name__}") from None
         response = Response(raw.status_code, {name.lower(): value for name, value in raw.headers.items()}, raw.content)
@@ -247,6 +249,21 @@ class GitHubSession:
         if all(text.isascii() and text.isdigit() and len(text) < 12 for text in figures):
             self._budget_hook(int(figures[0]), int(figures[1]))
 
+    def _request_error(self, error: Any) -> GitHubError:
+        """Describe why a request failed without quoting httpx, whose messages may hold addresses and headers."""
+        if isinstance(error, UnreadableResponse):
+            return Unavailable(f"GitHub's response cannot be read: {error}")
+        if isinstance(error, _CONNECTION_ERRORS):
+            api_url = self.server.api_url
+            what, may_pass = describe_failure(error, urlsplit(api_url).netloc, proxy_for(api_url) is not None)
+            return _ConnectionFailed(what) if may_pass else Unavailable(what)
+        if isinstance(error, httpx.TimeoutException):
+            return Unavailable("GitHub took too long to respond")
+        if isinstance(error, httpx.HTTPError):
+            return Unavailable(f"the request to GitHub failed: {type(error).__name__}")
+        # Anything else was raised before sending: the App's own token could not be signed.
+        return BadToken("the App's private key is unusable: provide the PEM file that GitHub generated")
+
     def _response_error(self, response: Response, secret: str) -> GitHubError | None:
         """Return the error that a response stands for, or None. The request's secret is removed from its message."""
         status, message = response.status, response.message
@@ -269,19 +286,3 @@ class _TransientlyUnavailable(Unavailable):
 
 class _ConnectionFailed(_TransientlyUnavailable):
     """No response arrived."""
-
-
-def _request_error(error: Any) -> GitHubError:
-    """Describe why a request failed without quoting httpx, whose messages may hold addresses and headers."""
-    if isinstance(error, UnreadableResponse):
-        return Unavailable(f"GitHub's response cannot be read: {error}")
-    if isinstance(error, httpx.ProxyError):
-        return Unavailable("the proxy refused the connection: check HTTPS_PROXY")
-    if isinstance(error, _CONNECTION_ERRORS):
-        return _ConnectionFailed("cannot connect to GitHub")
-    if isinstance(error, httpx.TimeoutException):
-        return Unavailable("GitHub took too long to respond")
-    if isinstance(error, httpx.HTTPError):
-        return Unavailable(f"the request to GitHub failed: {type(error).__name__}")
-    # Anything else was raised before sending: the App's own token could not be signed.
-    return BadToken("the App's private key is unusable: provide the PEM file that GitHub generated")

@@ -76,7 +76,7 @@ class _BoundedStream(httpx.AsyncByteStream):
 
 def connect(server: GitHubServer) -> SharedTransport:
     """Return connections to the API of `server`. Raises AssayError for an unusable CA bundle or proxy."""
-    proxy = _proxy_for(server.api_url)
+    proxy = proxy_for(server.api_url)
     return SharedTransport(
         httpx.AsyncHTTPTransport(verify=_ssl_context(server), trust_env=False, limits=_LIMITS, proxy=proxy)
     )
@@ -97,7 +97,7 @@ def _default_ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()  # cached: loading the certificates takes 20 ms
 
 
-def _proxy_for(url: str) -> httpx.Proxy | None:
+def proxy_for(url: str) -> httpx.Proxy | None:
     """Choose the proxy as clones do: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, unless NO_PROXY names the host."""
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()

@@ -11,14 +11,17 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import structlog
 from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from bot.jobs.lanes import Lane
+from pipeline.records import AssayError
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,7 @@ WAKEUP_LIVES_MS: Final = 3_600_000  # by then the sweeper has created another
 MAX_WAKEUP_BYTES: Final = 256
 MAX_ID: Final = 2**63 - 1
 MAX_MS: Final = 2**53
+REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 CONNECT_TIMEOUT_S: Final = 1.0
 RESPONSE_TIMEOUT_S: Final = 5.0
 PAUSE_AFTER_FAILURE_S: Final = 1.0  # or every delivery would wait for the timeouts of a dead Redis
@@ -96,12 +100,26 @@ def parse_counting(refused: Callable[[], None], function: str) -> Callable[[byte
     return parse
 
 
+def require_redis_url(url: str) -> str:
+    """Return the URL. Raises AssayError, without quoting it, unless it is one of a Redis."""
+    try:
+        parts = urlsplit(url)
+        known = url.startswith(REDIS_SCHEMES) and (parts.path if parts.scheme == "unix" else parts.hostname)
+        if known and (parts.scheme == "unix" or parts.port != 0):
+            parse_url(url)
+            return url
+        why = "is not the URL of a Redis"
+    except ValueError:  # an invalid port, or an invalid value in the query
+        why = "holds an invalid port or option"
+    raise AssayError(f"ASSAY_REDIS_URL {why}: write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
+
+
 def open_redis(
     url: str, queue: Queue | None = None, parse: Callable[[bytes], dict[str, Any]] = parse_wakeup
 ) -> ArqRedis:
-    """Return a client that connects on first use. `url`: redis://, rediss:// or unix://."""
+    """Return a client that connects on first use. `url`: redis://, rediss:// or unix://. Raises AssayError."""
     pool: ConnectionPool = ConnectionPool.from_url(
-        url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=RESPONSE_TIMEOUT_S
+        require_redis_url(url), socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=RESPONSE_TIMEOUT_S
     )
     return ArqRedis(
         pool,

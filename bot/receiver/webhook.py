@@ -5,32 +5,27 @@ Unsigned requests are rejected before anything of them is parsed, stored or logg
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bot.metrics import DELIVERIES, RECEIVER_SECONDS
+from bot.receiver.body import HUGE_BYTES, MAX_BYTES, Bodies, BodyRefused, Reason
 from bot.receiver.dispatch import EVENTS, job_for
 from bot.receiver.events import MalformedPayload, parse_event
 from bot.receiver.intake import Intake
 from bot.receiver.signature import SIGNATURE_HEADER, is_signed, parse_signature
 from bot.records import AppCredentials
 from bot.store.errors import StoreUnavailable
-
-MAX_BYTES: Final = 25 * 1024 * 1024  # GitHub's limit for a delivery
-SMALL_BYTES: Final = 64 * 1024  # more than nearly every delivery; not counted towards MAX_BUFFERED_BYTES
-HUGE_BYTES: Final = 1024 * 1024
-MAX_BUFFERED_BYTES: Final = 2 * MAX_BYTES  # across all concurrent requests
-READ_TIMEOUT_S: Final = 30.0  # the longest that any GitHub waits for a response
+from bot.web.peers import FORWARDED_FOR, Network, peer_of
 
 _GUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
@@ -50,13 +45,20 @@ class Outcome:
 _UNSIGNED: Final = Outcome(401, "unsigned", "not signed with this App's webhook secret")
 _TOO_LARGE: Final = Outcome(413, "too large", f"the delivery is larger than {MAX_BYTES} bytes")
 _BUSY: Final = Outcome(503, "busy", "too many large deliveries at the same time")
-_SLOW: Final = Outcome(408, "slow", f"the body did not arrive within {READ_TIMEOUT_S:.0f} s")
+_SLOW: Final = Outcome(408, "slow", "the body did not arrive in time")
 _NOT_SET_UP: Final = Outcome(503, "not set up", "no App is registered yet: open the setup page of this server")
 _FORM: Final = Outcome(415, "form", "set the content type of the App's webhook to application/json")
 _BAD_HEADERS: Final = Outcome(400, "malformed", "X-GitHub-Delivery or X-GitHub-Event is missing or invalid")
 _BAD_PAYLOAD: Final = Outcome(400, "malformed", "the body is not a JSON object")
 _NOT_STORED: Final = Outcome(503, "unavailable", "the delivery could not be stored")
 _IGNORED: Final = Outcome(202, "ignored")
+_UNREAD: Final[Mapping[Reason, Outcome]] = {
+    "too large": _TOO_LARGE,
+    "busy": _BUSY,
+    "slow": _SLOW,
+    "cut off": _BAD_PAYLOAD,
+}
+WARN_EVERY_S: Final = 60.0  # of deliveries that are not signed with the App's secret
 
 
 class Refused(Exception):
@@ -70,10 +72,18 @@ class Refused(Exception):
 class Receiver:
     """The webhook endpoint. Bounds the memory that concurrent large bodies take."""
 
-    def __init__(self, credentials: Callable[[], AppCredentials | None], intake: Intake) -> None:
+    def __init__(
+        self,
+        credentials: Callable[[], AppCredentials | None],
+        intake: Intake,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
         self._credentials = credentials
         self._intake = intake
-        self._buffered_bytes = 0
+        self._trusted_proxies = trusted_proxies
+        self._bodies = Bodies()
+        self._unsigned = 0  # since the last warning
+        self._warned_at_s = -WARN_EVERY_S
 
     async def receive(self, request: Request) -> Response:
         began = time.perf_counter()
@@ -82,6 +92,8 @@ class Receiver:
         except Refused as refusal:
             outcome = refusal.outcome
         event = request.headers.get("x-github-event", "")
+        if outcome is _UNSIGNED and event in EVENTS:
+            self._warn(began)
         DELIVERIES.labels(event if event in EVENTS else "other", outcome.result).inc()
         RECEIVER_SECONDS.observe(time.perf_counter() - began)
         body = {"result": outcome.result, **({"says": outcome.says} if outcome.says else {})}
@@ -94,38 +106,31 @@ class Receiver:
         digest = parse_signature(request.headers.getlist(SIGNATURE_HEADER))
         if digest is None:
             raise Refused(_UNSIGNED)
-        body = bytearray()
-        try:
-            await self._read(request, body)
-            if not is_signed(body, digest, credentials.webhook_secrets):
-                raise Refused(_UNSIGNED)
-            return await self._take(request, body)
-        finally:
-            self._buffered_bytes -= _counted_bytes(len(body))
-            if len(body) > HUGE_BYTES:
-                body.clear()
-                release_memory()
+        with self._bodies.hold(self._peer(request)) as body:
+            try:
+                await self._bodies.read(request, body)
+                if not is_signed(body.data, digest, credentials.webhook_secrets):
+                    raise Refused(_UNSIGNED)
+                return await self._take(request, body.data)
+            except BodyRefused as refusal:
+                raise Refused(_UNREAD[refusal.reason]) from None
+            finally:
+                if len(body.data) > HUGE_BYTES:
+                    body.data.clear()
+                    release_memory()
 
-    async def _read(self, request: Request, body: bytearray) -> None:
-        """Read the body within all limits. Raises Refused."""
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > MAX_BYTES:
-            raise Refused(_TOO_LARGE)
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                async for chunk in request.stream():
-                    size = len(body) + len(chunk)
-                    if size > MAX_BYTES:
-                        raise Refused(_TOO_LARGE)
-                    more = _counted_bytes(size) - _counted_bytes(len(body))
-                    if more and self._buffered_bytes + more > MAX_BUFFERED_BYTES:
-                        raise Refused(_BUSY)
-                    body += chunk
-                    self._buffered_bytes += more
-        except TimeoutError:
-            raise Refused(_SLOW) from None
-        except ClientDisconnect:
-            raise Refused(_BAD_PAYLOAD) from None
+    def _peer(self, request: Request) -> str:
+        address = request.client.host if request.client else ""
+        return peer_of(address, request.headers.getlist(FORWARDED_FOR), self._trusted_proxies)
+
+    def _warn(self, now_s: float) -> None:
+        """Log, at most once a minute, what a wrong secret and a forger have in common."""
+        self._unsigned += 1
+        if now_s - self._warned_at_s < WARN_EVERY_S:
+            return
+        to_do = "if they are GitHub's, the webhook secret on the App's page is not Assay's: assay doctor tells"
+        log.warning("deliveries_with_a_wrong_signature", count=self._unsigned, to_do=to_do)
+        self._unsigned, self._warned_at_s = 0, now_s
 
     async def _take(self, request: Request, body: bytearray) -> Outcome:
         """Reduce and store a signed delivery."""
@@ -150,11 +155,6 @@ class Receiver:
             return _NOT_STORED
         log.debug("delivery", delivery=guid, github_event=name, installation=event.installation_id, result=result)
         return Outcome(202, result)
-
-
-def _counted_bytes(size: int) -> int:
-    """Return how much of a body of `size` bytes counts towards MAX_BUFFERED_BYTES."""
-    return max(0, size - SMALL_BYTES)
 
 
 def release_memory() -> None:

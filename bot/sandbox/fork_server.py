@@ -119,10 +119,10 @@ def _run_child(connection: int, limits: Limits, server_pid: int) -> None:
         protect_this_process()
         limit_this_process(limits)
         kept = _close_all_but(connection)
-        from bot.sandbox.landlock import confine  # both were imported before the fork
-        from bot.sandbox.screening_child import run_task
+        from bot.sandbox.landlock import confine_files, leave_network, reach_only  # both were imported before the fork
+        from bot.sandbox.screening_child import Network, run_task
 
-        run_task(kept, limits, confine)
+        run_task(kept, limits, confine_files, Network(reach_only, leave_network))
         code = 0
     except MemoryError:
         code = OUT_OF_MEMORY

@@ -14,16 +14,17 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from bot.disk.private_folders import size_bytes
 from bot.peak_memory import own_peak_rss_mb
 from bot.sandbox.evidence_file import tracked_of
 from bot.sandbox.limits import Limits, too_large_file, too_much_memory
 from bot.sandbox.pair_task import CommitNotOnBranch, PairResult, dump_pair_result
-from bot.sandbox.screening_task import FailureKind, ScreeningTask, load_task
+from bot.sandbox.screening_task import DAMAGED, FailureKind, ScreeningTask, load_task
 from pipeline.git.clone import clone_or_fetch, is_damaged, parse_url
 from pipeline.git.errors import DiskFull, FileTooLarge, Missing, Refused, TooLarge, Unavailable
 from pipeline.git.repository import open_repository
@@ -40,6 +41,11 @@ USER = "x-access-token"  # GitHub's user name for an App's token
 REPORT_EVERY_S = 1.0
 MAX_TASK_BYTES = 1 << 20
 
+
+class CloneDamaged(AssayError):
+    """A stored clone has changed since it was received."""
+
+
 _KINDS: tuple[tuple[type[AssayError], FailureKind], ...] = (
     (Refused, "refused"),
     (Missing, "missing"),
@@ -47,6 +53,7 @@ _KINDS: tuple[tuple[type[AssayError], FailureKind], ...] = (
     (TooLarge, "too_large"),
     (DiskFull, "disk_full"),
     (CommitNotOnBranch, "moved"),
+    (CloneDamaged, "interrupted"),
 )
 
 T = TypeVar("T")
@@ -54,7 +61,18 @@ Report = Callable[[str], None]
 Confine = Callable[[Path, Iterable[Path]], object]
 
 
-def run_task(connection: socket.socket, limits: Limits, confine: Confine) -> None:
+@dataclass(frozen=True)
+class Network:
+    """How this process gives up the network: all but some ports before it clones, and the rest before it parses."""
+
+    reach_only: Callable[[Iterable[int]], object] = lambda ports: None
+    leave: Callable[[], object] = lambda: None
+
+
+KEEP_NETWORK: Final = Network()
+
+
+def run_task(connection: socket.socket, limits: Limits, confine: Confine, network: Network = KEEP_NETWORK) -> None:
     """Read a task from the socket, run it and send the replies.
 
     `confine(folder, readable files)` restricts this process before it reads a byte of the repository.
@@ -66,7 +84,8 @@ def run_task(connection: socket.socket, limits: Limits, confine: Confine) -> Non
     task = load_task(line)
     del line
     confine(task.folder, [task.ca_bundle] if task.ca_bundle else [])
-    with _Screening(task, _Reporter(connection).report) as screening, contextlib.suppress(ConnectionError):
+    network.reach_only(task.ports)
+    with _Screening(task, _Reporter(connection).report, network) as screening, contextlib.suppress(ConnectionError):
         _send(connection, _result_or_error(screening.prepare_pairs if task.pair_task else screening.measure, limits))
         if task.rank and screening.is_measured:
             _send(connection, _ranking_or_reason(screening))
@@ -123,8 +142,9 @@ def _ranking_or_reason(screening: _Screening) -> dict[str, Any]:
 class _Screening:
     """One task. The miner that `measure` opens stays open for `rank`, until the context ends."""
 
-    def __init__(self, task: ScreeningTask, report: Report) -> None:
+    def __init__(self, task: ScreeningTask, report: Report, network: Network) -> None:
         self._task = task
+        self._network = network
         self._report = report
         self._recipe = _recipe_of(task)
         self._open = contextlib.ExitStack()
@@ -151,12 +171,13 @@ class _Screening:
         return {"pair_result": dump_pair_result(self._with_sound_clone(self._write_pair_file, lambda result: True))}
 
     def _with_sound_clone(self, work: Callable[[Path], T], is_doubtful: Callable[[T], bool]) -> T:
-        """Return `work(clone)`; if a stored clone turns out to be damaged, clone again and repeat.
+        """Return `work(clone)`, done without network. Raises CloneDamaged if it was stored and turns out to be damaged.
 
-        A fresh clone is not repeated: what it lacks, the server lacks.
+        A fresh clone is never damaged: what it lacks, the server lacks.
         """
-        was_stored = (self._task.folder / CLONE).exists()
+        was_stored = (self._task.folder / CLONE).exists() and not self._task.from_scratch
         clone = _clone(self._task, self._report)
+        self._network.leave()
         try:
             result = work(clone)
             doubtful = is_doubtful(result)
@@ -165,8 +186,7 @@ class _Screening:
                 raise
             doubtful = True
         if doubtful and was_stored and is_damaged(clone):
-            self._open.close()
-            result = work(_clone(self._task, self._report, from_scratch=True))
+            raise CloneDamaged(DAMAGED)
         return result
 
     def _measure(self, clone: Path) -> Measured:
@@ -204,7 +224,7 @@ def _recipe_of(task: ScreeningTask) -> LabelRecipe:
     return recipe
 
 
-def _clone(task: ScreeningTask, report: Report, *, from_scratch: bool = False) -> Path:
+def _clone(task: ScreeningTask, report: Report) -> Path:
     return clone_or_fetch(
         parse_url(task.url),
         task.folder / CLONE,
@@ -213,7 +233,7 @@ def _clone(task: ScreeningTask, report: Report, *, from_scratch: bool = False) -
         max_bytes=task.max_pack_bytes,
         ca_bundle=task.ca_bundle,
         proxies=_by_scheme(task.proxies),
-        from_scratch=from_scratch,
+        from_scratch=task.from_scratch,
     )
 
 

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from bot.sandbox.limits import Limits
 from bot.sandbox.pair_task import PairTask, dump_pair_task, load_pair_task
@@ -66,11 +67,22 @@ class ScreeningTask:
     recipe: str = MESSAGES.name
     evidence: EvidenceFile | None = None
     pair_task: PairTask | None = None  # instead of a measurement
+    from_scratch: bool = False  # discard a stored clone
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Return the TCP ports that cloning may need: the server's, the proxies' and that of DNS."""
+        http = urlsplit(self.url).scheme == "http"
+        found = {_port_of(self.url), *map(_port_of, self.proxies.values()), *((443,) if http else ()), 53}
+        return tuple(sorted(found - {0}))
 
     @property
     def limits(self) -> Limits:
         """The limits of the child."""
         return Limits(self.memory_mb, self.cpu_s, self.wall_s, self.file_bytes)
+
+
+DAMAGED: Final = "the stored clone is damaged: it is cloned again"  # in a new child, as this one has no network by now
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,15 @@ class ScreeningFailed(Exception):
         super().__init__(sentence)
         self.kind = kind
         self.sentence = sentence
+
+
+def _port_of(address: str) -> int:
+    """Return the port of a URL or of HOST:PORT; 0 if there is none."""
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        return parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return 0
 
 
 def dump_task(task: ScreeningTask) -> bytes:
@@ -111,6 +132,7 @@ def dump_task(task: ScreeningTask) -> bytes:
         "recipe": task.recipe,
         "evidence": asdict(task.evidence) | {"path": str(task.evidence.path)} if task.evidence else None,
         "pair_task": dump_pair_task(task.pair_task),
+        "from_scratch": task.from_scratch,
     }
     return json.dumps(values).encode() + b"\n"
 

@@ -17,9 +17,9 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from bot.sandbox.child_replies import (
     MAX_REPLY_BYTES,
@@ -33,7 +33,7 @@ from bot.sandbox.child_replies import (
 )
 from bot.sandbox.limits import Ending
 from bot.sandbox.pair_task import PairResult, load_pair_result
-from bot.sandbox.screening_task import Screened, ScreeningFailed, ScreeningTask
+from bot.sandbox.screening_task import DAMAGED, Screened, ScreeningFailed, ScreeningTask
 
 __all__ = ["Screened", "ScreeningFailed", "ScreeningTask", "Supervisor"]
 
@@ -43,6 +43,7 @@ END_WITHIN_S: Final = 10.0  # after a kill: a child, and the fork server
 _COMMAND: Final = (sys.executable, "-I", "-X", "utf8", "-m", "bot.sandbox.fork_server")
 _INTERRUPTED: Final = "the process that starts screenings ended: the screening is started again"
 
+T = TypeVar("T")
 _Child = tuple[asyncio.StreamReader, asyncio.StreamWriter, "asyncio.Future[Ending]", float]  # float: its deadline
 
 
@@ -108,15 +109,24 @@ class Supervisor:
 
         Raises ScreeningFailed.
         """
-        async with self._child(task) as (reader, writer, ending, ends_at):
-            measurement = await within_time(task, ends_at, receive_measurement(task, reader, writer, ending, progress))
-            return await receive_ranking(task, measurement, reader, ends_at, progress)
+
+        async def attempt(task: ScreeningTask) -> Screened:
+            async with self._child(task) as (reader, writer, ending, ends_at):
+                receiving = receive_measurement(task, reader, writer, ending, progress)
+                measurement = await within_time(task, ends_at, receiving)
+                return await receive_ranking(task, measurement, reader, ends_at, progress)
+
+        return await _with_sound_clone(task, attempt)
 
     async def prepare_pairs(self, task: ScreeningTask, progress: Progress = ignore_progress) -> PairResult:
         """Clone or fetch, and write the file of `task.pair_task`, in the same way. Raises ScreeningFailed."""
-        async with self._child(task) as (reader, writer, ending, ends_at):
-            reply = await within_time(task, ends_at, exchange(task, reader, writer, ending, progress))
-            return parse_reply(reply, "pair_result", load_pair_result)
+
+        async def attempt(task: ScreeningTask) -> PairResult:
+            async with self._child(task) as (reader, writer, ending, ends_at):
+                reply = await within_time(task, ends_at, exchange(task, reader, writer, ending, progress))
+                return parse_reply(reply, "pair_result", load_pair_result)
+
+        return await _with_sound_clone(task, attempt)
 
     @contextlib.asynccontextmanager
     async def _child(self, task: ScreeningTask) -> AsyncIterator[_Child]:
@@ -212,3 +222,13 @@ class Supervisor:
             await asyncio.wait([receiver])
         if control is not None:
             control.close()
+
+
+async def _with_sound_clone(task: ScreeningTask, attempt: Callable[[ScreeningTask], Awaitable[T]]) -> T:
+    """Return what an attempt returns; if its stored clone is damaged, that of another child that clones again."""
+    try:
+        return await attempt(task)
+    except ScreeningFailed as failed:
+        if failed.sentence != DAMAGED or task.from_scratch:
+            raise
+    return await attempt(dataclasses.replace(task, from_scratch=True))

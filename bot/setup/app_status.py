@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from bot.clock import Clock
-from bot.github.app_client import AppDescription, GitHubApp
+from bot.github.app_client import AppDescription, GitHubApp, SentDelivery
 from bot.github.endpoints import GitHubServer
-from bot.github.errors import Unavailable
+from bot.github.errors import NotFound, Unavailable
 from bot.records import AppCredentials
+
+KEPT_FOR: Final = timedelta(days=3)  # by GitHub
+MAX_DELIVERIES: Final = 50
 
 
 @dataclass(frozen=True)
 class AppStatus:
-    """The App and its webhook address, empty if it has none."""
+    """The App, its webhook address, empty if it has none, and what GitHub sent there, newest first."""
 
     app: AppDescription
     webhook_url: str
+    deliveries: tuple[SentDelivery, ...] = ()
 
 
 async def fetch_app_status(
@@ -27,8 +35,20 @@ async def fetch_app_status(
     github = GitHubApp(lambda: credentials, server, clock)
     try:
         async with asyncio.timeout(timeout_s):
-            return AppStatus(await github.app(), await github.webhook_url())
+            app, webhook_url = await github.app(), await github.webhook_url()
+            deliveries = github.deliveries(clock.now() - KEPT_FOR)
+            return AppStatus(app, webhook_url, await _first(deliveries) if webhook_url else ())
     except TimeoutError:
         raise Unavailable(f"no response from {server.api_url} within {timeout_s:.0f} s") from None
     finally:
         await github.close()
+
+
+async def _first(deliveries: AsyncIterator[SentDelivery]) -> tuple[SentDelivery, ...]:
+    found: list[SentDelivery] = []
+    with contextlib.suppress(NotFound):  # an older server
+        async for delivery in deliveries:
+            found.append(delivery)
+            if len(found) == MAX_DELIVERIES:
+                break
+    return tuple(found)

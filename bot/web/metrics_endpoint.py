@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.metrics import (
@@ -23,6 +25,12 @@ from bot.metrics import (
 )
 from bot.store.errors import StoreUnavailable
 from bot.store.jobs import QueueFigure
+from bot.web.peers import parse_address
+
+_SAYS: Final = (
+    "Metrics are for this machine, and for who sends the bearer token of ASSAY_METRICS_TOKEN_FILE "
+    "(Authorization: Bearer TOKEN).\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +43,15 @@ class DatabaseMetrics:
     failed_repositories: int = 0
 
 
-def metrics_app(read_metrics: Callable[[], Awaitable[DatabaseMetrics]]) -> Starlette:
-    """Return the application. If `read_metrics` raises StoreUnavailable, only this process's metrics are exposed."""
+def metrics_app(read_metrics: Callable[[], Awaitable[DatabaseMetrics]], token: str = "") -> Starlette:
+    """Return the application. If `read_metrics` raises StoreUnavailable, only this process's metrics are exposed.
+
+    With a token, everybody has to send it. Without one only connections from this machine are served.
+    """
 
     async def metrics(request: Request) -> Response:
+        if not _may_read(request, token):
+            return PlainTextResponse(_SAYS, 401, headers={"WWW-Authenticate": "Bearer"})
         try:
             values = await read_metrics()
         except StoreUnavailable:
@@ -47,6 +60,14 @@ def metrics_app(read_metrics: Callable[[], Awaitable[DatabaseMetrics]]) -> Starl
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/metrics", metrics)])
+
+
+def _may_read(request: Request, token: str) -> bool:
+    if not token:
+        address = parse_address(request.client.host) if request.client else None
+        return address is not None and address.is_loopback
+    sent = request.headers.get("authorization", "")
+    return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
 
 
 def _set_gauges(values: DatabaseMetrics | None) -> None:

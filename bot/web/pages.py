@@ -25,6 +25,7 @@ from pipeline.reports.jinja import environment
 from pipeline.reports.plots import DensityAxis
 
 MAX_PAGE: Final = 10_000
+PATHS: Final = ("/", "/repos/{owner}/{name}", "/calibration", "/runs/{id}")
 
 
 def page_routes(source: PageSource) -> list[Route]:
@@ -51,13 +52,8 @@ def page_routes(source: PageSource) -> list[Route]:
     async def run(request: Request) -> Response:
         raise HTTPException(404)
 
-    pages = {
-        "/": repositories,
-        "/repos/{owner}/{name}": repository,
-        "/calibration": calibration,
-        "/runs/{id}": run,
-    }
-    return [Route(path, loopback_only(page)) for path, page in pages.items()]
+    pages = (repositories, repository, calibration, run)
+    return [Route(path, loopback_only(page)) for path, page in zip(PATHS, pages, strict=True)]
 
 
 def _page_number(text: str) -> int:

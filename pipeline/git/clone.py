@@ -26,7 +26,7 @@ from pipeline.git.errors import DiskFull, FileTooLarge, Unavailable
 from pipeline.git.http import Credentials
 from pipeline.git.objects import ObjectReader
 from pipeline.git.pack_index import index_pack
-from pipeline.git.packs import ObjectProblem, Pack
+from pipeline.git.packs import ObjectProblem, Pack, has_own_checksum
 from pipeline.git.remote import Remote, RemoteHead
 from pipeline.git.repository import open_repository
 from pipeline.git.url import CloneUrl, looks_like_url, parse_url
@@ -88,19 +88,8 @@ def is_damaged(into: Path) -> bool:
 
 
 def _has_own_checksum(path: Path) -> bool:
-    """Check the SHA-1 of the preceding bytes with which packs and indexes end."""
     with open(path, "rb") as file:
-        left_bytes = file.seek(0, os.SEEK_END) - 20
-        if left_bytes < 0:
-            return False
-        file.seek(left_bytes)
-        checksum = file.read()
-        file.seek(0)
-        digest = hashlib.sha1(usedforsecurity=False)
-        while chunk := file.read(min(left_bytes, 1 << 20)):
-            digest.update(chunk)
-            left_bytes -= len(chunk)
-    return digest.digest() == checksum
+        return has_own_checksum(file, os.fstat(file.fileno()).st_size)
 
 
 def _clone(remote: Remote, into: Path, report: Progress, max_bytes: int | None) -> None:

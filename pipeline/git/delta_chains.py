@@ -6,6 +6,7 @@ recurses, cyclic chains are rejected, and the bytes that a chain produces are li
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -25,7 +26,8 @@ from pipeline.git.packs import (
 Resolved = tuple[int, bytes]  # type number (1 commit, 2 tree, 3 blob, 4 tag) and content
 Place = tuple[int, int]  # number of the pack and offset in it
 
-_ENTRY_OVERHEAD_BYTES: Final = 200  # key, tuple, header of the bytes object, and the cache's slot
+_ENTRY_OVERHEAD_BYTES: Final = 320  # key, tuple, header of the bytes object, id, and the slots of both
+_KIND_NAMES: Final = (b"", b"commit", b"tree", b"blob", b"tag")
 _MAX_CHAIN_LENGTH: Final = 50_000  # git writes 50, and at most 4,095
 _MAX_CHAIN_BYTES: Final = 512 << 20  # produced along one chain: stops a hostile one within a second
 _MAX_HELD_BYTES: Final = 8 << 20  # of inflated deltas kept on the way down; the others are inflated on the way up
@@ -48,8 +50,20 @@ class DeltaChains:
         self._packs = packs
         self._locate = locate
         self._cache: dict[int, Resolved] = {}
+        self._ids: dict[int, bytes] = {}  # of what is cached, once it was verified
         self._cached_bytes = 0
         self._max_cached_bytes = cache_bytes
+
+    def read(self, number: int, offset: int, id: bytes, max_bytes: int) -> Resolved:
+        """Return the object at the place that an index gives for `id`. Raises ObjectProblem, as `resolve` and if it is
+        another object."""
+        resolved = self.resolve(number, offset, max_bytes)
+        key = offset | number << _PACK_SHIFT
+        if self._ids.get(key) != id:
+            require_id(id, resolved)
+            if key in self._cache:
+                self._ids[key] = id
+        return resolved
 
     def resolve(self, number: int, offset: int, max_bytes: int) -> Resolved:
         """Return the object at a place. Raises ObjectProblem, over `max_bytes` ObjectTooLarge without inflating it."""
@@ -71,6 +85,7 @@ class DeltaChains:
     def forget(self) -> None:
         """Empty the cache."""
         self._cache.clear()
+        self._ids.clear()
         self._cached_bytes = 0
 
     def _walk_down(self, number: int, offset: int, entry: Entry, max_bytes: int) -> Resolved:
@@ -149,9 +164,19 @@ class DeltaChains:
             dropped.append(key)
         for key in dropped:
             del self._cache[key]
+            self._ids.pop(key, None)
 
 
 def check_size(size_bytes: int, max_bytes: int) -> None:
     """Raise ObjectTooLarge if a size exceeds a limit."""
     if size_bytes > max_bytes:
         raise ObjectTooLarge(f"{size_bytes:,} bytes")
+
+
+def require_id(id: bytes, resolved: Resolved) -> None:
+    """Raise CorruptObject unless an object is the one of this id: wrong content is worse than none."""
+    kind, data = resolved
+    digest = hashlib.sha1(b"%s %d\0" % (_KIND_NAMES[kind], len(data)), usedforsecurity=False)
+    digest.update(data)
+    if digest.digest() != id:
+        raise CorruptObject("its content is that of another object")

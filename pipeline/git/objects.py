@@ -6,6 +6,7 @@ anything is allocated, and cycles and bombs are rejected (see `delta_chains` and
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ class ObjectReader:
             for number, pack in enumerate(self._packs):
                 offset = pack.find(id)
                 if offset is not None:
-                    return self._chains.resolve(number, offset, max_bytes)
+                    return self._chains.read(number, offset, id, max_bytes)
             return self._read_unpacked(id, max_bytes)
         except (CorruptObject, OSError) as error:
             resolved = self._read_intact_copy(id, max_bytes)
@@ -126,7 +127,7 @@ class ObjectReader:
                 return resolved
         place = self._find(id, self._list_packs())
         if place is not None:
-            return self._chains.resolve(*place, max_bytes)
+            return self._chains.read(*place, id, max_bytes)
         if id == EMPTY_TREE:
             return TREE, b""
         raise MissingObject(f"{id.hex()} is missing")
@@ -137,7 +138,7 @@ class ObjectReader:
             try:
                 offset = pack.find(id)
                 if offset is not None:
-                    return self._chains.resolve(number, offset, max_bytes)
+                    return self._chains.read(number, offset, id, max_bytes)
             except (ObjectProblem, OSError):
                 continue
         for folder in self._folders:
@@ -208,6 +209,8 @@ def _read_loose(folder: Path, id: bytes, max_bytes: int) -> Resolved | None:
         check_size(size_bytes, min(max_bytes, MAX_OBJECT_BYTES))
         skip = len(head) + 1
         data = inflate_bounded(deflated, skip + size_bytes, lambda done: file.read(65_536))
+    if hashlib.sha1(data, usedforsecurity=False).digest() != id:
+        raise CorruptObject("its content is that of another object")
     return _KINDS[word], data[skip:]
 
 

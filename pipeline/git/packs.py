@@ -7,6 +7,7 @@ The index is mapped, the pack is read with pread: the pages of a mapped pack wou
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import zlib
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from struct import Struct, unpack_from
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import BinaryIO, Final, NamedTuple, Self
 
 COMMIT: Final = 1
 TREE: Final = 2
@@ -30,6 +31,7 @@ _ONE_SHOT_BYTES: Final = 8192  # up to this a bomb inflates to 9 MB at most: saf
 _MAPPED_BYTES: Final = 1 << 20
 _FAN_OUT: Final = Struct(">256I")
 _TRAILER_BYTES: Final = 20
+_BELOW_128: Final = bytes(range(128))
 _NEAR: Final = 48  # ids on each side of the guess: three standard deviations for packs of a quarter of a million
 
 
@@ -186,6 +188,8 @@ class Pack(PackFile):
             size_bytes = os.fstat(file.fileno()).st_size
             if size_bytes < _FAN_OUT.size + 2 * _TRAILER_BYTES:
                 raise CorruptObject(f"{index_path.name} is too short")
+            if not has_own_checksum(file, size_bytes):
+                raise CorruptObject(f"{index_path.name} is damaged: its checksum is wrong")
             # A mapping holds a file descriptor, and some repositories have a thousand small packs.
             self._index: bytes | mmap.mmap = (
                 file.read() if size_bytes < _MAPPED_BYTES else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -215,6 +219,21 @@ class Pack(PackFile):
         needed = head + _FAN_OUT.size + (28 if second else 24) * self.count
         if any(a > b for a, b in zip(self._fan_out, fan_out, strict=False)) or needed > self._index_end:
             raise CorruptObject(f"{name} is damaged")
+        # A byte too many or too few moves every later column: other objects would be read under the ids.
+        if self._index_end != needed + (8 * self._count_large() if second else 0):
+            raise CorruptObject(f"{name} is damaged: its size does not fit its {self.count:,} objects")
+
+    def _count_large(self) -> int:
+        """Return how many offsets are in the table of those that need eight bytes."""
+        first_bytes = self._index[self._offsets : self._large : 4]
+        return len(first_bytes.translate(None, _BELOW_128))
+
+    def open(self) -> None:
+        """Open the .pack file. Raises CorruptObject if it is missing, not a pack, or not that of the index."""
+        super().open()
+        if self.bytes_at(self.end, _TRAILER_BYTES) != self.checksum or self.declared_count < self.count:
+            self.close()
+            raise CorruptObject(f"{self.path.name} is damaged: it is not the pack of its index")
 
     @property
     def checksum(self) -> bytes:
@@ -268,6 +287,17 @@ class Pack(PackFile):
     def close_index(self) -> None:
         if isinstance(self._index, mmap.mmap):
             self._index.close()
+
+
+def has_own_checksum(file: BinaryIO, size_bytes: int) -> bool:
+    """Return whether a file ends with the SHA-1 of the rest. Reads it: the pages of a mapping would count as memory."""
+    digest, left = hashlib.sha1(usedforsecurity=False), size_bytes - _TRAILER_BYTES
+    while left > 0 and (part := file.read(min(left, _MAPPED_BYTES))):
+        digest.update(part)
+        left -= len(part)
+    checksum = file.read(_TRAILER_BYTES)
+    file.seek(0)
+    return digest.digest() == checksum
 
 
 def inflate_bounded(deflated: bytes, size_bytes: int, more: Callable[[int], bytes]) -> bytes:

@@ -177,6 +177,9 @@ def _describe_failure(url: CloneUrl, error: BaseException) -> str:
     if isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError)):
         return f"{host} does not respond: try again later"
     if isinstance(error, (SSLError, ssl.SSLError)):
+        causes = [cause for cause in (error, *error.args) if isinstance(cause, ssl.SSLError)]
+        if causes and not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            return f"{host} showed no certificate: it does not speak https there, check the URL and its port"
         return f"the certificate of {host} cannot be verified: if it is your own, set ASSAY_CA_BUNDLE"
     if isinstance(error, (ProtocolError, ConnectionError)):
         return f"{url} closed the connection too early: try again"

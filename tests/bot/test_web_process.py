@@ -15,7 +15,7 @@ from bot.clock import SystemClock
 from bot.receiver.signature import sign
 from bot.records import AppCredentials
 from bot.store.database import Database
-from bot.web_process import create_app, create_metrics_app, make_server
+from bot.web_process import create_app, create_metrics_app, create_pages_app, make_server
 from tests.bot.receiver.asgi import Exchange, ask, get
 from tests.bot.receiver.payloads import encode, push
 from tests.builders.databases import create_database
@@ -110,6 +110,26 @@ def test_pages_exist_on_the_loopback_only(url: str) -> None:
         assert Server(url, on_loopback=False).ask(path).status == 404
 
 
+def test_pages_with_an_address_of_their_own_are_there_and_nowhere_else(url: str) -> None:
+    server = Server(url, on_loopback=False, pages_url="http://127.0.0.1:8001")
+    for path in ("/", "/?page=2", "/repos/a/b%3C", "/calibration"):
+        answer = server.ask(path)
+        assert (answer.status, answer.headers["location"]) == (307, f"http://127.0.0.1:8001{path}")
+    assert server.ask("/", host="assay.example").status == 404
+    assert server.ask("/", X_Forwarded_For="203.0.113.9").status == 404
+
+    async def pages() -> list[int]:
+        database = await Database.open(url)
+        try:
+            app = create_pages_app(database)
+            paths = ("/", "/calibration", "/healthz")
+            return [(await get(app, path, host)).status for host in ("localhost", "evil.example") for path in paths]
+        finally:
+            await database.close()
+
+    assert asyncio.run(pages()) == [200, 200, 404, 404, 404, 404]
+
+
 def test_extra_routes_take_precedence(url: str) -> None:
     async def setup(request: Request) -> Response:
         return PlainTextResponse("set me up")
@@ -141,7 +161,6 @@ def test_the_server_logs_no_requests_and_trusts_no_proxy(url: str) -> None:
 MEASURED = """
 import asyncio, json, sys, time
 began = time.process_time()
-from bot.web_process import create_app, create_metrics_app, make_server
 from bot.clock import SystemClock
 from bot.logs import set_up_logs
 from bot.store.database import Database

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,9 +104,55 @@ def test_metrics_have_an_address_of_their_own(assay: Deployment) -> None:
         assert "assay_store_up 1.0" in answer.read().decode()
 
 
-def test_metrics_are_for_this_machine_alone(assay: Deployment) -> None:
-    assay.environment["ASSAY_METRICS_ADDRESS"] = "0.0.0.0:9464"
-    assert "ASSAY_METRICS_ADDRESS: must be a loopback address" in refused(assay, "up", "--port", str(assay.port))
+def test_metrics_beyond_this_machine_need_a_token(assay: Deployment, tmp_path: Path) -> None:
+    port, token = free_port(), tmp_path / "token"
+    token.write_text("s3cret\n")
+    assay.environment |= {"ASSAY_METRICS_ADDRESS": f"0.0.0.0:{port}", "ASSAY_METRICS_TOKEN_FILE": str(token)}
+    process = assay.start("up")
+    assay.ready()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request, timeout=5)
+    request.add_header("Authorization", "Bearer s3cret")
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert "assay_store_up 1.0" in answer.read().decode()
+    assert process.stop() == 0
+    del assay.environment["ASSAY_METRICS_TOKEN_FILE"]
+    process = assay.start("up")
+    assay.ready()
+    until("the warning", lambda: "metrics_for_this_machine_only" in process.said())
+
+
+def test_pages_are_not_there_for_a_proxy_that_names_nobody(assay: Deployment) -> None:
+    """What nginx sends with `proxy_pass` alone: the name of this machine, and not whom it forwards."""
+    pages = free_port()
+    assay.environment["ASSAY_PAGES_ADDRESS"] = f"127.0.0.1:{pages}"
+    assay.start("up")
+    assay.ready()
+    for version in ("1.0", "1.1"):
+        with socket.create_connection(("127.0.0.1", assay.port), PATIENCE_S) as connection:
+            ask = f"GET / HTTP/{version}\r\nHost: 127.0.0.1:{assay.port}\r\nConnection: close\r\n\r\n"
+            connection.sendall(ask.encode())
+            lines = connection.makefile("rb").read().decode().splitlines()
+        assert lines[0].split()[1] == "307"
+        assert f"location: http://127.0.0.1:{pages}/" in lines
+    with urllib.request.urlopen(f"http://127.0.0.1:{pages}/calibration", timeout=5) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("ASSAY_METRICS_ADDRESS", "9464", "ASSAY_METRICS_ADDRESS: must be an address with a port"),
+        ("ASSAY_PAGES_ADDRESS", "0.0.0.0:8001", "ASSAY_PAGES_ADDRESS: must be a loopback address"),
+        ("ASSAY_REDIS_URL", "127.0.0.1:6379", "ASSAY_REDIS_URL is not the URL of a Redis"),
+        ("ASSAY_ALLOWED_ACCOUNT", "acme", "did you mean ASSAY_ALLOWED_ACCOUNTS?"),
+        ("ASSAY_TRUSTED_PROXIES", "proxy.internal", "ASSAY_TRUSTED_PROXIES: must be addresses or networks"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_one_line(assay: Deployment, variable: str, value: str, says: str) -> None:
+    assay.environment[variable] = value
+    assert says in refused(assay, "up", "--port", str(assay.port))
 
 
 def test_with_json_one_object_says_where_it_is(assay: Deployment) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
@@ -24,6 +24,8 @@ from bot.cli.output import AsJson, Check, print_result
 from bot.cli.server.doctor_app import check_app
 from bot.cli.server.doctor_finetuning import check_finetuning
 from bot.cli.server.doctor_service import check_service
+from bot.cli.variables import unknown_variables
+from bot.sandbox.protections import PROTECTIONS, try_protections
 from bot.settings import Settings, load_settings
 from pipeline.label_recipe import GRAMMARS, MESSAGES
 
@@ -54,11 +56,13 @@ def check_up(settings: Settings) -> Iterator[Check]:
     """Run all checks, the most basic first. Never raises: failures are results."""
     data_dir = settings.data_dir
     yield check_python(sys.version_info[:3])
+    yield check_variables(unknown_variables(os.environ))
     yield check_dependencies()
     yield check_grammars()
     yield check_data_dir(data_dir)
     yield check_free_space(data_dir, max(MIN_FREE_BYTES, settings.free_disk_mb << 20))
     yield check_processes()
+    yield check_confinement(try_protections())
     yield check_processors(_usable_processors())
     yield check_memory(_memory_bytes())
     yield check_seed(_seed_text(), MESSAGES.id)
@@ -74,6 +78,15 @@ def check_python(version: tuple[int, ...]) -> Check:
     if version >= (3, 11):
         return Check("Python", True, found)
     return Check("Python", False, found, "install Python 3.11 or later and reinstall Assay with it")
+
+
+def check_variables(unknown: Mapping[str, str]) -> Check:
+    """Check that every variable `ASSAY_*` is a setting. One that resembles a setting stops the App at its start."""
+    if not unknown:
+        return Check("settings", True, "every ASSAY_ variable is known")
+    meant = [f"{name} (did you mean {closest}?)" if closest else name for name, closest in unknown.items()]
+    to_do = "correct or unset them: they have no effect, and Assay does not start with a misspelt setting"
+    return Check("settings", False, f"unknown: {', '.join(meant)}", to_do, required=any(unknown.values()))
 
 
 def check_dependencies() -> Check:
@@ -129,6 +142,17 @@ def check_processes() -> Check:
         to_do = "raise the process limit (ulimit -u), or screen with --jobs 1"
         return Check("child processes", False, "; ".join(failed), to_do)
     return Check("child processes", True, ", ".join(methods))
+
+
+def check_confinement(missing: Sequence[str]) -> Check:
+    """Check what a child that parses a repository is kept from, which the App tries at its start too."""
+    if not missing:
+        return Check("confinement", True, f"children are kept from {', '.join(PROTECTIONS)}", required=False)
+    to_do = (
+        "serve only repositories that you trust, or run Assay on Linux 6.7 or later, x86-64 or ARM64, with Landlock "
+        "and seccomp: a file that takes over a parser could reach these"
+    )
+    return Check("confinement", False, f"children are not kept from {', '.join(missing)}", to_do, required=False)
 
 
 def check_processors(count: int) -> Check:

@@ -94,10 +94,14 @@ def check_redis(url: str, *, required: bool) -> Check:
             return Check("Redis", True, f"{server}, started when needed", required=required)
         to_do = "set ASSAY_REDIS_URL, install Redis, or on x86-64 Linux run pip install assay[embedded]"
         return Check("Redis", False, "no redis-server found", to_do, required)
+    from bot.jobs.wakeups import require_redis_url
+
     try:
-        responds = _within_time(_ping(url))
-    except (TimeoutError, ValueError):  # ValueError: not a URL
+        responds = _within_time(_ping(require_redis_url(url)))
+    except TimeoutError:
         responds = False
+    except AssayError as error:
+        return Check("Redis", False, str(error), "correct ASSAY_REDIS_URL", required)
     if responds:
         return Check("Redis", True, "ASSAY_REDIS_URL responds", required=required)
     to_do = "check ASSAY_REDIS_URL (redis://, rediss:// or unix://), and that the server runs and accepts connections"
@@ -154,7 +158,26 @@ def check_webhook(known: AppStatus, public_url: str) -> Check:
     if public_url and known.webhook_url != public_url + WEBHOOK_PATH:
         to_do = f"on the App's page, set it to {public_url}{WEBHOOK_PATH}, or change ASSAY_PUBLIC_URL"
         return Check("webhook", False, f"deliveries go to {known.webhook_url}", to_do)
-    return Check("webhook", True, known.webhook_url)
+    return check_deliveries(known)
+
+
+def check_deliveries(known: AppStatus) -> Check:
+    """Check how this server answered GitHub's newest deliveries: a wrong webhook secret shows nowhere else."""
+    codes = [delivery.status_code for delivery in known.deliveries]
+    if not codes or 200 <= codes[0] < 300:
+        return Check("webhook", True, known.webhook_url)
+    alike = next((number for number, code in enumerate(codes) if code != codes[0]), len(codes))
+    answered = f"answered with HTTP {codes[0]}" if codes[0] else "not answered at all"
+    deliveries = f"the newest {alike} of {len(codes)} deliveries {'was' if alike == 1 else 'were'} {answered}"
+    to_do = _REFUSED.get(codes[0], "")
+    return Check("webhook", not to_do, f"{known.webhook_url}: {deliveries}", to_do)
+
+
+_REFUSED = {
+    401: "their signatures are wrong: set the same webhook secret on the App's page and here (ASSAY_WEBHOOK_SECRET, "
+    "ASSAY_WEBHOOK_SECRET_FILE or assay setup --import)",
+    415: "set the content type of the App's webhook to application/json",
+}
 
 
 def check_public_url(public_url: str, github_url: str) -> Check:

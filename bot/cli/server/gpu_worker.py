@@ -24,16 +24,16 @@ import typer
 from bot.base_models import MODELS_VARIABLE, parse_base_models
 from bot.cli.app_settings import database_url
 from bot.cli.database import check_revision, private_folder, usable_database_url
-from bot.cli.server.up import run
+from bot.cli.server.up import run, start_settings
 from bot.clock import SystemClock
 from bot.disk.artifacts import Artifacts
 from bot.gpu_worker.attempt import GpuParts
 from bot.gpu_worker.scratch import scratch_folder
 from bot.gpu_worker.training_child import child_environment, credentials_in, probe_device
 from bot.gpu_worker.worker import GpuWorker
-from bot.logs import set_up_logs
+from bot.jobs.wakeups import require_redis_url
 from bot.records import Run
-from bot.settings import Settings, load_settings
+from bot.settings import Settings
 from bot.store.database import Database, StoreUnavailable
 from bot.store.migrate import current
 from pipeline.finetuning.libraries import FOR_TRAINING, require_libraries
@@ -77,8 +77,7 @@ def gpu_worker(
     credentials = credentials_in(os.environ)
     for variable in credentials:
         del os.environ[variable]
-    settings = load_settings()
-    set_up_logs(settings.log_format)
+    settings = start_settings()
     if credentials:
         log.warning("credentials_removed", variables=credentials)
     require_libraries(FOR_TRAINING)
@@ -94,6 +93,8 @@ def _default_name(device: str) -> str:
 
 async def serve_gpu(settings: Settings, options: Options) -> None:
     """Run the worker until it is stopped, or with `once` until one run ended. Raises AssayError if it cannot start."""
+    if settings.redis_url is not None:
+        require_redis_url(settings.redis_url.get_secret_value())
     base_models = parse_base_models(settings.base_models)
     if not base_models:
         raise AssayError(f"{MODELS_VARIABLE} is not set: set it to the same base models as on the server")

@@ -2,7 +2,7 @@
 
 1. the database: migrate it (`up`), or check that its schema is that of this release
 2. Redis: the operator's, or an embedded server (`up`)
-3. the web server: receiver, health, pages; the setup page until the App is registered
+3. the web server: receiver, health; the setup page until the App is registered; pages on a port of their own
 4. the worker, once the App is registered
 5. SIGTERM or Ctrl-C: shut down gracefully, the second time immediately
 """
@@ -23,9 +23,11 @@ import structlog
 from bot.cli.app_settings import effective_credentials, github_server
 from bot.cli.database import check_revision, private_folder, usable_database_url
 from bot.clock import Clock, SystemClock
+from bot.github.credentials import read_secret
 from bot.records import AppCredentials
 from bot.settings import Settings
 from bot.store.database import Database
+from bot.web.loopback import is_loopback_name
 from pipeline.records import AssayError
 
 if TYPE_CHECKING:
@@ -112,21 +114,64 @@ async def serve(settings: Settings, roles: Roles, clock: Clock | None = None) ->
             asyncio.TaskGroup() as group,
         ):
             servers = _Servers(settings, registration, shutdown, clock, database, redis_url)
-            roles.on_ready({"address": _address(roles), "works": roles.work, "registered": registration() is not None})
+            pages = _listen_for_pages(settings, roles.listening)
+            pages_url = _address(pages)
+            ready = {"works": roles.work, "registered": registration() is not None, "pages": pages_url}
+            roles.on_ready({"address": _address(roles.listening), **ready})
             if roles.listening is not None:
-                group.create_task(servers.web(roles.listening))
+                group.create_task(servers.web(roles.listening, pages_url or ""))
             if roles.work:
                 group.create_task(servers.worker())
+            if pages is not None:
+                group.create_task(servers.pages(pages))
             if settings.metrics_address != "off":
                 group.create_task(servers.metrics())
 
 
-def _address(roles: Roles) -> str | None:
-    if roles.listening is None:
+def _address(listening: socket.socket | None) -> str | None:
+    if listening is None:
         return None
     from bot.cli.server.setup_server import local_address
 
-    return local_address(roles.listening)
+    return local_address(listening)
+
+
+def _listen_for_pages(settings: Settings, web: socket.socket | None) -> socket.socket | None:
+    """Open the pages' own socket, which no proxy of the receiver forwards to. None: there are no pages.
+
+    Without ASSAY_PAGES_ADDRESS they get any free port, unless others than this machine are meant to reach the web.
+    """
+    if web is None or settings.pages_address == "off":
+        return None
+    if settings.pages_address:
+        host, port = _parse_address("ASSAY_PAGES_ADDRESS", settings.pages_address, "127.0.0.1:8001")
+        if not is_loopback_name(host):
+            raise AssayError("ASSAY_PAGES_ADDRESS: must be a loopback address, as there is no sign-in yet")
+    else:
+        public = urlsplit(settings.public_url or "http://localhost").hostname or ""
+        host, port = web.getsockname()[0], 0
+        if not is_loopback_name(host) or not is_loopback_name(public):
+            return None
+    return _try_to_listen(host, port, "pages_disabled")
+
+
+def _parse_address(variable: str, address: str, example: str) -> tuple[str, int]:
+    """Split HOST:PORT. Raises AssayError."""
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()):
+        raise AssayError(f"{variable}: must be an address with a port, such as {example}, or off")
+    return host.strip("[]"), int(port)
+
+
+def _try_to_listen(host: str, port: int, event: str) -> socket.socket | None:
+    """Listen; log `event` if another process, such as an Assay on the same machine, has the port."""
+    from bot.cli.server.setup_server import listen
+
+    try:
+        return listen(host, port)
+    except AssayError as problem:
+        log.warning(event, problem=str(problem))
+        return None
 
 
 @dataclass(frozen=True)
@@ -140,23 +185,25 @@ class _Servers:
     database: Database
     redis_url: str = field(repr=False)
 
-    async def web(self, listening: socket.socket) -> None:
-        """Serve deliveries, health and pages, and the setup page until the App is registered."""
-        from bot.cli.server.setup_server import local_address
+    async def web(self, listening: socket.socket, pages_url: str) -> None:
+        """Serve deliveries and health, and the setup page until the App is registered."""
         from bot.jobs.wakeups import Wakeups
         from bot.web_process import create_app
 
-        local_url = local_address(listening)
+        local_url = _address(listening) or ""
         wakeups = Wakeups(self.redis_url)
         app = create_app(
             database=self.database,
             redis=wakeups,
             clock=self.clock,
             credentials=self.registration,
-            on_loopback=self._is_local(listening),
+            on_loopback=False,
             extra_routes=[] if self.registration.credentials else self._setup_routes(local_url),
+            pages_url=pages_url,
+            trusted_proxies=self.settings.trusted_proxies,
         )
-        log.info("web_server_started", address=local_url, registered=self.registration.credentials is not None)
+        registered = self.registration.credentials is not None
+        log.info("web_server_started", address=local_url, pages=pages_url or None, registered=registered)
         polling = asyncio.create_task(self.registration.wait())
         try:
             await self._listen(app, listening)
@@ -167,12 +214,12 @@ class _Servers:
             if not self.shutdown.requested.is_set():  # a second request would stop the others immediately
                 self.shutdown.request()
 
-    def _is_local(self, listening: socket.socket) -> bool:
-        """Return whether only this machine can connect. A public URL implies a proxy, whose clients appear local."""
-        from bot.web.loopback import is_loopback_name
+    async def pages(self, listening: socket.socket) -> None:
+        """Serve the pages, which are for people at this machine."""
+        from bot.web_process import create_pages_app
 
-        public = urlsplit(self.settings.public_url or "http://localhost").hostname or ""
-        return is_loopback_name(listening.getsockname()[0]) and is_loopback_name(public)
+        with listening:
+            await self._listen(create_pages_app(self.database), listening)
 
     def _setup_routes(self, local_url: str) -> Sequence[BaseRoute]:
         from bot.cli.server.setup_server import make_setup_state, print_address
@@ -192,6 +239,7 @@ class _Servers:
     async def worker(self) -> None:
         """Wait for credentials, then run the worker."""
         from bot.cli.server.calibration_cache import calibration_source
+        from bot.sandbox.protections import PROTECTIONS, try_protections
         from bot.worker_process import run_worker, worker_parts
 
         if self.registration.credentials is None:
@@ -204,6 +252,12 @@ class _Servers:
             task.result()
         if self.shutdown.requested.is_set():
             return
+        missing = await asyncio.to_thread(try_protections)
+        if missing:
+            to_do = "assay doctor tells what this means"
+            log.warning("children_are_not_fully_confined", missing=list(missing), to_do=to_do)
+        else:
+            log.info("children_are_confined", tried=list(PROTECTIONS))
         parts = worker_parts(
             self.settings,
             database=self.database,
@@ -219,26 +273,24 @@ class _Servers:
 
     async def metrics(self) -> None:
         """Serve metrics on a separate port; log a warning if another Assay process already uses the port."""
-        from bot.cli.server.setup_server import listen
-        from bot.web.loopback import is_loopback_name
         from bot.web_process import create_metrics_app
 
-        host, _, port = self.settings.metrics_address.rpartition(":")
-        if not is_loopback_name(host.strip("[]")) or not port.isdigit():
-            example = "such as 127.0.0.1:9464, or off"
-            raise AssayError(f"ASSAY_METRICS_ADDRESS: must be a loopback address with a port, {example}")
-        try:
-            listening = listen(host.strip("[]"), int(port))
-        except AssayError as problem:
-            log.warning("metrics_disabled", problem=str(problem))
-            return
-        with listening:
-            await self._listen(create_metrics_app(self.database, self.clock), listening)
+        host, port = _parse_address("ASSAY_METRICS_ADDRESS", self.settings.metrics_address, "127.0.0.1:9464")
+        token_file = self.settings.metrics_token_file
+        token = read_secret(token_file, "ASSAY_METRICS_TOKEN_FILE") if token_file else ""
+        if not token and not is_loopback_name(host):
+            to_do = "set ASSAY_METRICS_TOKEN_FILE to a file with a bearer token, and give the same to Prometheus"
+            log.warning("metrics_for_this_machine_only", address=self.settings.metrics_address, to_do=to_do)
+        listening = _try_to_listen(host, port, "metrics_disabled")
+        if listening is not None:
+            with listening:
+                await self._listen(create_metrics_app(self.database, self.clock, token), listening)
 
     async def _listen(self, app: Starlette, listening: socket.socket) -> None:
         from bot.web_process import make_server
 
-        server = make_server(app, *listening.getsockname()[:2])
+        host, port = listening.getsockname()[:2]
+        server = make_server(app, host, port, self.settings.trusted_proxies)
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # see _signals
 
         def stop(immediately: bool) -> None:
@@ -281,7 +333,9 @@ async def _database(settings: Settings, migrating: bool) -> AsyncIterator[Databa
 @contextlib.asynccontextmanager
 async def _redis_url(settings: Settings, embedded: bool) -> AsyncIterator[str]:
     if settings.redis_url is not None:
-        yield settings.redis_url.get_secret_value()
+        from bot.jobs.wakeups import require_redis_url
+
+        yield require_redis_url(settings.redis_url.get_secret_value())
         return
     if not embedded:
         raise AssayError("ASSAY_REDIS_URL is not set: web and worker need a shared Redis (`assay up` embeds one)")

@@ -6,14 +6,19 @@ import asyncio
 import importlib
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
+import structlog
 import typer
 
+from bot.cli.variables import require_known, unknown_variables
 from bot.logs import set_up_logs
 from bot.settings import Settings, load_settings
+
+log = structlog.get_logger(__name__)
 
 # The event loop and the writer thread alternate for every batch of deliveries; Python's default switch interval of 5 ms
 # would be most of the time of a delivery.
@@ -61,9 +66,19 @@ def worker(as_json: AsJson = False) -> None:
 
 
 def _prepare() -> Settings:
+    settings = start_settings()
+    sys.setswitchinterval(SWITCH_EVERY_S)
+    return settings
+
+
+def start_settings() -> Settings:
+    """Load the settings, set up the logs, and name unknown variables. Raises AssayError for a misspelt setting."""
     settings = load_settings()
     set_up_logs(settings.log_format)
-    sys.setswitchinterval(SWITCH_EVERY_S)
+    unknown = unknown_variables(os.environ)
+    require_known(unknown)
+    if unknown:
+        log.warning("unknown_settings_ignored", variables=list(unknown))
     return settings
 
 

@@ -43,6 +43,7 @@ NO_ROLE: Final = "the role does not permit it"
 TOO_MANY: Final = f"more than {MAX_PER_REPOSITORY} commands in an hour"
 TOO_MANY_OF_USER: Final = f"more than {MAX_PER_USER} commands of one user in an hour"
 WITHOUT_EFFECT: Final = frozenset({NOT_SERVED, ARCHIVED, NO_ROLE, TOO_MANY, TOO_MANY_OF_USER})
+OTHER_AUTHOR: Final = "the comment has another author"
 BUTTON_COMMANDS: Final[Mapping[str, Command]] = {SCREEN_BUTTON: Screen(), FINETUNE_BUTTON: Finetune()}
 
 
@@ -135,11 +136,14 @@ async def _comment(context: JobContext, state: CommandState, commented: CommentC
     except NotFound:
         return Done("the comment is gone")
     requested, reason = parse_comment(comment.body), why_not(comment, commented)
-    if requested is None or reason:
+    if requested is None or reason == OTHER_AUTHOR:
         return Done(reason)
     if not await talk.may(requested, comment.author_login, comment.author_id, state.facts.config.permission):
         await talk.react("confused")
         return Done(NO_ROLE)
+    if reason:  # edited into another command, which is not executed: who may give it is not left without an answer
+        await talk.react("confused")
+        return Done(reason)
     await talk.react("eyes")
     issue_number = comment.issue_number or commented.issue_number
     requester = Requester(comment.author_id, commented.comment_id, issue_number)
@@ -149,7 +153,7 @@ async def _comment(context: JobContext, state: CommandState, commented: CommentC
 def why_not(comment: Comment, delivered: CommentCommand) -> str:
     """Return why a comment as it is now is not the command that was delivered; empty if it is."""
     if comment.author_type == "Bot" or comment.author_id != delivered.sender_id:
-        return "the comment has another author"
+        return OTHER_AUTHOR
     if command_of(comment.body) != (delivered.command, not delivered.unclear):
         return "the comment was edited"
     return ""

@@ -17,6 +17,35 @@ CLEAR = {
     "/finetune --force --base-model x": "/finetune --force --base-model x",
 }
 
+AS_PEOPLE_TYPE = {
+    " /screen": "/screen",
+    "   /screen": "/screen",
+    "\n/screen": "/screen",
+    "\r\n \r\n/screen\r\n": "/screen",
+    "\t/screen": "/screen",  # code to Markdown; what pasting leaves
+    "\u00a0/screen": "/screen",
+    "\u3000\u3000\u3000\u3000/screen": "/screen",
+    "\ufeff/screen": "/screen",
+    "\ufeff\n\u200b /screen\u200b": "/screen",
+    "/scr\u00adeen": "/screen",
+    "\u200e/finetune\u2060 sta\u200dtus": "/finetune status",
+    "/Screen": "/screen",
+    "/FINETUNE CANCEL": "/finetune cancel",
+    "/Assay Help": "/assay help",
+    "/screen.": "/screen",
+    "/Screen!": "/screen",
+    "/screen .\t": "/screen",
+    "/finetune status.  \r\nThanks.": "/finetune status",
+    "/finetune --base-model Qwen/Qwen2.5-Coder-0.5B.": "/finetune --base-model Qwen/Qwen2.5-Coder-0.5B",
+    "/finetune --Base-Model=Qwen/Qwen2.5": "/finetune --base-model Qwen/Qwen2.5",
+    "/finetune --base-model=x --FORCE": "/finetune --base-model x --force",
+    "/finetune —force": "/finetune --force",
+    "/finetune –force": "/finetune --force",
+    "/finetune -–force": "/finetune --force",
+    "/finetune \u2011\u2011base\u2011model=a\u2010b/c": "/finetune --base-model a-b/c",
+    "/finetune \u2212\u2212force": "/finetune --force",
+}
+
 UNCLEAR = {
     "/finetune cancle": "/finetune",
     "/finetune --force --force": "/finetune",
@@ -34,22 +63,47 @@ UNCLEAR = {
     "/screen\u2028/finetune": "/screen",
     "/screen \ud800": "/screen",
     "/assay": "/assay",
-    "/assay HELP": "/assay",
+    "/assay HLEP": "/assay",
+    "/screen,": "/screen",
+    "/screen, please": "/screen",
+    "/finetune?": "/finetune",  # a question
+    "/finetune: status": "/finetune",
+    "/finetune — please": "/finetune",
+    "/finetune -force": "/finetune",
+    "/finetune --force=yes": "/finetune",
+    "/finetune --base-model=": "/finetune",
+    "/finetune --base-model = a/b": "/finetune",
+    "/finetune --base-model=--force": "/finetune",
+    " /screen now\n/screen": "/screen",
 }
 
 NONE = [
     "",
-    " /screen",
-    "\n/screen",
     "> /screen",
+    "\n\n> /screen",
+    "\u200b> /screen",
+    "    /screen",
+    "\n    /screen",
+    "\u200b    /screen",
+    "  \u200b  /screen",
+    "\t\t/screen",
+    " \t   /screen",
+    "\n```\n/screen\n```",
+    "~~~\n/screen",
+    "<!--\n/screen\n-->",
+    "- /screen",
+    "\\/screen",
+    "Hello,\n\n/screen",
+    "...\n/screen",
+    "/screen.py is slow",
+    "/screen/foo.py",
+    "/screen-reader",
+    "/finetune_all",
+    "\u200b\ufeff \r\n",
     "`/screen`",
     "```\n/screen\n```",
     "<!-- /screen -->",
-    "\ufeff/screen",
-    "\u200b/screen",
     "/screening",
-    "/screen,",
-    "/Screen",
     "/finetuned",
     "/assayhelp",
     "//screen",
@@ -63,6 +117,13 @@ def test_a_command_is_kept() -> None:
         (body, command, got, expected)
         for body, command in CLEAR.items()
         if (got := command_of(body)) != (expected := (command, True))
+    ]
+    assert wrong == []
+
+
+def test_what_pasting_and_keyboards_add_to_a_command_does_not_matter() -> None:
+    wrong = [
+        (body, command, got) for body, command in AS_PEOPLE_TYPE.items() if (got := command_of(body)) != (command, True)
     ]
     assert wrong == []
 
@@ -95,3 +156,6 @@ def test_nothing_that_a_person_wrote_is_kept_except_the_name_of_a_base_model(com
 def test_only_the_first_line_of_a_huge_comment_is_read() -> None:
     assert command_of("/finetune " + "x" * 1_000_000) == ("/finetune", False)
     assert command_of("/screen\n" + "x" * 1_000_000) == ("/screen", True)
+    assert command_of("\n\u200b" * 500_000 + "/screen") == ("/screen", True)
+    assert command_of("/screen" + "\u200b" * 1_000_000) == ("/screen", False)
+    assert command_of("—" * 1_000_000) is None

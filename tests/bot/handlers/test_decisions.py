@@ -196,7 +196,8 @@ def test_a_comment_is_believed_only_as_it_is_now(subtests: pytest.Subtests) -> N
         (SAID, {"sender_id": 8}, "the comment has another author"),
         (replace(SAID, author_type="Bot"), {}, "the comment has another author"),
         (replace(SAID, body="never mind"), {}, "the comment was edited"),
-        (replace(SAID, body=" /screen"), {}, "the comment was edited"),
+        (replace(SAID, body="\u200b\n /Screen."), {}, ""),
+        (replace(SAID, body="    /screen"), {}, "the comment was edited"),
         (replace(SAID, body="/screen all"), {}, "the comment was edited"),
         (replace(SAID, body="/screen all"), {"unclear": True}, ""),
     ]

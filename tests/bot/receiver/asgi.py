@@ -38,6 +38,7 @@ async def ask(
     chunks: Sequence[bytes] = (b"",),
     breaks_off: bool = False,
     stalls: bool = False,
+    client: str = "127.0.0.1",
 ) -> Exchange:
     """Send a request. `breaks_off`: disconnect after the chunks; `stalls`: stay connected but send nothing more."""
     exchange = Exchange()
@@ -67,7 +68,7 @@ async def ask(
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode("utf-8")) for name, value in headers],
-        "client": ("127.0.0.1", 1),
+        "client": (client, 1),
         "server": ("127.0.0.1", 80),
     }
     await app(scope, receive, send)

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +11,11 @@ from starlette.routing import Route
 
 from bot.clock import SystemClock
 from bot.metrics import DELIVERIES
-from bot.receiver import webhook
+from bot.receiver import body, webhook
+from bot.receiver.body import MAX_BYTES
 from bot.receiver.intake import Intake
 from bot.receiver.signature import sign
-from bot.receiver.webhook import MAX_BYTES, Receiver, release_memory
+from bot.receiver.webhook import Receiver, release_memory
 from bot.records import AppCredentials
 from bot.store.deliveries import finish_delivery, handled_guids
 from bot.store.errors import StoreFull
@@ -327,36 +329,60 @@ def test_memory_of_huge_payloads_is_released(server: Server, monkeypatch: pytest
     monkeypatch.setattr(webhook, "release_memory", lambda: released.append(1))
     assert server.post(push()).status == 202
     assert not released
-    assert server.post(encode(push()).ljust(webhook.HUGE_BYTES + 1), guid="g").status == 202
+    assert server.post(encode(push()).ljust(body.HUGE_BYTES + 1), guid="g").status == 202
     assert released
     release_memory()
 
 
-def test_concurrent_large_bodies_are_bounded_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "SMALL_BYTES", 50)
-    monkeypatch.setattr(webhook, "MAX_BUFFERED_BYTES", 125)
+def test_strangers_with_large_bodies_do_not_keep_out_a_delivery(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "SMALL_BYTES", 50)
+    monkeypatch.setattr(body, "MAX_MEDIUM_BYTES", 2_000)
+    monkeypatch.setattr(body, "WINDOW_S", 0.02)
 
     async def scene() -> None:
         headers = [("X-Hub-Signature-256", "sha256=" + "0" * 64)]
         slow = [
-            asyncio.create_task(ask(server.app, "/webhook", headers=headers, chunks=[b"x" * 100], stalls=True))
+            asyncio.create_task(ask(server.app, "/webhook", headers=headers, chunks=[b"x" * 900], stalls=True))
             for _ in range(2)
         ]
-        await asyncio.sleep(0.01)
-        refused = await ask(server.app, "/webhook", headers=headers, chunks=[b"x" * 100])
-        assert (refused.status, refused.json["result"]) == (503, "busy")
-        assert (await ask(server.app, "/webhook", headers=headers, chunks=[b"x" * 50])).status == 401
+        await asyncio.sleep(0.1)
+        payload = encode(push())
+        assert 50 < len(payload) < 2_000
+        assert (await server.ask(payload)).status == 202
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
-        assert (await ask(server.app, "/webhook", headers=headers, chunks=[b"x" * 175])).status == 401
+        assert (await ask(server.app, "/webhook", headers=headers, chunks=[b"x" * 1_900])).status == 401
+        await server.intake.close()
 
     server.store.run(scene())
 
 
 def test_a_stalled_body_times_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(body, "READ_TIMEOUT_S", 0.05)
     assert server.post(push(), stalls=True).status == 408
+
+
+def test_wrong_signatures_are_logged_once_a_minute(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = [1_000.0]
+    monkeypatch.setattr("bot.receiver.webhook.time.perf_counter", lambda: moment[0])
+    for _ in range(5):
+        assert server.post(push(), secret="wrong").status == 401
+    assert server.bare([("X-GitHub-Event", "push")], [b"{}"]).status == 401  # GitHub has no secret at all
+    first = capsys.readouterr().out
+    assert first.count("deliveries_with_a_wrong_signature") == 1
+    assert "secret" in first
+    moment[0] += 61
+    assert server.post(push(), secret="wrong").status == 401
+    again = capsys.readouterr().out
+    assert "deliveries_with_a_wrong_signature" in again
+    assert re.search(r"count\W+6\b", re.sub(r"\x1b\[[0-9;]*m", "", again))
+    assert server.bare([], [b"{}"]).status == 401
+    assert "wrong_signature" not in capsys.readouterr().out  # not even a delivery: somebody who looks around
 
 
 def test_a_disconnected_client_leaves_nothing_behind(server: Server) -> None:

@@ -6,7 +6,7 @@ from bot.metrics import API_REMAINING, JOB_SECONDS, REGISTRY
 from bot.store.errors import StoreUnavailable
 from bot.store.jobs import QueueFigure
 from bot.web.metrics_endpoint import DatabaseMetrics, metrics_app
-from tests.bot.receiver.asgi import get
+from tests.bot.receiver.asgi import ask, get
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -79,3 +79,25 @@ def test_labels_identify_no_owner_repository_or_installation() -> None:
         "state",
         "verdict",
     }
+
+
+def test_without_a_token_only_this_machine_is_served_and_with_one_only_who_sends_it() -> None:
+    async def read_metrics() -> DatabaseMetrics:
+        return DatabaseMetrics()
+
+    async def status(token: str, client: str, sent: str = "") -> int:
+        app = metrics_app(read_metrics, token)
+        headers = [("Authorization", sent)] if sent else []
+        return (await ask(app, "/metrics", method="GET", headers=headers, client=client)).status
+
+    async def scene() -> None:
+        for client in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+            assert await status("", client) == 200
+        for client in ("10.0.0.7", "2001:db8::1", ""):
+            assert await status("", client) == 401
+            assert await status("", client, "Bearer ") == 401
+            assert await status("s3cret", client, "Bearer s3cret") == 200
+        for sent in ("", "Bearer", "Bearer s3cre", "s3cret", "Basic s3cret", "Bearer s3cret\u00e9"):
+            assert await status("s3cret", "127.0.0.1", sent) == 401
+
+    asyncio.run(scene())

@@ -208,13 +208,14 @@ def test_a_delta_base_may_be_loose_or_in_another_pack(tmp_path: Path) -> None:
     objects = bare_repository(tmp_path / "r")
     loose = write_loose(objects, BLOB, b"loose base")
     first = PackBuilder()
-    first.named_delta(loose, delta(10, 5, copy(0, 5)), id=b"a" * 20)
+    short, longer = object_id(BLOB, b"loose"), object_id(BLOB, b"loose!")
+    first.named_delta(loose, delta(10, 5, copy(0, 5)), id=short)
     first.write(objects, "pack-a")
     second = PackBuilder()
-    second.named_delta(b"a" * 20, delta(5, 6, copy(0, 5), insert(b"!")), id=b"b" * 20)
+    second.named_delta(short, delta(5, 6, copy(0, 5), insert(b"!")), id=longer)
     second.write(objects, "pack-b")
     with ObjectReader(objects) as reader:
-        assert reader.read(b"b" * 20) == (BLOB, b"loose!")
+        assert reader.read(longer) == (BLOB, b"loose!")
 
 
 def test_a_pack_that_appears_later_is_found(tmp_path: Path) -> None:
@@ -444,7 +445,7 @@ def test_a_chain_of_ten_thousand_deltas_is_read(tmp_path: Path) -> None:
     offset = pack.whole(BLOB, b"x" * 1000)
     ids = []
     for n in range(10_000):
-        ids.append(object_id(BLOB, b"%d" % n))
+        ids.append(object_id(BLOB, b"x" * 1000 + b"y" * (n + 1)))
         offset = pack.offset_delta(offset, delta(1000 + n, 1001 + n, copy(0, 1000 + n), insert(b"y")), id=ids[-1])
     pack.write(objects)
     assert read_limited(objects, [ids[-1], ids[0], ids[5000], ids[-1]]) == ["11000", "1001", "6001", "11000"]
@@ -466,10 +467,13 @@ def test_a_chain_that_produces_too_much_in_all_is_stopped(tmp_path: Path) -> Non
     pack = PackBuilder()
     size = 48 * MIB
     offset = pack.raw(BLOB, size, b"", bomb(size), b"w" * 20)
+    ids = []
     for n in range(12):
-        offset = pack.offset_delta(offset, delta(size, size, *[copy(0, 8 * MIB)] * 6), id=bytes([n]) * 20)
+        parts = [*[copy(0, 8 * MIB)] * 5, copy(0, 8 * MIB - 1), insert(bytes([n]))]
+        ids.append(object_id(BLOB, bytes(size - 1) + bytes([n])))
+        offset = pack.offset_delta(offset, delta(size, size, *parts), id=ids[-1])
     pack.write(objects)
-    assert read_limited(objects, [b"\x03" * 20, b"\x0b" * 20], most_mb=300) == [str(size), "ObjectTooLarge"]
+    assert read_limited(objects, [ids[3], ids[11]], most_mb=300) == [str(size), "ObjectTooLarge"]
 
 
 def test_an_oversized_commit_is_rejected(tmp_path: Path) -> None:

@@ -156,3 +156,18 @@ def test_the_seed_must_match_the_label_recipe(subtests: pytest.Subtests) -> None
 def test_git_is_recommended_but_not_required(place: str | None, ok: bool) -> None:
     check = doctor.check_git(place)
     assert (check.ok, check.required) == (ok, False)
+
+
+def test_what_confinement_does_not_hold_is_a_note() -> None:
+    assert doctor.check_confinement(()).ok
+    check = doctor.check_confinement(("TCP", "UDP"))
+    assert (check.ok, check.required, check.found) == (False, False, "children are not kept from TCP, UDP")
+
+
+def test_unknown_variables_are_named_and_a_misspelt_setting_is_required_to_be_mended() -> None:
+    assert doctor.check_variables({}).ok
+    check = doctor.check_variables({"ASSAY_OF_ANOTHER_RELEASE": ""})
+    assert (check.ok, check.required, check.found) == (False, False, "unknown: ASSAY_OF_ANOTHER_RELEASE")
+    check = doctor.check_variables({"ASSAY_ALLOWED_ACCOUNT": "ASSAY_ALLOWED_ACCOUNTS"})
+    assert (check.ok, check.required) == (False, True)
+    assert "did you mean ASSAY_ALLOWED_ACCOUNTS?" in check.found

@@ -1,20 +1,22 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bot.cli.output import Check
 from bot.cli.server import doctor_app
-from bot.cli.server.doctor_app import check_app, check_database, check_permissions, check_redis
-from bot.github.app_client import AppDescription
+from bot.cli.server.doctor_app import check_app, check_database, check_deliveries, check_permissions, check_redis
+from bot.github.app_client import AppDescription, SentDelivery
 from bot.github.credentials import credentials_path, save_credentials
 from bot.receiver.dispatch import SUBSETS, events_of, permissions_of
 from bot.records import Subset
 from bot.settings import load_settings
 from bot.setup.app_status import AppStatus
 from bot.store.migrate import migrate
+from tests.rows import each_row
 from tests.simulator.faults import status
 from tests.simulator.github import GitHub, serve_github
 
@@ -157,6 +159,36 @@ def test_an_unreachable_redis_is_reported_without_its_password(url: str) -> None
     assert not check.ok
     assert "hunter2" not in str(check)
     assert "ASSAY_REDIS_URL" in check.to_do
+
+
+@each_row(
+    ("codes", "ok", "found"),
+    [
+        ([], True, HOOK),
+        ([202], True, HOOK),
+        ([202, 401, 401], True, HOOK),  # mended
+        ([401], False, "the newest 1 of 1 deliveries was answered with HTTP 401"),
+        ([401, 401, 202], False, "the newest 2 of 3 deliveries were answered with HTTP 401"),
+        ([415], False, "HTTP 415"),
+        ([0, 0], True, "not answered at all"),  # which Assay asks GitHub to send again
+        ([502, 202], True, "HTTP 502"),
+    ],
+)
+def test_githubs_list_of_deliveries_shows_how_they_were_answered(codes: list[int], ok: bool, found: str) -> None:
+    sent = tuple(
+        SentDelivery(number, str(number), "push", "", datetime.now(UTC), code, False, 1, 1)
+        for number, code in enumerate(codes)
+    )
+    check = check_deliveries(replace(known({}, ()), deliveries=sent))
+    assert (check.ok, found in check.found) == (ok, True)
+    assert ("secret" in check.to_do) is (codes[:1] == [401])
+
+
+def test_a_redis_url_that_is_none_is_told_from_a_redis_that_is_down() -> None:
+    for url in ("127.0.0.1:6379", "redis:6379", "redis://h:port", "redis://", "unix://", "redis://h?socket_timeout=x"):
+        check = check_redis(url, required=True)
+        assert (url, check.ok) == (url, False)
+        assert "redis://HOST:PORT" in check.found
 
 
 def test_without_a_redis_server_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

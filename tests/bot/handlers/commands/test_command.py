@@ -162,7 +162,7 @@ UNHEARD = {
     "in code": "`/finetune`",
     "in an HTML comment": "<!-- /finetune -->",
     "on the second line": "hello\n/finetune",
-    "after a space": " /finetune",
+    "indented as code": "    /finetune",
 }
 
 
@@ -178,13 +178,26 @@ def test_an_edited_comment_is_no_command(harness: Harness) -> None:
     assert (harness.runs(), reactions(comment)) == ([], [])
 
 
-@pytest.mark.parametrize("body", ["never mind", "/finetune --force", "/screen", " /finetune"])
-def test_a_comment_edited_meanwhile_is_not_executed(harness: Harness, body: str) -> None:
+MEANWHILE = {"never mind": [], "/finetune --force": ["confused"], "/screen": ["confused"], "    /finetune": []}
+
+
+@pytest.mark.parametrize(("body", "reacted"), MEANWHILE.items())
+def test_a_comment_edited_meanwhile_is_not_executed(harness: Harness, body: str, reacted: list[str]) -> None:
     comment = harness.world.shop.comment("ann", "/finetune")
     assert harness.asks(harness.world.github.deliveries[-1])
     comment.edit(body)
     harness.does("command")
-    assert (harness.runs(), reactions(comment)) == ([], [])
+    assert (harness.runs(), reactions(comment)) == ([], reacted)
+
+
+TYPED = (" /finetune", "\r\n\r\n/finetune", "\t/finetune", "\ufeff\u200b/Finetune.", "/finetune –force")
+
+
+def test_a_command_as_people_type_it_starts_a_run(harness: Harness) -> None:
+    for body in TYPED:
+        harness.world.clock.advance(timedelta(hours=1, minutes=1))
+        assert (body, reactions(harness.says("ann", body))) == (body, ["eyes", "rocket"])
+    assert len(harness.runs()) == 1  # the others join it
 
 
 def test_a_comment_deleted_meanwhile_is_not_executed(harness: Harness) -> None:
