@@ -81,7 +81,7 @@ def build_ranking_set(
         as_of=mined.windows.as_of,
         label_recipe_id=recipe.id,
         config_hash=config_hash,
-        train=_at_snapshot(train, read, content),
+        train=_at_snapshot(train, read, content, recipe.miner_version),
         signals=signals_of(train, recipe) if train else np.zeros(0),
         head=tuple(prompted_of(subject, content) for subject in subjects),
         subjects=subjects,
@@ -104,11 +104,13 @@ def _latest_window(miner: Miner, window_s: int, seen_at: int | None) -> Windows:
     )
 
 
-def _at_snapshot(functions: Sequence[FunctionHistory], read: ReadBlob, content: ReadBlob) -> tuple[Prompted, ...]:
+def _at_snapshot(
+    functions: Sequence[FunctionHistory], read: ReadBlob, content: ReadBlob, version: int
+) -> tuple[Prompted, ...]:
     """Return functions at a snapshot as a prompt may know them, without their history."""
     return tuple(
         Prompted(f.path, f.qualified_name, f.language, metrics, code_of(content(f.blob), f.start_line, f.end_line))
-        for f, metrics in zip(functions, measure_functions(functions, read), strict=True)
+        for f, metrics in zip(functions, measure_functions(functions, read, version), strict=True)
     )
 
 

@@ -22,7 +22,6 @@ from pipeline.mining.facts.compute import ChangeRequest
 from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.fix_commits import (
     NOT_READABLE,
-    ONLY_COMMENTS,
     FixCommit,
     alters_code,
     patch_id,
@@ -30,6 +29,7 @@ from pipeline.mining.fix_commits import (
     reason_by_message,
     repeated_patches,
     touched_functions,
+    why_no_code,
 )
 from pipeline.mining.issue_links import LandingUnit
 from pipeline.mining.reverts import cancelled_by, find_reverts
@@ -142,7 +142,7 @@ class Attribution:
         if all(self._cache.change(request).problem for request in fix.requests):
             return NOT_READABLE
         if not alters_code(fix, self._cache):
-            return ONLY_COMMENTS
+            return why_no_code(fix, self._cache)
         self._fixes.examined[commit] = self._with_roots(fix)
         return None
 

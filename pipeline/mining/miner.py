@@ -153,6 +153,10 @@ class Miner:
         return read_history(self._graph, self._graph.index[head], self._recipe, shallow)
 
     @property
+    def recipe(self) -> LabelRecipe:
+        return self._recipe
+
+    @property
     def tracked(self) -> Tracked | None:
         return self._tracked
 

@@ -68,7 +68,7 @@ def build_dataset(
     mined = miner.mine(windows)
     train_at, eval_at = miner.positions(windows)
     lineages = miner.join(train_at, eval_at)
-    examined = examine_functions([*mined.train, *mined.holdout], read)
+    examined = examine_functions([*mined.train, *mined.holdout], read, recipe.miner_version)
     places = split(_members(mined, lineages, examined))
     at_train, at_eval = len(mined.train), len(mined.train) + len(mined.holdout)
     pasts = (*miner.process_metrics(train_at, windows.train_start), *miner.process_metrics(eval_at, windows.eval_start))

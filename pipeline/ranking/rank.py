@@ -37,7 +37,7 @@ def subjects_at_head(
     head = len(miner.history.chain) - 1
     now = min(miner.history.effective_at[-1], miner.first_seen(seen_at))
     functions = miner.functions(head)
-    measured = measure_functions(functions, read)
+    measured = measure_functions(functions, read, miner.recipe.miner_version)
     process = miner.process_metrics(head, now)
     return tuple(subject_of(*facts) for facts in zip(functions, measured, process, strict=True))
 

@@ -6,7 +6,8 @@ A row lists the extensions of a language, its grammar, and tree-sitter patterns 
   declarator is the function `f`);
 - `values`: are function expressions with a name of their own, unless a binding already names them;
 - `scopes`: only qualify the names inside of them (classes, modules, impl blocks, objects);
-- `wrappers`: belong to the function at their end (decorators, `template <...>`).
+- `wrappers`: belong to the function at their end (decorators, `template <...>`);
+- `statements`: are no functions even if `functions` fits them.
 
 Names come from the field `name` unless `names` overrides it; `comments` and `docstrings` are not code.
 
@@ -24,16 +25,22 @@ Decisions beyond the obvious:
   `namespace N { }` into `namespace N;` would rename every function.
 - A `.js` file with the pragma `@flow` is parsed with the TSX grammar: on 62 files of one Flow code base it finds 377
   functions and has syntax errors in 10 files, against 276 and 38 with the JavaScript grammar.
-- `.h` is C: parsing C headers as C++ fails at `class` or `new` as names, parsing C++ headers as C only loses methods.
+- A file of C, `.h` above all, is parsed as C++ if it holds C++ (pipeline/syntax/headers.py): the C grammar finds a
+  quarter of fmt's functions, and the C++ grammar fails at `class` or `new` as names in C.
+- In C and C++ a block after a macro call within a function (`FOREACH(x, list) {`) is a statement, whatever its grammar
+  makes of it; at the top of a file it is a function, named by the macro and its first arguments.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pipeline.label_recipe import MINER_VERSION
 from pipeline.syntax import names
+from pipeline.syntax.c_macros import definition_name
+from pipeline.syntax.headers import holds_cpp
 from pipeline.syntax.names import Namer
 
 _NONE: Mapping[str, Namer] = {}
@@ -50,6 +57,7 @@ class Language:
     scopes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()  # are statements, even where `functions` captures them
     names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
     comments: frozenset[str] = frozenset({"comment"})
     docstrings: str = ""  # pattern that captures them as @docstring
@@ -319,10 +327,34 @@ _FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
 _PRAGMA_HEAD_BYTES = 2_048
 
 
-def dialect(language: Language, data: bytes) -> Language:
-    """Return the language to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
+# C and C++ as of version 2 of the label rules: macros that define functions and those that are statements.
+_C_2 = replace(
+    _BY_EXTENSION[b"c"],
+    names={"function_definition": definition_name},
+    statements=(
+        "(compound_statement"
+        " (function_definition type: (type_identifier) declarator: (parenthesized_declarator)) @statement)",
+    ),
+)
+_CPP_2 = replace(
+    _BY_EXTENSION[b"cpp"],
+    names={**_CPP_NAMES, "function_definition": definition_name},
+    statements=("(compound_statement (function_definition !type) @statement)",),
+)
+
+
+def dialect(language: Language, data: bytes, version: int = MINER_VERSION) -> Language:
+    """Return the language to parse a file with.
+
+    JavaScript with the pragma `@flow` at its top is typed; since version 2, a file of C can hold C++.
+    """
     if language.name == "JavaScript" and _FLOW_PRAGMA.search(data, 0, _PRAGMA_HEAD_BYTES):
         return _FLOW
+    if version >= 2:
+        if language.name == "C":
+            return _CPP_2 if holds_cpp(data) else _C_2
+        if language.name == "C++":
+            return _CPP_2
     return language
 
 

@@ -90,11 +90,14 @@ def _query(
     cursor = tree_sitter.QueryCursor(outline_query(language))
     if span is not None:
         cursor.set_byte_range(*span)
+    captures = cursor.captures(root)
+    statements = {(node.start_byte, node.end_byte) for node in captures.get("statement", ())}
     return {
         _item(language, node, _KINDS[capture], data)
-        for capture, nodes in cursor.captures(root).items()
+        for capture, nodes in captures.items()
         if capture in _KINDS
         for node in nodes
+        if (node.start_byte, node.end_byte) not in statements
     }
 
 

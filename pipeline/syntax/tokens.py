@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import tree_sitter
@@ -41,6 +43,40 @@ def only_comments_or_whitespace(old: ParsedFile, new: ParsedFile, hunks: Sequenc
         == _tokens(new, hunk.new_start, hunk.new_end, with_indentation=True)
         for hunk in hunks
     )
+
+
+def only_tests(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
+    """Return whether code differs, and only on lines of tests within the files."""
+    if not old.tests and not new.tests:
+        return False
+    old_rows, new_rows = _test_rows(old), _test_rows(new)
+    return all(
+        _tokens_outside(old, old_rows, hunk.old_start, hunk.old_end)
+        == _tokens_outside(new, new_rows, hunk.new_start, hunk.new_end)
+        for hunk in hunks
+    )
+
+
+def _test_rows(parsed: ParsedFile) -> list[tuple[int, int]]:
+    """Return the rows [first, last) of each test within a file."""
+    rows = []
+    at = row = 0
+    for start, end in parsed.tests:
+        first = row + parsed.data.count(b"\n", at, start)
+        row = first + parsed.data.count(b"\n", start, end)
+        rows.append((first, row + 1))
+        at = end
+    return rows
+
+
+def _tokens_outside(parsed: ParsedFile, left_out: Sequence[tuple[int, int]], row: int, end_row: int) -> list[bytes]:
+    tokens: list[bytes] = []
+    for first, end in left_out[bisect_right(left_out, row, key=itemgetter(1)) :]:
+        if first >= end_row:
+            break
+        tokens += _tokens(parsed, row, max(row, first), with_indentation=True)
+        row = min(end, end_row)
+    return tokens + _tokens(parsed, row, end_row, with_indentation=True)
 
 
 def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: bool) -> list[bytes]:

@@ -60,7 +60,7 @@ def encode(fact: Fact) -> bytes:
             rows = [fact.refused, *("\t".join(map(str, function)) for function in fact.functions)]
             return "\n".join(rows).encode()
         case ChangeFact():
-            code = b"?" if fact.code is None else b"1" if fact.code else b"0"
+            code = b"t" if fact.only_tests else b"?" if fact.code is None else b"1" if fact.code else b"0"
             head = code + bytes([len(fact.patch)]) + fact.patch
             return b"\n".join((head, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)))
         case RenamesFact():
@@ -79,8 +79,8 @@ def decode(request: FactRequest, value: bytes) -> Fact:
             size = value[1]
             patch, rest = value[2 : 2 + size], value[3 + size :]
             touched, born, vanished = map(_read_keys, rest.split(b"\n"))
-            code = {b"?": None, b"1": True, b"0": False}[value[:1]]
-            return ChangeFact(touched, born, vanished, patch, code)
+            code = {b"?": None, b"1": True, b"0": False, b"t": False}[value[:1]]
+            return ChangeFact(touched, born, vanished, patch, code, only_tests=value[:1] == b"t")
         case RenamesRequest():
             return RenamesFact({new.encode("latin-1"): old.encode("latin-1") for new, old in json.loads(value)})
         case MovesRequest():

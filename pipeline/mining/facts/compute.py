@@ -26,10 +26,10 @@ from pipeline.mining.facts.lineage import (
 )
 from pipeline.mining.facts.touched import functions_touched
 from pipeline.syntax.hunks import Hunk, diff_hunks
-from pipeline.syntax.languages import language_of
+from pipeline.syntax.languages import Language, language_of
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
 from pipeline.syntax.skipped_files import skip_reason
-from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
+from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace, only_tests
 
 
 class FunctionsRequest(NamedTuple):
@@ -80,8 +80,9 @@ class ChangeFact(NamedTuple):
     born: tuple[FunctionKey, ...]  # only on the new side
     vanished: tuple[FunctionKey, ...]  # only on the old side
     patch: bytes  # equal for equal changes at any position, b"" for none
-    code: bool | None  # None: not requested
+    code: bool | None  # whether code of the product changed; None: not requested
     problem: bool = False
+    only_tests: bool = False  # code changed, but that of tests within files only; then `code` is False
 
 
 class RenamesFact(NamedTuple):
@@ -154,13 +155,20 @@ class FactComputer:
         touched = [key_of(old.functions[i]) for i in indexes]
         before, after = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
         code = self._alters_code(old, new, hunks) if request.code else None
+        in_tests = bool(code) and self._only_tests(old, new, hunks)
         return ChangeFact(
             touched=tuple(touched),
             born=_without(after, before),
             vanished=_without(before, after),
             patch=patch_hash(old.data, new.data, hunks),
-            code=code,
+            code=code and not in_tests,
+            only_tests=in_tests,
         )
+
+    def _only_tests(self, old: _Side, new: _Side, hunks: Sequence[Hunk]) -> bool:
+        if old.parsed is None or new.parsed is None or old.parsed.language is not new.parsed.language:
+            return False
+        return only_tests(old.parsed, new.parsed, hunks)
 
     def _alters_code(self, old: _Side, new: _Side, hunks: Sequence[Hunk]) -> bool:
         if old.parsed is None or new.parsed is None or old.parsed.language is not new.parsed.language:
@@ -178,7 +186,7 @@ class FactComputer:
         if refused or problem or language is None:
             return self._remember(request.new, request.new_path, _Side(data, None, refused, problem)), None
         hunks = diff_hunks(old.data, data)
-        parsed = parse_file(language, data, old.parsed, hunks)
+        parsed = parse_file(language, data, old.parsed, hunks, self._recipe.miner_version)
         return self._remember(request.new, request.new_path, _Side(data, parsed, "", False)), hunks
 
     def _side(self, blob: bytes | None, path: bytes) -> _Side:
@@ -189,8 +197,11 @@ class FactComputer:
             return cached
         data, refused, problem = self._read(blob)
         language = language_of(path)
-        parsed = None if refused or problem or language is None else parse_file(language, data)
+        parsed = None if refused or problem or language is None else self._parse(language, data)
         return self._remember(blob, path, _Side(data, parsed, refused, problem))
+
+    def _parse(self, language: Language, data: bytes) -> ParsedFile:
+        return parse_file(language, data, version=self._recipe.miner_version)
 
     def _read(self, blob: bytes) -> tuple[bytes, str, bool]:
         """Return (content, reason not to read it as source, whether it is missing or damaged)."""
