@@ -11,8 +11,6 @@ import re
 _BLOCK_COMMENT = rb"/\*.*?(?:\*/|\Z)"
 _STRING = rb'"(?:[^"\\\n]|\\.)*+"?'
 _CHARACTER = rb"'(?:[^'\\\n]|\\.){1,12}+'"
-# A directive runs to the end of its line, past escaped line ends and comments.
-_DIRECTIVE = rb"#(?:[^\n\\/]|\\.|/\*.*?(?:\*/|\Z)|/|\\\Z)*+"
 
 C_TEXT = re.compile(
     rb"//(?:[^\n\\]|\\.|\\\Z)*+|"
@@ -23,7 +21,7 @@ C_TEXT = re.compile(
     + _CHARACTER,
     re.DOTALL,
 )
-C_TEXT_AND_DIRECTIVES = re.compile(C_TEXT.pattern + rb"|" + _DIRECTIVE, re.DOTALL)
+C_DIRECTIVE = re.compile(rb"#(?:[^\n\\]|\\.|\\\Z)*+", re.DOTALL)  # to the end of its line, past escaped line ends
 CSHARP_TEXT = re.compile(
     rb"//[^\n]*+|" + _BLOCK_COMMENT + rb'|("{3,8}+).*?(?:\1|\Z)|@\$?"(?:[^"]|"")*+"?|' + _STRING + rb"|" + _CHARACTER,
     re.DOTALL,

@@ -14,7 +14,8 @@ import re
 
 from tree_sitter import Node
 
-from pipeline.syntax.blanks import C_TEXT_AND_DIRECTIVES, blank, replaced, spaces
+from pipeline.syntax.blanks import replaced, spaces
+from pipeline.syntax.c_decorations import without_decorations
 from pipeline.syntax.names import c_declarator
 
 _WORD = rb"[A-Za-z_]\w{0,99}+"
@@ -27,6 +28,9 @@ _CLASS = re.compile(
     rb"(?:\s{0,9}<[^<>;{}]{0,200}>)?(?:\s{1,9}final)?\s{0,99}(?:\{|:(?!:)))".replace(b"WORD", _WORD)
 )
 _WORDS = re.compile(_WORD)
+# The body of a macro of several lines: to the grammars it is one token at best.
+_ESCAPED_LINE = rb"[^\n\\]*+(?:\\[^\r\n][^\n\\]*+)*+\\\r?\n"
+_MACRO_BODY = re.compile(rb"(#[ \t]*+define[ \t]++\w++(?:\([^()\n]*+\))?+)((?:" + _ESCAPED_LINE + rb")++[^\n]*+)")
 _UPPER = re.compile(rb"[A-Z0-9_]*[A-Z][A-Z0-9_]*[A-Z][A-Z0-9_]*")
 # Words that the grammars know between `class` and a name.
 _KNOWN = frozenset({b"alignas", b"__attribute__", b"__declspec", b"const", b"volatile", b"class", b"struct"})
@@ -45,31 +49,45 @@ _NO_PARAMETER = re.compile(rb"[(,]\s{0,9}[\"\d]")
 _SHORTEST = len(b"T f()")
 
 
-def without_macros(data: bytes, cpp: bool) -> bytes:
-    """Return the source with macros that hide a class or a function rewritten."""
-    return _without_function_macros(_without_class_macros(data), cpp)
+def without_macros(data: bytes, code: bytes, cpp: bool) -> bytes:
+    """Return the source with macros that hide a class or a function rewritten, and decorating ones blank.
+
+    `code` is the source without comments, strings and directives.
+    """
+    data = _MACRO_BODY.sub(_with_short_body, data)
+    spans = _class_macros(code)
+    if spans:
+        data, code = replaced(data, spans), replaced(code, spans)
+    return without_decorations(*_without_function_macros(data, code, cpp))
 
 
-def _without_class_macros(data: bytes) -> bytes:
+def _with_short_body(match: re.Match[bytes]) -> bytes:
+    # The grammars read a macro without a body only if its line ends right after its name.
+    return match[1] + b"0" + spaces(match[2][1:])
+
+
+def _class_macros(code: bytes) -> list[tuple[int, int]]:
     spans = []
-    for match in _CLASS.finditer(data):
+    for match in _CLASS.finditer(code):
         start = match.start()
-        if start and (data[start - 1 : start].isalnum() or data[start - 1 : start] == b"_"):
+        if start and (code[start - 1 : start].isalnum() or code[start - 1 : start] == b"_"):
             continue
         words = _WORDS.findall(match[2])
         if _KNOWN.isdisjoint(words) and (match[1] == b"class" or _UPPER.fullmatch(words[0])):
             spans.append(match.span(2))
-    return replaced(data, spans) if spans else data
+    return spans
 
 
-def _without_function_macros(data: bytes, cpp: bool) -> bytes:
+def _without_function_macros(data: bytes, code: bytes, cpp: bool) -> tuple[bytes, bytes]:
+    """Return the source and its code."""
     text = b"\n" + data
     calls = [match for match in _CALL.finditer(text) if _may_define(text, match, cpp)]
     if not calls:
-        return data
-    code = blank(C_TEXT_AND_DIRECTIVES, text)
+        return data, code
+    code = b"\n" + code
     parts: list[bytes] = []
     at = 1
+    spans = []
     for match in calls:
         start, end = match.start(1), match.end()
         if not _begins_definition(code, start, is_upper=_UPPER.fullmatch(match[1]) is not None):
@@ -77,7 +95,9 @@ def _without_function_macros(data: bytes, cpp: bool) -> bytes:
         head = b"T " + b"f" * max(1, len(match[1]) - 2) + b"("
         parts += (text[at:start], head, spaces(text[start + len(head) : end - 1]), b")")
         at = end
-    return b"".join((*parts, text[at:]))
+        spans.append((start, end - 1))
+    # The bracket that closes the call stays: no macro stands after a type there.
+    return b"".join((*parts, text[at:])), replaced(code, spans)[1:]
 
 
 def _may_define(text: bytes, match: re.Match[bytes], cpp: bool) -> bool:

@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import re
 
-from pipeline.syntax.blanks import C_TEXT, CSHARP_TEXT, blank, replaced
-
 _DIRECTIVE = re.compile(
     rb"#[ \t]*+(if|ifdef|ifndef|elif|elifdef|elifndef|else|endif)\b((?:[^\n\\]|\\.|\\\Z)*+)", re.DOTALL
 )
@@ -65,13 +63,9 @@ class _Group:
         self.directives: list[tuple[int, int]] = []
 
 
-def without_cuts(data: bytes, csharp: bool) -> bytes:
-    """Return the source with one branch of each group that cuts through a construct, with equal offsets."""
-    if b"#endif" not in data and not re.search(rb"#[ \t]+endif", data):
-        return data
-    code = blank(CSHARP_TEXT if csharp else C_TEXT, data)
-    spans = _Reader(code, csharp).cuts()
-    return replaced(data, _joined(spans)) if spans else data
+def cuts(code: bytes, csharp: bool) -> list[tuple[int, int]]:
+    """Return the bytes to blank, ascending and disjoint. `code`: source without comments and strings."""
+    return _joined(_Reader(code, csharp).cuts())
 
 
 class _Reader:
@@ -159,7 +153,9 @@ class _Reader:
         if any(branch.net or branch.lowest < 0 for branch in filled):
             return True
         if not self._csharp:
-            return any(branch.first == b"{" and group.before == b")" for branch in filled)
+            if group.before and group.before in b"(,=?&|+-*/%^<>[":
+                return bool(filled)
+            return any((branch.first == b"{" and group.before == b")") or branch.last == b"," for branch in filled)
         attributes = [branch.first == b"[" and branch.last == b"]" for branch in filled]
         if filled and group.before not in b";{}]":
             return True
