@@ -23,7 +23,7 @@ _CAPITALS = re.compile(rb"[A-Z][A-Z0-9_]{2,60}+(?!\w)")
 _ARGUMENTS = rb"\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]{0,200}+\)){0,200}+\)){0,200}+\)){0,400}+\)"
 _CALL = re.compile(rb"[ \t]{0,9}" + _ARGUMENTS)
 _NEXT = re.compile(rb"\s*+([A-Za-z_]\w*+)?")
-_WORD_BEFORE = re.compile(rb"[A-Za-z_]\w{0,60}\Z")
+_WORD_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _LOOK_BACK = 62
 _SEEN_SPACE = re.compile(rb"\s*+")
 # `template int f(int);` names a template and defines nothing.
@@ -32,24 +32,32 @@ _EXTERN = b"extern"
 
 # Expressions that the grammars cannot read, each with something of equal length and place that they can.
 _READINGS = (  # (what the pattern needs, pattern, what its group becomes)
-    (
-        b"#",
-        re.compile(
-            rb"(?:has_include|HAS_INCLUDE|_attribute|_ATTRIBUTE)[ \t]*+\([ \t]*+"
-            rb"(<[^<>\n]{1,200}>|\w{1,60}::\w{1,60}|\"[^\"\n]{1,200}\")"
-        ),
-        b"0",
+    *(
+        (
+            name,
+            re.compile(name + rb"[ \t]*+\([ \t]*+(<[^<>\n]{1,200}>|\w{1,60}::\w{1,60}|\"[^\"\n]{1,200}\")"),
+            b"0",
+        )
+        for name in (b"has_include", b"HAS_INCLUDE", b"_attribute", b"_ATTRIBUTE")
     ),
-    (b"= {}", re.compile(rb"= (\{\})(?=[ \t]*[,)])"), b"00"),
-    (b"operator", re.compile(rb"(?:\.|->)operator(\[\]|\(\)|[-+*/=!<>&|]{1,2})(?=\()"), b"__"),
+    (b"= {", re.compile(rb"= (\{[^{}();\n]{0,40}\})(?=[ \t]*[,)])"), b"0"),
+    (b"operator", re.compile(rb"operator(?<=[.>]operator)(\[\]|\(\)|[-+*/=!<>&|]{1,2})(?=\()"), b"__"),
     (b"operator()<", re.compile(rb"operator(\(\))(?=<\w{1,60}>\(\w{0,60}\);)"), b"__"),
-    (b"typename", re.compile(rb"(typename)(?=\s{1,9}\w{1,60}(?:::\w{1,60}){1,9}\()"), b""),
+    (
+        b"typename ",
+        re.compile(rb"(typename)(?= \w{1,60}(?:<\w{1,60}>)?(?:::(?:template )?\w{1,60}(?:<\w{1,60}>)?){1,9}\()"),
+        b"",
+    ),
+    (b"typename ", re.compile(rb"(typename)(?= \w{1,60}::\w{1,60}> \w{1,60};)"), b""),
     (b"= const ", re.compile(rb"= (const)(?= \w{1,60}[ \t]{0,9}\*[ \t]{0,9}[,>])"), b""),
+    (b"*>", re.compile(rb"=[ \t]{1,9}\w{1,60}(\*)(?=>)"), b""),
     (b"unsigned(", re.compile(rb"(unsigned)(?=\()"), b"Unsigned"),
-    (b"enum :", re.compile(rb"enum (:[ \t]{0,9}\w{1,60}(?:::\w{1,60}){0,9}[ \t]{0,9})(?=\{)"), b""),
+    (b"enum :", re.compile(rb"enum (:[^{}();\n]{1,80}+)(?=\{)"), b""),
+    (b"= sizeof(", re.compile(rb"sizeof\(\w{1,60}\) ([<>]=)(?= sizeof\()"), b"+"),
+    (b"__stdcall ", re.compile(rb"(__stdcall)(?= )"), b""),
 )
 _DECLTYPE = re.compile(rb"decltype(?=\()")
-_LAST_OPERAND = re.compile(rb",(\s{0,99}(?:0|(?:\w{1,60}::){0,9}\w{1,60}\(\))\s{0,99}\))\Z")
+_LAST_OPERAND = re.compile(rb",(\s{0,99}(?:0|true|(?:\w{1,60}::){0,9}\w{1,60}\(\))\s{0,99}\))\Z")
 
 
 _BOUNDARY = b";{}"
@@ -58,6 +66,7 @@ _SPECIFIERS = frozenset(
     b"static inline extern const volatile virtual explicit constexpr consteval friend mutable register typedef template"
     b" unsigned signed long short else return public private protected case default new throw".split()
 )
+_ALIAS = re.compile(rb"\busing\s{1,9}\w{1,60}\s{1,9}\Z")
 _TEMPLATE_BYTES = 600
 _NOT_TEMPLATE = re.compile(rb"[;{}]")
 
@@ -146,8 +155,10 @@ def _readable(text: bytes) -> bytes:
 
 def _place(code: bytes, at: int) -> _Place:
     """Return what ends at `at`."""
-    word = _WORD_BEFORE.search(code, max(0, at - _LOOK_BACK), at)
-    return _Place(code[at - 1 : at] if at else b"", word[0] if word else b"")
+    start = at
+    while start and at - start < _LOOK_BACK and code[start - 1] in _WORD_BYTES:
+        start -= 1
+    return _Place(code[at - 1 : at] if at else b"", code[start:at])
 
 
 def _decoration(code: bytes, match: re.Match[bytes], place: _Place) -> tuple[int, int] | None:
@@ -167,6 +178,8 @@ def _decoration(code: bytes, match: re.Match[bytes], place: _Place) -> tuple[int
     if after and after in b",)":
         # Of a parameter: `const T& value LIFETIME_BOUND`.
         return (start, end) if place.word and place.word not in _SPECIFIERS else None
+    if after == b"=":
+        return (start, end) if _ALIAS.search(code, max(0, start - _LOOK_BACK), start) else None
     if after == b"~":
         return (start, end) if place.is_boundary or place.word in _SPECIFIERS or place.byte in b":>" else None
     return (start, end) if place.is_boundary and after in b"}" else None
@@ -192,7 +205,7 @@ def _decorates(code: bytes, end: int, following: re.Match[bytes], place: _Place)
         return True
     alone = (place.is_boundary or place.byte in b">:") and b"\n" in code[end : following.start(1)]
     if after == b"(":
-        if place.word == b"explicit" or (alone and _CAPITALS.fullmatch(word)):
+        if place.word == b"explicit" or place.byte == b"(" or (alone and _CAPITALS.fullmatch(word)):
             return True
         is_after_type = place.byte in b"*&>" if not place.word else place.word not in _SPECIFIERS
         return (bool(place.byte) and is_after_type) or _is_constructor(code, second.end())

@@ -155,7 +155,10 @@ class _Reader:
         if not self._csharp:
             if group.before and group.before in b"(,=?&|+-*/%^<>[":
                 return bool(filled)
-            return any((branch.first == b"{" and group.before == b")") or branch.last == b"," for branch in filled)
+            in_list = group.before and group.before in b"){,"
+            return any(
+                branch.last == b"," or branch.first in b":," or (in_list and branch.first == b"{") for branch in filled
+            )
         attributes = [branch.first == b"[" and branch.last == b"]" for branch in filled]
         if filled and group.before not in b";{}]":
             return True
