@@ -26,9 +26,10 @@ CSHARP_TEXT = re.compile(
     rb"//[^\n]*+|" + _BLOCK_COMMENT + rb'|("{3,8}+).*?(?:\1|\Z)|@\$?"(?:[^"]|"")*+"?|' + _STRING + rb"|" + _CHARACTER,
     re.DOTALL,
 )
+_RUST_CHARACTER = rb"'(?:[^'\\\n\x80-\xff]|[\x80-\xff]{1,4}+|\\(?:x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f_]{1,8}\}|[^xu\n]))'"
 _RUST_TEXT = re.compile(
-    rb'//[^\n]*+(?:\s*+//[^\n]*+)*+|/\*|b?r(?<![0-9A-Za-z_]r)(?<![0-9A-Za-z_]br)(#{0,8}+)".*?(?:"\1|\Z)|"(?:[^"\\]|\\.)*+"?|'
-    + _CHARACTER,
+    rb"//[^\n]*+(?:\s*+//[^\n]*+)*+|/\*|b?r(?<![0-9A-Za-z_]r)(?<![0-9A-Za-z_]br)(#{0,8}+)\".*?(?:\"\1|\Z)"
+    rb"|\"(?:[^\"\\]|\\.)*+\"?|" + _RUST_CHARACTER,
     re.DOTALL,
 )
 _RUST_COMMENT_EDGE = re.compile(rb"/\*|\*/")

@@ -82,8 +82,8 @@ class _Place(NamedTuple):
         return self.byte in _BOUNDARY
 
 
-def without_decorations(data: bytes, code: bytes) -> bytes:
-    """Return the source without decorating macros. `code`: without comments, strings and directives."""
+def without_decorations(data: bytes, code: bytes) -> tuple[bytes, bytes]:
+    """Return the source without decorating macros, and its code: without comments, strings and directives."""
     spans: list[tuple[int, int]] = []
     last = _Place(b"", b"")  # before the last span
     for match in _CAPITALS.finditer(code):
@@ -102,7 +102,9 @@ def without_decorations(data: bytes, code: bytes) -> bytes:
     if spans:
         data, code = replaced(data, spans), replaced(code, spans)
     spans = _instantiations(code)
-    return _readable(replaced(data, spans) if spans else data)
+    if spans:
+        data, code = replaced(data, spans), replaced(code, spans)
+    return _readable(data), code
 
 
 def _code_end(code: bytes, floor: int, at: int) -> int:

@@ -19,9 +19,8 @@ from pipeline.syntax.c_decorations import without_decorations
 from pipeline.syntax.names import c_declarator
 
 _WORD = rb"[A-Za-z_]\w{0,99}+"
-_ARGUMENTS = (
-    rb"""\((?:[^()"'{};/#]|/(?![/*])|"(?:[^"\\\n]|\\.){0,400}+"|/\*[^*]{0,400}+\*/|\([^(){};]{0,400}+\)){0,1000}+\)"""
-)
+_TEXT = rb"""[^()"'{};/#]|/(?![/*])|"(?:[^"\\\n]|\\.){0,400}+"|/\*[^*]{0,400}+\*/"""
+_ARGUMENTS = rb"\((?!\s{0,9}[*^&])(?:" + _TEXT + rb"|\([^(){};]{0,400}+\)){0,1000}+\)"
 
 _CLASS = re.compile(
     rb"(class|struct|union)\b(\s{1,9}(?:WORD(?:\([^(){};\n]{0,200}+\))?\s{1,9}){1,4})(?!final\b)(?=WORD(?:::WORD){0,9}"
@@ -37,7 +36,7 @@ _KNOWN = frozenset({b"alignas", b"__attribute__", b"__declspec", b"const", b"vol
 
 _KEYWORDS = (
     rb"(?!(?:if|for|while|switch|catch|do|else|return|sizeof|defined|asm|__asm__|__attribute__|alignas|decltype"
-    rb"|requires|extern|operator)\b)"
+    rb"|requires|extern|operator|void|bool|char|short|int|long|float|double|signed|unsigned|struct|union|enum|auto)\b)"
 )
 _NAME = rb"(" + _KEYWORDS + _WORD + rb")"
 _PARAMETERS = rb"(?:\s{0,9}\([^(){};]{0,400}+\))?"  # of a function that a macro names: `DEFINE(name) (int a)`
@@ -58,7 +57,7 @@ def without_macros(data: bytes, code: bytes, cpp: bool) -> bytes:
     spans = _class_macros(code)
     if spans:
         data, code = replaced(data, spans), replaced(code, spans)
-    return without_decorations(*_without_function_macros(data, code, cpp))
+    return _without_function_macros(*without_decorations(data, code), cpp)
 
 
 def _with_short_body(match: re.Match[bytes]) -> bytes:
@@ -78,16 +77,14 @@ def _class_macros(code: bytes) -> list[tuple[int, int]]:
     return spans
 
 
-def _without_function_macros(data: bytes, code: bytes, cpp: bool) -> tuple[bytes, bytes]:
-    """Return the source and its code."""
+def _without_function_macros(data: bytes, code: bytes, cpp: bool) -> bytes:
     text = b"\n" + data
     calls = [match for match in _CALL.finditer(text) if _may_define(text, match, cpp)]
     if not calls:
-        return data, code
+        return data
     code = b"\n" + code
     parts: list[bytes] = []
     at = 1
-    spans = []
     for match in calls:
         start, end = match.start(1), match.end()
         if not _begins_definition(code, start, is_upper=_UPPER.fullmatch(match[1]) is not None):
@@ -95,9 +92,7 @@ def _without_function_macros(data: bytes, code: bytes, cpp: bool) -> tuple[bytes
         head = b"T " + b"f" * max(1, len(match[1]) - 2) + b"("
         parts += (text[at:start], head, spaces(text[start + len(head) : end - 1]), b")")
         at = end
-        spans.append((start, end - 1))
-    # The bracket that closes the call stays: no macro stands after a type there.
-    return b"".join((*parts, text[at:])), replaced(code, spans)[1:]
+    return b"".join((*parts, text[at:]))
 
 
 def _may_define(text: bytes, match: re.Match[bytes], cpp: bool) -> bool:

@@ -59,6 +59,8 @@ _METHOD_HEAD = re.compile(rb"(?:^|[;\s])([A-Za-z_]\w*)[\s*&]{1,9}[A-Za-z_]\w*\s{
 _TAIL_BYTES = 300
 _TAGS = frozenset({b"struct", b"union", b"enum"})
 
+_HEAD_BYTES = 16_384
+
 _KEYWORD = (
     rb"(?:class|new|delete|template|this|namespace|private|public|protected|operator|typename|virtual|friend|try)"
 )
@@ -76,13 +78,24 @@ def holds_cpp(data: bytes) -> bool:
     """Return whether a file with an ending of C is C++."""
     if not any(hint in data for hint in _HINTS):
         return False
+    if len(data) > _HEAD_BYTES and _shows_cpp(_parts(blank(C_TEXT, data[:_HEAD_BYTES]))[0]):
+        return True  # most files show it early
     plain, guarded = _parts(blank(C_TEXT, data))
-    if _STANDARD_HEADER.search(plain):
+    if _shows_cpp(plain):
         return True
-    plain, guarded = (_ATTRIBUTE.sub(b"", _DIRECTIVE.sub(b"", part)) for part in (plain, guarded))
-    if _SIGNS.search(plain) or _LINKAGE.search(plain) or _has_method(plain):
-        return True
+    plain, guarded = _bare(plain), _bare(guarded)
     return bool(guarded) and _SIGNS.search(guarded) is not None and _KEYWORD_AS_NAME.search(plain) is None
+
+
+def _shows_cpp(code: bytes) -> bool:
+    if _STANDARD_HEADER.search(code):
+        return True
+    code = _bare(code)
+    return _SIGNS.search(code) is not None or _LINKAGE.search(code) is not None or _has_method(code)
+
+
+def _bare(code: bytes) -> bytes:
+    return _ATTRIBUTE.sub(b"", _DIRECTIVE.sub(b"", code))
 
 
 def _parts(code: bytes) -> tuple[bytes, bytes]:

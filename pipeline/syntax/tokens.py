@@ -89,16 +89,21 @@ def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: 
             if with_indentation:
                 tokens.append(b"\n%d" % piece.column)
             continue
-        tokens += _hidden(data, at, piece.start)
+        tokens += _hidden(parsed, at, piece.start)
         if piece.is_code and piece.end > piece.start:
             tokens.append(data[piece.start : piece.end])
         at = max(at, piece.end)
-    return tokens + _hidden(data, at, end)
+    return tokens + _hidden(parsed, at, end)
 
 
-def _hidden(data: bytes, start: int, end: int) -> list[bytes]:
-    """Return the text between two leaves, unless it is white space: parts of strings between escapes."""
-    text = data[start:end]
+def _hidden(parsed: ParsedFile, start: int, end: int) -> list[bytes]:
+    """Return the text between two leaves, unless it is white space: parts of strings between escapes.
+
+    What is blank in the shadow of a file is code, word by word.
+    """
+    text = parsed.data[start:end]
+    if parsed.shadow is not parsed.data and parsed.shadow[start:end].isspace():
+        return text.split()
     return [text] if text and not text.isspace() else []
 
 
