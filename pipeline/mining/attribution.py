@@ -22,13 +22,13 @@ from pipeline.mining.facts.lineage import FunctionKey
 from pipeline.mining.fix_commits import (
     IGNORED_BY_BLAME,
     NOT_READABLE,
-    ONLY_COMMENTS,
     FixCommit,
     alters_code,
     patch_of,
     reason_by_changes,
     reason_by_message,
     touched_functions,
+    why_no_code,
 )
 from pipeline.mining.issue_links import LandingUnit
 from pipeline.mining.repeats import NO_PATCH, Patch, find_repeats
@@ -147,7 +147,7 @@ class Attribution:
         if all(self._cache.change(request).problem for request in fix.requests):
             return NOT_READABLE
         if not alters_code(fix, self._cache):
-            return ONLY_COMMENTS
+            return why_no_code(fix, self._cache)
         self._fixes.examined[commit] = self._with_roots(fix)
         return None
 

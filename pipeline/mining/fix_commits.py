@@ -68,6 +68,11 @@ def alters_code(fix: FixCommit, cache: FactCache) -> bool:
     return any(cache.change(request).code is not False for request in fix.requests)
 
 
+def why_no_code(fix: FixCommit, cache: FactCache) -> str:
+    """Return what a fix commit changed that alters no code of the product."""
+    return TESTS_ONLY if any(cache.change(request).only_tests for request in fix.requests) else ONLY_COMMENTS
+
+
 def touched_functions(fix: FixCommit, cache: FactCache) -> list[tuple[bytes, FunctionKey]]:
     """Return the touched functions as (path, function) in the parent's version."""
     return [(request.old_path, key) for request in fix.requests for key in cache.change(request).touched]

@@ -25,7 +25,7 @@ def parser(language: Language) -> tree_sitter.Parser:
 
 @cache
 def outline_query(language: Language) -> tree_sitter.Query:
-    """Return a query that captures nodes as @function, @value, @scope, @wrapper and @wrapped."""
+    """Return a query that captures nodes as @function, @value, @scope, @wrapper, @wrapped and @statement."""
     captured = {
         "function": language.functions,
         "value": language.values,
@@ -35,7 +35,7 @@ def outline_query(language: Language) -> tree_sitter.Query:
     }
     # No predicates (`#eq?`): they read the text of a node, which crashes the process after a parse by callback.
     lines = [f"{pattern} @{capture}" for capture, patterns in captured.items() for pattern in patterns]
-    return tree_sitter.Query(grammar(language), "\n".join(lines))
+    return tree_sitter.Query(grammar(language), "\n".join((*lines, *language.statements)))
 
 
 @cache

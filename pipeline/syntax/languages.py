@@ -7,7 +7,10 @@ A row lists the extensions of a language, its grammar, and tree-sitter patterns 
 - `values`: are function expressions with a name of their own, unless a binding already names them;
 - `scopes`: only qualify the names inside of them (classes, modules, impl blocks, objects);
 - `wrappers`: belong to the function at their end (decorators, `template <...>`);
-- `wrapped`: bind a call, and are functions if it wraps one (`const X = memo(() => ...)`).
+- `wrapped`: bind a call, and are functions if it wraps one (`const X = memo(() => ...)`);
+- `statements`: are no functions even if `functions` fits them.
+
+pipeline/syntax/dialects.py has the rows that differ by content or by the version of the label rules.
 
 Names come from the field `name` unless `names` overrides it; `comments` and `docstrings` are not code.
 
@@ -29,14 +32,16 @@ Decisions beyond the obvious:
   `namespace N { }` into `namespace N;` would rename every function.
 - A `.js` file with the pragma `@flow` is parsed with the TSX grammar: on 62 files of one Flow code base it finds 377
   functions and has syntax errors in 10 files, against 276 and 38 with the JavaScript grammar.
-- `.h` is C: parsing C headers as C++ fails at `class` or `new` as names, parsing C++ headers as C only loses methods.
+- A file of C, `.h` above all, is parsed as C++ if it holds C++ (pipeline/syntax/headers.py): the C grammar finds a
+  quarter of fmt's functions, and the C++ grammar fails at `class` or `new` as names in C.
+- In C and C++ a block after a macro call within a function (`FOREACH(x, list) {`) is a statement, whatever its grammar
+  makes of it; at the top of a file it is a function, named by the macro and its first arguments.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pipeline.label_recipe import MINER_VERSION
 from pipeline.syntax import names
@@ -57,6 +62,7 @@ class Language:
     values: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
     wrapped: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()  # are statements, even where `functions` captures them
     names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)
     scope_names: Mapping[str, Namer] = field(default_factory=lambda: _NONE)  # where they differ from `names`
     comments: frozenset[str] = frozenset({"comment"})
@@ -70,7 +76,7 @@ _JS_VALUE = "[(arrow_function) (function_expression) (generator_function)]"
 _JS_KEY = "[(identifier) (member_expression) (subscript_expression)]"
 
 
-def _bound(value: str, member: str) -> tuple[str, ...]:
+def bound_to(value: str, member: str) -> tuple[str, ...]:
     """Return the patterns that bind a value to a name in JavaScript and TypeScript."""
     return (
         f"(variable_declarator name: (identifier) value: {value})",
@@ -84,7 +90,7 @@ def _bound(value: str, member: str) -> tuple[str, ...]:
 
 def _script_functions(member: str) -> tuple[str, ...]:
     declared = ("(function_declaration)", "(generator_function_declaration)", "(method_definition)")
-    return declared + _bound(_JS_VALUE, member)
+    return declared + bound_to(_JS_VALUE, member)
 
 
 _JS_NAMES: Mapping[str, Namer] = {
@@ -98,21 +104,21 @@ _TS_SCOPES = ("(class_declaration)", "(abstract_class_declaration)", "(internal_
 _JS_COMMENTS = frozenset({"comment", "html_comment"})
 
 
-def _typescript(name: str, extensions: tuple[bytes, ...], loader: str) -> Language:
+def typescript(name: str, extensions: tuple[bytes, ...], loader: str) -> Language:
     return Language(
         name,
         extensions,
         "tree_sitter_typescript",
         functions=_script_functions("public_field_definition"),
         values=_JS_VALUES,
-        scopes=_TS_SCOPES + _bound("[(object) (class)]", "public_field_definition"),
+        scopes=_TS_SCOPES + bound_to("[(object) (class)]", "public_field_definition"),
         names=_JS_NAMES,
         comments=_JS_COMMENTS,
         loader=loader,
     )
 
 
-_CPP_NAMES: Mapping[str, Namer] = {
+CPP_NAMES: Mapping[str, Namer] = {
     "function_definition": names.c_declarator,
     "init_declarator": names.field("declarator"),
     "class_specifier": names.without_arguments(names.field("name")),
@@ -142,12 +148,12 @@ LANGUAGES: tuple[Language, ...] = (
         "tree_sitter_javascript",
         functions=_script_functions("field_definition"),
         values=_JS_VALUES,
-        scopes=("(class_declaration)", *_bound("[(object) (class)]", "field_definition")),
+        scopes=("(class_declaration)", *bound_to("[(object) (class)]", "field_definition")),
         names={**_JS_NAMES, "field_definition": names.field("property")},
         comments=_JS_COMMENTS,
     ),
-    _typescript("TypeScript", (b"ts", b"mts", b"cts"), "language_typescript"),
-    _typescript("TSX", (b"tsx",), "language_tsx"),
+    typescript("TypeScript", (b"ts", b"mts", b"cts"), "language_typescript"),
+    typescript("TSX", (b"tsx",), "language_tsx"),
     Language(
         "Java",
         (b"java",),
@@ -209,7 +215,7 @@ LANGUAGES: tuple[Language, ...] = (
             "(union_specifier name: (_) body: (_))",
         ),
         wrappers=("(template_declaration)",),
-        names=_CPP_NAMES,
+        names=CPP_NAMES,
     ),
     Language(
         "Rust",
@@ -325,86 +331,6 @@ def language_of(path: bytes, version: int = MINER_VERSION) -> Language | None:
         return None
     language = _BY_EXTENSION.get(extension)
     return _BY_EXTENSION.get(extension.lower()) if language is None and version >= 2 else language
-
-
-def _with_wrapped(language: Language, member: str, call: str = "(call_expression)") -> Language:
-    """Return a row that knows functions wrapped in calls too."""
-    return replace(language, wrapped=_bound(call, member))
-
-
-# JavaScript with Flow types: the JavaScript grammar fails at every annotation, the TypeScript one parses nearly all.
-_FLOW = _typescript("JavaScript", (), "language_tsx")
-_FLOW_PRAGMA = re.compile(rb"^[\s/*]*@flow\b", re.MULTILINE)
-_PRAGMA_HEAD_BYTES = 2_048
-
-
-def _with_ruby_blocks(language: Language) -> Language:
-    """Return a row that knows methods and classes defined by calls, and tells class methods from instance methods."""
-    factory = "right: (call receiver: (_) method: (identifier) block: (_))"
-    return replace(
-        language,
-        functions=(
-            *language.functions,
-            "(call method: (identifier) arguments: (argument_list . (_)) block: (_))",
-            "(call method: (identifier) arguments: (argument_list . (_) . (lambda)))",
-        ),
-        scopes=(
-            *language.scopes,
-            "(singleton_class)",
-            f"(assignment left: [(constant) (scope_resolution)] {factory})",
-            f"(operator_assignment left: (constant) {factory})",
-            "(call !receiver !arguments method: (identifier) block: (_))",
-            "(call !receiver method: (identifier)"
-            " arguments: (argument_list . [(constant) (scope_resolution) (simple_symbol)]) block: (_))",
-        ),
-        names={**language.names, "singleton_method": names.ruby_singleton_2, "call": names.ruby_defined_method},
-        scope_names={
-            "singleton_class": names.field("value"),
-            "assignment": names.ruby_class_of_call,
-            "operator_assignment": names.ruby_class_of_call,
-            "call": names.ruby_block_scope,
-        },
-    )
-
-
-def _with_property_hooks(language: Language) -> Language:
-    """Return a row that knows the hooks of PHP 8.4."""
-    return replace(
-        language,
-        functions=(*language.functions, "(property_hook body: (_))"),
-        scopes=(
-            *language.scopes,
-            "(property_declaration (property_hook_list))",
-            "(property_promotion_parameter (property_hook_list))",
-        ),
-        names={
-            **language.names,
-            "property_hook": names.first_of("name"),
-            "property_declaration": names.php_property,
-            "property_promotion_parameter": names.php_property,
-        },
-    )
-
-
-# The rows that differ since version 2 of the label rules.
-_SINCE_2 = {
-    **{
-        language: _with_wrapped(
-            language, "public_field_definition", "[(call_expression) (as_expression (call_expression))]"
-        )
-        for language in (_BY_EXTENSION[b"ts"], _BY_EXTENSION[b"tsx"], _FLOW)
-    },
-    _BY_EXTENSION[b"js"]: _with_wrapped(_BY_EXTENSION[b"js"], "field_definition"),
-    _BY_EXTENSION[b"rb"]: _with_ruby_blocks(_BY_EXTENSION[b"rb"]),
-    _BY_EXTENSION[b"php"]: _with_property_hooks(_BY_EXTENSION[b"php"]),
-}
-
-
-def dialect(language: Language, data: bytes, version: int = MINER_VERSION) -> Language:
-    """Return the row to parse a file with: JavaScript with the pragma `@flow` at its top is typed."""
-    if language.name == "JavaScript" and _FLOW_PRAGMA.search(data, 0, _PRAGMA_HEAD_BYTES):
-        language = _FLOW
-    return _SINCE_2.get(language, language) if version >= 2 else language
 
 
 def source_patterns() -> tuple[str, ...]:

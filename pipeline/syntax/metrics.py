@@ -79,7 +79,7 @@ def measure_structure(parsed: ParsedFile) -> tuple[PairMetrics, ...]:
     """Return the metrics of `parsed.functions`, in the same order."""
     if not parsed.functions:
         return ()
-    functions = list(located_functions(parsed.outline))
+    functions = list(located_functions(parsed.outline, parsed.tests))
     tallies = [_Tally(item.start) for _, item, _ in functions]
     events = [_Event(start, -item.end, _LISTED, "", i) for i, (_, item, start) in enumerate(functions)]
     events += _constructs(parsed)

@@ -93,11 +93,13 @@ def _query(
     if span is not None:
         cursor.set_byte_range(*span)
     captures = cursor.captures(root)
+    statements = {(node.start_byte, node.end_byte) for node in captures.get("statement", ())}
     items = {
         _item(language, node, _KINDS[capture], data)
         for capture, nodes in captures.items()
         if capture in _KINDS
         for node in nodes
+        if (node.start_byte, node.end_byte) not in statements
     }
     for node in captures.get("wrapped", ()):
         function = wrapped_function(node, data)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
+from operator import itemgetter
 from typing import NamedTuple
 
 import tree_sitter
@@ -130,12 +132,12 @@ def _free_of_layout(parsed: ParsedFile, first_row: int, end_row: int, depths: li
                 depths.append(piece.column)
             tokens.append(b"\n%d" % len(depths))
             continue
-        tokens += _hidden(data, at, piece.start)
+        tokens += _hidden(parsed, at, piece.start)
         if piece.is_code and piece.end > piece.start:
             text = data[piece.start : piece.end]
             tokens.append(b" ".join(text.split()) if piece.type in _FLOWED else text)
         at = max(at, piece.end)
-    tokens += _hidden(data, at, end)
+    tokens += _hidden(parsed, at, end)
     return [token.replace(b"\r\n", b"\n") for token in tokens if token]
 
 
@@ -148,6 +150,40 @@ def only_comments_or_whitespace(old: ParsedFile, new: ParsedFile, hunks: Sequenc
     )
 
 
+def only_tests(old: ParsedFile, new: ParsedFile, hunks: Sequence[Hunk]) -> bool:
+    """Return whether code differs, and only on lines of tests within the files."""
+    if not old.tests and not new.tests:
+        return False
+    old_rows, new_rows = _test_rows(old), _test_rows(new)
+    return all(
+        _tokens_outside(old, old_rows, hunk.old_start, hunk.old_end)
+        == _tokens_outside(new, new_rows, hunk.new_start, hunk.new_end)
+        for hunk in hunks
+    )
+
+
+def _test_rows(parsed: ParsedFile) -> list[tuple[int, int]]:
+    """Return the rows [first, last) of each test within a file."""
+    rows = []
+    at = row = 0
+    for start, end in parsed.tests:
+        first = row + parsed.data.count(b"\n", at, start)
+        row = first + parsed.data.count(b"\n", start, end)
+        rows.append((first, row + 1))
+        at = end
+    return rows
+
+
+def _tokens_outside(parsed: ParsedFile, left_out: Sequence[tuple[int, int]], row: int, end_row: int) -> list[bytes]:
+    tokens: list[bytes] = []
+    for first, end in left_out[bisect_right(left_out, row, key=itemgetter(1)) :]:
+        if first >= end_row:
+            break
+        tokens += _tokens(parsed, row, max(row, first), with_indentation=True)
+        row = min(end, end_row)
+    return tokens + _tokens(parsed, row, end_row, with_indentation=True)
+
+
 def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: bool) -> list[bytes]:
     """Return the tokens of the rows [first_row, end_row), counted from 0."""
     data = parsed.data
@@ -158,16 +194,21 @@ def _tokens(parsed: ParsedFile, first_row: int, end_row: int, with_indentation: 
             if with_indentation:
                 tokens.append(b"\n%d" % piece.column)
             continue
-        tokens += _hidden(data, at, piece.start)
+        tokens += _hidden(parsed, at, piece.start)
         if piece.is_code and piece.end > piece.start:
             tokens.append(data[piece.start : piece.end])
         at = max(at, piece.end)
-    return tokens + _hidden(data, at, end)
+    return tokens + _hidden(parsed, at, end)
 
 
-def _hidden(data: bytes, start: int, end: int) -> list[bytes]:
-    """Return the text between two leaves, unless it is white space: parts of strings between escapes."""
-    text = data[start:end]
+def _hidden(parsed: ParsedFile, start: int, end: int) -> list[bytes]:
+    """Return the text between two leaves, unless it is white space: parts of strings between escapes.
+
+    What is blank in the shadow of a file is code, word by word.
+    """
+    text = parsed.data[start:end]
+    if parsed.shadow is not parsed.data and parsed.shadow[start:end].isspace():
+        return text.split()
     return [text] if text and not text.isspace() else []
 
 

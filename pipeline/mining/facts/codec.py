@@ -69,7 +69,7 @@ def encode(fact: Fact) -> bytes:
             lines = [head, *("\t".join(map(str, function)) for function in fact.functions)]
             return "\n".join(lines).encode()
         case ChangeFact():
-            code = b"?" if fact.code is None else b"1" if fact.code else b"0"
+            code = b"t" if fact.only_tests else b"?" if fact.code is None else b"1" if fact.code else b"0"
             start = code + bytes([len(fact.patch)]) + fact.patch
             rows = [start, _keys(fact.touched), _keys(fact.born), _keys(fact.vanished)]
             if fact.renumbered:  # never by the first version of the rules
@@ -97,9 +97,10 @@ def decode(request: FactRequest, value: bytes) -> Fact:
             size = value[1]
             patch, rest = value[2 : 2 + size], value[3 + size :]
             touched, born, vanished, *more = map(_read_keys, rest.split(b"\n"))
-            code = {b"?": None, b"1": True, b"0": False}[value[:1]]
+            code = {b"?": None, b"1": True, b"0": False, b"t": False}[value[:1]]
             renumbered = tuple(zip(more[0][::2], more[0][1::2], strict=True)) if more else ()
-            return ChangeFact(touched, born, vanished, patch, code, renumbered=renumbered)
+            tests = value[:1] == b"t"
+            return ChangeFact(touched, born, vanished, patch, code, renumbered=renumbered, only_tests=tests)
         case RenamesRequest():
             return RenamesFact({new.encode("latin-1"): old.encode("latin-1") for new, old in json.loads(value)})
         case MovesRequest():

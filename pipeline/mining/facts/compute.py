@@ -32,7 +32,7 @@ from pipeline.syntax.languages import Language, language_of
 from pipeline.syntax.line_ends import with_line_feeds, with_single_line_feeds
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
 from pipeline.syntax.skipped_files import skip_reason
-from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace
+from pipeline.syntax.tokens import code_tokens, only_comments_or_whitespace, only_tests
 
 
 class FunctionsRequest(NamedTuple):
@@ -84,8 +84,9 @@ class ChangeFact(NamedTuple):
     born: tuple[FunctionKey, ...]  # only on the new side
     vanished: tuple[FunctionKey, ...]  # only on the old side
     patch: bytes  # equal for equal changes at any position, b"" for none; the first half with context, then without
-    code: bool | None  # None: not requested
+    code: bool | None  # whether code of the product changed; None: not requested
     problem: bool = False
+    only_tests: bool = False  # code changed, but that of tests within files only; then `code` is False
     # (new, old) of the functions that go on under another ordinal, since one of their name came, went or moved.
     renumbered: tuple[tuple[FunctionKey, FunctionKey], ...] = ()
 
@@ -212,13 +213,20 @@ class FactComputer:
         touched = [key_of(old.functions[i]) for i in indexes]
         before, after = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
         code = self._alters_code(old, new, hunks) if request.code else None
+        in_tests = bool(code) and self._only_tests(old, new, hunks)
         return ChangeFact(
             touched=tuple(touched),
             born=_without(after, before),
             vanished=_without(before, after),
             patch=patch_hash(old.data, new.data, hunks),
-            code=code,
+            code=code and not in_tests,
+            only_tests=in_tests,
         )
+
+    def _only_tests(self, old: _Side, new: _Side, hunks: Sequence[Hunk]) -> bool:
+        if old.parsed is None or new.parsed is None or old.parsed.language is not new.parsed.language:
+            return False
+        return only_tests(old.parsed, new.parsed, hunks)
 
     def _alters_code(self, old: _Side, new: _Side, hunks: Sequence[Hunk]) -> bool:
         if old.parsed is None or new.parsed is None or old.parsed.language is not new.parsed.language:

@@ -369,7 +369,7 @@ trait T {
     }
 }
 mod m {
-    #[test]
+    #[inline]
     async fn q() {
         let c = |x| {
             work(x)

@@ -1,0 +1,53 @@
+"""Choose the text that is parsed in place of a file: constructs that its grammar cannot read become spaces.
+
+A shadow has the bytes, lines and columns of the file, so that every node of its tree lies where the code lies. Names,
+tokens and changed lines are read from the file itself. A shadow depends on language and content alone, is made in
+linear time, and is the file itself if nothing needs to change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pipeline.syntax.blanks import C_DIRECTIVE, C_TEXT, CSHARP_TEXT, blank, replaced
+from pipeline.syntax.c_macros import without_macros
+from pipeline.syntax.conditionals import cuts
+from pipeline.syntax.hunks import Hunk
+from pipeline.syntax.rust_macros import without_item_macros
+
+_ENDIF = re.compile(rb"#[ \t]*+endif")
+
+
+def shadow(grammar: str, data: bytes) -> bytes:
+    """Return the text to parse with a grammar, named by its module."""
+    match grammar:
+        case "tree_sitter_c" | "tree_sitter_cpp":
+            return _of_c(data, cpp=grammar == "tree_sitter_cpp")
+        case "tree_sitter_c_sharp":
+            if not _ENDIF.search(data):
+                return data
+            spans = cuts(blank(CSHARP_TEXT, data), csharp=True)
+            return replaced(data, spans) if spans else data
+        case "tree_sitter_rust":
+            return without_item_macros(data)
+        case _:
+            return data
+
+
+def _of_c(data: bytes, cpp: bool) -> bytes:
+    code = blank(C_TEXT, data)
+    spans = cuts(code, csharp=False) if _ENDIF.search(data) else []
+    if spans:
+        data, code = replaced(data, spans), replaced(code, spans)
+    return without_macros(data, blank(C_DIRECTIVE, code), cpp)
+
+
+def differ_only_in(hunks: Sequence[Hunk], old: bytes, new: bytes) -> bool:
+    """Return whether two shadows are equal outside of the hunks between their files."""
+    old_at = new_at = 0
+    for hunk in hunks:
+        if old[old_at : hunk.old_byte] != new[new_at : hunk.new_byte]:
+            return False
+        old_at, new_at = hunk.old_byte_end, hunk.new_byte_end
+    return old[old_at:] == new[new_at:]
