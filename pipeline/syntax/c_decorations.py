@@ -17,7 +17,7 @@ import re
 from functools import partial
 from typing import NamedTuple
 
-from pipeline.syntax.blanks import replaced
+from pipeline.syntax.shadow.blanks import replaced
 
 _CAPITALS = re.compile(rb"[A-Z][A-Z0-9_]{2,60}+(?!\w)")
 _ARGUMENTS = rb"\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]{0,200}+\)){0,200}+\)){0,200}+\)){0,400}+\)"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import tree_sitter
 
 from pipeline.syntax.languages import Language
-from pipeline.syntax.soft_keywords import with_names_in_capitals
+from pipeline.syntax.shadow.soft_keywords import with_names_in_capitals
 
 _MOST_VISITED = 50_000  # nodes on the way to errors
 

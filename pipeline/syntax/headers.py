@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.syntax.blanks import C_TEXT, blank
+from pipeline.syntax.shadow.blanks import C_TEXT, blank
 
 # None of these in a file: no sign of C++. Much cheaper than the patterns.
 _HINTS = (

@@ -4,8 +4,8 @@ The tree is read once for its outline, and a sweep over the byte ranges of the o
 looking up the parents of nodes. The result depends on language, content and the version of the label rules alone: a
 parse that reuses an older tree is used only if that cannot change the result.
 
-Since version 2 the tree is that of the file's shadow (pipeline/syntax/shadows.py), and tests within Rust files are no
-functions.
+Since version 2 the tree is that of the file's shadow (pipeline/syntax/shadow/shadows.py), and tests within Rust files
+are no functions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.syntax.languages import Language
 from pipeline.syntax.limits import is_dense, is_unwieldy
 from pipeline.syntax.outline import SCOPE, VALUE, WRAPPER, Outline, OutlineItem, read_outline, updated_outline
 from pipeline.syntax.rust_tests import test_spans
-from pipeline.syntax.shadows import differ_only_in, shadow
+from pipeline.syntax.shadow.shadows import differ_only_in, shadow
 from pipeline.syntax.stack_probe import ProbedText
 
 # Names are not qualified beyond this length: 75,000 nested functions fit into a file of 1 MiB.

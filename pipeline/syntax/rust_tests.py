@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.syntax.blanks import blank_rust
+from pipeline.syntax.shadow.blanks import blank_rust
 
 _HINT = re.compile(rb"#!?\s*\[[^\]]{0,400}(?:test|bench|quickcheck)")
 _ATTRIBUTE = re.compile(rb"#(!?)\s*+\[")

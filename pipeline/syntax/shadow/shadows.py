@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipeline.syntax.blanks import C_DIRECTIVE, C_TEXT, CSHARP_TEXT, blank, replaced
-from pipeline.syntax.c_macros import without_macros
-from pipeline.syntax.conditionals import cuts
 from pipeline.syntax.hunks import Hunk
-from pipeline.syntax.rust_macros import without_item_macros
+from pipeline.syntax.shadow.blanks import C_DIRECTIVE, C_TEXT, CSHARP_TEXT, blank, replaced
+from pipeline.syntax.shadow.c_macros import without_macros
+from pipeline.syntax.shadow.conditionals import cuts
+from pipeline.syntax.shadow.rust_macros import without_item_macros
 
 _ENDIF = re.compile(rb"#[ \t]*+endif")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.syntax.hunks import diff_hunks
 from pipeline.syntax.languages import language_of
 from pipeline.syntax.parser import parse_file
-from pipeline.syntax.soft_keywords import with_names_in_capitals
+from pipeline.syntax.shadow.soft_keywords import with_names_in_capitals
 from pipeline.syntax.tokens import code_tokens
 from tests.rows import each_row
 

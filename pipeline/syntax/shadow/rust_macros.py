@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.syntax.blanks import blank_rust, replaced
+from pipeline.syntax.shadow.blanks import blank_rust, replaced
 
 # A call that can hold items: at the start of its line, with braces, or with another bracket and an item right after it.
 _CALL = re.compile(

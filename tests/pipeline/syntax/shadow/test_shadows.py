@@ -10,7 +10,7 @@ from pipeline.syntax.hunks import diff_hunks
 from pipeline.syntax.languages import Language, language_of
 from pipeline.syntax.metrics import measure_structure
 from pipeline.syntax.parser import Function, ParsedFile, parse_file
-from pipeline.syntax.shadows import shadow
+from pipeline.syntax.shadow.shadows import shadow
 from pipeline.syntax.tokens import code_tokens
 from tests.pipeline.syntax.shadowed_sources import CALLS, CUT, HEADER, ITEMS, SHADOWED
 from tests.rows import each_row

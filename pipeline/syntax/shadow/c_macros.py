@@ -14,9 +14,9 @@ import re
 
 from tree_sitter import Node
 
-from pipeline.syntax.blanks import replaced, spaces
 from pipeline.syntax.c_decorations import without_decorations
 from pipeline.syntax.names import c_declarator
+from pipeline.syntax.shadow.blanks import replaced, spaces
 
 _WORD = rb"[A-Za-z_]\w{0,99}+"
 _TEXT = rb"""[^()"'{};/#]|/(?![/*])|"(?:[^"\\\n]|\\.){0,400}+"|/\*[^*]{0,400}+\*/"""
