@@ -51,6 +51,7 @@ _READINGS = (  # (what the pattern needs, pattern, what its group becomes)
     (b"typename ", re.compile(rb"(typename)(?= \w{1,60}::\w{1,60}> \w{1,60};)"), b""),
     (b"= const ", re.compile(rb"= (const)(?= \w{1,60}[ \t]{0,9}\*[ \t]{0,9}[,>])"), b""),
     (b"*>", re.compile(rb"=[ \t]{1,9}\w{1,60}(\*)(?=>)"), b""),
+    (b".*(", re.compile(rb"(\.\*)(?=\()"), b"*"),
     (b"unsigned(", re.compile(rb"(unsigned)(?=\()"), b"Unsigned"),
     (b"enum :", re.compile(rb"enum (:[^{}();\n]{1,80}+)(?=\{)"), b""),
     (b"= sizeof(", re.compile(rb"sizeof\(\w{1,60}\) ([<>]=)(?= sizeof\()"), b"+"),
@@ -66,6 +67,10 @@ _SPECIFIERS = frozenset(
     b"static inline extern const volatile virtual explicit constexpr consteval friend mutable register typedef template"
     b" unsigned signed long short else return public private protected case default new throw".split()
 )
+_DECLARING = frozenset(
+    b"static inline extern const constexpr virtual explicit auto void bool char int struct class".split()
+)
+_TYPE_AND_NAME = re.compile(rb"(?<![\w])(\w{1,60}|[>*&])\s{1,9}\w{1,60}\s{1,9}\Z")
 _ALIAS = re.compile(rb"\busing\s{1,9}\w{1,60}\s{1,9}\Z")
 _TEMPLATE_BYTES = 600
 _NOT_TEMPLATE = re.compile(rb"[;{}]")
@@ -222,8 +227,19 @@ def _is_constructor(code: bytes, at: int) -> bool:
     return call is not None and _AFTER_PARAMETERS.match(code, call.end()) is not None
 
 
+def _follows_name(code: bytes, start: int, place: _Place) -> bool:
+    """Return whether a type and a name stand before a macro, as in `auto get NO_MACRO(int n) {`."""
+    if not place.word or place.word in _SPECIFIERS or place.word in _DECLARING:
+        return False
+    before = _TYPE_AND_NAME.search(code, max(0, start - 2 * _LOOK_BACK), start)
+    if before is None:
+        return False
+    word = before[1]
+    return word == b"auto" or not (word in _SPECIFIERS or word in _TAGS or _CAPITALS.fullmatch(word))
+
+
 def _call(code: bytes, start: int, end: int, place: _Place) -> tuple[int, int] | None:
-    if place.word == b"if":
+    if place.word == b"if" or _follows_name(code, start, place):
         return start, end
     call = _CALL.match(code, end)
     if call is None:
@@ -234,6 +250,9 @@ def _call(code: bytes, start: int, end: int, place: _Place) -> tuple[int, int] |
     if place.is_boundary or place.byte in b">:":
         if after == b";" and code[start - 1 : start] in b"\n":
             return start, call.end()  # at the top of a file, where the grammar of C++ takes it for a declaration
+        word = _NEXT.match(code, call.end())
+        if word is not None and word[1] in _DECLARING:
+            return start, call.end()
         ends_line = b"\n" in space[0] or not after
         return (start, call.end()) if ends_line and (after.isalnum() or after in b"_}~:#") else None
     if place.byte in b",<" and after and after in b",>":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.shadow.blanks import C_DIRECTIVE, C_TEXT, CSHARP_TEXT, blank, replaced
@@ -17,6 +18,8 @@ from pipeline.syntax.shadow.conditionals import cuts
 from pipeline.syntax.shadow.rust_macros import without_item_macros
 
 _ENDIF = re.compile(rb"#[ \t]*+endif")
+_ITEM_END = re.compile(rb"\n\};?[ \t\r]*+\n")
+_MAX_REMEMBERED_BYTES = 8_192
 
 
 def shadow(grammar: str, data: bytes) -> bytes:
@@ -40,7 +43,18 @@ def _of_c(data: bytes, cpp: bool) -> bytes:
     spans = cuts(code, csharp=False) if _ENDIF.search(data) else []
     if spans:
         data, code = replaced(data, spans), replaced(code, spans)
-    return without_macros(data, blank(C_DIRECTIVE, code), cpp)
+    code = blank(C_DIRECTIVE, code)
+    parts = []
+    at = 0
+    for end in [*(match.end() for match in _ITEM_END.finditer(code)), len(code)]:
+        rewrite = _rewritten if end - at <= _MAX_REMEMBERED_BYTES else without_macros
+        parts.append(rewrite(data[at:end], code[at:end], cpp))
+        at = end
+    return b"".join(parts)
+
+
+# Macros are rewritten item by item: in the next version of a file most items are the same.
+_rewritten = lru_cache(maxsize=1_024)(without_macros)
 
 
 def differ_only_in(hunks: Sequence[Hunk], old: bytes, new: bytes) -> bool:
