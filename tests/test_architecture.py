@@ -28,8 +28,8 @@ ROOT = Path(__file__).parent.parent
 # From the ground up: a room may import itself and the rooms before it. Names in one set do not import each other.
 ROOMS: dict[str, Sequence[str]] = {
     "pipeline": (
-        "records", "label_recipe", "json_fields", "git", "syntax", "classify", "calibration", "mining.facts", "mining",
-        "screening", "ranking", "finetuning", "finetuning.training", "reports",
+        "records", "label_recipe", "json_fields", "git", "syntax.shadow", "syntax", "classify", "calibration",
+        "mining.facts", "mining", "screening", "ranking", "finetuning", "finetuning.training", "reports",
     ),
     "bot": (
         "peak_memory", "metrics", "logs", "clock", "records", "base_models", "settings", "policy", "run_progress",

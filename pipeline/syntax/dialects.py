@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from pipeline.label_recipe import MINER_VERSION
 from pipeline.syntax import names
+from pipeline.syntax.c_definitions import definition_name
 from pipeline.syntax.headers import holds_cpp
 from pipeline.syntax.languages import CPP_NAMES, Language, bound_to, language_of, typescript
-from pipeline.syntax.shadow.c_macros import definition_name
 
 
 def _row(extension: str) -> Language:

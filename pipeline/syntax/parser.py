@@ -25,7 +25,7 @@ from pipeline.syntax.languages import Language
 from pipeline.syntax.limits import is_dense, is_unwieldy
 from pipeline.syntax.outline import SCOPE, VALUE, WRAPPER, Outline, OutlineItem, read_outline, updated_outline
 from pipeline.syntax.rust_tests import test_spans
-from pipeline.syntax.shadow.shadows import differ_only_in, shadow
+from pipeline.syntax.shadow.shadows import shadow
 from pipeline.syntax.stack_probe import ProbedText
 
 # Names are not qualified beyond this length: 75,000 nested functions fit into a file of 1 MiB.
@@ -122,7 +122,7 @@ def _parse_edited(previous: ParsedFile, data: bytes, text: bytes, hunks: Sequenc
     if previous.problem or previous.tree.root_node.has_error:
         return None
     is_plain = previous.shadow is previous.data and text is data
-    if not is_plain and not differ_only_in(hunks, previous.shadow, text):
+    if not is_plain and not _differ_only_in(hunks, previous.shadow, text):
         return None
     edited = previous.tree.copy()
     for hunk in reversed(hunks):
@@ -139,6 +139,16 @@ def _parse_edited(previous: ParsedFile, data: bytes, text: bytes, hunks: Sequenc
         return None
     outline = updated_outline(previous.language, previous.outline, edited, tree, data, hunks)
     return ParsedFile(previous.language, data, tree, (), outline, "", text)
+
+
+def _differ_only_in(hunks: Sequence[Hunk], old: bytes, new: bytes) -> bool:
+    """Return whether two shadows are equal outside of the hunks between their files."""
+    old_at = new_at = 0
+    for hunk in hunks:
+        if old[old_at : hunk.old_byte] != new[new_at : hunk.new_byte]:
+            return False
+        old_at, new_at = hunk.old_byte_end, hunk.new_byte_end
+    return old[old_at:] == new[new_at:]
 
 
 def functions_in(outline: Sequence[OutlineItem], tests: Sequence[tuple[int, int]] = ()) -> tuple[Function, ...]:

@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import re
 
-from tree_sitter import Node
-
-from pipeline.syntax.c_decorations import without_decorations
-from pipeline.syntax.names import c_declarator
 from pipeline.syntax.shadow.blanks import replaced, spaces
+from pipeline.syntax.shadow.c_decorations import without_decorations
 
 _WORD = rb"[A-Za-z_]\w{0,99}+"
 _TEXT = rb"""[^()"'{};/#]|/(?![/*])|"(?:[^"\\\n]|\\.){0,400}+"|/\*[^*]{0,400}+\*/"""
-_ARGUMENTS = rb"\((?!\s{0,9}[*^&])(?:" + _TEXT + rb"|\([^(){};]{0,400}+\)){0,1000}+\)"
+ARGUMENTS = rb"\((?!\s{0,9}[*^&])(?:" + _TEXT + rb"|\([^(){};]{0,400}+\)){0,1000}+\)"
 
 _CLASS = re.compile(
     rb"(class|struct|union)\b(\s{1,9}(?:WORD(?:\([^(){};\n]{0,200}+\))?\s{1,9}){1,4})(?!final\b)(?=WORD(?:::WORD){0,9}"
@@ -30,7 +27,7 @@ _WORDS = re.compile(_WORD)
 # The body of a macro of several lines: to the grammars it is one token at best.
 _ESCAPED_LINE = rb"[^\n\\]*+(?:\\[^\r\n][^\n\\]*+)*+\\\r?\n"
 _MACRO_BODY = re.compile(rb"(#[ \t]*+define[ \t]++\w++(?:\([^()\n]*+\))?+)((?:" + _ESCAPED_LINE + rb")++[^\n]*+)")
-_UPPER = re.compile(rb"[A-Z0-9_]*[A-Z][A-Z0-9_]*[A-Z][A-Z0-9_]*")
+UPPER = re.compile(rb"[A-Z0-9_]*[A-Z][A-Z0-9_]*[A-Z][A-Z0-9_]*")
 # Words that the grammars know between `class` and a name.
 _KNOWN = frozenset({b"alignas", b"__attribute__", b"__declspec", b"const", b"volatile", b"class", b"struct"})
 
@@ -38,10 +35,10 @@ _KEYWORDS = (
     rb"(?!(?:if|for|while|switch|catch|do|else|return|sizeof|defined|asm|__asm__|__attribute__|alignas|decltype"
     rb"|requires|extern|operator|void|bool|char|short|int|long|float|double|signed|unsigned|struct|union|enum|auto)\b)"
 )
-_NAME = rb"(" + _KEYWORDS + _WORD + rb")"
-_PARAMETERS = rb"(?:\s{0,9}\([^(){};]{0,400}+\))?"  # of a function that a macro names: `DEFINE(name) (int a)`
+NAME = rb"(" + _KEYWORDS + _WORD + rb")"
+PARAMETERS = rb"(?:\s{0,9}\([^(){};]{0,400}+\))?"  # of a function that a macro names: `DEFINE(name) (int a)`
 # A call at the start of a line with a block after it.
-_CALL = re.compile(rb"\n" + _NAME + rb"([ \t]{0,9}+" + _ARGUMENTS + _PARAMETERS + rb")(?=\s{0,99}\{)")
+_CALL = re.compile(rb"\n" + NAME + rb"([ \t]{0,9}+" + ARGUMENTS + PARAMETERS + rb")(?=\s{0,99}\{)")
 # The line above is the type of a function whose name begins the next line.
 _TYPE_LINE = re.compile(rb"[\w \t*&:<>,]*[\w*&>][ \t\r]*")
 _NO_PARAMETER = re.compile(rb"[(,]\s{0,9}[\"\d]")
@@ -72,7 +69,7 @@ def _class_macros(code: bytes) -> list[tuple[int, int]]:
         if start and (code[start - 1 : start].isalnum() or code[start - 1 : start] == b"_"):
             continue
         words = _WORDS.findall(match[2])
-        if _KNOWN.isdisjoint(words) and (match[1] == b"class" or _UPPER.fullmatch(words[0])):
+        if _KNOWN.isdisjoint(words) and (match[1] == b"class" or UPPER.fullmatch(words[0])):
             spans.append(match.span(2))
     return spans
 
@@ -87,7 +84,7 @@ def _without_function_macros(data: bytes, code: bytes, cpp: bool) -> bytes:
     at = 1
     for match in calls:
         start, end = match.start(1), match.end()
-        if not _begins_definition(code, start, is_upper=_UPPER.fullmatch(match[1]) is not None):
+        if not _begins_definition(code, start, is_upper=UPPER.fullmatch(match[1]) is not None):
             continue
         head = b"T " + b"f" * max(1, len(match[1]) - 2) + b"("
         parts += (text[at:start], head, spaces(text[start + len(head) : end - 1]), b")")
@@ -114,51 +111,3 @@ def _begins_definition(code: bytes, start: int, is_upper: bool) -> bool:
         at -= 1
     before = code[at : at + 1]
     return before.isspace() or before in b";{}:" or (is_upper and before in b")>")
-
-
-# Storage classes that may stand before a macro which defines a function.
-_DEFINITION = re.compile(
-    rb"(?:(?:static|inline|extern)\s{1,9}){0,3}"
-    + _NAME
-    + rb"\s{0,9}("
-    + _ARGUMENTS
-    + rb")"
-    + _PARAMETERS
-    + rb"\s{0,99}\{"
-)
-_NAMED_CALL = re.compile(rb"\s{0,9}(" + _ARGUMENTS + rb")\s{0,9}([({])")
-_ARGUMENT = re.compile(rb'\s{0,9}(?:"([^"\\\n]{1,100})"|([A-Za-z_]\w{0,99}(?:::\w{1,99}){0,9}|\d{1,20}))\s{0,9}[,)]')
-_TYPES = frozenset(b"void bool char short int long unsigned signed float double const struct union enum".split())
-_MAX_ARGUMENTS = 3
-
-
-def definition_name(node: Node, data: bytes) -> bytes:
-    """Name a function, one that a macro defines by the macro and its first arguments: `DEFINE(a, b) {` is `DEFINE.a.b`.
-
-    Arguments count up to the first that is no name, number or string, or, after the first, that is a type.
-    """
-    match = _DEFINITION.match(data, node.start_byte)
-    if match is not None and (_UPPER.fullmatch(match[1]) or node.start_point.column == 0):
-        return match[1] + (_arguments(match[2]) if match[1] != b"main" else b"")
-    name = c_declarator(node, data)
-    if _UPPER.fullmatch(name) and (call := _NAMED_CALL.match(data, data.find(name, node.start_byte) + len(name))):
-        arguments = _arguments(call[1])
-        if call[2] == b"(" or arguments == arguments.lower():
-            return name + arguments
-    return name
-
-
-def _arguments(text: bytes) -> bytes:
-    """Return the leading arguments of a call that are names, numbers or strings, each after a dot."""
-    arguments = b""
-    at = 1
-    for number in range(_MAX_ARGUMENTS):
-        match = _ARGUMENT.match(text, at)
-        if match is None:
-            break
-        argument = match[1] or match[2]
-        if argument == b"void" or (number and (argument in _TYPES or argument.endswith(b"_t"))):
-            break
-        arguments += b"." + argument
-        at = match.end()
-    return arguments

@@ -8,10 +8,8 @@ linear time, and is the file itself if nothing needs to change.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 
-from pipeline.syntax.hunks import Hunk
 from pipeline.syntax.shadow.blanks import C_DIRECTIVE, C_TEXT, CSHARP_TEXT, blank, replaced
 from pipeline.syntax.shadow.c_macros import without_macros
 from pipeline.syntax.shadow.conditionals import cuts
@@ -55,13 +53,3 @@ def _of_c(data: bytes, cpp: bool) -> bytes:
 
 # Macros are rewritten item by item: in the next version of a file most items are the same.
 _rewritten = lru_cache(maxsize=1_024)(without_macros)
-
-
-def differ_only_in(hunks: Sequence[Hunk], old: bytes, new: bytes) -> bool:
-    """Return whether two shadows are equal outside of the hunks between their files."""
-    old_at = new_at = 0
-    for hunk in hunks:
-        if old[old_at : hunk.old_byte] != new[new_at : hunk.new_byte]:
-            return False
-        old_at, new_at = hunk.old_byte_end, hunk.new_byte_end
-    return old[old_at:] == new[new_at:]
