@@ -116,7 +116,7 @@ _STRONG = re.compile(
     r"|incorrect(?:ly)?|wrong(?:ly)?|broken|breakages?|fails|failed|failing|improper(?:ly)?|erroneous(?:ly)?"
     r"|accidental(?:ly)?|mistaken(?:ly)?|by mistake|inconsisten(?:t|tly|cy|cies)|bogus|unable to|mishandl\w+"
     rf"|missing(?! (?:[\w-]{{1,30}} ){{0,2}}{_PROSE_THING})|missed|forg[eo]t(?:ten)?|lost"
-    r"|invalid|fixup|faulty|correct|violat(?:es?|ed|ing|ions?)|unexpected(?:ly)?"
+    r"|invalid|fixup|faulty|violat(?:es?|ed|ing|ions?)|unexpected(?:ly)?"
     r"|false (?:positive|negative)s?|too (?:many|few|early|late|long|large|small|eager(?:ly)?|aggressive(?:ly)?)"
     r"|not working|not (?:being |get |getting )?\w{2,30}ed|failures?|overflows?|underflows?|(?-i:OOM)|outofmemory\w*"
     r"|(?-i:[A-Z][A-Za-z]{2,60}(?:Exception|Error))(?= (?:in|on|when|while|for|from|with|if|after|at|during|thrown|is))"

@@ -17,8 +17,9 @@ import typer
 from rich.text import Text
 
 from bot.cli.output import AsJson, print_result
+from bot.cli.recipe_option import parse_recipe
 from pipeline.classify.messages import read_message
-from pipeline.label_recipe import MESSAGES, RECIPES, LabelRecipe
+from pipeline.label_recipe import MESSAGES, LabelRecipe
 from pipeline.records import AssayError
 
 STDIN = Path("-")
@@ -34,7 +35,7 @@ def classify_file(
     as_json: AsJson = False,
 ) -> None:
     """Say of each commit message whether it claims a fix, by what evidence, or why it is no fix."""
-    rules = recipe_by_name(recipe)
+    rules = parse_recipe(recipe)
     if file == STDIN:
         commits = list(classify(sys.stdin.buffer, "stdin", rules))
     else:
@@ -45,15 +46,6 @@ def classify_file(
             raise AssayError(f"cannot read {file}: {error.strerror}") from None
     result = {"commits": commits, "label_recipe": rules.name, "label_recipe_id": rules.id}
     print_result(result, as_json, lambda _: Text(_summary(commits, rules)))
-
-
-def recipe_by_name(name: str) -> LabelRecipe:
-    """Return the label recipe with this name. Raises AssayError listing the names."""
-    recipe = next((recipe for recipe in RECIPES.values() if recipe.name == name), None)
-    if recipe is None:
-        names = ", ".join(recipe.name for recipe in RECIPES.values())
-        raise AssayError(f"--recipe must be one of {names}, not {name[:40]!a}")
-    return recipe
 
 
 def classify(file: BinaryIO, name: str, recipe: LabelRecipe) -> Iterator[dict[str, Any]]:
