@@ -59,7 +59,7 @@ def without_macros(data: bytes, code: bytes, cpp: bool) -> bytes:
 
 def _with_short_body(match: re.Match[bytes]) -> bytes:
     # The grammars read a macro without a body only if its line ends right after its name.
-    return match[1] + b"0" + spaces(match[2][1:])
+    return match[1] + b" 0" + spaces(match[2][2:]) if match[2][:1] != b"\\" else match[0]
 
 
 def _class_macros(code: bytes) -> list[tuple[int, int]]:

@@ -111,7 +111,9 @@ class _Reader:
 
     def _read(self, start: int, end: int) -> None:
         """Read code between two directives."""
-        text = _OTHER_DIRECTIVE.sub(b"", self._code[start:end])
+        text = self._code[start:end]
+        if b"#" in text:
+            text = _OTHER_DIRECTIVE.sub(b"", text)
         first = _FIRST_WORD.match(text)
         if first is None:
             return
@@ -123,10 +125,10 @@ class _Reader:
             branch.first = (first[1] or first[2])[:1]
             branch.continues = first[1] in _CONTINUES
         branch.last = self._last
-        for bracket in text.translate(None, _NOT_BRACKETS):
+        branch.has_brace = branch.has_brace or b"{" in text
+        for bracket in _unpaired(text.translate(None, _NOT_BRACKETS)):
             if bracket in _OPENING:
                 branch.net += 1
-                branch.has_brace = branch.has_brace or bracket == _OPENING[0]
             else:
                 branch.net -= 1
                 branch.lowest = min(branch.lowest, branch.net)
@@ -166,6 +168,16 @@ class _Reader:
             branch.continues or branch.first in b".,:=?)]|/%^<>" or not (branch.last in b";}" or attribute)
             for branch, attribute in zip(filled, attributes, strict=True)
         )
+
+
+def _unpaired(brackets: bytes) -> bytes:
+    """Return brackets without most of the pairs, which change neither the balance nor its minimum."""
+    for _ in range(_MAX_DEPTH):
+        shorter = brackets.replace(b"()", b"").replace(b"{}", b"").replace(b"[]", b"")
+        if len(shorter) == len(brackets):
+            break
+        brackets = shorter
+    return brackets
 
 
 def _kept(group: _Group) -> _Branch:

@@ -157,6 +157,7 @@ def test_version_1_reads_no_macro_of_two_arguments() -> None:
         ("int f() {\n  TRY_IT {\n    a();\n  }\n}", ["f"]),
         ("DWORD count(int a) {\n  return a;\n\n}", ["count"]),
         ("class FOO {\n  FOO(int a) {\n    b();\n  }\n};", ["FOO.FOO"]),
+        ("#define R \\\n  do { a(); \\\n  } while (0)\nint f() {\n  R;\n}\nint g() {\n  R;\n}", ["f", "g"]),
         ("#if A\nint f(int a) {\n#else\nint f(long a) {\n#endif\n  a();\n}\nint g() {\n  a();\n\n}", ["f", "g"]),
     ],
 )
