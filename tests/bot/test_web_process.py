@@ -164,6 +164,7 @@ began = time.process_time()
 from bot.clock import SystemClock
 from bot.logs import set_up_logs
 from bot.store.database import Database
+from bot.web_process import create_app, create_metrics_app, make_server
 
 class Redis:
     async def ping(self): return True

@@ -1,5 +1,6 @@
 """Migrated databases. A SQLite file is migrated once in each test process and copied from then on."""
 
+import atexit
 import shutil
 import sqlite3
 import tempfile
@@ -23,7 +24,9 @@ def create_database(url: str) -> str:
 
 @cache
 def _template() -> Path:
-    file = Path(tempfile.mkdtemp(prefix="assay-template-")) / "assay.sqlite"
+    folder = tempfile.mkdtemp(prefix="assay-template-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder) / "assay.sqlite"
     migrate(f"{_SQLITE}{file}")
     with sqlite3.connect(file) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -58,7 +58,7 @@ def history(path: Path, config: str = "", days: int = 1_500) -> Path:
     made.commit("start", {f"src/m{n}.py": FUNCTION.format(n=n, v=0) for n in range(6)}, day=0)
     for step in range(1, days // 30):
         made.commit(
-            f"CRASH-{step}: wrong sum", {f"src/m{step % 6}.py": FUNCTION.format(n=step % 6, v=step)}, day=step * 30
+            f"CRASH-{step}: another sum", {f"src/m{step % 6}.py": FUNCTION.format(n=step % 6, v=step)}, day=step * 30
         )
     made.commit("docs: configuration", {PATH: config or "# nothing\n"}, day=days)
     shutil.rmtree(path, ignore_errors=True)
