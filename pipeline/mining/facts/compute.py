@@ -194,12 +194,15 @@ class FactComputer:
             indexes = with_changed_code(old.parsed, new.parsed, hunks, indexes, successors)
         before, now = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
         kept = set(successors.values())
+        code = self._alters_code(old, new, hunks) if request.code else None
+        in_tests = bool(code) and self._only_tests(old, new, hunks)
         return ChangeFact(
             touched=tuple(before[i] for i in indexes),
             born=tuple(key for i, key in enumerate(now) if i not in kept),
             vanished=tuple(key for i, key in enumerate(before) if i not in successors),
             patch=patch_hash(lines, after, hunks),
-            code=self._alters_code(old, new, hunks) if request.code else None,
+            code=code and not in_tests,
+            only_tests=in_tests,
             renumbered=tuple((now[j], before[i]) for i, j in sorted(successors.items()) if now[j] != before[i]),
         )
 
@@ -212,15 +215,12 @@ class FactComputer:
         indexes = functions_touched(old.functions, new.functions, hunks, old.data, new.data)
         touched = [key_of(old.functions[i]) for i in indexes]
         before, after = [key_of(f) for f in old.functions], [key_of(f) for f in new.functions]
-        code = self._alters_code(old, new, hunks) if request.code else None
-        in_tests = bool(code) and self._only_tests(old, new, hunks)
         return ChangeFact(
             touched=tuple(touched),
             born=_without(after, before),
             vanished=_without(before, after),
             patch=patch_hash(old.data, new.data, hunks),
-            code=code and not in_tests,
-            only_tests=in_tests,
+            code=self._alters_code(old, new, hunks) if request.code else None,
         )
 
     def _only_tests(self, old: _Side, new: _Side, hunks: Sequence[Hunk]) -> bool:
