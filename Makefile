@@ -22,10 +22,10 @@ setup-finetune: $(VENV)/.finetune ## what fine-tuning needs, too (torch: TORCH=t
 	@echo "Ready: $(BIN)/assay finetune --help"
 
 test: $(VENV)/.dev ## every test that needs nothing but Python, git and make
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not faults and not services and not contract and not browser and not finetune'
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'not faults and not services and not contract and not browser and not finetune'
 
-test-faults: $(VENV)/.dev ## everything that starts, kills or restarts processes of Assay; needs nothing else
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'faults and not services and not finetune'
+test-faults: $(VENV)/.dev ## long outages, and whatever starts, kills or restarts processes of Assay; needs nothing else
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'faults and not services and not finetune'
 
 test-services: $(VENV)/.dev ## on real PostgreSQL and Redis servers (ASSAY_TEST_POSTGRES_URL, ASSAY_TEST_REDIS_URL)
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m services

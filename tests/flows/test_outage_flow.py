@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from bot.policy import Policy
 from bot.store.installations import recall_installation
 from bot.store.tables import jobs
@@ -12,6 +14,8 @@ from tests.builders.outage_stage import POSTING, answered, outage_stage, texts
 from tests.flows.test_screening_flow import count
 from tests.simulator import faults
 from tests.simulator.messages import Response
+
+pytestmark = pytest.mark.faults
 
 FOREVER = faults.FOREVER
 

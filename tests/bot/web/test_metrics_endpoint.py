@@ -78,6 +78,7 @@ def test_labels_identify_no_owner_repository_or_installation() -> None:
         "result",
         "state",
         "verdict",
+        "what",
     }
 
 
