@@ -35,6 +35,7 @@ SERVER_WIDE: Final = frozenset(
         "runs.claim_run",
         "runs.expired_runs",
         "runs.ready_runs",
+        "screenings.newest_label_recipe",
         "screenings.verdict_figures",
         "turns",  # across installations
         "unfinished",  # an outage of GitHub concerns every installation

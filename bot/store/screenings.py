@@ -88,6 +88,13 @@ async def verdict_figures(connection: AsyncConnection) -> dict[str, int]:
     return {row.verdict: row.repositories for row in await connection.execute(of_newest)}
 
 
+async def newest_label_recipe(connection: AsyncConnection) -> str | None:
+    """Return the id of the label recipe of the newest screening on this server that did not fail."""
+    newest = select(_c.label_recipe_id).where(_c.failure == "").order_by(_c.screening_id.desc()).limit(1)
+    found: str | None = await connection.scalar(newest)
+    return found
+
+
 def _of(installation_id: int, repository_id: int) -> ColumnElement[bool]:
     return and_(_c.installation_id == installation_id, _c.repository_id == repository_id)
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from datetime import datetime
+
+import structlog
 
 from bot.base_models import default_base_model, parse_base_models
 from bot.calibration.calibration_source import CalibrationSource
 from bot.cli.local.screen import effective_calibration_set
 from bot.settings import Settings
-from pipeline.calibration.calibration_set import CalibrationSet
-from pipeline.calibration.ledger import calibration_folder
+from bot.store.database import Database
+from bot.store.screenings import newest_label_recipe
+from pipeline.calibration.calibration_set import CalibrationSet, adoption
+from pipeline.calibration.ledger import amend, calibration_folder, load_calibration_set
+from pipeline.calibration.seed import load_seed
+from pipeline.label_recipe import RECIPES, LabelRecipe, by_messages
+
+log = structlog.get_logger(__name__)
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -20,6 +30,28 @@ def calibration_source(settings: Settings) -> CalibrationSource:
     name = default_base_model(base_models, settings.base_model)
     family = base_models[name].family if name else ""
     return CalibrationSource(CachedCalibrationSet(settings), scope=settings.calibration_scope, family=family)
+
+
+async def keep_label_recipe(settings: Settings, database: Database, now: datetime) -> None:
+    """Keep the label recipe that this server measured with, where an upgrade brought another default.
+
+    It is adopted unless one was: so the operator decides when verdicts change. Raises AssayError for a broken ledger.
+    """
+    async with database.read() as connection:
+        used = RECIPES.get(await newest_label_recipe(connection) or "")
+    if used is not None and await asyncio.to_thread(_adopt, settings, used, now):
+        to_do = "assay calibration adopt --dry-run lists what the recipe of this release would change"
+        log.warning("label_recipe_kept", label_recipe=used.name, to_do=to_do)
+
+
+def _adopt(settings: Settings, used: LabelRecipe, now: datetime) -> bool:
+    """Adopt a recipe unless it decides or any recipe is adopted. Return whether it was adopted."""
+    folder, seed, at = calibration_folder(settings.data_dir), load_seed(), now.isoformat(timespec="seconds")
+    known = load_calibration_set(folder, seed)
+    if known.pinned or by_messages(used).id == seed.label_recipe_id:
+        return False
+    amend(folder, seed, at, lambda known: () if known.pinned else (adoption(seed, used.id, at),))
+    return True
 
 
 class CachedCalibrationSet:

@@ -238,7 +238,7 @@ class _Servers:
 
     async def worker(self) -> None:
         """Wait for credentials, then run the worker."""
-        from bot.cli.server.calibration_cache import calibration_source
+        from bot.cli.server.calibration_cache import calibration_source, keep_label_recipe
         from bot.sandbox.protections import PROTECTIONS, try_protections
         from bot.worker_process import run_worker, worker_parts
 
@@ -258,6 +258,7 @@ class _Servers:
             log.warning("children_are_not_fully_confined", missing=list(missing), to_do=to_do)
         else:
             log.info("children_are_confined", tried=list(PROTECTIONS))
+        await keep_label_recipe(self.settings, self.database, self.clock.now())
         parts = worker_parts(
             self.settings,
             database=self.database,
