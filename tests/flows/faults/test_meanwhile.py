@@ -36,13 +36,14 @@ def test_two_endless_clones_of_one_installation_keep_no_other_waiting(fast: Stag
     slow, small = fast.organization("slow"), fast.organization("small")
     shops = [fast.repository(slow, f"shop{n}") for n in range(3)]
     shop = fast.repository(small)
-    gate = fast.hold("POST /slow/shop[0-9].git/git-upload-pack", after=2)
+    gates = [fast.hold_clone(each) for each in shops]
     fast.app.install(slow, shops)
-    gate.wait(2)
+    until("two clones", lambda: sum(gate.rule.met > 0 for gate in gates) >= 2)
     fast.app.install(small, [shop])
     until("its verdict", lambda: shop.check_runs)
     assert [each.check_runs for each in shops] == [[], [], []]
-    gate.open()
+    for gate in gates:
+        gate.open()
     fast.assert_settled({each: [each.head()] for each in (*shops, shop)})
 
 
