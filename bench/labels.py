@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.independent_functions import Seen, ctags_functions, ctags_languages, python_functions
-from bench.labels_page import render_figures
+from bench.labels_page import LARGE, OTHERS, render_figures
 from pipeline.classify.messages import read_message
 from pipeline.git.repository import Repository, open_repository
 from pipeline.label_recipe import MESSAGES, MESSAGES_1, LabelRecipe
@@ -41,8 +41,17 @@ def main() -> None:
         figures["fixes"] = measure_fixes(_rows(options.truth / "commits.jsonl"))
     if options.repos:
         figures["functions"] = list(measure_functions(options.repos))
-    JSON_FILE.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    JSON_FILE.write_text(_dumped(figures), encoding="utf-8")
     write_page(figures, PAGE)
+
+
+def _dumped(figures: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return the figures as JSON with one row per line."""
+    parts = []
+    for name, rows in figures.items():
+        lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+        parts.append(f" {json.dumps(name)}: [\n{lines}\n ]")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def write_page(figures: Mapping[str, Any], page: Path) -> None:
@@ -64,14 +73,17 @@ def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def measure_fixes(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Count right and wrong answers by recipe, set and project."""
+    """Count right and wrong answers by recipe, set and project. Small projects of a set are counted together."""
+    rows = list(rows)
+    sizes = Counter((row["set"], row["project"]) for row in rows)
     counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for row in rows:
         for recipe in RECIPES:
             kind = ("missed", "found")[claims_fix(row["message"], recipe)] if row["label"] else "false"
             if kind == "false" and not claims_fix(row["message"], recipe):
                 kind = "rejected"
-            counts[recipe.name, row["set"], row["project"]][kind] += 1
+            project = row["project"] if sizes[row["set"], row["project"]] > LARGE else OTHERS
+            counts[recipe.name, row["set"], project][kind] += 1
     return [
         {"recipe": recipe, "set": of, "project": project, **{kind: found[kind] for kind in KINDS}}
         for (recipe, of, project), found in sorted(counts.items())

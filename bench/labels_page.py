@@ -10,6 +10,7 @@ from pipeline.calibration.threshold import share
 
 BOTH_LABELS = ("levin", "amit")  # sets with labels of both kinds; the others are lists of fixes
 LARGE = 50  # commits; the precision of a smaller project says little
+OTHERS = "smaller projects"
 Figures = Mapping[str, Any]
 
 
@@ -60,12 +61,11 @@ def _projects(fixes: Sequence[Figures]) -> str:
     newest = fixes[-1]["recipe"]
     projects: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for row in fixes:
-        if row["recipe"] == newest and row["set"] in BOTH_LABELS:
+        if row["recipe"] == newest and row["set"] in BOTH_LABELS and row["project"] != OTHERS:
             projects[row["set"], row["project"]] += _sum([row])
     rows = [
         f"| {of} | {project} | {counts.total():,} | {_precision(counts)} | {_recall(counts)} |"
         for (of, project), counts in sorted(projects.items())
-        if counts.total() > LARGE
     ]
     return "\n".join(["| labels | project | commits | precision | recall |", "| --- | --- | --- | --- | --- |", *rows])
 

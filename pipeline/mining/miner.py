@@ -3,7 +3,7 @@
     1. walk the commits, find landings and effective times                    git.history
     2. diff the trees of the chain inside of the windows                      git.trees
     3. list the functions alive at T_train and T_eval                         facts
-    4. read the messages of the windows, keep those with evidence             classify, issue_links
+    4. read the messages of the windows, keep those with evidence             message_reader, classify
     5. map the changes of each fix onto functions of its parent's version     fix_commits, facts (in processes)
     6. trace those functions back to the start of the window                  trace
     7. give credit by landing                                                 attribution, credit
@@ -22,25 +22,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from pipeline.classify.messages import MessageFacts, might_be_fix, read_message
+from pipeline.classify.messages import MessageFacts, might_be_fix
 from pipeline.classify.overlay import NO_OVERLAY, Overlay, OverlayRules
 from pipeline.classify.paths import excluded_path
-from pipeline.classify.references import begins_with_key, might_refer, read_references
+from pipeline.classify.references import begins_with_key
 from pipeline.git.blame_ignore import ignored_by_blame
 from pipeline.git.history import (
     KEYED,
     MAY_FIX,
     CommitGraph,
     History,
-    RawCommit,
     commits_landing_in,
     cut_at,
     extend_graph,
     first_parent,
-    parse_commit,
     read_history,
 )
-from pipeline.git.packs import ObjectProblem
 from pipeline.git.repository import Repository
 from pipeline.git.trees import FileChange, TreeReader
 from pipeline.label_recipe import LabelRecipe
@@ -50,7 +47,8 @@ from pipeline.mining.facts.codec import decode_changes, diff_key, encode_changes
 from pipeline.mining.facts.compute import FunctionsRequest, key_of
 from pipeline.mining.facts.store import FactStore
 from pipeline.mining.facts.worker_pool import WorkerPool
-from pipeline.mining.issue_links import LandingUnit, Linked, Tracked, landing_units, link
+from pipeline.mining.issue_links import Tracked
+from pipeline.mining.message_reader import MessageReader
 from pipeline.mining.process_metrics import ProcessHistory, ProcessMetrics, lookback_start
 from pipeline.mining.recall_notes import recall_notes
 from pipeline.mining.snapshot import (
@@ -103,12 +101,11 @@ class Miner:
         self._repository = repository
         self._recipe = recipe
         self._rules = OverlayRules(overlay)
-        self._tracked = tracked
-        self._units: dict[int, LandingUnit] = {}
         self._progress = progress
         self._store = FactStore(store_path, recipe.facts_id)
         self._worker_pool = WorkerPool(repository.object_dir, recipe, jobs)
         self._reader = repository.reader(_CACHE_BYTES)
+        self._messages = MessageReader(self._reader, recipe, self._rules, tracked)
         self._trees = TreeReader(self._reader, lambda path: language_of(path, recipe.miner_version) is not None)
         self._cache = FactCache(self._store, self._worker_pool)
         self._interned: dict[bytes, bytes] = {}  # paths and ids occur in many changes
@@ -160,7 +157,7 @@ class Miner:
 
     @property
     def tracked(self) -> Tracked | None:
-        return self._tracked
+        return self._messages.tracked
 
     @property
     def overlay(self) -> Overlay:
@@ -241,20 +238,19 @@ class Miner:
 
     def mine_messages(self, windows: Windows) -> Mined:
         """Mine by messages alone, without issues and pull requests."""
-        tracked, units = self._tracked, self._units
-        self._tracked, self._units = None, {}
+        with_tracker, self._messages = self._messages, self._messages.without_tracker()
         try:
             return self._mine(windows)
         finally:
-            self._tracked, self._units = tracked, units
+            self._messages = with_tracker
 
     def _mine(self, windows: Windows) -> Mined:
         head = len(self.history.chain) - 1
         train_at, eval_at = self.positions(windows)
         at_train, at_eval = self.snapshot(train_at), self.snapshot(eval_at)
         # A window must not see issues opened after its end, so each window has its own links.
-        messages = self._read_messages(train_at, eval_at, windows.eval_start)
-        messages |= self._read_messages(eval_at, head, windows.as_of)
+        messages = self._messages.read(self.history, train_at, eval_at, windows.eval_start)
+        messages |= self._messages.read(self.history, eval_at, head, windows.as_of)
         chain_changes = self._chain_changes(train_at, head)
         training = self._attribution(at_train, eval_at, messages, chain_changes)
         horizon = self._attribution(at_eval, head, messages, chain_changes)
@@ -276,7 +272,7 @@ class Miner:
 
         Issues and pull requests opened after `until` (seconds since 1970) are ignored.
         """
-        messages, changes = self._read_messages(after, upto, until), self._chain_changes(after, upto)
+        messages, changes = self._messages.read(self.history, after, upto, until), self._chain_changes(after, upto)
         attribution = self._attribution(self.snapshot(after), upto, messages, changes)
         while not attribution.advance():
             self._compute("parsing changes")
@@ -301,7 +297,8 @@ class Miner:
         history = read_history(self._graph, head, self._recipe, self._repository.shallow)
         floor = lookback_start(history, now)
         snapshot, blobs = self.snapshot(position), self._blobs_at(floor)
-        messages, changes = self._read_messages(floor, position, now), self._chain_changes(floor, position)
+        messages = self._messages.read(self.history, floor, position, now)
+        changes = self._chain_changes(floor, position)
         version = self._recipe.miner_version
         tracer = Tracer(history, self._cache, changes, floor, self._source_changes, lambda *_: True, blobs, version)
         fixes = self._attribution_of(history, messages, tracer, position)
@@ -331,46 +328,6 @@ class Miner:
             self._progress(stage, done, total)
 
         self._cache.compute_pending(report)
-
-    def _read_messages(self, after: int, upto: int, until: int) -> dict[int, MessageFacts]:
-        """Read the messages with possible evidence of the commits that landed in (after, upto].
-
-        Issues and pull requests opened after `until` (seconds since 1970) are ignored.
-        """
-        messages: dict[int, MessageFacts] = {}
-        links = self._links(after, upto, until)
-        for commit in commits_landing_in(self.history, after, upto):
-            linked = links.get(commit, Linked())
-            flagged = bool(self._graph.flags[commit] & MAY_FIX)
-            if not (flagged or self._rules.reads_every_message or linked.evidence):
-                continue
-            if raw := self._commit(commit):
-                facts = read_message(
-                    raw.message, raw.author, raw.encoding, self._recipe, linked.evidence, rules=self._rules
-                )
-                facts = facts._replace(evidence=linked.strongest(facts.evidence))
-                if flagged or facts.evidence:
-                    messages[commit] = facts
-        return messages
-
-    def _links(self, after: int, upto: int, until: int) -> dict[int, Linked]:
-        """Link those commits to issues and pull requests; empty without a tracker."""
-        if self._tracked is None:
-            return {}
-        references = {}
-        for commit in commits_landing_in(self.history, after, upto):
-            raw = self._commit(commit)
-            if raw and might_refer(raw.message):
-                references[commit] = read_references(raw.message, self._tracked.home)
-        links = link(self.history, references, self._tracked.tracker, until, self._recipe)
-        self._units |= landing_units(self.history, links)
-        return links
-
-    def _commit(self, commit: int) -> RawCommit | None:
-        try:
-            return parse_commit(self._reader.commit(self._graph.ids[commit]), self._recipe.miner_version)
-        except (ObjectProblem, ValueError):
-            return None
 
     def _chain_changes(self, after: int, upto: int) -> dict[int, list[FileChange]]:
         positions = range(after + 1, upto + 1)
@@ -418,7 +375,7 @@ class Miner:
     def _attribution_of(
         self, history: History, messages: Mapping[int, MessageFacts], tracer: Tracer, upto: int
     ) -> Attribution:
-        excluded, units = self._rules.excluded, self._units
+        excluded, units = self._rules.excluded, self._messages.units
         ignored = frozenset[bytes]()
         if self._recipe.miner_version >= 2:
             ignored = ignored_by_blame(self._reader, history.graph.trees[history.head])

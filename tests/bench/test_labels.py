@@ -9,7 +9,7 @@ import pytest
 
 from bench.independent_functions import Seen, end_by_braces, python_functions
 from bench.labels import BEGIN, END, JSON_FILE, PAGE, in_both, measure_fixes, write_page
-from bench.labels_page import render_figures
+from bench.labels_page import LARGE, OTHERS, render_figures
 from pipeline.label_recipe import MESSAGES, MESSAGES_1
 
 
@@ -19,13 +19,14 @@ def test_commits_are_counted_by_recipe_set_and_project() -> None:
         {"set": "one", "project": "a", "label": 1, "message": "Count the last row"},
         {"set": "one", "project": "a", "label": 0, "message": "fix: explain the last row"},
         {"set": "two", "project": "b", "label": 0, "message": "Explain the last row"},
+        *[{"set": "two", "project": "large", "label": 0, "message": "Explain the last row"}] * (LARGE + 1),
     ]
     counted = measure_fixes(rows)
     kinds = ("found", "missed", "false", "rejected")
     assert [(row["recipe"], row["set"], row["project"], *(row[kind] for kind in kinds)) for row in counted] == [
         (recipe, *values)
         for recipe in (MESSAGES_1.name, MESSAGES.name)
-        for values in (("one", "a", 1, 1, 1, 0), ("two", "b", 0, 0, 0, 1))
+        for values in (("one", OTHERS, 1, 1, 1, 0), ("two", "large", 0, 0, 0, LARGE + 1), ("two", OTHERS, 0, 0, 0, 1))
     ]
 
 

@@ -130,13 +130,18 @@ async def serve(runner: JobRunner, lane: Lane, slots: int) -> None:
     await asyncio.gather(*(slot() for _ in range(slots)))
 
 
+def serve_held(shop: Shop) -> tuple[Doing, Aged, asyncio.Task[None]]:
+    """Serve two slots with screenings that go on until `hold` is set."""
+    doing = Doing()
+    doing.hold.clear()
+    runner = Aged(shop.parts, handlers(doing.handle))
+    return doing, runner, asyncio.create_task(serve(runner, "screen", 2))
+
+
 def test_a_newcomer_gets_a_slot_of_whoever_holds_all(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await more_repositories(shop, 11, 3)
-        doing = Doing()
-        doing.hold.clear()
-        runner = Aged(shop.parts, handlers(doing.handle))
-        serving = asyncio.create_task(serve(runner, "screen", 2))
+        doing, runner, serving = serve_held(shop)
         await took(doing, 11, 11)
         await more_repositories(shop, 12, 2)
         await runner.rebalance()  # it has not waited yet
@@ -167,10 +172,7 @@ def test_a_third_installation_waits_for_no_slow_clone_of_two_others(play: Play) 
     async def story(shop: Shop) -> None:
         await more_repositories(shop, 11, 1)
         await more_repositories(shop, 12, 1)
-        doing = Doing()
-        doing.hold.clear()
-        runner = Aged(shop.parts, handlers(doing.handle))
-        serving = asyncio.create_task(serve(runner, "screen", 2))
+        doing, runner, serving = serve_held(shop)
         await took(doing, 11, 12)
         await more_repositories(shop, 13, 1)
         shop.clock.advance(WAITS)
@@ -197,10 +199,7 @@ async def all_jobs(shop: Shop, installation_id: int) -> list[Job]:
 def test_an_installation_alone_uses_every_slot_up_to_its_cap(play: Play) -> None:
     async def story(shop: Shop) -> None:
         await more_repositories(shop, 11, 3)
-        doing = Doing()
-        doing.hold.clear()
-        runner = Aged(shop.parts, handlers(doing.handle))
-        serving = asyncio.create_task(serve(runner, "screen", 2))
+        doing, runner, serving = serve_held(shop)
         await took(doing, 11, 11)
         runner.age_s = 10_000.0
         shop.clock.advance(MINUTE)
