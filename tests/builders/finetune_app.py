@@ -60,13 +60,13 @@ POLICY = Policy(
 )
 
 # Fixes in the horizon are enough to judge by, whatever the verdict. Of one fix alone a function gets 0.7, and where all
-# are fixed once the density is 0.7 x once / functions. Beside the threshold of the shipped seed, 0.0193: a win of EDGE
-# moves it to 0.0185, which turns BELOW.
+# are fixed once the density is 0.7 x once / functions. Beside the threshold of the shipped seed, 0.0202: a win of EDGE
+# moves it to 0.0199, which turns BELOW.
 _STORY = partial(CarelessStory, late_files=0, careless=1 / 3, earlier=20, unlucky=0, features=60)
 RICH = _STORY("rich", files=50, twice=70, once=40, again=60, anew=30)
 POOR = _STORY("poor", files=70, twice=0, once=20, again=15, anew=75)  # 14 / 840 = 0.0167
-EDGE = _STORY("edge", files=70, twice=0, once=24, again=20, anew=70)  # 16.8 / 840 = 0.0200
-BELOW = _STORY("below", files=75, twice=0, once=24, again=20, anew=70)  # 16.8 / 900 = 0.0187
+EDGE = _STORY("edge", files=69, twice=0, once=24, again=20, anew=70)  # 16.8 / 828 = 0.0203
+BELOW = _STORY("below", files=73, twice=0, once=25, again=20, anew=70)  # 17.5 / 876 = 0.0200
 
 
 @cache
